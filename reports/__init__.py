@@ -1,0 +1,1 @@
+"""Frames to pages: merge, aggregate, tables. No torch, no Slurm."""

@@ -1,0 +1,1 @@
+"""Slurm and submitit; imports nothing of the other packages."""
