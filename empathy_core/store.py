@@ -59,7 +59,34 @@ GENERATIONS: dict[str, Any] = {
     "prompt_truncated": pl.Boolean,
     "output_ids": pl.List(pl.Int32),
 }
-"""Schema of a piece under ``generations/``."""
+"""Schema of a piece under ``generations/``; tags ``kind``, ``condition``, ``data``."""
+
+SCORES: dict[str, Any] = {
+    "condition": pl.String,
+    "example": pl.String,
+    "sample": pl.Int32,
+    "block": pl.Int32,  # the score unit: ``UNIT_BLOCKS`` generation blocks
+}
+"""Schema of a piece under ``scores/``, before one Float64 column a statistic (null: unscored).
+
+Tags ``kind``, ``condition``, ``data``, ``signature``, and ``inputs``: JSON of ``unit_inputs``.
+"""
+
+UNIT_BLOCKS = 8
+"""Blocks that are scored together: encoder batches are formed inside a unit and nowhere else, so
+that a score does not depend on how units are dealt to workers."""
+
+
+def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
+    """Return score unit → digest of the generated blocks it is made from.
+
+    Args:
+        blocks: Generation block → digest of its rows, as a piece's metadata has them.
+    """
+    units: dict[int, list[str]] = {}
+    for block, digest in sorted(blocks.items()):
+        units.setdefault(block // UNIT_BLOCKS, []).append(f"{block}:{digest}")
+    return {u: hashlib.sha256(" ".join(b).encode()).hexdigest()[:16] for u, b in units.items()}
 
 MODE_DIR, MODE_FILE = 0o700, 0o600
 """The text is sensitive: only its owner reads it."""

@@ -62,6 +62,13 @@ class MetricProtocol(Protocol):
         """
         ...
 
+    def recheck(self, rows: pl.DataFrame) -> np.ndarray | None:
+        """Return scores of shape (rows, len(columns)) by the reference library itself.
+
+        Slow and independent of ``measure``; null if no reference implementation exists.
+        """
+        ...
+
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce summed statistics of shape (..., len(statistics)) to (..., len(columns)).
 

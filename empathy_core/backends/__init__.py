@@ -1,0 +1,76 @@
+"""Backends: what turns a question into an answer. One file each.
+
+A backend takes one batch of requests and returns one answer each, in order. It knows nothing of
+blocks, shards, files or Slurm; the caller decides what forms a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from empathy_core.types import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to be made.
+
+    Attributes:
+        example: Id of the example; keys the noise under sampling.
+        sample: Number of the sample, from 0.
+        context: The question.
+    """
+
+    example: str
+    sample: int
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One generated answer; the fields are those of ``store.GENERATIONS``."""
+
+    text: str
+    stop: Literal["eos", "length", "none"]
+    prompt_sha256: str = ""
+    n_prompt_tokens: int = 0
+    n_output_tokens: int = 0
+    n_special_tokens: int = 0
+    prompt_truncated: bool = False
+    output_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What the planner learns when all prompts of a condition are rendered.
+
+    Attributes:
+        digest: Of all rendered token ids, in order of the examples.
+        first: The first prompt as the model sees it, special tokens included.
+        preamble: Text that the chat template adds by itself and that was kept; empty if none.
+        max_prompt_tokens: Length of the longest prompt.
+        context_window: The model's limit of prompt and answer together; null if it has none.
+        overlong: Ids of the examples whose prompt and answer do not fit.
+        n_special_in_text: Examples whose text holds a special token's spelling.
+    """
+
+    digest: str
+    first: str
+    preamble: str = ""
+    max_prompt_tokens: int = 0
+    context_window: int | None = None
+    overlong: tuple[str, ...] = ()
+    n_special_in_text: int = 0
+
+
+class BackendProtocol(Protocol):
+    """What a loaded backend offers."""
+
+    @property
+    def halvings(self) -> int:
+        """How often the micro-batch was halved after running out of memory."""
+        ...
+
+    def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
+        """Answer one batch; under greedy decoding equal prompts are generated once."""
+        ...
