@@ -235,13 +235,14 @@ def write_piece(frame: pl.DataFrame, path: Path, tags: Mapping[str, str]) -> Non
     """
     blocks = {str(b): d for b, d in block_digests(frame).items()}
     metadata = {**tags, "blocks": json.dumps(blocks)}
-    pages = _checksum(_parquet(frame, metadata))
-    write_bytes(_parquet(frame, {**metadata, "pages": pages}), path)
+    pages = _checksum(frame_bytes(frame, metadata))
+    write_bytes(frame_bytes(frame, {**metadata, "pages": pages}), path)
 
 
-def _parquet(frame: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
+def frame_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return *frame* as the bytes of a parquet file; equal frames give equal bytes."""
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", metadata=dict(metadata))
+    frame.writeframe_bytes(buffer, compression="zstd", metadata=dict(metadata or {}))
     return buffer.getvalue()
 
 
@@ -287,7 +288,7 @@ def read_piece(path: Path) -> tuple[Piece, pl.DataFrame]:
         if pl.read_parquet_metadata(io.BytesIO(file))["pages"] != _checksum(file):
             msg = "its checksum differs"
             raise ValueError(msg)
-        frame = pl.read_parquet(io.BytesIO(file))
+        frame = pl.readframe_bytes(io.BytesIO(file))
         if block_digests(frame) != dict(found.blocks):
             msg = "its rows differ from their digests"
             raise ValueError(msg)
@@ -318,11 +319,12 @@ class Journal:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
         self.path = path
 
-    def append(self, block: int, rows: Sequence[Mapping[str, object]]) -> None:
-        """Add a finished block and flush it to the disk."""
+    def append(self, block: int, rows: Sequence[Mapping[str, object]], seconds: float) -> None:
+        """Add a finished block and the time it took, and flush it to the disk."""
         body = json.dumps(rows, ensure_ascii=False)
         check = hashlib.sha256(body.encode()).hexdigest()[:16]
-        line = f'{{"block":{block},"check":"{check}","rows":{body}}}\n'.encode()
+        head = f'{{"block":{block},"seconds":{seconds:.3f},"check":"{check}"'
+        line = f'{head},"rows":{body}}}\n'.encode()
         with _disk_errors(self.path):
             written = os.write(self._descriptor, line)
             if written != len(line):  # a nearly full disk takes a part
@@ -336,9 +338,17 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
 
-def read_journal(path: Path) -> dict[int, list[dict[str, object]]]:
-    """Return block → rows of every line that is whole; a torn line is skipped."""
-    found: dict[int, list[dict[str, object]]] = {}
+@dataclass(frozen=True, slots=True)
+class JournalBlock:
+    """One finished block of a journal: its rows, and the seconds it took."""
+
+    rows: list[dict[str, Any]]
+    seconds: float
+
+
+def read_journal(path: Path) -> dict[int, JournalBlock]:
+    """Return block → what was finished, of every line that is whole; a torn line is skipped."""
+    found: dict[int, JournalBlock] = {}
     try:
         data = path.read_bytes()
     except FileNotFoundError:  # another copy of this element finished and removed it
@@ -348,7 +358,7 @@ def read_journal(path: Path) -> dict[int, list[dict[str, object]]]:
             entry = json.loads(line)
             body = json.dumps(entry["rows"], ensure_ascii=False)
             if hashlib.sha256(body.encode()).hexdigest()[:16] == entry["check"]:
-                found.setdefault(entry["block"], entry["rows"])
+                found.setdefault(entry["block"], JournalBlock(entry["rows"], entry["seconds"]))
         except (ValueError, KeyError, TypeError):
             continue
     return found

@@ -1,0 +1,210 @@
+"""The generate stage: one model, one shard, all of its conditions.
+
+The weights are loaded once, and only if a block is missing. Each finished block is flushed to
+the journal of this attempt; a shard whose blocks are all there becomes one piece.
+"""
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core import backends, data, store
+from empathy_core.backends import BackendProtocol, Request
+from empathy_core.errors import Damaged
+from empathy_core.store import Journal, JournalBlock, RunDir
+from empathy_core.types import Condition, ModelSpec
+from jobs.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step forward: rows answered (or batches scored), and tokens made."""
+
+    rows: int
+    tokens: int = 0
+
+
+Listener = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What one condition's shard consists of."""
+
+    run: RunDir
+    condition: Condition
+    shard: int
+    n_shards: int
+    data_digest: str
+    wanted: Sequence[int]
+    attempt: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
+
+    @property
+    def path(self) -> Path:
+        return self.run.generation(self.condition.id, self.shard, self.n_shards)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {"kind": "generations", "condition": self.condition.id, "data": self.data_digest}
+
+
+def generate(run: RunDir, plan: Plan, model: str, shard: int, listen: Listener) -> None:
+    """Answer every missing block of one shard of *model*, under each of its conditions.
+
+    Raises:
+        ModelError: The weights cannot be loaded, or one prompt alone does not fit in memory.
+        StorageError: The disk is full; the journal keeps what was finished.
+    """
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    n_shards = min(plan.shards[model], plan.n_blocks)
+    blocks = store.dealt(range(plan.n_blocks), shard, n_shards)
+    for condition in plan.of_model(model):
+        work = _Shard(run, condition, shard, n_shards, plan.data_digest, blocks)
+        _finish(work, examples, plan.overlong, listen)
+
+
+@lru_cache(maxsize=1)  # the shards of a model follow each other in one process
+def _backend(model: ModelSpec, overlong: Any) -> BackendProtocol:
+    started = time.monotonic()
+    backend = backends.load(model, overlong)
+    log.info("loaded %s in %.1f s", model.name, time.monotonic() - started)
+    return backend
+
+
+def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
+    found = _resumed(work)
+    missing = [b for b in work.wanted if b not in found.blocks and b not in found.elsewhere]
+    if not missing and not found.journals:
+        return
+    log.info("%s: %d blocks found, %d to do", work.condition.id, len(found.blocks), len(missing))
+    journal = Journal(work.run.journal(work.condition.id, work.shard, work.n_shards, work.attempt))
+    try:
+        for block, done in _answered(work, missing, examples, overlong):
+            journal.append(block, done.rows, done.seconds)
+            found.blocks[block] = done
+            n_tokens = sum(row["n_output_tokens"] for row in done.rows)
+            listen(Progress(len(done.rows), n_tokens))
+    except BaseException:
+        journal.close()
+        raise
+    _compact(work, found.blocks)
+    journal.close(delete=True)
+    for path in found.journals:
+        path.unlink(missing_ok=True)
+
+
+def _answered(
+    work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
+) -> Iterator[tuple[int, JournalBlock]]:
+    condition = work.condition
+    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    backend = _backend(condition.model, overlong) if blocks else None
+    for block in blocks:
+        started = time.monotonic()
+        rows = examples.filter(pl.col("block") == block)
+        requests = [
+            Request(example, sample, context)
+            for example, context in rows.select("id", "context").iter_rows()
+            for sample in range(n_samples)
+        ]
+        answers = backend.answer(condition, requests) if backend else []
+        records = [
+            {"example": r.example, "sample": r.sample, **asdict(a)}
+            for r, a in zip(requests, answers, strict=True)
+        ]
+        seconds = time.monotonic() - started
+        n_tokens = sum(a.n_output_tokens for a in answers)
+        log.info(
+            "%s block %d: %d rows, %.1f s, %.1f tokens/s%s",
+            condition.id, block, len(records), seconds, n_tokens / max(seconds, 1e-9),
+            f", micro-batch halved {backend.halvings} times" if backend and backend.halvings else "",
+        )
+        yield block, JournalBlock(records, seconds)
+
+
+# ---------------------------------------------------------------------------- resume
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What earlier attempts left.
+
+    Attributes:
+        blocks: Finished blocks of this shard.
+        elsewhere: Blocks that stand in pieces of another number of shards.
+        journals: Journals of this shard that can go once the piece is written.
+    """
+
+    blocks: dict[int, JournalBlock]
+    elsewhere: frozenset[int]
+    journals: tuple[Path, ...]
+
+
+def _resumed(work: _Shard) -> _Found:
+    wanted = set(work.wanted)
+    blocks = _of_piece(work)
+    elsewhere: set[int] = set()
+    for path in store.pieces(work.run.generations(work.condition.id)):
+        if not path.stem.endswith(f"-of-{work.n_shards:05d}"):
+            elsewhere |= set(store.piece(path).blocks)
+    own = []
+    folder = work.run.journals(work.condition.id)
+    for path in sorted(folder.glob("*.jsonl")):
+        layout = re.match(r"(\d+)-of-(\d+)\.", path.name)
+        if layout is None:
+            continue
+        mine = int(layout[1]) == work.shard and int(layout[2]) == work.n_shards
+        if mine or int(layout[2]) != work.n_shards:
+            found = store.read_journal(path)
+            blocks |= {b: found[b] for b in found if b in wanted and b not in blocks}
+        if mine:
+            own.append(path)
+    return _Found(blocks, frozenset(elsewhere), tuple(own))
+
+
+def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
+    """Return the blocks of this shard's piece, if an earlier plan left one that lacks some."""
+    if not work.path.exists():
+        return {}
+    try:
+        _, frame = store.read_piece(work.path)
+    except Damaged:
+        log.warning("%s is damaged and is computed again", work.path)
+        work.run.set_aside(work.path)
+        return {}
+    return {
+        block[0]: JournalBlock(rows.to_dicts(), 0.0)
+        for block, rows in frame.group_by("block", maintain_order=True)
+    }
+
+
+def _compact(work: _Shard, blocks: Mapping[int, JournalBlock]) -> None:
+    """Write the shard's piece, and its timings beside it."""
+    rows = [
+        {"condition": work.condition.id, "block": block, **row}
+        for block in sorted(blocks)
+        for row in blocks[block].rows
+    ]
+    frame = pl.DataFrame(
+        {name: [row[name] for row in rows] for name in store.GENERATIONS}, schema=store.GENERATIONS
+    )
+    seconds = sum(done.seconds for done in blocks.values())
+    timing = {
+        "rows": len(rows),
+        "tokens": int(frame["n_output_tokens"].sum()),
+        "seconds": round(seconds, 3),
+        "host": socket.gethostname(),
+    }
+    store.write_json(timing, work.path.with_suffix(".timing.json"))
+    store.write_piece(frame, work.path, work.tags)

@@ -1,0 +1,269 @@
+"""Configuration → plan: the lookups that must happen before anything is computed.
+
+Data are frozen, weights found, every prompt rendered once, answers made elsewhere read. All
+errors of the user's come from here, before a task starts.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core import backends, data, metrics, weights
+from empathy_core.backends import Rendering, answers, human
+from empathy_core.errors import ConfigError, RunMismatch
+from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
+from jobs.config import Config, load_prompt, setting
+from jobs.plan import LEXICAL, Plan, PlannedMetric, Words
+from jobs.provenance import provenance
+
+log = logging.getLogger(__name__)
+
+_NO_DECODING = Decoding(name="asis")
+"""Texts made elsewhere were decoded we do not know how."""
+
+_HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
+"""A therapist was given the question and nothing else."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A plan, and what only its maker needs.
+
+    Attributes:
+        examples: The run's rows (``store.EXAMPLES``).
+        audit: What the data audit found.
+        made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
+        renderings: Condition id → what rendering its prompts showed.
+    """
+
+    plan: Plan
+    examples: pl.DataFrame
+    audit: Mapping[str, Any]
+    made: Mapping[str, pl.DataFrame]
+    renderings: Mapping[str, Rendering]
+
+
+def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) -> Resolved:
+    """Return the plan of *config* in *run*.
+
+    Args:
+        config: The checked configuration.
+        run: Holds the frozen rows if it was planned before.
+        command: As typed, for the provenance.
+        write: Whether rows and renderings are kept in the run; a dry run writes nothing.
+
+    Raises:
+        RunMismatch: The run was made from other data, cleaning or split.
+        ConfigError: A prompt does not fit in its model's context, or answers lack examples.
+    """
+    examples, audit, identity = _examples(config, run, write=write)
+    evaluated = examples.filter(pl.col("block").is_not_null())
+    made: dict[str, pl.DataFrame] = {}
+    renderings: dict[str, Rendering] = {}
+    notes: list[str] = []
+    conditions: list[Condition] = []
+    for name in config.models:
+        spec = config.model_spec(name)
+        if spec.backend == "human":
+            condition, texts, note = _therapist(spec, examples)
+            made[condition.id] = texts
+            conditions.append(condition)
+            notes.append(note)
+            continue
+        for condition in _of_model(config, name, spec):
+            final, rendering = _rendered(config, condition, evaluated, run if write else None)
+            renderings[final.id] = rendering
+            conditions.append(final)
+            notes += _rendering_notes(final, rendering)
+    for name in config.answers:
+        condition, texts = _elsewhere(config, name, evaluated)
+        made[condition.id] = texts
+        conditions.append(condition)
+    plan = Plan(
+        conditions=tuple(conditions),
+        data_digest=digest(identity, 16),
+        n_blocks=int(evaluated["block"].n_unique()),
+        shards={name: config.shards(name) for name in config.models},
+        score_shards=config.scoring.shards,
+        overlong=config.generation.overlong,
+        metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
+        words=_words(config, notes),
+        made_elsewhere=tuple(made),
+        provenance=provenance(command),
+        config=config.model_dump(mode="json"),
+    )
+    return Resolved(plan, examples, audit, made, renderings)
+
+
+# ---------------------------------------------------------------------------- data
+
+
+def _examples(
+    config: Config, run: RunDir, *, write: bool
+) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any]]:
+    identity = data.identity(config.data_spec(), config.evaluate_spec())
+    if run.data.exists():
+        frozen = read_json(run.data)["identity"]
+        changed = _changes(frozen, identity)
+        if changed:
+            msg = (
+                f"{run.root} was made from other data: {'; '.join(changed)}. Rows must not move "
+                "under answers that are there: choose another --name, set the old values again, "
+                f"or remove {run.root}"
+            )
+            raise RunMismatch(msg)
+        return data.load(run), read_json(run.audit), identity
+    prepared = data.prepare(config.data_spec(), config.evaluate_spec())
+    if write:
+        data.freeze(prepared, run)
+    return prepared.examples, prepared.audit, identity
+
+
+def _changes(old: Any, new: Any, path: str = "") -> list[str]:
+    """Return the settings that differ, as ``path: old → new``, at most five of them."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        found = [c for k in keys for c in _changes(old.get(k), new.get(k), f"{path}.{k}")]
+        return found[:5]
+    same = digest(old) == digest(new)
+    return [] if same else [f"{path[1:]}: {str(old)[:60]} → {str(new)[:60]}"]
+
+
+# ---------------------------------------------------------------------------- models
+
+
+def _of_model(config: Config, name: str, spec: ModelSpec) -> list[Condition]:
+    fingerprint = _fingerprint(spec)
+    batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization)
+    return [
+        Condition(
+            model=spec,
+            prompt=load_prompt(prompt),
+            decoding=config.decoding_spec(decoding),
+            chat=spec.chat_template,
+            fingerprint=fingerprint,
+            block_size=config.evaluate.block_size if batched else None,
+        )
+        for prompt in config.models[name].prompts or ()
+        for decoding in config.models[name].decodings
+    ]
+
+
+def _fingerprint(spec: ModelSpec) -> str:
+    if spec.backend != "hf" or spec.weights is None:
+        return ""
+    parts = [weights.fingerprint(weights.locate(spec.weights, spec.revision))]
+    if spec.adapter:
+        parts.append(weights.fingerprint(weights.locate(spec.adapter, spec.adapter_revision)))
+    return "+".join(parts)
+
+
+def _rendered(
+    config: Config, condition: Condition, evaluated: pl.DataFrame, run: RunDir | None
+) -> tuple[Condition, Rendering]:
+    """Render all prompts of a condition, or recall how they were rendered before."""
+    texts = hashlib.sha256("\0".join(evaluated["id"] + evaluated["context"]).encode()).hexdigest()
+    key = digest([dict(condition.identity), texts, config.generation.overlong], 16)
+    known = run.rendering(key) if run else None
+    if known and known.exists():
+        found = read_json(known)
+        rendering = Rendering(**{**found, "overlong": tuple(found["overlong"])})
+    else:
+        pairs = list(evaluated.select("id", "context").iter_rows())
+        rendering = backends.render(condition, pairs, config.generation.overlong)
+        if known:
+            write_json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)
+    if rendering.overlong and config.generation.overlong == "error":
+        raise ConfigError(_overlong(condition, rendering))
+    return replace(condition, rendered=rendering.digest), rendering
+
+
+def _overlong(condition: Condition, rendering: Rendering) -> str:
+    ids = ", ".join(rendering.overlong[:3])
+    return (
+        f"{condition.model.name} takes {rendering.context_window} tokens, prompt and answer "
+        f"together, and {len(rendering.overlong)} examples under '{condition.prompt.name}' do not "
+        f"fit with max_new_tokens = {condition.decoding.max_new_tokens} (longest prompt: "
+        f"{rendering.max_prompt_tokens} tokens; {ids} …). Lower max_new_tokens, or set "
+        'generation.overlong = "truncate": questions are then cut, counted and noted'
+    )
+
+
+def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
+    who = f"{condition.model.label}, {condition.prompt.label}"
+    notes = []
+    if rendering.preamble:
+        notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
+    if rendering.overlong:
+        notes.append(f"{who}: {len(rendering.overlong)} questions were cut to fit the context.")
+    return notes
+
+
+# ---------------------------------------------------------------------------- made elsewhere
+
+
+def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.DataFrame, str]:
+    options: dict[str, Any] = {"duplicates": "drop", "seed": 0, **dict(spec.options)}
+    unknown = set(options) - {"duplicates", "seed"}
+    if unknown or options["duplicates"] not in ("drop", "keep"):
+        msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
+        raise ConfigError(f"{msg}, got {options}; mend it and run again")
+    drawn = human.answers(examples, **options)
+    copies = float(drawn["copy"].mean() or 0.0) if drawn.height else 0.0  # type: ignore[arg-type]  # a Boolean column's mean
+    kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
+    note = (
+        f"{spec.label}: another therapist's answer to the same question, {kept}; "
+        f"n = {drawn.height}, {copies:.1%} of them exact copies of the reference."
+    )
+    condition = Condition(spec, _HUMAN_PROMPT, _NO_DECODING, fingerprint=_texts_digest(drawn))
+    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
+    return condition, texts, note
+
+
+def _elsewhere(config: Config, name: str, evaluated: pl.DataFrame) -> tuple[Condition, pl.DataFrame]:
+    table = config.answers[name]
+    texts = answers.read(Path(table.path), table.example, table.text, table.sample)
+    texts = answers.matched(texts, evaluated["id"].to_list(), Path(table.path))
+    n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type, operator]  # Int32 column
+    decoding = replace(_NO_DECODING, sample=n_samples > 1, samples=n_samples)
+    spec = ModelSpec(name, table.label or name, "answers", published=table.published)
+    condition = Condition(
+        spec, load_prompt(table.prompt), decoding, fingerprint=_texts_digest(texts)
+    )
+    return condition, texts
+
+
+def _texts_digest(texts: pl.DataFrame) -> str:
+    return digest(texts.to_dicts(), 16)
+
+
+# ---------------------------------------------------------------------------- metrics and words
+
+
+def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
+    metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
+    group = name if hasattr(metric, "model") else LEXICAL
+    return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+
+
+def _words(config: Config, notes: Sequence[str]) -> Words:
+    whole = config.model_dump(mode="json")
+    assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
+    table = config.report
+    return Words(
+        table.title, table.caption, table.label, table.published, table.examples,
+        assumed, tuple(dict.fromkeys(notes)),
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return a setting's value as the table note prints it; defaults within a table are left out."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items() if v not in (None, {}, ()))
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)

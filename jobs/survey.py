@@ -1,0 +1,106 @@
+"""What a run directory already holds: the disk is the state, and this reads it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from empathy_core import store
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from jobs.plan import Plan
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The sound pieces of one folder.
+
+    Attributes:
+        blocks: Block (or score unit) → digest: of its rows, or of the answers it was scored from.
+        paths: The sound pieces.
+        unusable: Pieces that are damaged, foreign, or repeat a block, each with the reason.
+    """
+
+    blocks: Mapping[int, str]
+    paths: tuple[Path, ...] = ()
+    unusable: tuple[tuple[Path, str], ...] = ()
+
+
+def generated(run: RunDir, condition: str, data: str) -> Survey:
+    """Survey a condition's answers; every piece is read and proven."""
+    tags = {"kind": "generations", "condition": condition, "data": data}
+    return _survey(run.generations(condition), tags)
+
+
+def scored(run: RunDir, key: str, condition: str, data: str) -> Survey:
+    """Survey a condition's statistics under one metric; digests are those of the answers."""
+    tags = {"kind": "scores", "condition": condition, "data": data}
+    return _survey(run.scores(key, condition), tags)
+
+
+def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
+    blocks: dict[int, str] = {}
+    paths, unusable = [], []
+    for path in store.pieces(folder):
+        try:
+            piece, _ = store.read_piece(path)
+            reason = _foreign(piece, expected) or _repeated(piece, blocks)
+        except Damaged as error:
+            reason = str(error)
+        if reason:
+            unusable.append((path, reason))
+            continue
+        inputs = piece.tags.get("inputs")
+        blocks |= {int(k): v for k, v in json.loads(inputs).items()} if inputs else piece.blocks
+        paths.append(path)
+    return Survey(blocks, tuple(paths), tuple(unusable))
+
+
+def _foreign(piece: store.Piece, expected: Mapping[str, str]) -> str:
+    wrong = [f"{k} is {piece.tags.get(k)}" for k, v in expected.items() if piece.tags.get(k) != v]
+    return f"{piece.path} belongs to other work ({', '.join(wrong)})" if wrong else ""
+
+
+def _repeated(piece: store.Piece, blocks: Mapping[int, str]) -> str:
+    twice = sorted(set(piece.blocks) & set(blocks))
+    return f"{piece.path} repeats block {twice[0]} of another file" if twice else ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is done of a plan.
+
+    Attributes:
+        generated: Condition id → survey of its answers.
+        scored: (metric key, condition id) → survey of its statistics.
+    """
+
+    generated: Mapping[str, Survey]
+    scored: Mapping[tuple[str, str], Survey]
+
+    def done(self) -> dict[str, Mapping[int, str]]:
+        """Return condition id → finished block → digest."""
+        return {condition: survey.blocks for condition, survey in self.generated.items()}
+
+    def inputs(self) -> dict[str, dict[int, str]]:
+        """Return condition id → score unit → digest of the answers it holds."""
+        return {c: store.unit_inputs(survey.blocks) for c, survey in self.generated.items()}
+
+    def units(self) -> dict[tuple[str, str], Mapping[int, str]]:
+        """Return (metric key, condition id) → score unit → digest it was scored from."""
+        return {key: survey.blocks for key, survey in self.scored.items()}
+
+    def unusable(self) -> list[tuple[Path, str]]:
+        """Return every file that must be set aside, with the reason."""
+        surveys = [*self.generated.values(), *self.scored.values()]
+        return [entry for survey in surveys for entry in survey.unusable]
+
+
+def standing(run: RunDir, plan: Plan) -> Standing:
+    """Survey everything the plan names."""
+    data = plan.data_digest
+    answers = {c.id: generated(run, c.id, data) for c in plan.conditions}
+    statistics = {
+        (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
+    }
+    return Standing(answers, statistics)

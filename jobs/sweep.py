@@ -1,0 +1,160 @@
+"""A sweep from configuration to tables: plan under the lock, do what is missing, report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from empathy_core import store
+from empathy_core.store import RunDir, write_bytes
+from jobs import survey
+from jobs.config import Config
+from jobs.local import LocalExecutor, Outcome, Settings
+from jobs.plan import Plan, Task, generate_tasks, score_tasks
+from jobs.progress import Bar
+from jobs.resolve import Resolved, resolve
+from jobs.survey import Standing
+from jobs.worker import PLAN
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan on disk, and what it leaves to do.
+
+    Attributes:
+        aside: Files that could not be used: where each is now, and why.
+    """
+
+    resolved: Resolved
+    path: Path | None
+    standing: Standing
+    tasks: tuple[Task, ...]
+    aside: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan itself."""
+        return self.resolved.plan
+
+
+def plan(config: Config, run: RunDir, command: str) -> Planned:
+    """Plan a sweep under the lock, and record the plan.
+
+    Side effects: rows are frozen, unusable files set aside, answers made elsewhere written.
+
+    Raises:
+        EmpathyError: Anything the user must mend first; nothing computed is touched.
+    """
+    with run.lock():
+        resolved = resolve(config, run, command)
+        _write_made(run, resolved)
+        standing = survey.standing(run, resolved.plan)
+        aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
+        if aside:
+            _write_made(run, resolved)
+            standing = survey.standing(run, resolved.plan)
+        path = run.next_plan()
+        write_bytes(PLAN.dump_json(resolved.plan, indent=1), path)
+    return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
+
+
+def preview(config: Config, run: RunDir, command: str) -> Planned:
+    """Return what ``plan`` would, and write nothing."""
+    resolved = resolve(config, run, command, write=False)
+    standing = survey.standing(run, resolved.plan)
+    return Planned(resolved, None, standing, _tasks(resolved.plan, standing))
+
+
+def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
+    return tuple(generate_tasks(plan, standing.done()))
+
+
+def _write_made(run: RunDir, resolved: Resolved) -> None:
+    """Write the conditions whose texts were made elsewhere, where they are not there yet."""
+    blocks = resolved.examples.select(pl.col("id").alias("example"), "block")
+    for condition, texts in resolved.made.items():
+        expected = texts.select("example").unique(maintain_order=True)
+        store.write_bytes(store.frame_bytes(expected), run.expected(condition))
+        path = run.generation(condition, 0, 1)
+        if path.exists():
+            continue
+        rows = texts.join(blocks, on="example", how="left", maintain_order="left")
+        filled = rows.with_columns(condition=pl.lit(condition), stop=pl.lit("none"))
+        blank = {n: pl.lit(_blank(t), dtype=t) for n, t in store.GENERATIONS.items()}
+        frame = filled.with_columns(**{n: e for n, e in blank.items() if n not in filled.columns})
+        frame = frame.select(pl.col(n).cast(t) for n, t in store.GENERATIONS.items())
+        tags = {"kind": "generations", "condition": condition, "data": resolved.plan.data_digest}
+        store.write_piece(frame.sort("block", maintain_order=True), path, tags)
+
+
+def _blank(dtype: pl.DataType) -> object:
+    if dtype == pl.String:
+        return ""
+    return [] if isinstance(dtype, pl.List) else False if dtype == pl.Boolean else 0
+
+
+def execute(planned: Planned, run: RunDir, settings: Settings, bar: Bar) -> list[Outcome]:
+    """Do what the plan lacks on this machine: generate, then score what there is.
+
+    Raises:
+        KeyboardInterrupt: After the workers were stopped.
+    """
+    if planned.path is None:
+        return []
+    executor = LocalExecutor(run, planned.path, settings)
+    rows = _rows_to_answer(planned)
+    outcomes = _stage("generate", "rows", planned.tasks, executor, bar, rows)
+    tasks, n_batches = _scoring(planned.plan, run)
+    return outcomes + _stage("score", "batches", tasks, executor, bar, n_batches)
+
+
+def _stage(
+    name: str, unit: str, tasks: Sequence[Task], executor: LocalExecutor, bar: Bar, total: int
+) -> list[Outcome]:
+    if not tasks:
+        return []
+    with bar.stage(name, unit, total) as on_progress:
+        return executor.execute(tasks, on_progress)
+
+
+def _scoring(plan: Plan, run: RunDir) -> tuple[list[Task], int]:
+    """Return the score tasks to do, and how many batches (metric, condition, unit) they hold.
+
+    Statistics that were cut into another number of shards are removed first where anything is
+    stale: once a task has scored its own units anew, the two would overlap.
+    """
+    standing = survey.standing(run, plan)
+    n_shards = min(plan.score_shards, plan.n_units)
+    for task in score_tasks(plan, standing.inputs(), standing.units()):
+        for metric in plan.of_group(task.key):
+            for condition in plan.conditions:
+                for path in standing.scored[metric.key, condition.id].paths:
+                    if not path.stem.endswith(f"-of-{n_shards:05d}"):
+                        path.unlink(missing_ok=True)
+    standing = survey.standing(run, plan)
+    inputs, units = standing.inputs(), standing.units()
+    tasks = score_tasks(plan, inputs, units)
+    n_batches = 0
+    for task in tasks:
+        for metric in plan.of_group(task.key):
+            for condition, now in inputs.items():
+                mine = {u: d for u, d in now.items() if u % n_shards == task.shard}
+                scored = units.get((metric.key, condition), {})
+                n_batches += len(mine) if any(scored.get(u) != d for u, d in mine.items()) else 0
+    return tasks, n_batches
+
+
+def _rows_to_answer(planned: Planned) -> int:
+    """Count the rows that are not yet in a piece; those in journals count as to do."""
+    sizes = dict(
+        planned.resolved.examples.filter(pl.col("block").is_not_null()).group_by("block").len().iter_rows()
+    )
+    done = planned.standing.done()
+    return sum(
+        sizes[block] * (c.decoding.samples if c.decoding.sample else 1)
+        for c in planned.plan.conditions
+        if c.id not in planned.plan.made_elsewhere
+        for block in range(planned.plan.n_blocks)
+        if block not in done[c.id]
+    )
