@@ -242,7 +242,7 @@ def write_piece(frame: pl.DataFrame, path: Path, tags: Mapping[str, str]) -> Non
 def frame_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return *frame* as the bytes of a parquet file; equal frames give equal bytes."""
     buffer = io.BytesIO()
-    frame.writeframe_bytes(buffer, compression="zstd", metadata=dict(metadata or {}))
+    frame.write_parquet(buffer, compression="zstd", metadata=dict(metadata or {}))
     return buffer.getvalue()
 
 

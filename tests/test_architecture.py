@@ -1,0 +1,81 @@
+"""The house keeps its rules: who imports whom, what is heavy, how long things get."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("jobs", "empathy_core", "slurm", "reports")
+MAY_IMPORT = {
+    "jobs": {"jobs", "empathy_core", "slurm", "reports"},
+    "reports": {"reports", "empathy_core"},
+    "slurm": {"slurm"},
+    "empathy_core": {"empathy_core"},
+}
+MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
+HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "sentence_transformers")
+
+
+def _imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_package_may(path: Path):
+    """jobs may import all, reports the core, slurm and the core nothing of ours."""
+    package = path.relative_to(ROOT).parts[0]
+
+    assert _imported(path) & set(PACKAGES) <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_and_functions_stay_short(path: Path):
+    """A module has at most 400 lines and a function at most 60."""
+    text = path.read_text()
+    functions = [
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)
+    ]
+    too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 60]
+
+    assert len(text.splitlines()) <= 400
+    assert not too_long
+
+
+@pytest.mark.parametrize("module", ["jobs.launch", "jobs.commands", "jobs.status", "reports.write"])
+def test_a_login_node_needs_no_gpu_stack(module: str):
+    """Help, status and report import no torch and no transformers."""
+    code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_project_holds_no_path_of_a_home_and_no_secret():
+    """No absolute path of a machine, no token and no registry host stands in the sources."""
+    files = subprocess.run(
+        ["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout.split()
+    pattern = re.compile(r"/home/\w+/|/root/|hf_[A-Za-z0-9]{20,}|pypi\.org|files\.pythonhosted")
+    skipped = ("tests/test_architecture.py", "LICENSE")
+    found = [
+        name
+        for name in files
+        if name not in skipped
+        and (ROOT / name).is_file()
+        and pattern.search((ROOT / name).read_text(errors="replace"))
+    ]
+
+    assert found == []
