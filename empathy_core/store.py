@@ -288,7 +288,7 @@ def read_piece(path: Path) -> tuple[Piece, pl.DataFrame]:
         if pl.read_parquet_metadata(io.BytesIO(file))["pages"] != _checksum(file):
             msg = "its checksum differs"
             raise ValueError(msg)
-        frame = pl.readframe_bytes(io.BytesIO(file))
+        frame = pl.read_parquet(io.BytesIO(file))
         if block_digests(frame) != dict(found.blocks):
             msg = "its rows differ from their digests"
             raise ValueError(msg)
