@@ -1,0 +1,80 @@
+"""Prompts: one TOML file each; the file name is the prompt's name.
+
+A file gives ``label``, ``origin``, ``text`` (used without a chat template) and ``[[messages]]``
+of ``role`` and ``content`` (used with one); ``{context}`` marks the place of the question, once
+in either form.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.types import Message, Prompt
+
+_HERE = Path(__file__).parent
+_KEYS = {"label", "origin", "text", "messages"}
+_ROLES = ("system", "user", "assistant")
+
+
+def names() -> list[str]:
+    """Return the names of the prompts that ship."""
+    return sorted(path.stem for path in _HERE.glob("*.toml"))
+
+
+def prompt(name: str) -> Prompt:
+    """Return the prompt of that name.
+
+    Raises:
+        UnknownName: No file in this folder is called so.
+    """
+    if name not in names():
+        raise UnknownName("prompt", name, names(), "Or give the path of a .toml file of your own.")
+    return read(_HERE / f"{name}.toml")
+
+
+def read(path: Path) -> Prompt:
+    """Return the prompt in a file; its name is the file's.
+
+    Raises:
+        ConfigError: The file is missing or not TOML, a key is unknown, missing or of the wrong
+            type, or ``{context}`` does not stand exactly once in each form.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"prompt {path} cannot be read ({error}); expected a TOML file; mend it or its path"
+        raise ConfigError(msg) from error
+    if problems := _problems(table):
+        msg = f"prompt {path}: {'; '.join(problems)}; see {_HERE / 'prompt1.toml'} for a model"
+        raise ConfigError(msg)
+    messages = tuple(Message(m["role"], m["content"]) for m in table["messages"])
+    label, origin = table.get("label", path.stem), table.get("origin", "")
+    return Prompt(path.stem, label, table["text"], messages, origin)
+
+
+def _problems(table: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a prompt's table, in words."""
+    found = [f"unknown key '{key}', expected {sorted(_KEYS)}" for key in sorted(set(table) - _KEYS)]
+    for key in ("label", "origin", "text"):
+        if not isinstance(table.get(key, ""), str):
+            found.append(f"'{key}' is not a string, expected one in quotes")
+    text, messages = table.get("text"), table.get("messages")
+    if not isinstance(text, str) or text.count("{context}") != 1:
+        found.append("'text' does not hold {context} exactly once, expected it for the question")
+    if not isinstance(messages, list) or not messages or not all(map(_sound, messages)):
+        found.append(f"'messages' is not a list of role (of {list(_ROLES)}) and content")
+    elif sum(message["content"].count("{context}") for message in messages) != 1:
+        found.append("the messages do not hold {context} exactly once, expected it in the last")
+    elif messages[-1]["role"] != "user":
+        found.append("the last message is not the user's, expected the model to answer it")
+    return found
+
+
+def _sound(message: Any) -> bool:
+    return (
+        isinstance(message, dict)
+        and set(message) == {"role", "content"}
+        and message["role"] in _ROLES
+        and isinstance(message["content"], str)
+    )
