@@ -1,0 +1,96 @@
+"""The configuration: strict, all errors at once, each with its path and the closest match."""
+
+from pathlib import Path
+
+import pytest
+
+from empathy_core.errors import ConfigError
+from jobs import config
+from tests.runs import ECHO, write_config
+
+
+@pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_loads(path: Path):
+    """A shipped file names only things that exist, and says its command on top."""
+    loaded = config.read(path.stem)
+
+    assert loaded.models
+    assert "python -m jobs.launch" in path.read_text().split("name =")[0]
+
+
+def test_all_errors_of_a_file_come_at_once(tmp_path: Path):
+    """Unknown keys, wrong types and unknown names are listed with paths and closest matches."""
+    text = ECHO.replace("block_size = 4", 'block_sise = 4\nlimit = "ten"').replace(
+        "[metrics.bleu]", '[metrics.bleu]\ntokenise = "13a"'
+    )
+    with pytest.raises(ConfigError) as caught:
+        config.read(str(write_config(tmp_path, text)))
+
+    message = str(caught.value)
+    assert "evaluate.block_sise: unknown key. Did you mean 'block_size'?" in message
+    assert "evaluate.limit" in message
+    assert "ten" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[models.echo]", "[models.echoo]", "Did you mean 'echo'?"),
+        ('"prompt2"]', '"prompt22"]', "Did you mean 'prompt2'?"),
+        ("[metrics.rouge]", "[metrics.rogue]", "Did you mean 'rouge'?"),
+        ("[data.sources.sample]", "[data.sources.sampel]", "Did you mean 'sample'?"),
+        ("[metrics.bleu]", '[metrics.bleu]\ntokenise = "13a"', "metrics.bleu"),
+        ("max_new_tokens = 64", "max_new_tokens = 64\nsamples = 3", "needs sample = true"),
+        ("max_new_tokens = 64", "max_new_tokens = -1", "decoding.greedy.max_new_tokens"),
+        ('name = "echo"', 'name = "a/b"', "name:"),
+        ('name = "echo"', 'name = "echo"\nassumed = ["decoding.warm"]', "no setting"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, expected: str):
+    """Each mistake's message holds what a reader needs to mend it."""
+    with pytest.raises(ConfigError) as caught:
+        config.read(str(write_config(tmp_path, ECHO.replace(old, new))))
+
+    assert expected in str(caught.value)
+
+
+def test_set_overrides_the_file(tmp_path: Path):
+    """--set takes TOML values, bare words, and dotted paths into named tables."""
+    path = str(write_config(tmp_path))
+    loaded = config.read(
+        path, ["evaluate.limit=7", "evaluate.split=test", "models.echo.options.delay_s=0.5"]
+    )
+
+    assert loaded.evaluate.limit == 7
+    assert loaded.evaluate.split == "test"
+    assert ("delay_s", 0.5) in loaded.model_spec("echo").options
+
+
+@pytest.mark.parametrize("text", ["evaluate.limit", "=3", "a b=3"])
+def test_a_malformed_override_is_an_error(tmp_path: Path, text: str):
+    """What is not a.b=c says what it should look like."""
+    with pytest.raises(ConfigError, match=r"expected a\.b=value"):
+        config.read(str(write_config(tmp_path)), [text])
+
+
+def test_relative_paths_stand_beside_the_file_that_names_them(tmp_path: Path):
+    """A path in a file is relative to the file, and a Hub id is not a path."""
+    text = ECHO.replace(
+        "[data.sources.sample]",
+        '[data.sources.mine]\npath = "rows.csv"\ncontext = "q"\nresponse = "a"',
+    )
+    loaded = config.read(str(write_config(tmp_path, text)))
+
+    assert loaded.data_spec().sources[0].path == str(tmp_path / "rows.csv")
+
+
+def test_an_unknown_configuration_names_the_known_ones():
+    """A misspelt name of a configuration gets the closest one."""
+    with pytest.raises(ConfigError, match="Did you mean 'paper'"):
+        config.read("papre")
+
+
+def test_broken_toml_names_the_line(tmp_path: Path):
+    """A syntax error tells where."""
+    with pytest.raises(ConfigError, match="line 2"):
+        config.read(str(write_config(tmp_path, 'name = "x"\n[data\n')))
