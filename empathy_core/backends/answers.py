@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from empathy_core.data import reading
+from empathy_core.data import Source, reading
 from empathy_core.errors import DataError
 
 
@@ -21,23 +21,28 @@ def read(path: Path, example: str, text: str, sample: str | None = None) -> pl.D
     Raises:
         DataError: The file or a column is missing, or an answer is there twice.
     """
-    wanted = [example, text, *([sample] if sample else [])]
-    frame = reading.table(path, wanted)
-    number = pl.col(sample).cast(pl.Int32) if sample else pl.lit(0, dtype=pl.Int32)
+    source = Source(
+        name="answers", path=str(path), context=(example,), response=text, author=sample
+    )
+    rows = reading.read(source).rows
     try:
-        found = frame.select(
-            example=pl.col(example).cast(pl.String),
-            sample=number,
-            text=pl.col(text).cast(pl.String).fill_null(""),
-        )
-    except pl.exceptions.InvalidOperationError as error:
+        numbers = [int(row.author or 0) if sample else 0 for row in rows]
+    except ValueError as error:
         msg = f"{path}: column '{sample}' must number the samples 0, 1, 2 …; mend it and run again"
         raise DataError(msg) from error
+    found = pl.DataFrame(
+        {
+            "example": [row.context for row in rows],
+            "sample": numbers,
+            "text": [row.response or "" for row in rows],
+        },
+        schema={"example": pl.String, "sample": pl.Int32, "text": pl.String},
+    )
     twice = found.filter(pl.struct("example", "sample").is_duplicated())["example"].unique().sort()
     if twice.len():
         msg = (
             f"{path} answers {twice.len()} examples more than once ({', '.join(twice.head(3))} …): "
-            "expected one row an example, or a column that numbers them (sample = \"…\")"
+            'expected one row an example, or a column that numbers them (sample = "…")'
         )
         raise DataError(msg)
     return found
