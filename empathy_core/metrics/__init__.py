@@ -9,14 +9,24 @@ settings a configuration may change under ``[metrics.<name>]``, and whose member
 ``MetricProtocol``. It imports torch and other heavy libraries inside functions only.
 """
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
-from empathy_core.types import Column
+from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.types import Column, digest
+
+PLUGIN = "evaluate:"
+"""``evaluate:<path>`` names a metric of the evaluate library; see ``evaluate_metric``."""
 
 ROWS: dict[str, Any] = {
     "text": pl.String,  # the answer
@@ -81,3 +91,60 @@ def names() -> list[str]:
     """Return the names of the metrics that ship."""
     here = Path(__file__).parent
     return sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_"))
+
+
+def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
+    """Return the metric *name* with its settings changed by *options*.
+
+    Nothing is downloaded and no encoder is loaded here. ``evaluate:<path>`` is the same as
+    ``evaluate_metric`` with the option ``path``; a ``path`` among *options* goes first.
+
+    Raises:
+        UnknownName: No file has this name.
+        ConfigError: An option is unknown, missing, or of the wrong type; all of them are listed.
+    """
+    if name.startswith(PLUGIN):
+        options = {"path": name.removeprefix(PLUGIN), **options}
+        name = "evaluate_metric"
+    if name not in names():
+        hint = "A script of the evaluate library is 'evaluate:<path>'."
+        raise UnknownName("metric", name, names(), hint)
+    cls = import_module(f"{__name__}.{name}").Metric
+    problems = list(_unknown(cls, options))
+    known = {k: v for k, v in options.items() if k in _settings(cls)}
+    try:
+        # JSON mode: a TOML array is a tuple there, and nothing else is converted
+        metric = TypeAdapter(cls).validate_json(json.dumps(known, default=str), strict=True)
+    except ValidationError as error:
+        problems += [_explained(e) for e in error.errors()]
+    if problems:
+        listed = "; ".join(problems)
+        raise ConfigError(f"metric '{name}': {listed}. Correct [metrics.{name}] and run again.")
+    return cast("MetricProtocol", metric)
+
+
+def key(name: str, metric: MetricProtocol) -> str:
+    """Return the folder of a metric's statistics: its name and a hash of its signature."""
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}-{digest(metric.signature(), 8)}"
+
+
+def _settings(cls: type) -> list[str]:
+    return [f.name for f in fields(cls) if f.init]
+
+
+def _unknown(cls: type, options: Mapping[str, object]) -> Iterator[str]:
+    allowed = _settings(cls)
+    for option in options:
+        if option not in allowed:
+            close = get_close_matches(option, allowed, n=1)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            listed = ", ".join(allowed) or "none, it has no options"
+            yield f"unknown option '{option}'.{guess} Allowed: {listed}"
+
+
+def _explained(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"option '{where}' is missing; it is required"
+    given = json.dumps(error.get("input"), default=str)[:60]
+    return f"option '{where}': {error['msg'][0].lower()}{error['msg'][1:]} (given: {given})"

@@ -1,0 +1,39 @@
+"""What several metrics share: the form of a signature, and the mean of summed statistics."""
+
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+
+import numpy as np
+
+
+def signature(**pairs: object) -> str:
+    """Return ``key:value`` pairs joined by ``|``, as sacreBLEU writes them.
+
+    Booleans become yes and no; a separator inside a value becomes ``_``.
+    """
+    words = {True: "yes", False: "no"}
+    shown = {k: words[v] if isinstance(v, bool) else str(v) for k, v in pairs.items()}
+    return "|".join(f"{k}:{v.replace('|', '_')}" for k, v in shown.items())
+
+
+def version(distribution: str) -> str:
+    """Return the installed version without a build tag: CPU and CUDA builds are one version."""
+    return installed(distribution).partition("+")[0]
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return above / below by element, NaN where *below* is 0."""
+    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
+    result = np.full(below.shape, np.nan)
+    np.divide(above, below, out=result, where=below != 0)
+    return result
+
+
+def means(sums: np.ndarray, n_values: int) -> np.ndarray:
+    """Reduce sums whose last statistic is the number of rows to the first *n_values* means."""
+    return ratio(sums[..., :n_values], sums[..., -1:])
+
+
+def chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Cut *items* into batches of *size*; the last may be shorter."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
