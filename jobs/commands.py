@@ -11,10 +11,10 @@ from typing import Any
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs import config as configuration
-from jobs.config import Config
 from jobs.local import Outcome, Settings
 from jobs.progress import Bar
 from jobs.sweep import Planned
+from jobs.tables import Config
 
 
 def say(text: str = "") -> None:
@@ -51,7 +51,7 @@ def sweep(options: Namespace) -> int:
     outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return _failed(failed, planned, options)
+        return _failed(failed, options)
     return _write_report(run, options, recheck=0, partial=False)
 
 
@@ -86,7 +86,7 @@ def _executor(choice: str, *, quiet: bool) -> None:
     raise ConfigError(msg)
 
 
-def _failed(failed: list[Outcome], planned: Planned, options: Namespace) -> int:
+def _failed(failed: list[Outcome], options: Namespace) -> int:
     for outcome in failed:
         _warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     _warn(
@@ -171,8 +171,9 @@ def _existing(options: Namespace) -> RunDir:
 
 
 def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
-    from jobs.report import last_plan, prepared_metrics, report_spec
     from reports.write import write_report
+
+    from jobs.report import last_plan, prepared_metrics, report_spec
 
     plan, _ = last_plan(run)
     spec = report_spec(run, plan)
@@ -232,17 +233,22 @@ def _fetches(config: Config) -> list[tuple[str, Any]]:
     from empathy_core import metrics, weights
 
     found: list[tuple[str, Any]] = [
-        ("data", lambda: f"{core.prepare(config.data_spec(), config.evaluate_spec()).examples.height} rows")
+        (
+            "data",
+            lambda: (
+                f"{core.prepare(config.data_spec(), config.evaluate_spec()).examples.height} rows"
+            ),
+        )
     ]
     for name in config.models:
         spec = config.model_spec(name)
         if spec.weights:
             found.append((f"model {name}", lambda s=spec: weights.locate(s.weights, s.revision)))
         if spec.adapter:
-            found.append((f"adapter of {name}", lambda s=spec: weights.locate(s.adapter, s.adapter_revision)))
+            found.append(
+                (f"adapter of {name}", lambda s=spec: weights.locate(s.adapter, s.adapter_revision))
+            )
     for name, table in config.metrics.items():
         metric = metrics.load(name, table)
         found.append((f"metric {name}", metric.signature))
     return found
-
-

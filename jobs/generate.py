@@ -48,7 +48,9 @@ class _Shard:
     n_shards: int
     data_digest: str
     wanted: Sequence[int]
-    attempt: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
+    attempt: str = field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    )
 
     @property
     def path(self) -> Path:
@@ -127,8 +129,14 @@ def _answered(
         n_tokens = sum(a.n_output_tokens for a in answers)
         log.info(
             "%s block %d: %d rows, %.1f s, %.1f tokens/s%s",
-            condition.id, block, len(records), seconds, n_tokens / max(seconds, 1e-9),
-            f", micro-batch halved {backend.halvings} times" if backend and backend.halvings else "",
+            condition.id,
+            block,
+            len(records),
+            seconds,
+            n_tokens / max(seconds, 1e-9),
+            f", micro-batch halved {backend.halvings} times"
+            if backend and backend.halvings
+            else "",
         )
         yield block, JournalBlock(records, seconds)
 

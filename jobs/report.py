@@ -17,7 +17,7 @@ from reports.spec import ReportSpec
 
 
 class _AsPlanned:
-    """A metric that bears the plan's signature, so that a report needs no encoder on this machine."""
+    """A metric that bears the plan's signature: a report needs no encoder on this machine."""
 
     def __init__(self, metric: MetricProtocol, signature: str) -> None:
         self._metric, self._signature = metric, signature

@@ -18,9 +18,10 @@ from empathy_core.backends import Rendering, answers, human
 from empathy_core.errors import ConfigError, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
-from jobs.config import Config, load_prompt, setting
+from jobs.config import setting
 from jobs.plan import LEXICAL, Plan, PlannedMetric, Words
 from jobs.provenance import provenance
+from jobs.tables import Config, load_prompt
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +227,9 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     return condition, texts, note
 
 
-def _elsewhere(config: Config, name: str, evaluated: pl.DataFrame) -> tuple[Condition, pl.DataFrame]:
+def _elsewhere(
+    config: Config, name: str, evaluated: pl.DataFrame
+) -> tuple[Condition, pl.DataFrame]:
     table = config.answers[name]
     texts = answers.read(Path(table.path), table.example, table.text, table.sample)
     texts = answers.matched(texts, evaluated["id"].to_list(), Path(table.path))
@@ -257,13 +260,18 @@ def _words(config: Config, notes: Sequence[str]) -> Words:
     assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
     table = config.report
     return Words(
-        table.title, table.caption, table.label, table.published, table.examples,
-        assumed, tuple(dict.fromkeys(notes)),
+        table.title,
+        table.caption,
+        table.label,
+        table.published,
+        table.examples,
+        assumed,
+        tuple(dict.fromkeys(notes)),
     )
 
 
 def _shown(value: Any) -> str:
-    """Return a setting's value as the table note prints it; defaults within a table are left out."""
+    """Return a setting's value as the table note prints it; what is empty is left out."""
     if isinstance(value, dict):
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items() if v not in (None, {}, ()))
     return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)

@@ -143,4 +143,6 @@ def _frame(
         pl.lit(unit, dtype=pl.Int32).alias("block"),
     )
     columns = {name: values[:, i] for i, name in enumerate(metric.statistics)}
-    return keys.with_columns(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64)).fill_nan(None))
+    return keys.with_columns(
+        pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64)).fill_nan(None)
+    )

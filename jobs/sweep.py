@@ -9,12 +9,12 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir, write_bytes
 from jobs import survey
-from jobs.config import Config
 from jobs.local import LocalExecutor, Outcome, Settings
 from jobs.plan import Plan, Task, generate_tasks, score_tasks
 from jobs.progress import Bar
 from jobs.resolve import Resolved, resolve
 from jobs.survey import Standing
+from jobs.tables import Config
 from jobs.worker import PLAN
 
 
@@ -125,30 +125,40 @@ def _scoring(plan: Plan, run: RunDir) -> tuple[list[Task], int]:
     stale: once a task has scored its own units anew, the two would overlap.
     """
     standing = survey.standing(run, plan)
-    n_shards = min(plan.score_shards, plan.n_units)
     for task in score_tasks(plan, standing.inputs(), standing.units()):
-        for metric in plan.of_group(task.key):
-            for condition in plan.conditions:
-                for path in standing.scored[metric.key, condition.id].paths:
-                    if not path.stem.endswith(f"-of-{n_shards:05d}"):
-                        path.unlink(missing_ok=True)
+        for metric, condition in _of_task(plan, task):
+            for path in standing.scored[metric, condition].paths:
+                if not path.stem.endswith(f"-of-{task.n_shards:05d}"):
+                    path.unlink(missing_ok=True)
     standing = survey.standing(run, plan)
+    tasks = score_tasks(plan, standing.inputs(), standing.units())
+    return tasks, sum(_batches(plan, task, standing) for task in tasks)
+
+
+def _of_task(plan: Plan, task: Task) -> list[tuple[str, str]]:
+    """Return the (metric key, condition id) pairs that a score task looks at."""
+    return [(m.key, c.id) for m in plan.of_group(task.key) for c in plan.conditions]
+
+
+def _batches(plan: Plan, task: Task, standing: Standing) -> int:
+    """Count the units that a score task will measure, over metrics and conditions."""
     inputs, units = standing.inputs(), standing.units()
-    tasks = score_tasks(plan, inputs, units)
     n_batches = 0
-    for task in tasks:
-        for metric in plan.of_group(task.key):
-            for condition, now in inputs.items():
-                mine = {u: d for u, d in now.items() if u % n_shards == task.shard}
-                scored = units.get((metric.key, condition), {})
-                n_batches += len(mine) if any(scored.get(u) != d for u, d in mine.items()) else 0
-    return tasks, n_batches
+    for metric, condition in _of_task(plan, task):
+        now = inputs[condition]
+        mine = {u: d for u, d in now.items() if u % task.n_shards == task.shard}
+        scored = units[metric, condition]
+        n_batches += len(mine) if any(scored.get(u) != d for u, d in mine.items()) else 0
+    return n_batches
 
 
 def _rows_to_answer(planned: Planned) -> int:
     """Count the rows that are not yet in a piece; those in journals count as to do."""
     sizes = dict(
-        planned.resolved.examples.filter(pl.col("block").is_not_null()).group_by("block").len().iter_rows()
+        planned.resolved.examples.filter(pl.col("block").is_not_null())
+        .group_by("block")
+        .len()
+        .iter_rows()
     )
     done = planned.standing.done()
     return sum(

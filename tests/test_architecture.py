@@ -33,7 +33,7 @@ def _imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_module_imports_only_what_its_package_may(path: Path):
-    """jobs may import all, reports the core, slurm and the core nothing of ours."""
+    """Jobs may import all, reports the core, slurm and the core nothing of ours."""
     package = path.relative_to(ROOT).parts[0]
 
     assert _imported(path) & set(PACKAGES) <= MAY_IMPORT[package]
@@ -43,9 +43,7 @@ def test_a_module_imports_only_what_its_package_may(path: Path):
 def test_modules_and_functions_stay_short(path: Path):
     """A module has at most 400 lines and a function at most 60."""
     text = path.read_text()
-    functions = [
-        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)
-    ]
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 60]
 
     assert len(text.splitlines()) <= 400

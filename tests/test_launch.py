@@ -108,7 +108,7 @@ def _a_piece(folder: Path, prompt: str = "prompt1") -> Path:
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "foreign", "missing"])
 def test_a_bad_shard_stops_the_report_and_the_next_sweep_mends_it(copy: Path, harm: str):
-    """report exits 3 and names the file; sweep sets it aside and ends with the same bytes."""
+    """Report exits 3 and names the file; sweep sets it aside and ends with the same bytes."""
     before, path = contents(copy / "runs" / "echo"), _a_piece(copy)
     data = bytearray(path.read_bytes())
     if harm == "cut":
@@ -176,7 +176,9 @@ def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
     write_config(tmp_path)
     command = [sys.executable, "-m", "jobs.launch", "sweep", "--config", "echo.toml"]
     both = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     said = [process.communicate(timeout=120)[1] for process in both]
@@ -246,10 +248,12 @@ def test_status_and_report_of_no_run_name_the_runs_that_are_there(copy: Path):
     assert "echo" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/usr/bin/sbatch").exists() and os.environ.get("CI") != "true",
-                    reason="Slurm's client is not installed (slurm-client)")
+@pytest.mark.skipif(
+    not Path("/usr/bin/sbatch").exists() and os.environ.get("CI") != "true",
+    reason="Slurm's client is not installed (slurm-client)",
+)
 def test_slurm_configured_but_silent_is_exit_2(tmp_path: Path):
-    """auto does not fall back in silence where a cluster is configured and does not answer."""
+    """Auto does not fall back in silence where a cluster is configured and does not answer."""
     write_config(tmp_path)
     conf = tmp_path / "slurm.conf"
     conf.write_text(

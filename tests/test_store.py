@@ -22,7 +22,7 @@ def rows(n: int = 40, per_block: int = 8) -> pl.DataFrame:
             "example": [f"e-{i}" for i in range(n)],
             "sample": [0] * n,
             "block": [i // per_block for i in range(n)],
-            "text": [f"I hear you – {i} 💙" for i in range(n)],
+            "text": [f"I hear you \u2013 {i} 💙" for i in range(n)],
             "stop": ["eos"] * n,
             "prompt_sha256": ["0"] * n,
             "n_prompt_tokens": [7] * n,

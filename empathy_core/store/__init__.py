@@ -1,0 +1,62 @@
+"""The run directory: the only code that spells a path in it, and the only code that writes to it.
+
+    <runs>/<name>/
+      plans/0001.json                              one per sweep call, never edited
+      examples/{examples.parquet,audit.json,data.json}
+      generations/<condition>/00003-of-00008.parquet     a piece (+ .timing.json beside it)
+      generations/<condition>/journal/*.jsonl            while a shard is at work
+      scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
+      logs/  report/  set-aside/
+
+A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a
+digest of each block's rows. Work is done if and only if a piece holds it and the digests agree;
+no other marker exists. Files appear by rename, so a reader sees all of one or nothing.
+"""
+
+from empathy_core.store.files import (
+    MODE_DIR,
+    MODE_FILE,
+    make_dir,
+    read_json,
+    write_bytes,
+    write_json,
+)
+from empathy_core.store.journal import Journal, JournalBlock, read_journal
+from empathy_core.store.pieces import (
+    Piece,
+    block_digests,
+    dealt,
+    frame_bytes,
+    piece,
+    pieces,
+    read_piece,
+    write_piece,
+)
+from empathy_core.store.rundir import RunDir
+from empathy_core.store.schemas import EXAMPLES, GENERATIONS, SCORES, UNIT_BLOCKS, unit_inputs
+
+__all__ = [
+    "EXAMPLES",
+    "GENERATIONS",
+    "MODE_DIR",
+    "MODE_FILE",
+    "SCORES",
+    "UNIT_BLOCKS",
+    "Journal",
+    "JournalBlock",
+    "Piece",
+    "RunDir",
+    "block_digests",
+    "dealt",
+    "frame_bytes",
+    "make_dir",
+    "piece",
+    "pieces",
+    "read_journal",
+    "read_json",
+    "read_piece",
+    "unit_inputs",
+    "write_bytes",
+    "write_json",
+    "write_piece",
+]

@@ -1,0 +1,70 @@
+"""Journals: what an attempt has finished so far, a line a block."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from empathy_core.store.files import MODE_FILE, disk_errors, make_dir
+
+
+class Journal:
+    """An append-only log of finished blocks, one line each, written by one attempt at one shard.
+
+    A line counts once it ends in a newline and its digest agrees, so a line torn by a kill or a
+    power cut is as if it had never been.
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_dir(path.parent)
+        with disk_errors(path):
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
+        self.path = path
+
+    def append(self, block: int, rows: Sequence[Mapping[str, object]], seconds: float) -> None:
+        """Add a finished block and the time it took, and flush it to the disk."""
+        body = json.dumps(rows, ensure_ascii=False)
+        check = hashlib.sha256(body.encode()).hexdigest()[:16]
+        head = f'{{"block":{block},"seconds":{seconds:.3f},"check":"{check}"'
+        line = f'{head},"rows":{body}}}\n'.encode()
+        with disk_errors(self.path):
+            written = os.write(self._descriptor, line)
+            if written != len(line):  # a nearly full disk takes a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._descriptor)
+
+    def close(self, *, delete: bool = False) -> None:
+        """Close the journal; *delete* it where its rows stand in a piece."""
+        os.close(self._descriptor)
+        if delete:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalBlock:
+    """One finished block of a journal: its rows, and the seconds it took."""
+
+    rows: list[dict[str, Any]]
+    seconds: float
+
+
+def read_journal(path: Path) -> dict[int, JournalBlock]:
+    """Return block → what was finished, of every line that is whole; a torn line is skipped."""
+    found: dict[int, JournalBlock] = {}
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # another copy of this element finished and removed it
+        return found
+    for line in data.split(b"\n")[:-1]:
+        try:
+            entry = json.loads(line)
+            body = json.dumps(entry["rows"], ensure_ascii=False)
+            if hashlib.sha256(body.encode()).hexdigest()[:16] == entry["check"]:
+                found.setdefault(entry["block"], JournalBlock(entry["rows"], entry["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found

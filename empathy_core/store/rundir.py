@@ -1,0 +1,121 @@
+"""The paths of a run."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from empathy_core.errors import Busy
+from empathy_core.store.files import MODE_FILE, make_dir
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """The paths of one run."""
+
+    root: Path
+
+    @property
+    def examples(self) -> Path:
+        """All cleaned rows (``EXAMPLES``)."""
+        return self.root / "examples" / "examples.parquet"
+
+    @property
+    def audit(self) -> Path:
+        """The data audit, as JSON."""
+        return self.root / "examples" / "audit.json"
+
+    @property
+    def data(self) -> Path:
+        """What the frozen rows were made from: their identity. Written last of the three."""
+        return self.root / "examples" / "data.json"
+
+    @property
+    def report(self) -> Path:
+        """The tables and the page."""
+        return self.root / "report"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each task."""
+        return self.root / "logs"
+
+    def rendering(self, key: str) -> Path:
+        """What the planner learned when it rendered one model's prompts."""
+        return self.root / "prompts" / f"{key}.json"
+
+    def generations(self, condition: str) -> Path:
+        """Folder of a condition's pieces."""
+        return self.root / "generations" / condition
+
+    def expected(self, condition: str) -> Path:
+        """Which examples a condition covers, where it is not all of them (``example``)."""
+        return self.generations(condition) / "expected" / "examples.parquet"
+
+    def generation(self, condition: str, shard: int, n_shards: int) -> Path:
+        """A piece of generated rows."""
+        return self.generations(condition) / _shard_name(shard, n_shards)
+
+    def journals(self, condition: str) -> Path:
+        """Folder of a condition's journals."""
+        return self.generations(condition) / "journal"
+
+    def journal(self, condition: str, shard: int, n_shards: int, attempt: str) -> Path:
+        """The journal of one attempt at one shard."""
+        return self.journals(condition) / f"{_shard_name(shard, n_shards, '')}.{attempt}.jsonl"
+
+    def scores(self, metric: str, condition: str) -> Path:
+        """Folder of a condition's per-row statistics under one metric (``<name>-<hash>``)."""
+        return self.root / "scores" / metric / condition
+
+    def score(self, metric: str, condition: str, shard: int, n_shards: int) -> Path:
+        """A piece of per-row statistics."""
+        return self.scores(metric, condition) / _shard_name(shard, n_shards)
+
+    def log(self, task: str) -> Path:
+        """The log of one task."""
+        return self.logs / f"{task}.log"
+
+    def plans(self) -> list[Path]:
+        """Return the plans, oldest first."""
+        return sorted((self.root / "plans").glob("[0-9]*.json"))
+
+    def next_plan(self) -> Path:
+        """Return the path of the plan to write; call it under the lock."""
+        last = self.plans()
+        number = int(last[-1].stem) + 1 if last else 1
+        return self.root / "plans" / f"{number:04d}.json"
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a file that cannot be used out of the way, and return where it is now."""
+        relative = path.relative_to(self.root)
+        target = self.root / "set-aside" / f"{uuid.uuid4().hex[:8]}-{'-'.join(relative.parts)}"
+        make_dir(target.parent)
+        shutil.move(path, target)
+        return target
+
+    @contextmanager
+    def lock(self, timeout_s: float = 30.0) -> Iterator[None]:
+        """Hold the planning lock.
+
+        Raises:
+            Busy: Another sweep held it for *timeout_s*.
+        """
+        from filelock import FileLock, Timeout
+
+        make_dir(self.root)
+        try:
+            with FileLock(self.root / ".lock", timeout=timeout_s, mode=MODE_FILE):
+                yield
+        except Timeout as error:
+            msg = (
+                f"another sweep is planning {self.root}: waited {timeout_s:.0f} s for it; "
+                "run the same command again when it is done"
+            )
+            raise Busy(msg) from error
+
+
+def _shard_name(shard: int, n_shards: int, suffix: str = ".parquet") -> str:
+    return f"{shard:05d}-of-{n_shards:05d}{suffix}"

@@ -1,0 +1,65 @@
+"""Schemas of the frames that a run consists of, and how blocks form score units."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+EXAMPLES: dict[str, Any] = {
+    "id": pl.String,  # "<source>-<row>", unique in the run
+    "context": pl.String,
+    "response": pl.String,
+    "source": pl.String,
+    "row": pl.Int64,  # 0-based row of the raw file
+    "raw_sha256": pl.String,  # of the row before cleaning
+    "question": pl.String,  # digest of the normalised context: rows that share it are one cluster
+    "pair": pl.String,  # digest of the normalised context and response: equal means duplicate
+    "author": pl.String,  # who answered, where the source tells; null otherwise
+    "split": pl.String,  # train | validation | test
+    "block": pl.Int32,  # null: not evaluated in this run
+}
+"""Schema of ``examples.parquet``: all cleaned rows, in the run's fixed order."""
+
+GENERATIONS: dict[str, Any] = {
+    "condition": pl.String,
+    "example": pl.String,
+    "sample": pl.Int32,  # 0 under greedy decoding
+    "block": pl.Int32,
+    "text": pl.String,
+    "stop": pl.String,  # eos | length | none (text made elsewhere)
+    "prompt_sha256": pl.String,  # of the prompt's token ids; empty without a tokenizer
+    "n_prompt_tokens": pl.Int32,
+    "n_output_tokens": pl.Int32,
+    "n_special_tokens": pl.Int32,  # generated special tokens other than the final end token
+    "prompt_truncated": pl.Boolean,
+    "output_ids": pl.List(pl.Int32),
+}
+"""Schema of a piece under ``generations/``; tags ``kind``, ``condition``, ``data``."""
+
+SCORES: dict[str, Any] = {
+    "condition": pl.String,
+    "example": pl.String,
+    "sample": pl.Int32,
+    "block": pl.Int32,  # the score unit: ``UNIT_BLOCKS`` generation blocks
+}
+"""Schema of a piece under ``scores/``, before one Float64 column a statistic (null: unscored).
+
+Tags ``kind``, ``condition``, ``data``, ``signature``, and ``inputs``: JSON of ``unit_inputs``.
+"""
+
+UNIT_BLOCKS = 8
+"""Blocks that are scored together: encoder batches are formed inside a unit and nowhere else, so
+that a score does not depend on how units are dealt to workers."""
+
+
+def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
+    """Return score unit → digest of the generated blocks it is made from.
+
+    Args:
+        blocks: Generation block → digest of its rows, as a piece's metadata has them.
+    """
+    units: dict[int, list[str]] = {}
+    for block, digest in sorted(blocks.items()):
+        units.setdefault(block // UNIT_BLOCKS, []).append(f"{block}:{digest}")
+    return {u: hashlib.sha256(" ".join(b).encode()).hexdigest()[:16] for u, b in units.items()}
