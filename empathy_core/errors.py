@@ -43,7 +43,9 @@ class UnknownName(ConfigError):
         close = get_close_matches(name, names, n=1, cutoff=0.5)
         guess = f" Did you mean '{close[0]}'?" if close else ""
         listed = ", ".join(names) or "none"
-        super().__init__(f"unknown {kind} '{name}'.{guess} Known: {listed}.{' ' if hint else ''}{hint}")
+        super().__init__(
+            f"unknown {kind} '{name}'.{guess} Known: {listed}.{' ' if hint else ''}{hint}"
+        )
 
 
 class DataError(EmpathyError):

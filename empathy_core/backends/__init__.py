@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from empathy_core.types import Condition
+from empathy_core.errors import ModelError
+from empathy_core.types import Condition, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,49 @@ class BackendProtocol(Protocol):
     def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
         """Answer one batch; under greedy decoding equal prompts are generated once."""
         ...
+
+
+def load(model: ModelSpec, overlong: Literal["error", "truncate"] = "error") -> BackendProtocol:
+    """Load what answers for *model*; slow, and takes the memory of its weights.
+
+    Args:
+        model: With backend ``hf`` or ``echo``; the others' answers exist already.
+        overlong: ``truncate`` cuts questions that do not fit the context window.
+
+    Raises:
+        ModelError: The weights cannot be used here.
+    """
+    if model.backend == "echo":
+        from empathy_core.backends.echo import EchoBackend
+
+        return EchoBackend(model)
+    if model.backend == "hf":
+        from empathy_core.backends import hf
+
+        return hf.load(model, overlong)
+    msg = (
+        f"model '{model.name}' has backend '{model.backend}', which generates nothing; expected "
+        "hf or echo; its answers are written when the sweep is planned"
+    )
+    raise ModelError(msg)
+
+
+def render(
+    condition: Condition,
+    examples: Sequence[tuple[str, str]],
+    overlong: Literal["error", "truncate"] = "error",
+) -> Rendering:
+    """Render the prompts of *condition* for all examples (pairs of id and question).
+
+    Needs the model's tokenizer, not its weights. Without a tokenizer only ``first`` is filled.
+
+    Raises:
+        ModelError: The tokenizer is absent, or cannot render the prompt.
+    """
+    if condition.model.backend != "hf" or condition.model.weights is None:
+        return Rendering(digest="", first=condition.prompt.plain(examples[0][1]))
+    from empathy_core import weights
+    from empathy_core.backends import rendering
+
+    folder = weights.locate(condition.model.weights, condition.model.revision)
+    return rendering.render(condition, folder, examples, overlong)
