@@ -1,0 +1,204 @@
+"""Questions and answers: read, cleaned, split, audited, and frozen into the run.
+
+    source ─ reading ─ cleaning ─ splitting ─ audit ─ freeze
+
+A data source is one file in ``sources/``; any other file or Hub data set is a ``Source`` with its
+columns named. What is frozen is what every task of the run reads, on whatever node.
+"""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from empathy_core.data import audit as _audit
+from empathy_core.data import cleaning, reading, splitting
+from empathy_core.data.audit_text import text as audit_text
+from empathy_core.data.cleaning import CLEANING_VERSION
+from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
+from empathy_core.errors import Damaged, DataError
+from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
+
+__all__ = [
+    "CLEANING_VERSION",
+    "DataSpec",
+    "EvaluateSpec",
+    "Prepared",
+    "Source",
+    "audit_text",
+    "freeze",
+    "identity",
+    "load",
+    "prepare",
+    "source",
+    "source_names",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The rows of a run before they are frozen.
+
+    Attributes:
+        examples: ``store.EXAMPLES``, in the run's order.
+        audit: See ``audit.audit``.
+        identity: See ``identity``.
+    """
+
+    examples: pl.DataFrame
+    audit: Mapping[str, Any]
+    identity: Mapping[str, Any]
+
+
+def identity(data: DataSpec, evaluate: EvaluateSpec) -> dict[str, Any]:
+    """Return everything that could change a row, its split or its block.
+
+    Files are hashed, not parsed; of a Hub data set the commit is asked for (offline: looked up in
+    the Hub's cache). Where a file lies is no part of it.
+
+    Raises:
+        ConfigError: The settings contradict themselves.
+        DataError: A source is missing or unreadable.
+    """
+    _check(data, evaluate)
+    contents = {entry.name: reading.content(entry) for entry in data.sources}
+    return _identity(data, evaluate, contents)
+
+
+def _check(data: DataSpec, evaluate: EvaluateSpec) -> None:
+    data.check()
+    evaluate.check()
+
+
+_COLUMNS = ("context", "response", "author")
+_PATTERN = ("column", "pattern", "author")
+
+
+def _identity(
+    data: DataSpec, evaluate: EvaluateSpec, contents: Mapping[str, Mapping[str, str | None]]
+) -> dict[str, Any]:
+    sources = {}
+    for entry in data.sources:
+        settings = {key: getattr(entry, key) for key in (_COLUMNS if entry.response else _PATTERN)}
+        if entry.response:
+            settings["context"] = list(entry.context)
+        sources[entry.name] = {**settings, **contents[entry.name]}
+    return {
+        "cleaning_version": CLEANING_VERSION,
+        "sources": sources,
+        "order": [entry.name for entry in data.sources],
+        "protocol": data.protocol,
+        "fractions": list(data.fractions),
+        "seed": data.seed,
+        "duplicates": data.duplicates,
+        "evaluate": asdict(evaluate),
+    }
+
+
+# ---------------------------------------------------------------------------- preparing
+
+
+def prepare(data: DataSpec, evaluate: EvaluateSpec) -> Prepared:
+    """Read, clean, split and audit the rows of a run.
+
+    Raises:
+        ConfigError: The settings contradict themselves.
+        DataError: A source is missing, unreadable or holds no usable row; or nothing is evaluated.
+    """
+    _check(data, evaluate)
+    raws = {entry.name: reading.read(entry) for entry in data.sources}
+    clean = {name: cleaning.clean_rows(raw.rows, name) for name, raw in raws.items()}
+    for entry in data.sources:
+        _require_rows(entry, raws[entry.name], clean[entry.name])
+    cleaned = pl.concat([part.frame for part in clean.values()])
+    kept = cleaned
+    if data.duplicates == "drop":
+        kept = cleaned.unique("pair", keep="first", maintain_order=True)
+    examples = splitting.split(kept, data.protocol, data.fractions, data.seed)
+    examples = splitting.in_blocks(
+        examples, splitting.evaluated(examples, evaluate), evaluate.block_size
+    ).select(EXAMPLES)
+    _require_evaluated(examples, evaluate)
+    counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
+    contents = {name: raw.content for name, raw in raws.items()}
+    audit = _audit.audit(counts, cleaned, examples)
+    return Prepared(examples, audit, _identity(data, evaluate, contents))
+
+
+def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> None:
+    if clean.frame.height:
+        return
+    reasons = Counter(raw.dropped) + Counter(clean.dropped)
+    told = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
+    msg = (
+        f"{source.path or source.hub} holds no usable row ({told}): expected rows with a question "
+        f"and an answer; check the file and the columns of data.sources.{source.name}"
+    )
+    raise DataError(msg)
+
+
+def _require_evaluated(examples: pl.DataFrame, evaluate: EvaluateSpec) -> None:
+    if examples["block"].null_count() < examples.height:
+        return
+    sizes = dict(examples["split"].value_counts().iter_rows())
+    msg = (
+        f"split '{evaluate.split}' holds no row (rows by split: {sizes}): set evaluate.split to "
+        "another one or to 'all', or give more data"
+    )
+    raise DataError(msg)
+
+
+def _counts(
+    source: Source, raw: reading.Raw, clean: cleaning.Cleaned, examples: pl.DataFrame
+) -> _audit.Counts:
+    kept = examples.filter(pl.col("source") == source.name).height
+    dropped = Counter(raw.dropped) + Counter(clean.dropped)
+    surplus = clean.frame.height - kept
+    n_raw = sum(dropped.values()) + clean.frame.height
+    if surplus:
+        dropped["duplicate of an earlier row"] = surplus
+    repaired = Counter(raw.repaired) + Counter(clean.repaired)
+    return _audit.Counts(source, n_raw, kept, dropped, repaired)
+
+
+# ---------------------------------------------------------------------------- frozen rows
+
+
+def freeze(prepared: Prepared, run: RunDir) -> None:
+    """Write the rows, the audit, and last the identity, which says that the others are there."""
+    buffer = io.BytesIO()
+    prepared.examples.write_parquet(buffer, compression="zstd")
+    data = buffer.getvalue()
+    write_bytes(data, run.examples)
+    write_json(prepared.audit, run.audit)
+    frozen = {
+        "identity": prepared.identity,
+        "rows": prepared.examples.height,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    write_json(frozen, run.data)
+
+
+def load(run: RunDir) -> pl.DataFrame:
+    """Return the frozen rows (``store.EXAMPLES``), after proving that they are those.
+
+    Raises:
+        Damaged: A file is missing, or is not what was written.
+    """
+    frozen = read_json(run.data)
+    try:
+        data = run.examples.read_bytes()
+    except OSError as error:
+        msg = f"{run.examples} cannot be read ({error}): expected the run's frozen rows"
+        raise Damaged(f"{msg}; remove {run.data} and run sweep again") from error
+    if not isinstance(frozen, dict) or hashlib.sha256(data).hexdigest() != frozen.get("sha256"):
+        msg = (
+            f"{run.examples} is not what was frozen (its digest differs from {run.data.name}): "
+            f"restore both from a copy, or remove {run.data} and run sweep again"
+        )
+        raise Damaged(msg)
+    return pl.read_parquet(io.BytesIO(data))

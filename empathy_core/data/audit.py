@@ -1,0 +1,196 @@
+"""What a reader must know of the data before believing a table made from it. Pure over frames.
+
+Counts are of the kept rows unless their name says otherwise; exact duplicates are counted over all
+cleaned rows, before any was dropped.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from empathy_core.data import neighbours
+from empathy_core.data.cleaning import CLEANING_VERSION, normalised
+from empathy_core.data.specs import SPLITS, Source
+from empathy_core.types import digest
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows of one source.
+
+    Attributes:
+        dropped: Reason → rows.
+        repaired: Kind → rows.
+    """
+
+    source: Source
+    raw: int
+    kept: int
+    dropped: Mapping[str, int]
+    repaired: Mapping[str, int]
+
+
+def audit(
+    counts: Sequence[Counts], cleaned: pl.DataFrame, examples: pl.DataFrame
+) -> dict[str, Any]:
+    """Return the audit as plain values.
+
+    Args:
+        counts: One entry a source.
+        cleaned: All cleaned rows, duplicates included (``id``, ``pair``, ``source``).
+        examples: The kept rows, ``store.EXAMPLES``.
+    """
+    answers = _answers(examples)
+    near = _near(answers)
+    return {
+        "cleaning_version": CLEANING_VERSION,
+        "sources": [_source(entry) for entry in counts],
+        "rows": examples.height,
+        "questions": examples["question"].n_unique(),
+        "answers": answers["answer"].n_unique(),
+        "exact_duplicates": _exact(cleaned),
+        "near_duplicates": _near_counts(answers, near),
+        "splits": {name: _split(examples, name) for name in SPLITS},
+        "leaks": _leaks(answers, near),
+        "answers_per_question": _histogram(examples["question"].to_list()),
+        "words": {column: _quantiles(examples[column]) for column in ("context", "response")},
+        "evaluated": _evaluated(examples),
+    }
+
+
+def _source(entry: Counts) -> dict[str, Any]:
+    source = entry.source
+    return {
+        "name": source.name,
+        "hub": source.hub if not source.path else None,
+        "licence": source.licence or "not stated",
+        "redistribute": source.redistribute,
+        "homepage": source.homepage,
+        "raw": entry.raw,
+        "kept": entry.kept,
+        "dropped": dict(sorted(entry.dropped.items())),
+        "repaired": dict(sorted(entry.repaired.items())),
+    }
+
+
+# ---------------------------------------------------------------------------- duplicates
+
+
+def _exact(cleaned: pl.DataFrame) -> dict[str, Any]:
+    groups = cleaned.group_by("pair").agg(pl.len().alias("rows"), pl.col("source").n_unique())
+    per_source = cleaned.group_by("pair", "source").len()["len"]
+    beyond = cleaned.height - groups.height
+    within = int((per_source - 1).sum())
+    return {
+        "rows": cleaned.height,
+        "distinct_pairs": groups.height,
+        "pairs_by_times": _counted(groups["rows"].to_list()),
+        "surplus_rows_within_sources": within,
+        "surplus_rows_across_sources": beyond - within,
+        "pairs_in_several_sources": int((groups["source"] > 1).sum()),
+    }
+
+
+def _answers(examples: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a kept row with ``answer``, the digest of its normalised response."""
+    keys = [digest(normalised(text), 16) for text in examples["response"]]
+    wanted = ("id", "response", "source", "question", "split")
+    return examples.select(wanted).with_columns(pl.Series("answer", keys, dtype=pl.String))
+
+
+def _near(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return pairs of distinct answers (``answer``, ``other``) that are nearly equal."""
+    distinct = answers.unique("answer", keep="first", maintain_order=True)
+    pairs = neighbours.near_duplicates(distinct["response"].to_list())
+    keys = distinct["answer"]
+    return pl.DataFrame({"answer": keys[pairs[:, 0]], "other": keys[pairs[:, 1]]})
+
+
+def _near_counts(answers: pl.DataFrame, near: pl.DataFrame) -> dict[str, Any]:
+    sources = answers.group_by("answer").agg(pl.col("source").unique())
+    both = near.join(sources, on="answer").join(
+        sources, left_on="other", right_on="answer", suffix="_other"
+    )
+    shared = both["source"].list.set_intersection(both["source_other"]).list.len() > 0
+    touched = pl.concat([near["answer"], near["other"]]).unique()
+    return {
+        "words": neighbours.WORDS,
+        "threshold": neighbours.THRESHOLD,
+        "pairs_within_sources": int(shared.sum()),
+        "pairs_across_sources": int((~shared).sum()),
+        "rows": answers.filter(pl.col("answer").is_in(touched.implode())).height,
+    }
+
+
+# ---------------------------------------------------------------------------- splits
+
+
+def _split(examples: pl.DataFrame, name: str) -> dict[str, int]:
+    rows = examples.filter(pl.col("split") == name)
+    return {"rows": rows.height, "questions": rows["question"].n_unique()}
+
+
+def _leaks(answers: pl.DataFrame, near: pl.DataFrame) -> dict[str, int]:
+    train = answers.filter(pl.col("split") == "train")
+    others = answers.filter(pl.col("split") != "train")
+    splits = answers.group_by("answer").agg(pl.col("split").unique())
+    both = near.join(splits, on="answer").join(
+        splits, left_on="other", right_on="answer", suffix="_other"
+    )
+    united = both["split"].list.set_union(both["split_other"]).list.len() > 1
+    twins = pl.concat([near, near.select(pl.col("other").alias("answer"), other="answer")])
+    near_train = twins.filter(pl.col("other").is_in(train["answer"].implode()))["answer"]
+    known = pl.concat([near_train, train["answer"]]).unique()
+    return {
+        "questions": _in_several(answers, "question"),
+        "answers": _in_several(answers, "answer"),
+        "near_answers": int(united.sum()),
+        "held_out_rows": others.height,
+        "held_out_rows_question_in_train": _count_in(others, "question", train["question"]),
+        "held_out_rows_answer_in_train": _count_in(others, "answer", train["answer"]),
+        "held_out_rows_answer_or_near_in_train": _count_in(others, "answer", known),
+    }
+
+
+def _in_several(answers: pl.DataFrame, column: str) -> int:
+    splits = answers.group_by(column).agg(pl.col("split").n_unique())["split"]
+    return int((splits > 1).sum())
+
+
+def _count_in(frame: pl.DataFrame, column: str, values: pl.Series) -> int:
+    return frame.filter(pl.col(column).is_in(values.unique().implode())).height
+
+
+# ---------------------------------------------------------------------------- sizes
+
+
+def _counted(values: Sequence[int]) -> dict[str, int]:
+    return {str(value): n for value, n in sorted(Counter(values).items())}
+
+
+def _histogram(names: Sequence[str]) -> dict[str, int]:
+    return _counted(list(Counter(names).values()))
+
+
+def _quantiles(texts: pl.Series) -> dict[str, float]:
+    words = texts.str.count_matches(r"\S+")
+    found = [words.quantile(q, interpolation="nearest") for q in QUANTILES]
+    return {f"{q:.0%}": float(value or 0) for q, value in zip(QUANTILES, found, strict=True)}
+
+
+def _evaluated(examples: pl.DataFrame) -> dict[str, Any]:
+    rows = examples.filter(pl.col("block").is_not_null())
+    per_question = rows.group_by("question").len()
+    return {
+        "rows": rows.height,
+        "questions": per_question.height,
+        "contexts": rows["context"].n_unique(),
+        "pairs": rows["pair"].n_unique(),
+        "blocks": rows["block"].n_unique(),
+        "splits": sorted(rows["split"].unique().to_list()),
+    }

@@ -1,0 +1,96 @@
+"""The audit as a person reads it in a terminal: counts, and what each means in words. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def text(audit: Mapping[str, Any]) -> str:
+    """Return the audit in lines of at most 100 characters."""
+    parts = (_sources, _duplicates, _splits, _leaks, _shape, _evaluated)
+    return "\n\n".join("\n".join(part(audit)) for part in parts) + "\n"
+
+
+def _line(label: str, value: object, meaning: str = "") -> str:
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"  {label:<34}{shown:>9}  {meaning}".rstrip()
+
+
+def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
+    yield f"SOURCES (cleaning version {audit['cleaning_version']})"
+    for source in audit["sources"]:
+        passed = "may be passed on" if source["redistribute"] else "not to be passed on"
+        yield f"  {source['name']}: {source['licence']}, {passed}"
+        yield _line("  rows read", source["raw"])
+        for reason, n in source["dropped"].items():
+            yield _line("  dropped", n, reason)
+        yield _line("  rows kept", source["kept"])
+        for kind, n in source["repaired"].items():
+            yield _line("  repaired", n, kind)
+
+
+def _duplicates(audit: Mapping[str, Any]) -> Iterator[str]:
+    exact, near = audit["exact_duplicates"], audit["near_duplicates"]
+    times = ", ".join(f"{n:,} stand {_times(t)}" for t, n in exact["pairs_by_times"].items())
+    yield "DUPLICATES (equal letters and digits after casefolding)"
+    yield _line("clean rows before dropping", exact["rows"])
+    yield _line("distinct question-answer pairs", exact["distinct_pairs"])
+    yield f"    {times}"
+    yield _line("surplus rows within a source", exact["surplus_rows_within_sources"])
+    yield _line("surplus rows across sources", exact["surplus_rows_across_sources"])
+    how = f"Jaccard >= {near['threshold']:g} over {near['words']}-word sequences"
+    yield _line("near-equal answers, same source", near["pairs_within_sources"], f"pairs; {how}")
+    yield _line("near-equal answers, across sources", near["pairs_across_sources"], "pairs")
+    yield _line("rows with such an answer", near["rows"])
+
+
+def _times(times: str) -> str:
+    return {"1": "once", "2": "twice"}.get(times, f"{times} times")
+
+
+def _splits(audit: Mapping[str, Any]) -> Iterator[str]:
+    yield f"SPLITS ({audit['rows']:,} rows, {audit['questions']:,} questions)"
+    for name, sizes in audit["splits"].items():
+        share = sizes["rows"] / max(audit["rows"], 1)
+        yield _line(name, sizes["rows"], f"{share:.1%}, {sizes['questions']:,} questions")
+
+
+def _leaks(audit: Mapping[str, Any]) -> Iterator[str]:
+    leaks = audit["leaks"]
+    yield "LEAKS BETWEEN SPLITS (0 means none)"
+    yield _line(
+        "questions on several sides", leaks["questions"], "a tuned model may have read them"
+    )
+    yield _line("answers on several sides", leaks["answers"], "equal letters and digits")
+    yield _line("pairs of near-equal answers", leaks["near_answers"], "on different sides")
+    yield _line("validation and test rows", leaks["held_out_rows"])
+    yield _line("  question also in train", leaks["held_out_rows_question_in_train"])
+    yield _line("  answer also in train", leaks["held_out_rows_answer_in_train"])
+    yield _line("  answer or a near one in train", leaks["held_out_rows_answer_or_near_in_train"])
+
+
+def _shape(audit: Mapping[str, Any]) -> Iterator[str]:
+    per_question = audit["answers_per_question"]
+    yield "ANSWERS PER QUESTION"
+    most = list(per_question.items())
+    for answers, n in most[:6]:
+        yield _line(f"{answers} answer{'' if answers == '1' else 's'}", n, "questions")
+    if len(most) > 6:
+        yield _line(f"7 or more, up to {most[-1][0]}" if most[6][0] == "7" else
+                    f"{most[6][0]} to {most[-1][0]} answers",
+                    sum(n for _, n in most[6:]), "questions")  # fmt: skip
+    yield ""
+    yield "LENGTHS (words)"
+    quantiles = audit["words"]
+    yield "  " + " " * 14 + "".join(f"{name:>10}" for name in quantiles["context"])
+    for column, label in (("context", "question"), ("response", "answer")):
+        yield f"  {label:<14}" + "".join(f"{value:>10,.0f}" for value in quantiles[column].values())
+
+
+def _evaluated(audit: Mapping[str, Any]) -> Iterator[str]:
+    rows = audit["evaluated"]
+    yield "EVALUATED IN THIS RUN"
+    yield _line("rows", rows["rows"], f"from {', '.join(rows['splits'])}")
+    yield _line("questions", rows["questions"], "distinct by letters and digits")
+    yield _line("contexts", rows["contexts"], f"distinct texts, in {rows['blocks']:,} blocks")
+    if rows["pairs"] < rows["rows"]:
+        yield _line("rows beyond the first of a pair", rows["rows"] - rows["pairs"], "duplicates")

@@ -1,0 +1,196 @@
+"""Raw texts into clean ones; every change has a name, so that the audit can count it. Pure.
+
+Raise ``CLEANING_VERSION`` whenever a text may come out differently: it is part of a run's identity.
+"""
+
+import hashlib
+import html
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from empathy_core.data.reading import RawRow
+from empathy_core.types import digest
+
+CLEANING_VERSION = 1
+LONGEST_CHARACTERS = 100_000
+"""Texts this long or longer are dropped: no question or answer is, a broken quote may be."""
+
+# ---------------------------------------------------------------------------- HTML
+
+_ENTITY = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});"
+_TAG_NAMES = (
+    "a|abbr|b|big|blockquote|body|br|center|code|dd|div|dl|dt|em|font|h[1-6]|hr|html|i|img|li|ol|p|"
+    "pre|s|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead|tr|u|ul|xml|"
+    r"(?:o|v|w|m|st1):\w+"  # what a word processor leaves behind
+)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?=[\s/>])[^<>]*>|<!--|<!\[(?:if|endif)", re.IGNORECASE)
+_NO_TAG = re.compile(rf"<(?!/?(?:{_TAG_NAMES})[\s/>]|!--|!\[(?:if|endif))", re.IGNORECASE)
+_BARE_AMPERSAND = re.compile(rf"&(?!{_ENTITY[1:]})")
+_BLOCKS = ("blockquote", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "p", "pre")
+_LINES = ("li", "ol", "tr", "ul")
+
+
+def _without_html(text: str) -> str:
+    if _TAG.search(text):
+        return _soup_text(text)
+    return re.sub(_ENTITY, lambda match: html.unescape(match[0]), text)
+
+
+def _soup_text(text: str) -> str:
+    """Return what a browser would show, with paragraphs and lines kept."""
+    from bs4 import BeautifulSoup
+
+    text = _BARE_AMPERSAND.sub("&amp;", _NO_TAG.sub("&lt;", text))
+    if re.search(rf"<(?:br|{'|'.join(_BLOCKS + _LINES)})[\s/>]", text, re.IGNORECASE):
+        text = re.sub(r"[\r\n\t]+", " ", text)  # a line break in HTML's source is a space
+    soup = BeautifulSoup(text, "html.parser")
+    for hidden in soup(("script", "style", "xml")):
+        hidden.decompose()
+    for tag in soup("br"):
+        tag.replace_with("\n")
+    for names, gap in ((_BLOCKS, "\n\n"), (_LINES, "\n")):
+        for tag in soup(names):
+            tag.insert_before(gap)
+            tag.insert_after(gap)
+    return soup.get_text()
+
+
+# ---------------------------------------------------------------------------- characters
+
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_BREAKS = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+
+
+def _plain_spaces(text: str) -> str:
+    return _BREAKS.sub("\n", _INVISIBLE.sub("", _SPACES.sub(" ", text)))
+
+
+def _collapsed(text: str) -> str:
+    text = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", text))
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+# ---------------------------------------------------------------------------- sentences
+
+_RUN_TOGETHER = re.compile(
+    r"(?<![A-Za-z])(?!(?:[Mm]rs|[Pp]rof|[Rr]ev|[Gg]en|vs)\.)"  # abbreviations
+    r"([A-Za-z'\u2019-]*[a-z]{2}[.?!]+)"  # two letters: 'e.g.' and 'a.m.' have one
+    r"(?=[A-Z][a-z]|[AI](?:$|['\u2019]))"  # a capital that begins a word
+)
+_ADDRESS = re.compile(
+    r"://|www\.|@|\.(?:com|org|net|edu|gov|info|io|co|uk|us|ca|au|html?|pdf)\b", re.IGNORECASE
+)
+
+
+def _spaced_sentences(text: str) -> str:
+    """Put a space between sentences that ran together, as in ``with.Seriously``."""
+    return re.sub(r"\S+", _spaced, text)
+
+
+def _spaced(match: re.Match[str]) -> str:
+    word = match[0]
+    return word if _ADDRESS.search(word) else _RUN_TOGETHER.sub(r"\1 ", word)
+
+
+# ---------------------------------------------------------------------------- texts
+
+_STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("invalid UTF-8", lambda text: re.sub("[\ud800-\udfff]+", "\ufffd", text)),
+    ("NUL bytes", lambda text: text.replace("\x00", "")),
+    ("HTML", _without_html),
+    ("unusual spaces", _plain_spaces),
+    ("control characters", lambda text: _CONTROL.sub("", text)),
+    ("sentences run together", _spaced_sentences),
+    ("surplus spaces", _collapsed),
+)
+
+
+def clean(text: str) -> tuple[str, frozenset[str]]:
+    """Return the clean text and the kinds of repair that changed it."""
+    repairs = set()
+    for kind, step in _STEPS:
+        changed = step(text)
+        if changed != text:
+            repairs.add(kind)
+        text = changed
+    return text, frozenset(repairs)
+
+
+def normalised(text: str) -> str:
+    """Return what makes two texts the same to us: letters and digits, casefolded."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The rows of one source after cleaning.
+
+    Attributes:
+        frame: ``store.EXAMPLES`` without ``split`` and ``block``, in raw order.
+        dropped: Reason → rows.
+        repaired: Kind → rows that are kept.
+    """
+
+    frame: pl.DataFrame
+    dropped: Mapping[str, int]
+    repaired: Mapping[str, int]
+
+
+SCHEMA = {
+    "id": pl.String,
+    "context": pl.String,
+    "response": pl.String,
+    "source": pl.String,
+    "row": pl.Int64,
+    "raw_sha256": pl.String,
+    "question": pl.String,
+    "pair": pl.String,
+    "author": pl.String,
+}
+
+
+def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
+    """Clean *rows*; those without a usable question and answer are dropped and counted."""
+    kept: list[tuple[object, ...]] = []
+    dropped: Counter[str] = Counter()
+    repaired: Counter[str] = Counter()
+    for raw in rows:
+        context, repairs = clean(raw.context or "")
+        response, more = clean(raw.response or "")
+        reason = _unusable(context, response)
+        if reason:
+            dropped[reason] += 1
+            continue
+        repaired.update(repairs | more)
+        author = clean(raw.author or "")[0] or None
+        kept.append((
+            f"{source}-{raw.row:05d}", context, response, source, raw.row, _raw_sha256(raw),
+            digest(normalised(context), 16),
+            digest([normalised(context), normalised(response)], 16), author,
+        ))  # fmt: skip
+    return Cleaned(pl.DataFrame(kept, schema=SCHEMA, orient="row"), dropped, repaired)
+
+
+def _unusable(context: str, response: str) -> str | None:
+    if not normalised(context):
+        return "empty context"
+    if not normalised(response):
+        return "empty response"
+    if max(len(context), len(response)) >= LONGEST_CHARACTERS:
+        return f"text of {LONGEST_CHARACTERS:,} characters or more"
+    return None
+
+
+def _raw_sha256(raw: RawRow) -> str:
+    parts = f"{raw.context or ''}\x1f{raw.response or ''}"
+    return hashlib.sha256(parts.encode("utf-8", errors="surrogatepass")).hexdigest()

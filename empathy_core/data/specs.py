@@ -1,0 +1,183 @@
+"""What a user says about data: where it is, how it is split, which rows are evaluated.
+
+Values only; a name is looked up in ``sources/`` and nothing else is read.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from empathy_core.errors import ConfigError, UnknownName
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file or Hub data set of questions and answers.
+
+    Texts come from columns (``context`` and ``response``) or, where ``response`` is empty, from
+    one text column that a pattern takes apart.
+
+    Attributes:
+        name: Unique in a run; the first part of every example's id.
+        hub: Id of a data set on the Hub; null where only a path will do.
+        path: A CSV, TSV, JSON, JSONL or parquet file, ``.gz`` allowed; it wins over ``hub``.
+        revision: A Hub branch, tag or commit; null means ``main``.
+        hub_config: The Hub's name of a subset; null means its default.
+        context: Columns joined by a blank line.
+        author: Column that tells who answered; null where the source does not say.
+        pattern: Regular expression with the named groups ``context`` and ``response``.
+        column: The text column that ``pattern`` reads.
+        licence: As the source states it; empty if unknown.
+        redistribute: Whether that licence lets the texts be passed on.
+    """
+
+    name: str
+    hub: str | None = None
+    path: str | None = None
+    revision: str | None = None
+    hub_config: str | None = None
+    hub_split: str = "train"
+    context: tuple[str, ...] = ()
+    response: str = ""
+    author: str | None = None
+    pattern: str | None = None
+    column: str | None = None
+    licence: str = ""
+    redistribute: bool = False
+    homepage: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        texts = (*self.context, self.response) if self.response else (self.column or "",)
+        return (*texts, self.author) if self.author else texts
+
+    def regex(self) -> re.Pattern[str]:
+        """Return the compiled pattern; a dot matches line breaks too.
+
+        Raises:
+            ConfigError: It is no regular expression, or lacks one of the two groups.
+        """
+        try:
+            compiled = re.compile(self.pattern or "", re.DOTALL)
+        except re.error as error:
+            msg = f"data.sources.{self.name}.pattern is no regular expression ({error}): correct it"
+            raise ConfigError(msg) from error
+        if not {"context", "response"} <= set(compiled.groupindex):
+            msg = (
+                f"data.sources.{self.name}.pattern has the named groups "
+                f"{sorted(compiled.groupindex)}: expected (?P<context>…) and (?P<response>…)"
+            )
+            raise ConfigError(msg)
+        return compiled
+
+    def check(self) -> None:
+        """Prove that the source says where its texts are.
+
+        Raises:
+            ConfigError: No place, or no columns.
+        """
+        where = f"data.sources.{self.name}"
+        if not self.path and not self.hub:
+            msg = f"{where} has no hub id and no path: set {where}.path to the file"
+            raise ConfigError(msg)
+        if self.response:
+            if not self.context:
+                msg = f'{where} names no context column: set {where}.context = ["…"]'
+                raise ConfigError(msg)
+        elif not self.column or not self.pattern:
+            msg = f"{where} names no columns: set context and response, or column and pattern"
+            raise ConfigError(msg)
+        else:
+            self.regex()
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """The rows of a run and how they are split.
+
+    Attributes:
+        protocol: ``question``: no question stands on two sides; ``row``: the paper's.
+        fractions: Shares of train, validation and test; they sum to 1.
+        duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+    """
+
+    sources: tuple[Source, ...]
+    protocol: Literal["question", "row"] = "question"
+    fractions: tuple[float, float, float] = (0.75, 0.125, 0.125)
+    seed: int = 0
+    duplicates: Literal["keep", "drop"] = "drop"
+
+    def check(self) -> None:
+        """Prove that sources and fractions make sense.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        names = [source.name for source in self.sources]
+        if not names or len(set(names)) < len(names):
+            msg = f"data.sources is {names}: expected at least one, each name once; correct it"
+            raise ConfigError(msg)
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9:
+            msg = f"data.fractions is {self.fractions}: expected three shares of sum 1; correct it"
+            raise ConfigError(msg)
+        for source in self.sources:
+            source.check()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateSpec:
+    """Which rows are answered and scored.
+
+    Attributes:
+        limit: Rows (or questions, by ``unit``) drawn by seed; null takes all.
+        unit: ``question`` draws one row of each distinct question.
+        block_size: Distinct contexts in a block.
+    """
+
+    split: Literal["train", "validation", "test", "all"] = "test"
+    limit: int | None = None
+    unit: Literal["row", "question"] = "row"
+    seed: int = 0
+    block_size: int = 16
+
+    def check(self) -> None:
+        """Prove that the counts are positive.
+
+        Raises:
+            ConfigError: They are not.
+        """
+        if self.block_size < 1 or (self.limit is not None and self.limit < 1):
+            msg = (
+                f"evaluate.limit is {self.limit} and evaluate.block_size is {self.block_size}: "
+                "expected at least 1; correct it"
+            )
+            raise ConfigError(msg)
+
+
+def source_names() -> list[str]:
+    """Return the names of the sources that ship."""
+    return sorted(path.stem for path in (HERE / "sources").glob("*.toml"))
+
+
+def source(name: str) -> Source:
+    """Return a source that ships.
+
+    Raises:
+        UnknownName: No file ``sources/<name>.toml``.
+    """
+    if name not in source_names():
+        hint = "Any other file or Hub data set needs its columns (context, response) named."
+        raise UnknownName("data source", name, source_names(), hint)
+    table = tomllib.loads((HERE / "sources" / f"{name}.toml").read_text(encoding="utf-8"))
+    table["context"] = tuple(table.get("context", ()))
+    if "path" in table:  # of a file that ships beside this module
+        table["path"] = str(HERE / table["path"])
+    return Source(name=name, **table)
