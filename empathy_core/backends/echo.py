@@ -1,0 +1,57 @@
+"""Answers without weights: for trying out configurations, clusters and failures."""
+
+import hashlib
+import random
+import time
+from collections.abc import Sequence
+
+from empathy_core.backends import Answer, Request
+from empathy_core.errors import ModelError
+from empathy_core.types import Condition, ModelSpec
+
+
+class EchoBackend:
+    """Answers with the question's words in another order, the same at every call.
+
+    Options: ``delay_s`` sleeps before each answer; ``fail`` raises on questions that contain
+    these words.
+    """
+
+    halvings = 0
+
+    def __init__(self, model: ModelSpec) -> None:
+        options = {"delay_s": 0.0, "fail": "", **dict(model.options)}
+        self._delay_s, self._fail = options.pop("delay_s"), options.pop("fail")
+        sound = isinstance(self._delay_s, int | float) and isinstance(self._fail, str)
+        if options or not sound:
+            msg = (
+                f"models.{model.name}.options: expected delay_s (seconds) and fail (words), got "
+                f"{dict(model.options)}; correct them and run again"
+            )
+            raise ModelError(msg)
+
+    def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
+        """Answer each request; nothing but its prompt, sample and the seed matters."""
+        return [self._answer(condition, request) for request in requests]
+
+    def _answer(self, condition: Condition, request: Request) -> Answer:
+        time.sleep(float(self._delay_s))
+        if self._fail and str(self._fail) in request.context:
+            msg = (
+                f"echo failed on {request.example}, as its option fail = '{self._fail}' asks; "
+                "expected questions without these words; remove the option"
+            )
+            raise ModelError(msg)
+        decoding = condition.decoding
+        prompt = condition.prompt.plain(request.context)
+        key = f"{prompt}|{request.sample}|{decoding.seed if decoding.sample else ''}"
+        chance = random.Random(hashlib.sha256(key.encode()).digest())  # noqa: S311  # no secret
+        words = chance.choices(request.context.split() or ["…"], k=chance.randint(5, 60))
+        kept = words[: decoding.max_new_tokens]
+        return Answer(
+            text=" ".join(kept),
+            stop="eos" if len(kept) == len(words) else "length",
+            prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
+            n_prompt_tokens=len(prompt.split()),
+            n_output_tokens=len(kept),
+        )

@@ -1,0 +1,218 @@
+"""From a prompt and a question to the token ids that a model sees.
+
+Special tokens are the tokenizer's own: those it adds to plain text, or those its chat template
+spells, never both.
+"""
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from empathy_core.backends import Rendering
+from empathy_core.backends.chat import ChatTemplate, special_spellings
+from empathy_core.errors import ModelError
+from empathy_core.types import Condition
+
+Overlong = Literal["error", "truncate"]
+
+_NO_LIMIT = 1_000_000
+"""Tokenizers without a limit carry an astronomic ``model_max_length``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """One rendered prompt.
+
+    Attributes:
+        ids: Token ids, special tokens included.
+        n_whole: Number of tokens before the question was cut.
+        fits: Whether the whole question left room for the answer.
+    """
+
+    ids: tuple[int, ...]
+    n_whole: int
+    fits: bool
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the question was cut."""
+        return len(self.ids) < self.n_whole
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the token ids."""
+        return hashlib.sha256(",".join(map(str, self.ids)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders the prompts of one condition.
+
+    Attributes:
+        tokenizer: A transformers tokenizer.
+        window: The model's limit in tokens; null if it has none.
+        overlong: ``truncate`` cuts questions that do not fit; ``error`` leaves them whole.
+    """
+
+    condition: Condition
+    tokenizer: Any
+    window: int | None
+    overlong: Overlong
+
+    @property
+    def max_prompt_tokens(self) -> int | None:
+        """How long a prompt may be; null if there is no limit.
+
+        A decoder's window holds prompt and answer; an encoder's holds the prompt alone.
+        """
+        if self.window is None or self.condition.model.architecture == "encoder-decoder":
+            return self.window
+        return self.window - self.condition.decoding.max_new_tokens
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        model = self.condition.model
+        if not self.tokenizer.chat_template:
+            msg = (
+                f"{model.name}: its tokenizer has no chat template; expected one since "
+                "chat_template = true; set it to false, or take the instruction-tuned model"
+            )
+            raise ModelError(msg)
+        return ChatTemplate(self.tokenizer, model.name, model.template_default)
+
+    @cached_property
+    def preamble(self) -> str:
+        """Words that the chat template adds by itself and that are kept."""
+        if not self.condition.chat:
+            return ""
+        return self._template.added(self.condition.prompt.chat("question"))
+
+    def prompts(self, contexts: Sequence[str]) -> list[PromptTokens]:
+        """Render one prompt for each question.
+
+        Raises:
+            ModelError: The template cannot render the prompt's roles, a prompt is empty or begins
+                twice, or leaves no room for a question at all.
+        """
+        whole = self._tokens([self._text(context) for context in contexts])
+        return [self._fitted(ids, c) for ids, c in zip(whole, contexts, strict=True)]
+
+    def _text(self, context: str) -> str:
+        prompt = self.condition.prompt
+        if self.condition.chat:
+            return self._template.render(prompt.chat(context))
+        return prompt.plain(context)
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        plain = not self.condition.chat  # a template spells its special tokens itself
+        encoded = self.tokenizer(texts, add_special_tokens=plain, verbose=False)
+        for ids in encoded["input_ids"]:
+            self._check(ids)
+        return list(encoded["input_ids"])
+
+    def _check(self, ids: Sequence[int]) -> None:
+        name, bos = self.condition.model.name, self.tokenizer.bos_token_id
+        if not ids:
+            msg = f"{name}: a prompt has no tokens; expected a question; drop empty questions"
+            raise ModelError(msg)
+        if bos is not None and list(ids[:2]) == [bos, bos]:
+            msg = (
+                f"{name}: prompts begin with {self.tokenizer.bos_token} twice; expected it once; "
+                "take it out of the prompt's text, since the tokenizer adds it"
+            )
+            raise ModelError(msg)
+
+    def _fitted(self, ids: Sequence[int], context: str) -> PromptTokens:
+        limit = self.max_prompt_tokens
+        if limit is None or len(ids) <= limit:
+            return PromptTokens(tuple(ids), len(ids), fits=True)
+        if self.overlong == "error":
+            return PromptTokens(tuple(ids), len(ids), fits=False)
+        cut = self._cut(context, limit)
+        return PromptTokens(tuple(cut), len(ids), fits=False)
+
+    def _cut(self, context: str, limit: int) -> list[int]:
+        """Return the prompt with the longest beginning of *context* that fits."""
+
+        def tokens(n_characters: int) -> list[int]:
+            return self._tokens([self._text(context[:n_characters])])[0]
+
+        sizes = range(1, len(context) + 1)
+        n_characters = bisect_right(sizes, limit, key=lambda n: len(tokens(n)))
+        if n_characters == 0:
+            msg = (
+                f"{self.condition.model.name}: prompt '{self.condition.prompt.name}' leaves no "
+                f"room for a question; expected less than {limit} tokens without it; lower "
+                "max_new_tokens or take a shorter prompt"
+            )
+            raise ModelError(msg)
+        return tokens(n_characters)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer in *folder*.
+
+    Raises:
+        ModelError: There is none, or it needs code of its own.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        msg = (
+            f"{folder} has no tokenizer that can be loaded ({str(error).splitlines()[0][:160]}); "
+            "expected tokenizer.json beside the weights; save the tokenizer there with "
+            "save_pretrained (code shipped with a model is never run)"
+        )
+        raise ModelError(msg) from error
+
+
+def context_window(config: Any, tokenizer: Any) -> int | None:
+    """Return how many tokens a model takes; null if it has no limit.
+
+    A decoder has positions, and no more of them. T5's are relative and without a limit: there
+    it is the length that its tokenizer names, the one it was trained on (512).
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        length = tokenizer.model_max_length
+        return int(length) if length < _NO_LIMIT else None
+    return int(positions)
+
+
+def render(
+    condition: Condition, folder: Path, examples: Sequence[tuple[str, str]], overlong: Overlong
+) -> Rendering:
+    """Render a condition's prompts for all examples, without loading any weights.
+
+    Args:
+        condition: What to render; its model is an ``hf`` one.
+        folder: Where the model lies.
+        examples: Pairs of id and question; at least one.
+        overlong: What happens to questions that do not fit.
+
+    Raises:
+        ModelError: See ``Renderer.prompts``.
+    """
+    from transformers import AutoConfig
+
+    tokenizer = load_tokenizer(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    renderer = Renderer(condition, tokenizer, context_window(config, tokenizer), overlong)
+    prompts = renderer.prompts([context for _, context in examples])
+    spelled = re.compile("|".join(map(re.escape, special_spellings(tokenizer))) or r"\Z\A")
+    return Rendering(
+        digest=hashlib.sha256("\n".join(p.sha256 for p in prompts).encode()).hexdigest(),
+        first=tokenizer.decode(list(prompts[0].ids), clean_up_tokenization_spaces=False),
+        preamble=renderer.preamble,
+        max_prompt_tokens=max(p.n_whole for p in prompts),
+        context_window=renderer.window,
+        overlong=tuple(e for (e, _), p in zip(examples, prompts, strict=True) if not p.fits),
+        n_special_in_text=sum(bool(spelled.search(context)) for _, context in examples),
+    )
