@@ -85,7 +85,7 @@ def test_in_fp32_another_block_size_changes_no_text(demo: Path, block_size: int)
 
 
 def test_a_recheck_agrees_with_the_reference_libraries(demo: Path):
-    """report --recheck goes through every metric's own library and finds no difference."""
+    """A recheck goes through every metric's own library and finds no difference."""
     done = launch("report", "--config", "demo", "--recheck", "6", cwd=demo)
 
     assert done.returncode == 0, done.stderr
@@ -96,10 +96,11 @@ def test_a_recheck_agrees_with_the_reference_libraries(demo: Path):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
 def test_the_fragment_compiles_inside_a_paper(demo: Path, tmp_path: Path):
-    """table1.tex, \\input by an article that loads booktabs, becomes a page."""
+    """An article that loads booktabs takes table1.tex as it is; the standalone one compiles."""
     for path in (demo / "runs/demo/report").glob("*.tex"):
         shutil.copy(path, tmp_path)
-    paper = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{table1}\end{document}"
+    preamble = r"\documentclass{article}\usepackage{booktabs,graphicx}"
+    paper = preamble + r"\begin{document}\input{table1}\end{document}"
     (tmp_path / "paper.tex").write_text(paper)
     for name in ("paper.tex", "table1-standalone.tex"):
         done = subprocess.run(
@@ -122,7 +123,7 @@ def test_the_page_needs_no_network_and_tells_the_command(demo: Path):
 
 
 def test_status_knows_the_speed(demo: Path):
-    """status tells rows, scores and tokens/s of a finished run."""
+    """The standing of a finished run has rows, scores and tokens/s."""
     done = launch("status", "--config", "demo", "--json", cwd=demo)
     lines = json.loads(done.stdout)
 
