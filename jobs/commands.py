@@ -143,11 +143,11 @@ def _preview_text(planned: Planned) -> str:
 def data(options: Namespace) -> int:
     """Print the data audit."""
     from empathy_core import data as core
-    from empathy_core.data import audit
+    from empathy_core.data import audit_text
 
     config = configuration.read(options.config, options.overrides)
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())
-    say(json.dumps(prepared.audit, indent=1) if options.json else audit.text(prepared.audit))
+    say(json.dumps(prepared.audit, indent=1) if options.json else audit_text(prepared.audit))
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import data, metrics
-from empathy_core.data import audit
+from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
@@ -46,7 +46,8 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
     """Return what the tables of *plan* are about."""
     found = read_json(run.audit)
     words = plan.words
-    shown = words.examples if audit.redistributable(found) else 0
+    free = all(source["redistribute"] for source in found["sources"])
+    shown = words.examples if free else 0
     notes = words.notes
     if shown < words.examples:
         notes += ("Texts are not shown: the licence of a source does not allow passing them on.",)
@@ -63,7 +64,7 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
         published=words.published,
         provenance=plan.provenance,
         notes=notes,
-        audit_text=audit.text(found),
+        audit_text=audit_text(found),
         samples_shown=shown,
     )
 

@@ -216,11 +216,12 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
         msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
         raise ConfigError(f"{msg}, got {options}; mend it and run again")
     drawn = human.answers(examples, **options)
-    copies = float(drawn["copy"].mean() or 0.0) if drawn.height else 0.0  # type: ignore[arg-type]  # a Boolean column's mean
+    found = human.coverage(examples, drawn, duplicates=options["duplicates"])
     kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
     note = (
-        f"{spec.label}: another therapist's answer to the same question, {kept}; "
-        f"n = {drawn.height}, {copies:.1%} of them exact copies of the reference."
+        f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
+        f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
+        "questions have no second answer."
     )
     condition = Condition(spec, _HUMAN_PROMPT, _NO_DECODING, fingerprint=_texts_digest(drawn))
     texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")

@@ -1,5 +1,6 @@
 """A sweep from configuration to tables: plan under the lock, do what is missing, report."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,17 @@ def execute(planned: Planned, run: RunDir, settings: Settings, bar: Bar) -> list
     executor = LocalExecutor(run, planned.path, settings)
     rows = _rows_to_answer(planned)
     outcomes = _stage("generate", "rows", planned.tasks, executor, bar, rows)
-    tasks, n_batches = _scoring(planned.plan, run)
+    standing = survey.standing(run, planned.plan) if planned.tasks else planned.standing
+    clear_journals(run, planned.plan, standing)
+    tasks, n_batches = _scoring(planned.plan, run, standing)
     return outcomes + _stage("score", "batches", tasks, executor, bar, n_batches)
+
+
+def clear_journals(run: RunDir, plan: Plan, standing: Standing) -> None:
+    """Remove what killed attempts left in conditions whose every block now stands in a piece."""
+    for condition in plan.conditions:
+        if len(standing.generated[condition.id].blocks) == plan.n_blocks:
+            shutil.rmtree(run.journals(condition.id), ignore_errors=True)
 
 
 def _stage(
@@ -118,20 +128,25 @@ def _stage(
         return executor.execute(tasks, on_progress)
 
 
-def _scoring(plan: Plan, run: RunDir) -> tuple[list[Task], int]:
+def _scoring(plan: Plan, run: RunDir, standing: Standing) -> tuple[list[Task], int]:
     """Return the score tasks to do, and how many batches (metric, condition, unit) they hold.
 
     Statistics that were cut into another number of shards are removed first where anything is
     stale: once a task has scored its own units anew, the two would overlap.
     """
-    standing = survey.standing(run, plan)
-    for task in score_tasks(plan, standing.inputs(), standing.units()):
-        for metric, condition in _of_task(plan, task):
-            for path in standing.scored[metric, condition].paths:
-                if not path.stem.endswith(f"-of-{task.n_shards:05d}"):
-                    path.unlink(missing_ok=True)
-    standing = survey.standing(run, plan)
     tasks = score_tasks(plan, standing.inputs(), standing.units())
+    others = [
+        path
+        for task in tasks
+        for pair in _of_task(plan, task)
+        for path in standing.scored[pair].paths
+        if not path.stem.endswith(f"-of-{task.n_shards:05d}")
+    ]
+    if others:
+        for path in others:
+            path.unlink(missing_ok=True)
+        standing = survey.standing(run, plan)
+        tasks = score_tasks(plan, standing.inputs(), standing.units())
     return tasks, sum(_batches(plan, task, standing) for task in tasks)
 
 
