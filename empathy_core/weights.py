@@ -15,6 +15,7 @@ from pathlib import Path
 
 from empathy_core.errors import ModelError, StorageError
 from empathy_core.store import write_bytes
+from empathy_core.types import ModelSpec
 
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 """Weights, configuration, tokenizer, chat template; also what a fingerprint is made of."""
@@ -198,3 +199,19 @@ def file_digest(path: Path) -> str:
     with suppress(OSError, StorageError):  # without a cache it is slower, not wrong
         write_bytes(digest.encode(), memo)
     return digest
+
+
+def model_fingerprint(model: ModelSpec) -> str:
+    """Return what a model's text depends on: the fingerprints of its weights and its adapter.
+
+    Empty for a model without weights.
+
+    Raises:
+        ModelError: See ``locate``.
+    """
+    if model.backend != "hf" or model.weights is None:
+        return ""
+    parts = [fingerprint(locate(model.weights, model.revision))]
+    if model.adapter:
+        parts.append(fingerprint(locate(model.adapter, model.adapter_revision)))
+    return "+".join(parts)

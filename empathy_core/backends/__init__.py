@@ -92,9 +92,9 @@ def load(model: ModelSpec, overlong: Literal["error", "truncate"] = "error") -> 
 
         return EchoBackend(model)
     if model.backend == "hf":
-        from empathy_core.backends import hf
+        from empathy_core.backends.hf import load as load_hf
 
-        return hf.load(model, overlong)
+        return load_hf(model, overlong)
     msg = (
         f"model '{model.name}' has backend '{model.backend}', which generates nothing; expected "
         "hf or echo; its answers are written when the sweep is planned"

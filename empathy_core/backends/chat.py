@@ -15,7 +15,7 @@ from typing import Any, Literal
 from empathy_core.errors import ModelError
 from empathy_core.types import Message
 
-_NOW = datetime(2024, 7, 26)  # noqa: DTZ001  # a calendar date: the one in Llama 3.1's own template
+_NOW = datetime(2024, 7, 26)  # a calendar date: the one in Llama 3.1's own template
 _PROBE = (Message("user", "probe question"), Message("assistant", "probe answer"))
 _ROLE_NAME = re.compile(r"(system|developer|user|assistant|model)\b\s*")
 
