@@ -27,7 +27,7 @@ class Survey:
 
 
 def generated(run: RunDir, condition: str, data: str) -> Survey:
-    """Survey a condition's answers; every piece is read and proven."""
+    """Survey a condition's answers; every piece is proven."""
     tags = {"kind": "generations", "condition": condition, "data": data}
     return _survey(run.generations(condition), tags)
 
@@ -43,7 +43,7 @@ def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
     paths, unusable = [], []
     for path in store.pieces(folder):
         try:
-            piece, _ = store.read_piece(path)
+            piece = store.piece(path)
             reason = _foreign(piece, expected) or _repeated(piece, blocks)
         except Damaged as error:
             reason = str(error)

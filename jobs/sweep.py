@@ -175,11 +175,11 @@ def _rows_to_answer(planned: Planned) -> int:
         .len()
         .iter_rows()
     )
-    done = planned.standing.done()
-    return sum(
-        sizes[block] * (c.decoding.samples if c.decoding.sample else 1)
-        for c in planned.plan.conditions
-        if c.id not in planned.plan.made_elsewhere
-        for block in range(planned.plan.n_blocks)
-        if block not in done[c.id]
-    )
+    made = set(planned.plan.made_elsewhere)
+    total = 0
+    for condition in planned.plan.conditions:
+        if condition.id not in made:
+            missing = sizes.keys() - planned.standing.generated[condition.id].blocks.keys()
+            n_samples = condition.decoding.samples if condition.decoding.sample else 1
+            total += n_samples * sum(sizes[block] for block in missing)
+    return total
