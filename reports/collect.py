@@ -1,0 +1,254 @@
+"""Files of a run → proven rows.
+
+Every (condition, example, sample) must be there exactly once, undamaged, with one provenance, and
+every score must have been computed from the answers that lie beside it. What does not hold is a
+*problem*: a sentence that names the file. Without ``partial`` any problem is an error.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from empathy_core.errors import Damaged, Incomplete
+from empathy_core.store import (
+    EXAMPLES,
+    GENERATIONS,
+    SCORES,
+    UNIT_BLOCKS,
+    Piece,
+    RunDir,
+    unit_inputs,
+)
+from empathy_core.types import Condition
+from reports.soundness import (
+    KEY,
+    Claim,
+    Found,
+    Problems,
+    missing_rows,
+    read_folder,
+    sound_rows,
+    tell_missing,
+)
+from reports.spec import ReportSpec
+
+LISTED = 10
+"""Problems that an error lists; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of one condition is there.
+
+    Attributes:
+        n_expected: Answers that there should be.
+        n_answered: Sound answers.
+        n_scored: Metric key → sound rows of statistics, rows that it left unscored included.
+        n_complete: Sound answers with a sound row of every metric.
+        n_empty: Answers without a visible character.
+        n_cut: Answers that ended at the limit of new tokens.
+        n_prompt_cut: Answers to a truncated prompt.
+    """
+
+    condition: str
+    n_expected: int
+    n_answered: int
+    n_scored: Mapping[str, int]
+    n_complete: int
+    n_empty: int
+    n_cut: int
+    n_prompt_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The sound rows of a run.
+
+    Attributes:
+        examples: The evaluated rows of ``store.EXAMPLES``, in the run's order.
+        expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
+        answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
+            ``prompt_cut``), in the order of *expected*, as are the scores.
+        scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
+        files: Condition id → the undamaged files of its answers.
+        problems: What is wrong, a sentence each; empty means that everything is there.
+    """
+
+    examples: pl.DataFrame
+    expected: Mapping[str, pl.DataFrame]
+    answers: Mapping[str, pl.DataFrame]
+    scores: Mapping[tuple[str, str], pl.DataFrame]
+    files: Mapping[str, tuple[Path, ...]]
+    coverage: tuple[Coverage, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether anything is missing, doubled, damaged or foreign."""
+        return bool(self.problems)
+
+    def texts(self, condition: str, examples: Sequence[str]) -> pl.DataFrame:
+        """Return the sound answers of a condition to some examples (``store.GENERATIONS``)."""
+        sound = self.answers[condition].select(KEY)
+        if not self.files[condition]:
+            return sound.clear().join(pl.DataFrame(schema=GENERATIONS), on=KEY)
+        rows = pl.scan_parquet(list(self.files[condition])).filter(
+            pl.col("example").is_in(list(examples))
+        )
+        once = rows.collect().unique(KEY, keep="any")
+        return sound.join(once, on=KEY, how="inner", maintain_order="left")
+
+
+def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collected:
+    """Read the run and prove that it is whole; *partial* returns problems instead of raising them.
+
+    Raises:
+        Incomplete: A row is missing, doubled, foreign, damaged or scored from another answer.
+        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it.
+    """
+    examples = _evaluated(run)
+    problems: Problems = []
+    expected, answers, scores, files = {}, {}, {}, {}
+    for condition in spec.conditions:
+        want = _expected(run, condition, examples)
+        found = _read_answers(run, condition, spec.data_digest, problems)
+        sound = sound_rows(found, want, problems)
+        lacking = missing_rows(want, sound)
+        tell_missing(found, lacking, want.height, problems)
+        expected[condition.id], answers[condition.id] = want, sound
+        files[condition.id] = tuple(piece.path for piece in found.pieces)
+        source = _Source(condition.id, found, want, sound, frozenset(lacking["unit"]))
+        for key in spec.metrics:
+            scores[condition.id, key] = _read_scores(run, source, key, spec, problems)
+    coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
+    if problems and not partial:
+        raise Incomplete(_refusal(run, problems))
+    return Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+
+
+def _evaluated(run: RunDir) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(run.examples, columns=list(EXAMPLES))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0][:120]
+        msg = f"{run.examples} cannot be read ({reason}): expected the run's rows; run sweep again"
+        raise Damaged(msg) from error
+    return rows.filter(pl.col("block").is_not_null())
+
+
+def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that *condition* should have: ``example``, ``sample``, ``unit``."""
+    rows = examples.select(example="id", unit=pl.col("block") // UNIT_BLOCKS)
+    path = run.expected(condition.id)
+    if path.exists():
+        rows = rows.join(pl.read_parquet(path, columns=["example"]), on="example", how="semi")
+    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
+    return rows.join(samples, how="cross", maintain_order="left_right")
+
+
+def _read_answers(run: RunDir, condition: Condition, data: str, problems: Problems) -> Found:
+    def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(
+            *KEY,
+            "block",
+            empty=pl.col("text").str.strip_chars().str.len_bytes() == 0,
+            cut=pl.col("stop") == "length",
+            prompt_cut="prompt_truncated",
+        )
+
+    claim = Claim({"condition": condition.id, "data": data}, tuple(GENERATIONS))
+    return read_folder(run.generations(condition.id), claim, reduce, problems)
+
+
+# ---------------------------------------------------------------------------- scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The answers that a condition's scores must have been computed from."""
+
+    condition: str
+    found: Found
+    want: pl.DataFrame
+    sound: pl.DataFrame
+    lacking_units: frozenset[int]
+
+
+def _read_scores(
+    run: RunDir, source: _Source, key: str, spec: ReportSpec, problems: Problems
+) -> pl.DataFrame:
+    metric = spec.metrics[key]
+    inputs = unit_inputs(source.found.blocks)
+
+    def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
+        stale = _stale(piece, inputs)
+        # A unit that lacks answers differs for that reason, and that was told already.
+        if told := sorted(stale - source.lacking_units):
+            problems.append(
+                f"{piece.path} is stale: unit {', '.join(map(str, told[:5]))} was scored from "
+                f"other answers than those in {source.found.folder}: run sweep again"
+            )
+        fresh = rows.filter(~pl.col("block").is_in(sorted(stale)))
+        return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
+
+    tags = {
+        "condition": source.condition,
+        "data": spec.data_digest,
+        "signature": metric.signature(),
+    }
+    claim = Claim(tags, (*SCORES, *metric.statistics))
+    found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
+    rows = sound_rows(found, source.want, problems)
+    rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
+    tell_missing(found, missing_rows(source.sound, rows), source.sound.height, problems)
+    return rows
+
+
+def _stale(piece: Piece, inputs: Mapping[int, str]) -> set[int]:
+    """Return the units of a piece that were scored from other answers than those of *inputs*."""
+    try:
+        scored = {int(unit): digest for unit, digest in json.loads(piece.tags["inputs"]).items()}
+    except (KeyError, ValueError, AttributeError):
+        scored = {}
+    return {unit for unit in piece.blocks if scored.get(unit) != inputs.get(unit, "none")}
+
+
+def _coverage(
+    condition: str,
+    expected: Mapping[str, pl.DataFrame],
+    answers: Mapping[str, pl.DataFrame],
+    scores: Mapping[tuple[str, str], pl.DataFrame],
+) -> Coverage:
+    mine = {key: rows for (owner, key), rows in scores.items() if owner == condition}
+    complete = sound = answers[condition]
+    for rows in mine.values():
+        complete = complete.join(rows.select(KEY), on=KEY, how="semi")
+    counts = {
+        name: int(sound[name].sum()) if name in sound.columns else 0
+        for name in ("empty", "cut", "prompt_cut")
+    }
+    return Coverage(
+        condition=condition,
+        n_expected=expected[condition].height,
+        n_answered=sound.height,
+        n_scored={key: rows.height for key, rows in mine.items()},
+        n_complete=complete.height,
+        n_empty=counts["empty"],
+        n_cut=counts["cut"],
+        n_prompt_cut=counts["prompt_cut"],
+    )
+
+
+def _refusal(run: RunDir, problems: Sequence[str]) -> str:
+    listed = "\n".join(f"  {problem}" for problem in problems[:LISTED])
+    more = f"\n  and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+    n = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return (
+        f"{run.root} is not a whole run ({n}):\n{listed}{more}\n"
+        "expected every (condition, example, sample) once, with one provenance; run sweep again, "
+        "or add --partial for tables that are stamped PARTIAL"
+    )

@@ -1,0 +1,97 @@
+"""What conditions, decodings and numbers are called in print. Pure."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from empathy_core.types import Column, Condition, Decoding
+
+NOTHING = "\N{EN DASH}"
+"""Printed where no number is there yet."""
+
+NOT_APPLICABLE = "N/A"
+"""Printed where rows are there and the metric can score none of them."""
+
+
+def number(value: float | None, column: Column, *, signed: bool = False) -> str:
+    """Return *value* as it is printed; *signed* for a difference. Null becomes ``NOTHING``."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if column.percent:
+        value *= 100
+    text = f"{abs(value):,.{column.decimals}f}" + ("%" if column.percent else "")
+    is_zero = not re.search("[1-9]", text)  # what rounds to zero has no sign
+    sign = "" if is_zero else "\N{MINUS SIGN}" if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def printed(value: float, column: Column) -> float:
+    """Return *value* rounded to what ``number`` shows of it."""
+    return round(value, column.decimals + 2 * column.percent)
+
+
+def share(n: int, of: int) -> str:
+    """Return a percentage with one digit, e.g. ``3.1%``."""
+    return f"{100 * n / of:.1f}%" if of else NOTHING
+
+
+def row_labels(conditions: Iterable[Condition]) -> dict[str, str]:
+    """Return condition id → label of its row below its model's: the prompt's, made unique.
+
+    What tells two rows of one model apart is added only where the prompt alone does not.
+    """
+    conditions = tuple(conditions)
+    parts: tuple[Callable[[Condition], str], ...] = (
+        lambda c: "" if c.model.backend == "human" else c.prompt.label,
+        lambda c: c.decoding.name,
+        lambda c: "chat template" if c.chat else "no chat template",
+        lambda c: c.model.name,
+        lambda c: c.id.rpartition("-")[2],
+    )
+    labels = {c.id: parts[0](c) for c in conditions}
+    for part in parts[1:]:
+        shared = _shared(conditions, labels)
+        told_apart = {c.id: part(c) for c in conditions if c.id in shared}
+        if len(set(told_apart.values())) > 1:
+            labels |= {i: ", ".join(filter(None, (labels[i], p))) for i, p in told_apart.items()}
+    return labels
+
+
+def _shared(conditions: Sequence[Condition], labels: dict[str, str]) -> set[str]:
+    """Return the ids of conditions whose model and row label another condition bears as well."""
+    times = Counter((c.model.label, labels[c.id]) for c in conditions)
+    return {c.id for c in conditions if times[c.model.label, labels[c.id]] > 1}
+
+
+def full_name(condition: Condition, labels: dict[str, str]) -> str:
+    """Return model and row label in one, e.g. ``FLAN-T5, Prompt 1``."""
+    return ", ".join(filter(None, (condition.model.label, labels[condition.id])))
+
+
+def decoding_words(decoding: Decoding) -> str:
+    """Return what a reader must know to decode the same way."""
+    words = ["greedy"]
+    if decoding.sample:
+        words = [f"sampled at temperature {decoding.temperature:g}", f"seed {decoding.seed}"]
+        words += [f"top-k {decoding.top_k}"] * (decoding.top_k > 0)
+        words += [f"top-p {decoding.top_p:g}"] * (decoding.top_p < 1)
+        words += [f"{decoding.samples} samples a question"] * (decoding.samples > 1)
+    words.append(f"at most {decoding.max_new_tokens} new tokens")
+    words += [f"at least {decoding.min_new_tokens}"] * (decoding.min_new_tokens > 0)
+    penalty, ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
+    words += [f"repetition penalty {penalty:g}"] * (penalty != 1)
+    words += [f"no {ngram}-gram twice"] * (ngram > 0)
+    return ", ".join(words)
+
+
+def short_signature(signature: str) -> str:
+    """Return a signature without digests and package versions; the page has it in full."""
+    kept = [pair for pair in signature.split("|") if not _is_version_or_digest(pair)]
+    return ", ".join(pair.replace(":", " ", 1) for pair in kept)
+
+
+def _is_version_or_digest(pair: str) -> bool:
+    name, _, value = pair.partition(":")
+    is_version = bool(re.fullmatch(r"v?\d+(\.\d+)+\S*", value)) and name not in ("scale", "p")
+    return is_version or bool(re.fullmatch(r"[0-9a-f]{8,}", value))

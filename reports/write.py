@@ -1,0 +1,112 @@
+"""The report of a run, written so that it appears whole."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core.store import RunDir, make_dir, write_bytes
+from reports import page, render
+from reports.collect import Coverage, collect
+from reports.labels import full_name, row_labels
+from reports.report import Report, build
+from reports.spec import ReportSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a report found.
+
+    Attributes:
+        text: The main table for a terminal.
+        summary: Every number (``aggregate.SUMMARY``).
+        problems: What is missing or wrong; empty if the run is whole.
+    """
+
+    folder: Path
+    text: str
+    summary: pl.DataFrame
+    coverage: tuple[Coverage, ...]
+    problems: tuple[str, ...]
+
+
+def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Written:
+    """Merge the run and write its tables and page; *partial* stamps what is there.
+
+    Side effect: ``report/`` is replaced as a whole. Everything in it but ``index.html`` is made
+    of the rows and *spec* alone: no time, path, name or executor enters, so that equal rows give
+    equal bytes.
+
+    Raises:
+        Incomplete: The run is not whole and *partial* is not set; an older report stays.
+        Damaged: The run's examples cannot be read.
+        StorageError: The disk is full.
+    """
+    report = build(collect(run, spec, partial=partial), spec)
+    new = run.report.with_name(f".report.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        make_dir(new)
+        for name, content in _files(report):
+            write_bytes(content.encode(), new / name)
+        _swap(new, run.report)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    main = render.text(report.sections[0].tables[0])
+    found = report.collected
+    return Written(run.report, main, report.summary, found.coverage, found.problems)
+
+
+def _swap(new: Path, final: Path) -> None:
+    """Put *new* in the place of *final*; a folder that is not empty cannot be renamed over."""
+    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
+    with suppress(FileNotFoundError):
+        final.rename(old)
+    new.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _files(report: Report) -> Iterator[tuple[str, str]]:
+    for section in report.sections:
+        title = f"{report.spec.title}: {section.title}"
+        yield f"{section.file}.tex", render.fragment(section.tables)
+        alone = render.standalone(f"{section.file}.tex", report.stamp)
+        yield f"{section.file}-standalone.tex", alone
+        yield f"{section.file}.html", render.table_page(section.tables, title, report.stamp)
+    yield "summary.csv", summary_csv(report.summary)
+    yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
+    yield "index.html", render.page(page.context(report))
+
+
+def summary_csv(summary: pl.DataFrame) -> str:
+    """Return the summary as CSV, scores rounded to 6 decimals; no score is an empty field."""
+    rounded = pl.col("score").round(6) + 0.0  # + 0.0: minus zero becomes zero
+    return summary.with_columns(rounded).write_csv(float_precision=6)
+
+
+def summary_json(report: Report) -> dict[str, Any]:
+    """Return the summary in full precision, with signatures, coverage and notes."""
+    spec, collected = report.spec, report.collected
+    labels = row_labels(spec.conditions)
+    return {
+        "title": spec.title,
+        "data": spec.data_digest,
+        "partial": collected.partial,
+        "stamp": report.stamp,
+        "conditions": [
+            {"label": full_name(condition, labels), **asdict(coverage)}
+            for condition, coverage in zip(spec.conditions, collected.coverage, strict=True)
+        ],
+        "metrics": {
+            key: {"signature": m.signature(), "columns": [asdict(c) for c in m.columns]}
+            for key, m in spec.metrics.items()
+        },
+        "assumed": dict(spec.assumed),
+        "notes": {s.file: [t.words.notes for t in s.tables] for s in report.sections},
+        "summary": report.summary.to_dicts(),
+    }
