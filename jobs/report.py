@@ -48,9 +48,11 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
     words = plan.words
     free = all(source["redistribute"] for source in found["sources"])
     shown = words.examples if free else 0
-    notes = words.notes
+    audited = audit_text(found)
     if shown < words.examples:
-        notes += ("Texts are not shown: the licence of a source does not allow passing them on.",)
+        audited += (
+            "\n\nNo texts are shown: the licence of a source does not let them be passed on.\n"
+        )
     return ReportSpec(
         conditions=plan.conditions,
         metrics={
@@ -63,8 +65,8 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
         assumed=words.assumed,
         published=words.published,
         provenance=plan.provenance,
-        notes=notes,
-        audit_text=audit_text(found),
+        notes=words.notes,
+        audit_text=audited,
         samples_shown=shown,
     )
 

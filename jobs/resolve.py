@@ -221,7 +221,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     note = (
         f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
         f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
-        "questions have no second answer."
+        "rows have no second answer to their question."
     )
     condition = Condition(spec, _HUMAN_PROMPT, _NO_DECODING, fingerprint=_texts_digest(drawn))
     texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
@@ -234,7 +234,7 @@ def _elsewhere(
     table = config.answers[name]
     texts = answers.read(Path(table.path), table.example, table.text, table.sample)
     texts = answers.matched(texts, evaluated["id"].to_list(), Path(table.path))
-    n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type, operator]  # Int32 column
+    n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
     decoding = replace(_NO_DECODING, sample=n_samples > 1, samples=n_samples)
     spec = ModelSpec(name, table.label or name, "answers", published=table.published)
     condition = Condition(

@@ -83,7 +83,8 @@ def _answers(
     run: RunDir, condition: Condition, examples: pl.DataFrame, units: set[int]
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
-    frames, digests = [], {}
+    frames: list[pl.DataFrame] = []
+    digests: dict[int, str] = {}
     for path in store.pieces(run.generations(condition.id)):
         if not any(b // UNIT_BLOCKS in units for b in store.piece(path).blocks):
             continue
