@@ -121,7 +121,7 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> Prepared:
     examples = splitting.split(kept, data.protocol, data.fractions, data.seed)
     examples = splitting.in_blocks(
         examples, splitting.evaluated(examples, evaluate), evaluate.block_size
-    ).select(EXAMPLES)
+    ).select(*EXAMPLES)
     _require_evaluated(examples, evaluate)
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
     contents = {name: raw.content for name, raw in raws.items()}

@@ -31,8 +31,8 @@ _TAG_NAMES = (
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?=[\s/>])[^<>]*>|<!--|<!\[(?:if|endif)", re.IGNORECASE)
 _NO_TAG = re.compile(rf"<(?!/?(?:{_TAG_NAMES})[\s/>]|!--|!\[(?:if|endif))", re.IGNORECASE)
 _BARE_AMPERSAND = re.compile(rf"&(?!{_ENTITY[1:]})")
-_BLOCKS = ("blockquote", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "p", "pre")
-_LINES = ("li", "ol", "tr", "ul")
+_PARAGRAPH = re.compile(r"</?(?:blockquote|d[dlt]|div|h[1-6]|p|pre|table)(?=[\s/>])", re.IGNORECASE)
+_LINE = re.compile(r"<(?:br|li|tr)(?=[\s/>])|</?[ou]l(?=[\s/>])", re.IGNORECASE)
 
 
 def _without_html(text: str) -> str:
@@ -46,17 +46,12 @@ def _soup_text(text: str) -> str:
     from bs4 import BeautifulSoup
 
     text = _BARE_AMPERSAND.sub("&amp;", _NO_TAG.sub("&lt;", text))
-    if re.search(rf"<(?:br|{'|'.join(_BLOCKS + _LINES)})[\s/>]", text, re.IGNORECASE):
+    if _PARAGRAPH.search(text) or _LINE.search(text):
         text = re.sub(r"[\r\n\t]+", " ", text)  # a line break in HTML's source is a space
+    text = _LINE.sub(r"\n\g<0>", _PARAGRAPH.sub(r"\n\n\g<0>", text))
     soup = BeautifulSoup(text, "html.parser")
     for hidden in soup(("script", "style", "xml")):
         hidden.decompose()
-    for tag in soup("br"):
-        tag.replace_with("\n")
-    for names, gap in ((_BLOCKS, "\n\n"), (_LINES, "\n")):
-        for tag in soup(names):
-            tag.insert_before(gap)
-            tag.insert_after(gap)
     return soup.get_text()
 
 
@@ -80,9 +75,10 @@ def _collapsed(text: str) -> str:
 # ---------------------------------------------------------------------------- sentences
 
 _RUN_TOGETHER = re.compile(
-    r"(?<![A-Za-z])(?!(?:[Mm]rs|[Pp]rof|[Rr]ev|[Gg]en|vs)\.)"  # abbreviations
-    r"([A-Za-z'\u2019-]*[a-z]{2}[.?!]+)"  # two letters: 'e.g.' and 'a.m.' have one
-    r"(?=[A-Z][a-z]|[AI](?:$|['\u2019]))"  # a capital that begins a word
+    r"(?<=[a-z]{2})"  # 'e.g.' and 'a.m.' have one letter
+    r"(?<!\b[Mm]rs)(?<!\b[Pp]rof)(?<!\b[Rr]ev)(?<!\b[Gg]en)(?<!\bvs)"
+    r"([.?!]+)"
+    r"(?=[A-Z][a-z]|[AI](?:\s|$|['\u2019]))"  # a capital that begins a word
 )
 _ADDRESS = re.compile(
     r"://|www\.|@|\.(?:com|org|net|edu|gov|info|io|co|uk|us|ca|au|html?|pdf)\b", re.IGNORECASE
@@ -91,7 +87,7 @@ _ADDRESS = re.compile(
 
 def _spaced_sentences(text: str) -> str:
     """Put a space between sentences that ran together, as in ``with.Seriously``."""
-    return re.sub(r"\S+", _spaced, text)
+    return re.sub(r"\S+", _spaced, text) if _RUN_TOGETHER.search(text) else text
 
 
 def _spaced(match: re.Match[str]) -> str:

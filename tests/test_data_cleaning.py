@@ -1,0 +1,150 @@
+"""Cleaning: what is repaired, what is left alone, what is dropped; on small and on real texts."""
+
+import re
+import time
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from empathy_core.data import cleaning
+from empathy_core.data.reading import RawRow
+from tests.runs import SHARED
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
+
+REPAIRED = [
+    ("out with.Seriously, you", "out with. Seriously, you"),
+    ("Really?I mean it!Yes", "Really? I mean it! Yes"),
+    ("fine with.I\u2019m glad", "fine with. I\u2019m glad"),
+    ("breathe\u00a0 \u2003deeply", "breathe deeply"),
+    ("soft\u00adly zero\u200bwidth", "softly zerowidth"),
+    ("one\r\n\r\n\r\n \r\ntwo\rthree", "one\n\ntwo\nthree"),
+    ("bell\x07 rings\x00", "bell rings"),
+    ("cut \udcff off", "cut \ufffd off"),
+    ("<p>First<br>line.</p><p>Second &amp; last.</p>", "First\nline.\n\nSecond & last."),
+    ("<ul><li>walk</li><li>rest</li></ul>", "walk\nrest"),
+    ("<p>In one\r\nparagraph</p>", "In one paragraph"),
+    ("plain &#34;quotes&#34;&nbsp;here", 'plain "quotes" here'),
+    ("<p>a<!--[if gte mso 9]><xml><w:View>Normal</w:View></xml><![endif]-->b</p>", "ab"),
+    ("<p>if x < y & z<o:p></o:p></p>", "if x < y & z"),
+]
+KEPT = [
+    "see https://example.org/Some.Page or www.MarkCounsel.Com today",
+    "(www.LivingYes.org) e.g.This i.e.That a.m.The U.S.A",
+    "mail Someone.Name@Example.Org or ask Mrs.Jones and Prof.Smith",
+    "I love you <3 and 2 < 3 > 1, <sad> AT&T R&D",
+    "Dr.Smith said Ph.D. students wait... and wait",
+    "two\n\nparagraphs, na\u00efve caf\u00e9 \U0001f642",
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), REPAIRED)
+def test_damage_is_repaired(raw: str, expected: str):
+    """Run-together sentences, odd spaces, markup and broken bytes come out as plain text."""
+    text, repairs = cleaning.clean(raw)
+
+    assert text == expected
+    assert repairs
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_only_looks_like_damage_is_left_alone(text: str):
+    """Addresses, abbreviations, comparisons and accents stay; nothing is counted."""
+    assert cleaning.clean(text) == (text, frozenset())
+
+
+@given(st.text(max_size=300))
+def test_clean_text_holds_nothing_that_breaks_a_file_or_a_page(raw: str):
+    """No control character, surrogate, odd or double space or run of blank lines is left."""
+    text, _ = cleaning.clean(raw)
+
+    text.encode()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u00a0\u200b]|  |\n{3}| \n|\n ", text)
+    assert text == text.strip()
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="<&"), max_size=300))
+def test_cleaning_twice_changes_nothing(raw: str):
+    """A clean text without markup stays as it is."""
+    text, _ = cleaning.clean(raw)
+
+    assert cleaning.clean(text)[0] == text
+
+
+@given(st.text(max_size=200))
+def test_the_normal_form_is_letters_and_digits_in_one_case(text: str):
+    """Spaces, punctuation and case do not tell texts apart."""
+    normal = cleaning.normalised(text)
+
+    assert all(character.isalnum() for character in normal)
+    assert cleaning.normalised(f" {text}!\n") == normal
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-" * 99_999, "a." * 49_999, "<p>" * 33_000, "<p" * 49_000, "&" * 99_999, "a'" * 49_000],
+)
+def test_hostile_texts_take_no_long_time(text: str):
+    """No pattern needs time that grows with the square of the text."""
+    started = time.monotonic()
+
+    cleaning.clean(text)
+
+    assert time.monotonic() - started < 10
+
+
+def test_rows_without_a_usable_text_are_dropped_and_counted():
+    """Empty, NUL-only, punctuation-only and 100,000-character texts are reasons, not rows."""
+    rows = [
+        RawRow(0, "Why?", "Because."),
+        RawRow(1, None, "Because."),
+        RawRow(2, "\x00\x00", "Because."),
+        RawRow(3, "Why?", "<p><br></p>"),
+        RawRow(4, "Why?", "..."),
+        RawRow(5, "Why?", "x" * 100_000),
+        RawRow(6, "Why?", "x" * 99_999),
+    ]
+
+    cleaned = cleaning.clean_rows(rows, "s")
+
+    assert cleaned.frame["id"].to_list() == ["s-00000", "s-00006"]
+    assert cleaned.dropped == {
+        "empty context": 2,
+        "empty response": 2,
+        "text of 100,000 characters or more": 1,
+    }
+
+
+def test_a_row_keeps_what_it_was_made_from():
+    """Source, row number and the digest of the raw text stand beside the clean text."""
+    rows = [RawRow(7, "why&nbsp;", "a\u00a0b", "  "), RawRow(8, "why", "a b", "Ann")]
+
+    frame = cleaning.clean_rows(rows, "s").frame
+
+    assert frame.select("id", "row", "source", "author").rows() == [
+        ("s-00007", 7, "s", None),
+        ("s-00008", 8, "s", "Ann"),
+    ]
+    assert frame["raw_sha256"].n_unique() == 2
+    assert frame["pair"].n_unique() == 1  # equal once clean
+
+
+@needs_shared
+def test_the_html_of_counselchat_becomes_plain_text():
+    """All 1,466 answers that hold markup lose it and keep every word a browser would show."""
+    frame = pl.read_csv(SHARED / "counsel-chat" / "counselchat-data.csv", infer_schema=False)
+    answers = frame["answerText"].to_list()
+
+    cleaned = [cleaning.clean(answer) for answer in answers]
+
+    with_tags = [bool(re.search(r"<[a-zA-Z/!]", answer)) for answer in answers]
+    assert sum(with_tags) == 1466
+    assert all(
+        "HTML" in repairs for (_, repairs), tag in zip(cleaned, with_tags, strict=True) if tag
+    )
+    assert not [
+        text for text, _ in cleaned if re.search(r"</?[a-zA-Z][^>]*>|&\w+;|mso-|\[endif", text)
+    ]
+    assert sum(not text for text, _ in cleaned) == 5
