@@ -39,7 +39,7 @@ def converted(path: Path) -> Path:
     try:
         _convert(path, partial)
         _publish(partial, target)
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError, ImportError) as error:
+    except Exception as error:  # a damaged file breaks its reader anywhere, with any exception
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ModelError(_no_cache(target.parent, error)) from error
         msg = (
