@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version as installed
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 
 def signature(**pairs: object) -> str:
@@ -34,6 +37,6 @@ def means(sums: np.ndarray, n_values: int) -> np.ndarray:
     return ratio(sums[..., :n_values], sums[..., -1:])
 
 
-def chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
+def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut *items* into batches of *size*; the last may be shorter."""
     return [items[i : i + size] for i in range(0, len(items), size)]

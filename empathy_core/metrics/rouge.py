@@ -4,6 +4,7 @@ Lin (2004), https://aclanthology.org/W04-1013. Tokens are those of ``rouge_score
 longest common subsequence, nearly all of its time, is found by rapidfuzz's compiled code.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,11 +112,20 @@ class _Stemmer:
         self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
 
 
+_WORDS = re.compile("[a-z0-9]+")
+
+
 @lru_cache(maxsize=2)
 def _tokenizer(use_stemmer: bool) -> Callable[[str], list[str]]:
+    """Return ``rouge_score.tokenize.tokenize``, or, without stems, one expression equal to it.
+
+    It replaces what is not a letter or digit by blanks, splits at blanks, and checks each token.
+    """
+    if not use_stemmer:
+        return lambda text: _WORDS.findall(text.lower())
     from rouge_score.tokenize import tokenize
 
-    stemmer = _Stemmer() if use_stemmer else None
+    stemmer = _Stemmer()
     return lambda text: tokenize(text, stemmer)
 
 

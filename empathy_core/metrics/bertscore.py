@@ -1,0 +1,230 @@
+"""BERTScore: greedy matching of token embeddings, by ``bert_score``'s own functions.
+
+Zhang et al. (2020), https://arxiv.org/abs/1904.09675. References are embedded once and serve
+all conditions; ``bert_score`` would embed them anew at each call.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core import encoders, weights
+from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
+from empathy_core.metrics._parts import chunks, means, signature, version
+from empathy_core.types import Column, digest
+
+GROUP = "BERTScore"
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """An embedded text.
+
+    Attributes:
+        vectors: Of shape (tokens, dimensions); null if the text has no token of its own.
+        weights: Of shape (tokens,); 0 for special tokens, else 1 or the idf.
+        cut: The text was longer than the encoder takes.
+    """
+
+    vectors: Any = None
+    weights: Any = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Precision, recall and F1 of an answer's tokens against its reference's.
+
+    A text without a token has raw scores of 0 and is counted. A text all of whose tokens have
+    weight 0 (under idf: each stands in every reference) has no BERTScore and is unscored.
+
+    Attributes:
+        model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
+        revision: Of a Hub id; null means ``main``.
+        layer: Whose output is compared; null takes ``bert_score``'s choice for models it knows.
+        idf: Weigh tokens by how few references of the run have them.
+        rescale: Put unrelated English sentences at 0, by ``bert_score``'s table.
+        batch_size: Texts a batch; scores differ by rounding (1e-7) under another.
+    """
+
+    model: str = "google-bert/bert-base-uncased"
+    revision: str | None = None
+    layer: int | None = None
+    idf: bool = False
+    rescale: bool = False
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.layer is None:
+            object.__setattr__(self, "layer", tuned_layer(self.model))
+        if self.rescale:
+            baseline(self.model, self._layer)  # refused now rather than in the score task
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Precision, recall, F1; shares of rows with a text that was cut, and with no answer."""
+        parts = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"))
+        main = [Column(f"bertscore_{n}", label, main=True, group=GROUP) for n, label in parts]
+        counts = (("truncated", "Cut by the encoder"), ("empty", "Scored 0 as empty"))
+        shown = {"better": "lower", "decimals": 1, "percent": True, "group": GROUP}
+        return (*main, *(Column(f"bertscore_{n}", label, **shown) for n, label in counts))  # type: ignore[arg-type]
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The columns of one row, and 1."""
+        return ("precision", "recall", "f1", "truncated", "empty", "n")
+
+    def signature(self) -> str:
+        """Return the settings, the encoder's content, and the versions of the libraries."""
+        return signature(
+            nrefs=1, model=encoders.short_name(self.model), layer=self.layer,
+            idf=self._idf_name(), rescale="en-baseline" if self.rescale else "no",
+            match="unpadded", empty="0", prefix_space="yes", dtype="float32", batch=self.batch_size,
+            weights=encoders.fingerprint(self.model, self.revision),
+            bert_score=version("bert-score"), transformers=version("transformers"),
+        )  # fmt: skip
+
+    def prepare(self, references: Sequence[str]) -> "Metric":
+        """Return itself, or under idf a metric that knows the weights of the run's tokens."""
+        if not self.idf:
+            return self
+        from bert_score.utils import get_idf_dict
+
+        counts = get_idf_dict(list(references), self._encoder.tokenizer, nthreads=0)
+        settings = {f.name: getattr(self, f.name) for f in fields(Metric)}
+        known = tuple(sorted(counts.items()))
+        return _WithIdf(**settings, known=known, unseen=math.log(len(references) + 1))
+
+    def reference_state(self, references: Sequence[str]) -> list[_Text]:
+        """Embed the references."""
+        return self._embedded(references)
+
+    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
+        """Return scores of each row; batches are formed within the texts given, by length."""
+        answers, references = self._embedded(rows["text"].to_list()), list(state)
+        found = np.zeros((rows.height, len(self.statistics)))
+        pairs = list(zip(answers, references, strict=True))
+        found[:, 3] = [answer.cut or reference.cut for answer, reference in pairs]
+        found[:, 4] = [answer.vectors is None for answer in answers]
+        found[:, 5] = 1
+        for i, pair in enumerate(pairs):
+            if all(text.vectors is not None for text in pair):
+                found[i, :3] = _matched(*pair)
+        found[:, :3] = self._rescaled(found[:, :3])
+        found[np.isnan(found).any(axis=1)] = np.nan
+        return found
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """Reduce sums to means."""
+        return means(sums, len(self.columns))
+
+    def recheck(self, rows: pl.DataFrame) -> np.ndarray:
+        """Score each row alone by ``bert_score``, its own loading and layer dropping included.
+
+        Its known faults are kept out: empty texts never reach it, its tokenizer gets a limit of
+        length and a space before the first word. The shares are not its business: NaN.
+        """
+        from bert_score.utils import bert_cos_score_idf
+
+        model, encoder = self._reference_model(), self._encoder
+        found = np.full((rows.height, len(self.columns)), np.nan)
+        for i, (text, reference) in enumerate(rows.select("text", "reference").iter_rows()):
+            if not all(len(encoder.ids(t)) > encoder.n_special for t in (text, reference)):
+                found[i, :3] = 0
+                continue
+            found[i, :3] = bert_cos_score_idf(
+                model, [reference], [text], encoder.tokenizer, self._weights(), batch_size=1,
+                device=encoder.device,
+            )[0].numpy()  # fmt: skip
+        found[:, :3] = self._rescaled(found[:, :3])
+        return found
+
+    @property
+    def _layer(self) -> int:
+        return int(self.layer or 0)
+
+    @property
+    def _encoder(self) -> encoders.TokenEncoder:
+        return encoders.token_encoder(self.model, self.revision, self._layer)
+
+    def _reference_model(self) -> Any:
+        from bert_score.utils import get_model
+
+        folder = str(weights.locate(self.model, self.revision))
+        ours = self._encoder.model
+        if ("t5" in folder) != (ours.config.model_type == "t5"):
+            return ours  # bert_score tells a T5 by these letters, and would load the wrong class
+        with encoders.loading(self.model):
+            return get_model(folder, self._layer).float().to(self._encoder.device)
+
+    def _idf_name(self) -> str:
+        return "unprepared" if self.idf else "no"
+
+    def _weights(self) -> defaultdict[int, float]:
+        """Return token → weight; the special tokens around a text weigh nothing."""
+        tokenizer = self._encoder.tokenizer
+        table: defaultdict[int, float] = defaultdict(lambda: 1.0)
+        return table | {tokenizer.sep_token_id: 0.0, tokenizer.cls_token_id: 0.0}
+
+    def _rescaled(self, scores: np.ndarray) -> np.ndarray:
+        if not self.rescale:
+            return scores
+        zero = np.array(baseline(self.model, self._layer))
+        rescaled: np.ndarray = (scores - zero) / (1 - zero)
+        return rescaled
+
+    def _embedded(self, texts: Sequence[str]) -> list[_Text]:
+        """Embed texts, equal ones once, in batches of like length."""
+        encoder, table = self._encoder, self._weights()
+        ids = {text: encoder.ids(text) for text in dict.fromkeys(texts)}
+        order = [t for t in ids if len(ids[t]) > encoder.n_special]
+        order.sort(key=lambda text: (-len(ids[text]), text))
+        found = {text: _Text() for text in ids}
+        for batch in chunks(order, self.batch_size):
+            vectors = encoder.vectors([ids[text] for text in batch])
+            for text, rows in zip(batch, vectors, strict=True):
+                own = rows.new_tensor([table[token] for token in ids[text]])
+                found[text] = _Text(rows, own, encoder.cuts(text, ids[text]))
+        return [found[text] for text in texts]
+
+
+@dataclass(frozen=True)
+class _WithIdf(Metric):
+    """The metric with the inverse document frequencies of one run's references.
+
+    Attributes:
+        known: (token, weight) of every token that some reference has.
+        unseen: Weight of any other token.
+    """
+
+    known: tuple[tuple[int, float], ...] = ()
+    unseen: float = 0.0
+
+    def _idf_name(self) -> str:
+        return digest([self.known, self.unseen], 12)
+
+    def _weights(self) -> defaultdict[int, float]:
+        return defaultdict(lambda: self.unseen, self.known)
+
+
+def _matched(answer: _Text, reference: _Text) -> np.ndarray:
+    """Match one row as a batch of its own; return precision, recall, F1.
+
+    In a padded batch ``bert_score`` takes 0 for the best match of a token whose similarities
+    are all negative, so that a short answer's score depends on its neighbours (by 2e-3 seen).
+    """
+    import torch
+    from bert_score.utils import greedy_cos_idf
+
+    def alone(text: _Text) -> tuple[Any, Any, Any]:
+        mask = torch.ones(1, len(text.weights), dtype=torch.bool, device=text.vectors.device)
+        return text.vectors[None].clone(), mask, text.weights[None].clone()  # changed in place
+
+    with torch.no_grad():
+        parts = greedy_cos_idf(*alone(reference), *alone(answer))
+    return np.array([float(part) for part in parts])

@@ -1,0 +1,58 @@
+"""How long answers are: in words, in tokens, and against their references."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core.metrics._parts import ratio, signature
+from empathy_core.types import Column
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Words are what stands between blanks; tokens are the model's own."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Means, and all words of the answers over all words of the references."""
+        return (
+            Column("words", "Words", better=None, decimals=1, group="Length"),
+            Column("tokens", "Tokens", better=None, decimals=1, group="Length"),
+            Column("words_ratio", "Words / reference", better=None, decimals=2, group="Length"),
+        )
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Words, tokens, the reference's words; rows whose tokens are known; rows."""
+        return ("words", "tokens", "reference_words", "n_tokenized", "n")
+
+    def signature(self) -> str:
+        """Return what a word and a token are."""
+        return signature(words="split", tokens="model", ratio="of-sums", empty="counted")
+
+    def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
+        """Return itself: a length needs nothing of the other references."""
+        return self
+
+    def reference_state(self, references: Sequence[str]) -> list[int]:
+        """Count the references' words."""
+        return [len(text.split()) for text in references]
+
+    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
+        """Return counts of each row; texts made elsewhere (stop ``none``) have no tokens."""
+        known = (rows["stop"] != "none").to_numpy()
+        words = [len(text.split()) for text in rows["text"]]
+        tokens = np.where(known, rows["n_output_tokens"].to_numpy(), 0)
+        return np.column_stack([words, tokens, state, known, np.ones(len(words))]).astype(float)
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """Reduce counts to means and the ratio; tokens are NaN where no row's are known."""
+        words, tokens, reference, tokenized, n = np.moveaxis(np.asarray(sums, float), -1, 0)
+        return np.stack([ratio(words, n), ratio(tokens, tokenized), ratio(words, reference)], -1)
+
+    def recheck(self, rows: pl.DataFrame) -> None:  # noqa: ARG002 - the protocol's
+        """Return null: no library is the reference for counting words."""
+        return

@@ -1,0 +1,125 @@
+"""Sentence similarity: the cosine of two texts' embeddings, by ``sentence-transformers``.
+
+Reimers and Gurevych (2019), https://aclanthology.org/D19-1410. References are embedded once and
+serve all conditions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core import encoders
+from empathy_core.metrics._parts import means, signature, version
+from empathy_core.types import Column
+
+Embedded = tuple[np.ndarray, np.ndarray]
+"""Vectors of shape (texts, dimensions), 0 for an empty text; and which texts were cut."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Cosine between answer and reference.
+
+    An encoder gives an empty text some vector, whose cosine means nothing: such a row scores 0
+    and is counted.
+
+    Attributes:
+        model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
+        revision: Of a Hub id; null means ``main``.
+        batch_size: Texts a batch; scores differ by rounding (1e-7) under another.
+    """
+
+    model: str = "sentence-transformers/all-mpnet-base-v2"
+    revision: str | None = None
+    batch_size: int = 64
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The cosine; shares of rows with a text that was cut, and with no answer."""
+        label = f"Sentence Transformer ({encoders.short_name(self.model)})"
+        counts = {"better": "lower", "decimals": 1, "percent": True, "group": "Similarity"}
+        return (
+            Column("similarity", label, main=True),
+            Column("similarity_truncated", "Cut by the encoder", **counts),  # type: ignore[arg-type]
+            Column("similarity_empty", "Scored 0 as empty", **counts),  # type: ignore[arg-type]
+        )
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The columns of one row, and 1."""
+        return ("similarity", "truncated", "empty", "n")
+
+    def signature(self) -> str:
+        """Return the settings, the encoder's content, and the versions of the libraries."""
+        return signature(
+            nrefs=1, model=encoders.short_name(self.model), sim="cosine", empty="0",
+            dtype="float32", batch=self.batch_size,
+            weights=encoders.fingerprint(self.model, self.revision),
+            sentence_transformers=version("sentence-transformers"),
+            transformers=version("transformers"),
+        )  # fmt: skip
+
+    def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
+        """Return itself: a cosine needs nothing of the other references."""
+        return self
+
+    def reference_state(self, references: Sequence[str]) -> Embedded:
+        """Embed the references."""
+        return self._embedded(references)
+
+    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
+        """Return the cosine of each row; batches are formed within *rows*, by length."""
+        texts = rows["text"].to_list()
+        vectors, cut = self._embedded(texts)
+        references, reference_cut = state
+        empty = [not text.strip() for text in texts]
+        cosine = (vectors * references).sum(axis=1)
+        return np.column_stack([cosine, cut | reference_cut, empty, np.ones(len(texts))])
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """Reduce sums to means."""
+        return means(sums, len(self.columns))
+
+    def recheck(self, rows: pl.DataFrame) -> np.ndarray:
+        """Score each row alone by ``SentenceTransformer.encode`` and ``util.cos_sim``."""
+        from sentence_transformers.util import cos_sim
+
+        found = np.full((rows.height, len(self.columns)), np.nan)
+        for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
+            if not all(text.strip() for text in pair):
+                found[i, 0] = 0
+                continue
+            both = [self._encoder.encode(text, show_progress_bar=False) for text in pair]
+            found[i, 0] = float(cos_sim(*both)[0, 0])
+        return found
+
+    @property
+    def _encoder(self) -> Any:
+        return encoders.sentence_encoder(self.model, self.revision)
+
+    def _embedded(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts, equal ones once; ``encode`` sorts them by length."""
+        size = self._encoder.get_embedding_dimension()
+        unique = [text for text in dict.fromkeys(texts) if text.strip()]
+        found = {text: np.zeros(size) for text in texts}
+        if unique:
+            vectors = self._encoder.encode(
+                unique, batch_size=self.batch_size, show_progress_bar=False
+            ).astype(float)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            found |= dict(zip(unique, vectors, strict=True))
+        cut = _cut(self._encoder, unique)
+        whole = np.array([found[text] for text in texts]).reshape(len(texts), size)
+        return whole, np.array([text in cut for text in texts], dtype=bool)
+
+
+def _cut(encoder: Any, texts: Sequence[str]) -> set[str]:
+    """Return the texts that have more tokens than the encoder takes, which it does not tell."""
+    if not texts or encoder.max_seq_length is None:
+        return set()
+    tokens = encoder.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    limit = encoder.max_seq_length
+    return {text for text, ids in zip(texts, tokens, strict=True) if len(ids) > limit}
