@@ -124,8 +124,12 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
 
 
 def key(name: str, metric: MetricProtocol) -> str:
-    """Return the folder of a metric's statistics: its name and a hash of its signature."""
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}-{digest(metric.signature(), 8)}"
+    """Return the folder of a metric's statistics: its name and a hash of its signature.
+
+    Of ``evaluate:<path>`` the last part stands there: a run holds no path of a machine.
+    """
+    short = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)
+    return f"{short}-{digest(metric.signature(), 8)}"
 
 
 def _settings(cls: type) -> list[str]:

@@ -83,8 +83,8 @@ class Metric:
         code = _content(local) if local.exists() else f"hub@{self.revision}"
         arguments = ",".join(f"{k}={v}" for k, v in sorted(self.arguments.items())) or "none"
         return signature(
-            nrefs=1, metric=local.stem, keys=",".join(self.keys), args=arguments, agg="mean-of-rows",
-            code=code, evaluate=version("evaluate"),
+            nrefs=1, metric=local.stem, keys=",".join(self.keys), args=arguments,
+            agg="mean-of-rows", code=code, evaluate=version("evaluate"),
         )  # fmt: skip
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
