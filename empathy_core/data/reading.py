@@ -83,11 +83,11 @@ def read(source: Source) -> Raw:
     else:
         columns, records, commit = hub.load(source)
         found, key = _Table(columns, records), hub.content(source, commit)
-    _require_columns(source, found.columns)
     broken = sum(record is None for record in found.records)
     if broken == len(found.records):
         msg = f"{_where(source)} holds no row: expected a header and rows; choose another file"
         raise DataError(msg)
+    _require_columns(source, found.columns)
     rows = tuple(_rows(source, found.records))
     dropped = Counter({"broken line": broken, "pattern not found": -len(rows) - broken})
     dropped["pattern not found"] += len(found.records)
