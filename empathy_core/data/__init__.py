@@ -17,7 +17,7 @@ import polars as pl
 
 from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, reading, splitting
-from empathy_core.data.audit_text import text as audit_text
+from empathy_core.data.audit_words import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
 from empathy_core.errors import Damaged, DataError
