@@ -6,6 +6,7 @@ and every worker would pay it.
 
 import errno
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from empathy_core.errors import ModelError
 from empathy_core.store import MODE_DIR
 from empathy_core.weights import cache_dir, file_digest
+
+log = logging.getLogger(__name__)
 
 CONVERSION = 1
 """Raised by hand whenever a conversion may give other files."""
@@ -64,7 +67,10 @@ def _convert(path: Path, folder: Path) -> None:
     """Write weights, configuration, tokenizer and chat template of *path* to *folder*."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as its_logging
 
+    log.warning("converting %s to safetensors, once: about half a minute", path.name)
+    its_logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     )

@@ -95,7 +95,7 @@ def _failed(failed: list[Outcome], options: Namespace) -> int:
     )
     if options.json:
         say(json.dumps({"failed": [o.task.id for o in failed]}))
-    return 1
+    return 2 if all(outcome.exit_code == 2 for outcome in failed) else 1
 
 
 def _warn(text: str) -> None:
@@ -171,9 +171,8 @@ def _existing(options: Namespace) -> RunDir:
 
 
 def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
-    from reports.write import write_report
-
     from jobs.report import last_plan, prepared_metrics, report_spec
+    from reports.write import write_report
 
     plan, _ = last_plan(run)
     spec = report_spec(run, plan)

@@ -22,11 +22,13 @@ class Outcome:
 
     Attributes:
         message: One line that says what went wrong; empty if nothing did.
+        exit_code: 2 for what the user must mend, 1 for other failures.
     """
 
     task: Task
     message: str
     log: Path
+    exit_code: int = 0
 
     @property
     def ok(self) -> bool:
@@ -99,13 +101,13 @@ class LocalExecutor:
                 break
             if process is None or process.poll() is not None:
                 process = self._start()
-            message = self._one(process, task, on_progress)
+            message, code = self._one(process, task, on_progress)
             if not self._stopping.is_set():
-                outcomes.append(Outcome(task, message, self._run.log(task.id)))
+                outcomes.append(Outcome(task, message, self._run.log(task.id), code))
 
     def _start(self) -> subprocess.Popen[str]:
-        store.make_dir(self._run.logs)
-        with (self._run.logs / "workers.log").open("a") as log:
+        path = store.make_dir(self._run.logs) / "workers.log"
+        with store.disk_errors(path), path.open("a") as log:
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -118,24 +120,26 @@ class LocalExecutor:
         self._processes.append(process)
         return process
 
-    def _one(self, process: subprocess.Popen[str], task: Task, on_progress: Event) -> str:
-        """Have a worker do one task, and return what went wrong."""
+    def _one(
+        self, process: subprocess.Popen[str], task: Task, on_progress: Event
+    ) -> tuple[str, int]:
+        """Have a worker do one task, and return what went wrong and the exit code it deserves."""
         if process.stdin is None or process.stdout is None:
-            return "the worker has no pipe"
+            return "the worker has no pipe", 1
         try:
             process.stdin.write(json.dumps(asdict(task)) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            return f"the worker could not start; see {self._run.logs / 'workers.log'}"
+            return f"the worker could not start; see {self._run.logs / 'workers.log'}", 1
         for line in process.stdout:
             event = json.loads(line)
             if event["event"] == "progress":
                 on_progress(event["rows"], event["tokens"])
             elif event["event"] == "done":
-                return ""
+                return "", 0
             else:
-                return str(event["message"])
-        return _death(process.wait())
+                return str(event["message"]), int(event["exit_code"])
+        return _death(process.wait()), 1
 
 
 def environment(settings: Settings) -> dict[str, str]:

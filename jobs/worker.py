@@ -1,8 +1,8 @@
 """One worker process of the local executor: takes tasks on stdin, tells of them on stdout.
 
 Protocol, one JSON object a line. In: a ``Task``. Out: ``{"event": "progress", "rows", "tokens"}``,
-``{"event": "done"}``, ``{"event": "failed", "message"}``. End of input means that the parent is
-gone or has no more work; the worker then ends at once, since all that is finished is on disk.
+``{"event": "done"}``, ``{"event": "failed", "message", "exit_code"}``. End of input means that the
+parent is gone or has no more work; the worker then ends at once: all that is finished is on disk.
 """
 
 import json
@@ -39,10 +39,7 @@ def do(run: RunDir, plan: Plan, task: Task, listen: "Talker") -> None:
 
     A task that another local sweep has at hand is waited for: then nothing is left of it to do.
     """
-    from filelock import FileLock
-
-    store.make_dir(run.root / "locks")
-    with FileLock(run.root / "locks" / f"{task.id}.lock", mode=store.MODE_FILE):
+    with run.task_lock(task.id):
         stage = {"generate": generate, "score": score}[task.stage]
         stage(run, plan, task.key, task.shard, listen.progress)
 
@@ -84,17 +81,17 @@ def _listen(tasks: Queue[Task]) -> None:
 
 
 def _serve(run: RunDir, plan: Plan, task: Task, talker: Talker) -> None:
-    _log_to(run.log(task.id))
-    log.info("started %s in process %d", task.id, os.getpid())
     try:
+        _log_to(run.log(task.id))
+        log.info("started %s in process %d", task.id, os.getpid())
         do(run, plan, task, talker)
     except EmpathyError as error:
         log.error("%s", error)  # noqa: TRY400  the message says it all; a traceback would bury it
-        talker.say(event="failed", message=str(error))
+        talker.say(event="failed", message=str(error), exit_code=error.exit_code)
     except Exception as error:  # the boundary of a task: the next one may still succeed
         log.exception("failed")
         last = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        talker.say(event="failed", message=last)
+        talker.say(event="failed", message=last, exit_code=1)
     else:
         log.info("done")
         talker.say(event="done")
@@ -103,7 +100,8 @@ def _serve(run: RunDir, plan: Plan, task: Task, talker: Talker) -> None:
 def _log_to(path: Path) -> None:
     """Send logging, and whatever libraries write to the standard streams, to *path*."""
     store.make_dir(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, store.MODE_FILE)
+    with store.disk_errors(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, store.MODE_FILE)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)

@@ -41,7 +41,7 @@ class EchoBackend:
                 f"echo failed on {request.example}, as its option fail = '{self._fail}' asks; "
                 "expected questions without these words; remove the option"
             )
-            raise ModelError(msg)
+            raise RuntimeError(msg)  # as a bug or a broken node would
         decoding = condition.decoding
         prompt = condition.prompt.plain(request.context)
         key = f"{prompt}|{request.sample}|{decoding.seed if decoding.sample else ''}"

@@ -16,6 +16,7 @@ no other marker exists. Files appear by rename, so a reader sees all of one or n
 from empathy_core.store.files import (
     MODE_DIR,
     MODE_FILE,
+    disk_errors,
     make_dir,
     read_json,
     write_bytes,
@@ -48,6 +49,7 @@ __all__ = [
     "RunDir",
     "block_digests",
     "dealt",
+    "disk_errors",
     "frame_bytes",
     "make_dir",
     "piece",

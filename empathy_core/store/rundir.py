@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from empathy_core.errors import Busy
-from empathy_core.store.files import MODE_FILE, make_dir
+from empathy_core.store.files import MODE_FILE, disk_errors, make_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +106,34 @@ class RunDir:
         from filelock import FileLock, Timeout
 
         make_dir(self.root)
+        lock = FileLock(self.root / ".lock", timeout=timeout_s, mode=MODE_FILE)
         try:
-            with FileLock(self.root / ".lock", timeout=timeout_s, mode=MODE_FILE):
-                yield
+            with disk_errors(self.root):
+                lock.acquire()
         except Timeout as error:
             msg = (
                 f"another sweep is planning {self.root}: waited {timeout_s:.0f} s for it; "
                 "run the same command again when it is done"
             )
             raise Busy(msg) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def task_lock(self, task: str) -> Iterator[None]:
+        """Hold the lock of one task, waiting as long as another process of this machine has it."""
+        from filelock import FileLock
+
+        path = make_dir(self.root / "locks") / f"{task}.lock"
+        lock = FileLock(path, mode=MODE_FILE)
+        with disk_errors(path):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _shard_name(shard: int, n_shards: int, suffix: str = ".parquet") -> str:
