@@ -159,5 +159,5 @@ def _scores(overlap: np.ndarray, answer: np.ndarray, reference: np.ndarray) -> n
     precision, recall = overlap / np.maximum(answer, 1), overlap / np.maximum(reference, 1)
     total = precision + recall
     f = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    parts = np.stack([precision, recall], axis=-1).reshape(len(f), -1)
+    parts = np.stack([precision, recall], axis=-1).reshape(len(f), 2 * len(ROUGES))
     return np.hstack([f, parts, np.ones((len(f), 1))])
