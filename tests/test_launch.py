@@ -296,3 +296,59 @@ def test_a_full_disk_exits_2_and_the_sweep_goes_on_when_there_is_room(tmp_path: 
         assert contents(tmp_path / "small/echo") == contents(tmp_path / "runs/echo")
     finally:
         subprocess.run(["umount", str(tmp_path / "small")], check=True)
+
+
+def test_several_samples_a_row_are_all_there_and_scored(tmp_path: Path):
+    """Three sampled answers for each example beside the greedy one; each condition has its n."""
+    warm = "[decoding.warm]\nsample = true\ntemperature = 0.7\nsamples = 3\n[models.therapist]"
+    text = ECHO.replace("[models.therapist]", warm).replace(
+        '"prompt2"]', '"prompt2"]\ndecodings = ["greedy", "warm"]'
+    )
+    write_config(tmp_path, text)
+    done = launch("sweep", "--config", "echo.toml", cwd=tmp_path)
+    status = launch("status", "--config", "echo.toml", "--json", cwd=tmp_path)
+    rows = {line["condition"]: line for line in json.loads(status.stdout)}
+    greedy = [r["rows"] for c, r in rows.items() if ".greedy-" in c]
+    warm_rows = [r["rows"] for c, r in rows.items() if ".warm-" in c]
+
+    assert done.returncode == 0, done.stderr
+    assert len(greedy) == len(warm_rows) == 3
+    assert warm_rows == [3 * n for n in greedy]
+
+
+def test_prefetch_then_offline(tmp_path: Path):
+    """Everything a configuration needs is found, and then the sweep needs no network."""
+    write_config(tmp_path)
+    fetched = launch("prefetch", "--config", "echo.toml", cwd=tmp_path)
+    offline = launch("sweep", "--config", "echo.toml", cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
+
+    assert fetched.returncode == 0, fetched.stderr
+    assert "HF_HUB_OFFLINE=1" in fetched.stdout
+    assert offline.returncode == 0, offline.stderr
+
+
+def test_a_model_that_is_nowhere_offline_exits_2(tmp_path: Path):
+    """A Hub id that the cache lacks is one message that names prefetch."""
+    write_config(tmp_path)
+    done = launch(
+        "sweep", "--config", "echo.toml", "--set", "models.flan_t5_small.prompts=['none']",
+        cwd=tmp_path, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")},
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "prefetch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pickled_weights_are_refused(tmp_path: Path):
+    """A folder with only a pickle says why it is not loaded."""
+    write_config(tmp_path)
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"not loaded")
+    model = "{weights='./pickled', architecture='decoder', prompts=['none']}"
+    done = launch("sweep", "--config", "echo.toml", "--set", f"models.own={model}", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "safetensors" in done.stderr
