@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -61,6 +63,8 @@ class LocalExecutor:
         self._settings = settings
         self._processes: list[subprocess.Popen[str]] = []
         self._stopping = threading.Event()
+        self._numbers = count()
+        self._gpus = gpus()
 
     def execute(self, tasks: Sequence[Task], on_progress: Event) -> list[Outcome]:
         """Do all tasks and return how each ended, in order of completion.
@@ -94,18 +98,19 @@ class LocalExecutor:
 
     def _serve(self, queue: Queue[Task], outcomes: list[Outcome], on_progress: Event) -> None:
         process = None
+        number = next(self._numbers)
         while not self._stopping.is_set():
             try:
                 task = queue.get_nowait()
             except Empty:
                 break
             if process is None or process.poll() is not None:
-                process = self._start()
+                process = self._start(number)
             message, code = self._one(process, task, on_progress)
             if not self._stopping.is_set():
                 outcomes.append(Outcome(task, message, self._run.log(task.id), code))
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self, number: int) -> subprocess.Popen[str]:
         path = store.make_dir(self._run.logs) / "workers.log"
         with store.disk_errors(path), path.open("a") as log:
             process = subprocess.Popen(
@@ -114,7 +119,7 @@ class LocalExecutor:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(self._settings),
+                env=environment(self._settings) | _gpu(number, self._gpus),
                 start_new_session=True,
             )
         self._processes.append(process)
@@ -157,6 +162,21 @@ def environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
     }
+
+
+def gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, _ in enumerate(done.stdout.splitlines())] if not done.returncode else []
+
+
+def _gpu(number: int, available: Sequence[str]) -> dict[str, str]:
+    """Return what gives worker *number* one GPU of its own; workers share if there are fewer."""
+    return {"CUDA_VISIBLE_DEVICES": available[number % len(available)]} if available else {}
 
 
 def _death(code: int) -> str:
