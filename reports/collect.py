@@ -204,7 +204,10 @@ def _read_scores(
     found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
     rows = sound_rows(found, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
-    tell_missing(found, missing_rows(source.sound, rows), source.sound.height, problems)
+    # Of units that lack answers the cause was told; that their scores are lacking follows from it.
+    whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
+    lacking = missing_rows(whole, rows).join(source.sound, on=KEY, how="semi")
+    tell_missing(found, lacking, source.sound.height, problems)
     return rows
 
 

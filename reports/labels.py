@@ -88,7 +88,7 @@ def decoding_words(decoding: Decoding) -> str:
 def short_signature(signature: str) -> str:
     """Return a signature without digests and package versions; the page has it in full."""
     kept = [pair for pair in signature.split("|") if not _is_version_or_digest(pair)]
-    return ", ".join(pair.replace(":", " ", 1) for pair in kept)
+    return "; ".join(pair.replace(":", " ", 1) for pair in kept)
 
 
 def _is_version_or_digest(pair: str) -> bool:

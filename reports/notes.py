@@ -72,7 +72,7 @@ def published_notes(collected: Collected) -> tuple[str, ...]:
 def _partial(collected: Collected) -> list[str]:
     if not collected.partial:
         return []
-    lacking = "complete rows only; the numbers will change, and none is marked as best"
+    lacking = "sound rows only; the numbers will change, and none is marked as best"
     return [f"{stamp(collected)}: {lacking}."]
 
 
@@ -175,7 +175,7 @@ def _assumed(spec: ReportSpec) -> list[str]:
 def _signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
     keys = dict.fromkeys(key for key, _ in wanted)
     shown = [f"{metric_name(k)} ({short_signature(spec.metrics[k].signature())})" for k in keys]
-    return [f"Metrics: {'; '.join(shown)}."]
+    return [f"Metrics: {', '.join(shown)}."]
 
 
 def metric_name(key: str) -> str:

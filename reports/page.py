@@ -49,7 +49,7 @@ def _examples(collected: Collected, spec: ReportSpec) -> list[dict[str, object]]
             "id": example,
             "question": question,
             "answers": [
-                {"name": "Reference (the therapist who was asked)", "text": reference,
+                {"name": "Reference: the therapist's answer", "text": reference,
                  "reference": True, "absence": ""},
                 *(
                     {"name": full_name(c, labels), "reference": False, **answers[c.id][example]}

@@ -88,7 +88,7 @@ def published_tables(
             (spec, ours),
             replace(
                 words,
-                caption=f"{table.name} of {published.name} beside this run: {table.caption}",
+                caption=f"This run beside {table.name} of {published.name}.",
                 label=f"{words.label}-{i}",
             ),
         )

@@ -76,13 +76,13 @@ def page(context: Mapping[str, object]) -> str:
 
 
 def text(table: Table) -> str:
-    """Return a table for the terminal: best between asterisks, second between underscores."""
+    """Return a table for the terminal: ``*`` follows the best of a column, ``+`` the second."""
     heads = [" ".join(head.lines) for head in table.heads]
     for span in table.spans:
         for i in range(span.first, span.last + 1) if span.label else ():
             at = i - len(table.stubs) - 1
             heads[at] = f"{span.label} {heads[at]}"
-    lines = [[*table.stubs, *heads]]
+    lines = [[*table.stubs, *(f"{head} " for head in heads)]]
     for group in table.groups:
         for i, row in enumerate(group.rows):
             name = "" if i else group.label
@@ -96,10 +96,11 @@ def text(table: Table) -> str:
         ).rstrip()
         for line in lines
     ]
+    marked = any(c.mark for g in table.groups for row in g.rows for c in row.cells)
+    legend = ["", "* best, + second among models"] if marked else []
     caption = " ".join(filter(None, (table.words.caption, table.words.stamp)))
-    return "\n".join([caption, "", grid[0], "-" * max(map(len, grid)), *grid[1:]])
+    return "\n".join([caption, "", grid[0], "-" * max(map(len, grid)), *grid[1:], *legend])
 
 
 def _marked(cell: Cell) -> str:
-    around = {"best": "*", "second": "_", "": ""}[cell.mark]
-    return f"{around}{cell.text}{around}"
+    return cell.text + {"best": "*", "second": "+", "": " "}[cell.mark]

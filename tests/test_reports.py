@@ -1,0 +1,332 @@
+"""A run becomes a folder of tables and a page, whole, and the same for the same rows."""
+
+import csv
+import io
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from empathy_core import metrics, store
+from empathy_core.errors import Incomplete, UnknownName
+from empathy_core.store import RunDir
+from empathy_core.types import Condition
+from reports.collect import collect
+from reports.recheck import differences, recheck
+from reports.report import build
+from reports.spec import ReportSpec
+from reports.write import write_report
+from tests.report_runs import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
+from tests.test_render import _Tags
+
+KEY = "toy-00000000"
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+FILES = {
+    "table1.tex", "table1-standalone.tex", "table1.html",
+    "table-therapist.tex", "table-therapist-standalone.tex", "table-therapist.html",
+    "table-detail.tex", "table-detail-standalone.tex", "table-detail.html",
+    "published.tex", "published-standalone.tex", "published.html",
+    "summary.csv", "summary.json", "index.html",
+}  # fmt: skip
+
+
+@pytest.fixture
+def about() -> ReportSpec:
+    """Return a report with real metrics, published values and provenance."""
+    found = {"bleu": metrics.load("bleu", {}), "rouge": metrics.load("rouge", {})}
+    return spec(
+        metrics={metrics.key(name, metric): metric for name, metric in found.items()},
+        published="huang2024",
+        provenance={"commit": "c0ffee", "command": "python -m jobs.launch sweep"},
+    )
+
+
+def _contents(run: RunDir) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in run.report.iterdir() if p.name != "index.html"}
+
+
+def _scores(run: RunDir) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((run.report / "summary.csv").read_text())))
+
+
+# ---------------------------------------------------------------------------- the folder
+
+
+def test_a_report_is_a_folder_of_private_files(tmp_path: Path, about: ReportSpec):
+    """Every file is there, readable by its owner only, and nothing is left beside the folder."""
+    run = make(tmp_path / "run", about)
+
+    write_report(run, about)
+
+    assert {p.name for p in run.report.iterdir()} == FILES
+    assert stat.S_IMODE(run.report.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(p.stat().st_mode) for p in run.report.iterdir()} == {0o600}
+    assert not list(run.root.glob(".report*"))
+
+
+def test_equal_rows_give_equal_bytes_however_they_were_dealt(tmp_path: Path, about: ReportSpec):
+    """Shards, run directory and provenance change no file but the page."""
+    one = make(tmp_path / "one", about)
+    two = make(tmp_path / "another-name", about, n_shards=5)
+
+    write_report(one, about)
+    write_report(
+        two, spec(metrics=about.metrics, published="huang2024", provenance={"commit": "x"})
+    )
+
+    assert _contents(one) == _contents(two)
+
+
+def test_provenance_stands_on_the_page_and_nowhere_else(tmp_path: Path, about: ReportSpec):
+    """Commit, command and run name are no part of the numbers."""
+    run = make(tmp_path / "a-run-name", about)
+
+    write_report(run, about)
+
+    assert "c0ffee" in (run.report / "index.html").read_text()
+    for name, content in _contents(run).items():
+        assert b"c0ffee" not in content, name
+        assert b"a-run-name" not in content, name
+
+
+def test_a_new_report_takes_the_place_of_the_old(tmp_path: Path, about: ReportSpec):
+    """No file of an older report stays behind."""
+    run = make(tmp_path / "run", about)
+    write_report(run, about)
+    (run.report / "old.txt").write_text("old")
+
+    write_report(run, about)
+
+    assert {p.name for p in run.report.iterdir()} == FILES
+
+
+def test_a_refused_report_leaves_the_old_one(tmp_path: Path, about: ReportSpec):
+    """Where the run is not whole nothing already written is touched."""
+    run = make(tmp_path / "run", about)
+    write_report(run, about)
+    before = _contents(run)
+    run.generation(LLAMA.id, 0, N_SHARDS).unlink()
+
+    with pytest.raises(Incomplete, match="add --partial"):
+        write_report(run, about)
+
+    assert _contents(run) == before
+    assert not list(run.root.glob(".report*"))
+
+
+def test_a_partial_report_is_stamped_everywhere(tmp_path: Path, about: ReportSpec):
+    """Each table and page says how much of the run it shows."""
+    run = make(tmp_path / "run", about)
+    run.generation(LLAMA.id, 0, N_SHARDS).unlink()
+
+    written = write_report(run, about, partial=True)
+
+    stamp = "PARTIAL 100/140"
+    assert stamp in written.text
+    assert len(written.problems) == 1
+    for path in run.report.iterdir():
+        assert path.name == "summary.csv" or stamp in path.read_text(), path.name
+    page = (run.report / "index.html").read_text()
+    assert f"{run.generations(LLAMA.id)} lacks 14 of 40 rows" in page
+
+
+def test_a_whole_run_is_not_stamped_even_with_partial(tmp_path: Path, about: ReportSpec):
+    """The option allows gaps, it does not claim them."""
+    run = make(tmp_path / "run", about)
+
+    write_report(run, about, partial=True)
+
+    assert not [p.name for p in run.report.iterdir() if "PARTIAL" in p.read_text()]
+
+
+def test_an_unknown_publication_is_named(tmp_path: Path):
+    """The closest name is offered."""
+    about = spec(published="huang2042")
+    run = make(tmp_path / "run", about)
+
+    with pytest.raises(UnknownName, match="Did you mean 'huang2024'"):
+        write_report(run, about)
+
+
+# ---------------------------------------------------------------------------- the numbers
+
+
+def test_scores_equal_the_reference_library_over_all_rows(tmp_path: Path, about: ReportSpec):
+    """Corpus BLEU and mean ROUGE, by sacrebleu and rouge_score on the same texts."""
+    from rouge_score.rouge_scorer import RougeScorer
+    from sacrebleu import corpus_bleu
+
+    run = make(tmp_path / "run", about)
+    write_report(run, about)
+    answers = [plain_answer(FLAN, i, 0) for i in range(40)]
+    reference = pl.read_parquet(run.examples)["response"][0]
+    bleu = corpus_bleu(answers, [[reference] * 40], smooth_method="none").score / 100
+    scorer = RougeScorer(["rougeL"])
+    rouge = np.mean([scorer.score(reference, a)["rougeL"].fmeasure for a in answers])
+
+    found = {
+        row["column"]: float(row["score"])
+        for row in _scores(run)
+        if row["condition"] == FLAN.id and row["subset"] == "all"
+    }
+
+    assert found["bleu"] == pytest.approx(bleu, abs=5e-7)
+    assert found["rougeL"] == pytest.approx(rouge, abs=5e-7)
+
+
+def test_the_therapist_subset_is_exactly_the_therapists_questions(tmp_path: Path):
+    """Models are scored anew on the examples of the human row; that row itself does not change."""
+    about = spec(HUMAN, LLAMA)
+    run = make(tmp_path / "run", about, lambda c, i, s: "w0" if i % 2 == 0 else "x")
+    write_report(run, about)
+
+    found = {
+        (row["condition"], row["subset"]): (float(row["score"]), row["n"])
+        for row in _scores(run)
+        if row["column"] == "toy_overlap"
+    }
+
+    assert found == {
+        (HUMAN.id, "all"): (1.0, "20"),
+        (HUMAN.id, "therapist"): (1.0, "20"),
+        (LLAMA.id, "all"): (0.5, "40"),
+        (LLAMA.id, "therapist"): (1.0, "20"),
+    }
+
+
+def test_without_people_there_is_no_therapist_table(tmp_path: Path):
+    """A subset that does not exist makes no file."""
+    run = make(tmp_path / "run", spec(LLAMA))
+
+    write_report(run, spec(LLAMA))
+
+    assert not list(run.report.glob("table-therapist*"))
+    assert {row["subset"] for row in _scores(run)} == {"all"}
+
+
+def test_unscored_rows_leave_the_mean_and_are_counted(tmp_path: Path):
+    """Missing is not zero."""
+    about = spec(LLAMA, metrics={KEY: Toy(unscored="skip")})
+    run = make(tmp_path / "run", about, lambda c, i, s: "skip" if i < 10 else "w0")
+    write_report(run, about)
+
+    row = _scores(run)[0]
+
+    assert (row["score"], row["n"], row["n_unscored"]) == ("1.000000", "30", "10")
+
+
+def test_the_csv_is_rounded_and_the_json_is_not(tmp_path: Path):
+    """Six decimals for diffs and eyes, full precision and signatures for programmes."""
+    about = spec(LLAMA)
+    run = make(tmp_path / "run", about, lambda c, i, s: "w0 x y" if i else "w0")
+    write_report(run, about)
+
+    full = json.loads((run.report / "summary.json").read_text())
+
+    expected = (39 / 3 + 1) / 40
+    assert _scores(run)[0]["score"] == f"{expected:.6f}"
+    assert full["summary"][0]["score"] == pytest.approx(expected, abs=1e-15)
+    assert full["metrics"][KEY]["signature"] == "metric:toy|tok:split|toolib:1.2.3"
+    assert full["conditions"][0]["n_complete"] == 40
+
+
+def test_the_order_of_the_rows_in_the_files_changes_no_digit(tmp_path: Path):
+    """Sums are exactly rounded."""
+    about = spec(LLAMA)
+    sums = []
+    for name, n_shards in (("a", 1), ("b", 7)):
+        run = make(tmp_path / name, about, n_shards=n_shards)
+        summary = build(collect(run, about), about).summary
+        sums.append(summary["score"].to_list())
+
+    assert sums[0] == sums[1]
+
+
+# ---------------------------------------------------------------------------- the page
+
+
+def test_answers_are_shown_as_text_side_by_side(tmp_path: Path):
+    """Markup in an answer becomes no element; an absent answer says why."""
+    about = spec(HUMAN, LLAMA, samples_shown=4)
+
+    def answer(made_by: Condition, row: int, sample: int) -> str:
+        return EVIL if made_by is LLAMA else " "
+
+    run = make(tmp_path / "run", about, answer)
+    write_report(run, about)
+
+    found = _Tags((run.report / "index.html").read_text())
+    text = "".join(found.text)
+
+    assert not [tag for tag, _ in found.tags if tag in ("script", "img", "iframe", "link")]
+    assert not [a for _, a in found.tags if any(name.startswith("on") for name in a)]
+    assert text.count(EVIL) == 4
+    assert text.count("(empty answer)") == 4
+    assert "What shall I do about worry" in text
+
+
+def test_the_page_holds_audit_signatures_and_every_table(tmp_path: Path, about: ReportSpec):
+    """One page tells the whole story."""
+    run = make(tmp_path / "run", about)
+    write_report(run, about)
+
+    found = _Tags((run.report / "index.html").read_text())
+    text = "".join(found.text)
+
+    assert "41 rows, 40 evaluated" in text
+    assert all(metric.signature() in text for metric in about.metrics.values())
+    anchors = {a["id"] for _, a in found.tags if "id" in a}
+    assert {"table1", "table-therapist", "published", "table-detail", "data"} <= anchors
+    targets = {a["href"].removeprefix("#") for tag, a in found.tags if tag == "a"}
+    assert targets <= anchors
+
+
+def test_no_text_is_shown_where_none_may_be(tmp_path: Path):
+    """Some licences forbid passing the texts on."""
+    about = spec(LLAMA, samples_shown=0)
+    run = make(tmp_path / "run", about)
+
+    write_report(run, about)
+
+    assert "worry" not in (run.report / "index.html").read_text()
+
+
+# ---------------------------------------------------------------------------- recheck
+
+
+def test_stored_scores_are_rechecked_by_the_reference_libraries(tmp_path: Path, about: ReportSpec):
+    """Equal within rounding on the drawn rows, for every column."""
+    run = make(tmp_path / "run", about)
+
+    found = differences(run, about, about.metrics, 10)
+
+    assert found.height == 12
+    assert set(found["n"]) == {10}
+    assert found["difference"].max() < 1e-12
+
+
+def test_a_wrong_stored_score_is_found(tmp_path: Path):
+    """A score that differs from the reference shows in the largest difference."""
+    about = spec(LLAMA)
+    run = make(tmp_path / "run", about)
+    path = run.score(KEY, LLAMA.id, 0, N_SHARDS)
+    piece, frame = store.read_piece(path)
+    store.write_piece(frame.with_columns(pl.col("overlap") + 0.25), path, piece.tags)
+
+    found = differences(run, about, about.metrics, 40)
+
+    assert found["difference"].to_list() == pytest.approx([0.25, 0.0])
+    assert "largest difference 2.5e-01" in recheck(run, about, about.metrics, 40)
+
+
+def test_the_same_seed_draws_the_same_rows(tmp_path: Path):
+    """And another seed draws others."""
+    about = spec(LLAMA, FLAN)
+    found = collect(make(tmp_path / "run", about), about)
+    from reports.recheck import draw
+
+    assert draw(found, 5, 1).equals(draw(found, 5, 1))
+    assert not draw(found, 5, 1).equals(draw(found, 5, 2))
