@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.hub_stand_in import TOKEN, HubStandIn
-from tests.tiny_models import tiny_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from empathy_core import weights
 from empathy_core.errors import ModelError
 from empathy_core.models import model
+from tests.hub_stand_in import TOKEN, HubStandIn
+from tests.tiny_models import tiny_llama
 
 DEMO = str(model("smollm2_135m_instruct").weights)
 
@@ -26,7 +26,8 @@ from empathy_core.errors import ModelError
 try:
     folder = weights.locate(sys.argv[1], sys.argv[2] or None)
     print(json.dumps({
-        "files": sorted(p.name for p in folder.iterdir()), "commit": weights.resolved_revision(folder),
+        "files": sorted(p.name for p in folder.iterdir()),
+        "commit": weights.resolved_revision(folder),
         "fingerprint": weights.fingerprint(folder),
     }))
 except ModelError as error:

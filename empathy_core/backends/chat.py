@@ -17,6 +17,7 @@ from empathy_core.types import Message
 
 _NOW = datetime(2024, 7, 26)  # a calendar date: the one in Llama 3.1's own template
 _PROBE = (Message("user", "probe question"), Message("assistant", "probe answer"))
+_TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _ROLE_NAME = re.compile(r"(system|developer|user|assistant|model)\b\s*")
 
 
@@ -120,6 +121,12 @@ class ChatTemplate:
         bare = (_ROLE_NAME.sub("", piece.strip(), count=1).strip() for piece in pieces)
         return " ".join(piece for piece in bare if piece)
 
+    @cached_property
+    def _undated(self) -> str:
+        """The template, always on the same day: else each day would have other prompts."""
+        template = str(self.tokenizer.get_chat_template())
+        return _TODAY.sub(lambda call: repr(_NOW.strftime(call[2])), template)
+
     def _applied(self, messages: Sequence[Message], *, answer: bool = False) -> str:
         from jinja2 import TemplateError
 
@@ -127,11 +134,10 @@ class ChatTemplate:
         try:
             text = self.tokenizer.apply_chat_template(
                 turns,
+                chat_template=self._undated,
                 tokenize=False,
                 add_generation_prompt=answer,
-                # Templates that write today's date would give another prompt every day.
                 date_string=_NOW.strftime("%d %b %Y"),
-                strftime_now=_NOW.strftime,
             )
         except (TemplateError, ValueError, TypeError) as error:
             roles = ", ".join(m.role for m in messages)

@@ -47,6 +47,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
 @contextmanager
 def _load_errors(model: ModelSpec, folder: Path) -> Iterator[None]:
     import torch
+    from safetensors import SafetensorError
 
     try:
         yield
@@ -57,7 +58,7 @@ def _load_errors(model: ModelSpec, folder: Path) -> Iterator[None]:
             "use a larger GPU"
         )
         raise ModelError(msg) from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
             f"{model.name}: {folder} cannot be loaded ({reason[:200]}); expected a whole model "
