@@ -180,6 +180,7 @@ class LittleMemory:
         self.generate, self.rows, self.seen = generate, rows, list[int]()
 
     def __call__(self, **inputs: Any) -> Any:
+        """Generate, if there is room."""
         self.seen.append(len(inputs["input_ids"]))
         if len(inputs["input_ids"]) > self.rows:
             msg = "CUDA out of memory"
@@ -276,7 +277,7 @@ def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoding", [{}, SAMPLED, {"repetition_penalty": 1.5}], ids=str)
 def test_t5_answers_with_the_real_tokenizer(tmp_path: Path, decoding: dict[str, Any]) -> None:
-    """Encoder–decoder: neighbours change nothing, and only what follows the start token counts."""
+    """Encoder and decoder: neighbours change nothing, and only what follows the start token counts."""
     folder = tiny_t5(tmp_path / "t5")
     model = spec(folder, architecture="encoder-decoder")
     backend = backends.load(model)
@@ -301,7 +302,7 @@ def test_t5s_greedy_tokens_are_those_of_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quantization", ["nf4", "fp4", "int8"])
 def test_quantised_weights_are_loaded_and_answer(llama: ModelSpec, quantization: Any) -> None:
-    """bitsandbytes itself, on this machine: layers are quantised and text comes out."""
+    """The real bitsandbytes, on this machine: layers are quantised and text comes out."""
     model = replace(
         llama, quantization=quantization, double_quantization=quantization == "nf4",
         dtype="bfloat16",
@@ -382,7 +383,7 @@ def test_wrong_architecture_is_refused(llama: ModelSpec) -> None:
 
 
 def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
-    """transformers would fill it at random and go on."""
+    """Left alone, transformers would fill it at random and go on."""
     from safetensors.torch import load_file, save_file
 
     folder = tiny_llama(tmp_path / "m")
@@ -421,7 +422,7 @@ def test_overlong_prompt_is_refused_or_cut(llama: ModelSpec) -> None:
 
 
 def test_loaded_backend_is_of_its_kind(llama: ModelSpec, backend: Any) -> None:
-    """hf and echo are loaded; a human has nothing to load."""
+    """Models of hf and echo are loaded; a human has nothing to load."""
     assert isinstance(backend, HfBackend)
     with pytest.raises(ModelError, match="generates nothing"):
         backends.load(models.model("therapist"))

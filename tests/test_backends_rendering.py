@@ -145,7 +145,8 @@ def test_template_that_refuses_a_system_message_is_refused() -> None:
     """As Gemma's: the message says which roles and what to do."""
     template = chat_template(
         "{% for m in messages %}{% if m['role'] == 'system' %}"
-        "{{ raise_exception('System role not supported') }}{% endif %}{{ m['content'] }}{% endfor %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}{{ m['content'] }}"
+        "{% endfor %}"
     )
     with pytest.raises(ModelError, match=r"roles system, user .*System role not supported.*use a"):
         template.render(WITH_SYSTEM)
