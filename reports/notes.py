@@ -80,7 +80,7 @@ def _n(collected: Collected, spec: ReportSpec) -> str:
     """Say how many answers a row stands for, once for all rows that agree."""
     labels = row_labels(spec.conditions)
     splits = sorted(collected.examples["split"].unique())
-    where = f"{' and '.join(splits)} split" + ("s" if len(splits) > 1 else "")
+    where = f"{splits[0]} split" if len(splits) == 1 else f"splits {', '.join(splits)}"
     by_n: dict[str, list[str]] = {}
     for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
         found, n = coverage.n_answered, coverage.n_expected

@@ -31,15 +31,16 @@ def recheck(
     drawn.
     """
     found = differences(run, spec, metrics, n, seed)
-    lines = [f"Stored scores of {n} rows at most against the reference libraries:"]
+    lines = ["Stored scores of drawn rows against the reference libraries:"]
     for key, column, compared, difference in found.iter_rows():
         name = f"  {metric_name(key):<14} {column:<24}"
-        if compared is None:
-            lines.append(f"{name} no reference implementation")
-        elif difference is None:
-            lines.append(f"{name} no scored row was drawn")
-        else:
+        if difference is not None:
             lines.append(f"{name} {compared:>5} rows   largest difference {difference:.1e}")
+        elif compared is not None:
+            lines.append(f"{name} no scored row was drawn")
+    without = dict.fromkeys(metric_name(k) for k in found.filter(pl.col("n").is_null())["metric"])
+    if without:
+        lines.append(f"  without a reference implementation: {', '.join(without)}")
     return "\n".join(lines)
 
 

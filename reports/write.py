@@ -2,8 +2,7 @@
 
 import json
 import shutil
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,26 +48,32 @@ def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Wri
         StorageError: The disk is full.
     """
     report = build(collect(run, spec, partial=partial), spec)
-    new = run.report.with_name(f".report.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        make_dir(new)
-        for name, content in _files(report):
-            write_bytes(content.encode(), new / name)
-        _swap(new, run.report)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    with run.task_lock("report"):
+        _replace(run.report, _files(report))
     main = render.text(report.sections[0].tables[0])
     found = report.collected
     return Written(run.report, main, report.summary, found.coverage, found.problems)
 
 
-def _swap(new: Path, final: Path) -> None:
-    """Put *new* in the place of *final*; a folder that is not empty cannot be renamed over."""
-    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
-    with suppress(FileNotFoundError):
-        final.rename(old)
-    new.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+def _replace(final: Path, files: Iterable[tuple[str, str]]) -> None:
+    """Write *files* into a folder beside *final*, then let it take the place of *final*.
+
+    A folder that is not empty cannot be renamed over, so the old one is renamed away first. What
+    a killed report left beside *final* goes too: the lock says that nobody is at work on it.
+    """
+    for left in final.parent.glob(f".{final.name}.*"):
+        shutil.rmtree(left)
+    new, old = (final.with_name(f".{final.name}.{end}") for end in ("new", "old"))
+    try:
+        make_dir(new)
+        for name, content in files:
+            write_bytes(content.encode(), new / name)
+        with suppress(FileNotFoundError):
+            final.rename(old)
+        new.rename(final)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _files(report: Report) -> Iterator[tuple[str, str]]:

@@ -103,6 +103,19 @@ def test_a_new_report_takes_the_place_of_the_old(tmp_path: Path, about: ReportSp
     assert {p.name for p in run.report.iterdir()} == FILES
 
 
+def test_what_a_killed_report_left_is_cleared(tmp_path: Path, about: ReportSpec):
+    """A folder that never took its place does not stay for ever, nor get into the report."""
+    run = make(tmp_path / "run", about)
+    left = run.root / ".report.new"
+    left.mkdir()
+    (left / "half.tex").write_text("half")
+
+    write_report(run, about)
+
+    assert {p.name for p in run.report.iterdir()} == FILES
+    assert not list(run.root.glob(".report*"))
+
+
 def test_a_refused_report_leaves_the_old_one(tmp_path: Path, about: ReportSpec):
     """Where the run is not whole nothing already written is touched."""
     run = make(tmp_path / "run", about)

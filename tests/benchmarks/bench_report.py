@@ -27,7 +27,7 @@ from tests.report_runs import DATA, HUMAN, Toy, condition, spec  # noqa: E402 - 
 
 N_MODELS, N_ROWS, N_METRICS, N_SHARDS, BLOCK_ROWS = 9, 12_500, 8, 4, 16
 BUDGET_S, BUDGET_BYTES = 60.0, 4 * 2**30
-WORDS = "I hear how heavy this has become and I wonder what would help you rest tonight".split()
+WORDS = ("I", "hear", "how", "heavy", "this", "has", "become", "and", "wonder", "what", "helps")
 
 
 def about() -> ReportSpec:
