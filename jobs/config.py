@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from empathy_core import metrics
 from empathy_core.errors import ConfigError, EmpathyError
+from empathy_core.metrics import PLUGIN
 from jobs.tables import Config, DecodingTable, load_prompt, model_of, source_of
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -108,12 +109,33 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
     A weights reference counts as a path only if it begins with a dot, since ``a/b`` is a Hub id.
     """
     for head, middle, key in _PATHS:
-        group = table.get(head, {})
-        group = group.get(middle, {}) if middle and isinstance(group, dict) else group
-        for entry in group.values() if isinstance(group, dict) else ():
-            value = entry.get(key) if isinstance(entry, dict) else None
+        for entry in _entries(table, head, middle):
+            value = entry.get(key)
             if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
-                entry[key] = str((folder / Path(value).expanduser()).resolve())
+                entry[key] = _absolute(value, folder)
+    for entry in _entries(table, "models", None):
+        if isinstance(entry.get("prompts"), list):
+            entry["prompts"] = [
+                _absolute(name, folder) if str(name).endswith(".toml") else name
+                for name in entry["prompts"]
+            ]
+    chosen = table.get("metrics")
+    for name in list(chosen) if isinstance(chosen, dict) else ():
+        if name.startswith(PLUGIN + "."):
+            path = _absolute(name.removeprefix(PLUGIN), folder)
+            table["metrics"][PLUGIN + path] = table["metrics"].pop(name)
+
+
+def _entries(table: Mapping[str, Any], head: str, middle: str | None) -> list[dict[str, Any]]:
+    """Return the named tables below *head* (and *middle*), whatever else stands there."""
+    group = table.get(head)
+    group = group.get(middle) if middle and isinstance(group, dict) else group
+    values = group.values() if isinstance(group, dict) else ()
+    return [entry for entry in values if isinstance(entry, dict)]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 # ---------------------------------------------------------------------------- checking

@@ -6,6 +6,7 @@ import pytest
 
 from empathy_core.errors import ConfigError
 from jobs import config
+from jobs.tables import load_prompt
 from tests.runs import ECHO, write_config
 
 
@@ -82,6 +83,18 @@ def test_relative_paths_stand_beside_the_file_that_names_them(tmp_path: Path):
     loaded = config.read(str(write_config(tmp_path, text)))
 
     assert loaded.data_spec().sources[0].path == str(tmp_path / "rows.csv")
+
+
+def test_a_prompt_of_ones_own_stands_beside_the_file(tmp_path: Path):
+    """A prompt may be a path to a TOML file; it is found from the configuration's folder."""
+    own = 'label = "Mine"\ntext = "Q: {context} A:"\n'
+    own += '[[messages]]\nrole = "user"\ncontent = "{context}"\n'
+    (tmp_path / "mine.toml").write_text(own)
+    text = ECHO.replace('"prompt2"]', '"./mine.toml"]')
+    loaded = config.read(str(write_config(tmp_path, text)))
+    paths = loaded.models["echo"].prompts or ()
+
+    assert load_prompt(paths[-1]).plain("why?") == "Q: why? A:"
 
 
 def test_an_unknown_configuration_names_the_known_ones():
