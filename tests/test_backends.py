@@ -103,6 +103,18 @@ def test_padding_by_the_end_token_changes_nothing(tmp_path: Path, decoding: dict
     assert backend.answer(c, asked) == one_by_one(backend, c, asked)
 
 
+@pytest.mark.parametrize(
+    "decoding", [{"repetition_penalty": 1.5}, {"no_repeat_ngram_size": 1}], ids="-".join
+)
+def test_padding_is_not_punished_as_repetition(llama: ModelSpec, decoding: dict[str, Any]) -> None:
+    """Even where the padding is a word that the answers hold, penalties see the row alone."""
+    backend: Any = backends.load(llama)
+    c = condition(llama, **decoding)
+    alone = one_by_one(backend, c, requests())
+    backend._pad = alone[0].output_ids[0]
+    assert backend.answer(c, requests()) == alone
+
+
 def test_greedy_tokens_are_those_of_the_plain_loop(llama: ModelSpec, backend: Any) -> None:
     """Token for token what argmax over a forward pass of the whole sequence gives."""
     tokenizer = AutoTokenizer.from_pretrained(str(llama.weights))
@@ -277,7 +289,7 @@ def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoding", [{}, SAMPLED, {"repetition_penalty": 1.5}], ids=str)
 def test_t5_answers_with_the_real_tokenizer(tmp_path: Path, decoding: dict[str, Any]) -> None:
-    """Encoder and decoder: neighbours change nothing, and only what follows the start token counts."""
+    """On both sides neighbours change nothing; only what follows the start token counts."""
     folder = tiny_t5(tmp_path / "t5")
     model = spec(folder, architecture="encoder-decoder")
     backend = backends.load(model)

@@ -233,7 +233,8 @@ def test_prompt_that_leaves_no_room_is_refused(llama: ModelSpec) -> None:
 def test_t5_is_limited_by_its_tokenizers_length(tmp_path: Path) -> None:
     """T5 has no positions; its tokenizer's 512 tokens bound the question, the answer apart."""
     spec = ModelSpec("t5", "T5", "hf", "encoder-decoder", str(tiny_t5(tmp_path / "t5")))
-    examples = [("a", "sad " * 300), ("b", "sad " * 600)]
+    per_word = (len(ids_of(condition(spec), ["sad " * 101])[0]) - 1) // 101
+    examples = [("a", "sad " * (500 // per_word)), ("b", "sad " * 600)]
     rendering = backends.render(condition(spec, max_new_tokens=400), examples)
     assert (rendering.context_window, rendering.overlong) == (512, ("b",))
 
