@@ -31,7 +31,7 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

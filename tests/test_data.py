@@ -10,7 +10,7 @@ import pytest
 from empathy_core import data
 from empathy_core.data import DataSpec, EvaluateSpec, Source
 from empathy_core.errors import ConfigError, Damaged, DataError
-from empathy_core.store import EXAMPLES, RunDir
+from empathy_core.store import EXAMPLES, RunDir, read_json
 
 SAMPLE = DataSpec((data.source("sample"),))
 ALL = EvaluateSpec(split="all")
@@ -160,3 +160,12 @@ def test_settings_that_contradict_themselves_are_refused(changed: dict, said: st
     """Shares that do not sum to 1 and sources named twice are configuration errors."""
     with pytest.raises(ConfigError, match=said):
         data.identity(replace(SAMPLE, **changed), ALL)
+
+
+def test_the_frozen_audit_reads_as_the_fresh_one(tmp_path: Path) -> None:
+    """The audit on the page is the one that ``data`` prints, line by line."""
+    prepared = data.prepare(DataSpec((data.source("sample"),)), EvaluateSpec(split="all"))
+    run = RunDir(tmp_path)
+    data.freeze(prepared, run)
+
+    assert data.audit_text(read_json(run.audit)) == data.audit_text(prepared.audit)

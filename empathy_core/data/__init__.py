@@ -8,6 +8,7 @@ columns named. What is frozen is what every task of the run reads, on whatever n
 
 import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -174,7 +175,8 @@ def freeze(prepared: Prepared, run: RunDir) -> None:
     prepared.examples.write_parquet(buffer, compression="zstd")
     data = buffer.getvalue()
     write_bytes(data, run.examples)
-    write_json(prepared.audit, run.audit)
+    # not sorted: quantiles and counts are read in the order they were made
+    write_bytes(json.dumps(prepared.audit, indent=1, ensure_ascii=False).encode(), run.audit)
     frozen = {
         "identity": prepared.identity,
         "rows": prepared.examples.height,
