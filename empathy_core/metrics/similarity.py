@@ -30,16 +30,18 @@ class Metric:
         model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
         revision: Of a Hub id; null means ``main``.
         batch_size: Texts a batch; scores differ by rounding (1e-7) under another.
+        label: What tables call the encoder; null takes the last part of *model*.
     """
 
     model: str = "sentence-transformers/all-mpnet-base-v2"
     revision: str | None = None
     batch_size: int = 64
+    label: str | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The cosine; shares of rows with a text that was cut, and with no answer."""
-        label = f"Sentence Transformer ({encoders.short_name(self.model)})"
+        label = f"Sentence Transformer ({self.label or encoders.short_name(self.model)})"
         counts = {"better": "lower", "decimals": 1, "percent": True, "group": "Similarity"}
         return (
             Column("similarity", label, main=True),
