@@ -38,7 +38,12 @@ def recheck(
             lines.append(f"{name} {compared:>5} rows   largest difference {difference:.1e}")
         elif compared is not None:
             lines.append(f"{name} no scored row was drawn")
-    without = dict.fromkeys(metric_name(k) for k in found.filter(pl.col("n").is_null())["metric"])
+    known = set(found.filter(pl.col("n").is_not_null())["metric"])
+    without = dict.fromkeys(
+        column if key in known else metric_name(key)
+        for key, column, compared, _ in found.iter_rows()
+        if compared is None
+    )
     if without:
         lines.append(f"  without a reference implementation: {', '.join(without)}")
     return "\n".join(lines)
@@ -113,8 +118,13 @@ def _compared(
     ]
 
 
-def _largest(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, float | None]:
-    """Return how many rows were compared and their largest difference; null where none was."""
+def _largest(ours: np.ndarray, theirs: np.ndarray) -> tuple[int | None, float | None]:
+    """Return how many rows were compared and their largest difference; null where none was.
+
+    A count that the library never computes (texts cut, say) is NaN in every row: no reference.
+    """
+    if np.isnan(theirs).all() and not np.isnan(ours).all():
+        return None, None
     neither = np.isnan(ours) & np.isnan(theirs)
     gaps = np.nan_to_num(np.abs(ours - theirs)[~neither], nan=np.inf)
     return gaps.size, float(gaps.max()) if gaps.size else None
