@@ -4,26 +4,32 @@ import json
 import shlex
 import sys
 from argparse import Namespace
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs import config as configuration
+from jobs.cluster_commands import (
+    cancel,
+    explain,
+    gc,
+    logs,
+    retry,
+    scripts,
+    submit_sweep,
+    tell_submitted,
+)
 from jobs.local import Outcome, Settings
 from jobs.progress import Bar
+from jobs.speaking import existing, run_dir, say, warn
+from jobs.status_command import status
 from jobs.sweep import Planned
 from jobs.tables import Config
 
-
-def say(text: str = "") -> None:
-    """Print to the terminal."""
-    print(text, flush=True)  # noqa: T201  the commands' one way of speaking
-
-
-def _run(options: Namespace, name: str) -> RunDir:
-    return RunDir((options.runs / (options.name or name)).absolute())
+__all__ = [
+    "cancel", "data", "explain", "gc", "logs", "prefetch", "report", "retry", "status", "sweep",
+]  # fmt: skip
 
 
 def _command() -> str:
@@ -38,15 +44,17 @@ def sweep(options: Namespace) -> int:
     from jobs import sweep as stages
 
     config = configuration.read(options.config, options.overrides)
-    run = _run(options, config.name)
-    if options.dry_run:
-        planned = stages.preview(config, run, _command())
-        say(json.dumps(_preview(planned), indent=1) if options.json else _preview_text(planned))
-        return 0
-    _executor(options.executor, quiet=options.json)
+    run = run_dir(options, config.name)
+    if options.dry_run or options.test_only:
+        return _dry_run(config, run, options)
+    if _executor(options.executor, quiet=options.json) == "slurm":
+        found = submit_sweep(config, run, _command(), options)
+        if found is not None:
+            return tell_submitted(found, run, options)
+        return _write_report(run, options, recheck=0, partial=False)
     planned = stages.plan(config, run, _command())
     for path, reason in planned.aside:
-        _warn(f"set aside as {path}: {reason}")
+        warn(f"set aside as {path}: {reason}")
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
@@ -55,14 +63,27 @@ def sweep(options: Namespace) -> int:
     return _write_report(run, options, recheck=0, partial=False)
 
 
-def _executor(choice: str, *, quiet: bool) -> None:
-    """Check that the executor can be used here.
+def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
+    from jobs import sweep as stages
+
+    on_slurm = options.test_only or _executor(options.executor, quiet=True) == "slurm"
+    planned = stages.preview(config, run, _command())
+    texts = scripts(config, run, planned, options) if on_slurm else []
+    if options.json:
+        say(json.dumps(_preview(planned) | {"scripts": texts}, indent=1))
+    else:
+        say("\n\n".join([_preview_text(planned), *texts]))
+    return 0
+
+
+def _executor(choice: str, *, quiet: bool) -> str:
+    """Return ``local`` or ``slurm``.
 
     Raises:
         ConfigError: Slurm is asked for, or configured, and cannot be used.
     """
     if choice == "local":
-        return
+        return "local"
     from slurm import detect
 
     state = detect.state()
@@ -70,13 +91,10 @@ def _executor(choice: str, *, quiet: bool) -> None:
         why = "no sbatch on PATH" if state == "absent" else "sbatch has no configuration"
         if not quiet:
             say(f"{why}: running on this machine")
-        return
+        return "local"
     if state == "up":
-        msg = (
-            "Slurm answers here, but this version does not submit to it yet: "
-            "use --executor local, inside an allocation if the work is heavy"
-        )
-    elif state == "silent":
+        return "slurm"
+    if state == "silent":
         msg = (
             "Slurm is configured here but its controller does not answer (scontrol ping): wait "
             "until it does, or use --executor local to run on this machine"
@@ -88,18 +106,14 @@ def _executor(choice: str, *, quiet: bool) -> None:
 
 def _failed(failed: list[Outcome], options: Namespace) -> int:
     for outcome in failed:
-        _warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
-    _warn(
+        warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
+    warn(
         f"{len(failed)} tasks failed; everything else is done and kept. Mend the cause and run the "
         "same command again, or see what is there with: report --partial"
     )
     if options.json:
         say(json.dumps({"failed": [o.task.id for o in failed]}))
     return 2 if all(outcome.exit_code == 2 for outcome in failed) else 1
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  errors go to standard error
 
 
 def _preview(planned: Planned) -> dict[str, Any]:
@@ -154,24 +168,13 @@ def data(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Merge and write the tables of the run's newest plan."""
     return _write_report(
-        _existing(options), options, recheck=options.recheck, partial=options.partial
+        existing(options), options, recheck=options.recheck, partial=options.partial
     )
 
 
-def _existing(options: Namespace) -> RunDir:
-    """Return a run that is there: named, or the configuration's."""
-    name = options.name or configuration.read(options.config, options.overrides).name
-    run = _run(options, name)
-    if not run.root.is_dir():
-        there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
-        listed = ", ".join(there) or "none"
-        msg = f"no run '{name}' in {options.runs}; runs there: {listed}; start one with sweep"
-        raise ConfigError(msg)
-    return run
-
-
 def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
-    from jobs.report import last_plan, prepared_metrics, report_spec
+    from jobs.planfile import last_plan
+    from jobs.report import prepared_metrics, report_spec
     from reports.write import write_report
 
     plan, _ = last_plan(run)
@@ -191,31 +194,6 @@ def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: boo
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def status(options: Namespace) -> int:
-    """Show what is done."""
-    from jobs.report import last_plan
-    from jobs.status import Line
-    from jobs.status import status as standing
-
-    run = _existing(options)
-    lines = standing(run, last_plan(run)[0])
-    if options.json:
-        say(json.dumps([asdict(line) | {"done": line.done} for line in lines], indent=1))
-        return 0
-
-    def row(line: Line) -> str:
-        scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
-        rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
-        aside = f"  {line.unusable} files damaged" if line.unusable else ""
-        return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
-
-    say(f"{'condition':<48} {'rows':>15} {'speed':>14}  scored")
-    say("\n".join(map(row, lines)))
-    n_done = sum(line.done for line in lines)
-    say(f"{n_done} of {len(lines)} conditions are complete")
-    return 0
 
 
 def prefetch(options: Namespace) -> int:

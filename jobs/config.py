@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +19,7 @@ from empathy_core import metrics
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.metrics import PLUGIN
 from jobs.tables import Config, DecodingTable, load_prompt, model_of, source_of
+from slurm import profile
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -46,6 +48,7 @@ def read(path_or_name: str, overrides: Sequence[str] = ()) -> Config:
         change = _override(text)
         _anchor(change, Path.cwd())
         _merge(table, change)
+    _put_profile_below(table)
     return _checked(table, str(path_or_name))
 
 
@@ -83,6 +86,32 @@ def _override(text: str) -> dict[str, Any]:
     raise ConfigError(msg)
 
 
+def _put_profile_below(table: dict[str, Any]) -> None:
+    """Put the cluster profile that ``slurm.profile`` names below the ``[slurm]`` table.
+
+    Raises:
+        ConfigError: There is no such profile, or its file is not TOML.
+    """
+    own = table.get("slurm")
+    name = own.get("profile") if isinstance(own, dict) else None
+    if not isinstance(own, dict) or not isinstance(name, str):
+        return
+    path = profile.find(name)
+    if path is None:
+        close = get_close_matches(name, profile.names(), n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        listed = ", ".join(profile.names())
+        msg = f"unknown cluster profile '{name}'.{guess} Known: {listed}, or a path to a TOML file"
+        raise ConfigError(msg)
+    try:
+        below = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        msg = f"the cluster profile {path} is not valid TOML: {error}; mend that line"
+        raise ConfigError(msg) from error
+    _merge(below, own)
+    table["slurm"] = below
+
+
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
     """Put *change* over *base*: tables are merged, everything else is replaced."""
     for key, value in change.items():
@@ -113,6 +142,14 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
             value = entry.get(key)
             if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
                 entry[key] = _absolute(value, folder)
+    for entry in _entries({"": table}, "", None):  # [slurm] is no table of named tables
+        if str(entry.get("profile", "")).endswith(".toml"):
+            entry["profile"] = _absolute(str(entry["profile"]), folder)
+    _anchor_names(table, folder)
+
+
+def _anchor_names(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths absolute that stand in lists and in keys: prompts, plug-in metrics."""
     for entry in _entries(table, "models", None):
         if isinstance(entry.get("prompts"), list):
             entry["prompts"] = [
@@ -181,6 +218,8 @@ def _allowed(loc: Sequence[str | int]) -> list[str]:
     for part in loc:
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[str(part)].annotation
+            given = [a for a in get_args(model) if a is not type(None)]
+            model = given[0] if get_origin(model) is UnionType else model
         else:  # a dict of named tables: its values
             model = model.__args__[1]
     return sorted(model.model_fields)

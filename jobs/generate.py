@@ -22,7 +22,7 @@ from empathy_core.backends import BackendProtocol, Request
 from empathy_core.errors import Damaged
 from empathy_core.store import Journal, JournalBlock, RunDir
 from empathy_core.types import Condition, ModelSpec
-from jobs.plan import Plan
+from jobs.plan import Plan, Task
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +61,17 @@ class _Shard:
         return {"kind": "generations", "condition": self.condition.id, "data": self.data_digest}
 
 
-def generate(run: RunDir, plan: Plan, model: str, shard: int, listen: Listener) -> None:
-    """Answer every missing block of one shard of *model*, under each of its conditions.
+def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Answer every missing block of one shard of a model, under each of its conditions.
 
     Raises:
         ModelError: The weights cannot be loaded, or one prompt alone does not fit in memory.
         StorageError: The disk is full; the journal keeps what was finished.
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
-    n_shards = min(plan.shards[model], plan.n_blocks)
-    blocks = store.dealt(range(plan.n_blocks), shard, n_shards)
-    for condition in plan.of_model(model):
-        work = _Shard(run, condition, shard, n_shards, plan.data_digest, blocks)
+    blocks = store.dealt(range(plan.n_blocks), task.shard, task.n_shards)
+    for condition in plan.of_model(task.key):
+        work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks)
         _finish(work, examples, plan.overlong, listen)
 
 
@@ -100,7 +99,8 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
     except BaseException:
         journal.close()
         raise
-    _compact(work, found.blocks)
+    if not _made_meanwhile(work):
+        _compact(work, found.blocks)
     journal.close(delete=True)
     for path in found.journals:
         path.unlink(missing_ok=True)
@@ -162,10 +162,7 @@ class _Found:
 def _resumed(work: _Shard) -> _Found:
     wanted = set(work.wanted)
     blocks = _of_piece(work)
-    elsewhere: set[int] = set()
-    for path in store.pieces(work.run.generations(work.condition.id)):
-        if not path.stem.endswith(f"-of-{work.n_shards:05d}"):
-            elsewhere |= set(store.piece(path).blocks)
+    elsewhere = _elsewhere(work)
     own = []
     folder = work.run.journals(work.condition.id)
     for path in sorted(folder.glob("*.jsonl")):
@@ -179,6 +176,16 @@ def _resumed(work: _Shard) -> _Found:
         if mine:
             own.append(path)
     return _Found(blocks, frozenset(elsewhere), tuple(own))
+
+
+def _elsewhere(work: _Shard) -> set[int]:
+    """Return the blocks that stand in pieces of another number of shards."""
+    others = (
+        path
+        for path in store.pieces(work.run.generations(work.condition.id))
+        if not path.stem.endswith(f"-of-{work.n_shards:05d}")
+    )
+    return {block for path in others for block in store.piece(path).blocks}
 
 
 def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
@@ -195,6 +202,18 @@ def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
         block[0]: JournalBlock(rows.to_dicts(), 0.0)
         for block, rows in frame.group_by("block", maintain_order=True)
     }
+
+
+def _made_meanwhile(work: _Shard) -> bool:
+    """Tell whether another copy of this task has written the whole piece: the first one stays.
+
+    Slurm may run an element twice at once; in half precision on other hardware its text could
+    differ, and statistics may have been made of the first already.
+    """
+    try:
+        return set(store.piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
+    except Damaged:
+        return False
 
 
 def _compact(work: _Shard, blocks: Mapping[int, JournalBlock]) -> None:

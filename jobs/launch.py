@@ -1,4 +1,4 @@
-"""The command line: ``python -m jobs.launch sweep | data | report | status | prefetch``.
+"""The command line: ``python -m jobs.launch sweep | status | retry | report | …``.
 
 Exit codes: 0 done, 1 some work failed, 2 a mistake that you can mend, 3 rows are missing or
 damaged, 130 stopped by Ctrl-C. Heavy libraries are imported when a command needs them, so that
@@ -6,6 +6,7 @@ damaged, 130 stopped by Ctrl-C. Heavy libraries are imported when a command need
 """
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ Evaluate how language models answer mental-health questions.
   python -m jobs.launch sweep --config paper     the paper's Table 1 (needs the weights)
   python -m jobs.launch sweep --dry-run          what would be done, and what each model will see
   python -m jobs.launch status                   what is done
+
+On a cluster (where sbatch is configured) sweep submits job arrays and returns; then:
+  status --watch    explain TASK    logs TASK    retry --mem 32    cancel    gc
 """
 
 EPILOG = """\
@@ -30,6 +34,8 @@ Exit codes: 0 done, 1 some work failed, 2 a mistake to mend, 3 rows missing or d
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
+    if getattr(options, "profile", None):
+        options.overrides.insert(0, f"slurm.profile={json.dumps(options.profile)}")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     from empathy_core.errors import EmpathyError
     from jobs import commands
@@ -84,7 +90,32 @@ Every (condition, example) must be there exactly once, with one provenance; othe
 with exit code 3 and names the file. --partial reports what is there and stamps every page.
 """,
     "status": """\
-show what of a run is done, from its files alone
+show what of a run is done, running, queued and failed
+
+From the run's files, and from one query of squeue; without Slurm, from the files alone.
+""",
+    "retry": """\
+submit again what was submitted to Slurm and failed
+
+Nothing that is done or in the queue is submitted. --mem, --time and --exclude change what the
+elements get; scoring and the report follow anew.
+""",
+    "explain": """\
+tell what happened to a task on Slurm: attempts, nodes, times, class of failure, what to do
+
+WHAT is a task as status and logs name it (generate-<model>-00003-of-00008), a condition, a
+model, or an element (12_3).
+""",
+    "logs": """\
+print the logs of a task, a condition or a model on Slurm, or of all that failed
+""",
+    "cancel": """\
+cancel what of a run is in Slurm's queue: everything, or one task, condition or model
+""",
+    "gc": """\
+remove what finished work left: logs and scripts of submissions, old code, what was set aside
+
+Examples, answers, scores, reports and plans stay; so does what failed or is in the queue.
 """,
     "prefetch": """\
 fetch everything a configuration needs, on a node with internet
@@ -109,23 +140,81 @@ def _common() -> argparse.ArgumentParser:
 
 
 def _own(name: str, command: argparse.ArgumentParser) -> None:
-    if name == "sweep":
-        command.add_argument(
-            "--executor", choices=("auto", "local", "slurm"), default="auto",
-            help="auto: Slurm where it is configured, else this machine (auto)",
-        )  # fmt: skip
-        command.add_argument(
-            "--dry-run", action="store_true",
-            help="print conditions, shards, work to do and done, and one rendered prompt each",
-        )  # fmt: skip
-    if name == "report":
-        command.add_argument(
-            "--partial", action="store_true", help="report what is there, stamped PARTIAL n/N"
-        )
-        command.add_argument(
-            "--recheck", type=int, default=0, metavar="N",
-            help="also recompute N rows of every metric through the reference libraries",
-        )  # fmt: skip
+    """Add the options that only some commands have."""
+    for names, add in OWN:
+        if name in names:
+            add(command)
+
+
+def _sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--executor", choices=("auto", "local", "slurm"), default="auto",
+        help="auto: Slurm where it is configured, else this machine (auto)",
+    )  # fmt: skip
+    command.add_argument(
+        "--dry-run", action="store_true",
+        help="print conditions, shards, work to do and done, one rendered prompt each, and the "
+        "scripts for Slurm",
+    )  # fmt: skip
+    command.add_argument(
+        "--test-only", action="store_true",
+        help="a dry run that also asks Slurm whether it would take every script",
+    )  # fmt: skip
+    command.add_argument(
+        "--profile", metavar="NAME_OR_PATH",
+        help="cluster profile: a TOML file, or one that ships (see slurm/profiles)",
+    )  # fmt: skip
+
+
+def _retry(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--all", action="store_true", help="also what was never submitted, for want of room"
+    )
+
+
+def _what(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", nargs="?", metavar="WHAT", help="task, condition or model")
+
+
+def _failed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--failed", action="store_true", help="everything that failed")
+    command.add_argument(
+        "--lines", type=int, default=0, metavar="N", help="only the last N lines of each log"
+    )
+
+
+def _watch(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--watch", action="store_true", help="look again every 10 s until the queue is empty"
+    )
+
+
+def _report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--partial", action="store_true", help="report what is there, stamped PARTIAL n/N"
+    )
+    command.add_argument(
+        "--recheck", type=int, default=0, metavar="N",
+        help="also recompute N rows of every metric through the reference libraries",
+    )  # fmt: skip
+
+
+def _resources(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--mem", type=float, metavar="GB", help="memory of an element")
+    command.add_argument("--time", type=int, metavar="MIN", help="time limit of an element")
+    command.add_argument("--exclude", metavar="NODES", help="keep away from these nodes")
+
+
+OWN = (
+    (("sweep",), _sweep),
+    (("retry",), _retry),
+    (("sweep", "retry"), _resources),
+    (("logs", "explain", "cancel"), _what),
+    (("logs", "explain"), _failed),
+    (("status",), _watch),
+    (("report",), _report),
+)
+"""Options of single commands."""
 
 
 if __name__ == "__main__":

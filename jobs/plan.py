@@ -11,7 +11,7 @@ from typing import Any, Literal
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.types import Condition
 
-Stage = Literal["generate", "score"]
+Stage = Literal["generate", "score", "report"]
 LEXICAL = "lexical"
 """The score group of all metrics that need no encoder."""
 
@@ -86,7 +86,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of work that one process does: a shard of a model, or of a score group."""
+    """What one process does: a shard of a model, a shard of a score group, or the report."""
 
     stage: Stage
     key: str

@@ -21,7 +21,12 @@ def provenance(command: str) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
-    return found | {f"version of {name}": _version(name) for name in PACKAGES}
+    return found | versions()
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of each package that could change a number."""
+    return {f"version of {name}": _version(name) for name in PACKAGES}
 
 
 def _version(name: str) -> str:

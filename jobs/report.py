@@ -1,6 +1,5 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,9 +9,9 @@ from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
-from jobs.plan import Plan
+from jobs.generate import Listener
+from jobs.plan import Plan, Task
 from jobs.score import load
-from jobs.worker import read_plan
 from reports.spec import ReportSpec
 
 
@@ -29,17 +28,22 @@ class _AsPlanned:
         return getattr(self._metric, name)
 
 
-def last_plan(run: RunDir) -> tuple[Plan, Path]:
-    """Return the newest plan of a run.
+def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # noqa: ARG001  as every stage
+    """Write the tables from what is there, stamped as partial if something is missing.
 
     Raises:
-        Incomplete: The run was never planned.
+        Incomplete: Rows are missing; the stamped report is written all the same.
     """
-    plans = run.plans()
-    if not plans:
-        msg = f"{run.root} holds no plan: expected a run directory; start it with sweep"
+    from reports.write import write_report
+
+    written = write_report(run, report_spec(run, plan), partial=True)
+    if written.problems:
+        listed = "\n  ".join(written.problems[:20])
+        msg = (
+            f"the report is stamped PARTIAL: expected every row, but\n  {listed}\n"
+            "see why with: explain, resubmit what failed with: retry"
+        )
         raise Incomplete(msg)
-    return read_plan(plans[-1]), plans[-1]
 
 
 def report_spec(run: RunDir, plan: Plan) -> ReportSpec:

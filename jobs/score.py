@@ -19,7 +19,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from jobs.generate import Listener, Progress
-from jobs.plan import Plan, PlannedMetric
+from jobs.plan import Plan, PlannedMetric, Task
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +33,18 @@ class _Answers:
     inputs: Mapping[int, str]
 
 
-def score(run: RunDir, plan: Plan, group: str, shard: int, listen: Listener) -> None:
-    """Compute the statistics of every stale unit of one shard, under each metric of *group*.
+def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Compute the statistics of every stale unit of one shard, under each metric of its group.
 
     Raises:
         Damaged: A piece of answers is not what was written.
         RunMismatch: A metric's signature here is not the plan's (other package versions).
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
-    n_shards = min(plan.score_shards, plan.n_units)
+    shard, n_shards = task.shard, task.n_shards
     units = store.dealt(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
-    for planned in plan.of_group(group):
+    for planned in plan.of_group(task.key):
         metric = load(planned, examples)
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}

@@ -10,7 +10,6 @@ from empathy_core import data, store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
-from jobs import survey
 from jobs.plan import Plan
 from jobs.survey import Standing
 
@@ -24,6 +23,7 @@ class Line:
         expected: Answers that the condition consists of.
         scored: Metric name → share of the units that hold answers and are scored, 0 to 1.
         tokens_per_s: While generating; null where nothing was measured.
+        seconds_per_row: Likewise.
         unusable: Files that the next sweep sets aside.
     """
 
@@ -32,6 +32,7 @@ class Line:
     expected: int
     scored: Mapping[str, float]
     tokens_per_s: float | None
+    seconds_per_row: float | None
     unusable: int
 
     @property
@@ -40,11 +41,10 @@ class Line:
         return self.rows >= self.expected and all(s == 1 for s in self.scored.values())
 
 
-def status(run: RunDir, plan: Plan) -> list[Line]:
+def lines(run: RunDir, plan: Plan, standing: Standing) -> list[Line]:
     """Return a line for each condition of the plan."""
     examples = data.load(run).filter(pl.col("block").is_not_null())
     sizes = dict(examples.group_by("block").len().iter_rows())
-    standing = survey.standing(run, plan)
     return [_line(run, plan, c, standing, sizes) for c in plan.conditions]
 
 
@@ -66,7 +66,7 @@ def _line(
         for name, s in surveys.items()
     }
     unusable = len(found.unusable) + sum(len(s.unusable) for s in surveys.values())
-    return Line(condition.id, rows, expected, scored, _rate(run, condition), unusable)
+    return Line(condition.id, rows, expected, scored, *_rates(run, condition), unusable)
 
 
 def _height(path: Any) -> int:
@@ -78,12 +78,14 @@ def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> 
     return set(blocks).union(*(store.read_journal(path) for path in journals))
 
 
-def _rate(run: RunDir, condition: Condition) -> float | None:
-    tokens = seconds = 0.0
+def _rates(run: RunDir, condition: Condition) -> tuple[float | None, float | None]:
+    """Return tokens per second and seconds per row."""
+    tokens = seconds = rows = 0.0
     for path in run.generations(condition.id).glob("*.timing.json"):
         try:
             timing = store.read_json(path)
         except Damaged:
             continue
         tokens, seconds = tokens + timing["tokens"], seconds + timing["seconds"]
-    return tokens / seconds if seconds else None
+        rows += timing["rows"]
+    return (tokens / seconds, seconds / rows) if seconds and rows else (None, None)

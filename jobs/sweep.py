@@ -8,15 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core import store
-from empathy_core.store import RunDir, write_bytes
+from empathy_core.store import RunDir
 from jobs import survey
 from jobs.local import LocalExecutor, Outcome, Settings
 from jobs.plan import Plan, Task, generate_tasks, score_tasks
+from jobs.planfile import write_plan
 from jobs.progress import Bar
 from jobs.resolve import Resolved, resolve
 from jobs.survey import Standing
 from jobs.tables import Config
-from jobs.worker import PLAN
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,20 @@ def plan(config: Config, run: RunDir, command: str) -> Planned:
         EmpathyError: Anything the user must mend first; nothing computed is touched.
     """
     with run.lock():
-        resolved = resolve(config, run, command)
+        return plan_locked(config, run, command)
+
+
+def plan_locked(config: Config, run: RunDir, command: str) -> Planned:
+    """Plan a sweep under a lock that the caller holds."""
+    resolved = resolve(config, run, command)
+    _write_made(run, resolved)
+    standing = survey.standing(run, resolved.plan)
+    aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
+    if aside:
         _write_made(run, resolved)
         standing = survey.standing(run, resolved.plan)
-        aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
-        if aside:
-            _write_made(run, resolved)
-            standing = survey.standing(run, resolved.plan)
-        path = run.next_plan()
-        write_bytes(PLAN.dump_json(resolved.plan, indent=1), path)
+    path = run.next_plan()
+    write_plan(resolved.plan, path)
     return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
 
 

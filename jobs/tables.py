@@ -22,6 +22,7 @@ from empathy_core.types import (
     Prompt,
     Quantization,
 )
+from slurm.profile import Profile, Resources
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 """Names become folders and parts of file names."""
@@ -118,6 +119,7 @@ class ModelTable(Table):
     licence: str | None = None
     published: str | None = None
     options: dict[str, str | int | float | bool] | None = None
+    slurm: Resources | None = None
 
 
 class AnswersTable(Table):
@@ -170,6 +172,7 @@ class Config(Table):
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()
     local: LocalTable = LocalTable()
+    slurm: Profile = Profile()
 
     def data_spec(self) -> DataSpec:
         """Return the sources and the split."""

@@ -16,32 +16,22 @@ from pathlib import Path
 from queue import Queue
 from typing import TextIO
 
-from pydantic import TypeAdapter
-
 from empathy_core import store
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
-from jobs.generate import Progress, generate
+from jobs.generate import Listener, Progress, generate
 from jobs.plan import Plan, Task
+from jobs.planfile import read_plan
+from jobs.report import report
 from jobs.score import score
 
-PLAN = TypeAdapter(Plan)
 log = logging.getLogger("jobs.worker")
 
 
-def read_plan(path: Path) -> Plan:
-    """Return the plan that a sweep wrote."""
-    return PLAN.validate_json(path.read_bytes())
-
-
-def do(run: RunDir, plan: Plan, task: Task, listen: "Talker") -> None:
-    """Do one task; what an executor of any kind calls.
-
-    A task that another local sweep has at hand is waited for: then nothing is left of it to do.
-    """
-    with run.task_lock(task.id):
-        stage = {"generate": generate, "score": score}[task.stage]
-        stage(run, plan, task.key, task.shard, listen.progress)
+def do(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Do one task; what an executor of any kind calls."""
+    stage = {"generate": generate, "score": score, "report": report}[task.stage]
+    stage(run, plan, task, listen)
 
 
 class Talker:
@@ -84,7 +74,8 @@ def _serve(run: RunDir, plan: Plan, task: Task, talker: Talker) -> None:
     try:
         _log_to(run.log(task.id))
         log.info("started %s in process %d", task.id, os.getpid())
-        do(run, plan, task, talker)
+        with run.task_lock(task.id):  # another sweep of this machine may have it at hand
+            do(run, plan, task, talker.progress)
     except EmpathyError as error:
         log.error("%s", error)  # noqa: TRY400  the message says it all; a traceback would bury it
         talker.say(event="failed", message=str(error), exit_code=error.exit_code)

@@ -125,7 +125,7 @@ def test_the_page_needs_no_network_and_tells_the_command(demo: Path):
 def test_status_knows_the_speed(demo: Path):
     """The standing of a finished run has rows, scores and tokens/s."""
     done = launch("status", "--config", "demo", "--json", cwd=demo)
-    lines = json.loads(done.stdout)
+    lines = json.loads(done.stdout)["conditions"]
 
     assert all(line["done"] for line in lines)
     assert any((line["tokens_per_s"] or 0) > 0 for line in lines)

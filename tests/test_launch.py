@@ -74,7 +74,7 @@ def test_a_finished_run_may_be_cut_into_other_shards(copy: Path):
     assert more.returncode == 0, more.stderr
     status = launch("status", "--config", "echo.toml", "--json", cwd=copy)
 
-    assert all(line["done"] for line in json.loads(status.stdout))
+    assert all(line["done"] for line in json.loads(status.stdout)["conditions"])
 
 
 def test_a_new_prompt_and_metric_grow_the_run(copy: Path):
@@ -139,7 +139,7 @@ def test_a_failed_shard_stops_nothing_else(tmp_path: Path):
     write_config(tmp_path, text)
     failed = launch("sweep", "--config", "echo.toml", cwd=tmp_path)
     status = launch("status", "--config", "echo.toml", "--json", cwd=tmp_path)
-    lines = {line["condition"].split(".")[0]: line for line in json.loads(status.stdout)}
+    lines = {line["condition"].split(".")[0]: line for line in json.loads(status.stdout)["conditions"]}
 
     assert failed.returncode == 1
     assert "generate-bad-00000-of-00003 failed" in failed.stderr
@@ -307,7 +307,7 @@ def test_several_samples_a_row_are_all_there_and_scored(tmp_path: Path):
     write_config(tmp_path, text)
     done = launch("sweep", "--config", "echo.toml", cwd=tmp_path)
     status = launch("status", "--config", "echo.toml", "--json", cwd=tmp_path)
-    rows = {line["condition"]: line for line in json.loads(status.stdout)}
+    rows = {line["condition"]: line for line in json.loads(status.stdout)["conditions"]}
     greedy = [r["rows"] for c, r in rows.items() if ".greedy-" in c]
     warm_rows = [r["rows"] for c, r in rows.items() if ".warm-" in c]
 

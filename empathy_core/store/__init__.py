@@ -6,6 +6,7 @@
       generations/<condition>/00003-of-00008.parquet     a piece (+ .timing.json beside it)
       generations/<condition>/journal/*.jsonl            while a shard is at work
       scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
+      slurm/{jobs.jsonl,<submission>/,code/<digest>/}    what was submitted, and the code it runs
       logs/  report/  set-aside/
 
 A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a

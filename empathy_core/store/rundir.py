@@ -78,6 +78,24 @@ class RunDir:
         """The log of one task."""
         return self.logs / f"{task}.log"
 
+    @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm: a folder each, with script, elements and logs."""
+        return self.root / "slurm"
+
+    @property
+    def jobs(self) -> Path:
+        """Which submission has which job id, a line each."""
+        return self.slurm / "jobs.jsonl"
+
+    def submission(self, name: str) -> Path:
+        """Folder of one submission."""
+        return self.slurm / name
+
+    def code(self, digest: str) -> Path:
+        """The suite as it was when something was submitted."""
+        return self.slurm / "code" / digest
+
     def plans(self) -> list[Path]:
         """Return the plans, oldest first."""
         return sorted((self.root / "plans").glob("[0-9]*.json"))

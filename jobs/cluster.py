@@ -1,0 +1,285 @@
+"""A plan's missing work, submitted to Slurm as arrays: generate, then score, then report."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from empathy_core.errors import ConfigError, EmpathyError
+from empathy_core.store import UNIT_BLOCKS, RunDir
+from jobs import packing
+from jobs.flight import Flight
+from jobs.ledger import Ledger, Submission
+from jobs.packing import Element
+from jobs.plan import Plan, Task, generate_tasks, score_tasks
+from jobs.snapshot import snapshot
+from jobs.survey import Standing
+from jobs.tables import Config
+from slurm import limits, queue, submit
+from slurm.errors import SlurmError, SubmitError
+from slurm.profile import Profile, Resources, Stage
+from slurm.script import Array
+
+REPORT = Task("report", "report", 0, 1)
+
+
+class ClusterError(EmpathyError):
+    """Slurm refused, or does not answer; what was submitted before is recorded and runs."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one sweep is to submit.
+
+    Attributes:
+        plan_file: Name of the plan's file, which the elements read.
+        override: Resources given on the command line; they go over everything else.
+        code: Folder of the suite that the elements will import.
+    """
+
+    run: RunDir
+    plan: Plan
+    plan_file: str
+    profile: Profile
+    models: Mapping[str, Resources]
+    override: Resources = field(default_factory=Resources)
+    code: Path = Path()
+
+    def resources(self, stage: Stage, key: str) -> Resources:
+        """Return what an element of this stage and model gets."""
+        own = self.models.get(key) if stage == "generate" else None
+        return _over(self.profile.of_stage(stage, own), self.override)
+
+
+def _over(below: Resources, above: Resources) -> Resources:
+    given = {k: v for k, v in above.model_dump().items() if v not in (None, {})}
+    return below.model_copy(update=given)
+
+
+def launch(config: Config, run: RunDir, plan: Plan, plan_file: str, override: Resources) -> Launch:
+    """Return what is to be submitted for a plan.
+
+    Raises:
+        ConfigError: The run's path cannot stand in a batch script.
+    """
+    if re.search(r"[\n\r\\]", str(run.root)):
+        msg = (
+            f"the run directory {str(run.root)!r} holds a line break or a backslash, which sbatch "
+            "cannot take in paths: choose another --runs or --name"
+        )
+        raise ConfigError(msg)
+    models = {name: table.slurm for name, table in config.models.items() if table.slurm}
+    return Launch(run, plan, plan_file, config.slurm, models, override)
+
+
+@dataclass
+class Submitted:
+    """What came of it.
+
+    Attributes:
+        arrays: Submitted now.
+        left: What could not be, each with Slurm's words or the limit that stands against it.
+        n_before: Elements of this run that were in the queue already.
+    """
+
+    arrays: list[Submission] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    n_before: int = 0
+
+    def jobs(self, *stages: str) -> list[str]:
+        """Return the job ids of these stages."""
+        return [s.job for s in self.arrays if s.job and s.stage in stages]
+
+
+def missing(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
+    """Return the generate tasks that nobody has done and nobody in the queue will do."""
+    done: dict[str, set[int]] = {c: set(blocks) for c, blocks in standing.done().items()}
+    for condition, blocks in flight.claimed(plan).items():
+        done.setdefault(condition, set()).update(blocks)
+    return generate_tasks(plan, done)
+
+
+def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:
+    """Return the score tasks that today's answers need, and those of answers to come."""
+    inputs: dict[str, dict[int, str]] = {c: dict(u) for c, u in standing.inputs().items()}
+    if more_to_come:
+        for condition in plan.conditions:
+            if condition.id in plan.made_elsewhere:
+                continue
+            lacking = set(range(plan.n_blocks)) - set(standing.generated[condition.id].blocks)
+            units = {block // UNIT_BLOCKS: "to come" for block in lacking}
+            inputs.setdefault(condition.id, {}).update(units)
+    return score_tasks(plan, inputs, standing.units())
+
+
+def submit_missing(
+    what: Launch, standing: Standing, flight: Flight, only: Collection[str] | None = None
+) -> Submitted:
+    """Submit everything that is neither done nor in the queue; call it under the run's lock.
+
+    Args:
+        what: The plan, and what elements get.
+        standing: What is done.
+        flight: What is in the queue.
+        only: Ids of the generate tasks that may be submitted; null means all.
+
+    Raises:
+        ClusterError: Slurm would not take a job of these resources; nothing is submitted.
+    """
+    result = Submitted(n_before=len(flight.flying))
+    makers = missing(what.plan, standing, flight)
+    if only is not None:
+        makers = [task for task in makers if task.id in only]
+    active = flight.jobs("generate")
+    followers = _followers(what.plan, standing, flight, makers)
+    others = [*active, *flight.jobs("score")]
+    reported = not (makers or followers) and flight.awaited(what.plan, REPORT, others)
+    if not (makers or followers or others) or reported:
+        return result
+    try:
+        _submit_all(what, flight, packing.groups(makers), packing.groups(followers), result)
+    except SlurmError as error:
+        raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
+    return result
+
+
+def _followers(
+    plan: Plan, standing: Standing, flight: Flight, makers: Sequence[Task]
+) -> list[Task]:
+    """Return the score tasks to submit: those that no element in the queue will do."""
+    active = flight.jobs("generate")
+    wanted = to_score(plan, standing, more_to_come=bool(makers or active))
+    return [task for task in wanted if makers or not flight.awaited(plan, task, active)]
+
+
+def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
+    """Return the arrays that a sweep would submit, as if there were no submit limit."""
+    makers = missing(what.plan, standing, flight)
+    followers = _followers(what.plan, standing, flight, makers)
+    try:
+        largest = limits.read(what.profile.account, what.profile.qos).array
+    except SlurmError:
+        largest = limits.DEFAULT_ARRAY
+    what = replace(what, code=what.run.code("DIGEST"))
+    found: list[Array] = []
+    after: list[str] = []
+    for group in [*packing.groups(makers), *packing.groups(followers), [REPORT]]:
+        stage, key = group[0].stage, group[0].key
+        waits = [] if stage == "generate" else after
+        for part in packing.arrays([(task,) for task in group], largest):
+            submission = _submission(what, group, part, waits)
+            found.append(_array(what, submission, f"NNNN-{stage}-{key}"))
+        after = [*after, f"{stage}-{key}"]
+    return found
+
+
+def _submit_all(
+    what: Launch,
+    flight: Flight,
+    makers: list[list[Task]],
+    followers: list[list[Task]],
+    result: Submitted,
+) -> None:
+    what = replace(what, code=snapshot(what.run))
+    _check(what, [*makers, *followers, [REPORT]])
+    bounds = limits.read(what.profile.account, what.profile.qos, what.profile.max_elements)
+    room = None if bounds.submit is None else max(bounds.submit - flight.n_queued, 0)
+    n_followers = len(followers) + 1
+    for_makers = None if room is None else max(room - n_followers, min(room, 1))
+    made = packing.elements(makers, for_makers)
+    for group, elements in zip(makers, made, strict=True):
+        after = flight.overlapping(group)
+        _arrays(what, group, elements, bounds.array, after, result)
+    if room is not None:
+        room -= sum(map(len, made)) + 1
+    after = [*flight.jobs("generate"), *result.jobs("generate")]
+    scored = packing.elements(followers, room)
+    for group, elements in zip(followers, scored, strict=True):
+        waits = [*after, *flight.jobs_of("score", group[0].key)]
+        _arrays(what, group, elements, bounds.array, waits, result)
+    _report(what, flight, bounds, result)
+
+
+def _report(what: Launch, flight: Flight, bounds: limits.Limits, result: Submitted) -> None:
+    """Submit the report job after everything else, in place of an older one that still waits."""
+    after = [*flight.jobs("generate", "score"), *result.jobs("generate", "score")]
+    before = len(result.arrays)
+    _arrays(what, [REPORT], [(REPORT,)], bounds.array, after, result)
+    if len(result.arrays) > before:
+        queue.cancel([f.submission.job for f in flight.of_stage("report") if f.submission.job])
+
+
+def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
+    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
+    kinds = {
+        (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
+    }
+    for group in kinds.values():
+        array = _array(what, _submission(what, group, [(group[0],)], []), "check")
+        try:
+            submit.test_only(array, what.profile)
+        except SubmitError as error:
+            given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
+            msg = (
+                f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
+                f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
+                f"under [slurm] or [slurm.{group[0].stage}]; nothing was submitted"
+            )
+            raise ClusterError(msg) from error
+
+
+def _submission(
+    what: Launch, group: Sequence[Task], elements: Sequence[Element], after: Sequence[str]
+) -> Submission:
+    first = group[0]
+    asked = what.resources(first.stage, first.key).model_dump(exclude_none=True)
+    return Submission(
+        name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
+        shards=tuple(tuple(task.shard for task in element) for element in elements),
+        plan=what.plan_file, after=tuple(after), asked={k: v for k, v in asked.items() if v != {}},
+    )  # fmt: skip
+
+
+def _array(what: Launch, submission: Submission, name: str) -> Array:
+    run = what.run
+    folder = run.submission(name)
+    return Array(
+        name=f"{run.root.name}.{submission.stage}.{submission.key}"[:100],
+        comment=submission.comment(run),
+        folder=folder,
+        witness=run.root / "plans" / what.plan_file,
+        code=what.code,
+        command=("jobs.element", str(folder)),
+        n_elements=len(submission.shards),
+        resources=what.resources(submission.stage, submission.key),
+        after=submission.after,
+        kill_if_impossible=submission.stage != "report",
+        mounts=(run.root,),
+    )
+
+
+def _arrays(
+    what: Launch,
+    group: Sequence[Task],
+    elements: Sequence[Element],
+    largest: int,
+    after: Sequence[str],
+    result: Submitted,
+) -> None:
+    """Submit one group's elements, in as few arrays as the cluster allows."""
+    first, ledger = group[0], Ledger(what.run)
+    n_left = len(group) - sum(map(len, elements))
+    if n_left:
+        result.left.append(f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue")
+    for part in packing.arrays(elements, largest):
+        wanted = _submission(what, group, part, after)
+        named = ledger.intend(wanted)
+        array = _array(what, named, named.name)
+        try:
+            job = submit.submit(array, what.profile)
+        except SubmitError as error:
+            ledger.record(named.name, refused=str(error))
+            result.left.append(f"{len(part)} elements of {first.stage} '{first.key}': {error}")
+            continue
+        ledger.record(named.name, job=job)
+        result.arrays.append(replace(named, job=job))

@@ -1,0 +1,140 @@
+"""How a run's elements stand: per stage and model, from the files, the queue and the logs."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from jobs.cluster import to_score
+from jobs.inspection import Element, Inspected, accounting, history, read_log
+from jobs.plan import Plan, Task, generate_tasks
+from jobs.survey import Standing
+from slurm.task import read_events
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage of one model, score group, or the report.
+
+    Attributes:
+        done: Tasks that are done, whoever did them.
+        failed: Class of failure → tasks that are not done and not in the queue.
+        waits: Why the queued ones wait, in Slurm's words → how many.
+        gpu_h_asked: GPUs times time limit of every element submitted.
+        gpu_h_used: GPUs times time between first and last word of each attempt.
+    """
+
+    stage: str
+    key: str
+    done: int
+    running: int
+    queued: int
+    failed: Mapping[str, int] = field(default_factory=dict)
+    waits: Mapping[str, int] = field(default_factory=dict)
+    gpu_h_asked: float = 0.0
+    gpu_h_used: float = 0.0
+
+
+def failed_elements(plan: Plan, standing: Standing, found: Inspected) -> list[Element]:
+    """Return the newest element of each task that is not done and not in the queue."""
+    done = done_tasks(plan, standing)
+    return list(
+        {
+            element.id: element
+            for task, element in found.elements.items()
+            if element.state is None and task not in done
+        }.values()
+    )
+
+
+def done_tasks(plan: Plan, standing: Standing) -> set[str]:
+    """Return the ids of the generate and score tasks of *plan* that nothing is left to do of."""
+    lacking = {t.id for t in generate_tasks(plan, standing.done())}
+    lacking |= {t.id for t in to_score(plan, standing, more_to_come=True)}
+    return {task.id for task in every_task(plan)} - lacking
+
+
+def every_task(plan: Plan) -> list[Task]:
+    """Return all tasks of *plan*, done or not."""
+    made = generate_tasks(plan, {})
+    n_shards = min(plan.score_shards, plan.n_units)
+    groups = dict.fromkeys(metric.group for metric in plan.metrics)
+    return made + [Task("score", g, s, n_shards) for g in groups for s in range(n_shards)]
+
+
+def stage_lines(
+    plan: Plan, standing: Standing, found: Inspected, now: float | None = None
+) -> list[StageLine]:
+    """Return a line for each stage and key that was submitted; none if nothing was."""
+    if not found.submissions:
+        return []
+    done = done_tasks(plan, standing)
+    failed = failed_elements(plan, standing, found) if found.reached else []
+    kinds = {e.id: k for e, k in _kinds(failed)}
+    lines = []
+    for stage, key in dict.fromkeys((s.stage, s.key) for s in found.submissions):
+        lines.append(_line((stage, key), done, kinds, found, now or time.time()))
+    return lines
+
+
+def _kinds(elements: list[Element]) -> Iterable[tuple[Element, str]]:
+    rows = accounting(elements) if elements else []
+    for element in elements:
+        yield element, history(element, rows)[-1].kind
+
+
+def _line(
+    of: tuple[str, str],
+    done: set[str],
+    kinds: Mapping[str, str],
+    found: Inspected,
+    now: float,
+) -> StageLine:
+    mine = {
+        task: e
+        for task, e in found.elements.items()
+        if (e.submission.stage, e.submission.key) == of
+    }
+    states = Counter[str]()
+    failed, waits = Counter[str](), Counter[str]()
+    for task, element in mine.items():
+        kind = kinds.get(element.id, "")
+        if task in done or kind == "done":
+            states["done"] += 1
+        elif element.state is None:
+            failed[kind or "Slurm was not reached"] += 1
+        elif element.state == "PENDING":
+            states["queued"] += 1
+            waits[element.reason] += 1
+        else:
+            states["running"] += 1
+    ours = [s for s in found.submissions if (s.stage, s.key) == of and s.job]
+    asked = sum(_gpus(s.asked) * len(s.shards) * float(s.asked.get("time_min", 0)) for s in ours)
+    used = _used_h(mine.values(), now) if asked else 0.0
+    return StageLine(
+        *of, states["done"], states["running"], states["queued"],
+        dict(failed), dict(waits), round(asked / 60, 2), round(used, 2),
+    )  # fmt: skip
+
+
+def _gpus(asked: Mapping[str, object]) -> int:
+    gres = str(asked.get("gres", ""))
+    if "gpu" in gres:
+        last = gres.rpartition(":")[2]
+        return int(last) if last.isdigit() else 1
+    return int(str(asked.get("gpus", 0)))
+
+
+def _used_h(elements: Iterable[Element], now: float) -> float:
+    seconds = 0.0
+    for element in {e.id: e for e in elements}.values():
+        start = last = None
+        for event in read_events(read_log(element.log)):
+            if event["event"] == "started":
+                seconds += (last - start) if start and last else 0
+                start = last = event["at"]
+            last = event["at"]
+        if start:
+            end = now if element.state == "RUNNING" else last
+            seconds += max(0, end - start) * _gpus(element.submission.asked)
+    return seconds / 3600

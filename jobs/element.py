@@ -1,0 +1,131 @@
+"""One element of an array: ``python -m jobs.element <submission folder>``, run by Slurm.
+
+It does its tasks one after the other; a task that fails does not stop the next. All it says
+goes to its log, the events in lines that ``status`` and ``explain`` read.
+"""
+
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from empathy_core.errors import EmpathyError, RunMismatch
+from empathy_core.store import RunDir
+from jobs.generate import Progress
+from jobs.ledger import read_submission
+from jobs.plan import Plan, Task
+from jobs.planfile import read_plan
+from jobs.provenance import versions
+from jobs.worker import do
+from slurm import task as slurm_task
+
+log = logging.getLogger("jobs.element")
+
+OUT_OF_MEMORY = ("does not fit in memory", "out of memory", "can't allocate memory")
+BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorrectable ECC",
+               "Input/output error", "Stale file handle", "CUDA-capable device")  # fmt: skip
+
+
+def main(folder: str) -> int:
+    """Do the tasks of this element and return the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    here, path = slurm_task.here(), Path(folder)
+    slurm_task.tell(
+        "started", job=here.job, index=here.index, node=here.node, restart=here.restarts,
+        pid=os.getpid(),
+    )  # fmt: skip
+    counter = _Counter()
+    slurm_task.on_signals(here, counter.advanced)
+    try:
+        submission = read_submission(path)
+        run = RunDir(path.parents[1])
+        plan = read_plan(run.root / "plans" / submission.plan)
+        check_versions(plan)
+    except EmpathyError as error:
+        return _failed("start", error)
+    codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
+    slurm_task.tell("ended", code=max(codes))
+    return max(codes)
+
+
+class _Counter:
+    """Counts what this attempt has finished."""
+
+    def __init__(self) -> None:
+        self._rows = self._tokens = 0
+
+    def add(self, progress: Progress) -> None:
+        self._rows += progress.rows
+        self._tokens += progress.tokens
+
+    def advanced(self) -> bool:
+        return self._rows > 0
+
+
+def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
+    started = time.monotonic()
+    log.info("%s", task.id)
+    try:
+        do(run, plan, task, counter.add)
+    except Exception as error:  # the boundary of a task: the next one may still succeed
+        return _failed(task.id, error)
+    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1),
+                    peak_mb=peak_mb())  # fmt: skip
+    return 0
+
+
+def _failed(task: str, error: Exception) -> int:
+    if isinstance(error, EmpathyError):
+        log.error("%s", error)
+        message, code = str(error), error.exit_code
+    else:
+        log.error("%s", "".join(traceback.format_exception(error)))
+        message = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+        code = 1
+    slurm_task.tell("failed", task=task, kind=kind(error), message=message[:2000], code=code)
+    return code
+
+
+def kind(error: BaseException) -> str:
+    """Return the class of a failure, as ``explain`` names it."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY):
+        return "out of memory"
+    if any(words in text for words in BROKEN_NODE):
+        return "bad node"
+    return "mistake" if isinstance(error, EmpathyError) else "exception"
+
+
+def check_versions(plan: Plan) -> None:
+    """Refuse to compute with other packages than the plan was made with.
+
+    Raises:
+        RunMismatch: Naming each package that differs.
+    """
+    now = versions()
+    differ = [
+        f"{name.removeprefix('version of ')} {now[name]} (planned: {plan.provenance[name]})"
+        for name in now
+        if plan.provenance.get(name, now[name]) != now[name]
+    ]
+    if differ:
+        msg = (
+            f"this node finds other packages than the plan's: {', '.join(differ)}; expected the "
+            "launcher's; point 'slurm.python' or 'slurm.setup' at its environment, or sweep again"
+        )
+        raise RunMismatch(msg)
+
+
+def peak_mb() -> int:
+    """Return the largest resident memory of this process so far, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

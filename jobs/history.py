@@ -1,0 +1,191 @@
+"""PURE: what happened to one element, from its log, the queue and the accounting.
+
+A log tells most: the element's own events, and what Slurm's step daemon writes when it ends one.
+What left no word at all (a power cut) is told by the start that has no end. The accounting is
+asked where there is one, and corrects what the log cannot know.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from slurm.queue import Accounted
+from slurm.script import EVENT, SETUP, UNSEEN
+from slurm.task import read_events
+
+REMEDIES = {
+    "done": "",
+    "running": "nothing: it is at work",
+    "queued": "nothing: it waits in the queue",
+    "out of memory": "give it more: retry --mem GB, or a smaller evaluate.block_size",
+    "time limit": "it goes on from its journal: retry --time MIN, or more shards",
+    "time limit, nothing finished": "one block needs longer than the limit: retry --time MIN",
+    "preempted": "Slurm runs it again by itself; if it is not in the queue: retry",
+    "node failure": "Slurm runs it again by itself; if it is not queued: retry --exclude NODE",
+    "killed": "somebody or the kernel sent SIGKILL: retry, with --mem GB if memory was short",
+    "cancelled": "somebody cancelled it: retry",
+    "bad node": "keep away from that node: retry --exclude NODE",
+    "run directory not seen": "put --runs on a file system that all nodes share; retry",
+    "setup failed": "mend slurm.setup or slurm.python in the configuration, then sweep",
+    "mistake": "mend what the message names, then sweep",
+    "exception": "read the log: logs TASK; then retry",
+    "incomplete": "rows are missing: see what failed with status, then retry",
+    "ended without a word": "read the log: logs TASK; then retry",
+    "never started": "it left the queue without starting (a dependency, or scancel): retry",
+}
+"""What to do about each class."""
+
+_SLURM = (
+    (
+        re.compile(r"exceeded memory limit|oom[-_ ]kill|Out Of Memory", re.IGNORECASE),
+        "out of memory",
+    ),
+    (re.compile(r"DUE TO TIME LIMIT"), "time limit"),
+    (re.compile(r"DUE TO PREEMPTION"), "preempted"),
+    (re.compile(r"DUE TO NODE FAILURE"), "node failure"),
+    (re.compile(r"CANCELLED AT.*DUE TO JOB REQUEUE"), "requeued"),
+    (re.compile(r"\*\*\* (JOB|STEP) .*CANCELLED AT"), "cancelled"),
+)
+"""What slurmstepd writes into the log of what it ends."""
+
+_STATES = {
+    "OUT_OF_MEMORY": "out of memory",
+    "TIMEOUT": "time limit",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "node failure",
+    "BOOT_FAIL": "node failure",
+    "CANCELLED": "cancelled",
+    "DEADLINE": "time limit",
+    "REVOKED": "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One time that Slurm ran an element.
+
+    Attributes:
+        kind: Its class, a key of ``REMEDIES``.
+        message: What it or Slurm said about its end; may be empty.
+        start: Seconds since 1970; null if it never reached Python.
+        end: Likewise, of the last thing that is known of it.
+    """
+
+    kind: str
+    node: str = ""
+    message: str = ""
+    start: int | None = None
+    end: int | None = None
+    tasks_done: int = 0
+
+
+def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Attempt]:
+    """Return the attempts of one element, oldest first; empty if nothing is known of it.
+
+    Args:
+        log: The element's whole log.
+        rows: The accounting's attempts, oldest first; empty without accounting.
+        state: What squeue says of it now; null if it is not in the queue.
+    """
+    parts = _parts(log)
+    found = [_attempt(part, last=i == len(parts) - 1) for i, part in enumerate(parts)]
+    finished = [row for row in rows if row.state not in ("PENDING", "RUNNING", "COMPLETING")]
+    if not found and finished:
+        return [_of_row(row) for row in finished]
+    running = state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
+    matched = [_corrected(one, _row_of(i, found, finished)) for i, one in enumerate(found)]
+    if matched and running:
+        matched[-1] = replace(matched[-1], kind="running")
+    return matched
+
+
+def _row_of(i: int, found: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:
+    """Pair attempts from the first on, where the log and the accounting know equally many."""
+    return rows[i] if len(rows) == len(found) or i < len(rows) < len(found) else None
+
+
+def _parts(log: str) -> list[list[str]]:
+    """Cut a log where an attempt begins: at its first event, or Slurm's words before any."""
+    parts: list[list[str]] = [[]]
+    for line in log.splitlines():
+        begins = line.startswith((f'{EVENT}{{"event": "started"', f'{EVENT}{{"event": "unseen"'))
+        begins = begins or line.startswith(f'{EVENT}{{"event": "setup"')
+        if begins and any(kept.startswith(EVENT) for kept in parts[-1]):
+            parts.append([])
+        parts[-1].append(line)
+    return [part for part in parts if part]
+
+
+def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
+    text = "\n".join(lines)
+    events = read_events(text)
+    started = next((e for e in events if e["event"] in ("started", "unseen", "setup")), {})
+    times = [int(e["at"]) for e in events if "at" in e]
+    done = sum(e["event"] == "done" for e in events)
+    kind, message = _kind(events, text)
+    if kind == "ended without a word" and not last:
+        kind = "node failure"  # only Slurm starts an element again, and it left no word
+        message = "the node went away: its log stops, and Slurm ran the element again"
+    start = int(started["at"]) if started.get("event") == "started" else None
+    return Attempt(
+        kind, str(started.get("node", "")), message, start, max(times, default=None), done
+    )
+
+
+def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
+    names = {e["event"]: e for e in events}
+    for event, kind in (("unseen", "run directory not seen"), ("setup", "setup failed")):
+        if event in names:
+            return kind, str(names[event]["message"])
+    failed = [e for e in events if e["event"] == "failed"]
+    if failed:
+        worst = failed[0]
+        kind = "incomplete" if worst["code"] == 3 else str(worst["kind"])
+        return kind, str(worst["message"])
+    if "ended" in names and names["ended"]["code"] == 0:
+        return "done", ""
+    if "limit" in names:
+        asked = bool(names["limit"].get("requeued"))
+        kind = "time limit" if asked else "time limit, nothing finished"
+        return kind, str(names["limit"]["message"])
+    for pattern, kind in _SLURM:
+        said = pattern.search(text)
+        if said:
+            line = next((s for s in text.splitlines() if said[0] in s), said[0])
+            return ("preempted" if kind == "requeued" else kind), line.strip()[:300]
+    return "ended without a word", ""
+
+
+def _corrected(attempt: Attempt, row: Accounted | None) -> Attempt:
+    """Return the attempt as the accounting knows it better."""
+    if row is None or attempt.kind not in ("ended without a word", "node failure", "cancelled"):
+        return attempt
+    return replace(attempt, kind=_of_state(row, attempt.kind), node=attempt.node or row.node)
+
+
+def _of_state(row: Accounted, otherwise: str) -> str:
+    if row.state in _STATES:
+        return _STATES[row.state]
+    code, _, killer = row.exit_code.partition(":")
+    if row.state == "FAILED" and (killer == "9" or code in ("9", "137")):
+        return "killed"
+    if row.state == "FAILED" and killer == "53":
+        return "run directory not seen"
+    return otherwise
+
+
+def _of_row(row: Accounted) -> Attempt:
+    """Return an attempt that left no log at all."""
+    code = row.exit_code.partition(":")[0]
+    if row.state == "COMPLETED":
+        kind = "done"
+    elif row.state == "FAILED" and code in (str(UNSEEN), "1"):
+        kind = "run directory not seen"  # not even its log could be opened there
+    elif row.state == "FAILED" and code == str(SETUP):
+        kind = "setup failed"
+    elif row.state == "CANCELLED" and row.elapsed_s == 0:
+        kind = "never started"
+    else:
+        kind = _of_state(row, "ended without a word")
+    return Attempt(kind, row.node, f"{row.state} {row.exit_code}, no log")

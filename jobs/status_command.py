@@ -1,0 +1,97 @@
+"""``status``: one screen about a run, from its files, and from Slurm where it answers."""
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from empathy_core.store import RunDir
+from jobs import survey
+from jobs.cluster_status import StageLine, stage_lines
+from jobs.inspection import Inspected, inspect
+from jobs.planfile import last_plan
+from jobs.speaking import existing, say, warn
+from jobs.status import Line
+from jobs.status import lines as lines_of
+
+WATCH_S = 10
+"""Between two looks of ``--watch``: one query of squeue each."""
+
+
+def status(options: Namespace) -> int:
+    """Show what is done, running, queued and failed."""
+    run = existing(options)
+    while True:
+        text, over = _screen(run, options)
+        if options.watch:
+            say("\033[2J\033[H" + time.strftime("%H:%M:%S"))  # clear the screen
+        say(text)
+        if not options.watch or over:
+            return 0
+        time.sleep(WATCH_S)
+
+
+def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
+    """Return the screen, and whether nothing is left in the queue."""
+    plan, _ = last_plan(run)
+    standing = survey.standing(run, plan)
+    lines = lines_of(run, plan, standing)
+    found = inspect(run)
+    stages = stage_lines(plan, standing, found)
+    if found.submissions and not found.reached:
+        warn(f"Slurm was not reached ({found.why}): this is told from the files alone")
+    busy = sum(s.running + s.queued for s in stages)
+    if options.json:
+        shown = [asdict(line) | {"done": line.done} for line in lines]
+        whole = {
+            "conditions": shown,
+            "stages": [asdict(s) for s in stages],
+            "slurm": found.reached,
+        }
+        return json.dumps(whole, indent=1), not busy
+    text = [_conditions(lines)]
+    if stages:
+        text += ["", _stages(stages), *_times(lines, stages), *_next(stages, found)]
+    return "\n".join(text), not busy
+
+
+def _conditions(lines: Sequence[Line]) -> str:
+    def row(line: Line) -> str:
+        scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
+        rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
+        aside = f"  {line.unusable} files damaged" if line.unusable else ""
+        return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
+
+    n_done = sum(line.done for line in lines)
+    head = f"{'condition':<48} {'rows':>15} {'speed':>14}  scored"
+    return "\n".join([head, *map(row, lines), f"{n_done} of {len(lines)} conditions are complete"])
+
+
+def _stages(stages: Sequence[StageLine]) -> str:
+    head = f"{'on Slurm':<44} {'done':>7} {'running':>8} {'queued':>7} {'failed':>7}"
+    rows = [f"{head}  GPU-h used/asked"]
+    for s in stages:
+        name, n_failed = f"{s.stage} {s.key}", sum(s.failed.values())
+        hours = f"{s.gpu_h_used:g}/{s.gpu_h_asked:g}" if s.gpu_h_asked else ""
+        rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
+        rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
+        rows += [f"    {n} wait: {reason}" for reason, n in s.waits.items()]
+    return "\n".join(rows)
+
+
+def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
+    """Return how long generation will take at the measured speed, on as many elements as run."""
+    running = sum(s.running for s in stages if s.stage == "generate")
+    left_s = sum((n.expected - n.rows) * n.seconds_per_row for n in lines if n.seconds_per_row)
+    if not running or not left_s:
+        return []
+    minutes = left_s / running / 60
+    return [f"about {minutes:.0f} min of generation left on {running} running elements"]
+
+
+def _next(stages: Sequence[StageLine], found: Inspected) -> list[str]:
+    n_failed = sum(sum(s.failed.values()) for s in stages)
+    if found.reached and n_failed:
+        return ["see why: explain --failed      submit them again: retry"]
+    return []

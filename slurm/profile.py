@@ -1,0 +1,191 @@
+"""A cluster as its users know it: partition, account, limits, set-up lines.
+
+A profile is a TOML file under ``profiles/`` (or anywhere); the same keys may stand in a
+configuration's ``[slurm]`` table, which goes over the profile's. What a stage needs otherwise
+stands in ``[generate]``, ``[score]`` and ``[report]``.
+"""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from slurm.sbatch_options import OURS, PASSED
+
+PROFILES = Path(__file__).parent / "profiles"
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
+"""Names of variables that must not stand in scripts, which others can read (``scontrol``)."""
+
+Positive = Annotated[int, Field(ge=1)]
+Stage = Literal["generate", "score", "report"]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Resources(Table):
+    """What one element is given.
+
+    Attributes:
+        gpus: Per element; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
+        time_min: Time limit of one element, in minutes.
+        mem_gb: Memory of one element, in GB of 1024 MB.
+        parallel: Elements of one array that may run at once; null means as many as fit.
+        options: Any other option of sbatch, without the dashes; ``true`` for one without value.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    time_min: Positive | None = None
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    cpus: Positive | None = None
+    exclude: str | None = None
+    nodelist: str | None = None
+    reservation: str | None = None
+    mail_user: str | None = None
+    mail_type: str | None = None
+    parallel: Positive | None = None
+    options: dict[str, str | int | bool] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _known(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        """Refuse what sbatch does not know, with the closest match."""
+        for name in options:
+            plain = name.replace("_", "-")
+            if plain in OURS:
+                msg = f"'{name}' is set by the suite: {OURS[plain]}"
+                raise ValueError(msg)
+            if plain not in PASSED:
+                close = get_close_matches(plain, [*PASSED, *OURS], n=1)
+                guess = f"; did you mean '{close[0]}'?" if close else "; see man sbatch"
+                msg = f"sbatch has no option '{name}'{guess}"
+                raise ValueError(msg)
+        return options
+
+    @model_validator(mode="after")
+    def _one_way_to_ask_for_gpus(self) -> Self:
+        if self.gpus and self.gres and "gpu" in self.gres:
+            msg = "both gpus and a gres of GPUs are given; keep the one that your site documents"
+            raise ValueError(msg)
+        return self
+
+
+class Container(Table):
+    """Elements run inside this image.
+
+    Attributes:
+        runtime: ``apptainer`` starts Python through ``apptainer exec``; ``pyxis`` through
+            ``srun --container-image``.
+        mounts: Folders that the image must see besides run, code and caches.
+        options: Further arguments of the runtime.
+    """
+
+    runtime: Literal["apptainer", "pyxis"]
+    image: str
+    mounts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class Profile(Resources):
+    """``[slurm]`` of a configuration, or a profile's file.
+
+    Attributes:
+        profile: Name or path of the profile that lies below these keys.
+        requeue: Whether Slurm may run an element again after preemption and node failure.
+        signal_delay_s: How long before the time limit an element is warned, in seconds.
+        setup: Shell commands before Python starts (modules, environments); each must succeed.
+        python: The Python of the nodes; null means the launcher's own.
+        env: Variables of the elements. No secrets: scripts can be read by others.
+        pass_env: Names of variables that are taken over from the launcher's environment.
+        cache: Folder of the Hub's cache (HF_HOME), on a file system that the nodes share.
+        scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
+        offline: Whether elements work without the network (HF_HUB_OFFLINE).
+        max_elements: Limit of elements in the queue at once, besides those that Slurm tells.
+    """
+
+    profile: str | None = None
+    requeue: bool = True
+    signal_delay_s: Positive = 90
+    setup: tuple[str, ...] = ()
+    python: str | None = None
+    container: Container | None = None
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    cache: str | None = None
+    scratch: str | None = None
+    offline: bool = True
+    max_elements: Positive | None = None
+    generate: Resources = Resources()
+    score: Resources = Resources()
+    report: Resources = Resources()
+
+    @field_validator("env")
+    @classmethod
+    def _no_secret(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                msg = f"'{name}' is no name of a variable"
+                raise ValueError(msg)
+            if SECRET.search(name):
+                msg = f"'{name}' looks like a secret, and scripts can be read by others: prefetch "
+                raise ValueError(msg + "on a node with internet instead; elements need no token")
+        return env
+
+    @field_validator("pass_env")
+    @classmethod
+    def _no_secrets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        cls._no_secret(dict.fromkeys(names, ""))
+        return names
+
+    def of_stage(self, stage: Stage, own: Resources | None = None) -> Resources:
+        """Return what an element of *stage* gets: the stage's keys over the common ones.
+
+        Args:
+            stage: Its table goes over the common keys.
+            own: Goes over both, as a model's own resources do.
+        """
+        layers = [STANDARD[stage], self, getattr(self, stage), own or Resources()]
+        given: dict[str, object] = {}
+        options: dict[str, str | int | bool] = {}
+        for layer in layers:
+            found = {k: getattr(layer, k) for k in Resources.model_fields}
+            options |= found.pop("options")
+            given |= {k: v for k, v in found.items() if v is not None}
+            if layer is not STANDARD[stage]:  # the later way of asking for GPUs is the one
+                if layer.gres and "gpu" in layer.gres:
+                    given.pop("gpus", None)
+                elif layer.gpus is not None and "gpu" in str(given.get("gres", "")):
+                    given.pop("gres")
+        return Resources(**given, options=options)  # type: ignore[arg-type]  # fields of its own
+
+
+STANDARD: dict[str, Resources] = {
+    "generate": Resources(time_min=120, mem_gb=16.0, cpus=4),
+    "score": Resources(time_min=60, mem_gb=8.0, cpus=4),
+    "report": Resources(time_min=30, mem_gb=4.0, cpus=2, gpus=0),
+}
+"""What a stage gets where nobody says otherwise."""
+
+
+def names() -> list[str]:
+    """Return the names of the profiles that ship."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def find(name_or_path: str) -> Path | None:
+    """Return the file of a profile, or null if there is none."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return path if path.is_file() else None
+    path = PROFILES / f"{name_or_path}.toml"
+    return path if path.is_file() else None

@@ -1,0 +1,168 @@
+"""PURE: what one array of elements is, as a batch script's parts.
+
+The script checks that the node sees the run, runs the profile's set-up, and *becomes* Python
+(``exec``), so that signals reach Python and its exit code is the job's. What the shell has to
+say before Python speaks, it says in the same form: a line ``event: {json}``.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slurm.profile import Profile, Resources
+
+EVENT = "event: "
+"""Begins the log lines that tell what happened to an element; JSON follows."""
+
+UNSEEN, SETUP = 66, 67
+"""Exit codes of an element whose node does not see the run, or whose set-up failed."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of elements, to be submitted by one call of sbatch.
+
+    Attributes:
+        name: Shown by squeue.
+        comment: Unique to this submission, so that its job is found again without its id.
+        folder: Holds the script and the logs, one log an element.
+        witness: A file of the run that every node must see.
+        code: Folder that the elements import the suite from.
+        command: What Python is to run: module and arguments.
+        after: Job ids that must have ended, however, before an element starts.
+        kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
+    """
+
+    name: str
+    comment: str
+    folder: Path
+    witness: Path
+    code: Path
+    command: Sequence[str]
+    n_elements: int
+    resources: Resources
+    after: Sequence[str] = ()
+    kill_if_impossible: bool = True
+    mounts: Sequence[Path] = field(default_factory=tuple)
+
+
+def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
+    """Return what submitit's ``update_parameters`` takes; *python* is the launcher's own."""
+    given = array.resources
+    named = {
+        "job_name": array.name,
+        "comment": array.comment,
+        "partition": given.partition,
+        "account": given.account,
+        "qos": given.qos,
+        "constraint": given.constraint,
+        "gres": given.gres,
+        "gpus_per_node": given.gpus or None,
+        "time": given.time_min,
+        "mem": f"{round((given.mem_gb or 1) * 1024)}M",
+        "cpus_per_task": given.cpus,
+        "exclude": given.exclude,
+        "nodelist": given.nodelist,
+        "mail_user": given.mail_user,
+        "mail_type": given.mail_type,
+        "dependency": f"afterany:{':'.join(array.after)}" if array.after else None,
+        "array_parallelism": given.parallel or array.n_elements,
+        "setup": setup(array, profile, python),
+        "stderr_to_stdout": True,
+        "use_srun": False,
+        "additional_parameters": _further(array, profile),
+    }
+    # submitit sends a wckey of its own unless told not to, and some sites check wckeys
+    return {k: v for k, v in named.items() if v is not None} | {"wckey": None}
+
+
+def _further(array: Array, profile: Profile) -> dict[str, Any]:
+    given = array.resources
+    limit_s = 60 * (given.time_min or 60)
+    # a warning longer than the limit would end Python at its start
+    warning_s = min(profile.signal_delay_s, limit_s // 3)
+    further: dict[str, Any] = {
+        "signal": f"B:USR2@{warning_s}",
+        "requeue" if profile.requeue else "no-requeue": True,
+        "open-mode": "append",
+    }
+    if array.after and array.kill_if_impossible:
+        further["kill-on-invalid-dep"] = "yes"
+    if given.reservation:
+        further["reservation"] = given.reservation
+    # a site that documents another way to ask for memory gets that alone
+    if {"mem-per-cpu", "mem-per-gpu"} & {name.replace("_", "-") for name in given.options}:
+        further["mem"] = None
+    further |= {name.replace("_", "-"): value for name, value in given.options.items()}
+    return {k: v for k, v in further.items() if v is not False}
+
+
+def setup(array: Array, profile: Profile, python: str) -> list[str]:
+    """Return the shell lines before Python: checks, variables, the profile's own."""
+    witness = shlex.quote(str(array.witness))
+    cores = array.resources.cpus or 1
+    lines = [
+        "umask 077",
+        'say() { printf \'event: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
+        '"$1" "$(hostname -s)" "$(date +%s)" "$2"; }',
+        f"[ -r {witness} ] || {{ say unseen 'the run directory is not on this node'; "
+        f"exit {UNSEEN}; }}",
+        *(f"export {k}={v}" for k, v in variables(profile, cores).items()),
+        f"export PYTHONPATH={shlex.quote(str(array.code))}",
+    ]
+    for number, entry in enumerate(profile.setup, 1):
+        lines += ["{", entry, f"}} || {{ say setup 'line {number} of setup'; exit {SETUP}; }}"]
+    first = shlex.split(interpreter(array, profile, python))[0]
+    quoted = shlex.quote(first)
+    lines.append(
+        f"command -v {quoted} >/dev/null || {{ say setup 'the program to start'; exit {SETUP}; }}"
+    )
+    return lines
+
+
+def variables(profile: Profile, cores: int) -> dict[str, str]:
+    """Return name → shell word of the variables that elements see."""
+    # spinning threads on shared cores make torch up to a hundred times slower
+    fixed = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": str(cores),
+        "MKL_NUM_THREADS": str(cores),
+        "POLARS_MAX_THREADS": str(cores),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if profile.offline:
+        fixed |= {"HF_HUB_OFFLINE": "1"}
+    if profile.cache:
+        fixed |= {"HF_HOME": profile.cache}
+    words = {k: shlex.quote(v) for k, v in (fixed | profile.env).items()}
+    if profile.scratch:  # may name a variable of the node
+        words["TMPDIR"] = '"' + profile.scratch.replace('"', '\\"') + '"'
+    return words
+
+
+def interpreter(array: Array, profile: Profile, python: str) -> str:
+    """Return the shell words that start Python, inside the container if there is one."""
+    python = profile.python or shlex.quote(python)
+    box = profile.container
+    if box is None:
+        return python
+    mounts = [*map(str, array.mounts), *box.mounts, *([profile.cache] if profile.cache else [])]
+    if box.runtime == "apptainer":
+        gpu = ["--nv"] if array.resources.gpus or "gpu" in (array.resources.gres or "") else []
+        binds = [part for mount in mounts for part in ("--bind", mount)]
+        words = ["apptainer", "exec", *gpu, *binds, *box.options, box.image]
+    else:
+        pairs = ",".join(m if ":" in m else f"{m}:{m}" for m in mounts)
+        words = ["srun", f"--container-image={box.image}", f"--container-mounts={pairs}"]
+        words += box.options
+    return f"{shlex.join(words)} {python}"
+
+
+def command(array: Array, profile: Profile, python: str) -> str:
+    """Return the last line of the script: the shell becomes Python."""
+    words = shlex.join(["-u", "-m", *array.command])
+    return f"exec {interpreter(array, profile, python)} {words}"

@@ -1,0 +1,124 @@
+"""Submission through submitit: the script is its, the elements are ours.
+
+submitit's own ``map_array`` writes a pickle for each element and decides from result pickles
+whether it is done. Here work is done if its files say so; an element is a number into one list,
+so an array costs one script and one list whatever its size, and no pickle can be stale.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from slurm.errors import SubmitError
+from slurm.profile import Profile
+from slurm.script import Array, command, parameters
+
+PASSED_ON = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TERM",
+    "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV",
+    "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "LMOD_CMD", "LMOD_DIR", "BASH_ENV",
+    "CUDA_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME",
+    "SLURM_CONF",
+)  # fmt: skip
+"""The launcher's variables that elements see. Slurm stores a job's environment, so no others
+go: neither a token nor what belongs to an allocation that the launcher itself runs in."""
+
+
+@contextmanager
+def environment(passed_on: Mapping[str, str]) -> Iterator[None]:
+    """Let the process have only *passed_on* for a while: submitit gives sbatch what it has."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(passed_on)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def passed_on(profile: Profile) -> dict[str, str]:
+    """Return the variables that sbatch and the elements may see."""
+    names = (*PASSED_ON, *profile.pass_env)
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _executor(array: Array, profile: Profile) -> Any:
+    """Return submitit's executor for one array."""
+    from submitit import SlurmExecutor
+
+    class ArrayExecutor(SlurmExecutor):  # type: ignore[misc]  # submitit is not typed
+        """Takes paths from the command line: sbatch's parser of scripts knows no quoting."""
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            # a percent sign begins a pattern in sbatch's paths
+            log = str(array.folder / "logs").replace("%", "%%") + "/%a.log"
+            return [
+                "sbatch", f"--output={log}", f"--chdir={array.code}",
+                str(submission_file_path),
+            ]  # fmt: skip
+
+    executor = ArrayExecutor(array.folder, python=profile.python)
+    executor.update_parameters(**parameters(array, profile, sys.executable))
+    executor.parameters["map_count"] = array.n_elements
+    return executor
+
+
+def script(array: Array, profile: Profile) -> str:
+    """Return the batch script of *array*, as sbatch will get it."""
+    executor = _executor(array, profile)
+    text = executor._make_submission_file_text(command(array, profile, sys.executable), "")
+    # output and error paths are given on the command line
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#SBATCH --output"))
+
+
+def submit(array: Array, profile: Profile) -> str:
+    """Submit *array* and return its job id.
+
+    Side effect: the script is left in the array's folder.
+
+    Raises:
+        SubmitError: sbatch refuses; the message holds Slurm's words.
+    """
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    executor = _executor(array, profile)
+    try:
+        with environment(passed_on(profile)):
+            job = executor._submit_command(command(array, profile, sys.executable))
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        raise SubmitError(_words(str(error))) from error
+    finally:
+        for link in array.folder.glob(".submission_file_*"):
+            link.unlink()
+    return str(job.job_id)
+
+
+def test_only(array: Array, profile: Profile) -> str:
+    """Ask Slurm whether it would take *array*, and return its answer; nothing is submitted.
+
+    Raises:
+        SubmitError: It would not.
+    """
+    done = subprocess.run(
+        ["sbatch", "--test-only", "--output=/dev/null"],
+        input=script(array, profile),
+        env=passed_on(profile),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SubmitError(_words(done.stderr))
+    return _words(done.stderr)
+
+
+def _words(text: str) -> str:
+    """Return what sbatch said, without its name and without empty lines."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
+    return "; ".join(dict.fromkeys(said)) or "sbatch gave no reason"

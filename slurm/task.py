@@ -1,0 +1,110 @@
+"""Inside an element: which one this is, and what Slurm's signals mean.
+
+USR2 comes before the time limit: the element asks Slurm to run it again. TERM comes before
+preemption and after scancel: it is noted and waited out, since an element that ended by itself
+within its grace time would not be requeued. Neither is needed for safety: what is finished is
+on the disk already.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from slurm.script import EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The element that this process is.
+
+    Attributes:
+        restarts: How often Slurm has run it before.
+    """
+
+    job: str
+    index: int
+    node: str
+    restarts: int
+
+    @property
+    def id(self) -> str:
+        """As Slurm writes it, e.g. ``12_3``."""
+        return f"{self.job}_{self.index}"
+
+
+def here() -> Here:
+    """Return the element that this process is, from Slurm's variables.
+
+    Raises:
+        KeyError: This is no element of an array.
+    """
+    env = os.environ
+    return Here(
+        env["SLURM_ARRAY_JOB_ID"],
+        int(env["SLURM_ARRAY_TASK_ID"]),
+        env.get("SLURMD_NODENAME") or socket.gethostname(),
+        int(env.get("SLURM_RESTART_COUNT", "0")),
+    )
+
+
+def tell(event: str, **details: Any) -> None:
+    """Write one event into the log, in a line of its own that ``read_events`` finds."""
+    line = EVENT + json.dumps({"event": event, "at": round(time.time()), **details})
+    os.write(1, f"{line}\n".encode())
+
+
+def read_events(text: str) -> list[dict[str, Any]]:
+    """Return the events of a log, in order; a torn line is skipped."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith(EVENT):
+            try:
+                found.append(dict(json.loads(line.removeprefix(EVENT))))
+            except ValueError:
+                continue
+    return found
+
+
+def on_signals(element: Here, advanced: Callable[[], bool]) -> None:
+    """Handle USR2 and TERM from now on.
+
+    Args:
+        element: This one.
+        advanced: Whether this attempt has finished anything; if not, the next would fare no
+            better, and it is not asked for.
+    """
+
+    def warned(*_: object) -> None:
+        if not advanced():
+            tell("limit", message="nothing was finished within the time limit", requeued=False)
+            os._exit(1)
+        code, said = _requeue(element)
+        tell("limit", message=said or "asked to be run again", requeued=code == 0)
+        if code == 0:
+            time.sleep(3600)  # Slurm ends this process; ending first would end the element
+
+    def told(*_: object) -> None:
+        tell("term", message="asked to end: preempted or cancelled")
+
+    signal.signal(signal.SIGUSR2, warned)
+    signal.signal(signal.SIGTERM, told)
+
+
+def _requeue(element: Here) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            ["scontrol", "requeue", element.id],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return done.returncode, done.stderr.strip()
