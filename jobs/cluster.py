@@ -143,6 +143,32 @@ def submit_missing(
     return result
 
 
+def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitted:
+    """Submit just these generate tasks, without scoring and report; call it under the run's lock.
+
+    Raises:
+        ClusterError: Slurm would not take them; nothing is submitted.
+    """
+    result = Submitted(n_before=len(flight.flying))
+    claimed = flight.claimed(what.plan)
+    ids = [{c.id for c in what.plan.of_model(t.key)} for t in tasks]
+    free = [
+        task
+        for task, conditions in zip(tasks, ids, strict=True)
+        if not all(task.shard in claimed.get(c, ()) for c in conditions)
+    ]
+    if not free:
+        return result
+    try:
+        what = replace(what, code=snapshot(what.run))
+        _check(what, packing.groups(free))
+        for group in packing.groups(free):
+            _arrays(what, group, [tuple(group)], limits.DEFAULT_ARRAY, [], result)
+    except SlurmError as error:
+        raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
+    return result
+
+
 def _followers(
     plan: Plan, standing: Standing, flight: Flight, makers: Sequence[Task]
 ) -> list[Task]:

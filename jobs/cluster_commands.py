@@ -13,7 +13,7 @@ from typing import Any
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs import cluster, inspection, survey
-from jobs.cluster import ClusterError, Submitted
+from jobs.cluster import ClusterError, Launch, Submitted
 from jobs.cluster_status import failed_elements
 from jobs.flight import Flight, flight
 from jobs.history import REMEDIES, Attempt
@@ -37,15 +37,14 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
     """
     from jobs import sweep as stages
 
-    override = overrides(options)
     with run.lock():
-        now = _flight(run)  # before planning: a controller that is down costs nothing
+        now = reached(run)  # before planning: a controller that is down costs nothing
         planned = stages.plan_locked(config, run, command)
         for path, reason in planned.aside:
             warn(f"set aside as {path}: {reason}")
         if planned.path is None:
             return None
-        what = cluster.launch(config, run, planned.plan, planned.path.name, override)
+        what = launch_of(config, run, planned, options)
         found = cluster.submit_missing(what, planned.standing, now)
     return found if found.arrays or found.left or found.n_before else None
 
@@ -60,7 +59,18 @@ def overrides(options: Namespace) -> Resources:
     return Resources(**{k: v for k, v in given.items() if v is not None})
 
 
-def _flight(run: RunDir) -> Flight:
+def launch_of(config: Config, run: RunDir, planned: Planned, options: Namespace) -> Launch:
+    """Return what is to be submitted for a plan, on disk or only previewed."""
+    name = planned.path.name if planned.path else "NNNN.json"
+    return cluster.launch(config, run, planned.plan, name, overrides(options))
+
+
+def reached(run: RunDir) -> Flight:
+    """Return what of a run is in the queue.
+
+    Raises:
+        ClusterError: No controller answers.
+    """
     try:
         return flight(run)
     except SlurmError as error:
@@ -104,7 +114,7 @@ def _again(command: str, run: RunDir) -> str:
 
 def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -> list[str]:
     """Return every script that a sweep would submit, and with ``--test-only`` Slurm's answer."""
-    what = cluster.launch(config, run, planned.plan, "NNNN.json", overrides(options))
+    what = launch_of(config, run, planned, options)
     try:
         now = flight(run) if run.slurm.is_dir() else Flight(Ledger(run), (), (), 0)
     except SlurmError:  # a laptop may show what a cluster would get
@@ -128,7 +138,7 @@ def retry(options: Namespace) -> int:
     """Submit again what was submitted and failed, with more of what it lacked."""
     run = existing(options)
     with run.lock():
-        now = _flight(run)
+        now = reached(run)
         plan, path = last_plan(run)
         config = Config.model_validate_json(json.dumps(plan.config))
         standing = survey.standing(run, plan)
@@ -240,7 +250,7 @@ def _times(attempt: Attempt) -> str:
 def cancel(options: Namespace) -> int:
     """Cancel a run's elements in the queue: all, or those of a task, condition or model."""
     run = existing(options)
-    now = _flight(run)
+    now = reached(run)
     if options.what:
         plan, _ = last_plan(run)
         wanted = inspection.chosen(options.what, plan, inspection.inspect(run))
@@ -259,7 +269,7 @@ def cancel(options: Namespace) -> int:
 def gc(options: Namespace) -> int:
     """Remove what finished work left: logs and scripts, old code, what was set aside."""
     run = existing(options)
-    now = _flight(run)
+    now = reached(run)
     plan, _ = last_plan(run)
     found = inspection.inspect(run)
     failed = {e.submission.name for e in failed_elements(plan, survey.standing(run, plan), found)}

@@ -47,7 +47,12 @@ def sweep(options: Namespace) -> int:
     run = run_dir(options, config.name)
     if options.dry_run or options.test_only:
         return _dry_run(config, run, options)
-    if _executor(options.executor, quiet=options.json) == "slurm":
+    executor = _executor(options.executor, quiet=options.json)
+    if options.pilot:
+        from jobs.pilot_command import pilot
+
+        return pilot(config, run, _command(), options, executor)
+    if executor == "slurm":
         found = submit_sweep(config, run, _command(), options)
         if found is not None:
             return tell_submitted(found, run, options)

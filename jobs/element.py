@@ -20,6 +20,7 @@ from jobs.planfile import read_plan
 from jobs.provenance import versions
 from jobs.worker import do
 from slurm import task as slurm_task
+from slurm.script import LIMITS
 
 log = logging.getLogger("jobs.element")
 
@@ -39,7 +40,8 @@ def main(folder: str) -> int:
         pid=os.getpid(),
     )  # fmt: skip
     counter = _Counter()
-    slurm_task.on_signals(here, counter.advanced)
+    limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
+    counter.signals = slurm_task.Signals(here, counter.advanced, limit_s, warning_s)
     try:
         submission = read_submission(path)
         run = RunDir(path.parents[1])
@@ -55,12 +57,13 @@ def main(folder: str) -> int:
 class _Counter:
     """Counts what this attempt has finished."""
 
-    def __init__(self) -> None:
-        self._rows = self._tokens = 0
+    signals: slurm_task.Signals | None = None
+    _rows = 0
 
     def add(self, progress: Progress) -> None:
         self._rows += progress.rows
-        self._tokens += progress.tokens
+        if self.signals:
+            self.signals.progressed()
 
     def advanced(self) -> bool:
         return self._rows > 0
@@ -73,8 +76,7 @@ def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
         do(run, plan, task, counter.add)
     except Exception as error:  # the boundary of a task: the next one may still succeed
         return _failed(task.id, error)
-    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1),
-                    peak_mb=peak_mb())  # fmt: skip
+    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1))
     return 0
 
 
@@ -118,13 +120,6 @@ def check_versions(plan: Plan) -> None:
             "launcher's; point 'slurm.python' or 'slurm.setup' at its environment, or sweep again"
         )
         raise RunMismatch(msg)
-
-
-def peak_mb() -> int:
-    """Return the largest resident memory of this process so far, in MB."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

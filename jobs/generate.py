@@ -7,7 +7,9 @@ the journal of this attempt; a shard whose blocks are all there becomes one piec
 import logging
 import os
 import re
+import resource
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -76,11 +78,22 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
 
 
 @lru_cache(maxsize=1)  # the shards of a model follow each other in one process
-def _backend(model: ModelSpec, overlong: Any) -> BackendProtocol:
+def _loaded(model: ModelSpec, overlong: Any) -> tuple[BackendProtocol, float]:
+    """Return the loaded model, and the seconds that it took."""
     started = time.monotonic()
     backend = backends.load(model, overlong)
-    log.info("loaded %s in %.1f s", model.name, time.monotonic() - started)
-    return backend
+    seconds = time.monotonic() - started
+    log.info("loaded %s in %.1f s", model.name, seconds)
+    return backend, seconds
+
+
+def _peaks() -> dict[str, int]:
+    """Return the largest memory of this process so far, and of its GPU if it has one, in MB."""
+    found = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
+    return found
 
 
 def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
@@ -100,7 +113,8 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
         journal.close()
         raise
     if not _made_meanwhile(work):
-        _compact(work, found.blocks)
+        load_s = _loaded(work.condition.model, overlong)[1] if missing else 0.0
+        _compact(work, found.blocks, load_s)
     journal.close(delete=True)
     for path in found.journals:
         path.unlink(missing_ok=True)
@@ -111,7 +125,7 @@ def _answered(
 ) -> Iterator[tuple[int, JournalBlock]]:
     condition = work.condition
     n_samples = condition.decoding.samples if condition.decoding.sample else 1
-    backend = _backend(condition.model, overlong) if blocks else None
+    backend = _loaded(condition.model, overlong)[0] if blocks else None
     for block in blocks:
         started = time.monotonic()
         rows = examples.filter(pl.col("block") == block)
@@ -216,7 +230,7 @@ def _made_meanwhile(work: _Shard) -> bool:
         return False
 
 
-def _compact(work: _Shard, blocks: Mapping[int, JournalBlock]) -> None:
+def _compact(work: _Shard, blocks: Mapping[int, JournalBlock], load_s: float) -> None:
     """Write the shard's piece, and its timings beside it."""
     rows = [
         {"condition": work.condition.id, "block": block, **row}
@@ -232,6 +246,8 @@ def _compact(work: _Shard, blocks: Mapping[int, JournalBlock]) -> None:
         "tokens": int(frame["n_output_tokens"].sum()),
         "seconds": round(seconds, 3),
         "host": socket.gethostname(),
+        "load_s": round(load_s, 1),
+        **_peaks(),
     }
     store.write_json(timing, work.path.with_suffix(".timing.json"))
     store.write_piece(frame, work.path, work.tags)

@@ -6,6 +6,7 @@ asked where there is one, and corrects what the log cannot know.
 """
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,7 +122,7 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
     text = "\n".join(lines)
     events = read_events(text)
     started = next((e for e in events if e["event"] in ("started", "unseen", "setup")), {})
-    times = [int(e["at"]) for e in events if "at" in e]
+    times = [int(e["at"]) for e in events if "at" in e] + _stamps(lines)
     done = sum(e["event"] == "done" for e in events)
     kind, message = _kind(events, text)
     if kind == "ended without a word" and not last:
@@ -131,6 +132,14 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
     return Attempt(
         kind, str(started.get("node", "")), message, start, max(times, default=None), done
     )
+
+
+def _stamps(lines: Sequence[str]) -> list[int]:
+    """Return the time of the last line that logging wrote, if there is one."""
+    for line in reversed(lines):
+        if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,", line):
+            return [int(time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")))]
+    return []
 
 
 def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
@@ -145,16 +154,24 @@ def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
         return kind, str(worst["message"])
     if "ended" in names and names["ended"]["code"] == 0:
         return "done", ""
-    if "limit" in names:
-        asked = bool(names["limit"].get("requeued"))
-        kind = "time limit" if asked else "time limit, nothing finished"
-        return kind, str(names["limit"]["message"])
+    if names.get("warned", {}).get("requeued"):
+        kind = "time limit" if names["warned"]["limit"] else "preempted"
+        return kind, str(names["warned"]["message"])
     for pattern, kind in _SLURM:
         said = pattern.search(text)
         if said:
             line = next((s for s in text.splitlines() if said[0] in s), said[0])
-            return ("preempted" if kind == "requeued" else kind), line.strip()[:300]
+            return _told(kind, names), line.strip()[:300]
     return "ended without a word", ""
+
+
+def _told(kind: str, names: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the class of an end that Slurm told, which the element's events may refine."""
+    if kind == "requeued":
+        return "preempted"
+    if kind == "time limit" and "warned" in names:
+        return "time limit, nothing finished"
+    return kind
 
 
 def _corrected(attempt: Attempt, row: Accounted | None) -> Attempt:

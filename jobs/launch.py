@@ -161,6 +161,11 @@ def _sweep(command: argparse.ArgumentParser) -> None:
         help="a dry run that also asks Slurm whether it would take every script",
     )  # fmt: skip
     command.add_argument(
+        "--pilot", action="store_true",
+        help="answer one block with each model first, show five answers of each condition, and "
+        "propose shards, time and memory for the whole",
+    )  # fmt: skip
+    command.add_argument(
         "--profile", metavar="NAME_OR_PATH",
         help="cluster profile: a TOML file, or one that ships (see slurm/profiles)",
     )  # fmt: skip

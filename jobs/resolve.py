@@ -19,6 +19,7 @@ from empathy_core.errors import ConfigError, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config import setting
+from jobs.pilot import measured, propose
 from jobs.plan import LEXICAL, Plan, PlannedMetric, Words
 from jobs.provenance import provenance
 from jobs.tables import Config, load_prompt
@@ -90,7 +91,7 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         conditions=tuple(conditions),
         data_digest=digest(identity, 16),
         n_blocks=int(evaluated["block"].n_unique()),
-        shards={name: config.shards(name) for name in config.models},
+        shards={name: _shards(config, name, conditions, evaluated, run) for name in config.models},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
@@ -100,6 +101,26 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         config=config.model_dump(mode="json"),
     )
     return Resolved(plan, examples, audit, made, renderings)
+
+
+def _shards(
+    config: Config,
+    name: str,
+    conditions: Sequence[Condition],
+    evaluated: pl.DataFrame,
+    run: RunDir,
+) -> int:
+    """Return into how many shards a model's work is cut: as said, or as its speed asks."""
+    target = config.generation.target_min
+    if config.models[name].shards or target is None:
+        return config.shards(name)
+    mine = [c for c in conditions if c.model.name == name]
+    timings = [m for c in mine if (m := measured(run, c))]
+    if not timings or len(timings) < len(mine):
+        return config.shards(name)
+    n_rows = evaluated.height * max(c.decoding.samples if c.decoding.sample else 1 for c in mine)
+    n_blocks = int(evaluated["block"].n_unique())
+    return propose(name, timings, n_rows, n_blocks, target).shards
 
 
 # ---------------------------------------------------------------------------- data

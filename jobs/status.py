@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from empathy_core import data, store
-from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
+from jobs.pilot import measured
 from jobs.plan import Plan
 from jobs.survey import Standing
 
@@ -80,12 +80,5 @@ def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> 
 
 def _rates(run: RunDir, condition: Condition) -> tuple[float | None, float | None]:
     """Return tokens per second and seconds per row."""
-    tokens = seconds = rows = 0.0
-    for path in run.generations(condition.id).glob("*.timing.json"):
-        try:
-            timing = store.read_json(path)
-        except Damaged:
-            continue
-        tokens, seconds = tokens + timing["tokens"], seconds + timing["seconds"]
-        rows += timing["rows"]
-    return (tokens / seconds, seconds / rows) if seconds and rows else (None, None)
+    found = measured(run, condition)
+    return (found.tokens / found.seconds, found.seconds / found.rows) if found else (None, None)

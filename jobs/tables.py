@@ -79,6 +79,7 @@ class GenerationTable(Table):
     """``[generation]``: how the work is cut, and what happens to prompts that are too long."""
 
     shards: Positive = 1
+    target_min: Positive | None = None
     overlong: Literal["error", "truncate"] = "error"
 
 

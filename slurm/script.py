@@ -16,6 +16,9 @@ from slurm.profile import Profile, Resources
 EVENT = "event: "
 """Begins the log lines that tell what happened to an element; JSON follows."""
 
+LIMITS = "EMPATHY_SUITE_LIMITS"
+"""Variable that tells an element its time limit and its warning, in seconds."""
+
 UNSEEN, SETUP = 66, 67
 """Exit codes of an element whose node does not see the run, or whose set-up failed."""
 
@@ -80,11 +83,8 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
 
 def _further(array: Array, profile: Profile) -> dict[str, Any]:
     given = array.resources
-    limit_s = 60 * (given.time_min or 60)
-    # a warning longer than the limit would end Python at its start
-    warning_s = min(profile.signal_delay_s, limit_s // 3)
     further: dict[str, Any] = {
-        "signal": f"B:USR2@{warning_s}",
+        "signal": f"B:USR2@{warning_s(profile, given)}",
         "requeue" if profile.requeue else "no-requeue": True,
         "open-mode": "append",
     }
@@ -99,10 +99,19 @@ def _further(array: Array, profile: Profile) -> dict[str, Any]:
     return {k: v for k, v in further.items() if v is not False}
 
 
+def warning_s(profile: Profile, given: Resources) -> int:
+    """Return how long before the time limit an element is warned, in seconds.
+
+    A warning longer than the limit would come at Python's start.
+    """
+    return min(profile.signal_delay_s, 60 * (given.time_min or 60) // 3)
+
+
 def setup(array: Array, profile: Profile, python: str) -> list[str]:
     """Return the shell lines before Python: checks, variables, the profile's own."""
     witness = shlex.quote(str(array.witness))
     cores = array.resources.cpus or 1
+    limits = f"{60 * (array.resources.time_min or 60)} {warning_s(profile, array.resources)}"
     lines = [
         "umask 077",
         'say() { printf \'event: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
@@ -110,6 +119,7 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
         f"[ -r {witness} ] || {{ say unseen 'the run directory is not on this node'; "
         f"exit {UNSEEN}; }}",
         *(f"export {k}={v}" for k, v in variables(profile, cores).items()),
+        f"export {LIMITS}='{limits}'",
         f"export PYTHONPATH={shlex.quote(str(array.code))}",
     ]
     for number, entry in enumerate(profile.setup, 1):

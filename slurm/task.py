@@ -71,29 +71,54 @@ def read_events(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def on_signals(element: Here, advanced: Callable[[], bool]) -> None:
-    """Handle USR2 and TERM from now on.
+EARLY_S = 65
+"""Slurm sends a warning up to a minute earlier than it was asked to (man sbatch, --signal)."""
+
+
+class Signals:
+    """Handles USR2 and TERM from now on.
 
     Args:
         element: This one.
-        advanced: Whether this attempt has finished anything; if not, the next would fare no
-            better, and it is not asked for.
+        advanced: Whether this attempt has finished anything. If not, the next would fare no
+            better at the time limit: it is asked for only once something is finished.
+        limit_s: Time limit of an attempt, in seconds.
+        warning_s: How long before it the warning was asked for.
     """
 
-    def warned(*_: object) -> None:
-        if not advanced():
-            tell("limit", message="nothing was finished within the time limit", requeued=False)
-            os._exit(1)
-        code, said = _requeue(element)
-        tell("limit", message=said or "asked to be run again", requeued=code == 0)
+    def __init__(
+        self, element: Here, advanced: Callable[[], bool], limit_s: float, warning_s: float
+    ) -> None:
+        self._element, self._advanced = element, advanced
+        self._begun = time.monotonic()
+        self._limit_from_s = limit_s - warning_s - EARLY_S
+        self._waiting = False
+        signal.signal(signal.SIGUSR2, self._warned)
+        signal.signal(signal.SIGTERM, self._told)
+
+    def progressed(self) -> None:
+        """Ask to be run again, if the warning came before anything was finished."""
+        if self._waiting:
+            self._ask(limit=True)
+
+    def _warned(self, *_: object) -> None:
+        # a warning long before the limit comes from preemption, or from a person
+        limit = time.monotonic() - self._begun >= self._limit_from_s
+        if limit and not self._advanced():
+            self._waiting = True
+            tell("warned", limit=True, requeued=False, message="nothing is finished yet: going on")
+        else:
+            self._ask(limit=limit)
+
+    def _ask(self, *, limit: bool) -> None:
+        self._waiting = False
+        code, said = _requeue(self._element)
+        tell("warned", limit=limit, requeued=not code, message=said or "asked to be run again")
         if code == 0:
             time.sleep(3600)  # Slurm ends this process; ending first would end the element
 
-    def told(*_: object) -> None:
+    def _told(self, *_: object) -> None:
         tell("term", message="asked to end: preempted or cancelled")
-
-    signal.signal(signal.SIGUSR2, warned)
-    signal.signal(signal.SIGTERM, told)
 
 
 def _requeue(element: Here) -> tuple[int, str]:
