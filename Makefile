@@ -1,7 +1,8 @@
 # make install   a virtual environment with the tested versions     make demo   the main job
-# make test      all tests (installs LaTeX and Slurm's client where root may)
+# make test      all tests (installs LaTeX and Slurm where root may)
 # make check     ruff and mypy            make fix   what ruff can mend
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
+# make slurm-up  a Slurm cluster on this machine, in slurm/sim/run       make slurm-down   its end
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
@@ -10,7 +11,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install system demo test check fix bench
+.PHONY: install system demo test check fix bench slurm-up slurm-down
 
 install: .venv/installed
 
@@ -44,3 +45,9 @@ fix: install
 
 bench: install
 	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+slurm-up:
+	@slurm/sim/up.sh
+
+slurm-down:
+	@slurm/sim/down.sh
