@@ -78,7 +78,7 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
         "additional_parameters": _further(array, profile),
     }
     # submitit sends a wckey of its own unless told not to, and some sites check wckeys
-    return {k: v for k, v in named.items() if v is not None} | {"wckey": None}
+    return {k: v for k, v in named.items() if v not in (None, "")} | {"wckey": None}
 
 
 def _further(array: Array, profile: Profile) -> dict[str, Any]:
