@@ -77,6 +77,10 @@ _NOT_IDENTITY = (
 )
 
 
+_NOT_IDENTITY_OPTIONS = ("delay_s", "hog", "hog_mb")
+"""Options of the echo backend that cost time or memory and change no text."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What produces the answers of a condition.
@@ -126,6 +130,9 @@ class ModelSpec:
         fields = asdict(self)
         for absent in _NOT_IDENTITY:
             del fields[absent]
+        fields["options"] = [
+            [name, value] for name, value in self.options if name not in _NOT_IDENTITY_OPTIONS
+        ]
         return fields
 
 

@@ -9,24 +9,29 @@ from empathy_core.backends import Answer, Request
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition, ModelSpec
 
+HOG_S = 4
+"""How long memory is held: those who watch it look once a second or so."""
+
 
 class EchoBackend:
     """Answers with the question's words in another order, the same at every call.
 
     Options: ``delay_s`` sleeps before each answer; ``fail`` raises on questions that contain
-    these words.
+    these words; ``hog`` takes ``hog_mb`` MB of memory for a while on questions that contain these.
     """
 
     halvings = 0
 
     def __init__(self, model: ModelSpec) -> None:
-        options = {"delay_s": 0.0, "fail": "", **dict(model.options)}
+        options = {"delay_s": 0.0, "fail": "", "hog": "", "hog_mb": 0, **dict(model.options)}
         self._delay_s, self._fail = options.pop("delay_s"), options.pop("fail")
-        sound = isinstance(self._delay_s, int | float) and isinstance(self._fail, str)
+        self._hog, self._hog_mb = options.pop("hog"), options.pop("hog_mb")
+        words = isinstance(self._fail, str) and isinstance(self._hog, str)
+        sound = isinstance(self._delay_s, int | float) and isinstance(self._hog_mb, int) and words
         if options or not sound:
             msg = (
-                f"models.{model.name}.options: expected delay_s (seconds) and fail (words), got "
-                f"{dict(model.options)}; correct them and run again"
+                f"models.{model.name}.options: expected delay_s (seconds), fail and hog (words), "
+                f"hog_mb (MB), got {dict(model.options)}; correct them and run again"
             )
             raise ModelError(msg)
 
@@ -36,6 +41,10 @@ class EchoBackend:
 
     def _answer(self, condition: Condition, request: Request) -> Answer:
         time.sleep(float(self._delay_s))
+        if self._hog and str(self._hog) in request.context:
+            taken = b"x" * (int(self._hog_mb) << 20)
+            time.sleep(HOG_S)
+            del taken
         if self._fail and str(self._fail) in request.context:
             msg = (
                 f"echo failed on {request.example}, as its option fail = '{self._fail}' asks; "

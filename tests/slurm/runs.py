@@ -1,0 +1,90 @@
+"""Sweeps on a simulated cluster: configurations, and waiting for them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests import runs
+from tests.runs import ECHO, write_config
+from tests.slurm.cluster import Cluster
+
+SLURM = """
+[slurm]
+cpus = 1
+mem_gb = 0.4
+time_min = 30
+"""
+
+
+def launch(
+    cluster: Cluster, *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user of the cluster would."""
+    return runs.launch(*arguments, cwd=cwd, env=cluster.env | (env or {}))
+
+
+def on_cluster(folder: Path, text: str = ECHO + SLURM) -> None:
+    """Write the configuration ``echo.toml``."""
+    write_config(folder, text)
+
+
+def sweep(cluster: Cluster, folder: Path, *arguments: str) -> str:
+    """Submit a sweep that must succeed, and return what it said."""
+    done = launch(cluster, "sweep", "--config", "echo.toml", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def drained(cluster: Cluster, timeout_s: float = 120) -> None:
+    """Wait until nothing is in the queue."""
+    cluster.wait_for(lambda: not cluster.queue(), timeout_s)
+
+
+def status(cluster: Cluster, folder: Path, *arguments: str, **env: str) -> dict[str, Any]:
+    """Return what ``status --json`` says."""
+    done = launch(
+        cluster, "status", "--config", "echo.toml", "--json", *arguments, cwd=folder, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def explained(cluster: Cluster, folder: Path, what: str, *arguments: str) -> list[str]:
+    """Return the classes of all attempts at what is asked for, oldest first."""
+    done = launch(
+        cluster, "explain", what, "--config", "echo.toml", "--json", *arguments, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return [a["kind"] for element in json.loads(done.stdout) for a in element["attempts"]]
+
+
+def tables(run: Path) -> dict[str, str]:
+    """Return path → digest of what must not depend on the executor: answers, scores, tables."""
+    found = runs.contents(run)
+    return {k: v for k, v in found.items() if not re.match(r"slurm/|prompts/", k)}
+
+
+def job_ids(said: str) -> list[str]:
+    """Return the job ids that a sweep printed."""
+    return re.findall(r"^submitted (\d+):", said, re.MULTILINE)
+
+
+def processes(cluster: Cluster, job: str, index: int) -> list[int]:
+    """Return the processes of one element, on whatever node it runs."""
+    wanted = {
+        f"SLURM_CONF={cluster.env['SLURM_CONF']}",
+        f"SLURM_ARRAY_JOB_ID={job}",
+        f"SLURM_ARRAY_TASK_ID={index}",
+    }
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = set((folder / "environ").read_bytes().decode(errors="replace").split("\0"))
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if wanted <= variables and b"jobs.element" in command:
+            found.append(int(folder.name))
+    return found

@@ -1,0 +1,114 @@
+"""One run, three nodes, everything that a cluster does to people: every row comes back once."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.runs import launch as locally
+from tests.slurm.cluster import Cluster
+from tests.slurm.runs import drained, explained, job_ids, launch, processes, status, sweep, tables
+
+CONFIG = """
+name = "echo"
+[data.sources.sample]
+[evaluate]
+split = "all"
+block_size = 4
+[generation]
+shards = 6
+[decoding.greedy]
+max_new_tokens = 64
+[models.therapist]
+[models.echo]
+prompts = ["none", "prompt1"]
+options = { delay_s = 0.8 }
+slurm = { partition = "scavenge", cpus = 4 }
+[models.slow]
+use = "echo"
+prompts = ["prompt2"]
+shards = 1
+options = { delay_s = 0.6 }
+slurm = { partition = "gpu", time_min = 1 }
+[models.hog]
+use = "echo"
+prompts = ["none"]
+shards = 1
+options = { hog = "panic", hog_mb = 700 }
+slurm = { partition = "gpu" }
+[metrics.bleu]
+[metrics.length]
+[metrics.diagnostics]
+[scoring]
+shards = 2
+[slurm]
+cpus = 1
+mem_gb = 0.4
+time_min = 30
+[slurm.score]
+partition = "gpu"
+[slurm.report]
+partition = "gpu"
+"""
+
+
+def _on(cluster: Cluster, job: str, node: str) -> list[int]:
+    """Return the elements of *job* that run on *node*."""
+    lines = cluster.run("squeue", "-h", "-r", "-j", job, "-w", node, "-o", "%K").split()
+    return sorted(int(index) for index in lines)
+
+
+@pytest.mark.timeout(600)
+def test_everything_at_once(cluster: Cluster, tmp_path: Path):
+    """Killed, preempted, out of time twice, power-cut, frozen, out of memory: the same bytes."""
+    (tmp_path / "echo.toml").write_text(CONFIG)
+    said = sweep(cluster, tmp_path)
+    job = job_ids(said)[0]
+    cluster.wait_for(lambda: all(len(_on(cluster, job, f"c{i}")) == 2 for i in (1, 2, 3)), 60)
+    (killed, preempted), cut, frozen = (_on(cluster, job, f"c{i}") for i in (1, 2, 3))
+    cluster.wait_for(lambda: all(processes(cluster, job, i) for i in range(6)), 60)
+    journals = tmp_path / "runs" / "echo" / "generations"
+    cluster.wait_for(lambda: len(list(journals.glob("echo.*/journal/*.jsonl"))) >= 6, 60)
+
+    for process in processes(cluster, job, killed):
+        os.kill(process, signal.SIGKILL)
+    cluster.node("crash", "c2")
+    cluster.node("hang", "c3")
+    cluster.submit("-p", "cpu", "-w", "c1", "-c", "8", "-o", "/dev/null", "--wrap", "sleep 12")
+    gone = ("c2", "c3")
+    cluster.wait_for(lambda: not any(_on(cluster, job, node) for node in gone), 120)
+    cluster.node("start", "c2")
+    cluster.node("resume", "c3")  # and now two copies of its elements run side by side
+    drained(cluster, 300)
+
+    partial = (tmp_path / "runs/echo/report/table1.tex").read_text()
+    assert "PARTIAL" in partial
+    failed = {s["key"]: s["failed"] for s in status(cluster, tmp_path)["stages"] if s["failed"]}
+    assert failed == {
+        "echo": {"killed": 1}, "hog": {"out of memory": 1}, "report": {"incomplete": 1},
+    }  # fmt: skip
+    names = {i: f"generate-echo-{i:05d}-of-00006" for i in range(6)}
+    assert explained(cluster, tmp_path, names[killed]) == ["killed"]
+    assert explained(cluster, tmp_path, names[preempted])[0] == "preempted"
+    for index in cut + frozen:
+        kinds = explained(cluster, tmp_path, names[index])
+        assert kinds[0] == "node failure", kinds
+        assert kinds[-1] == "done", kinds
+    limits = explained(cluster, tmp_path, "generate-slow-00000-of-00001")
+    assert limits[:2] == ["time limit", "time limit"]
+    assert limits[-1] == "done"
+    assert explained(cluster, tmp_path, "generate-hog-00000-of-00001") == ["out of memory"]
+
+    again = launch(cluster, "retry", "--config", "echo.toml", "--mem", "1.5", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "generate echo, 1 elements" in again.stdout
+    assert "generate hog, 1 elements" in again.stdout
+    drained(cluster)
+
+    assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
+    calm = [f"--set=models.{m}.options.delay_s=0.0" for m in ("echo", "slow")]
+    calm += ["--set=models.hog.options.hog_mb=0", "--executor=local", "--name=calm"]
+    done = locally("sweep", "--config", "echo.toml", *calm, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "runs/echo") == tables(tmp_path / "runs/calm")
