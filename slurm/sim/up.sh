@@ -16,7 +16,8 @@
 #   SIM_PREEMPT_SIGNAL=0  1: preemption also sends --signal's signal (most sites send only TERM)
 #   SIM_GRACE=5           seconds between TERM and KILL when scavenge is preempted
 #   SIM_KILLWAIT=2        seconds between TERM and KILL otherwise
-#   SIM_SLURMDTIMEOUT=10  seconds of silence after which a node is DOWN
+#   SIM_SLURMDTIMEOUT=10  seconds of silence after which a node is DOWN, plus about …
+#   SIM_MESSAGETIMEOUT=10 … seconds that Slurm waits for an answer to any message
 #   SIM_MINJOBAGE=3600    seconds for which squeue and scontrol still know an ended job
 #   SIM_NS=auto           1: each node in namespaces (own host name, can be power-cut); 0: not
 #   SIM_PORT=             first of the ports; empty: a free block is found
@@ -29,7 +30,7 @@ dir=$(cd "${1:-$here/run}" && pwd -P)
 : "${SIM_CPU_NODES:=3}" "${SIM_GPU_NODES:=1}" "${SIM_CPUS:=8}" "${SIM_MEM:=8000}" "${SIM_GPUS:=4}"
 : "${SIM_ACCT:=1}" "${SIM_ENFORCE:=}" "${SIM_MAX_SUBMIT:=}" "${SIM_MAX_ARRAY:=1001}"
 : "${SIM_PREEMPT_SIGNAL:=0}" "${SIM_GRACE:=5}" "${SIM_KILLWAIT:=2}" "${SIM_SLURMDTIMEOUT:=10}"
-: "${SIM_MINJOBAGE:=3600}" "${SIM_NS:=auto}" "${SIM_PORT:=}"
+: "${SIM_MESSAGETIMEOUT:=10}" "${SIM_MINJOBAGE:=3600}" "${SIM_NS:=auto}" "${SIM_PORT:=}"
 [ -z "$SIM_MAX_SUBMIT" ] || : "${SIM_ENFORCE:=1}"
 [ "$SIM_ENFORCE" != 1 ] || SIM_ENFORCE=associations,limits,qos
 [ "$SIM_ENFORCE" != 0 ] || SIM_ENFORCE=
@@ -239,7 +240,8 @@ write_config() {
     [CLUSTER]=$cluster [HOST]=$(hostname -s) [USER]=$me [DIR]=$home [PORT]=$port
     [COMMUNICATION]=$communication [MEM_PER_CPU]=$((SIM_MEM / SIM_CPUS))
     [MAX_ARRAY]=$SIM_MAX_ARRAY [MINJOBAGE]=$SIM_MINJOBAGE [KILLWAIT]=$SIM_KILLWAIT
-    [SLURMDTIMEOUT]=$SIM_SLURMDTIMEOUT [FIRST_JOB]=$(($(date +%s) % 500000 * 20 + 1000))
+    [SLURMDTIMEOUT]=$SIM_SLURMDTIMEOUT [MESSAGETIMEOUT]=$SIM_MESSAGETIMEOUT
+    [FIRST_JOB]=$(($(date +%s) % 500000 * 20 + 1000))
     [PREEMPT_SIGNAL]='# SlurmctldParameters=preempt_send_user_signal'
     [ACCOUNTING]=$(describe_accounting) [NODES]=$(describe_nodes)
   )
@@ -284,7 +286,8 @@ make_accounts() {
     sacctmgr -i -Q add account science Description=science Organization=science
     sacctmgr -i -Q add user "$me" Account=science
     sacctmgr -i -Q add qos long,short
-    sacctmgr -i -Q modify user "$me" set qos=normal,long
+    # root is born with the account root as its default
+    sacctmgr -i -Q modify user "$me" set DefaultAccount=science qos=normal,long
     [ -z "$SIM_MAX_SUBMIT" ] || sacctmgr -i -Q modify user "$me" set MaxSubmitJobs="$SIM_MAX_SUBMIT"
   } >>"$dir/log/sacctmgr.out" 2>&1 || die "sacctmgr: $(tail -2 "$dir/log/sacctmgr.out")"
 }

@@ -1,0 +1,33 @@
+"""One real cluster for the tests of Slurm."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster, missing
+
+
+@pytest.fixture(scope="session")
+def slurm_programs() -> None:
+    """Skip where Slurm is not installed; in CI that is a failure."""
+    absent = missing()
+    if absent and os.environ.get("CI"):
+        pytest.fail(f"Slurm is not installed here: no {', '.join(absent)}; see tests/system.sh")
+    if absent:
+        pytest.skip(f"Slurm is not installed here: no {', '.join(absent)}; see tests/system.sh")
+
+
+@pytest.fixture(scope="session")
+def cluster(slurm_programs: None) -> Iterator[Cluster]:
+    """Three nodes without and one with GPUs, and accounting; the same for all tests."""
+    with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
+        # so that a power cut is noticed within the patience of a test
+        patience = {"slurmdtimeout": 5, "messagetimeout": 4}
+        started = Cluster.start(Path(folder), acct=True, **patience)
+        try:
+            yield started
+        finally:
+            started.stop()
