@@ -14,8 +14,8 @@
 #   SIM_MAX_SUBMIT=       the user's MaxSubmitJobs; implies SIM_ENFORCE=1
 #   SIM_MAX_ARRAY=1001    MaxArraySize: the highest index of an array is one less
 #   SIM_PREEMPT_SIGNAL=0  1: preemption also sends --signal's signal (most sites send only TERM)
-#   SIM_GRACE=5           seconds between TERM and KILL when scavenge is preempted
-#   SIM_KILLWAIT=2        seconds between TERM and KILL otherwise
+#   SIM_GRACE=5           GraceTime of scavenge, seconds
+#   SIM_KILLWAIT=2        seconds between TERM and KILL
 #   SIM_SLURMDTIMEOUT=10  seconds of silence after which a node is DOWN, plus about …
 #   SIM_MESSAGETIMEOUT=10 … seconds that Slurm waits for an answer to any message
 #   SIM_MINJOBAGE=3600    seconds for which squeue and scontrol still know an ended job

@@ -1,8 +1,11 @@
 """The cluster of slurm/sim is a real one: it schedules, refuses, breaks, mends and accounts."""
 
 import os
+import signal
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +80,24 @@ def test_a_start_that_fails_leaves_nothing(short_path: Path):
     with pytest.raises(CommandFailed, match="slurm/sim: "):
         Cluster.start(short_path, acct=False, max_array="many")
 
+    assert _carriers({"SLURM_CONF": str(short_path / "slurm.conf")}) == []
+
+
+def test_it_ends_with_the_process_that_started_it(short_path: Path):
+    """Killed -9, a test leaves no cluster behind."""
+    code = (
+        "import os, pathlib, sys; from tests.slurm.cluster import Cluster; "
+        "Cluster.start(pathlib.Path(sys.argv[1]), acct=False); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", code, str(short_path)]
+    killed = subprocess.run(command, cwd=SIM.parents[1], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    patience_ends = time.monotonic() + 20
+
+    while (short_path / "pid").exists() and time.monotonic() < patience_ends:
+        time.sleep(0.1)
+
+    assert (short_path / "log" / "slurmctld.log").exists()
     assert _carriers({"SLURM_CONF": str(short_path / "slurm.conf")}) == []
 
 
