@@ -166,7 +166,7 @@ def retry(options: Namespace) -> int:
 def logs(options: Namespace) -> int:
     """Print the logs of a task, a condition, a model, or of everything that failed."""
     run = existing(options)
-    for element in _elements(run, options):
+    for element in _elements(run, options)[0]:
         say(f"==> {', '.join(task.id for task in element.tasks)} ({element.id}) {element.log}")
         lines = inspection.read_log(element.log).splitlines()
         say("\n".join(lines[-options.lines :] if options.lines else lines) or "(no log)")
@@ -176,8 +176,8 @@ def logs(options: Namespace) -> int:
 def explain(options: Namespace) -> int:
     """Tell what happened to a task: job, node, times, class of failure, what to do."""
     run = existing(options)
-    found = _elements(run, options)
-    rows = inspection.accounting(found)
+    found, known = _elements(run, options)
+    rows = inspection.accounting(found, known)
     shown = [(e, inspection.history(e, rows)) for e in found]
     if options.json:
         say(json.dumps([_as_json(e, h) for e, h in shown], indent=1))
@@ -187,17 +187,18 @@ def explain(options: Namespace) -> int:
     return 0
 
 
-def _elements(run: RunDir, options: Namespace) -> Sequence[Element]:
+def _elements(run: RunDir, options: Namespace) -> tuple[Sequence[Element], inspection.Inspected]:
+    """Return the elements that the command line names, and everything that is known."""
     plan, _ = last_plan(run)
     found = inspection.inspect(run)
     if not found.reached:
         warn(f"Slurm was not reached ({found.why}): this is told from the files alone")
     if options.failed:
-        return failed_elements(plan, survey.standing(run, plan), found)
+        return failed_elements(plan, survey.standing(run, plan), found), found
     if options.what is None:
         msg = "say which: a task, a condition, a model, an element (12_3), or --failed; see status"
         raise ConfigError(msg)
-    return _with_earlier(inspection.chosen(options.what, plan, found), found)
+    return _with_earlier(inspection.chosen(options.what, plan, found), found), found
 
 
 def _with_earlier(elements: Sequence[Element], found: inspection.Inspected) -> list[Element]:

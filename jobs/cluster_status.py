@@ -38,13 +38,18 @@ class StageLine:
 def failed_elements(plan: Plan, standing: Standing, found: Inspected) -> list[Element]:
     """Return the newest element of each task that is not done and not in the queue."""
     done = done_tasks(plan, standing)
-    return list(
-        {
-            element.id: element
-            for task, element in found.elements.items()
-            if element.state is None and task not in done
-        }.values()
-    )
+    ended = {
+        element.id: element
+        for task, element in found.elements.items()
+        if element.state is None and task not in done
+    }
+    return [e for e in ended.values() if e.submission.stage != "report" or not _reported(e)]
+
+
+def _reported(element: Element) -> bool:
+    """Tell whether a report job ended well: no file says that for it."""
+    events = read_events(read_log(element.log))
+    return bool(events) and events[-1]["event"] == "ended" and events[-1]["code"] == 0
 
 
 def done_tasks(plan: Plan, standing: Standing) -> set[str]:
@@ -70,15 +75,15 @@ def stage_lines(
         return []
     done = done_tasks(plan, standing)
     failed = failed_elements(plan, standing, found) if found.reached else []
-    kinds = {e.id: k for e, k in _kinds(failed)}
+    kinds = {e.id: k for e, k in _kinds(failed, found)}
     lines = []
     for stage, key in dict.fromkeys((s.stage, s.key) for s in found.submissions):
         lines.append(_line((stage, key), done, kinds, found, now or time.time()))
     return lines
 
 
-def _kinds(elements: list[Element]) -> Iterable[tuple[Element, str]]:
-    rows = accounting(elements) if elements else []
+def _kinds(elements: list[Element], found: Inspected) -> Iterable[tuple[Element, str]]:
+    rows = accounting(elements, found) if elements else []
     for element in elements:
         yield element, history(element, rows)[-1].kind
 
@@ -99,7 +104,7 @@ def _line(
     failed, waits = Counter[str](), Counter[str]()
     for task, element in mine.items():
         kind = kinds.get(element.id, "")
-        if task in done or kind == "done":
+        if task in done or (element.state is None and found.reached and not kind):
             states["done"] += 1
         elif element.state is None:
             failed[kind or "Slurm was not reached"] += 1

@@ -34,12 +34,14 @@ class Flight:
         submissions: All that were ever made, with the job ids that are known.
         flying: The elements in the queue.
         n_queued: Elements of this user in the queue, other work included.
+        landed: What squeue still knows of elements that have ended.
     """
 
     ledger: Ledger
     submissions: tuple[Submission, ...]
     flying: tuple[Flying, ...]
     n_queued: int
+    landed: tuple[queue.Queued, ...] = ()
 
     def of_stage(self, *stages: str) -> list[Flying]:
         """Return the elements of these stages."""
@@ -108,7 +110,10 @@ def flight(run: RunDir) -> Flight:
     ledger = Ledger(run)
     rows = queue.queued()
     submissions = _found_again(run, ledger, ledger.submissions())
-    return Flight(ledger, tuple(submissions), tuple(_flying(submissions, rows)), len(rows))
+    active = [row for row in rows if not row.ended]
+    landed = tuple(row for row in rows if row.ended)
+    flying = tuple(_flying(submissions, active))
+    return Flight(ledger, tuple(submissions), flying, len(active), landed)
 
 
 def _flying(submissions: Iterable[Submission], rows: Iterable[queue.Queued]) -> Iterable[Flying]:

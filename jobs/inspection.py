@@ -50,6 +50,7 @@ class Inspected:
     Attributes:
         reached: Whether Slurm answered; if not, ``why`` says what it said.
         elements: The newest element of each task, by task id; older ones in ``earlier``.
+        landed: What squeue still knows of elements that have ended.
     """
 
     reached: bool
@@ -57,6 +58,7 @@ class Inspected:
     submissions: tuple[Submission, ...]
     elements: Mapping[str, Element]
     earlier: Mapping[str, tuple[Element, ...]]
+    landed: tuple[queue.Queued, ...] = ()
 
 
 def inspect(run: RunDir) -> Inspected:
@@ -77,7 +79,8 @@ def inspect(run: RunDir) -> Inspected:
                 if task.id in newest:
                     earlier[task.id] = (*earlier.get(task.id, ()), newest[task.id])
                 newest[task.id] = element
-    return Inspected(known is not None, why, submissions, newest, earlier)
+    landed = known.landed if known else ()
+    return Inspected(known is not None, why, submissions, newest, earlier, landed)
 
 
 def _element(run: RunDir, submission: Submission, index: int, flying: Flying | None) -> Element:
@@ -96,12 +99,16 @@ def history(element: Element, rows: Iterable[Accounted]) -> list[Attempt]:
     return found or [Attempt("never started")]
 
 
-def accounting(elements: Iterable[Element]) -> list[Accounted]:
-    """Return the accounting's rows of these elements; none where there is no accounting."""
+def accounting(elements: Iterable[Element], found: Inspected) -> list[Accounted]:
+    """Return what accounting tells of these elements, and squeue where it does not (yet)."""
+    ours = {e.submission.job for e in elements if e.submission.job}
     try:
-        return queue.accounted({e.submission.job for e in elements if e.submission.job})
+        rows = queue.accounted(ours) if found.reached else []
     except SlurmError:
-        return []
+        rows = []
+    told = {(r.job, r.index) for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")}
+    landed = [q for q in found.landed if q.job in ours and (q.job, q.index) not in told]
+    return rows + [q.as_accounted() for q in landed]
 
 
 def read_log(path: Path) -> str:

@@ -27,6 +27,7 @@ def snapshot(run: RunDir) -> Path:
             copy = partial / path.relative_to(SOURCE)
             store.make_dir(copy.parent)
             shutil.copyfile(path, copy)
+            copy.chmod(store.MODE_FILE)
         partial.rename(target)
     return target
 

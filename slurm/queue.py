@@ -1,6 +1,7 @@
 """What Slurm knows of our elements: one query of squeue, one of sacct, for all of them."""
 
 import getpass
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,12 @@ SILENT = (
 )  # fmt: skip
 """Words of Slurm's commands when no controller or database answers, in lower case."""
 
+ENDED = (
+    "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL",
+    "DEADLINE", "REVOKED", "PREEMPTED",
+)  # fmt: skip
+"""States of elements that squeue still knows and that Slurm will not run again."""
+
 _SEPARATOR = "|"
 
 
@@ -24,8 +31,8 @@ class Queued:
 
     Attributes:
         state: In Slurm's words, e.g. ``PENDING``.
-        reason: Why it waits; ``None`` in Slurm's words if it does not.
-        node: Where it runs; empty if it does not.
+        reason: Why it waits or how it ended; ``None`` in Slurm's words if nobody knows.
+        node: Where it runs or ran; empty if it never did.
     """
 
     job: str
@@ -33,6 +40,17 @@ class Queued:
     state: str
     reason: str
     node: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether Slurm is through with it."""
+        return self.state in ENDED
+
+    def as_accounted(self) -> "Accounted":
+        """Return what the accounting would say, as far as squeue knows it."""
+        signal = re.match(r"RaisedSignal:(\d+)", self.reason)
+        code = "0:53" if self.reason == "JobLaunchFailure" else f"0:{signal[1]}" if signal else "?"
+        return Accounted(self.job, self.index, self.state, code, self.node, 0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +99,13 @@ def ask(command: Sequence[str], timeout_s: float = 60) -> str:
 
 
 def queued() -> list[Queued]:
-    """Return every element of the user's that is in the queue, in one query.
+    """Return every element of the user's that is in the queue or has lately ended, in one query.
 
     Raises:
         Unreachable: No controller answers.
     """
     form = _SEPARATOR.join(["%F", "%K", "%T", "%N", "%r"])
-    text = ask(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", form])
+    text = ask(["squeue", "-h", "-r", "-t", "all", "-u", getpass.getuser(), "-o", form])
     return parse_queue(text)
 
 

@@ -87,12 +87,14 @@ def submit(array: Array, profile: Profile) -> str:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     executor = _executor(array, profile)
+    before = os.umask(0o077)  # for the script
     try:
         with environment(passed_on(profile)):
             job = executor._submit_command(command(array, profile, sys.executable))
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         raise SubmitError(_words(str(error))) from error
     finally:
+        os.umask(before)
         for link in array.folder.glob(".submission_file_*"):
             link.unlink()
     return str(job.job_id)

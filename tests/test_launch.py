@@ -139,7 +139,8 @@ def test_a_failed_shard_stops_nothing_else(tmp_path: Path):
     write_config(tmp_path, text)
     failed = launch("sweep", "--config", "echo.toml", cwd=tmp_path)
     status = launch("status", "--config", "echo.toml", "--json", cwd=tmp_path)
-    lines = {line["condition"].split(".")[0]: line for line in json.loads(status.stdout)["conditions"]}
+    conditions = json.loads(status.stdout)["conditions"]
+    lines = {line["condition"].split(".")[0]: line for line in conditions}
 
     assert failed.returncode == 1
     assert "generate-bad-00000-of-00003 failed" in failed.stderr

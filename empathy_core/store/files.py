@@ -36,7 +36,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 def make_dir(path: Path) -> Path:
     """Create *path* and its missing parents, readable by the owner only, and return it."""
     with disk_errors(path):
-        path.mkdir(mode=MODE_DIR, parents=True, exist_ok=True)
+        missing = [path, *path.parents]
+        for folder in reversed([p for p in missing if not p.is_dir()]):
+            folder.mkdir(mode=MODE_DIR, exist_ok=True)  # parents=True would forget the mode
     return path
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,18 +60,22 @@ def _on(cluster: Cluster, job: str, node: str) -> list[int]:
     return sorted(int(index) for index in lines)
 
 
-@pytest.mark.timeout(600)
-def test_everything_at_once(cluster: Cluster, tmp_path: Path):
-    """Killed, preempted, out of time twice, power-cut, frozen, out of memory: the same bytes."""
-    (tmp_path / "echo.toml").write_text(CONFIG)
-    said = sweep(cluster, tmp_path)
-    job = job_ids(said)[0]
+@dataclass
+class Broken:
+    """Which elements of the first array met what."""
+
+    killed: int
+    preempted: int
+    cut: list[int]
+    frozen: list[int]
+
+
+def _break(cluster: Cluster, job: str, run: Path) -> Broken:
+    """Break everything at once: a process, two nodes, and one element's place in the queue."""
     cluster.wait_for(lambda: all(len(_on(cluster, job, f"c{i}")) == 2 for i in (1, 2, 3)), 60)
     (killed, preempted), cut, frozen = (_on(cluster, job, f"c{i}") for i in (1, 2, 3))
-    cluster.wait_for(lambda: all(processes(cluster, job, i) for i in range(6)), 60)
-    journals = tmp_path / "runs" / "echo" / "generations"
+    journals = run / "generations"
     cluster.wait_for(lambda: len(list(journals.glob("echo.*/journal/*.jsonl"))) >= 6, 60)
-
     for process in processes(cluster, job, killed):
         os.kill(process, signal.SIGKILL)
     cluster.node("crash", "c2")
@@ -80,35 +85,54 @@ def test_everything_at_once(cluster: Cluster, tmp_path: Path):
     cluster.wait_for(lambda: not any(_on(cluster, job, node) for node in gone), 120)
     cluster.node("start", "c2")
     cluster.node("resume", "c3")  # and now two copies of its elements run side by side
-    drained(cluster, 300)
+    return Broken(killed, preempted, cut, frozen)
 
-    partial = (tmp_path / "runs/echo/report/table1.tex").read_text()
-    assert "PARTIAL" in partial
+
+def _classes_are_right(cluster: Cluster, folder: Path, broken: Broken) -> None:
+    """Every element's story names what happened to it."""
+
+    def kinds(task: str) -> list[str]:
+        return explained(cluster, folder, task)
+
+    names = {i: f"generate-echo-{i:05d}-of-00006" for i in range(6)}
+    assert kinds(names[broken.killed]) == ["killed"]
+    assert kinds(names[broken.preempted])[0] == "preempted"
+    for index in broken.cut + broken.frozen:
+        story = kinds(names[index])
+        assert (story[0], story[-1]) == ("node failure", "done")
+    limits = kinds("generate-slow-00000-of-00001")
+    assert limits[:2] == ["time limit", "time limit"]
+    assert limits[-1] == "done"
+    assert kinds("generate-hog-00000-of-00001") == ["out of memory"]
+
+
+@pytest.mark.timeout(600)
+def test_everything_at_once(cluster: Cluster, tmp_path: Path):
+    """Killed, preempted, out of time twice, power-cut, frozen, out of memory: the same bytes."""
+    (tmp_path / "echo.toml").write_text(CONFIG)
+    said = sweep(cluster, tmp_path)
+    broken = _break(cluster, job_ids(said)[0], tmp_path / "runs/echo")
+    drained(cluster, 300)
     failed = {s["key"]: s["failed"] for s in status(cluster, tmp_path)["stages"] if s["failed"]}
+
+    assert "PARTIAL" in (tmp_path / "runs/echo/report/table1.tex").read_text()
     assert failed == {
         "echo": {"killed": 1}, "hog": {"out of memory": 1}, "report": {"incomplete": 1},
     }  # fmt: skip
-    names = {i: f"generate-echo-{i:05d}-of-00006" for i in range(6)}
-    assert explained(cluster, tmp_path, names[killed]) == ["killed"]
-    assert explained(cluster, tmp_path, names[preempted])[0] == "preempted"
-    for index in cut + frozen:
-        kinds = explained(cluster, tmp_path, names[index])
-        assert kinds[0] == "node failure", kinds
-        assert kinds[-1] == "done", kinds
-    limits = explained(cluster, tmp_path, "generate-slow-00000-of-00001")
-    assert limits[:2] == ["time limit", "time limit"]
-    assert limits[-1] == "done"
-    assert explained(cluster, tmp_path, "generate-hog-00000-of-00001") == ["out of memory"]
+    _classes_are_right(cluster, tmp_path, broken)
 
     again = launch(cluster, "retry", "--config", "echo.toml", "--mem", "1.5", cwd=tmp_path)
+    drained(cluster)
+    standing = status(cluster, tmp_path)
+
     assert again.returncode == 0, again.stderr
     assert "generate echo, 1 elements" in again.stdout
     assert "generate hog, 1 elements" in again.stdout
-    drained(cluster)
+    assert all(line["done"] for line in standing["conditions"])
 
-    assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
     calm = [f"--set=models.{m}.options.delay_s=0.0" for m in ("echo", "slow")]
     calm += ["--set=models.hog.options.hog_mb=0", "--executor=local", "--name=calm"]
     done = locally("sweep", "--config", "echo.toml", *calm, cwd=tmp_path)
+
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path / "runs/echo") == tables(tmp_path / "runs/calm")

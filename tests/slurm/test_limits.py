@@ -1,0 +1,214 @@
+"""What a cluster does not take: large arrays, a full queue, wrong names; a silent controller."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, status, sweep
+
+MANY = """
+name = "echo"
+[data.sources.made]
+path = "made.csv"
+context = "question"
+response = "answer"
+[evaluate]
+split = "all"
+block_size = 1
+[generation]
+shards = 120
+[models.echo]
+prompts = ["none"]
+[metrics.bleu]
+"""
+
+
+def many(folder: Path) -> None:
+    """Write a configuration of 120 shards, a question each."""
+    rows = [f"Question number {i}: what can I do?,Answer {i}: breathe." for i in range(120)]
+    (folder / "made.csv").write_text("\n".join(["question,answer", *rows]) + "\n")
+    on_cluster(folder, MANY + SLURM)
+
+
+@pytest.fixture(scope="module")
+def small(slurm_programs: None) -> Iterator[Cluster]:
+    """A cluster of one node, without accounting, whose arrays have at most 50 elements."""
+    with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
+        knobs = {"acct": False, "max_array": 50, "cpu_nodes": 1, "gpu_nodes": 1}
+        started = Cluster.start(Path(folder), **knobs)
+        try:
+            yield started
+        finally:
+            started.stop()
+
+
+@pytest.fixture(scope="module")
+def strict(slurm_programs: None) -> Iterator[Cluster]:
+    """A cluster where a user may have 30 jobs in the queue."""
+    with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
+        knobs = {
+            "acct": True, "enforce": "associations,limits,qos", "max_submit": 30,
+            "cpu_nodes": 2, "gpu_nodes": 0,
+        }  # fmt: skip
+        started = Cluster.start(Path(folder), **knobs)
+        try:
+            yield started
+        finally:
+            started.stop()
+
+
+def test_arrays_are_cut_at_the_largest_size(small: Cluster, tmp_path: Path):
+    """120 shards under MaxArraySize = 50 are three arrays; all are done, without accounting."""
+    many(tmp_path)
+    said = sweep(small, tmp_path)
+    drained(small, 240)
+    sizes = re.findall(r"generate echo, (\d+) elements", said)
+
+    assert sizes == ["50", "50", "20"]
+    assert all(line["done"] for line in status(small, tmp_path)["conditions"])
+
+
+def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluster, tmp_path: Path):
+    """120 shards under a submit limit of 30 are packed into elements, and all are done."""
+    many(tmp_path)
+    said = sweep(strict, tmp_path)
+    n_queued = len(strict.queue())
+    drained(strict, 240)
+
+    assert "generate echo, 24 elements (120 tasks)" in said
+    assert n_queued <= 30
+    assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
+
+
+def test_what_does_not_fit_is_named_and_can_follow(strict: Cluster, tmp_path: Path):
+    """With a queue that is nearly full, what fits is submitted and the rest is one command away."""
+    other = strict.submit("-o", "/dev/null", "--hold", "-a", "1-28", "--wrap", "true")
+    on_cluster(tmp_path)
+    done = launch(strict, "sweep", "--config", "echo.toml", cwd=tmp_path)
+    strict.run("scancel", other)
+    assert done.returncode == 2
+    assert "not submitted:" in done.stderr
+    assert "retry" in done.stderr
+    assert len(job_ids(done.stdout)) >= 1
+    drained(strict)
+    rest = launch(strict, "retry", "--all", "--config", "echo.toml", cwd=tmp_path)
+    assert rest.returncode == 0, rest.stderr
+    drained(strict)
+
+    assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("slurm.partition='gpus'", "invalid partition"),
+        ("slurm.account='nobody'", "account"),
+        ("slurm.qos='urgent'", "qos"),
+        ("slurm.mem_gb=100000.0", "memory"),
+        ("slurm.gpus=9", "not available"),
+        ("slurm.time_min=100000", "time limit"),
+        ("slurm.report.partition='gone'", "invalid partition"),
+    ],
+)
+def test_what_slurm_would_refuse_is_refused_before_anything_is_submitted(
+    strict: Cluster, tmp_path: Path, change: str, words: str
+):
+    """One message with Slurm's words, exit code 2, and nothing in the queue."""
+    on_cluster(tmp_path)
+    done = launch(strict, "sweep", "--config", "echo.toml", "--set", change, cwd=tmp_path)
+
+    assert done.returncode == 2, done.stdout
+    assert "nothing was submitted" in done.stderr
+    assert words in done.stderr.lower() or "requested node configuration" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert strict.queue() == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("slurm.partiton='cpu'", "slurm.partiton: unknown key. Did you mean 'partition'?"),
+        ("slurm.options.nicee=3", "sbatch has no option 'nicee'; did you mean 'nice'?"),
+        ("slurm.options.array='1-3'", "'array' is set by the suite"),
+        ("slurm.env.HF_TOKEN='x'", "looks like a secret"),
+        ("slurm.profile='apptaner'", "Did you mean 'apptainer'?"),
+    ],
+)
+def test_mistakes_in_the_profile_are_refused(tmp_path: Path, change: str, words: str):
+    """Wrong keys and options are named with the closest match; Slurm is not even asked."""
+    from tests.runs import launch as locally
+
+    on_cluster(tmp_path)
+    done = locally("sweep", "--config", "echo.toml", "--dry-run", "--set", change, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_a_silent_controller_is_named_and_nothing_is_lost(small: Cluster, tmp_path: Path):
+    """With slurmctld down, sweep exits 2 and status tells what the files say."""
+    on_cluster(tmp_path)
+    sweep(small, tmp_path)
+    drained(small)
+    pid = (small.folder / "pid" / "slurmctld.pid").read_text().strip()
+    small.run("kill", pid)
+    small.wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    try:
+        refused = launch(small, "sweep", "--config", "echo.toml", cwd=tmp_path)
+        shown = launch(small, "status", "--config", "echo.toml", cwd=tmp_path)
+    finally:
+        small.run("slurmctld")
+    small.wait_for(lambda: "UP" in small.run("scontrol", "ping"))
+
+    assert refused.returncode == 2
+    assert "does not answer" in refused.stderr
+    assert shown.returncode == 0
+    assert "4 of 4 conditions are complete" in shown.stdout
+
+
+def test_a_refusal_half_way_keeps_what_was_submitted(strict: Cluster, tmp_path: Path):
+    """If sbatch refuses a later array, the earlier ones are recorded, and retry adds the rest."""
+    on_cluster(tmp_path)
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    real = strict.run("which", "sbatch").strip()
+    counter = tmp_path / "count"
+    (fake / "sbatch").write_text(
+        "#!/bin/bash\n"
+        'case "$*" in *--test-only*) exec ' + real + ' "$@";; esac\n'
+        f"n=$(cat {counter} 2>/dev/null || echo 0); echo $((n+1)) > {counter}\n"
+        '[ "$n" -ge 1 ] && { echo "sbatch: error: Batch job submission failed: no" >&2; exit 1; }\n'
+        f'exec {real} "$@"\n'
+    )
+    (fake / "sbatch").chmod(0o755)
+    env = {"PATH": f"{fake}:{strict.env['PATH']}"}
+    done = launch(strict, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
+    drained(strict)
+    assert done.returncode == 2
+    assert len(job_ids(done.stdout)) == 1
+    assert "Batch job submission failed: no" in done.stderr
+    assert status(strict, tmp_path)["stages"][0]["done"] == 3
+    rest = launch(strict, "retry", "--all", "--config", "echo.toml", cwd=tmp_path)
+    assert rest.returncode == 0, rest.stderr
+    drained(strict)
+
+    assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
+
+
+def test_a_path_that_sbatch_cannot_take_is_refused(small: Cluster, tmp_path: Path):
+    """Spaces, quotes and percent signs work; a line break is refused before anything happens."""
+    on_cluster(tmp_path)
+    odd = """runs of "today" it's 100%j"""
+    said = sweep(small, tmp_path, "--runs", odd)
+    broken = launch(small, "sweep", "--config", "echo.toml", "--runs", "a\nb", cwd=tmp_path)
+    drained(small)
+    shown = launch(small, "status", "--config", "echo.toml", "--runs", odd, cwd=tmp_path)
+
+    assert len(job_ids(said)) == 3
+    assert "4 of 4 conditions are complete" in shown.stdout
+    assert broken.returncode == 2
+    assert "line break" in broken.stderr
