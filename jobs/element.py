@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from empathy_core.errors import EmpathyError, RunMismatch
+from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
 from jobs.generate import Progress
 from jobs.ledger import read_submission
@@ -99,6 +99,8 @@ def kind(error: BaseException) -> str:
         return "out of memory"
     if any(words in text for words in BROKEN_NODE):
         return "bad node"
+    if isinstance(error, StorageError):
+        return "disk"
     return "mistake" if isinstance(error, EmpathyError) else "exception"
 
 

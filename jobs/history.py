@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from slurm.queue import Accounted
+from slurm.queue import LAUNCH, Accounted
 from slurm.script import EVENT, SETUP, UNSEEN
 from slurm.task import read_events
 
@@ -29,6 +29,7 @@ REMEDIES = {
     "bad node": "keep away from that node: retry --exclude NODE",
     "run directory not seen": "put --runs on a file system that all nodes share; retry",
     "setup failed": "mend slurm.setup or slurm.python in the configuration, then sweep",
+    "disk": "free some space, or raise the quota, then retry; what was finished is kept",
     "mistake": "mend what the message names, then sweep",
     "exception": "read the log: logs TASK; then retry",
     "incomplete": "rows are missing: see what failed with status, then retry",
@@ -185,19 +186,18 @@ def _of_state(row: Accounted, otherwise: str) -> str:
     if row.state in _STATES:
         return _STATES[row.state]
     code, _, killer = row.exit_code.partition(":")
-    if row.state == "FAILED" and (killer == "9" or code in ("9", "137")):
+    if row.state == "FAILED" and (killer in ("9", LAUNCH) or code in ("9", "137")):
         return "killed"
-    if row.state == "FAILED" and killer == "53":
-        return "run directory not seen"
     return otherwise
 
 
 def _of_row(row: Accounted) -> Attempt:
     """Return an attempt that left no log at all."""
-    code = row.exit_code.partition(":")[0]
+    code, _, killer = row.exit_code.partition(":")
+    unopened = killer in ("53", LAUNCH) or code in (str(UNSEEN), "1")
     if row.state == "COMPLETED":
         kind = "done"
-    elif row.state == "FAILED" and code in (str(UNSEEN), "1"):
+    elif row.state == "FAILED" and unopened:
         kind = "run directory not seen"  # not even its log could be opened there
     elif row.state == "FAILED" and code == str(SETUP):
         kind = "setup failed"

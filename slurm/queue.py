@@ -1,7 +1,6 @@
 """What Slurm knows of our elements: one query of squeue, one of sacct, for all of them."""
 
 import getpass
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,9 @@ ENDED = (
     "DEADLINE", "REVOKED", "PREEMPTED",
 )  # fmt: skip
 """States of elements that squeue still knows and that Slurm will not run again."""
+
+LAUNCH = "launch"
+"""Stands for the signal in an exit code where squeue tells only ``JobLaunchFailure``."""
 
 _SEPARATOR = "|"
 
@@ -48,8 +50,8 @@ class Queued:
 
     def as_accounted(self) -> "Accounted":
         """Return what the accounting would say, as far as squeue knows it."""
-        signal = re.match(r"RaisedSignal:(\d+)", self.reason)
-        code = "0:53" if self.reason == "JobLaunchFailure" else f"0:{signal[1]}" if signal else "?"
+        # the reason of a killed batch script and of one that never began is the same
+        code = f"0:{LAUNCH}" if self.reason == "JobLaunchFailure" else "?"
         return Accounted(self.job, self.index, self.state, code, self.node, 0, 0, "")
 
 

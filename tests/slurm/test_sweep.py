@@ -47,6 +47,22 @@ def test_the_cluster_gives_the_same_bytes_as_this_machine(cluster: Cluster, fini
     assert tables(finished / "runs/echo") == tables(finished / "runs/local")
 
 
+def test_the_demo_on_the_cluster_gives_the_same_tables(cluster: Cluster, tmp_path: Path):
+    """SmolLM2's answers, scores and tables are the same to the byte (few and short here)."""
+    few = ["--config", "demo", "--set", "evaluate.limit=4", "--set", "evaluate.block_size=2"]
+    few += ["--set", "decoding.greedy.max_new_tokens=12"]
+    done = launch(cluster, "sweep", *few, "--profile", "simulated", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    drained(cluster, 300)
+    local = ["--executor", "local", "--name", "local"]
+    here = locally("sweep", *few, *local, cwd=tmp_path)
+    assert here.returncode == 0, here.stderr
+    answers = tables(tmp_path / "runs/demo")
+
+    assert any(name.startswith("generations/smollm2") for name in answers)
+    assert answers == tables(tmp_path / "runs/local")
+
+
 def test_nothing_to_do_submits_nothing(cluster: Cluster, finished: Path):
     """A second sweep of a finished run prints the tables and submits nothing."""
     said = sweep(cluster, finished)
@@ -235,6 +251,22 @@ def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tm
     assert "PARTIAL" not in (tmp_path / "runs/echo/report/table1.tex").read_text()
 
 
+def test_a_cancelled_report_is_made_by_the_next_sweep(cluster: Cluster, tmp_path: Path):
+    """With its report job cancelled, a run has no tables; a sweep writes them at once."""
+    slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.03 }")
+    on_cluster(tmp_path, slow + SLURM)
+    sweep(cluster, tmp_path)
+    done = launch(cluster, "cancel", "report", "--config", "echo.toml", cwd=tmp_path)
+    drained(cluster)
+    there = (tmp_path / "runs/echo/report").exists()
+    said = sweep(cluster, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert not there
+    assert job_ids(said) == []
+    assert (tmp_path / "runs/echo/report/table1.tex").exists()
+
+
 def test_a_launcher_killed_after_sbatch_loses_no_job(cluster: Cluster, tmp_path: Path):
     """A submission whose job id was never recorded is found again by its comment."""
     slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.05 }")
@@ -277,8 +309,7 @@ def test_setup_and_a_blind_node_are_named(cluster: Cluster, tmp_path: Path):
         drained(cluster)
         sweep(cluster, tmp_path, "--name", "blind", "--set", "slurm.partition='gpu'")
         drained(cluster)
-        task = "generate-echo-00000-of-00003"
-        kinds = explained(cluster, tmp_path, task, "--name", "blind")
+        kinds = explained(cluster, tmp_path, "generate-echo-00000-of-00003", "--name", "blind")
     finally:
         subprocess.run(["nsenter", "-t", init, "-m", "umount", str(tmp_path)], check=True)
 
