@@ -1,0 +1,407 @@
+"""What was submitted, the code that it runs, and the element that finds itself."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from jobs import snapshot as code
+from jobs.ledger import Ledger, Submission, log_path, read_submission
+from jobs.plan import Plan, PlannedMetric, Task, Words
+from jobs.planfile import write_plan
+from jobs.snapshot import snapshot
+from slurm import task as slurm_task
+from slurm.task import Here, here, read_events, tell
+from tests.runs import ROOT
+
+SUBMISSION = Submission(
+    name="",
+    stage="generate",
+    key="m",
+    n_shards=4,
+    shards=((0, 2), (1, 3)),
+    plan="0001.json",
+    after=("7", "8"),
+    asked={"time_min": 30, "options": {"nice": 5}},
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(RunDir(tmp_path / "run"))
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ---------------------------------------------------------------------------- submissions
+
+
+def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
+    """What was intended is on the disk before sbatch is called, elements included."""
+    named = ledger.intend(SUBMISSION)
+    (found,) = ledger.submissions()
+
+    assert named.name == "0001-generate-m"
+    assert named.at > 0
+    assert found == named == replace(SUBMISSION, name=named.name, at=named.at)
+    assert read_submission(ledger.run.submission(named.name)) == named
+    assert found.elements == (
+        (Task("generate", "m", 0, 4), Task("generate", "m", 2, 4)),
+        (Task("generate", "m", 1, 4), Task("generate", "m", 3, 4)),
+    )
+
+
+def test_a_submission_gets_its_job_when_sbatch_answered(ledger: Ledger):
+    """Without an answer there is no job; a refusal is kept with its words."""
+    first, second, third = (ledger.intend(SUBMISSION) for _ in range(3))
+    ledger.record(first.name, job="12")
+    ledger.record(second.name, refused="invalid partition")
+    again = Ledger(ledger.run)
+
+    assert [s.job for s in again.submissions()] == ["12", None, None]
+    assert again.refused() == {second.name: "invalid partition"}
+    assert third.name not in again.refused()
+
+
+def test_names_count_up_though_older_folders_are_gone(ledger: Ledger):
+    """A number is never given twice: a job of the old one may still be known to Slurm."""
+    names = []
+    for _ in range(3):
+        names.append(ledger.intend(SUBMISSION).name)
+        ledger.record(names[-1], job=str(len(names)))
+    for name in names:
+        shutil.rmtree(ledger.run.submission(name))
+
+    assert names == [f"000{n}-generate-m" for n in (1, 2, 3)]
+    assert Ledger(ledger.run).intend(SUBMISSION).name == "0004-generate-m"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("lexical", "0001-score-lexical"),
+        ("org/model v2", "0001-score-model-v2"),
+        ("a" * 99, "0001-score-" + "a" * 40),
+        ("Füße & co", "0001-score-F-e-co"),
+        ("…", "0001-score"),
+    ],
+)
+def test_a_folders_name_is_plain(ledger: Ledger, key: str, name: str):
+    """Whatever a key holds, its folder's name is short and needs no quoting."""
+    named = ledger.intend(replace(SUBMISSION, stage="score", key=key))
+
+    assert named.name == name
+    assert ledger.submissions()[0].key == key
+
+
+def test_a_torn_line_is_skipped(ledger: Ledger):
+    """A power cut in the middle of a line takes that line only."""
+    first, second = (ledger.intend(SUBMISSION) for _ in range(2))
+    ledger.record(first.name, job="12")
+    with ledger.run.jobs.open("a") as file:
+        file.write('{"submission": "0002-gen\n')
+    ledger.record(second.name, job="13")
+
+    assert [s.job for s in ledger.submissions()] == ["12", "13"]
+    assert ledger.intend(SUBMISSION).name == "0003-generate-m"
+
+
+@given(cut=st.integers(0, 200))
+def test_a_list_that_was_cut_anywhere_can_be_read(tmp_path_factory, cut: int):
+    """What is left of the list counts, and nothing is made up."""
+    ledger = Ledger(RunDir(tmp_path_factory.mktemp("run")))
+    for job in ("12", "13"):
+        ledger.record(ledger.intend(SUBMISSION).name, job=job)
+    whole = ledger.run.jobs.read_bytes()
+    ledger.run.jobs.write_bytes(whole[:cut])
+    jobs = [s.job for s in ledger.submissions()]
+
+    assert jobs in ([None, None], ["12", None], ["12", "13"])
+
+
+def test_a_damaged_submission_is_passed_over(ledger: Ledger):
+    """What was cut short before sbatch was called submitted nothing."""
+    first, second = (ledger.intend(SUBMISSION) for _ in range(2))
+    path = ledger.run.submission(first.name) / "submission.json"
+    path.write_text(path.read_text()[:40])
+
+    assert [s.name for s in ledger.submissions()] == [second.name]
+    with pytest.raises(Damaged, match=r"submission\.json"):
+        read_submission(path.parent)
+
+
+def test_a_run_that_was_never_submitted_has_nothing(ledger: Ledger):
+    """Neither folder nor list is needed."""
+    assert ledger.submissions() == []
+    assert ledger.refused() == {}
+
+
+def test_comments_differ_between_runs_and_submissions(tmp_path: Path):
+    """A comment finds the job of one submission of one run, and stays the same."""
+    runs = [RunDir(tmp_path / name) for name in ("a", "b")]
+    submissions = [replace(SUBMISSION, name=name) for name in ("0001-generate-m", "0002-score-x")]
+    comments = [submission.comment(run) for run in runs for submission in submissions]
+
+    assert len(set(comments)) == 4
+    assert comments[0] == submissions[0].comment(RunDir(tmp_path / "a"))
+    assert all(set(" |,\n'\"").isdisjoint(comment) for comment in comments)
+
+
+def test_the_plan_of_a_submission_is_found(ledger: Ledger):
+    """Each submission follows the plan that it was made with, whatever was planned later."""
+    for n_blocks in (4, 9):
+        plan = Plan((), "d", n_blocks, {}, 1, "error",
+                    (PlannedMetric("bleu", {}, "bleu-1", "s", "lexical"),),
+                    Words("", "", "", None, 0))  # fmt: skip
+        write_plan(plan, ledger.run.next_plan())
+
+    assert ledger.plan(SUBMISSION).n_blocks == 4
+    assert ledger.plan(replace(SUBMISSION, plan="0002.json")).n_blocks == 9
+
+
+def test_only_the_owner_reads_what_was_submitted(ledger: Ledger):
+    """Logs may hold questions and answers: their folder and the files are the owner's alone."""
+    named = ledger.intend(SUBMISSION)
+    ledger.record(named.name, job="12")
+    folder = ledger.run.submission(named.name)
+
+    assert mode(folder / "submission.json") == mode(ledger.run.jobs) == 0o600
+    assert mode(ledger.run.slurm) == mode(folder) == mode(folder / "logs") == 0o700
+    assert log_path(ledger.run, named.name, 1) == folder / "logs" / "1.log"
+
+
+# ---------------------------------------------------------------------------- code
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a small folder of packages the suite's source, and return it."""
+    source = tmp_path / "suite"
+    for path in (
+        "jobs/launch.py", "jobs/configs/demo.toml", "jobs/__pycache__/launch.cpython.pyc",
+        "empathy_core/__init__.py", "reports/templates/page.html", "slurm/sim/up.sh",
+        "slurm/sim/run/slurm.conf", "slurm/task.py", "tests/test_x.py", "README.md",
+    ):  # fmt: skip
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(path)
+    monkeypatch.setattr(code, "SOURCE", source)
+    return source
+
+
+def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: Path):
+    """Code and its data files are copied; caches, the simulated cluster and tests are not."""
+    target = snapshot(RunDir(tmp_path / "run"))
+    files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+
+    assert target.parent == tmp_path / "run" / "slurm" / "code"
+    assert files == {
+        "jobs/launch.py", "jobs/configs/demo.toml", "empathy_core/__init__.py",
+        "reports/templates/page.html", "slurm/task.py",
+    }  # fmt: skip
+    assert (target / "jobs" / "launch.py").read_text() == "jobs/launch.py"
+
+
+def test_equal_code_is_copied_once(tmp_path: Path, suite: Path):
+    """A second submission runs the same copy, and leaves nothing half made beside it."""
+    run = RunDir(tmp_path / "run")
+    first = snapshot(run)
+    (first / "mark").touch()
+
+    assert snapshot(run) == first
+    assert (first / "mark").is_file()
+    assert list(first.parent.iterdir()) == [first]
+
+
+def test_an_edit_does_not_reach_what_was_submitted(tmp_path: Path, suite: Path):
+    """Changed or renamed code is another copy; the old one stays as it was."""
+    run = RunDir(tmp_path / "run")
+    first = snapshot(run)
+    (suite / "jobs" / "launch.py").write_text("changed")
+    second = snapshot(run)
+    (suite / "slurm" / "task.py").rename(suite / "slurm" / "chore.py")
+    third = snapshot(run)
+
+    assert len({first, second, third}) == 3
+    assert (first / "jobs" / "launch.py").read_text() == "jobs/launch.py"
+    assert (second / "jobs" / "launch.py").read_text() == "changed"
+
+
+def test_what_a_killed_launcher_left_half_made_is_not_used(tmp_path: Path, suite: Path):
+    """A copy counts only once it has its name."""
+    run = RunDir(tmp_path / "run")
+    name = snapshot(run).name
+    shutil.rmtree(run.code(name))
+    half = run.code(name).with_name(f".{name}.{os.getpid()}")
+    (half / "jobs").mkdir(parents=True)
+    (half / "jobs" / "launch.py").write_text("ha")
+
+    assert (snapshot(run) / "jobs" / "launch.py").read_text() == "jobs/launch.py"
+
+
+def test_the_real_snapshot_runs(tmp_path: Path):
+    """An element's Python finds the whole suite in the copy, and only there."""
+    target = snapshot(RunDir(tmp_path / "run"))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(target)}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.launch", "--help"],
+        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    where = subprocess.run(
+        [sys.executable, "-c", "import jobs, slurm; print(jobs.__file__, slurm.__file__)"],
+        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "sweep" in done.stdout
+    assert where.stdout.split() == [
+        str(target / name / "__init__.py") for name in ("jobs", "slurm")
+    ]
+    assert not (target / "slurm" / "sim").exists()
+    assert not (target / "tests").exists()
+
+
+# ---------------------------------------------------------------------------- elements
+
+
+def test_an_element_finds_itself(monkeypatch: pytest.MonkeyPatch):
+    """Slurm's variables say which element this is, where, and how often it ran before."""
+    for name, value in {
+        "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3",
+        "SLURMD_NODENAME": "c1", "SLURM_RESTART_COUNT": "2",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+    assert here() == Here("12", 3, "c1", 2)
+    assert here().id == "12_3"
+
+
+def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
+    """Slurm sets no restart count at first, and the host's own name stands in for a node's."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.delenv("SLURMD_NODENAME", raising=False)
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    monkeypatch.setattr(slurm_task.socket, "gethostname", lambda: "laptop")
+
+    assert here() == Here("12", 0, "laptop", 0)
+
+
+def test_outside_an_array_there_is_no_element(monkeypatch: pytest.MonkeyPatch):
+    """A process that Slurm did not start as an element is an error."""
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+
+    with pytest.raises(KeyError, match="SLURM_ARRAY_JOB_ID"):
+        here()
+
+
+def test_events_are_read_as_they_were_told(capfd: pytest.CaptureFixture[str]):
+    """An event is one line of the log, whatever it says; other lines are no events."""
+    before = int(time.time())
+    tell("failed", message='a "b"\nc\u2028ü', code=2)
+    tell("ended", code=2)
+    said = capfd.readouterr().out
+    failed, ended = read_events(f"a line\n{said}another: event: {{}}\n")
+
+    assert said.count("\n") == 2
+    assert failed.pop("at") >= before
+    assert failed == {"event": "failed", "message": 'a "b"\nc\u2028ü', "code": 2}
+    assert ended["event"] == "ended"
+
+
+@given(st.integers(0, 120))
+def test_a_torn_event_is_skipped(cut: int):
+    """However a log was cut, the whole events before the cut are read."""
+    lines = ['event: {"event": "started", "at": 1}\n', "a line\n", 'event: {"event": "ended"}\n']
+    whole = "".join(lines)[:cut]
+    ends = [len(lines[0]) - 1, len("".join(lines)) - 1]  # a line break more or less changes nothing
+
+    assert len(read_events(whole)) == sum(cut >= end for end in ends)
+
+
+# ---------------------------------------------------------------------------- signals
+
+
+ELEMENT = """
+import sys
+from slurm.task import Here, Signals, tell
+advanced, limit_s = sys.argv[1] == "advanced", float(sys.argv[2])
+finished = []
+signals = Signals(Here("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)
+tell("ready")
+sys.stdin.readline()
+finished.append(1)
+signals.progressed()
+tell("ended", code=0)
+"""
+"""An element that finishes something when it is told to, and ends."""
+
+
+def warned(tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2) -> list:
+    """Signal an element, let it finish something, and return what it told."""
+    fake = tmp_path / "scontrol"
+    # Slurm ends the process once the requeueing is noted
+    end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
+    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n{end}\nexit {requeue}\n')
+    fake.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", ELEMENT, *arguments],
+        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    said = process.stdout.readline()
+    process.send_signal(by)
+    if not (arguments[0] == "advanced" and requeue == 0 and by == signal.SIGUSR2):
+        said += process.stdout.readline()  # it lives on and says so
+    rest, _ = process.communicate("\n", timeout=60)
+    return [event for event in read_events(said + rest) if event["event"] != "ready"]
+
+
+def test_a_warned_element_asks_to_be_run_again(tmp_path: Path):
+    """What has finished something by its time limit asks Slurm for another attempt."""
+    assert warned(tmp_path, "advanced", "60") == []  # it was ended before it could tell
+    assert (tmp_path / "asked").read_text() == "requeue 12_3\n"
+
+
+def test_an_element_that_finished_nothing_goes_on_and_asks_later(tmp_path: Path):
+    """Another attempt would fare no better, unless something is finished after all."""
+    (event,) = warned(tmp_path, "stuck", "60")
+
+    assert (event["event"], event["limit"], event["requeued"]) == ("warned", True, False)
+    assert (tmp_path / "asked").read_text() == "requeue 12_3\n"
+
+
+def test_an_element_that_may_not_be_requeued_goes_on(tmp_path: Path):
+    """Where Slurm refuses, its words are kept and the time that is left is used."""
+    event, ended = warned(tmp_path, "advanced", "60", requeue=1)
+
+    assert (event["requeued"], event["message"]) == (False, "Requested operation is disabled")
+    assert ended["event"] == "ended"
+
+
+def test_a_warning_long_before_the_limit_is_told_as_such(tmp_path: Path):
+    """Preemption warns whenever it comes: a start without progress is requeued too."""
+    event, _ = warned(tmp_path, "stuck", "9000", requeue=1)
+
+    assert event["limit"] is False
+    assert (tmp_path / "asked").exists()
+
+
+def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):
+    """An element that ended by itself in its grace time would not be requeued."""
+    term, ended = warned(tmp_path, "advanced", "60", by=signal.SIGTERM)
+
+    assert (term["event"], ended["event"]) == ("term", "ended")
+    assert not (tmp_path / "asked").exists()

@@ -1,0 +1,299 @@
+"""What Slurm's commands print, read into values; and what it means when they fail."""
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slurm import limits, queue
+from slurm.errors import SlurmError, Unreachable
+from slurm.limits import DEFAULT_ARRAY, Limits
+from slurm.queue import Accounted, Queued
+
+Fake = Callable[[str, str], None]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Return a maker of commands: a name and the lines of a shell script. No other is on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def make(name: str, lines: str) -> None:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{lines}\n")
+        path.chmod(0o755)
+
+    return make
+
+
+def printing(text: str) -> str:
+    return f"while read -r line; do echo \"$line\"; done <<'END'\n{text}\nEND"
+
+
+# ---------------------------------------------------------------------------- squeue
+
+
+def test_elements_of_arrays_are_told_apart():
+    """Each line is an element with its state, node and reason."""
+    text = "12|0|RUNNING|c1|None\n12|1|PENDING||Resources\n13|0|PENDING||Dependency\n"
+
+    assert queue.parse_queue(text) == [
+        Queued("12", 0, "RUNNING", "None", "c1"),
+        Queued("12", 1, "PENDING", "Resources", ""),
+        Queued("13", 0, "PENDING", "Dependency", ""),
+    ]
+
+
+def test_a_job_that_is_no_array_has_index_zero():
+    """N/A is printed where there is no index."""
+    assert queue.parse_queue("14|N/A|RUNNING|c2|None") == [Queued("14", 0, "RUNNING", "None", "c2")]
+
+
+def test_a_reason_may_hold_the_separator():
+    """The reason comes last, and all of it is kept."""
+    text = "12|3|PENDING||(ReqNodeNotAvail, UnavailableNodes:c1|c2)"
+
+    assert queue.parse_queue(text)[0].reason == "(ReqNodeNotAvail, UnavailableNodes:c1|c2)"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "slurm_load_jobs warning\n", "12|3|PENDING\n"])
+def test_what_is_no_element_is_passed_over(text: str):
+    """Empty output and words between the lines are no elements."""
+    assert queue.parse_queue(text) == []
+
+
+def test_the_queue_is_asked_once_for_this_user(fake: Fake):
+    """One call lists every element of the user's, arrays element by element."""
+    fake("squeue", 'case "$*" in *"-r"*"-u $WHO"*) echo "12|1|PENDING||Priority";; esac')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHO", getpass.getuser())
+        assert queue.queued() == [Queued("12", 1, "PENDING", "Priority", "")]
+
+
+def test_comments_find_jobs(fake: Fake):
+    """A comment leads to its job, whatever it holds; one job's lines agree."""
+    ours = "12|empathy-suite:ab:0001-generate-m"
+    fake("squeue", printing(f"{ours}\n{ours}\n13|a|b"))
+
+    assert queue.comments() == {"empathy-suite:ab:0001-generate-m": "12", "a|b": "13"}
+
+
+# ---------------------------------------------------------------------------- sacct
+
+
+def test_attempts_are_read_oldest_first():
+    """A requeued element has a row an attempt, in the order of their starts."""
+    text = (
+        "12_10|COMPLETED|0:0|c2|30|billing=1,cpu=1,mem=1G,node=1|2026-11-25T11:00:00\n"
+        "12_2|FAILED|0:9|c1|7|cpu=1|2026-11-25T12:00:00\n"
+        "12_2|NODE_FAIL|1:0|c1|60|cpu=1|2026-11-25T10:00:00\n"
+    )
+
+    assert queue.parse_accounting(text) == [
+        Accounted("12", 2, "NODE_FAIL", "1:0", "c1", 60, 0, "2026-11-25T10:00:00"),
+        Accounted("12", 2, "FAILED", "0:9", "c1", 7, 0, "2026-11-25T12:00:00"),
+        Accounted("12", 10, "COMPLETED", "0:0", "c2", 30, 0, "2026-11-25T11:00:00"),
+    ]
+
+
+def test_who_cancelled_is_not_part_of_the_state():
+    """CANCELLED by 0 is CANCELLED; what never ran has no seconds."""
+    (row,) = queue.parse_accounting("12_3|CANCELLED by 0|0:0|None assigned|||None")
+
+    assert (row.state, row.elapsed_s, row.gpus) == ("CANCELLED", 0, 0)
+
+
+@pytest.mark.parametrize("job", ["12_[3-7]", "12_[3,5-7%2]", "12_[3]"])
+def test_pending_ranges_are_no_attempts(job: str):
+    """Elements that have not started are listed together, and are passed over."""
+    text = f"{job}|PENDING|0:0|None assigned|0||Unknown\n12_1|RUNNING|0:0|c1|5||2026-11-25T10:00:00"
+
+    assert [row.index for row in queue.parse_accounting(text)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("tres", "gpus"),
+    [
+        ("billing=4,cpu=4,gres/gpu=2,mem=16G,node=1", 2),
+        ("billing=4,cpu=4,gres/gpu:a100=2,gres/gpu=2,mem=16G,node=1", 2),
+        ("cpu=4,mem=16G,node=1", 0),
+        ("", 0),
+    ],
+)
+def test_gpus_are_counted_once(tres: str, gpus: int):
+    """The typed entry repeats the plain one."""
+    (row,) = queue.parse_accounting(f"12_3|RUNNING|0:0|c1|5|{tres}|2026-11-25T10:00:00")
+
+    assert row.gpus == gpus
+
+
+def test_the_accounting_is_asked_once_for_all_jobs(fake: Fake):
+    """All jobs go into one call, and none is made where there is no job."""
+    assert queue.accounted([]) == []
+
+    fake("sacct", 'case "$*" in *"-j 12,13 "*) echo "12_0|FAILED|1:0|c1|5||T"; esac')
+
+    assert [row.job for row in queue.accounted(["13", "12"])] == ["12"]
+
+
+# ---------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("text", "largest"),
+    [
+        ("Configuration data\nMaxArraySize            = 4001\nMaxJobCount = 10", 4001),
+        ("MaxArraySize=0", 1),
+        ("MaxJobCount = 10", DEFAULT_ARRAY),
+        ("MaxArraySize = (null)", DEFAULT_ARRAY),
+    ],
+)
+def test_the_largest_array_is_read(text: str, largest: int):
+    """Where a site does not say, Slurm's own standard holds."""
+    assert limits.parse_config(text) == largest
+
+
+ASSOCIATIONS = """assoc||root|||normal|
+assoc||lab||60|normal|
+assoc|me|lab|40||normal,short|
+assoc||other||5|normal|
+assoc|you|lab|3||normal|
+qos|normal|50|200
+qos|short|7|
+qos|long||9
+"""
+
+
+@pytest.mark.parametrize(
+    ("account", "qos", "found"),
+    [
+        (None, None, [40, 60, 50, 200]),  # own, the account above, the standard QOS
+        ("lab", "short", [40, 60, 7]),
+        ("lab", "long", [40, 60, 9]),
+        ("other", "normal", [50, 200]),  # the user has no association there
+    ],
+)
+def test_every_limit_of_the_user_counts(account: str | None, qos: str | None, found: list[int]):
+    """Limits of the user's association, of its account and of its QOS, and of nobody else."""
+    assert sorted(limits.parse_limits(ASSOCIATIONS, "me", account, qos)) == sorted(found)
+
+
+def test_the_associations_own_qos_is_the_standard_one():
+    """Where an association has a default QOS, its limits hold instead of the normal one's."""
+    text = ASSOCIATIONS.replace("|normal,short|", "|normal,short|short")
+
+    assert sorted(limits.parse_limits(text, "me", None, None)) == [7, 40, 60]
+
+
+def test_only_the_named_account_counts():
+    """A user with two accounts is bounded by the one that is asked for."""
+    text = ASSOCIATIONS + "assoc|me|other|2||normal|\n"
+
+    assert 2 not in limits.parse_limits(text, "me", "lab", None)
+    assert {2, 5} <= set(limits.parse_limits(text, "me", "other", None))
+
+
+def test_no_limits_means_none():
+    """Empty cells are no limits."""
+    assert limits.parse_limits("assoc|me|lab|||normal|\nqos|normal||\n", "me", None, None) == []
+    assert limits.parse_limits("\n", "me", None, None) == []
+
+
+SACCTMGR = """case "$*" in
+*assoc*) echo "$WHO|lab|40||normal|"; echo "|lab||30|normal|";;
+*qos*) echo "normal|20|";;
+esac"""
+
+
+@pytest.mark.parametrize(("extra", "submit"), [(None, 20), (500, 20), (4, 4)])
+def test_the_smallest_limit_wins(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, extra: int | None, submit: int
+):
+    """The profile's own limit counts beside those that Slurm tells."""
+    monkeypatch.setenv("WHO", getpass.getuser())
+    fake("scontrol", 'echo "MaxArraySize = 11"')
+    fake("sacctmgr", SACCTMGR)
+
+    assert limits.read(None, None, extra) == Limits(11, submit)
+
+
+def test_a_site_without_accounting_has_no_submit_limit(fake: Fake):
+    """Where sacctmgr is absent or refuses, only the profile's own limit is left."""
+    fake("scontrol", 'echo "MaxArraySize = 11"')
+
+    assert limits.read(None, None) == Limits(11, None)
+    assert limits.read("lab", "short", 6) == Limits(11, 6)
+
+    fake("sacctmgr", "echo 'You are not running a supported accounting_storage plugin' >&2; exit 1")
+
+    assert limits.read(None, None) == Limits(11, None)
+
+
+# ---------------------------------------------------------------------------- failures
+
+
+def test_an_absent_command_is_unreachable(fake: Fake):
+    """A machine without Slurm cannot reach it."""
+    with pytest.raises(Unreachable, match="squeue is not on PATH"):
+        queue.queued()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+        "squeue: error: Connection refused",
+        "slurm_load_jobs error: Socket timed out on send/recv operation",
+        "sacct: error: Problem talking to the database: Connection refused",
+        "Slurm accounting storage is disabled",
+        "squeue: fatal: Could not establish a configuration source",
+        "slurm_load_jobs error: Zero Bytes were transmitted or received",
+    ],
+)
+def test_a_silent_controller_is_unreachable(fake: Fake, words: str):
+    """A command that says that nobody answers is told from one that fails otherwise."""
+    fake("squeue", f"echo '{words}' >&2; exit 1")
+
+    with pytest.raises(Unreachable) as caught:
+        queue.queued()
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("echo 'squeue: error: Invalid user: nobody' >&2; exit 1", "Invalid user: nobody"),
+        ("echo 'on stdout'; exit 3", "squeue: on stdout"),
+        ("exit 3", "squeue: exit code 3"),
+    ],
+)
+def test_another_failure_is_an_error_with_slurms_words(fake: Fake, lines: str, message: str):
+    """What Slurm refuses is no matter of reaching it."""
+    fake("squeue", lines)
+
+    with pytest.raises(SlurmError) as caught:
+        queue.queued()
+
+    assert not isinstance(caught.value, Unreachable)
+    assert message in str(caught.value)
+
+
+def test_a_command_that_hangs_is_unreachable(fake: Fake):
+    """A controller that does not answer in time is not waited for."""
+    fake("squeue", "while :; do :; done")
+
+    with pytest.raises(Unreachable, match="did not answer within"):
+        queue.ask(["squeue"], timeout_s=0.2)
+
+
+def test_nothing_to_cancel_calls_nothing(fake: Fake):
+    """Without a job, scancel is not called; with one, its failure is told."""
+    queue.cancel([])
+    fake("scancel", 'echo "scancel: error: Kill job error on job id $1: Access denied" >&2; exit 1')
+
+    with pytest.raises(SlurmError, match="12_3: Access denied"):
+        queue.cancel(["12_3"])
