@@ -14,6 +14,7 @@ from jobs.packing import Element
 from jobs.plan import Plan, Task, generate_tasks, score_tasks
 from jobs.snapshot import snapshot
 from jobs.survey import Standing
+from jobs.sweep import clear_other_layouts
 from jobs.tables import Config
 from slurm import limits, queue, submit
 from slurm.errors import SlurmError, SubmitError
@@ -131,7 +132,11 @@ def submit_missing(
     if only is not None:
         makers = [task for task in makers if task.id in only]
     active = flight.jobs("generate")
+    what = replace(what, plan=_scored_as_in_flight(what.plan, flight))
     followers = _followers(what.plan, standing, flight, makers)
+    if not flight.of_stage("score"):
+        standing = clear_other_layouts(what.run, what.plan, standing, followers)
+        followers = _followers(what.plan, standing, flight, makers)
     others = [*active, *flight.jobs("score")]
     reported = not (makers or followers) and flight.awaited(what.plan, REPORT, others)
     if not (makers or followers or others) or reported:
@@ -141,6 +146,12 @@ def submit_missing(
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
     return result
+
+
+def _scored_as_in_flight(plan: Plan, flight: Flight) -> Plan:
+    """Return the plan with the scoring cut as elements in the queue cut it: no two cuts overlap."""
+    cuts = [element.submission.n_shards for element in flight.of_stage("score")]
+    return replace(plan, score_shards=cuts[-1]) if cuts else plan
 
 
 def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitted:

@@ -10,26 +10,11 @@ from typing import Any
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs import config as configuration
-from jobs.cluster_commands import (
-    cancel,
-    explain,
-    gc,
-    logs,
-    retry,
-    scripts,
-    submit_sweep,
-    tell_submitted,
-)
 from jobs.local import Outcome, Settings
 from jobs.progress import Bar
 from jobs.speaking import existing, run_dir, say, warn
-from jobs.status_command import status
 from jobs.sweep import Planned
 from jobs.tables import Config
-
-__all__ = [
-    "cancel", "data", "explain", "gc", "logs", "prefetch", "report", "retry", "status", "sweep",
-]  # fmt: skip
 
 
 def _command() -> str:
@@ -53,6 +38,8 @@ def sweep(options: Namespace) -> int:
 
         return pilot(config, run, _command(), options, executor)
     if executor == "slurm":
+        from jobs.cluster_commands import submit_sweep, tell_submitted
+
         found = submit_sweep(config, run, _command(), options)
         if found is not None:
             return tell_submitted(found, run, options)
@@ -70,6 +57,7 @@ def sweep(options: Namespace) -> int:
 
 def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
+    from jobs.cluster_commands import scripts
 
     on_slurm = options.test_only or _executor(options.executor, quiet=True) == "slurm"
     planned = stages.preview(config, run, _command())

@@ -108,8 +108,20 @@ def _put_profile_below(table: dict[str, Any]) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         msg = f"the cluster profile {path} is not valid TOML: {error}; mend that line"
         raise ConfigError(msg) from error
+    _one_way_to_ask_for_gpus(below, own)
     _merge(below, own)
     table["slurm"] = below
+
+
+def _one_way_to_ask_for_gpus(below: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Drop from the profile's tables the other way of asking for GPUs than the configuration's."""
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _one_way_to_ask_for_gpus(below[key], value)
+    if "gres" in own:
+        below.pop("gpus", None)
+    elif "gpus" in own and "gpu" in str(below.get("gres", "")):
+        below.pop("gres")
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
@@ -207,7 +219,8 @@ def _explain(error: Any) -> str:
         return f"{path}: unknown key.{guess} Allowed here: {', '.join(allowed)}"
     if error["type"] == "missing":
         return f"{path}: missing; this key is required"
-    given = error.get("input")
+    secret = path.endswith((".env", ".pass_env"))  # its value may be one
+    given = None if secret else error.get("input")
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
     return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 

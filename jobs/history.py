@@ -39,10 +39,7 @@ REMEDIES = {
 """What to do about each class."""
 
 _SLURM = (
-    (
-        re.compile(r"exceeded memory limit|oom[-_ ]kill|Out Of Memory", re.IGNORECASE),
-        "out of memory",
-    ),
+    (re.compile(r"(?i)exceeded (job |step )?memory limit|oom[-_ ]kill"), "out of memory"),
     (re.compile(r"DUE TO TIME LIMIT"), "time limit"),
     (re.compile(r"DUE TO PREEMPTION"), "preempted"),
     (re.compile(r"DUE TO NODE FAILURE"), "node failure"),
@@ -98,7 +95,10 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
     running = state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
     matched = [_corrected(one, _row_of(i, found, finished)) for i, one in enumerate(found)]
     if matched and running:
-        matched[-1] = replace(matched[-1], kind="running")
+        if matched[-1].kind == "ended without a word":
+            matched[-1] = replace(matched[-1], kind="running")
+        else:  # back, and silent so far
+            matched.append(Attempt("running"))
     return matched
 
 
@@ -113,7 +113,7 @@ def _parts(log: str) -> list[list[str]]:
     for line in log.splitlines():
         begins = line.startswith((f'{EVENT}{{"event": "started"', f'{EVENT}{{"event": "unseen"'))
         begins = begins or line.startswith(f'{EVENT}{{"event": "setup"')
-        if begins and any(kept.startswith(EVENT) for kept in parts[-1]):
+        if begins and any(kept.startswith((EVENT, "slurmstepd")) for kept in parts[-1]):
             parts.append([])
         parts[-1].append(line)
     return [part for part in parts if part]
@@ -144,33 +144,48 @@ def _stamps(lines: Sequence[str]) -> list[int]:
 
 
 def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
+    """Return the class and the words of an attempt's end.
+
+    Memory comes first: what fails before the kill is a consequence of it. Only lines of Slurm's
+    step daemon count as Slurm's words; a model's log may speak of memory too.
+    """
     names = {e["event"]: e for e in events}
+    daemon = [line for line in text.splitlines() if line.startswith("slurmstepd")]
+    said = [
+        (kind, line.strip()[:300])
+        for pattern, kind in _SLURM
+        for line in daemon
+        if pattern.search(line)
+    ]
+    short = [entry for entry in said if entry[0] == "out of memory"]
+    own = _own_words(names, [e for e in events if e["event"] == "failed"])
+    found = short or own or [(_told(kind, names), line) for kind, line in said]
+    return found[0] if found else ("ended without a word", "")
+
+
+def _own_words(
+    names: Mapping[str, Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str]]:
+    """Return what an element said of its own end, if it could."""
     for event, kind in (("unseen", "run directory not seen"), ("setup", "setup failed")):
         if event in names:
-            return kind, str(names[event]["message"])
-    failed = [e for e in events if e["event"] == "failed"]
+            return [(kind, str(names[event]["message"]))]
     if failed:
-        worst = failed[0]
-        kind = "incomplete" if worst["code"] == 3 else str(worst["kind"])
-        return kind, str(worst["message"])
+        kind = "incomplete" if failed[0]["code"] == 3 else str(failed[0]["kind"])
+        return [(kind, str(failed[0]["message"]))]
     if "ended" in names and names["ended"]["code"] == 0:
-        return "done", ""
+        return [("done", "")]
     if names.get("warned", {}).get("requeued"):
         kind = "time limit" if names["warned"]["limit"] else "preempted"
-        return kind, str(names["warned"]["message"])
-    for pattern, kind in _SLURM:
-        said = pattern.search(text)
-        if said:
-            line = next((s for s in text.splitlines() if said[0] in s), said[0])
-            return _told(kind, names), line.strip()[:300]
-    return "ended without a word", ""
+        return [(kind, str(names["warned"]["message"]))]
+    return []
 
 
 def _told(kind: str, names: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the class of an end that Slurm told, which the element's events may refine."""
     if kind == "requeued":
         return "preempted"
-    if kind == "time limit" and "warned" in names:
+    if kind == "time limit" and not names.get("warned", {}).get("advanced", True):
         return "time limit, nothing finished"
     return kind
 

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 DESCRIPTION = """\
@@ -38,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.overrides.insert(0, f"slurm.profile={json.dumps(options.profile)}")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     from empathy_core.errors import EmpathyError
-    from jobs import commands
 
     try:
-        return int(getattr(commands, options.command)(options))
+        module = import_module(MODULES.get(options.command, "jobs.commands"))
+        return int(getattr(module, options.command)(options))
     except EmpathyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -124,6 +125,12 @@ Afterwards everything runs with HF_HUB_OFFLINE=1. Gated models need HF_TOKEN, or
 login (hf auth login); a token never stands in a configuration.
 """,
 }
+
+
+MODULES = {"status": "jobs.status_command"} | dict.fromkeys(
+    ("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster_commands"
+)
+"""Where commands stand that are not in ``jobs.commands``: what is not needed is not imported."""
 
 
 def _common() -> argparse.ArgumentParser:

@@ -140,7 +140,10 @@ class Ledger:
 
     def record(self, submission: str, **what: Any) -> None:
         """Append what became of a submission: its ``job``, or why it was ``refused``."""
-        line = json.dumps({"submission": submission, "at": round(time.time()), **what}) + "\n"
+        entry = json.dumps({"submission": submission, "at": round(time.time()), **what})
+        line = (
+            f"\n{entry}\n"  # a line before that a power cut has torn must not take this one along
+        )
         store.make_dir(self.run.slurm)
         with store.disk_errors(self.run.jobs):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

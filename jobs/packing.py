@@ -31,7 +31,8 @@ def elements(grouped: Sequence[Sequence[Task]], room: int | None) -> list[list[E
     """
     if room is None or sum(map(len, grouped)) <= room:
         return [[(task,) for task in group] for group in grouped]
-    kept = grouped[: max(room, 0)]
+    room = max(room, 0)
+    kept = grouped[:room]
     per_element = 1
     while sum(-(-len(group) // per_element) for group in kept) > room:
         per_element += 1

@@ -134,12 +134,22 @@ def _stage(
 
 
 def _scoring(plan: Plan, run: RunDir, standing: Standing) -> tuple[list[Task], int]:
-    """Return the score tasks to do, and how many batches (metric, condition, unit) they hold.
-
-    Statistics that were cut into another number of shards are removed first where anything is
-    stale: once a task has scored its own units anew, the two would overlap.
-    """
+    """Return the score tasks to do, and how many batches (metric, condition, unit) they hold."""
     tasks = score_tasks(plan, standing.inputs(), standing.units())
+    cleared = clear_other_layouts(run, plan, standing, tasks)
+    if cleared is not standing:
+        standing = cleared
+        tasks = score_tasks(plan, standing.inputs(), standing.units())
+    return tasks, sum(_batches(plan, task, standing) for task in tasks)
+
+
+def clear_other_layouts(
+    run: RunDir, plan: Plan, standing: Standing, tasks: Sequence[Task]
+) -> Standing:
+    """Remove statistics that were cut otherwise than *tasks* will cut them; return what is left.
+
+    Once a task has scored its own units anew, the two would overlap.
+    """
     others = [
         path
         for task in tasks
@@ -147,12 +157,9 @@ def _scoring(plan: Plan, run: RunDir, standing: Standing) -> tuple[list[Task], i
         for path in standing.scored[pair].paths
         if not path.stem.endswith(f"-of-{task.n_shards:05d}")
     ]
-    if others:
-        for path in others:
-            path.unlink(missing_ok=True)
-        standing = survey.standing(run, plan)
-        tasks = score_tasks(plan, standing.inputs(), standing.units())
-    return tasks, sum(_batches(plan, task, standing) for task in tasks)
+    for path in others:
+        path.unlink(missing_ok=True)
+    return survey.standing(run, plan) if others else standing
 
 
 def _of_task(plan: Plan, task: Task) -> list[tuple[str, str]]:

@@ -75,12 +75,20 @@ def read_folder(
             kept.append((piece, reduce(piece, frame)))
     extra = _doubled([piece for piece, _ in kept], problems)
     frames = [
-        frame.filter(~pl.col("block").is_in(extra[i])).with_columns(
-            pl.lit(i, dtype=pl.UInt32).alias("file")
-        )
+        frame.filter(~pl.col("block").is_in(extra[i])) if extra[i] else frame
         for i, (_, frame) in enumerate(kept)
     ]
-    return Found(folder, tuple(p for p, _ in kept), pl.concat(frames) if frames else pl.DataFrame())
+    return Found(folder, tuple(p for p, _ in kept), _one(frames))
+
+
+def _one(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all *frames*; ``file`` says of which one each is."""
+    if not frames:
+        return pl.DataFrame()
+    files = pl.Series("file", range(len(frames)), dtype=pl.UInt32)
+    heights = pl.Series([frame.height for frame in frames])
+    repeated = pl.select(pl.lit(files).repeat_by(heights).explode(empty_as_null=False)).to_series()
+    return pl.concat(frames).with_columns(repeated.alias("file"))
 
 
 def _foreign(piece: Piece, frame: pl.DataFrame, claim: Claim) -> str:
@@ -90,7 +98,7 @@ def _foreign(piece: Piece, frame: pl.DataFrame, claim: Claim) -> str:
             return f"is foreign: its {tag} is '{piece.tags.get(tag)}', expected '{expected}'"
     if lacking := [name for name in claim.columns if name not in frame.columns]:
         return f"is foreign: it has no column {', '.join(lacking)}"
-    mixed = set(frame["condition"].unique()) - {claim.tags["condition"]}
+    mixed = set(frame["condition"].unique().to_list()) - {claim.tags["condition"]}
     if mixed:
         found = ", ".join(sorted(map(str, mixed)))
         return f"is foreign: it mixes in rows of {found}, expected {claim.tags['condition']} only"

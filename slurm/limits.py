@@ -47,7 +47,7 @@ def read(account: str | None, qos: str | None, extra: int | None = None) -> Limi
 
 
 def _associations() -> str:
-    fields = "User,Account,MaxSubmitJobs,GrpSubmitJobs,QOS,DefaultQOS"
+    fields = "User,Account,MaxSubmitJobs,GrpSubmitJobs,QOS,DefaultQOS,ParentName"
     return "\n".join(
         f"assoc|{line}"
         for line in ask(["sacctmgr", "-n", "-P", "show", "assoc", f"format={fields}"]).splitlines()
@@ -77,7 +77,10 @@ def parse_limits(text: str, user: str, account: str | None, qos: str | None) -> 
     own = [
         r for r in rows if r[0] == "assoc" and r[1] == user and (account is None or r[2] == account)
     ]
+    parents = {r[2]: r[7] for r in rows if r[0] == "assoc" and not r[1] and len(r) > 7}
     accounts = {row[2] for row in own}
+    while more := {parents[a] for a in accounts if parents.get(a)} - accounts:
+        accounts |= more
     above = [r for r in rows if r[0] == "assoc" and not r[1] and r[2] in accounts]
     used = {qos} if qos else {row[6] or "normal" for row in own if len(row) > 6} or {"normal"}
     numbers = [cell for row in own + above for cell in row[3:5]]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from slurm.sbatch_options import OURS, PASSED
 
 PROFILES = Path(__file__).parent / "profiles"
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
+SECRET = re.compile(r"TOKEN(?!IZER)|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
 """Names of variables that must not stand in scripts, which others can read (``scontrol``)."""
 
 Positive = Annotated[int, Field(ge=1)]
@@ -59,9 +59,10 @@ class Resources(Table):
     @field_validator("options")
     @classmethod
     def _known(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
-        """Refuse what sbatch does not know, with the closest match."""
+        """Refuse what sbatch does not know, with the closest match; names get dashes."""
+        options = {name.replace("_", "-"): value for name, value in options.items()}
         for name in options:
-            plain = name.replace("_", "-")
+            plain = name
             if plain in OURS:
                 msg = f"'{name}' is set by the suite: {OURS[plain]}"
                 raise ValueError(msg)
@@ -141,6 +142,15 @@ class Profile(Resources):
                 raise ValueError(msg + "on a node with internet instead; elements need no token")
         return env
 
+    @field_validator("setup")
+    @classmethod
+    def _one_command_each(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        for line in lines:
+            if "\n" in line.strip():
+                msg = f"an entry is one command, since its exit code is checked, got {line!r}"
+                raise ValueError(msg)
+        return lines
+
     @field_validator("pass_env")
     @classmethod
     def _no_secrets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,11 +170,14 @@ class Profile(Resources):
         for layer in layers:
             found = {k: getattr(layer, k) for k in Resources.model_fields}
             options |= found.pop("options")
+            if layer is self and stage == "report":  # common GPUs are not for the report
+                found["gpus"] = None
+                found["gres"] = None if "gpu" in (self.gres or "") else self.gres
             given |= {k: v for k, v in found.items() if v is not None}
             if layer is not STANDARD[stage]:  # the later way of asking for GPUs is the one
-                if layer.gres and "gpu" in layer.gres:
+                if "gpu" in str(found["gres"]):
                     given.pop("gpus", None)
-                elif layer.gpus is not None and "gpu" in str(given.get("gres", "")):
+                elif found["gpus"] is not None and "gpu" in str(given.get("gres", "")):
                     given.pop("gres")
         return Resources(**given, options=options)  # type: ignore[arg-type]  # fields of its own
 

@@ -64,7 +64,7 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
         "gres": given.gres,
         "gpus_per_node": given.gpus or None,
         "time": given.time_min,
-        "mem": f"{round((given.mem_gb or 1) * 1024)}M",
+        "mem": None if _other_memory(given) else f"{max(1, round((given.mem_gb or 1) * 1024))}M",
         "cpus_per_task": given.cpus,
         "exclude": given.exclude,
         "nodelist": given.nodelist,
@@ -92,11 +92,13 @@ def _further(array: Array, profile: Profile) -> dict[str, Any]:
         further["kill-on-invalid-dep"] = "yes"
     if given.reservation:
         further["reservation"] = given.reservation
-    # a site that documents another way to ask for memory gets that alone
-    if {"mem-per-cpu", "mem-per-gpu"} & {name.replace("_", "-") for name in given.options}:
-        further["mem"] = None
-    further |= {name.replace("_", "-"): value for name, value in given.options.items()}
+    further |= given.options
     return {k: v for k, v in further.items() if v is not False}
+
+
+def _other_memory(given: Resources) -> bool:
+    """Tell whether memory is asked for in another way; Slurm takes one."""
+    return bool({"mem-per-cpu", "mem-per-gpu"} & set(given.options))
 
 
 def warning_s(profile: Profile, given: Resources) -> int:
@@ -114,7 +116,7 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
     limits = f"{60 * (array.resources.time_min or 60)} {warning_s(profile, array.resources)}"
     lines = [
         "umask 077",
-        'say() { printf \'event: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
+        'say() { printf \'\\nevent: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
         '"$1" "$(hostname -s)" "$(date +%s)" "$2"; }',
         f"[ -r {witness} ] || {{ say unseen 'the run directory is not on this node'; "
         f"exit {UNSEEN}; }}",
@@ -124,10 +126,12 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
     ]
     for number, entry in enumerate(profile.setup, 1):
         lines += ["{", entry, f"}} || {{ say setup 'line {number} of setup'; exit {SETUP}; }}"]
-    first = shlex.split(interpreter(array, profile, python))[0]
-    quoted = shlex.quote(first)
+    box = profile.container
+    word = _python(profile, python)
+    if box is not None:
+        word = "apptainer" if box.runtime == "apptainer" else "srun"
     lines.append(
-        f"command -v {quoted} >/dev/null || {{ say setup 'the program to start'; exit {SETUP}; }}"
+        f"command -v {word} >/dev/null || {{ say setup 'the program to start'; exit {SETUP}; }}"
     )
     return lines
 
@@ -150,13 +154,22 @@ def variables(profile: Profile, cores: int) -> dict[str, str]:
         fixed |= {"HF_HOME": profile.cache}
     words = {k: shlex.quote(v) for k, v in (fixed | profile.env).items()}
     if profile.scratch:  # may name a variable of the node
-        words["TMPDIR"] = '"' + profile.scratch.replace('"', '\\"') + '"'
+        words["TMPDIR"] = _with_variables(profile.scratch)
     return words
+
+
+def _with_variables(path: str) -> str:
+    """Return a path as a shell word in which the node's variables count."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _python(profile: Profile, python: str) -> str:
+    return _with_variables(profile.python) if profile.python else shlex.quote(python)
 
 
 def interpreter(array: Array, profile: Profile, python: str) -> str:
     """Return the shell words that start Python, inside the container if there is one."""
-    python = profile.python or shlex.quote(python)
+    python = _python(profile, python)
     box = profile.container
     if box is None:
         return python

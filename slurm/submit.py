@@ -62,6 +62,11 @@ def _executor(array: Array, profile: Profile) -> Any:
                 str(submission_file_path),
             ]  # fmt: skip
 
+        @classmethod
+        def affinity(cls) -> int:
+            """Let scripts be seen on a machine without Slurm."""
+            return 1
+
     executor = ArrayExecutor(array.folder, python=profile.python)
     executor.update_parameters(**parameters(array, profile, sys.executable))
     executor.parameters["map_count"] = array.n_elements
@@ -106,14 +111,18 @@ def test_only(array: Array, profile: Profile) -> str:
     Raises:
         SubmitError: It would not.
     """
-    done = subprocess.run(
-        ["sbatch", "--test-only", "--output=/dev/null"],
-        input=script(array, profile),
-        env=passed_on(profile),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["sbatch", "--test-only", "--output=/dev/null"],
+            input=script(array, profile),
+            env=passed_on(profile),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        msg = "sbatch is not on PATH: only a machine that submits to the cluster can ask it"
+        raise SubmitError(msg) from error
     if done.returncode:
         raise SubmitError(_words(done.stderr))
     return _words(done.stderr)

@@ -56,7 +56,8 @@ def here() -> Here:
 def tell(event: str, **details: Any) -> None:
     """Write one event into the log, in a line of its own that ``read_events`` finds."""
     line = EVENT + json.dumps({"event": event, "at": round(time.time()), **details})
-    os.write(1, f"{line}\n".encode())
+    # begins a line of its own, whatever was written before
+    os.write(1, f"\n{line}\n".encode())
 
 
 def read_events(text: str) -> list[dict[str, Any]]:
@@ -65,9 +66,10 @@ def read_events(text: str) -> list[dict[str, Any]]:
     for line in text.splitlines():
         if line.startswith(EVENT):
             try:
-                found.append(dict(json.loads(line.removeprefix(EVENT))))
-            except ValueError:
+                event = dict(json.loads(line.removeprefix(EVENT)))
+            except (ValueError, TypeError):
                 continue
+            found += [event] if "event" in event else []
     return found
 
 
@@ -106,14 +108,16 @@ class Signals:
         limit = time.monotonic() - self._begun >= self._limit_from_s
         if limit and not self._advanced():
             self._waiting = True
-            tell("warned", limit=True, requeued=False, message="nothing is finished yet: going on")
+            tell("warned", limit=True, requeued=False, advanced=False,
+                 message="nothing is finished yet: going on")  # fmt: skip
         else:
             self._ask(limit=limit)
 
     def _ask(self, *, limit: bool) -> None:
         self._waiting = False
         code, said = _requeue(self._element)
-        tell("warned", limit=limit, requeued=not code, message=said or "asked to be run again")
+        tell("warned", limit=limit, requeued=not code, advanced=self._advanced(),
+             message=said or "asked to be run again")  # fmt: skip
         if code == 0:
             time.sleep(3600)  # Slurm ends this process; ending first would end the element
 

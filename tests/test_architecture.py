@@ -50,7 +50,16 @@ def test_modules_and_functions_stay_short(path: Path):
     assert not too_long
 
 
-@pytest.mark.parametrize("module", ["jobs.launch", "jobs.commands", "jobs.status", "reports.write"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "jobs.launch",
+        "jobs.commands",
+        "jobs.cluster_commands",
+        "jobs.status_command",
+        "reports.write",
+    ],
+)
 def test_a_login_node_needs_no_gpu_stack(module: str):
     """Help, status and report import no torch and no transformers."""
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from empathy_core.errors import Incomplete, ModelError
 from jobs import element
 from jobs.history import REMEDIES, attempts
-from slurm.queue import Accounted
+from slurm.queue import Accounted, Queued
 from slurm.task import read_events
 
 NOISE = "2026-11-25 10:00:00,123 INFO jobs.generate: generate-m-00000-of-00002: 16 rows\n"
@@ -46,7 +46,13 @@ DONE = event("done", 1200, task="generate-m-00000-of-00002", seconds=9.0) + even
 )
 WARNED = event("warned", 1300, limit=True, requeued=True, message="asked to be run again")
 REQUEUED = f"{DAEMON}*** JOB 12 {AT} DUE TO JOB REQUEUE ***\n"
-STUCK = event("warned", limit=True, requeued=False, message="nothing is finished yet: going on")
+STUCK = event(
+    "warned",
+    limit=True,
+    requeued=False,
+    advanced=False,
+    message="nothing is finished yet: going on",
+)
 TERM = event("term", 1300, message="asked to end: preempted or cancelled")
 ENDS = {
     "done": DONE,
@@ -353,3 +359,35 @@ def test_a_failure_is_classified_where_it_happens(error: Exception, kind: str):
     """An element names its own failure by what the error is and says."""
     assert element.kind(error) == kind
     assert kind in REMEDIES
+
+
+def test_halving_a_batch_is_no_end():
+    """Only what Slurm's daemon writes tells of an end."""
+    line = "2026-11-25 10:00:00,123 WARNING h: out of memory with 16 prompts of up to 90 tokens\n"
+    assert only(started() + line + ENDS["preempted"]) == "preempted"
+
+
+def test_a_refused_request_is_no_lack_of_progress():
+    """Where Slurm may not requeue, an element with progress ran into its limit."""
+    no = event("warned", limit=True, requeued=False, advanced=True, message="disabled")
+    assert only(started() + no + f"{DAEMON}*** JOB 12 {AT} DUE TO TIME LIMIT ***\n") == "time limit"
+
+
+def test_an_attempt_without_events_stands_alone():
+    """What Slurm ended before Python is an attempt of its own."""
+    log = ENDS["preempted"].removeprefix(TERM) + started(2000)
+    assert [a.kind for a in attempts(log, [], None)] == ["preempted", "ended without a word"]
+
+
+def test_running_again_keeps_the_history():
+    """An element that is back, and silent so far, has an earlier attempt."""
+    found = attempts(started() + ENDS["preempted"], [], "RUNNING")
+    assert [a.kind for a in found] == ["preempted", "running"]
+
+
+def test_what_squeue_tells_stands_in_for_the_accounting():
+    """A launch failure with a log is a kill, and without one a run directory not seen."""
+    row = Queued("12", 0, "FAILED", "JobLaunchFailure", "c1").as_accounted()
+
+    assert only(started(), row) == "killed"
+    assert [a.kind for a in attempts("", [row], None)] == ["run directory not seen"]

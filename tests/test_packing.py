@@ -137,3 +137,9 @@ def test_pairs_say_what_a_task_makes():
     assert packing.pairs(plan, Task("report", "report", 0, 1)) == {
         (metric, condition.id) for metric in ("bleu-1", "bert-1") for condition in (a, b)
     }
+
+
+def test_a_full_queue_gets_nothing():
+    """Less than no room is no room."""
+    assert packing.elements(grouped([3]), -1) == [[]]
+    assert packing.elements([], -1) == []

@@ -428,7 +428,7 @@ def test_a_node_that_does_not_see_the_run_says_so(tmp_path: Path, srun: Path, py
     (event,) = read_events(done.stdout)
 
     assert done.returncode == UNSEEN == 66
-    assert done.stdout.count("\n") == 1
+    assert len(done.stdout.split("\n")) == 3
     assert event["event"] == "unseen"
     assert event["at"] > 0
     assert "node" in event
@@ -584,3 +584,65 @@ def test_test_only_reads_the_script_from_its_input(tmp_path: Path, srun: Path, h
 
     assert submit.test_only(array, Profile()) == "Job 9 to start at noon"
     assert (home / "script").read_text() == submit.script(array, Profile())
+
+
+def test_another_way_to_ask_for_memory_stands_alone(tmp_path: Path, srun: Path):
+    """With mem-per-cpu there is no --mem."""
+    profile = Profile(options={"mem-per-cpu": "4G"})
+    assert "--mem=" not in submit.script(an_array(tmp_path, profile.of_stage("generate")), profile)
+
+
+def test_a_refused_secret_is_not_shown(tmp_path: Path):
+    """The message names the variable, never its value."""
+    assert "hf_abc" not in message(tmp_path, "[slurm.env]\nHF_TOKEN = 'hf_abc'")
+
+
+def test_scripts_can_be_seen_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A laptop shows what a cluster would get."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert submit.script(an_array(tmp_path), Profile())
+    with pytest.raises(SubmitError):
+        submit.test_only(an_array(tmp_path), Profile())
+
+
+@pytest.mark.parametrize("form", ["$MYENV/py", "{}/my env/py"])
+def test_the_nodes_python_may_name_a_variable_or_hold_a_blank(
+    tmp_path: Path, srun: Path, monkeypatch: pytest.MonkeyPatch, form: str
+):
+    """The check and the start read the path alike."""
+    program(tmp_path / "my env" / "py")
+    monkeypatch.setenv("MYENV", str(tmp_path / "my env"))
+    profile = Profile(python=form.format(tmp_path))
+    assert run_script(submit.script(an_array(tmp_path), profile)).returncode == 0
+
+
+def test_a_tokenizer_is_no_secret():
+    """Not every TOKEN is one."""
+    assert Profile(env={"TOKENIZERS_PARALLELISM": "true"})
+
+
+def test_gres_goes_over_a_profiles_gpus(tmp_path: Path):
+    """The configuration may ask in the other way than its profile."""
+    (tmp_path / "site.toml").write_text("[generate]\ngpus = 1\n")
+    text = "[slurm]\nprofile = 'site.toml'\n[slurm.generate]\ngres = 'gpu:a100:1'"
+    assert read(tmp_path, text).slurm.of_stage("generate").gpus is None
+
+
+def test_common_gpus_are_not_for_the_report():
+    """The report takes GPUs only where its own table says so."""
+    assert not Profile(gpus=2).of_stage("report").gpus
+    assert Profile(gpus=2).of_stage("score").gpus == 2
+    assert not Profile(gres="gpu:1").of_stage("report").gres
+    assert Profile(gpus=2, report=Resources(gpus=1)).of_stage("report").gpus == 1
+
+
+def test_the_last_spelling_of_an_option_wins():
+    """Underscores and dashes name the same option."""
+    stage = Resources(options={"mem-per-cpu": "8G"})
+    given = Profile(options={"mem_per_cpu": "4G"}, generate=stage).of_stage("generate")
+    assert given.options == {"mem-per-cpu": "8G"}
+
+
+def test_an_entry_of_setup_is_one_command(tmp_path: Path):
+    """Several lines would be checked by their last command only."""
+    assert "one command" in message(tmp_path, "[slurm]\nsetup = ['false\\ntrue', \"a\\nb\"]")

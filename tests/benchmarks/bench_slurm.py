@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.runs import environment
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, missing
 
 N_MODELS, N_SHARDS = 10, 1_000
 PYTHON = sys.executable
@@ -143,6 +143,9 @@ def throughput(cluster: Cluster, folder: Path) -> None:
 
 def main() -> None:
     """Print what was measured, and the ratios."""
+    if missing():
+        print(f"not measured: Slurm is not installed here (no {', '.join(missing())})")
+        return
     print(f"{os.cpu_count()} cores; simulated cluster of four nodes with 8 CPUs each")
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as name:
         cluster = Cluster.start(Path(name), acct=True)
