@@ -76,10 +76,12 @@ def stage_lines(
     done = done_tasks(plan, standing)
     failed = failed_elements(plan, standing, found) if found.reached else []
     kinds = {e.id: k for e, k in _kinds(failed, found)}
-    lines = []
-    for stage, key in dict.fromkeys((s.stage, s.key) for s in found.submissions):
-        lines.append(_line((stage, key), done, kinds, found, now or time.time()))
-    return lines
+    of: dict[tuple[str, str], dict[str, Element]] = {
+        (s.stage, s.key): {} for s in found.submissions
+    }
+    for task, element in found.elements.items():
+        of[element.submission.stage, element.submission.key][task] = element
+    return [_line(mine, done, kinds, found, now or time.time()) for mine in of.values() if mine]
 
 
 def _kinds(elements: list[Element], found: Inspected) -> Iterable[tuple[Element, str]]:
@@ -89,17 +91,15 @@ def _kinds(elements: list[Element], found: Inspected) -> Iterable[tuple[Element,
 
 
 def _line(
-    of: tuple[str, str],
+    mine: Mapping[str, Element],
     done: set[str],
     kinds: Mapping[str, str],
     found: Inspected,
     now: float,
 ) -> StageLine:
-    mine = {
-        task: e
-        for task, e in found.elements.items()
-        if (e.submission.stage, e.submission.key) == of
-    }
+    """Return the line of the tasks of one stage and key: task id → its newest element."""
+    first = next(iter(mine.values())).submission
+    of = (first.stage, first.key)
     states = Counter[str]()
     failed, waits = Counter[str](), Counter[str]()
     for task, element in mine.items():

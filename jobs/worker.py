@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from queue import Queue
 from typing import TextIO
@@ -19,19 +20,17 @@ from typing import TextIO
 from empathy_core import store
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
-from jobs.generate import Listener, Progress, generate
+from jobs.generate import Listener, Progress
 from jobs.plan import Plan, Task
 from jobs.planfile import read_plan
-from jobs.report import report
-from jobs.score import score
 
 log = logging.getLogger("jobs.worker")
 
 
 def do(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """Do one task; what an executor of any kind calls."""
-    stage = {"generate": generate, "score": score, "report": report}[task.stage]
-    stage(run, plan, task, listen)
+    stage = import_module(f"jobs.{task.stage}")  # what other stages need is not imported
+    getattr(stage, task.stage)(run, plan, task, listen)
 
 
 class Talker:
