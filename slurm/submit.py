@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,15 @@ def submit(array: Array, profile: Profile) -> str:
 def test_only(array: Array, profile: Profile) -> str:
     """Ask Slurm whether it would take *array*, and return its answer; nothing is submitted.
 
+    What it waits for is left out: those jobs may not be there yet.
+
     Raises:
         SubmitError: It would not.
     """
     try:
         done = subprocess.run(
             ["sbatch", "--test-only", "--output=/dev/null"],
-            input=script(array, profile),
+            input=script(replace(array, after=()), profile),
             env=passed_on(profile),
             capture_output=True,
             text=True,
