@@ -69,7 +69,7 @@ def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
 
 
 def measured(run: RunDir, condition: Condition) -> Measured | None:
-    """Return what a condition's pieces took so far; null if there is none."""
+    """Return what a condition's answers took so far, in pieces and under way; null if none."""
     rows = tokens = load_peak = gpu_peak = 0
     seconds = load = 0.0
     for path in run.generations(condition.id).glob("*.timing.json"):
@@ -82,6 +82,10 @@ def measured(run: RunDir, condition: Condition) -> Measured | None:
         load = max(load, timing.get("load_s", 0.0))
         load_peak = max(load_peak, timing.get("peak_mb", 0))
         gpu_peak = max(gpu_peak, timing.get("gpu_peak_mb", 0))
+    for path in run.journals(condition.id).glob("*.jsonl"):
+        for block in store.read_journal(path).values():
+            rows, seconds = rows + len(block.rows), seconds + block.seconds
+            tokens += sum(row["n_output_tokens"] for row in block.rows)
     return Measured(rows, tokens, seconds, load, load_peak, gpu_peak) if rows and seconds else None
 
 

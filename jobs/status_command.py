@@ -87,7 +87,7 @@ def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
     if not running or not left_s:
         return []
     minutes = left_s / running / 60
-    return [f"about {minutes:.0f} min of generation left on {running} running elements"]
+    return [f"about {minutes:.1f} min of generation left on {running} running elements"]
 
 
 def _next(stages: Sequence[StageLine], found: Inspected) -> list[str]:
