@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from empathy_core.errors import ConfigError, EmpathyError
-from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.store import RunDir
 from jobs import packing
 from jobs.flight import Flight
 from jobs.ledger import Ledger, Submission
 from jobs.packing import Element
-from jobs.plan import Plan, Task, generate_tasks, score_tasks
+from jobs.plan import Plan, Task, generate_tasks
 from jobs.snapshot import snapshot
-from jobs.survey import Standing
+from jobs.survey import Standing, to_score
 from jobs.sweep import clear_other_layouts
 from jobs.tables import Config
 from slurm import limits, queue, submit
@@ -98,19 +98,6 @@ def missing(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
     for condition, blocks in flight.claimed(plan).items():
         done.setdefault(condition, set()).update(blocks)
     return generate_tasks(plan, done)
-
-
-def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:
-    """Return the score tasks that today's answers need, and those of answers to come."""
-    inputs: dict[str, dict[int, str]] = {c: dict(u) for c, u in standing.inputs().items()}
-    if more_to_come:
-        for condition in plan.conditions:
-            if condition.id in plan.made_elsewhere:
-                continue
-            lacking = set(range(plan.n_blocks)) - set(standing.generated[condition.id].blocks)
-            units = {block // UNIT_BLOCKS: "to come" for block in lacking}
-            inputs.setdefault(condition.id, {}).update(units)
-    return score_tasks(plan, inputs, standing.units())
 
 
 def submit_missing(

@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jobs.cluster import to_score
 from jobs.inspection import Element, Inspected, accounting, history, read_log
 from jobs.plan import Plan, Task, generate_tasks
-from jobs.survey import Standing
+from jobs.survey import Standing, to_score
 from slurm.task import read_events
 
 
@@ -35,9 +34,18 @@ class StageLine:
     gpu_h_used: float = 0.0
 
 
-def failed_elements(plan: Plan, standing: Standing, found: Inspected) -> list[Element]:
-    """Return the newest element of each task that is not done and not in the queue."""
-    done = done_tasks(plan, standing)
+def failed_elements(
+    plan: Plan, standing: Standing, found: Inspected, done: Collection[str] | None = None
+) -> list[Element]:
+    """Return the newest element of each task that is not done and not in the queue.
+
+    Args:
+        plan: What there is to do.
+        standing: What is done.
+        found: What was submitted.
+        done: ``done_tasks``, where they are known already.
+    """
+    done = done_tasks(plan, standing) if done is None else done
     ended = {
         element.id: element
         for task, element in found.elements.items()
@@ -74,7 +82,7 @@ def stage_lines(
     if not found.submissions:
         return []
     done = done_tasks(plan, standing)
-    failed = failed_elements(plan, standing, found) if found.reached else []
+    failed = failed_elements(plan, standing, found, done) if found.reached else []
     kinds = {e.id: k for e, k in _kinds(failed, found)}
     of: dict[tuple[str, str], dict[str, Element]] = {
         (s.stage, s.key): {} for s in found.submissions

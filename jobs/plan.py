@@ -136,14 +136,15 @@ def score_tasks(
         scored: (metric key, condition id) → unit → digest of the answers it was scored from.
     """
     tasks = []
+    names = [condition.id for condition in plan.conditions]
     n_shards = min(plan.score_shards, plan.n_units)
     for group in dict.fromkeys(metric.group for metric in plan.metrics):
         stale = {
             unit % n_shards
+            for condition in names
             for metric in plan.of_group(group)
-            for condition in plan.conditions
-            for unit, digest in inputs.get(condition.id, {}).items()
-            if scored.get((metric.key, condition.id), {}).get(unit) != digest
+            for unit, digest in inputs.get(condition, {}).items()
+            if scored.get((metric.key, condition), {}).get(unit) != digest
         }
         tasks += [Task("score", group, shard, n_shards) for shard in sorted(stale)]
     return tasks

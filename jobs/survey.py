@@ -7,8 +7,8 @@ from pathlib import Path
 
 from empathy_core import store
 from empathy_core.errors import Damaged
-from empathy_core.store import RunDir
-from jobs.plan import Plan
+from empathy_core.store import UNIT_BLOCKS, RunDir
+from jobs.plan import Plan, Task, score_tasks
 
 
 @dataclass(frozen=True)
@@ -104,3 +104,16 @@ def standing(run: RunDir, plan: Plan) -> Standing:
         (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
     }
     return Standing(answers, statistics)
+
+
+def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:
+    """Return the score tasks that today's answers need, and those of answers to come."""
+    inputs: dict[str, dict[int, str]] = {c: dict(u) for c, u in standing.inputs().items()}
+    if more_to_come:
+        for condition in plan.conditions:
+            if condition.id in plan.made_elsewhere:
+                continue
+            lacking = set(range(plan.n_blocks)) - set(standing.generated[condition.id].blocks)
+            units = {block // UNIT_BLOCKS: "to come" for block in lacking}
+            inputs.setdefault(condition.id, {}).update(units)
+    return score_tasks(plan, inputs, standing.units())
