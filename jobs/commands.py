@@ -38,7 +38,7 @@ def sweep(options: Namespace) -> int:
 
         return pilot(config, run, _command(), options, executor)
     if executor == "slurm":
-        from jobs.cluster_commands import submit_sweep, tell_submitted
+        from jobs.cluster.commands import submit_sweep, tell_submitted
 
         found = submit_sweep(config, run, _command(), options)
         if found is not None:
@@ -57,7 +57,7 @@ def sweep(options: Namespace) -> int:
 
 def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
-    from jobs.cluster_commands import scripts
+    from jobs.cluster.commands import scripts
 
     on_slurm = options.test_only or _executor(options.executor, quiet=True) == "slurm"
     planned = stages.preview(config, run, _command())

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
+from jobs.cluster.ledger import read_submission
 from jobs.generate import Progress
-from jobs.ledger import read_submission
 from jobs.plan import Plan, Task
 from jobs.planfile import read_plan
 from jobs.provenance import versions

@@ -128,7 +128,7 @@ login (hf auth login); a token never stands in a configuration.
 
 
 MODULES = {"status": "jobs.status_command"} | dict.fromkeys(
-    ("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster_commands"
+    ("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands"
 )
 """Where commands stand that are not in ``jobs.commands``: what is not needed is not imported."""
 

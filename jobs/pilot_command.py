@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
-from jobs import cluster, survey
-from jobs.cluster_commands import launch_of, reached
-from jobs.flight import flight
+from jobs import survey
+from jobs.cluster import submitting
+from jobs.cluster.commands import launch_of, reached
+from jobs.cluster.flight import flight
 from jobs.local import LocalExecutor, Settings
 from jobs.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.plan import Plan, Task
@@ -36,7 +37,7 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
         if now is not None and planned.path is not None:
             what = launch_of(config, run, planned, options)
-            found = cluster.submit_tasks(what, tasks, now)
+            found = submitting.submit_tasks(what, tasks, now)
             for left in found.left:
                 warn(f"not submitted: {left}")
             for one in found.arrays:

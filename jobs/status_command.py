@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from empathy_core.store import RunDir
 from jobs import survey
-from jobs.cluster_status import StageLine, stage_lines
-from jobs.inspection import Inspected, inspect
+from jobs.cluster.inspection import Inspected, inspect
+from jobs.cluster.standing import StageLine, stage_lines
 from jobs.planfile import last_plan
 from jobs.speaking import existing, say, warn
 from jobs.status import Line

@@ -55,7 +55,7 @@ def test_modules_and_functions_stay_short(path: Path):
     [
         "jobs.launch",
         "jobs.commands",
-        "jobs.cluster_commands",
+        "jobs.cluster.commands",
         "jobs.status_command",
         "reports.write",
     ],

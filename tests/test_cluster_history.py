@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from empathy_core.errors import Incomplete, ModelError
 from jobs import element
-from jobs.history import REMEDIES, attempts
+from jobs.cluster.history import REMEDIES, attempts
 from slurm.queue import Accounted, Queued
 from slurm.task import read_events
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
-from jobs import packing
-from jobs.flight import Flight
-from jobs.ledger import Ledger, Submission
-from jobs.packing import Element
+from jobs.cluster import packing
+from jobs.cluster.flight import Flight
+from jobs.cluster.ledger import Ledger, Submission
+from jobs.cluster.packing import Element
+from jobs.cluster.snapshot import snapshot
 from jobs.plan import Plan, Task, generate_tasks
-from jobs.snapshot import snapshot
 from jobs.survey import Standing, to_score
 from jobs.sweep import clear_other_layouts
 from jobs.tables import Config

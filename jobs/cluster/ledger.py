@@ -20,7 +20,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import digest
-from jobs.packing import Element
+from jobs.cluster.packing import Element
 from jobs.plan import Plan, Stage, Task
 from jobs.planfile import read_plan
 

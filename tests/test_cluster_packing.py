@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs import packing
+from jobs.cluster import packing
 from jobs.plan import Plan, PlannedMetric, Task, Words
 
 SIZES = st.lists(st.integers(1, 40), min_size=0, max_size=6)

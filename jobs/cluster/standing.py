@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jobs.inspection import Element, Inspected, accounting, history, read_log
+from jobs.cluster.inspection import Element, Inspected, accounting, history, read_log
 from jobs.plan import Plan, Task, generate_tasks
 from jobs.survey import Standing, to_score
 from slurm.task import read_events

@@ -7,9 +7,9 @@ from pathlib import Path
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
-from jobs.flight import Flight, Flying, flight
-from jobs.history import Attempt, attempts
-from jobs.ledger import Ledger, Submission, log_path
+from jobs.cluster.flight import Flight, Flying, flight
+from jobs.cluster.history import Attempt, attempts
+from jobs.cluster.ledger import Ledger, Submission, log_path
 from jobs.plan import Plan, Task
 from slurm import queue
 from slurm.errors import SlurmError

@@ -9,7 +9,7 @@ from empathy_core import store
 from empathy_core.store import RunDir
 
 PACKAGES = ("empathy_core", "jobs", "reports", "slurm")
-SOURCE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 def snapshot(run: RunDir) -> Path:

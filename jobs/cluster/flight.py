@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from empathy_core.store import RunDir, dealt
-from jobs.ledger import Ledger, Submission
-from jobs.packing import pairs
+from jobs.cluster.ledger import Ledger, Submission
+from jobs.cluster.packing import pairs
 from jobs.plan import Plan, Task
 from slurm import queue
 

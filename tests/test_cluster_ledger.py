@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
-from jobs import snapshot as code
-from jobs.ledger import Ledger, Submission, log_path, read_submission
+from jobs.cluster import snapshot as code
+from jobs.cluster.ledger import Ledger, Submission, log_path, read_submission
+from jobs.cluster.snapshot import snapshot
 from jobs.plan import Plan, PlannedMetric, Task, Words
 from jobs.planfile import write_plan
-from jobs.snapshot import snapshot
 from slurm import task as slurm_task
 from slurm.task import Here, here, read_events, tell
 from tests.runs import ROOT

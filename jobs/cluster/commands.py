@@ -12,13 +12,14 @@ from typing import Any
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
-from jobs import cluster, inspection, survey
-from jobs.cluster import ClusterError, Launch, Submitted
-from jobs.cluster_status import failed_elements
-from jobs.flight import Flight, flight
-from jobs.history import REMEDIES, Attempt
-from jobs.inspection import Element
-from jobs.ledger import Ledger
+from jobs import survey
+from jobs.cluster import inspection, submitting
+from jobs.cluster.flight import Flight, flight
+from jobs.cluster.history import REMEDIES, Attempt
+from jobs.cluster.inspection import Element
+from jobs.cluster.ledger import Ledger
+from jobs.cluster.standing import failed_elements
+from jobs.cluster.submitting import ClusterError, Launch, Submitted
 from jobs.planfile import last_plan
 from jobs.speaking import existing, say, warn
 from jobs.sweep import Planned
@@ -45,7 +46,7 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
         if planned.path is None:
             return None
         what = launch_of(config, run, planned, options)
-        found = cluster.submit_missing(what, planned.standing, now)
+        found = submitting.submit_missing(what, planned.standing, now)
     return found if found.arrays or found.left or found.n_before else None
 
 
@@ -62,7 +63,7 @@ def overrides(options: Namespace) -> Resources:
 def launch_of(config: Config, run: RunDir, planned: Planned, options: Namespace) -> Launch:
     """Return what is to be submitted for a plan, on disk or only previewed."""
     name = planned.path.name if planned.path else "NNNN.json"
-    return cluster.launch(config, run, planned.plan, name, overrides(options))
+    return submitting.launch(config, run, planned.plan, name, overrides(options))
 
 
 def reached(run: RunDir) -> Flight:
@@ -120,7 +121,7 @@ def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -
     except SlurmError:  # a laptop may show what a cluster would get
         now = Flight(Ledger(run), (), (), 0)
     texts = []
-    for array in cluster.preview(what, planned.standing, now):
+    for array in submitting.preview(what, planned.standing, now):
         texts.append(f"# {array.n_elements} elements\n{submit.script(array, what.profile)}")
         if options.test_only:
             try:
@@ -145,12 +146,12 @@ def retry(options: Namespace) -> int:
         for damaged, reason in standing.unusable():
             warn(f"set aside as {run.set_aside(damaged)}: {reason}")
             standing = survey.standing(run, plan)
-        what = cluster.launch(config, run, plan, path.name, overrides(options))
+        what = submitting.launch(config, run, plan, path.name, overrides(options))
         if not now.submissions:
             msg = "nothing of this run was ever submitted: expected a sweep first; run sweep"
             raise ConfigError(msg)
         only = {t.id for s in now.submissions for e in s.elements for t in e}
-        found = cluster.submit_missing(what, standing, now, None if options.all else only)
+        found = submitting.submit_missing(what, standing, now, None if options.all else only)
     if not (found.arrays or found.left):
         if found.n_before:
             say(f"nothing to retry: {found.n_before} elements are in the queue")
