@@ -2,8 +2,9 @@
 
 Plans and submits 10,000 shards (10 models of 1,000), calls the same sweep again, and status;
 compares one element with a bare batch job that runs ``python -c pass`` and imports what an
-element imports; and 1,000 elements of 5 s on 32 slots with an array of bare ``sleep 5``. Needs
-Slurm's packages (see slurm/sim/README.md).
+element imports; and elements of 5 s with an array of bare ``sleep 5``: one for each core of this
+machine, and 1,000 on 32 slots, where the start of Python on few cores decides. Needs Slurm's
+packages (see slurm/sim/README.md).
 
     python tests/benchmarks/bench_slurm.py
 """
@@ -44,12 +45,12 @@ time_min = 30
 """
 
 
-def write(folder: Path, models: str) -> None:
-    """Write 1,000 questions and a configuration."""
+def write(folder: Path, models: str, n: int = N_SHARDS) -> None:
+    """Write *n* questions and a configuration."""
     with (folder / "made.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["question", "answer"])
-        for i in range(N_SHARDS):
+        for i in range(n):
             rows.writerow([f"Question number {i}: what can I do?", f"Answer {i}: breathe."])
     (folder / "large.toml").write_text(HEAD + models)
 
@@ -125,20 +126,29 @@ def overhead(cluster: Cluster, folder: Path) -> None:
     print(f"element-overhead: {0.5 / max(extra, 0.01):.1f}x (asked 1.0x)")
 
 
-def throughput(cluster: Cluster, folder: Path) -> None:
-    """Run 1,000 elements that sleep 5 s, and an array of bare scripts, on 32 slots."""
+def throughput(cluster: Cluster, folder: Path, n: int, slots: int) -> None:
+    """Run *n* elements that sleep 5 s, and an array of bare scripts, at most *slots* at once."""
     models = '[models.echo]\nprompts = ["none"]\noptions = { delay_s = 5.0 }'
-    write(folder, models)
-    _, said = timed(cluster, folder, "sweep", "--set", "slurm.partition='all'")
-    job = said.split("submitted ")[1].split(":")[0]
-    ours = seconds_of(cluster, job)
+    write(folder, models, n)
+    settings = ["--set", "slurm.partition='all'", "--set", f"slurm.parallel={slots}"]
+    _, said = timed(cluster, folder, "sweep", *settings)
+    ours = seconds_of(cluster, said.split("submitted ")[1].split(":")[0])
     cluster.wait_for(lambda: not cluster.queue(), 300)
-    bare = cluster.submit("-p", "all", "--mem=205", "-a", f"0-{N_SHARDS - 1}", "-o", "/dev/null",
-                          "--wrap", "sleep 5")  # fmt: skip
-    theirs = seconds_of(cluster, bare)
-    print(f"1,000 elements of 5 s on 32 slots: {ours:.0f} s; bare scripts: {theirs:.0f} s "
+    array = ["-p", "all", "--mem=205", "-a", f"0-{n - 1}%{slots}", "-o", "/dev/null"]
+    theirs = seconds_of(cluster, cluster.submit(*array, "--wrap", "sleep 5"))
+    print(f"{n:,} elements of 5 s on {slots} slots: {ours:.0f} s; bare scripts: {theirs:.0f} s "
           f"({ours / theirs:.2f} times as long)")  # fmt: skip
-    print(f"throughput: {1.3 * theirs / ours:.2f}x (asked 1.0x)")
+    print(f"throughput-{slots}-slots: {1.3 * theirs / ours:.2f}x (asked 1.0x)")
+
+
+def few(cluster: Cluster, folder: Path) -> None:
+    """Run as many elements at once as the machine has cores, as a cluster would."""
+    throughput(cluster, folder, 40, os.cpu_count() or 1)
+
+
+def many(cluster: Cluster, folder: Path) -> None:
+    """Run 1,000 elements on 32 slots; the nodes are simulated, the cores are this machine's."""
+    throughput(cluster, folder, N_SHARDS, 32)
 
 
 def main() -> None:
@@ -150,8 +160,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as name:
         cluster = Cluster.start(Path(name), acct=True)
         try:
-            for part in (submission, overhead, throughput):
-                with tempfile.TemporaryDirectory() as folder:
+            for part in (submission, overhead, few, many):
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                     part(cluster, Path(folder))
         finally:
             cluster.stop()
