@@ -13,9 +13,9 @@ from pathlib import Path
 
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
-from jobs.cluster.ledger import read_submission
+from jobs.cluster.ledger import Submission, read_submission
 from jobs.generate import Progress
-from jobs.plan import Plan, Task
+from jobs.plan import LEXICAL, Plan, Task
 from jobs.planfile import read_plan
 from jobs.provenance import versions
 from jobs.worker import do
@@ -47,11 +47,16 @@ def main(folder: str) -> int:
         run = RunDir(path.parents[1])
         plan = read_plan(run.root / "plans" / submission.plan)
         check_versions(plan)
-    except EmpathyError as error:
+        check_gpu(plan, submission)
+    except (EmpathyError, BadNode) as error:
         return _failed("start", error)
     codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
     slurm_task.tell("ended", code=max(codes))
     return max(codes)
+
+
+class BadNode(Exception):
+    """This node cannot do the work, and another one can."""
 
 
 class _Counter:
@@ -95,6 +100,8 @@ def _failed(task: str, error: Exception) -> int:
 def kind(error: BaseException) -> str:
     """Return the class of a failure, as ``explain`` names it."""
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, BadNode):
+        return "bad node"
     if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY):
         return "out of memory"
     if any(words in text for words in BROKEN_NODE):
@@ -102,6 +109,26 @@ def kind(error: BaseException) -> str:
     if isinstance(error, StorageError):
         return "disk"
     return "mistake" if isinstance(error, EmpathyError) else "exception"
+
+
+def check_gpu(plan: Plan, submission: Submission) -> None:
+    """Refuse to do a GPU's work on a processor, for hours, because the node's GPU is broken.
+
+    Raises:
+        BadNode: GPUs were given, torch is built for them, and it cannot use one.
+    """
+    answering = any(c.model.backend == "hf" for c in plan.of_model(submission.key))
+    encoding = submission.stage == "score" and submission.key != LEXICAL
+    if not submission.gpus or not (answering or encoding):
+        return
+    import torch
+
+    if torch.version.cuda and not torch.cuda.is_available():
+        msg = (
+            f"no usable GPU on this node: {submission.gpus} asked for, and CUDA_VISIBLE_DEVICES "
+            f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; keep away from it: retry --exclude"
+        )
+        raise BadNode(msg)
 
 
 def check_versions(plan: Plan) -> None:

@@ -58,6 +58,15 @@ class Submission:
             for element in self.shards
         )
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of one element, asked for by number or by gres (``gpu:a100:2``)."""
+        gres = str(self.asked.get("gres", ""))
+        if "gpu" in gres:
+            last = gres.rpartition(":")[2]
+            return int(last) if last.isdigit() else 1
+        return int(str(self.asked.get("gpus", 0)))
+
     def comment(self, run: RunDir) -> str:
         """Return what Slurm keeps with the job: unique to this submission of this run."""
         return f"empathy-suite:{digest(str(run.root), 12)}:{self.name}"

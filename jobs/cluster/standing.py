@@ -122,20 +122,12 @@ def _line(
         else:
             states["running"] += 1
     ours = [s for s in found.submissions if (s.stage, s.key) == of and s.job]
-    asked = sum(_gpus(s.asked) * len(s.shards) * float(s.asked.get("time_min", 0)) for s in ours)
+    asked = sum(s.gpus * len(s.shards) * float(s.asked.get("time_min", 0)) for s in ours)
     used = _used_h(mine.values(), now) if asked else 0.0
     return StageLine(
         *of, states["done"], states["running"], states["queued"],
         dict(failed), dict(waits), round(asked / 60, 2), round(used, 2),
     )  # fmt: skip
-
-
-def _gpus(asked: Mapping[str, object]) -> int:
-    gres = str(asked.get("gres", ""))
-    if "gpu" in gres:
-        last = gres.rpartition(":")[2]
-        return int(last) if last.isdigit() else 1
-    return int(str(asked.get("gpus", 0)))
 
 
 def _used_h(elements: Iterable[Element], now: float) -> float:
@@ -149,5 +141,5 @@ def _used_h(elements: Iterable[Element], now: float) -> float:
             last = event["at"]
         if start:
             end = now if element.state == "RUNNING" else last
-            seconds += max(0, end - start) * _gpus(element.submission.asked)
+            seconds += max(0, end - start) * element.submission.gpus
     return seconds / 3600
