@@ -1,12 +1,14 @@
 """The run directory: pieces, journals, atomic files, the lock."""
 
 import errno
+import hashlib
 import os
 import random
 import stat
 import threading
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -92,6 +94,22 @@ def test_a_block_digest_depends_on_its_rows_alone():
     alone = store.block_digests(rows().filter(pl.col("block") == 3))
 
     assert alone[3] == store.block_digests(rows())[3]
+
+
+def test_a_digest_is_that_of_the_numbers_as_numpy_has_them():
+    """Independent of how the bytes are made: little-endian, in order of columns."""
+    frame = pl.DataFrame(
+        {"block": [0, 0], "n": [5, -7], "yes": [True, False], "x": [0.25, -1e300]},
+        schema={"block": pl.Int32, "n": pl.Int64, "yes": pl.Boolean, "x": pl.Float64},
+    )
+    sha = hashlib.sha256(b"block:Int32,n:Int64,yes:Boolean,x:Float64")
+    for values in (
+        np.array([0, 0], "<i4"), np.array([5, -7], "<i8"), np.array([1, 0], "u1"),
+        np.array([0, 0], "u1"), np.array([0.25, -1e300], "<f8"),  # the first: which are null
+    ):  # fmt: skip
+        sha.update(values.tobytes())
+
+    assert store.block_digests(frame) == {0: sha.hexdigest()[:16]}
 
 
 def test_nulls_and_zeros_differ_in_a_digest():

@@ -4,9 +4,10 @@ Exact, not estimated: every pair that shares a sequence is compared, by sparse m
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 WORDS = 5
 THRESHOLD = 0.8
@@ -17,7 +18,7 @@ _ENTRIES_PER_CHUNK = 20_000_000
 
 def near_duplicates(
     texts: Sequence[str], threshold: float = THRESHOLD, words: int = WORDS
-) -> np.ndarray:
+) -> "np.ndarray":
     """Return the pairs of texts with a Jaccard similarity of at least *threshold*.
 
     Texts of fewer than *words* words have no sequence and so no neighbour.
@@ -25,6 +26,8 @@ def near_duplicates(
     Returns:
         Indices of shape (pairs, 2), int64; the first of a pair is the smaller; sorted.
     """
+    import numpy as np
+
     shingles, sizes = _shingles(texts, words)
     other = shingles.T.tocsr()
     found = [np.empty((0, 2), dtype=np.int64)]
@@ -38,8 +41,9 @@ def near_duplicates(
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _shingles(texts: Sequence[str], words: int) -> tuple[Any, np.ndarray]:
+def _shingles(texts: Sequence[str], words: int) -> "tuple[Any, np.ndarray]":
     """Return a sparse matrix (texts, sequences that two texts share) and each text's set size."""
+    import numpy as np
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -62,6 +66,8 @@ def _shingles(texts: Sequence[str], words: int) -> tuple[Any, np.ndarray]:
 
 def _chunks(shingles: Any) -> Iterator[tuple[int, int]]:
     """Yield row ranges whose product stays within the bound."""
+    import numpy as np
+
     frequency = np.asarray(shingles.sum(axis=0)).ravel()
     cost = np.concatenate([[0.0], np.cumsum(shingles @ frequency, dtype=np.float64)])
     start, n = 0, shingles.shape[0]

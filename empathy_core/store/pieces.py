@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -64,9 +66,16 @@ def _buffers(series: pl.Series) -> list[tuple[memoryview, list[int]]]:
     if series.null_count() or series.dtype.is_float():  # a float column may hold nulls elsewhere
         parts = _buffers(series.is_null())
         series = series.fill_null(0)
-    array = series.to_numpy()
-    data = memoryview(array.tobytes())
-    return [*parts, (data, [i * array.itemsize for i in range(len(array) + 1)])]
+    # numpy would do the same, and takes as long to import as everything else an element needs
+    numbers = array(_CODES[series.dtype], series.to_list())
+    data = memoryview(numbers.tobytes())
+    return [*parts, (data, [i * numbers.itemsize for i in range(len(numbers) + 1)])]
+
+
+_CODES: dict[Any, str] = {
+    pl.Boolean: "B", pl.Int32: "i", pl.UInt32: "I", pl.Int64: "q", pl.Float64: "d",
+}  # fmt: skip
+"""Type of a column → how ``array`` calls numbers of its size."""
 
 
 def write_piece(frame: pl.DataFrame, path: Path, tags: Mapping[str, str]) -> None:
