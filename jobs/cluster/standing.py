@@ -51,11 +51,13 @@ def failed_elements(
         for task, element in found.elements.items()
         if element.state is None and task not in done
     }
-    return [e for e in ended.values() if e.submission.stage != "report" or not _reported(e)]
+    # scoring and report do what there is: if answers are lacking, that is not their failure
+    follower = ("score", "report")
+    return [e for e in ended.values() if e.submission.stage not in follower or not _well(e)]
 
 
-def _reported(element: Element) -> bool:
-    """Tell whether a report job ended well: no file says that for it."""
+def _well(element: Element) -> bool:
+    """Tell whether an element ended well by its own account."""
     events = read_events(read_log(element.log))
     return bool(events) and events[-1]["event"] == "ended" and events[-1]["code"] == 0
 
