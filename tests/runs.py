@@ -61,6 +61,12 @@ def write_config(folder: Path, text: str = ECHO, name: str = "echo.toml") -> Pat
     return path
 
 
+def write_questions(folder: Path, n: int) -> None:
+    """Write ``made.csv``: *n* questions with an answer each."""
+    rows = [f"Question number {i}: what can I do?,Answer {i}: breathe." for i in range(n)]
+    (folder / "made.csv").write_text("\n".join(["question,answer", *rows]) + "\n")
+
+
 def contents(run: Path) -> dict[str, str]:
     """Return path → digest of every file that must be reproducible to the byte.
 

@@ -9,7 +9,6 @@ packages (see slurm/sim/README.md).
     python tests/benchmarks/bench_slurm.py
 """
 
-import csv
 import json
 import os
 import statistics
@@ -21,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runs import environment
+from tests.runs import environment, write_questions
 from tests.slurm.cluster import Cluster, missing
 
 N_MODELS, N_SHARDS = 10, 1_000
@@ -47,11 +46,7 @@ time_min = 30
 
 def write(folder: Path, models: str, n: int = N_SHARDS) -> None:
     """Write *n* questions and a configuration."""
-    with (folder / "made.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["question", "answer"])
-        for i in range(n):
-            rows.writerow([f"Question number {i}: what can I do?", f"Answer {i}: breathe."])
+    write_questions(folder, n)
     (folder / "large.toml").write_text(HEAD + models)
 
 

@@ -4,7 +4,6 @@ Budgets, so the peer is the limit itself: budget ÷ measured, the best of three 
 shared, and what is asked is what the code needs).
 """
 
-import csv
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runs import environment
+from tests.runs import environment, write_questions
 
 N_SHARDS = 1_000
 CONFIG = f"""
@@ -49,11 +48,7 @@ def main() -> None:
     """Print both ratios."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with (folder / "made.csv").open("w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["question", "answer"])
-            for i in range(N_SHARDS):
-                rows.writerow([f"Question number {i}: what can I do?", f"Answer {i}: breathe."])
+        write_questions(folder, N_SHARDS)
         (folder / "large.toml").write_text(CONFIG)
         first = seconds("sweep", "--config", "large.toml", cwd=folder)
         second = min(seconds("sweep", "--config", "large.toml", cwd=folder) for _ in range(3))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs import write_questions
 from tests.slurm.cluster import Cluster, CommandFailed
 from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, status, sweep
 
@@ -29,8 +30,7 @@ prompts = ["none"]
 
 def many(folder: Path) -> None:
     """Write a configuration of 120 shards, a question each."""
-    rows = [f"Question number {i}: what can I do?,Answer {i}: breathe." for i in range(120)]
-    (folder / "made.csv").write_text("\n".join(["question,answer", *rows]) + "\n")
+    write_questions(folder, 120)
     on_cluster(folder, MANY + SLURM)
 
 
