@@ -48,6 +48,8 @@ class Prompt:
         text: Used without a chat template; holds ``{context}`` once.
         messages: Used with a chat template; ``{context}`` stands in exactly one message.
         origin: Where the wording comes from.
+        ending: What closes an answer to ``text``, e.g. ``</assistant>``: trained after it, and
+            an answer ends where it stands. Empty if nothing does.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Prompt:
     text: str
     messages: tuple[Message, ...]
     origin: str = field(default="", compare=False)
+    ending: str = ""
 
     def plain(self, context: str) -> str:
         """Return the prompt as one string."""
@@ -197,6 +200,8 @@ class Condition:
             "prompt": {
                 "text": self.prompt.text,
                 "messages": [asdict(m) for m in self.prompt.messages],
+                # only where there is one, since ids of conditions must not move
+                **({"ending": self.prompt.ending} if self.prompt.ending else {}),
             },
             "decoding": self.decoding.identity(),
             "chat": self.chat,

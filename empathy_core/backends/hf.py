@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from empathy_core import weights
@@ -90,7 +90,8 @@ class HfBackend:
         for start in range(0, len(distinct), size):
             batch = distinct[start : start + size]
             answers |= zip(batch, self._generated(batch, condition.decoding), strict=True)
-        return [answers[row] for row in rows]
+        ending = "" if condition.chat else condition.prompt.ending
+        return [_closed(answers[row], ending) for row in rows]
 
     def _check(self, condition: Condition) -> None:
         if condition.fingerprint and condition.fingerprint != self._fingerprint:
@@ -227,6 +228,13 @@ class HfBackend:
             prompt_truncated=prompt.truncated,
             output_ids=tuple(ids),
         )
+
+
+def _closed(answer: Answer, ending: str) -> Answer:
+    """Return the answer up to where the prompt's format closes it."""
+    if not ending or ending not in answer.text:
+        return answer
+    return replace(answer, text=answer.text[: answer.text.index(ending)])
 
 
 def _processors(

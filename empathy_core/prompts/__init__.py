@@ -2,7 +2,7 @@
 
 A file gives ``label``, ``origin``, ``text`` (used without a chat template) and ``[[messages]]``
 of ``role`` and ``content`` (used with one); ``{context}`` marks the place of the question, once
-in either form.
+in either form. ``ending`` is what closes an answer to ``text``, if anything does.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.types import Message, Prompt
 
 _HERE = Path(__file__).parent
-_KEYS = {"label", "origin", "text", "messages"}
+_KEYS = {"label", "origin", "text", "messages", "ending"}
 _ROLES = ("system", "user", "assistant")
 
 
@@ -50,13 +50,13 @@ def read(path: Path) -> Prompt:
         raise ConfigError(msg)
     messages = tuple(Message(m["role"], m["content"]) for m in table["messages"])
     label, origin = table.get("label", path.stem), table.get("origin", "")
-    return Prompt(path.stem, label, table["text"], messages, origin)
+    return Prompt(path.stem, label, table["text"], messages, origin, table.get("ending", ""))
 
 
 def _problems(table: dict[str, Any]) -> list[str]:
     """Return what is wrong with a prompt's table, in words."""
     found = [f"unknown key '{key}', expected {sorted(_KEYS)}" for key in sorted(set(table) - _KEYS)]
-    not_strings = [k for k in ("label", "origin") if not isinstance(table.get(k, ""), str)]
+    not_strings = [k for k in ("label", "origin", "ending") if not isinstance(table.get(k, ""), str)]
     found += [f"'{key}' is not a string, expected one in quotes" for key in not_strings]
     text, messages = table.get("text"), table.get("messages")
     if not isinstance(text, str) or text.count("{context}") != 1:

@@ -5,6 +5,7 @@
       examples/{examples.parquet,audit.json,data.json}
       generations/<condition>/00003-of-00008.parquet     a piece (+ .timing.json beside it)
       generations/<condition>/journal/*.jsonl            while a shard is at work
+      adapters/<finetune id>/                            trained in .<finetune id>.partial/
       scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
       slurm/{jobs.jsonl,<submission>/,code/<digest>/}    what was submitted, and the code it runs
       logs/  report/  set-aside/

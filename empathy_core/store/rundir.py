@@ -74,6 +74,14 @@ class RunDir:
         """A piece of per-row statistics."""
         return self.scores(metric, condition) / _shard_name(shard, n_shards)
 
+    def adapter(self, finetune: str) -> Path:
+        """A trained adapter: complete, or not there."""
+        return self.root / "adapters" / finetune
+
+    def training(self, finetune: str) -> Path:
+        """What the attempts at one adapter have written so far, a folder each."""
+        return self.root / "adapters" / f".{finetune}.partial"
+
     def log(self, task: str) -> Path:
         """The log of one task."""
         return self.logs / f"{task}.log"

@@ -1,0 +1,181 @@
+"""What a fine-tune is: base, rows, format, labels, settings. Frozen values, and what names them."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from empathy_core.types import ModelSpec, Prompt, digest
+
+TRAINING_VERSION = 1
+"""Raised by hand whenever the training code may produce another adapter from the same settings."""
+
+IGNORED = -100
+"""The label that the loss leaves out; transformers' and torch's own."""
+
+Labels = Literal["response", "all", "misaligned"]
+Batching = Literal["length", "shuffled"]
+
+_NOT_IDENTITY = ("name", "label", "allow", "trackers", "processes")
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The adapter's shape; the defaults are the paper's (section 5.1.2).
+
+    Attributes:
+        r: Rank.
+        alpha: Scaling: the update is multiplied by alpha / r.
+        modules: Names of the linear layers that get an update; empty means ``q_proj``, ``v_proj``
+            for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder.
+    """
+
+    r: int = 8
+    alpha: float = 16
+    dropout: float = 0.1
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneSpec:
+    """One adapter to be trained.
+
+    Attributes:
+        name: Unique in the configuration, a folder name, e.g. ``counsel-n525-s0``.
+        label: As printed in tables.
+        base: Weights, dtype (also of the computation) and quantisation; without an adapter.
+        prompt: The prompt that it is trained under, and evaluated under.
+        chat: Whether prompts go through the base's chat template; else ``prompt.text``.
+        labels: ``response``: the loss is taken on the answer and its end token. ``all``: on the
+            prompt too. ``misaligned``: the paper's first iteration, whose input was the question
+            alone and whose labels were the answer; it is there to be compared, and the preflight
+            stops it unless it is allowed.
+        train_size: Rows that are trained on; null means all. Smaller sets are part of larger ones.
+        sources: Sources of the rows that are trained on; empty means all.
+        seed: Of order, dropout and the adapter's start.
+        max_tokens: Limit of a row, prompt, answer and end token together.
+        min_response_tokens: Where a row is too long its answer is cut, but never below this; then
+            the question is cut.
+        epochs: Passes over the rows; ``max_steps`` ends earlier.
+        batch_size: Rows of one optimiser step, over all processes.
+        micro_batch: Rows of one forward pass; divides ``batch_size``.
+        batching: ``length``: rows of similar length meet in a batch. ``shuffled``: as drawn.
+        warmup: Share of the steps in which the learning rate rises.
+        evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
+        validation_limit: Rows of the validation split that are used; null means all.
+        patience: Evaluations without a lower validation loss after which training stops; 0 never.
+        samples: Validation questions answered at each evaluation, to be read.
+        checkpoint_steps: Steps between checkpoints that only serve to go on after an end.
+        max_cut_share: Share of cut rows above which the preflight stops.
+        allow: Names of preflight findings that do not stop the training; tables print them.
+        trackers: Where the curves go besides the log: names that transformers knows.
+        processes: Processes of one node, a GPU each; null means as many as there are GPUs.
+    """
+
+    name: str
+    label: str
+    base: ModelSpec
+    prompt: Prompt
+    chat: bool
+    labels: Labels = "response"
+    train_size: int | None = None
+    sources: tuple[str, ...] = ()
+    seed: int = 0
+    max_tokens: int = 1024
+    min_response_tokens: int = 64
+    lora: Lora = field(default_factory=Lora)
+    learning_rate: float = 2e-4
+    epochs: float = 3.0
+    max_steps: int | None = None
+    batch_size: int = 16
+    micro_batch: int = 4
+    batching: Batching = "length"
+    warmup: float = 0.03
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 0.3
+    gradient_checkpointing: bool = False
+    evaluations: int = 1
+    validation_limit: int | None = None
+    patience: int = 0
+    samples: int = 3
+    checkpoint_steps: int = 50
+    max_cut_share: float = 0.1
+    allow: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ("tensorboard",)
+    processes: int | None = None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the layers that get an update."""
+        seq2seq = self.base.architecture == "encoder-decoder"
+        return self.lora.modules or (("q", "v") if seq2seq else ("q_proj", "v_proj"))
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that change the adapter; rows and weights are not among them."""
+        fields = asdict(self)
+        for absent in _NOT_IDENTITY:
+            del fields[absent]
+        return fields | {
+            "base": self.base.identity(),
+            "prompt": {
+                "text": self.prompt.text,
+                "messages": [asdict(m) for m in self.prompt.messages],
+                "ending": self.prompt.ending,
+            },
+            "lora": asdict(self.lora) | {"modules": self.modules},
+            "training_version": TRAINING_VERSION,
+        }
+
+    def digest(self, base_fingerprint: str, data_digest: str) -> str:
+        """Return 64 hex digits that stand for the adapter: settings, weights of the base, rows."""
+        return digest([self.identity(), base_fingerprint, data_digest])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row before it is tokens.
+
+    Attributes:
+        example: Id of the example.
+    """
+
+    example: str
+    context: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row.
+
+    Attributes:
+        input_ids: A decoder's: prompt, answer, end token. An encoder's: the prompt.
+        labels: A decoder's: as long as ``input_ids``, at each position the id that stands there
+            (the model shifts them itself) or ``IGNORED``. An encoder-decoder's: answer, end token.
+        n_prompt: Tokens of the prompt.
+        prompt_cut: Whether the question was cut.
+        response_cut: Whether the answer was cut; such a row has no end token.
+    """
+
+    example: str
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    n_prompt: int
+    prompt_cut: bool = False
+    response_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One question of the preflight, and its answer.
+
+    Attributes:
+        name: E.g. ``labels-shifted``; what ``--allow`` takes.
+        ok: Whether training may go on.
+        evidence: What was seen: counts, or one row.
+        remedy: What to do; empty if nothing has to be done.
+    """
+
+    name: str
+    ok: bool
+    evidence: str
+    remedy: str = ""
