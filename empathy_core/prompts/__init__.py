@@ -56,7 +56,8 @@ def read(path: Path) -> Prompt:
 def _problems(table: dict[str, Any]) -> list[str]:
     """Return what is wrong with a prompt's table, in words."""
     found = [f"unknown key '{key}', expected {sorted(_KEYS)}" for key in sorted(set(table) - _KEYS)]
-    not_strings = [k for k in ("label", "origin", "ending") if not isinstance(table.get(k, ""), str)]
+    words = ("label", "origin", "ending")
+    not_strings = [k for k in words if not isinstance(table.get(k, ""), str)]
     found += [f"'{key}' is not a string, expected one in quotes" for key in not_strings]
     text, messages = table.get("text"), table.get("messages")
     if not isinstance(text, str) or text.count("{context}") != 1:
