@@ -6,12 +6,14 @@ folder of safetensors. Only safetensors are taken: loading a pickle runs the cod
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from empathy_core.errors import ModelError, StorageError
 from empathy_core.store import write_bytes
@@ -25,6 +27,10 @@ UNWANTED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*")
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
+RECORD = "finetune.json"
+"""What this suite writes beside an adapter that it trained: see ``training.adapters``."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _SNAPSHOT = re.compile(r".*/models--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})")
 
@@ -201,6 +207,40 @@ def file_digest(path: Path) -> str:
     return digest
 
 
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """Return what stands in an adapter's ``finetune.json``; null if this suite did not train it.
+
+    Raises:
+        ModelError: It is there and cannot be read, or lacks what an adapter is known by.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        digests = (record["digest"], record["base"]["fingerprint"], record["adapter_sha256"])
+        if all(map(_DIGEST.fullmatch, digests)):
+            return record
+    msg = (
+        f"{path} is not a fine-tune's record; expected JSON with the digests of the fine-tune, "
+        "its base and its weights, as the training writes it; train the adapter anew"
+    )
+    raise ModelError(msg)
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """Return what stands for the adapter in *folder*.
+
+    One that this suite trained is told by its fine-tune's digest, which is known before the
+    training: a sweep can be planned with it. Any other is told by its content.
+
+    Raises:
+        ModelError: See ``recorded``.
+    """
+    record = recorded(folder)
+    return f"finetune:{record['digest']}" if record else fingerprint(folder)
+
+
 def model_fingerprint(model: ModelSpec) -> str:
     """Return what a model's text depends on: the fingerprints of its weights and its adapter.
 
@@ -213,5 +253,5 @@ def model_fingerprint(model: ModelSpec) -> str:
         return ""
     parts = [fingerprint(locate(model.weights, model.revision))]
     if model.adapter:
-        parts.append(fingerprint(locate(model.adapter, model.adapter_revision)))
+        parts.append(adapter_fingerprint(locate(model.adapter, model.adapter_revision)))
     return "+".join(parts)

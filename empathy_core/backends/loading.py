@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
             output_loading_info=True,
         )
     _check_complete(model, folder, info)
+    _keep_exact(loaded)
     if model.adapter:
         loaded = _adapted(loaded, model, folder)
     return loaded.eval()
@@ -107,6 +108,18 @@ def _check_complete(model: ModelSpec, folder: Path, info: Any) -> None:
         raise ModelError(msg)
 
 
+def _keep_exact(loaded: Any) -> None:
+    """Keep 4-bit layers from being packed anew, which bitsandbytes does at a first forward pass.
+
+    On processors with AVX-512 BF16 it rounds the scales to bfloat16 for a faster kernel: logits
+    depend on the processor, float32 is computed in bfloat16, and, since that kernel has no
+    backward pass, training after a validation or a generation gets no gradients, silently.
+    """
+    for layer in loaded.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+
+
 # ---------------------------------------------------------------------------- adapters
 
 
@@ -139,6 +152,9 @@ def _check_base(model: ModelSpec, adapter: Path, folder: Path) -> None:
             "adapter_model.safetensors, as peft saves them; correct 'adapter'"
         )
         raise ModelError(msg)
+    if record := weights.recorded(adapter):
+        _check_record(model, adapter, record, folder)
+        return
     base = json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
     accepted = {model.weights, str(folder), dict(model.options).get("adapter_base")}
     if base not in accepted:
@@ -146,5 +162,29 @@ def _check_base(model: ModelSpec, adapter: Path, folder: Path) -> None:
             f"{model.name}: adapter {adapter} was trained on '{base}', but the model loads "
             f"'{model.weights}'; expected the same base; correct 'weights', or if both are the "
             f'same model under two names, set options = {{ adapter_base = "{base}" }}'
+        )
+        raise ModelError(msg)
+
+
+def _check_record(model: ModelSpec, adapter: Path, record: Mapping[str, Any], folder: Path) -> None:
+    """Refuse what is not as this suite left it: other weights of the same name, another file."""
+    trained, found = str(record["base"]["fingerprint"]), weights.fingerprint(folder)
+    if trained != found and dict(model.options).get("adapter_base") != trained[:12]:
+        revisions = (record["base"].get("revision"), model.revision)
+        was, now = (f"revision {r}" if r else "no revision" for r in revisions)
+        msg = (
+            f"{model.name}: adapter {adapter} was trained on '{record['base'].get('weights')}' "
+            f"({was}, fingerprint {trained[:12]}), but the model loads '{model.weights}' ({now}, "
+            f"fingerprint {found[:12]}); expected the same weights; set 'weights' and 'revision' "
+            "to what it was trained on, train the adapter anew, or if both are the same weights "
+            f'kept in two ways, set options = {{ adapter_base = "{trained[:12]}" }}'
+        )
+        raise ModelError(msg)
+    sha256 = weights.file_digest(adapter / "adapter_model.safetensors")
+    if sha256 != record["adapter_sha256"]:
+        msg = (
+            f"{model.name}: the weights of adapter {adapter} are not what was trained (SHA-256 "
+            f"{sha256[:12]}, expected {record['adapter_sha256'][:12]}); copy the folder again, or "
+            "train the adapter anew"
         )
         raise ModelError(msg)
