@@ -16,9 +16,11 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from empathy_core import metrics
-from empathy_core.errors import ConfigError, EmpathyError
+from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
+from empathy_core.training import preflight
 from jobs.tables import Config, DecodingTable, load_prompt, model_of, source_of
+from jobs.variants import variants
 from slurm import profile
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -157,6 +159,9 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
     for entry in _entries({"": table}, "", None):  # [slurm] is no table of named tables
         if str(entry.get("profile", "")).endswith(".toml"):
             entry["profile"] = _absolute(str(entry["profile"]), folder)
+    for entry in _entries(table, "finetune", None):
+        if str(entry.get("prompt", "")).endswith(".toml"):
+            entry["prompt"] = _absolute(str(entry["prompt"]), folder)
     _anchor_names(table, folder)
 
 
@@ -241,7 +246,7 @@ def _allowed(loc: Sequence[str | int]) -> list[str]:
 def _names(config: Config) -> list[str]:
     """Return what is wrong with names that point elsewhere, one line each."""
     problems = []
-    for path, look_up in _lookups(config):
+    for path, look_up in (*_lookups(config), *_finetune_lookups(config)):
         try:
             look_up()
         except EmpathyError as error:
@@ -254,7 +259,7 @@ def _names(config: Config) -> list[str]:
     ]
     if abs(sum(config.data.fractions) - 1) > 1e-9:
         problems.append(f"data.fractions: sum is {sum(config.data.fractions):g}, expected 1")
-    if not config.models and not config.answers:
+    if not (config.models or config.answers or config.finetune):
         problems.append("models: none given; name at least one under [models.<name>]")
     whole = config.model_dump()
     return problems + [p for path in config.assumed for p in _assumed(whole, path)]
@@ -274,6 +279,30 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name, answers in config.answers.items():
         yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
+
+
+def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name, table in config.finetune.items():
+        yield f"finetune.{name}.prompt", partial(load_prompt, table.prompt)
+        yield f"finetune.{name}", partial(_finetune, config, name)
+        for decoding in table.decodings:
+            yield f"finetune.{name}.decodings", partial(_known_decoding, config, decoding)
+
+
+def _finetune(config: Config, name: str) -> None:
+    """Raise what is wrong with one fine-tune: its base, batches, names, sources, findings."""
+    table = config.finetune[name]
+    alone = config.model_copy(update={"finetune": {name: table}})
+    for variant in variants(alone):
+        if variant.spec.name in config.models or variant.spec.name in config.answers:
+            msg = f"its adapter is called {variant.spec.name}, as is a model; rename one of them"
+            raise ConfigError(msg)
+        for source in variant.spec.sources:
+            if source not in config.data.sources:
+                raise UnknownName("source of training rows", source, config.data.sources)
+    for finding in table.allow:
+        if finding not in preflight.NAMES:
+            raise UnknownName("preflight finding in allow", finding, preflight.NAMES)
 
 
 def _known_decoding(config: Config, name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
 from jobs.cluster.ledger import Submission, read_submission
-from jobs.generate import Progress
+from jobs.generate import Progress, Saved
 from jobs.plan import LEXICAL, Plan, Task
 from jobs.planfile import read_plan
 from jobs.provenance import versions
@@ -65,10 +65,12 @@ class _Counter:
     signals: slurm_task.Signals | None = None
     _rows = 0
 
-    def add(self, progress: Progress) -> None:
+    def add(self, progress: Progress) -> bool:
+        """Count; answer whether the work is to save its state, since a warning came."""
         self._rows += progress.rows
         if self.signals:
             self.signals.progressed()
+        return bool(self.signals and self.signals.soon)
 
     def advanced(self) -> bool:
         return self._rows > 0
@@ -77,12 +79,24 @@ class _Counter:
 def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
     started = time.monotonic()
     log.info("%s", task.id)
+    if counter.signals:
+        counter.signals.deferred = task.stage == "finetune"
     try:
-        do(run, plan, task, counter.add)
+        _until_done(run, plan, task, counter)
     except Exception as error:  # the boundary of a task: the next one may still succeed
         return _failed(task.id, error)
     slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1))
     return 0
+
+
+def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
+    """Do a task; where it saved its state because of a warning, ask Slurm to run it again."""
+    while True:
+        try:
+            return do(run, plan, task, counter.add)
+        except Saved:
+            if counter.signals:
+                counter.signals.ask()  # returns only if Slurm refused: then it goes on here
 
 
 def _failed(task: str, error: Exception) -> int:
@@ -118,6 +132,7 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
         BadNode: GPUs were given, torch is built for them, and it cannot use one.
     """
     answering = any(c.model.backend == "hf" for c in plan.of_model(submission.key))
+    answering = answering or submission.stage == "finetune"
     encoding = submission.stage == "score" and submission.key != LEXICAL
     if not submission.gpus or not (answering or encoding):
         return

@@ -25,19 +25,25 @@ from empathy_core.errors import Damaged
 from empathy_core.store import Journal, JournalBlock, RunDir
 from empathy_core.types import Condition, ModelSpec
 from jobs.plan import Plan, Task
+from jobs.survey import adapters_of, trained
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step forward: rows answered (or batches scored), and tokens made."""
+    """One step forward: rows answered (batches scored, steps trained), and tokens made."""
 
     rows: int
     tokens: int = 0
 
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[Progress], bool | None]
+"""Told of every step forward; answers true where the work is to save its state and end."""
+
+
+class Saved(Exception):
+    """The work has saved its state and ended before it was done, as its listener asked."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,20 @@ class _Shard:
     n_shards: int
     data_digest: str
     wanted: Sequence[int]
+    adapter: str | None
     attempt: str = field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
     )
+
+    @property
+    def journal(self) -> Path:
+        name = f"{self.made_with}{self.attempt}"
+        return self.run.journal(self.condition.id, self.shard, self.n_shards, name)
+
+    @property
+    def made_with(self) -> str:
+        """What the names of journals bear, so that another adapter's blocks are not taken."""
+        return f"{self.adapter[:12]}-" if self.adapter else ""
 
     @property
     def path(self) -> Path:
@@ -60,7 +77,8 @@ class _Shard:
 
     @property
     def tags(self) -> dict[str, str]:
-        return {"kind": "generations", "condition": self.condition.id, "data": self.data_digest}
+        tags = {"kind": "generations", "condition": self.condition.id, "data": self.data_digest}
+        return tags | ({"adapter": self.adapter} if self.adapter else {})
 
 
 def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
@@ -72,8 +90,10 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
     blocks = store.dealt(range(plan.n_blocks), task.shard, task.n_shards)
+    by = adapters_of(plan, trained(run, plan))
     for condition in plan.of_model(task.key):
-        work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks)
+        adapter = by.get(condition.id)
+        work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks, adapter)
         _finish(work, examples, plan.overlong, listen)
 
 
@@ -102,7 +122,7 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
     if not missing and not found.journals:
         return
     log.info("%s: %d blocks found, %d to do", work.condition.id, len(found.blocks), len(missing))
-    journal = Journal(work.run.journal(work.condition.id, work.shard, work.n_shards, work.attempt))
+    journal = Journal(work.journal)
     try:
         for block, done in _answered(work, missing, examples, overlong):
             journal.append(block, done.rows, done.seconds)
@@ -180,7 +200,7 @@ def _resumed(work: _Shard) -> _Found:
     own = []
     folder = work.run.journals(work.condition.id)
     for path in sorted(folder.glob("*.jsonl")):
-        layout = re.match(r"(\d+)-of-(\d+)\.", path.name)
+        layout = re.match(rf"(\d+)-of-(\d+)\.{re.escape(work.made_with)}", path.name)
         if layout is None:
             continue
         mine = int(layout[1]) == work.shard and int(layout[2]) == work.n_shards

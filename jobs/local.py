@@ -57,14 +57,17 @@ class LocalExecutor:
     it, however it ends, because their input does.
     """
 
-    def __init__(self, run: RunDir, plan: Path, settings: Settings) -> None:
+    def __init__(
+        self, run: RunDir, plan: Path, settings: Settings, *, every_gpu: bool = False
+    ) -> None:
+        """Take a run's plan; *every_gpu* gives each worker all GPUs rather than one."""
         self._command = [sys.executable, "-m", "jobs.worker", str(run.root), str(plan)]
         self._run = run
         self._settings = settings
         self._processes: list[subprocess.Popen[str]] = []
         self._stopping = threading.Event()
         self._numbers = count()
-        self._gpus = gpus()
+        self._gpus = [] if every_gpu else gpus()
 
     def execute(self, tasks: Sequence[Task], on_progress: Event) -> list[Outcome]:
         """Do all tasks and return how each ended, in order of completion.

@@ -6,12 +6,14 @@ the disk: what is done is an argument.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Literal
 
 from empathy_core.store import UNIT_BLOCKS
+from empathy_core.training.spec import Finding, FinetuneSpec
 from empathy_core.types import Condition
 
-Stage = Literal["generate", "score", "report"]
+Stage = Literal["finetune", "generate", "score", "report"]
 LEXICAL = "lexical"
 """The score group of all metrics that need no encoder."""
 
@@ -30,6 +32,53 @@ class PlannedMetric:
     key: str
     signature: str
     group: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Condition ids that one line of Table 2 compares: same prompt, same rows, same decoding.
+
+    Attributes:
+        base: Quantised as the adapter's is.
+        unquantized: The base as it is; null where the base is not quantised.
+    """
+
+    tuned: str
+    base: str
+    unquantized: str | None
+
+
+@dataclass(frozen=True)
+class PlannedFinetune:
+    """One adapter of the plan.
+
+    Attributes:
+        id: Its folder under ``adapters/``: name and digest.
+        digest: Of settings, base and rows, 64 hex digits.
+        family: Key of its table in the configuration.
+        sources: Of its training rows, as tables print them.
+        n_rows: Rows that are trained on.
+        findings: What the preflight of the rows said.
+        prompt_chosen: On which rows the prompt was chosen.
+        compared: What tables compare it with, one entry a decoding.
+    """
+
+    id: str
+    digest: str
+    family: str
+    spec: FinetuneSpec
+    base_fingerprint: str
+    sources: str
+    n_rows: int
+    findings: tuple[Finding, ...] = ()
+    prompt_chosen: str = "beforehand"
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps, unless training stops early."""
+        per_epoch = -(-self.n_rows // self.spec.batch_size)
+        return self.spec.max_steps or ceil(per_epoch * self.spec.epochs)
 
 
 @dataclass(frozen=True)
@@ -53,6 +102,7 @@ class Plan:
         data_digest: Identity of the frozen rows; the tag ``data`` of every piece.
         n_blocks: Blocks of evaluated rows, the same for every condition.
         shards: Model → number of shards of its work.
+        finetunes: Adapters to be trained, before the conditions that answer with them.
         made_elsewhere: Ids of the conditions that the planner writes itself (therapist, answers).
         provenance: Commit, versions, command; recorded, never part of an identity.
         config: The resolved configuration, as JSON has it.
@@ -66,6 +116,7 @@ class Plan:
     overlong: Literal["error", "truncate"]
     metrics: tuple[PlannedMetric, ...]
     words: Words
+    finetunes: tuple[PlannedFinetune, ...] = ()
     made_elsewhere: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +130,14 @@ class Plan:
         """Return the conditions that one generate task of *model* works through."""
         return tuple(c for c in self.conditions if c.model.name == model)
 
+    def finetune(self, id_: str) -> PlannedFinetune:
+        """Return the fine-tune of that id."""
+        return next(f for f in self.finetunes if f.id == id_)
+
+    def finetune_of(self, model: str) -> PlannedFinetune | None:
+        """Return the fine-tune whose adapter *model* answers with; null if it has none."""
+        return next((f for f in self.finetunes if f.spec.name == model), None)
+
     def of_group(self, group: str) -> tuple[PlannedMetric, ...]:
         """Return the metrics that one score task of *group* computes."""
         return tuple(m for m in self.metrics if m.group == group)
@@ -86,7 +145,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """What one process does: a shard of a model, a shard of a score group, or the report."""
+    """What one process does: an adapter, a shard of a model or score group, or the report."""
 
     stage: Stage
     key: str
@@ -97,6 +156,11 @@ class Task:
     def id(self) -> str:
         """Names the task in logs, e.g. ``generate-smollm2-00003-of-00008``."""
         return f"{self.stage}-{self.key}-{self.shard:05d}-of-{self.n_shards:05d}"
+
+
+def finetune_tasks(plan: Plan, trained: Collection[str]) -> list[Task]:
+    """Return a task for every adapter whose id is not among *trained*."""
+    return [Task("finetune", f.id, 0, 1) for f in plan.finetunes if f.id not in trained]
 
 
 def generate_tasks(plan: Plan, done: Mapping[str, Collection[int]]) -> list[Task]:

@@ -7,7 +7,7 @@ errors of the user's come from here, before a task starts.
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from empathy_core.errors import ConfigError, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config import setting
+from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
-from jobs.plan import LEXICAL, Plan, PlannedMetric, Words
+from jobs.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, Words
 from jobs.provenance import provenance
 from jobs.tables import Config, load_prompt
+from jobs.variants import Variant
 
 log = logging.getLogger(__name__)
 
@@ -67,40 +69,80 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
     examples, audit, identity = _examples(config, run, write=write)
     evaluated = examples.filter(pl.col("block").is_not_null())
     made: dict[str, pl.DataFrame] = {}
-    renderings: dict[str, Rendering] = {}
-    notes: list[str] = []
-    conditions: list[Condition] = []
+    found = _Found(config, evaluated, run if write else None)
     for name in config.models:
         spec = config.model_spec(name)
         if spec.backend == "human":
             condition, texts, note = _therapist(spec, examples)
             made[condition.id] = texts
-            conditions.append(condition)
-            notes.append(note)
+            found.conditions[condition.id] = condition
+            found.notes.append(note)
             continue
         for condition in _of_model(config, name, spec):
-            final, rendering = _rendered(config, condition, evaluated, run if write else None)
-            renderings[final.id] = rendering
-            conditions.append(final)
-            notes += _rendering_notes(final, rendering)
+            found.rendered(condition)
+    frozen = Data(examples, digest(identity, 16))
+    trained = resolve_finetunes(config, frozen, run, write=write)
+    finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
         condition, texts = _elsewhere(config, name, evaluated)
         made[condition.id] = texts
-        conditions.append(condition)
+        found.conditions[condition.id] = condition
+    conditions = tuple(found.conditions.values())
+    shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
-        conditions=tuple(conditions),
-        data_digest=digest(identity, 16),
+        conditions=conditions,
+        data_digest=frozen.digest,
         n_blocks=int(evaluated["block"].n_unique()),
-        shards={name: _shards(config, name, conditions, evaluated, run) for name in config.models},
+        shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
-        words=_words(config, notes),
+        words=_words(config, found.notes),
+        finetunes=finetunes,
         made_elsewhere=tuple(made),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
-    return Resolved(plan, examples, audit, made, renderings)
+    return Resolved(plan, examples, audit, made, found.renderings)
+
+
+@dataclass
+class _Found:
+    """The conditions so far, in the order of the tables.
+
+    Attributes:
+        run: Where renderings are kept; null if they are not.
+    """
+
+    config: Config
+    evaluated: pl.DataFrame
+    run: RunDir | None
+    conditions: dict[str, Condition] = field(default_factory=dict)
+    renderings: dict[str, Rendering] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def rendered(self, condition: Condition) -> Condition:
+        """Render a condition's prompts, add it if it is new, and return it."""
+        final, rendering = _rendered(self.config, condition, self.evaluated, self.run)
+        if final.id not in self.conditions:
+            self.conditions[final.id] = final
+            self.renderings[final.id] = rendering
+            self.notes += _rendering_notes(final, rendering)
+        return final
+
+
+def _compared(
+    config: Config, found: _Found, variant: Variant, planned: PlannedFinetune, run: RunDir
+) -> PlannedFinetune:
+    """Add the conditions of an adapter and of its bases; base first, as tables show them."""
+    if not variant.table.evaluate:
+        return planned
+    triples = []
+    for tuned, base, whole in conditions_of(config, variant, planned, run):
+        unquantized = found.rendered(whole) if whole else None
+        triples.append((found.rendered(base), found.rendered(tuned), unquantized))
+    ids = tuple(Compared(t.id, b.id, u.id if u else None) for b, t, u in triples)
+    return replace(planned, compared=ids)
 
 
 def _shards(

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.training import adapters
 from jobs.plan import Plan, Task, score_tasks
 
 
@@ -26,9 +27,18 @@ class Survey:
     unusable: tuple[tuple[Path, str], ...] = ()
 
 
-def generated(run: RunDir, condition: str, data: str) -> Survey:
-    """Survey a condition's answers; every piece is proven."""
+def generated(run: RunDir, condition: str, data: str, adapter: str | None = None) -> Survey:
+    """Survey a condition's answers; every piece is proven.
+
+    Args:
+        run: The run.
+        condition: Its id.
+        data: Identity of the frozen rows.
+        adapter: Digest of the adapter's weights that the answers must be made with.
+    """
     tags = {"kind": "generations", "condition": condition, "data": data}
+    if adapter:
+        tags["adapter"] = adapter
     return _survey(run.generations(condition), tags)
 
 
@@ -73,10 +83,12 @@ class Standing:
     Attributes:
         generated: Condition id → survey of its answers.
         scored: (metric key, condition id) → survey of its statistics.
+        trained: Fine-tune id → digest of the weights of its finished adapter.
     """
 
     generated: Mapping[str, Survey]
     scored: Mapping[tuple[str, str], Survey]
+    trained: Mapping[str, str] = field(default_factory=dict)
 
     def done(self) -> dict[str, Mapping[int, str]]:
         """Return condition id → finished block → digest."""
@@ -98,12 +110,29 @@ class Standing:
 
 def standing(run: RunDir, plan: Plan) -> Standing:
     """Survey everything the plan names."""
-    data = plan.data_digest
-    answers = {c.id: generated(run, c.id, data) for c in plan.conditions}
+    data, made = plan.data_digest, trained(run, plan)
+    by = adapters_of(plan, made)
+    answers = {c.id: generated(run, c.id, data, by.get(c.id)) for c in plan.conditions}
     statistics = {
         (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
     }
-    return Standing(answers, statistics)
+    return Standing(answers, statistics, made)
+
+
+UNTRAINED = "not trained"
+"""Stands for an adapter that is not there: answers of an earlier one are not its own."""
+
+
+def trained(run: RunDir, plan: Plan) -> dict[str, str]:
+    """Return fine-tune id → digest of the weights of each finished adapter of the plan."""
+    folders = {f.id: run.adapter(f.id) for f in plan.finetunes}
+    return {i: adapters.digest_of(p) for i, p in folders.items() if adapters.is_complete(p)}
+
+
+def adapters_of(plan: Plan, made: Mapping[str, str]) -> dict[str, str]:
+    """Return condition id → digest of the adapter that its answers must be made with."""
+    owners = ((c.id, plan.finetune_of(c.model.name)) for c in plan.conditions)
+    return {c: made.get(owner.id, UNTRAINED) for c, owner in owners if owner}
 
 
 def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:

@@ -1,8 +1,8 @@
 """A sweep from configuration to tables: plan under the lock, do what is missing, report."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +11,7 @@ from empathy_core import store
 from empathy_core.store import RunDir
 from jobs import survey
 from jobs.local import LocalExecutor, Outcome, Settings
-from jobs.plan import Plan, Task, generate_tasks, score_tasks
+from jobs.plan import Plan, Task, finetune_tasks, generate_tasks, score_tasks
 from jobs.planfile import write_plan
 from jobs.progress import Bar
 from jobs.resolve import Resolved, resolve
@@ -24,6 +24,7 @@ class Planned:
     """A plan on disk, and what it leaves to do.
 
     Attributes:
+        tasks: Adapters to train first, then answers to make.
         aside: Files that could not be used: where each is now, and why.
     """
 
@@ -73,7 +74,8 @@ def preview(config: Config, run: RunDir, command: str) -> Planned:
 
 
 def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
-    return tuple(generate_tasks(plan, standing.done()))
+    trainers = finetune_tasks(plan, standing.trained)
+    return (*trainers, *generate_tasks(plan, standing.done()))
 
 
 def _write_made(run: RunDir, resolved: Resolved) -> None:
@@ -101,20 +103,41 @@ def _blank(dtype: pl.DataType) -> object:
 
 
 def execute(planned: Planned, run: RunDir, settings: Settings, bar: Bar) -> list[Outcome]:
-    """Do what the plan lacks on this machine: generate, then score what there is.
+    """Do what the plan lacks on this machine: train, generate, then score what there is.
 
     Raises:
         KeyboardInterrupt: After the workers were stopped.
     """
     if planned.path is None:
         return []
+    outcomes = train(planned, run, settings, bar)
     executor = LocalExecutor(run, planned.path, settings)
     rows = _rows_to_answer(planned)
-    outcomes = _stage("generate", "rows", planned.tasks, executor, bar, rows)
+    trained = survey.trained(run, planned.plan)
+    makers = [
+        t for t in planned.tasks if t.stage == "generate" and _can_answer(planned, t, trained)
+    ]
+    outcomes += _stage("generate", "rows", makers, executor, bar, rows)
     standing = survey.standing(run, planned.plan) if planned.tasks else planned.standing
     clear_journals(run, planned.plan, standing)
     tasks, n_batches = _scoring(planned.plan, run, standing)
     return outcomes + _stage("score", "batches", tasks, executor, bar, n_batches)
+
+
+def train(planned: Planned, run: RunDir, settings: Settings, bar: Bar) -> list[Outcome]:
+    """Train the adapters that the plan lacks, one at a time: each takes the whole machine."""
+    if planned.path is None:
+        return []
+    tasks = [task for task in planned.tasks if task.stage == "finetune"]
+    executor = LocalExecutor(run, planned.path, replace(settings, workers=1), every_gpu=True)
+    n_steps = sum(planned.plan.finetune(task.key).n_steps for task in tasks)
+    return _stage("finetune", "steps", tasks, executor, bar, n_steps)
+
+
+def _can_answer(planned: Planned, task: Task, trained: Mapping[str, str]) -> bool:
+    """Tell whether a model needs no adapter of this run, or has it; training may have failed."""
+    made = planned.plan.finetune_of(task.key)
+    return made is None or made.id in trained
 
 
 def clear_journals(run: RunDir, plan: Plan, standing: Standing) -> None:

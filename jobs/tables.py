@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from empathy_core import data, models, prompts
 from empathy_core.data import DataSpec, EvaluateSpec, Source
@@ -22,19 +22,9 @@ from empathy_core.types import (
     Prompt,
     Quantization,
 )
+from jobs.finetune_table import FinetuneTable
+from jobs.strict import NAME, Positive, Share, Table
 from slurm.profile import Profile, Resources
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-"""Names become folders and parts of file names."""
-
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class SourceTable(Table):
@@ -166,9 +156,12 @@ class Config(Table):
     data: DataTable
     evaluate: EvaluateTable = EvaluateTable()
     generation: GenerationTable = GenerationTable()
-    decoding: dict[Annotated[str, Field(pattern=NAME)], DecodingTable] = {"greedy": DecodingTable()}
-    models: dict[Annotated[str, Field(pattern=NAME)], ModelTable] = {}
-    answers: dict[Annotated[str, Field(pattern=NAME)], AnswersTable] = {}
+    decoding: dict[Annotated[str, Field(pattern=NAME)], DecodingTable] = Field(
+        default_factory=lambda: {"greedy": DecodingTable()}
+    )
+    models: dict[Annotated[str, Field(pattern=NAME)], ModelTable] = Field(default_factory=dict)
+    finetune: dict[Annotated[str, Field(pattern=NAME)], FinetuneTable] = Field(default_factory=dict)
+    answers: dict[Annotated[str, Field(pattern=NAME)], AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()

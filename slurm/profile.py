@@ -2,7 +2,7 @@
 
 A profile is a TOML file under ``profiles/`` (or anywhere); the same keys may stand in a
 configuration's ``[slurm]`` table, which goes over the profile's. What a stage needs otherwise
-stands in ``[generate]``, ``[score]`` and ``[report]``.
+stands in ``[finetune]``, ``[generate]``, ``[score]`` and ``[report]``.
 """
 
 import re
@@ -19,7 +19,7 @@ SECRET = re.compile(r"TOKEN(?!IZER)|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORE
 """Names of variables that must not stand in scripts, which others can read (``scontrol``)."""
 
 Positive = Annotated[int, Field(ge=1)]
-Stage = Literal["generate", "score", "report"]
+Stage = Literal["finetune", "generate", "score", "report"]
 
 
 class Table(BaseModel):
@@ -126,6 +126,7 @@ class Profile(Resources):
     scratch: str | None = None
     offline: bool = True
     max_elements: Positive | None = None
+    finetune: Resources = Resources()
     generate: Resources = Resources()
     score: Resources = Resources()
     report: Resources = Resources()
@@ -183,6 +184,7 @@ class Profile(Resources):
 
 
 STANDARD: dict[str, Resources] = {
+    "finetune": Resources(time_min=480, mem_gb=32.0, cpus=4),
     "generate": Resources(time_min=120, mem_gb=16.0, cpus=4),
     "score": Resources(time_min=60, mem_gb=8.0, cpus=4),
     "report": Resources(time_min=30, mem_gb=4.0, cpus=2, gpus=0),

@@ -35,6 +35,7 @@ class Array:
         code: Folder that the elements import the suite from.
         command: What Python is to run: module and arguments.
         after: Job ids that must have ended, however, before an element starts.
+        after_ok: Job ids that must have ended well.
         kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
     """
 
@@ -47,6 +48,7 @@ class Array:
     n_elements: int
     resources: Resources
     after: Sequence[str] = ()
+    after_ok: Sequence[str] = ()
     kill_if_impossible: bool = True
     mounts: Sequence[Path] = field(default_factory=tuple)
 
@@ -70,7 +72,7 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
         "nodelist": given.nodelist,
         "mail_user": given.mail_user,
         "mail_type": given.mail_type,
-        "dependency": f"afterany:{':'.join(array.after)}" if array.after else None,
+        "dependency": _dependency(array),
         "array_parallelism": given.parallel or array.n_elements,
         "setup": setup(array, profile, python),
         "stderr_to_stdout": True,
@@ -81,6 +83,12 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
     return {k: v for k, v in named.items() if v not in (None, "")} | {"wckey": None}
 
 
+def _dependency(array: Array) -> str:
+    """Return what must have ended before; all of it must hold."""
+    kinds = (("afterok", array.after_ok), ("afterany", array.after))
+    return ",".join(f"{kind}:{':'.join(jobs)}" for kind, jobs in kinds if jobs)
+
+
 def _further(array: Array, profile: Profile) -> dict[str, Any]:
     given = array.resources
     further: dict[str, Any] = {
@@ -88,7 +96,7 @@ def _further(array: Array, profile: Profile) -> dict[str, Any]:
         "requeue" if profile.requeue else "no-requeue": True,
         "open-mode": "append",
     }
-    if array.after and array.kill_if_impossible:
+    if (array.after or array.after_ok) and array.kill_if_impossible:
         further["kill-on-invalid-dep"] = "yes"
     if given.reservation:
         further["reservation"] = given.reservation

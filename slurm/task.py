@@ -86,6 +86,11 @@ class Signals:
             better at the time limit: it is asked for only once something is finished.
         limit_s: Time limit of an attempt, in seconds.
         warning_s: How long before it the warning was asked for.
+
+    Attributes:
+        deferred: Whether the work wants to save its state first: a warning then only sets
+            ``soon``, and the work calls ``ask`` once it has saved.
+        soon: Whether a warning came while deferred.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Signals:
         self._begun = time.monotonic()
         self._limit_from_s = limit_s - warning_s - EARLY_S
         self._waiting = False
+        self.deferred = self.soon = False
         signal.signal(signal.SIGUSR2, self._warned)
         signal.signal(signal.SIGTERM, self._told)
 
@@ -106,12 +112,21 @@ class Signals:
     def _warned(self, *_: object) -> None:
         # a warning long before the limit comes from preemption, or from a person
         limit = time.monotonic() - self._begun >= self._limit_from_s
-        if limit and not self._advanced():
+        if self.deferred:
+            self.soon = True
+            tell("warned", limit=limit, requeued=False, advanced=self._advanced(),
+                 message="saving first")  # fmt: skip
+        elif limit and not self._advanced():
             self._waiting = True
             tell("warned", limit=True, requeued=False, advanced=False,
                  message="nothing is finished yet: going on")  # fmt: skip
         else:
             self._ask(limit=limit)
+
+    def ask(self) -> None:
+        """Ask to be run again, after what was deferred is saved; returns only if refused."""
+        self.soon = False
+        self._ask(limit=time.monotonic() - self._begun >= self._limit_from_s)
 
     def _ask(self, *, limit: bool) -> None:
         self._waiting = False

@@ -93,7 +93,8 @@ def tell_submitted(found: Submitted, run: RunDir, options: Namespace) -> int:
         for s in found.arrays:
             tasks = sum(map(len, s.shards))
             held = f" ({tasks} tasks)" if tasks != len(s.shards) else ""
-            waits = f", after {' '.join(s.after)}" if s.after else ""
+            before = [*s.after_ok, *s.after]
+            waits = f", after {' '.join(before)}" if before else ""
             say(f"submitted {s.job}: {s.stage} {s.key}, {len(s.shards)} elements{held}{waits}")
         if found.n_before:
             say(f"{found.n_before} elements of this run were in the queue already")
@@ -258,7 +259,7 @@ def cancel(options: Namespace) -> int:
         wanted = inspection.chosen(options.what, plan, inspection.inspect(run))
         names = [e.id for e in wanted if e.state is not None]
     else:
-        names = now.jobs("generate", "score", "report")
+        names = now.jobs("finetune", "generate", "score", "report")
     try:
         queue.cancel(names)
     except SlurmError as error:

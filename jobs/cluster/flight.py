@@ -68,6 +68,11 @@ class Flight:
                     found.setdefault(condition.id, set()).update(blocks)
         return found
 
+    def training(self) -> dict[str, str]:
+        """Return fine-tune id → the job in the queue that trains it."""
+        found = self.of_stage("finetune")
+        return {f.submission.key: f.submission.job for f in found if f.submission.job}
+
     def overlapping(self, tasks: Iterable[Task]) -> list[str]:
         """Return the generate jobs in the queue that share a block with *tasks*.
 

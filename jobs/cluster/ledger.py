@@ -33,7 +33,8 @@ class Submission:
         name: Of its folder.
         shards: For each element, the shards that it does.
         plan: Name of the plan's file.
-        after: Job ids that it waits for.
+        after: Job ids that it waits for, however they end.
+        after_ok: Job ids that must end well.
         asked: Resources of one element (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         job: Job id; null while sbatch has not answered, or if it refused.
@@ -46,6 +47,7 @@ class Submission:
     shards: tuple[tuple[int, ...], ...]
     plan: str
     after: tuple[str, ...]
+    after_ok: tuple[str, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     at: int = 0
     job: str | None = None
@@ -85,7 +87,8 @@ def read_submission(folder: Path) -> Submission:
     """
     raw = store.read_json(folder / "submission.json")
     shards = tuple(tuple(element) for element in raw.pop("shards"))
-    return Submission(**{**raw, "shards": shards, "after": tuple(raw["after"])})
+    waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
+    return Submission(**{**raw, **waits, "shards": shards})
 
 
 class Ledger:

@@ -1,4 +1,4 @@
-"""A plan's missing work, submitted to Slurm as arrays: generate, then score, then report."""
+"""A plan's missing work, submitted to Slurm as arrays: finetune, generate, score, report."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
+from empathy_core.training import adapters
 from jobs.cluster import packing
 from jobs.cluster.flight import Flight
 from jobs.cluster.ledger import Ledger, Submission
 from jobs.cluster.packing import Element
 from jobs.cluster.snapshot import snapshot
-from jobs.plan import Plan, Task, generate_tasks
+from jobs.plan import Plan, Task, finetune_tasks, generate_tasks
 from jobs.survey import Standing, to_score
 from jobs.sweep import clear_other_layouts
 from jobs.tables import Config
@@ -34,6 +35,7 @@ class Launch:
 
     Attributes:
         plan_file: Name of the plan's file, which the elements read.
+        own: (stage, key) → what the configuration gives to one model or fine-tune.
         override: Resources given on the command line; they go over everything else.
         code: Folder of the suite that the elements will import.
     """
@@ -42,13 +44,13 @@ class Launch:
     plan: Plan
     plan_file: str
     profile: Profile
-    models: Mapping[str, Resources]
+    own: Mapping[tuple[str, str], Resources]
     override: Resources = field(default_factory=Resources)
     code: Path = Path()
 
     def resources(self, stage: Stage, key: str) -> Resources:
         """Return what an element of this stage and model gets."""
-        own = self.models.get(key) if stage == "generate" else None
+        own = self.own.get((stage, key))
         return _over(self.profile.of_stage(stage, own), self.override)
 
 
@@ -69,8 +71,15 @@ def launch(config: Config, run: RunDir, plan: Plan, plan_file: str, override: Re
             "cannot take in paths: choose another --runs or --name"
         )
         raise ConfigError(msg)
-    models = {name: table.slurm for name, table in config.models.items() if table.slurm}
-    return Launch(run, plan, plan_file, config.slurm, models, override)
+    own = {("generate", name): t.slurm for name, t in config.models.items() if t.slurm}
+    for made in plan.finetunes:
+        table = config.finetune[made.family]
+        if table.slurm:
+            own["finetune", made.id] = table.slurm
+        if ("generate", table.base) in own:  # the adapter's answers cost what the base's do
+            for name in (made.spec.name, made.spec.base.name):
+                own.setdefault(("generate", name), own["generate", table.base])
+    return Launch(run, plan, plan_file, config.slurm, own, override)
 
 
 @dataclass
@@ -90,6 +99,28 @@ class Submitted:
     def jobs(self, *stages: str) -> list[str]:
         """Return the job ids of these stages."""
         return [s.job for s in self.arrays if s.job and s.stage in stages]
+
+    def training(self) -> dict[str, str]:
+        """Return fine-tune id → the job that trains it."""
+        return {s.key: s.job for s in self.arrays if s.job and s.stage == "finetune"}
+
+
+@dataclass(frozen=True)
+class Waits:
+    """The jobs that an array waits for.
+
+    Attributes:
+        any: They must have ended, however.
+        ok: They must have ended well.
+    """
+
+    any: Sequence[str] = ()
+    ok: Sequence[str] = ()
+
+
+def missing_adapters(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
+    """Return the finetune tasks that nobody has done and nobody in the queue does."""
+    return finetune_tasks(plan, {*standing.trained, *flight.training()})
 
 
 def missing(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
@@ -115,8 +146,10 @@ def submit_missing(
         ClusterError: Slurm would not take a job of these resources; nothing is submitted.
     """
     result = Submitted(n_before=len(flight.flying))
+    trainers = missing_adapters(what.plan, standing, flight)
     makers = missing(what.plan, standing, flight)
     if only is not None:
+        trainers = [task for task in trainers if task.id in only]
         makers = [task for task in makers if task.id in only]
     active = flight.jobs("generate")
     what = replace(what, plan=_scored_as_in_flight(what.plan, flight))
@@ -124,12 +157,13 @@ def submit_missing(
     if not flight.of_stage("score"):
         standing = clear_other_layouts(what.run, what.plan, standing, followers)
         followers = _followers(what.plan, standing, flight, makers)
-    others = [*active, *flight.jobs("score")]
-    reported = not (makers or followers) and flight.awaited(what.plan, REPORT, others)
-    if not (makers or followers or others) or reported:
+    others = [*flight.jobs("finetune"), *active, *flight.jobs("score")]
+    wanted = [*trainers, *makers]
+    reported = not (wanted or followers) and flight.awaited(what.plan, REPORT, others)
+    if not (wanted or followers or others) or reported:
         return result
     try:
-        _submit_all(what, flight, packing.groups(makers), packing.groups(followers), result)
+        _submit_all(what, flight, packing.groups(wanted), packing.groups(followers), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
     return result
@@ -142,7 +176,9 @@ def _scored_as_in_flight(plan: Plan, flight: Flight) -> Plan:
 
 
 def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitted:
-    """Submit just these generate tasks, without scoring and report; call it under the run's lock.
+    """Submit just these tasks, without scoring and report; call it under the run's lock.
+
+    Generate tasks whose blocks the queue will answer are left out, finetune tasks as they are.
 
     Raises:
         ClusterError: Slurm would not take them; nothing is submitted.
@@ -153,7 +189,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitt
     free = [
         task
         for task, conditions in zip(tasks, ids, strict=True)
-        if not all(task.shard in claimed.get(c, ()) for c in conditions)
+        if task.stage == "finetune" or not all(task.shard in claimed.get(c, ()) for c in conditions)
     ]
     if not free:
         return result
@@ -161,7 +197,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitt
         what = replace(what, code=snapshot(what.run))
         _check(what, packing.groups(free))
         for group in packing.groups(free):
-            _arrays(what, group, [tuple(group)], limits.DEFAULT_ARRAY, [], result)
+            _arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
     return result
@@ -178,6 +214,7 @@ def _followers(
 
 def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
+    trainers = missing_adapters(what.plan, standing, flight)
     makers = missing(what.plan, standing, flight)
     followers = _followers(what.plan, standing, flight, makers)
     try:
@@ -187,11 +224,14 @@ def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
     what = replace(what, code=what.run.code("DIGEST"))
     found: list[Array] = []
     after: list[str] = []
-    for group in [*packing.groups(makers), *packing.groups(followers), [REPORT]]:
+    trained = {task.key: f"finetune-{task.key}" for task in trainers} | flight.training()
+    before = [*packing.groups(trainers), *packing.groups(makers)]
+    for group in [*before, *packing.groups(followers), [REPORT]]:
         stage, key = group[0].stage, group[0].key
-        waits = [] if stage == "generate" else after
+        first = stage in ("finetune", "generate")
+        waits = Waits(ok=_adapter_job(what.plan, group, trained)) if first else Waits(after)
         for part in packing.arrays([(task,) for task in group], largest):
-            submission = _submission(what, group, part, waits)
+            submission = _submission(what, part, waits)
             found.append(_array(what, submission, f"NNNN-{stage}-{key}"))
         after = [*after, f"{stage}-{key}"]
     return found
@@ -211,24 +251,57 @@ def _submit_all(
     n_followers = len(followers) + 1
     for_makers = None if room is None else max(room - n_followers, min(room, 1))
     made = packing.elements(makers, for_makers)
+    _tell_left(makers, made, result)
     for group, elements in zip(makers, made, strict=True):
-        after = flight.overlapping(group)
-        _arrays(what, group, elements, bounds.array, after, result)
+        if group[0].stage == "finetune":
+            _arrays(what, elements, bounds.array, Waits(), result)
+            continue
+        trained = flight.training() | result.training()
+        waits = Waits(flight.overlapping(group), _adapter_job(what.plan, group, trained))
+        if waits.ok or _has_adapter(what, group[0].key):
+            _arrays(what, elements, bounds.array, waits, result)
+        else:
+            result.left.append(f"{len(group)} tasks of generate '{group[0].key}': its adapter")
     if room is not None:
         room -= sum(map(len, made)) + 1
     after = [*flight.jobs("generate"), *result.jobs("generate")]
     scored = packing.elements(followers, room)
+    _tell_left(followers, scored, result)
     for group, elements in zip(followers, scored, strict=True):
-        waits = [*after, *flight.jobs_of("score", group[0].key)]
-        _arrays(what, group, elements, bounds.array, waits, result)
+        waits = Waits([*after, *flight.jobs_of("score", group[0].key)])
+        _arrays(what, elements, bounds.array, waits, result)
     _report(what, flight, bounds, result)
+
+
+def _adapter_job(plan: Plan, group: Sequence[Task], trained: Mapping[str, str]) -> list[str]:
+    """Return the job that trains the adapter of a generate group, if one will."""
+    made = plan.finetune_of(group[0].key) if group[0].stage == "generate" else None
+    return [trained[made.id]] if made and made.id in trained else []
+
+
+def _has_adapter(what: Launch, model: str) -> bool:
+    """Tell whether a model needs no adapter of this run, or it is there."""
+    made = what.plan.finetune_of(model)
+    return made is None or adapters.is_complete(what.run.adapter(made.id))
+
+
+def _tell_left(
+    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[Element]], result: Submitted
+) -> None:
+    for group, elements in zip(groups, dealt, strict=True):
+        if n_left := len(group) - sum(map(len, elements)):
+            first = group[0]
+            result.left.append(
+                f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue"
+            )
 
 
 def _report(what: Launch, flight: Flight, bounds: limits.Limits, result: Submitted) -> None:
     """Submit the report job after everything else, in place of an older one that still waits."""
-    after = [*flight.jobs("generate", "score"), *result.jobs("generate", "score")]
+    stages = ("finetune", "generate", "score")
+    waits = Waits([*flight.jobs(*stages), *result.jobs(*stages)])
     before = len(result.arrays)
-    _arrays(what, [REPORT], [(REPORT,)], bounds.array, after, result)
+    _arrays(what, [(REPORT,)], bounds.array, waits, result)
     if len(result.arrays) > before:
         queue.cancel([f.submission.job for f in flight.of_stage("report") if f.submission.job])
 
@@ -239,7 +312,7 @@ def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
     for group in kinds.values():
-        array = _array(what, _submission(what, group, [(group[0],)], []), "check")
+        array = _array(what, _submission(what, [(group[0],)], Waits()), "check")
         try:
             submit.test_only(array, what.profile)
         except SubmitError as error:
@@ -252,15 +325,14 @@ def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
             raise ClusterError(msg) from error
 
 
-def _submission(
-    what: Launch, group: Sequence[Task], elements: Sequence[Element], after: Sequence[str]
-) -> Submission:
-    first = group[0]
+def _submission(what: Launch, elements: Sequence[Element], waits: Waits) -> Submission:
+    first = elements[0][0]
     asked = what.resources(first.stage, first.key).model_dump(exclude_none=True)
     return Submission(
         name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
         shards=tuple(tuple(task.shard for task in element) for element in elements),
-        plan=what.plan_file, after=tuple(after), asked={k: v for k, v in asked.items() if v != {}},
+        plan=what.plan_file, after=tuple(waits.any), after_ok=tuple(waits.ok),
+        asked={k: v for k, v in asked.items() if v != {}},
     )  # fmt: skip
 
 
@@ -277,33 +349,27 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         n_elements=len(submission.shards),
         resources=what.resources(submission.stage, submission.key),
         after=submission.after,
+        after_ok=submission.after_ok,
         kill_if_impossible=submission.stage != "report",
         mounts=(run.root,),
     )
 
 
 def _arrays(
-    what: Launch,
-    group: Sequence[Task],
-    elements: Sequence[Element],
-    largest: int,
-    after: Sequence[str],
-    result: Submitted,
+    what: Launch, elements: Sequence[Element], largest: int, waits: Waits, result: Submitted
 ) -> None:
     """Submit one group's elements, in as few arrays as the cluster allows."""
-    first, ledger = group[0], Ledger(what.run)
-    n_left = len(group) - sum(map(len, elements))
-    if n_left:
-        result.left.append(f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue")
+    ledger = Ledger(what.run)
     for part in packing.arrays(elements, largest):
-        wanted = _submission(what, group, part, after)
+        wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
         try:
             job = submit.submit(array, what.profile)
         except SubmitError as error:
             ledger.record(named.name, refused=str(error))
-            result.left.append(f"{len(part)} elements of {first.stage} '{first.key}': {error}")
+            of = f"{wanted.stage} '{wanted.key}'"
+            result.left.append(f"{len(part)} elements of {of}: {error}")
             continue
         ledger.record(named.name, job=job)
         result.arrays.append(replace(named, job=job))

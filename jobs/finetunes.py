@@ -1,0 +1,130 @@
+"""``[finetune.*]`` → what the plan holds of it: adapters, their conditions, what is compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import polars as pl
+
+from empathy_core import weights
+from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.training import preflight
+from empathy_core.training.spec import Finding
+from empathy_core.types import Condition, Decoding, ModelSpec
+from jobs.plan import PlannedFinetune
+from jobs.tables import Config
+from jobs.variants import Variant, variants
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows that a run is made of.
+
+    Attributes:
+        examples: ``store.EXAMPLES``.
+        digest: Their identity.
+    """
+
+    examples: pl.DataFrame
+    digest: str
+
+
+def resolve_finetunes(
+    config: Config, data: Data, run: RunDir, *, write: bool
+) -> list[tuple[Variant, PlannedFinetune]]:
+    """Return every adapter of the configuration, its rows encoded and looked at.
+
+    Raises:
+        PreflightFailed: Something is wrong with the rows, and it is not allowed.
+        DataError: There is no row to train on, or an evaluated row is among them.
+        ModelError: Weights or tokenizer are absent, or cannot render the prompt.
+    """
+    found = []
+    for variant in variants(config):
+        planned = _planned(variant, data, run, write=write)
+        preflight.stop(planned.findings, planned.spec.allow)
+        found.append((variant, planned))
+    return found
+
+
+def _planned(variant: Variant, data: Data, run: RunDir, *, write: bool) -> PlannedFinetune:
+    spec = variant.spec
+    base = weights.model_fingerprint(spec.base)
+    digest = spec.digest(base, data.digest)
+    id_ = f"{spec.name}-{digest[:8]}"
+    known = run.rendering(f"preflight-{id_}")
+    if known.exists():
+        seen = read_json(known)
+        findings = tuple(Finding(**one) for one in seen["findings"])
+        n_rows = int(seen["n_rows"])
+    else:
+        from empathy_core.training import preparing
+
+        prepared = preparing.prepare(spec, data.examples)
+        findings, n_rows = prepared.findings, len(prepared.train)
+        if write:
+            write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
+    return PlannedFinetune(
+        id=id_,
+        digest=digest,
+        family=variant.family,
+        spec=spec,
+        base_fingerprint=base,
+        sources=variant.sources,
+        n_rows=n_rows,
+        findings=findings,
+        prompt_chosen=variant.table.prompt_chosen,
+    )
+
+
+def conditions_of(
+    config: Config, variant: Variant, planned: PlannedFinetune, run: RunDir
+) -> Iterator[tuple[Condition, Condition, Condition | None]]:
+    """Yield tuned, base and unquantised base for each decoding, not yet rendered."""
+    table, spec = variant.table, variant.spec
+    tuned = replace(
+        spec.base,
+        name=spec.name,
+        label=spec.label,
+        adapter=str(run.adapter(planned.id).resolve()),
+        published=table.published,
+    )
+    prints = f"{planned.base_fingerprint}+finetune:{planned.digest}"
+    for name in table.decodings:
+        decoding = config.decoding_spec(name)
+
+        def condition(
+            model: ModelSpec, fingerprint: str, decoding: Decoding = decoding
+        ) -> Condition:
+            batched = model.dtype != "float32" or model.quantization
+            return Condition(
+                model=model,
+                prompt=spec.prompt,
+                decoding=decoding,
+                chat=spec.chat,
+                fingerprint=fingerprint,
+                block_size=config.evaluate.block_size if batched else None,
+            )
+
+        base = condition(spec.base, planned.base_fingerprint)
+        whole = variant.unquantized
+        yield (
+            condition(tuned, prints),
+            base,
+            condition(whole, planned.base_fingerprint) if whole else None,
+        )
+
+
+def shards_of(
+    config: Config, found: Sequence[tuple[Variant, PlannedFinetune]]
+) -> Mapping[str, int]:
+    """Return into how many shards the work of each adapter and of its bases is cut."""
+    shards: dict[str, int] = {}
+    for variant, planned in found:
+        base = variant.table.base
+        given = variant.table.shards or (config.shards(base) if base in config.models else None)
+        n = given or config.generation.shards
+        names = [planned.spec.name, planned.spec.base.name]
+        names += [variant.unquantized.name] if variant.unquantized else []
+        for name in names:
+            shards.setdefault(name, n)
+    return shards
