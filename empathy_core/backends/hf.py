@@ -64,7 +64,7 @@ class HfBackend:
         self._spec, self._model, self._tokenizer, self._overlong = spec, model, tokenizer, overlong
         self._fingerprint = weights.model_fingerprint(spec)
         self._window = context_window(model.config, tokenizer)
-        self._end = _end_tokens(model, tokenizer)
+        self._end = end_tokens(model.generation_config, model.config, tokenizer)
         self._start = _decoder_start(model)
         pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self._pad = next(pad for pad in pads if pad is not None)
@@ -73,6 +73,16 @@ class HfBackend:
         # ``generate`` takes what is not given from here: a model's own temperature or repetition
         # penalty would be in force without being in the condition.
         model.generation_config = GenerationConfig()
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens at which an answer ends."""
+        return self._end
+
+    @property
+    def decoder_start(self) -> int | None:
+        """Token that an encoder-decoder's answer begins with; null for a decoder."""
+        return self._start
 
     def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
         """Answer one batch; under greedy decoding equal prompts are generated once.
@@ -92,6 +102,15 @@ class HfBackend:
             answers |= zip(batch, self._generated(batch, condition.decoding), strict=True)
         ending = "" if condition.chat else condition.prompt.ending
         return [_closed(answers[row], ending) for row in rows]
+
+    def continued(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Answer]:
+        """Answer a batch of prompts that are tokens already, with the most probable ones.
+
+        Raises:
+            ModelError: One alone does not fit in memory, or the scores are not numbers.
+        """
+        rows = [_Row(PromptTokens(tuple(p), len(p), fits=True), None) for p in prompts]
+        return self._generated(rows, decoding)
 
     def _check(self, condition: Condition) -> None:
         if condition.fingerprint and condition.fingerprint != self._fingerprint:
@@ -261,14 +280,19 @@ def _processors(
     return [*found, GumbelNoise([row.noise for row in rows if row.noise], start)]
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
+def end_tokens(generation: Any, config: Any, tokenizer: Any) -> tuple[int, ...]:
     """Return the tokens that end an answer: the model's own, and the tokenizer's.
 
     Llama 3.1 names three; some chat models name only the end of a text and not that of a turn.
+
+    Args:
+        generation: The model's own generation settings.
+        config: The model's configuration, which is asked where those name no end.
+        tokenizer: Its tokenizer.
     """
-    named = model.generation_config.eos_token_id
+    named = generation.eos_token_id
     if named is None:
-        named = model.config.eos_token_id
+        named = config.eos_token_id
     ends = [*named] if isinstance(named, list | tuple) else [named]
     return tuple(sorted({e for e in (*ends, tokenizer.eos_token_id) if e is not None}))
 

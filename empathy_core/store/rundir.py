@@ -82,6 +82,10 @@ class RunDir:
         """What the attempts at one adapter have written so far, a folder each."""
         return self.root / "adapters" / f".{finetune}.partial"
 
+    def diagnosis(self, condition: str) -> Path:
+        """The page on a condition's broken answers."""
+        return self.root / "diagnosis" / f"{condition}.html"
+
     def log(self, task: str) -> Path:
         """The log of one task."""
         return self.logs / f"{task}.log"
