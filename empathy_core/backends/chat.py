@@ -64,6 +64,22 @@ class ChatTemplate:
         head = self._head_or_all(messages)
         return self._words(head.replace(messages[0].content.strip(), "", 1))
 
+    def around_answer(self, messages: Sequence[Message]) -> tuple[str, str]:
+        """Return what the template writes between ``render``'s end and an answer, and after it.
+
+        Raises:
+            ModelError: The template cannot render an answer.
+        """
+        asked, answer = self._applied(messages, answer=True), _PROBE[1]
+        before, found, after = self._applied((*messages, answer)).rpartition(answer.content)
+        if not found:
+            msg = (
+                f"{self.model}: the chat template leaves out the answer; expected it as the last "
+                "turn; train with chat_template = false, or take another model"
+            )
+            raise ModelError(msg)
+        return (before.removeprefix(asked) if before.startswith(asked) else ""), after
+
     @cached_property
     def _head(self) -> str:
         """What stands before the first turn where no system message is given.

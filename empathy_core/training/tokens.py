@@ -1,0 +1,288 @@
+"""From pairs of question and answer to training rows: ids, and the labels the loss is taken on.
+
+Prompts are rendered by what renders the evaluation's. Nothing here pads, and nothing here knows
+the model.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from empathy_core.backends.chat import ChatTemplate, special_spellings
+from empathy_core.backends.hf import end_tokens
+from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer
+from empathy_core.errors import ConfigError, ModelError
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
+from empathy_core.types import Condition, Decoding
+
+_TAG = re.compile(r"<[^<>\s]+>\Z")
+
+
+def stop_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens at which the evaluation will end an answer, without loading weights.
+
+    Args:
+        folder: Where the model lies: ``generation_config.json`` if there is one, ``config.json``.
+        tokenizer: Its tokenizer.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if (folder / "generation_config.json").is_file():
+        generation = GenerationConfig.from_pretrained(folder)
+    else:
+        generation = GenerationConfig.from_model_config(config)
+    return end_tokens(generation, config, tokenizer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What stands around an answer.
+
+    Attributes:
+        before: Text between prompt and answer: white space or nothing.
+        after: Text between answer and end token: white space, or the prompt's ending.
+        end: The end token.
+    """
+
+    before: str
+    after: str
+    end: int
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Makes rows of pairs.
+
+    Attributes:
+        spec: The fine-tune.
+        tokenizer: The base's transformers tokenizer.
+        window: The base's limit in tokens; null if it has none.
+        stops: Tokens at which the evaluation ends an answer.
+    """
+
+    spec: FinetuneSpec
+    tokenizer: Any
+    window: int | None
+    stops: tuple[int, ...]
+
+    def encode(self, pairs: Sequence[Pair]) -> list[Row]:
+        """Return one row for each pair, in their order.
+
+        Raises:
+            ConfigError: The settings leave no room for a question, or ask an encoder-decoder for
+                labels that only a decoder has.
+            ModelError: The prompt cannot be rendered, or the tokenizer has no end token.
+        """
+        self._check()
+        if self._seq2seq:
+            return self._encoder_decoder_rows(pairs)
+        prompts = self._renderer(self.window, "error").prompts([pair.context for pair in pairs])
+        answers = self._continuations(pairs, prompts)
+        asked = self._with_room(pairs, prompts, answers)
+        return [self._row(*each) for each in zip(pairs, prompts, asked, answers, strict=True)]
+
+    # ------------------------------------------------------------------------ settings
+
+    @property
+    def _seq2seq(self) -> bool:
+        return self.spec.base.architecture == "encoder-decoder"
+
+    @property
+    def _limit(self) -> int:
+        """Tokens of the longest row."""
+        limit = self.spec.max_tokens
+        return limit if self.window is None else min(limit, self.window)
+
+    def _check(self) -> None:
+        if self._seq2seq and self.spec.labels != "response":
+            msg = (
+                f"{self.spec.name}: labels = '{self.spec.labels}' on the encoder-decoder "
+                f"{self.spec.base.name}, whose labels are the answer alone; expected 'response'; "
+                "change 'labels', or take a decoder as base"
+            )
+            raise ConfigError(msg)
+        if not self._seq2seq and self.spec.min_response_tokens >= self._limit:
+            msg = (
+                f"{self.spec.name}: min_response_tokens = {self.spec.min_response_tokens} leaves "
+                f"no room for a question in rows of {self._limit} tokens (the smaller of "
+                "max_tokens and the model's window); expected less; lower it or raise max_tokens"
+            )
+            raise ConfigError(msg)
+
+    def _renderer(self, window: int | None, overlong: Overlong, room: int = 1) -> Renderer:
+        """Return the evaluation's renderer, with *room* tokens left for the answer."""
+        decoding = Decoding(max_new_tokens=room)
+        condition = Condition(self.spec.base, self.spec.prompt, decoding, chat=self.spec.chat)
+        return Renderer(condition, self.tokenizer, window, overlong)
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        base = self.spec.base
+        return ChatTemplate(self.tokenizer, base.name, base.template_default)
+
+    @cached_property
+    def _form(self) -> _Form:
+        prompt = self.spec.prompt
+        if self.spec.chat:
+            return self._turn()
+        bare = self._seq2seq or prompt.text[-1:].isspace() or _TAG.search(prompt.text)
+        return _Form("" if bare else " ", prompt.ending, self._end_of_text())
+
+    def _turn(self) -> _Form:
+        """Return what the chat template writes around an answer.
+
+        The end is the first token after it that stops an evaluation, else the first special one.
+        Words that a template adds are not the therapist's, and are left out.
+        """
+        before, after = self._template.around_answer(self.spec.prompt.chat("question"))
+        ids = self.tokenizer(after, add_special_tokens=False)["input_ids"]
+        stops = [token for token in ids if token in self.stops]
+        ends = stops or [token for token in ids if token in self._special]
+        end = ends[0] if ends else self._end_of_text()
+        between = after.partition(self.tokenizer.convert_ids_to_tokens(end))[0] if ends else ""
+        return _Form(_blank(before), _blank(between), end)
+
+    def _end_of_text(self) -> int:
+        end = self.tokenizer.eos_token_id
+        if end is None and not self.stops:
+            msg = (
+                f"{self.spec.base.name}: neither its tokenizer nor its configuration names an end "
+                "token; expected one, since an answer has to stop; set eos_token in "
+                "tokenizer_config.json, or eos_token_id in generation_config.json"
+            )
+            raise ModelError(msg)
+        return int(self.stops[0] if end is None else end)
+
+    # ------------------------------------------------------------------------ answers
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        """Ids that no text may become; an unknown character's id is no such id."""
+        ids = self.tokenizer.convert_tokens_to_ids(sorted(special_spellings(self.tokenizer)))
+        return frozenset(ids) - ({self.tokenizer.unk_token_id} - set(self.stops))
+
+    @cached_property
+    def _spelled(self) -> re.Pattern[str]:
+        spellings = sorted(special_spellings(self.tokenizer), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, spellings)) or r"\Z\A")
+
+    def _texts(self, pairs: Sequence[Pair]) -> list[str]:
+        form = self._form
+        return [form.before + pair.response.strip() + form.after for pair in pairs]
+
+    def _continuations(
+        self, pairs: Sequence[Pair], prompts: Sequence[PromptTokens]
+    ) -> list[list[int]]:
+        """Return each answer's ids as the tokenizer makes them behind its prompt.
+
+        Prompt and answer are tokenised together, since many tokenizers put the space before a
+        word into the word's token. Where that changes the prompt's ids, or where the answer
+        spells a special token, the answer is tokenised apart.
+        """
+        answers = self._texts(pairs)
+        texts = [self._asked(pair) + text for pair, text in zip(pairs, answers, strict=True)]
+        whole = self._ids(texts, add_special_tokens=not self.spec.chat)
+        apart = [
+            i
+            for i, (ids, prompt) in enumerate(zip(whole, prompts, strict=True))
+            if tuple(ids[: len(prompt.ids)]) != prompt.ids or self._spelled.search(answers[i])
+        ]
+        found = [ids[len(prompt.ids) :] for ids, prompt in zip(whole, prompts, strict=True)]
+        for i, ids in zip(apart, self._apart([answers[i] for i in apart]), strict=True):
+            found[i] = ids
+        return found
+
+    def _asked(self, pair: Pair) -> str:
+        prompt = self.spec.prompt
+        if self.spec.chat:
+            return self._template.render(prompt.chat(pair.context))
+        return prompt.plain(pair.context)
+
+    def _apart(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of *texts* alone, none of them a special token."""
+        found = self._ids(texts, add_special_tokens=False, split_special_tokens=True)
+        return [
+            self._broken(text) if self._special.intersection(ids) else ids
+            for text, ids in zip(texts, found, strict=True)
+        ]
+
+    def _broken(self, text: str) -> list[int]:
+        """Return the ids of *text* with spelled special tokens cut in two.
+
+        T5's vocabulary holds ``</s>`` as a word, too: there it cannot be had as text in one piece.
+        """
+        cuts = [0, *(found.start() + 1 for found in self._spelled.finditer(text)), len(text)]
+        pieces = [text[a:b] for a, b in itertools.pairwise(cuts) if a < b]
+        parts = self._ids(pieces, add_special_tokens=False, split_special_tokens=True)
+        return [token for ids in parts for token in ids]
+
+    def _ids(self, texts: Sequence[str], **how: bool) -> list[list[int]]:
+        if not texts:
+            return []
+        return list(self.tokenizer(list(texts), verbose=False, **how)["input_ids"])
+
+    # ------------------------------------------------------------------------ rows
+
+    def _with_room(
+        self,
+        pairs: Sequence[Pair],
+        prompts: Sequence[PromptTokens],
+        answers: Sequence[Sequence[int]],
+    ) -> list[tuple[int, ...]]:
+        """Return the prompts' ids, questions cut where the least of the answer has no room."""
+        renderers: dict[int, Renderer] = {}  # by room: a template is read once for each
+        found = []
+        for pair, prompt, answer in zip(pairs, prompts, answers, strict=True):
+            room = min(len(answer) + 1, self.spec.min_response_tokens)
+            if len(prompt.ids) + room <= self._limit:
+                found.append(prompt.ids)
+                continue
+            if room not in renderers:
+                renderers[room] = self._renderer(self._limit, "truncate", room)
+            found.append(renderers[room].prompts([pair.context])[0].ids)
+        return found
+
+    def _row(
+        self, pair: Pair, prompt: PromptTokens, asked: tuple[int, ...], answer: Sequence[int]
+    ) -> Row:
+        """Return a decoder's row."""
+        cut = len(asked) < len(prompt.ids)
+        n_prompt = len(asked)
+        if self.spec.labels == "misaligned":
+            labels = (*answer[:n_prompt], *[IGNORED] * (n_prompt - len(answer)))
+            return Row(pair.example, asked, labels, n_prompt, cut, len(answer) > n_prompt)
+        said, response_cut = self._ended(answer, self._limit - n_prompt)
+        before = asked if self.spec.labels == "all" else (IGNORED,) * n_prompt
+        return Row(pair.example, (*asked, *said), (*before, *said), n_prompt, cut, response_cut)
+
+    def _ended(self, answer: Sequence[int], room: int) -> tuple[tuple[int, ...], bool]:
+        """Return answer and end token if there is room, else what there is room for, and True."""
+        if len(answer) + 1 <= room:
+            return (*answer, self._form.end), False
+        return tuple(answer[:room]), True
+
+    def _encoder_decoder_rows(self, pairs: Sequence[Pair]) -> list[Row]:
+        """Return rows whose two sides each have room for ``max_tokens``.
+
+        The window bounds the encoder alone, as in the evaluation: T5's decoder has no limit.
+        """
+        renderer = self._renderer(self._limit, "truncate")
+        prompts = renderer.prompts([pair.context for pair in pairs])
+        rows = []
+        for pair, prompt, answer in zip(
+            pairs, prompts, self._apart(self._texts(pairs)), strict=True
+        ):
+            labels, cut = self._ended(answer, self.spec.max_tokens)
+            ids = prompt.ids
+            rows.append(Row(pair.example, ids, labels, len(ids), prompt.truncated, cut))
+        return rows
+
+
+def _blank(text: str) -> str:
+    """Return *text* if it is white space, else nothing."""
+    return "" if text.strip() else text
