@@ -5,6 +5,7 @@
     │   └── UnknownName     a name that no file answers to; carries the closest match (2)
     ├── DataError           a data file is missing, unreadable or holds no usable row (2)
     ├── ModelError          weights, tokenizer or adapter cannot be used here (2)
+    ├── PreflightFailed     a fine-tune was found to be wrong before it was trained (2)
     ├── RunMismatch         the run directory belongs to other data or another plan (2)
     ├── Busy                another sweep holds the planning lock (2)
     ├── StorageError        the disk is full or the path cannot be written (2)
@@ -54,6 +55,10 @@ class DataError(EmpathyError):
 
 class ModelError(EmpathyError):
     """Weights, tokenizer or adapter cannot be used on this machine."""
+
+
+class PreflightFailed(EmpathyError):
+    """A fine-tune was found to be wrong before it was trained."""
 
 
 class RunMismatch(EmpathyError):
