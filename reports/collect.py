@@ -114,7 +114,10 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     expected, answers, scores, files = {}, {}, {}, {}
     for condition in spec.conditions:
         want = _expected(run, condition, examples)
-        found = _read_answers(run, condition, spec.data_digest, problems)
+        tags = {"condition": condition.id, "data": spec.data_digest}
+        if condition.id in spec.adapters:
+            tags["adapter"] = spec.adapters[condition.id]
+        found = _read_answers(run, tags, problems)
         sound = sound_rows(found, want, problems)
         lacking = missing_rows(want, sound)
         tell_missing(found, lacking, want.height, problems)
@@ -150,7 +153,7 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
     return rows.join(samples, how="cross", maintain_order="left_right")
 
 
-def _read_answers(run: RunDir, condition: Condition, data: str, problems: Problems) -> Found:
+def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.select(
             *KEY,
@@ -160,8 +163,8 @@ def _read_answers(run: RunDir, condition: Condition, data: str, problems: Proble
             prompt_cut="prompt_truncated",
         )
 
-    claim = Claim({"condition": condition.id, "data": data}, tuple(GENERATIONS))
-    return read_folder(run.generations(condition.id), claim, reduce, problems)
+    claim = Claim(tags, tuple(GENERATIONS))
+    return read_folder(run.generations(tags["condition"]), claim, reduce, problems)
 
 
 # ---------------------------------------------------------------------------- scores
