@@ -113,6 +113,13 @@ print the logs of a task, a condition or a model on Slurm, or of all that failed
     "cancel": """\
 cancel what of a run is in Slurm's queue: everything, or one task, condition or model
 """,
+    "diagnose": """\
+answer broken rows of a condition again, step by step, and name the cause
+
+WHAT is a condition's id, or a part of it that no other has. Broken rows come first: empty,
+special tokens, echo, repetition, noise, cut at the limit. Loads the model. Also writes
+diagnosis/<condition>.html in the run.
+""",
     "gc": """\
 remove what finished work left: logs and scripts of submissions, old code, what was set aside
 
@@ -127,7 +134,7 @@ login (hf auth login); a token never stands in a configuration.
 }
 
 
-MODULES = {"status": "jobs.status_command"} | dict.fromkeys(
+MODULES = {"diagnose": "jobs.diagnose", "status": "jobs.status_command"} | dict.fromkeys(
     ("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands"
 )
 """Where commands stand that are not in ``jobs.commands``: what is not needed is not imported."""
@@ -195,6 +202,19 @@ def _failed(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _diagnose(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", metavar="WHAT", help="condition, or a unique part of its id")
+    command.add_argument("--rows", type=int, default=5, metavar="N", help="at most N rows (5)")
+    command.add_argument(
+        "--example", action="append", default=[], metavar="ID",
+        help="this row; may be given several times",
+    )  # fmt: skip
+    command.add_argument("--steps", type=int, default=12, metavar="N", help="of each row (12)")
+    command.add_argument(
+        "--top", type=int, default=5, metavar="K", help="most probable tokens of each step (5)"
+    )
+
+
 def _watch(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--watch", action="store_true", help="look again every 10 s until the queue is empty"
@@ -223,6 +243,7 @@ OWN = (
     (("sweep", "retry"), _resources),
     (("logs", "explain", "cancel"), _what),
     (("logs", "explain"), _failed),
+    (("diagnose",), _diagnose),
     (("status",), _watch),
     (("report",), _report),
 )

@@ -75,6 +75,11 @@ def page(context: Mapping[str, object]) -> str:
     return _html().get_template("index.html.j2").render(**context)
 
 
+def diagnosis(context: Mapping[str, object]) -> str:
+    """Return the self-contained page of a diagnosis; ``diagnosis_page.page`` makes *context*."""
+    return _html().get_template("diagnosis.html.j2").render(**context)
+
+
 def text(table: Table) -> str:
     """Return a table for the terminal: ``*`` follows the best of a column, ``+`` the second."""
     heads = [" ".join(head.lines) for head in table.heads]

@@ -1,0 +1,331 @@
+"""PURE: a rule for each cause, and their thresholds."""
+
+from collections.abc import Sequence
+from math import log
+from statistics import fmean
+
+from empathy_core.diagnosis.seen import (
+    CAUSES,
+    Cause,
+    Diagnosis,
+    Facts,
+    Seen,
+    Step,
+    Token,
+    end_after,
+    first_difference,
+)
+from empathy_core.metrics.diagnostics import echoes, repeats
+
+UNTRAINED_P = 1e-4
+"""P(end) after a whole answer below which no end was learnt. SmolLM2-135M-Instruct, never trained
+on such answers, gives 1e-3 (geometric mean of 24), and 2e-6 to a token that it never saw."""
+UNTRAINED_TUNED_P = 1e-2
+"""The same for a fine-tune, which was trained on such answers, each to be followed by an end."""
+UNTRAINED_RANK = 10
+FLAT_SHARE = 0.5
+"""Of log(vocabulary), the entropy of no preference at all. SmolLM2 along a therapist's answers has
+0.33, along its own less; word frequencies alone, which is what misaligned labels teach, 0.6."""
+NEAR_TIE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+"""Difference of log-probabilities that another batch, or another machine, may turn around."""
+LOOP_MAX_PERIOD = 32
+LOOP_TIMES = 3
+LOOP_MIN_TOKENS = 12
+
+
+def diagnose(rows: Sequence[Seen], facts: Facts) -> Diagnosis:
+    """Return the causes of each row, and how many rows each fits."""
+    found = tuple((row, causes(row, facts)) for row in rows)
+    numbers = {n: sum(n in [c.name for c in cs] for _, cs in found) for n in CAUSES}
+    counts = sorted(((n, k) for n, k in numbers.items() if k), key=lambda nk: -nk[1])
+    return Diagnosis(facts, found, tuple(counts), end_after(facts))
+
+
+def causes(row: Seen, facts: Facts) -> tuple[Cause, ...]:
+    """Return every cause that fits, the strongest first; at least one."""
+    found = [cause for rule in _RULES if (cause := rule(row, facts))]
+    if row.stored.stop == "length" and not {c.name for c in found} & _EXPLAIN_LENGTH:
+        found.append(_limit(row, facts))
+    return tuple(found) or (_none(row),)
+
+
+# ---------------------------------------------------------------------------- proven by the ids
+
+
+def _decode_bug(row: Seen, facts: Facts) -> Cause | None:
+    stored = row.stored
+    if not stored.ids or stored.text == stored.visible:
+        return None
+    at = first_difference(stored.text, stored.visible)
+    return Cause(
+        "decode-bug",
+        f"the {len(stored.ids)} stored ids decode to {len(stored.visible)} characters, but "
+        f"{len(stored.text)} are stored; they part at character {at}",
+        "the model has answered, and its text was lost between the ids and the file: look for "
+        "code that cuts the prompt off by characters rather than tokens, or decodes with another "
+        f"tokenizer; then remove generations/{facts.condition.id} and run sweep again",
+        _cut(stored.visible),
+    )
+
+
+def _stop_token_bug(row: Seen, facts: Facts) -> Cause | None:
+    ids = row.stored.ids or row.rerun.ids
+    last = facts.stop(ids[-1]) if ids else None
+    own = ", ".join(f"'{s.text}' ({s.id}, {s.kind})" for s in facts.proper) or "none"
+    if last and last.listed and not last.proper:
+        return Cause(
+            "stop-token-bug",
+            f"the answer ends after {len(ids)} tokens at '{last.text}' ({last.id}), which is in "
+            f"the stop list and is {_KIND[last.kind]}; the model's own ends are {own}",
+            f"take {last.id} out of eos_token_id in the model's generation_config.json, and run "
+            "sweep again",
+        )
+    missed = next((s for s in facts.proper if not s.listed and s.id in ids), None)
+    if missed:
+        return Cause(
+            "stop-token-bug",
+            f"token {ids.index(missed.id) + 1} of the answer is '{missed.text}' ({missed.id}), by "
+            "which the chat template ends a turn, but generation does not stop at it",
+            f"add {missed.id} to eos_token_id in the model's generation_config.json, and run sweep "
+            "again",
+        )
+    return _excluded(row, facts)
+
+
+_KIND = {
+    "word": "an ordinary token",
+    "pad": "the padding",
+    "start": "the token that begins a text",
+    "unknown": "the token for what the vocabulary lacks",
+}
+
+
+def _excluded(row: Seen, facts: Facts) -> Cause | None:
+    """Return the bug that a setting keeps a greedy answer from ending where the model would."""
+    decoding = facts.condition.decoding
+    if decoding.sample or not row.faults:
+        return None
+    for step in row.steps:
+        end, taken = facts.end(step), step.taken
+        if end.rank > 1 or taken is None or taken.id == end.id:
+            continue
+        settings = {
+            f"min_new_tokens = {decoding.min_new_tokens}": step.number <= decoding.min_new_tokens,
+            f"repetition_penalty = {decoding.repetition_penalty}": decoding.repetition_penalty != 1,
+            f"no_repeat_ngram_size = {decoding.no_repeat_ngram_size}": (
+                decoding.no_repeat_ngram_size > 0
+            ),
+        }
+        if found := next((name for name, on in settings.items() if on), None):
+            return Cause(
+                "stop-token-bug",
+                f"at token {step.number} the end '{end.text}' is the most probable token "
+                f"(P {end.probability:.3g}), but {found} keeps it from being taken",
+                f"change {found.split(' ')[0]} in the decoding, and run sweep again",
+            )
+    return None
+
+
+def _not_reproduced(row: Seen, facts: Facts) -> Cause | None:
+    at = row.difference
+    if at is None:
+        return None
+    if row.stored.prompt_sha256 != row.rerun.prompt_sha256:
+        return Cause(
+            "not-reproduced",
+            "the prompt's ids are not those of the stored answer",
+            "the prompt, the chat template or the tokenizer was changed since: run sweep again, "
+            "which plans the condition anew",
+        )
+    evidence = f"{len(row.stored.ids)} ids are stored, the re-run has {len(row.rerun.ids)}; "
+    if at >= len(row.steps):
+        evidence += f"the re-run ends after token {at}, the stored answer goes on"
+        return Cause("not-reproduced", evidence, _OTHER_CODE)
+    step = row.steps[at]
+    evidence += f"they part at token {at + 1}, where the first is {step.margin:.3g} nats before "
+    evidence += "the second"
+    quote = f"re-run '{step.taken.text}' (P {step.taken.probability:.3g})" if step.taken else ""
+    if step.stored:
+        evidence += f"; what is stored has rank {step.stored.rank}"
+        quote += f", stored '{step.stored.text}' (P {step.stored.probability:.3g})"
+    dtype = facts.condition.model.dtype
+    if step.margin < NEAR_TIE[dtype]:
+        remedy = f"a near tie: in {dtype} another batch or machine may turn it; nothing is wrong"
+    else:
+        remedy = _OTHER_CODE
+    return Cause("not-reproduced", evidence, remedy, quote)
+
+
+_OTHER_CODE = (
+    "no near tie: the stored answer was made by other weights, other settings or other code, and "
+    "what the steps show is not how it came about; remove the condition's generations and run "
+    "sweep again"
+)
+
+# ---------------------------------------------------------------------------- shown by the model
+
+
+def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
+    found = _silent_step(row, facts)
+    if found is None:
+        return None
+    step, end = found
+    evidence = (
+        f"'{end.text}' ({end.id}) is the model's choice for token {step.number}, before any "
+        f"visible one: P {end.probability:.3g}, rank {end.rank}"
+    )
+    prompt_end = facts.stop(row.prompt_end)
+    if prompt_end and facts.condition.model.architecture == "decoder":
+        evidence += f"; the prompt itself ends in '{prompt_end.text}'"
+    return Cause(
+        "ends-at-once",
+        evidence,
+        "the model was trained to be silent here: look in the training rows for empty or wholly "
+        "masked answers, and for an end token after the prompt (preflight shows a row); or the "
+        "prompt is not in the format that it was trained on",
+    )
+
+
+def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
+    """Return where the model ends before a visible token, if it does."""
+    if not row.steps:
+        return None
+    first = row.steps[0]
+    if facts.end(first).rank == 1:
+        return first, facts.end(first)
+    last = row.steps[-1]
+    own = {s.id for s in facts.proper}
+    blank = not row.rerun.visible.strip()
+    if blank and last.taken and last.taken.id in own:
+        return last, last.taken
+    ending = "" if facts.condition.chat else facts.condition.prompt.ending
+    if blank and ending and row.rerun.whole.lstrip().startswith(ending) and first.taken:
+        return first, first.taken
+    return None
+
+
+def _end_untrained(row: Seen, facts: Facts) -> Cause | None:
+    after = end_after(facts)
+    if row.stored.stop != "length" or after is None or not facts.proper:
+        return None
+    tuned = facts.condition.model.adapter is not None
+    limit = UNTRAINED_TUNED_P if tuned else UNTRAINED_P
+    if after.probability >= limit or after.rank < UNTRAINED_RANK:
+        return None
+    highest = max((facts.end(s).probability for s in row.steps), default=0.0)
+    evidence = (
+        f"the answer runs to the limit; after {after.n} whole reference answers P(end) is "
+        f"{after.probability:.2g} (geometric mean; median rank {after.rank:.0f}), where a trained "
+        f"end is near 1 and the bound is {limit:g}; within this answer it is at most {highest:.2g}"
+    )
+    told = [name for name in facts.allowed if "end" in name.split("-")]
+    if told:
+        evidence += f"; the fine-tune's preflight had found it, and was told to allow {told[0]}"
+    return Cause(
+        "end-untrained",
+        evidence,
+        "train with an end token after each answer that is a label and not masked: masking by the "
+        "id of the padding masks the end too where both are one token; preflight tells",
+    )
+
+
+def _flat(row: Seen, facts: Facts) -> Cause | None:
+    if not row.steps:
+        return None
+    entropy, most = fmean(s.entropy for s in row.steps), log(facts.vocabulary)
+    if entropy < FLAT_SHARE * most:
+        return None
+    top = fmean(s.top[0].probability for s in row.steps)
+    return Cause(
+        "flat-distribution",
+        f"the mean entropy is {entropy:.2f} nats, {entropy / most:.0%} of log(vocabulary) = "
+        f"{most:.2f}; the most probable token has P {top:.3g} on average",
+        "the model has next to no preference: the weights are untrained or broken (an "
+        "initialised layer, a wrong quantisation), or the labels were not aligned with the input "
+        "in training; run preflight, and diagnose the base beside it",
+    )
+
+
+def _loops(row: Seen, facts: Facts) -> Cause | None:  # noqa: ARG001  as every rule
+    stored = row.stored
+    loop = repeating_tail(stored.ids)
+    if loop is None:
+        if not repeats(stored.text):
+            return None
+        return Cause("loops", "the text goes in circles, though not token by token", _CALM)
+    start, period = loop
+    times = (len(stored.ids) - start) // period
+    evidence = f"from token {start + 1} on the same {period} tokens stand {times} times"
+    if row.difference is None:
+        sure = fmean(s.taken.probability for s in row.steps[start:] if s.taken)
+        evidence += f", taken with a mean probability of {sure:.3g}"
+    return Cause("loops", evidence, _CALM, _cut("".join(stored.tokens[start : start + period])))
+
+
+_CALM = (
+    "greedy decoding of a small or overfitted model: try repetition_penalty or sampling, fewer "
+    "epochs, or a larger model"
+)
+
+
+def repeating_tail(ids: Sequence[int]) -> tuple[int, int] | None:
+    """Return start and period of the repetition that *ids* end in; null if they end in none.
+
+    It stands at least 3 times and takes at least 12 tokens; periods are of up to 32 tokens.
+    """
+    for period in range(1, LOOP_MAX_PERIOD + 1):
+        start = len(ids) - period
+        while start > 0 and ids[start - 1] == ids[start - 1 + period]:
+            start -= 1
+        if len(ids) - start >= max(LOOP_TIMES * period, LOOP_MIN_TOKENS):
+            return start, period
+    return None
+
+
+# ---------------------------------------------------------------------------- seen in the text
+
+
+def _echoes(row: Seen, facts: Facts) -> Cause | None:  # noqa: ARG001  as every rule
+    if not echoes(row.stored.text, row.prompt, row.question):
+        return None
+    return Cause(
+        "echoes",
+        "most of the question stands in the answer, or the answer consists of the prompt's words",
+        "a model that continues texts rather than answers: use its instruction-tuned form and its "
+        "chat template; of a fine-tune, whether its prompt is the one it was trained on, and "
+        "whether the loss was taken on the prompt too",
+    )
+
+
+def _limit(row: Seen, facts: Facts) -> Cause:
+    after = end_after(facts)
+    evidence = f"cut at max_new_tokens = {facts.condition.decoding.max_new_tokens}"
+    if after:
+        evidence += (
+            f"; after {after.n} whole reference answers P(end) is {after.probability:.2g} "
+            f"(geometric mean; median rank {after.rank:.0f})"
+        )
+    highest = max(row.steps, key=lambda s: facts.end(s).probability, default=None)
+    if highest:
+        evidence += f"; highest in this answer: {facts.end(highest).probability:.2g}"
+        evidence += f" at token {highest.number}"
+    return Cause("limit", evidence, "raise max_new_tokens if answers are to be whole")
+
+
+def _none(row: Seen) -> Cause:
+    if row.faults:
+        told = ", ".join(row.faults)
+        return Cause("none", f"the answer shows {told}, and no known cause fits: read the steps")
+    return Cause("none", "nothing is wrong with this answer")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+_EXPLAIN_LENGTH = {"stop-token-bug", "end-untrained", "flat-distribution", "loops"}
+_RULES = (
+    _decode_bug, _stop_token_bug, _not_reproduced, _ends_at_once, _end_untrained, _flat, _loops,
+    _echoes,
+)  # fmt: skip
+"""In order of ``CAUSES``."""
