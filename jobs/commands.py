@@ -17,7 +17,8 @@ from jobs.sweep import Planned
 from jobs.tables import Config
 
 
-def _command() -> str:
+def typed() -> str:
+    """Return the command line as typed, for the provenance."""
     return shlex.join(["python", "-m", "jobs.launch", *sys.argv[1:]])
 
 
@@ -28,30 +29,30 @@ def sweep(options: Namespace) -> int:
     """Plan, execute, report."""
     from jobs import sweep as stages
 
-    config = configuration.read(options.config, options.overrides)
+    config = configuration.read(options.config, options.overrides, options.allow)
     run = run_dir(options, config.name)
     if options.dry_run or options.test_only:
         return _dry_run(config, run, options)
-    executor = _executor(options.executor, quiet=options.json)
+    executor = executor_of(options.executor, quiet=options.json)
     if options.pilot:
         from jobs.pilot_command import pilot
 
-        return pilot(config, run, _command(), options, executor)
+        return pilot(config, run, typed(), options, executor)
     if executor == "slurm":
         from jobs.cluster.commands import submit_sweep, tell_submitted
 
-        found = submit_sweep(config, run, _command(), options)
+        found = submit_sweep(config, run, typed(), options)
         if found is not None:
             return tell_submitted(found, run, options)
         return _write_report(run, options, recheck=0, partial=False)
-    planned = stages.plan(config, run, _command())
+    planned = stages.plan(config, run, typed())
     for path, reason in planned.aside:
         warn(f"set aside as {path}: {reason}")
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return _failed(failed, options)
+        return tell_failed(failed, options)
     return _write_report(run, options, recheck=0, partial=False)
 
 
@@ -59,8 +60,8 @@ def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
     from jobs.cluster.commands import scripts
 
-    on_slurm = options.test_only or _executor(options.executor, quiet=True) == "slurm"
-    planned = stages.preview(config, run, _command())
+    on_slurm = options.test_only or executor_of(options.executor, quiet=True) == "slurm"
+    planned = stages.preview(config, run, typed())
     texts = scripts(config, run, planned, options) if on_slurm else []
     if options.json:
         say(json.dumps(_preview(planned) | {"scripts": texts}, indent=1))
@@ -69,7 +70,7 @@ def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     return 0
 
 
-def _executor(choice: str, *, quiet: bool) -> str:
+def executor_of(choice: str, *, quiet: bool) -> str:
     """Return ``local`` or ``slurm``.
 
     Raises:
@@ -97,7 +98,8 @@ def _executor(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def _failed(failed: list[Outcome], options: Namespace) -> int:
+def tell_failed(failed: list[Outcome], options: Namespace) -> int:
+    """Say which tasks failed and why, and return the exit code."""
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
@@ -115,6 +117,15 @@ def _preview(planned: Planned) -> dict[str, Any]:
     return {
         "blocks": plan.n_blocks,
         "tasks": [task.id for task in planned.tasks],
+        "finetunes": [
+            {
+                "id": f.id,
+                "rows": f.n_rows,
+                "steps": f.n_steps,
+                "preflight": {finding.name: finding.ok for finding in f.findings},
+            }
+            for f in plan.finetunes
+        ],
         "conditions": [
             {
                 "id": c.id,
@@ -132,6 +143,10 @@ def _preview(planned: Planned) -> dict[str, Any]:
 def _preview_text(planned: Planned) -> str:
     shown = _preview(planned)
     lines = [f"{len(shown['conditions'])} conditions, {len(shown['tasks'])} tasks to do"]
+    for made in shown["finetunes"]:
+        wrong = [name for name, ok in made["preflight"].items() if not ok]
+        said = f"allowed: {', '.join(wrong)}" if wrong else "nothing wrong with the rows"
+        lines.append(f"  {made['id']}: {made['rows']} rows, {made['steps']} steps, {said}")
     for condition in shown["conditions"]:
         made = "made elsewhere" if condition["prompt"] is None else f"{condition['shards']} shards"
         done = f"{condition['blocks_done']} of {condition['blocks']} blocks done"

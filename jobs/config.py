@@ -29,12 +29,13 @@ CONFIGS = Path(__file__).parent / "configs"
 # ---------------------------------------------------------------------------- reading
 
 
-def read(path_or_name: str, overrides: Sequence[str] = ()) -> Config:
+def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Config:
     """Return the configuration of a file, or of a name under ``jobs/configs``.
 
     Args:
         path_or_name: ``demo``, ``paper``, or a path to a TOML file.
         overrides: ``a.b=c`` each; the value is TOML, or else a plain string.
+        allow: Preflight findings that stop no fine-tune.
 
     Raises:
         ConfigError: Listing every problem of the file and of the overrides.
@@ -51,6 +52,9 @@ def read(path_or_name: str, overrides: Sequence[str] = ()) -> Config:
         _anchor(change, Path.cwd())
         _merge(table, change)
     _put_profile_below(table)
+    for entry in _entries(table, "finetune", None) if allow else ():
+        given = entry.get("allow")
+        entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
     return _checked(table, str(path_or_name))
 
 

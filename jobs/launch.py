@@ -79,6 +79,24 @@ power cut, an error that you mended) and it goes on from the last finished block
 prompt, decoding or metric in the configuration simply grows the run; changed data or splits are
 refused, since rows must not move under answers that are there.
 """,
+    "preflight": """\
+look for what would break a fine-tune, before it is trained
+
+Shows a row as tokens with its labels, checks every row, and tries the base on eight of them:
+whether it can learn them, give them back, and stop. Exit code 2 if anything is wrong.
+""",
+    "finetune": """\
+train the adapters of [finetune.*], and nothing else
+
+As sweep does before it answers with them: preflight, training with checkpoints, the finished
+adapter in <run>/adapters. The same command goes on after anything at all.
+""",
+    "merge": """\
+merge an adapter into its base, and save the whole model
+
+Into the base at full precision, never into quantised weights. How far the logits move is
+measured and printed; too far is an error, and nothing is written.
+""",
     "data": """\
 print the data audit: rows in and out, duplicates, leaks, lengths, licences
 
@@ -134,8 +152,10 @@ login (hf auth login); a token never stands in a configuration.
 }
 
 
-MODULES = {"diagnose": "jobs.diagnose", "status": "jobs.status_command"} | dict.fromkeys(
-    ("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands"
+MODULES = (
+    {"diagnose": "jobs.diagnose", "status": "jobs.status_command"}
+    | dict.fromkeys(("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands")
+    | dict.fromkeys(("preflight", "finetune", "merge"), "jobs.training_commands")
 )
 """Where commands stand that are not in ``jobs.commands``: what is not needed is not imported."""
 
@@ -160,11 +180,40 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             add(command)
 
 
-def _sweep(command: argparse.ArgumentParser) -> None:
+def _executor(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--executor", choices=("auto", "local", "slurm"), default="auto",
         help="auto: Slurm where it is configured, else this machine (auto)",
     )  # fmt: skip
+    command.add_argument(
+        "--profile", metavar="NAME_OR_PATH",
+        help="cluster profile: a TOML file, or one that ships (see slurm/profiles)",
+    )  # fmt: skip
+
+
+def _allow(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow", action="append", default=[], metavar="FINDING",
+        help="go on although the preflight finds this; tables say so for ever",
+    )  # fmt: skip
+
+
+def _preflight(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rows-only", action="store_true", help="do not load the base: check the rows alone"
+    )
+
+
+def _merge(command: argparse.ArgumentParser) -> None:
+    command.add_argument("adapter", metavar="ADAPTER", help="a fine-tune of the run, or a folder")
+    command.add_argument("--out", type=Path, required=True, help="folder of the merged model")
+    command.add_argument(
+        "--bound", type=float, default=1e-2, metavar="LOGITS",
+        help="largest distance of any logit that is taken (0.01)",
+    )  # fmt: skip
+
+
+def _sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dry-run", action="store_true",
         help="print conditions, shards, work to do and done, one rendered prompt each, and the "
@@ -178,10 +227,6 @@ def _sweep(command: argparse.ArgumentParser) -> None:
         "--pilot", action="store_true",
         help="answer one block with each model first, show five answers of each condition, and "
         "propose shards, time and memory for the whole",
-    )  # fmt: skip
-    command.add_argument(
-        "--profile", metavar="NAME_OR_PATH",
-        help="cluster profile: a TOML file, or one that ships (see slurm/profiles)",
     )  # fmt: skip
 
 
@@ -238,9 +283,13 @@ def _resources(command: argparse.ArgumentParser) -> None:
 
 
 OWN = (
+    (("sweep", "finetune"), _executor),
     (("sweep",), _sweep),
+    (("sweep", "finetune", "preflight"), _allow),
+    (("preflight",), _preflight),
+    (("merge",), _merge),
     (("retry",), _retry),
-    (("sweep", "retry"), _resources),
+    (("sweep", "finetune", "retry"), _resources),
     (("logs", "explain", "cancel"), _what),
     (("logs", "explain"), _failed),
     (("diagnose",), _diagnose),

@@ -58,9 +58,15 @@ class Proposal:
 
 
 def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
-    """Return one task for each model that lacks the middle block of any of its conditions."""
+    """Return one task for each model that lacks the middle block of any of its conditions.
+
+    Adapters, which may not be trained yet, and their quantised bases are left out.
+    """
     middle = plan.n_blocks // 2
+    others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
+    others -= set(plan.config.get("models", ()))
     models = dict.fromkeys(task.key for task in generate_tasks(plan, done))
+    models = {model: None for model in models if model not in others}
     return [
         Task("generate", model, middle, plan.n_blocks)
         for model in models

@@ -1,5 +1,6 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -9,10 +10,12 @@ from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
+from empathy_core.training import adapters
 from jobs.generate import Listener
-from jobs.plan import Plan, Task
+from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.score import load
-from reports.spec import ReportSpec
+from jobs.survey import adapters_of, trained
+from reports.spec import Comparison, CurvePoint, ReportSpec
 
 
 class _AsPlanned:
@@ -72,7 +75,51 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
         notes=words.notes,
         audit_text=audited,
         samples_shown=shown,
+        finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
+        adapters=adapters_of(plan, trained(run, plan)),
     )
+
+
+def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:
+    """Yield what Table 2 says of one adapter, one entry a decoding."""
+    points = [CurvePoint(**point) for point in adapters.curve(run.adapter(made.id))]
+    sources = "" if made.sources == "all" else f", {made.sources}"
+    for one in made.compared:
+        yield Comparison(
+            tuned=one.tuned,
+            base=one.base,
+            unquantized=one.unquantized,
+            label=f"n = {made.n_rows:,}{sources}, seed {made.spec.seed}",
+            train_size=made.n_rows,
+            seed=made.spec.seed,
+            sources=made.sources,
+            family=made.family,
+            notes=tuple(_finetune_notes(run, made)),
+            curve=tuple(points),
+        )
+
+
+_CHOSEN = {
+    "beforehand": "",
+    "validation": "",
+    "test": "The prompt was chosen by scores on the rows that are evaluated here, not on the "
+    "validation split.",
+}
+
+
+def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
+    """Yield what every table with the adapter must say."""
+    if _CHOSEN[made.prompt_chosen]:
+        yield _CHOSEN[made.prompt_chosen]
+    folder = run.adapter(made.id)
+    if not adapters.is_complete(folder):
+        yield f"{made.spec.label}: not trained yet."
+        return
+    record = adapters.read(folder)
+    if record.chosen != "validation":
+        yield f"{made.spec.label}: the last checkpoint, not chosen on the validation split."
+    for name in record.allowed:
+        yield f"{made.spec.label}: trained although the preflight found '{name}'."
 
 
 def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:

@@ -189,6 +189,11 @@ def _examples(
     return prepared.examples, prepared.audit, identity
 
 
+def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
+    """Return the run's rows, or what they would be; nothing is written."""
+    return _examples(config, run, write=False)[0]
+
+
 def _changes(old: Any, new: Any, path: str = "") -> list[str]:
     """Return the settings that differ, as ``path: old → new``, at most five of them."""
     if isinstance(old, dict) and isinstance(new, dict):

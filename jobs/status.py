@@ -1,7 +1,9 @@
 """What of a run is done, read from its files alone."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,7 +12,7 @@ from empathy_core import data, store
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.pilot import measured
-from jobs.plan import Plan
+from jobs.plan import Plan, PlannedFinetune
 from jobs.survey import Standing
 
 
@@ -39,6 +41,53 @@ class Line:
     def done(self) -> bool:
         """Whether every answer is there and scored."""
         return self.rows >= self.expected and all(s == 1 for s in self.scored.values())
+
+
+@dataclass(frozen=True)
+class Training:
+    """One fine-tune's standing.
+
+    Attributes:
+        trained: Whether the adapter is there.
+        step: Of the newest word of its log; 0 before any.
+        loss: Null before any.
+        eta_s: Seconds until the last step, at the pace so far.
+    """
+
+    finetune: str
+    trained: bool
+    n_steps: int
+    step: int = 0
+    loss: float | None = None
+    tokens_per_s: float | None = None
+    eta_s: float | None = None
+
+
+def trainings(run: RunDir, plan: Plan, standing: Standing) -> list[Training]:
+    """Return a line for each fine-tune of the plan."""
+    return [_training(run, f, trained=f.id in standing.trained) for f in plan.finetunes]
+
+
+def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> Training:
+    if trained:
+        return Training(planned.id, trained, planned.n_steps, planned.n_steps)
+    logs = sorted(run.training(planned.id).glob("*/log.jsonl"), key=lambda p: p.stat().st_mtime)
+    steps = [p for p in (_points(logs[-1]) if logs else ()) if p.get("loss") is not None]
+    if not steps:
+        return Training(planned.id, trained, planned.n_steps)
+    last = steps[-1]
+    told = (last["step"], last["loss"], last.get("tokens_per_s"), last.get("eta_s"))
+    return Training(planned.id, trained, planned.n_steps, *told)
+
+
+def _points(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # torn, or being written
+            continue
+    return found
 
 
 def lines(run: RunDir, plan: Plan, standing: Standing) -> list[Line]:

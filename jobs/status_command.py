@@ -12,7 +12,7 @@ from jobs.cluster.inspection import Inspected, inspect
 from jobs.cluster.standing import StageLine, stage_lines
 from jobs.planfile import last_plan
 from jobs.speaking import existing, say, warn
-from jobs.status import Line
+from jobs.status import Line, Training, trainings
 from jobs.status import lines as lines_of
 
 WATCH_S = 10
@@ -37,6 +37,7 @@ def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
     plan, _ = last_plan(run)
     standing = survey.standing(run, plan)
     lines = lines_of(run, plan, standing)
+    made = trainings(run, plan, standing)
     found = inspect(run)
     stages = stage_lines(plan, standing, found)
     if found.submissions and not found.reached:
@@ -45,15 +46,26 @@ def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
     if options.json:
         shown = [asdict(line) | {"done": line.done} for line in lines]
         whole = {
+            "finetunes": [asdict(one) for one in made],
             "conditions": shown,
             "stages": [asdict(s) for s in stages],
             "slurm": found.reached,
         }
         return json.dumps(whole, indent=1), not busy
-    text = [_conditions(lines)]
+    text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
         text += ["", _stages(stages), *_times(lines, stages), *_next(stages, found)]
     return "\n".join(text), not busy
+
+
+def _training(one: Training) -> str:
+    if one.trained:
+        return f"adapter {one.finetune}: trained"
+    said = f"step {one.step} of {one.n_steps}" if one.step else "not begun"
+    said += f", loss {one.loss:.4f}" if one.loss is not None else ""
+    said += f", {one.tokens_per_s:.0f} tokens/s" if one.tokens_per_s else ""
+    said += f", about {one.eta_s / 60:.1f} min left" if one.eta_s else ""
+    return f"adapter {one.finetune}: {said}"
 
 
 def _conditions(lines: Sequence[Line]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobs.cluster.inspection import Element, Inspected, accounting, history, read_log
-from jobs.plan import Plan, Task, generate_tasks
+from jobs.plan import Plan, Task, finetune_tasks, generate_tasks
 from jobs.survey import Standing, to_score
 from slurm.task import read_events
 
@@ -63,15 +63,16 @@ def _well(element: Element) -> bool:
 
 
 def done_tasks(plan: Plan, standing: Standing) -> set[str]:
-    """Return the ids of the generate and score tasks of *plan* that nothing is left to do of."""
-    lacking = {t.id for t in generate_tasks(plan, standing.done())}
+    """Return the ids of the tasks of *plan*, all but the report, with nothing left to do."""
+    lacking = {t.id for t in finetune_tasks(plan, standing.trained)}
+    lacking |= {t.id for t in generate_tasks(plan, standing.done())}
     lacking |= {t.id for t in to_score(plan, standing, more_to_come=True)}
     return {task.id for task in every_task(plan)} - lacking
 
 
 def every_task(plan: Plan) -> list[Task]:
     """Return all tasks of *plan*, done or not."""
-    made = generate_tasks(plan, {})
+    made = finetune_tasks(plan, ()) + generate_tasks(plan, {})
     n_shards = min(plan.score_shards, plan.n_units)
     groups = dict.fromkeys(metric.group for metric in plan.metrics)
     return made + [Task("score", g, s, n_shards) for g in groups for s in range(n_shards)]

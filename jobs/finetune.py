@@ -1,0 +1,185 @@
+"""The finetune stage: one adapter, from the run's rows to a folder that is complete or absent.
+
+Rows are encoded and looked at, the base is tried on eight rows, then it is trained. An attempt
+that ends anywhere leaves checkpoints; the next goes on from the newest.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from empathy_core import data, store
+from empathy_core.backends import Request
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from empathy_core.training import adapters, preflight, preparing
+from empathy_core.training.job import Interrupted, Sample, StepReport, Trained, TrainingJob
+from empathy_core.training.preparing import Prepared
+from empathy_core.training.spec import Finding, FinetuneSpec
+from empathy_core.types import Decoding
+from jobs.generate import Listener, Progress, Saved
+from jobs.plan import Plan, PlannedFinetune, Task
+
+log = logging.getLogger(__name__)
+
+SAMPLE_TOKENS = 96
+"""Length of the answers that are sampled on the way: enough to be read."""
+
+LOG_EVERY_S = 10.0
+
+
+def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Train one adapter of the plan, unless it is there.
+
+    Raises:
+        PreflightFailed: Something is wrong with rows or model, and it is not allowed.
+        ModelError: The base cannot be used; a loss is not a number.
+        StorageError: The checkpoints do not fit on the disk.
+        Saved: The listener asked for an end; the next attempt goes on from a checkpoint.
+    """
+    planned = plan.finetune(task.key)
+    final, work = run.adapter(planned.id), run.training(planned.id)
+    if adapters.is_complete(final):
+        return
+    prepared = preparing.prepare(planned.spec, data.load(run))
+    findings = _findings(planned, prepared, work)
+    preflight.stop(findings, planned.spec.allow)
+    attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    job = training_job(planned, prepared, work, attempt)
+    watch = _Watch(listen)
+    try:
+        trained = _train(run, plan, planned, job, watch)
+    except Interrupted as saved:
+        raise Saved(str(saved)) from saved
+    adapters.publish(trained, final, _record(plan, planned, prepared, findings))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def training_job(
+    planned: PlannedFinetune, prepared: Prepared, work: Path, attempt: str
+) -> TrainingJob:
+    """Return what the training is given."""
+    return TrainingJob(
+        spec=planned.spec,
+        folder=prepared.folder,
+        rows=tuple(prepared.train),
+        validation=tuple(prepared.validation),
+        pad=prepared.pad,
+        work=work,
+        attempt=attempt,
+        identity=planned.digest,
+        sample=sampler(planned.spec, prepared),
+    )
+
+
+def _train(
+    run: RunDir, plan: Plan, planned: PlannedFinetune, job: TrainingJob, watch: "_Watch"
+) -> Trained:
+    from empathy_core.training.trainer import train
+    from jobs.training_processes import launched, n_processes
+
+    n = n_processes(planned.spec)
+    if n > 1:
+        return launched(run, plan, job, n, watch)
+    return train(replace(job, stop_soon=watch.stop_soon), watch)
+
+
+class _Watch:
+    """Hears of every step: tells the listener, writes the log, knows whether to stop."""
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen, self._step, self._told = listen, 0, 0.0
+        self._stop = False
+
+    def __call__(self, report: StepReport) -> None:
+        advanced, self._step = report.step - self._step, report.step
+        self._stop = bool(self._listen(Progress(advanced, report.n_tokens)))
+        now = time.monotonic()
+        if now - self._told >= LOG_EVERY_S or report.step == report.n_steps:
+            self._told = now
+            log.info(
+                "step %d of %d: loss %.4f, %.0f tokens/s, %.0f MB, %s left",
+                report.step,
+                report.n_steps,
+                report.loss,
+                report.tokens_per_s,
+                report.memory_mb,
+                time.strftime("%H:%M:%S", time.gmtime(report.eta_s)),
+            )
+
+    def stop_soon(self) -> bool:
+        """Tell whether the listener asked for an end."""
+        return self._stop
+
+
+# ---------------------------------------------------------------------------- preflight
+
+
+def _findings(planned: PlannedFinetune, prepared: Prepared, work: Path) -> tuple[Finding, ...]:
+    """Return what the preflight found, of this attempt or an earlier one."""
+    path = work / "preflight.json"
+    try:
+        known = store.read_json(path)
+        if known["digest"] == planned.digest:
+            return tuple(Finding(**one) for one in known["findings"])
+    except (Damaged, KeyError, TypeError):
+        pass
+    preflight.stop(prepared.findings, planned.spec.allow)  # before the weights are loaded
+    found = (*prepared.findings, *model_findings(planned.spec, prepared))
+    log.info("preflight:\n%s", preflight.text(found))
+    store.write_json({"digest": planned.digest, "findings": [asdict(f) for f in found]}, path)
+    return found
+
+
+def model_findings(spec: FinetuneSpec, prepared: Prepared) -> list[Finding]:
+    """Load the base, try it on a few rows, and return what was found.
+
+    Raises:
+        ModelError: The weights cannot be loaded.
+    """
+    from empathy_core.backends.loading import load_model
+    from empathy_core.training.preflight_model import check_model
+
+    model = load_model(spec.base, prepared.folder)
+    return check_model(
+        model, prepared.tokenizer, spec, prepared.train, prepared.stops, prepared.pad
+    )
+
+
+def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
+    """Return what answers a few validation questions on the way; null if nothing is to be."""
+    pairs = list({p.context: p for p in prepared.validation_pairs}.values())[: spec.samples]
+    if not pairs:
+        return None
+    decoding = Decoding(max_new_tokens=SAMPLE_TOKENS)
+    condition = replace(preparing.evaluated_as(spec), decoding=decoding)
+    requests = [Request(pair.example, 0, pair.context) for pair in pairs]
+    kept: list[Callable[..., Any]] = []
+
+    def sample(model: Any) -> list[dict[str, object]]:
+        from empathy_core.backends.hf import HfBackend
+
+        if not kept:  # made once: it takes the model's own end tokens away
+            kept.append(HfBackend(spec.base, model, prepared.tokenizer, "truncate").answer)
+        answers = kept[0](condition, requests)
+        return [
+            {"example": r.example, "text": a.text, "stop": a.stop, "n_tokens": a.n_output_tokens}
+            for r, a in zip(requests, answers, strict=True)
+        ]
+
+    return sample
+
+
+# ---------------------------------------------------------------------------- the record
+
+
+def _record(
+    plan: Plan, planned: PlannedFinetune, prepared: Prepared, findings: tuple[Finding, ...]
+) -> Mapping[str, Any]:
+    raise NotImplementedError

@@ -1,0 +1,144 @@
+"""The commands that speak of fine-tunes alone: preflight, finetune, merge."""
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from empathy_core.errors import ConfigError
+from empathy_core.store import RunDir, read_json
+from empathy_core.training import adapters
+from empathy_core.training import preflight as checks
+from empathy_core.training.spec import Finding
+from jobs import config as configuration
+from jobs.commands import executor_of, tell_failed, typed
+from jobs.local import Settings
+from jobs.plan import Plan, finetune_tasks
+from jobs.progress import Bar
+from jobs.speaking import run_dir, say, warn
+from jobs.tables import Config
+from jobs.variants import Variant, variants
+
+# ---------------------------------------------------------------------------- preflight
+
+
+def preflight(options: Namespace) -> int:
+    """Look at rows and model of every fine-tune; 2 if anything is wrong that is not allowed."""
+    config = _with_finetunes(options)
+    run = run_dir(options, config.name)
+    shown: list[dict[str, Any]] = []
+    tried: set[str] = set()
+    for variant in variants(config):
+        with_model = not options.rows_only and variant.family not in tried
+        tried.add(variant.family)
+        shown.append(_looked_at(config, variant, run, with_model=with_model))
+        if not options.json:
+            say(shown[-1].pop("text"))
+    if options.json:
+        say(json.dumps([{k: v for k, v in s.items() if k != "text"} for s in shown], indent=1))
+    wrong = [name for one in shown for name in one["wrong"]]
+    return 2 if wrong else 0
+
+
+def _looked_at(
+    config: Config, variant: Variant, run: RunDir, *, with_model: bool
+) -> dict[str, Any]:
+    from empathy_core.training import preparing
+    from jobs.finetune import model_findings
+    from jobs.resolve import examples_of
+
+    spec = variant.spec
+    prepared = preparing.prepare(spec, examples_of(config, run))
+    findings = list(prepared.findings)
+    if with_model and not checks.wrong(findings, spec.allow):
+        findings += model_findings(spec, prepared)
+    wrong = [f.name for f in checks.wrong(findings, spec.allow)]
+    text = [f"== {spec.name}: {len(prepared.train)} rows, {len(prepared.validation)} to validate"]
+    if prepared.train:
+        text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
+    text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]
+    return {
+        "name": spec.name,
+        "rows": len(prepared.train),
+        "validation": len(prepared.validation),
+        "findings": [asdict(f) for f in findings],
+        "wrong": wrong,
+        "text": "\n".join(text),
+    }
+
+
+def _verdict(wrong: list[str], findings: list[Finding], *, with_model: bool) -> str:
+    if wrong:
+        return f"stops the training: {', '.join(wrong)}\n"
+    allowed = [f.name for f in findings if not f.ok]
+    said = f"goes on although: {', '.join(allowed)}" if allowed else "nothing is wrong"
+    return f"{said}{'' if with_model else ' with the rows; the base was not tried'}\n"
+
+
+def _with_finetunes(options: Namespace) -> Config:
+    config = configuration.read(options.config, options.overrides, options.allow)
+    if not config.finetune:
+        msg = (
+            f"the configuration '{options.config}' has no [finetune.<name>] table; expected one "
+            'with base = "…"; see the shipped configuration finetune'
+        )
+        raise ConfigError(msg)
+    return config
+
+
+# ---------------------------------------------------------------------------- finetune
+
+
+def finetune(options: Namespace) -> int:
+    """Plan, and train what adapters are missing, here or on Slurm."""
+    from jobs import sweep as stages
+
+    config = _with_finetunes(options)
+    run = run_dir(options, config.name)
+    if executor_of(options.executor, quiet=options.json) == "slurm":
+        return _submitted(config, run, options)
+    planned = stages.plan(config, run, typed())
+    for path, reason in planned.aside:
+        warn(f"set aside as {path}: {reason}")
+    settings = Settings(config.local.workers, config.local.threads)
+    outcomes = stages.train(planned, run, settings, Bar(quiet=options.json))
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    if failed:
+        return tell_failed(failed, options)
+    _tell(run, planned.plan, options)
+    return 0
+
+
+def _submitted(config: Config, run: RunDir, options: Namespace) -> int:
+    from jobs import sweep as stages
+    from jobs.cluster import submitting
+    from jobs.cluster.commands import launch_of, reached, tell_submitted
+
+    with run.lock():
+        now = reached(run)
+        planned = stages.plan_locked(config, run, typed())
+        what = launch_of(config, run, planned, options)
+        ready = {*planned.standing.trained, *now.training()}
+        found = submitting.submit_tasks(what, finetune_tasks(planned.plan, ready), now)
+    if found.arrays or found.left or found.n_before:
+        return tell_submitted(found, run, options)
+    _tell(run, planned.plan, options)
+    return 0
+
+
+def _tell(run: RunDir, plan: Plan, options: Namespace) -> None:
+    """Say where each adapter is, and how its training went."""
+    records = {f.id: read_json(run.adapter(f.id) / adapters.RECORD) for f in plan.finetunes}
+    if options.json:
+        say(json.dumps(records, indent=1))
+        return
+    for id_, record in records.items():
+        say(f"{run.adapter(id_)}\n  {adapters.summary(record)}")
+
+
+# ---------------------------------------------------------------------------- merge
+
+
+def merge(options: Namespace) -> int:
+    """Merge an adapter into its base at full precision."""
+    raise NotImplementedError
