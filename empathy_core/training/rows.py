@@ -92,4 +92,4 @@ def _counts(rows: pl.DataFrame) -> str:
 def _counted(rows: pl.DataFrame, column: str) -> Iterator[str]:
     counts = rows.group_by(column).len().sort(column)
     for name, n in zip(counts[column].to_list(), counts["len"].to_list(), strict=True):
-        yield f"{name}: {n}"
+        yield f"{name!s}: {n}"
