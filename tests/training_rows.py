@@ -1,14 +1,18 @@
 """Rows, settings and jobs for small trainings, and a training in a process of its own."""
 
 import json
+import os
 import random
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from empathy_core.prompts import prompt
-from empathy_core.training.job import TrainingJob
+from empathy_core.training.job import StepReport, TrainingJob
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora, Row
+from empathy_core.training.trainer import train
 from empathy_core.types import ModelSpec
 from tests.tiny_models import tiny_llama, tiny_t5
 
@@ -89,3 +93,26 @@ def t5(folder: Path) -> Path:
 def lines(path: Path) -> list[dict[str, Any]]:
     """Return the values of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def main() -> None:
+    """Train as a JSON object on the command line says; end by a kill after ``kill_at`` steps."""
+    asked = json.loads(sys.argv[1])
+    folder, work = Path(asked["folder"]), Path(asked["work"])
+    changes = asked.get("spec", {})
+    if "lora" in changes:
+        changes["lora"] = Lora(**changes["lora"])
+    job = job_of(
+        folder, work, spec=spec_of(folder, **changes), attempt=asked["attempt"],
+        **{"validation": ()} if asked.get("no_validation") else {},
+    )  # fmt: skip
+
+    def listen(report: StepReport) -> None:
+        if report.step == asked.get("kill_at"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(job, listen)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # two hundred lines in a log
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
     with _load_errors(model, folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         _check_architecture(model, config.is_encoder_decoder)

@@ -50,6 +50,7 @@ class Run:
         accumulation: Micro-batches of one process in a step.
         log: ``log.jsonl``; null in all processes but the main one.
         latest: The newest checkpoint of this attempt; null before the first.
+        gradients_seen: Whether every tensor of the adapter had a gradient in the first step.
     """
 
     job: TrainingJob
@@ -60,6 +61,7 @@ class Run:
     log: Lines | None
     latest: Path | None
     meter: Meter = field(default_factory=Meter)
+    gradients_seen: bool = False
     evaluate_at: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,6 +160,7 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
 
         It is asked once a step, before the optimiser, on every process.
         """
+        self._check_gradients()
         norm = float(super()._get_grad_norm(model, grad_norm))
         bad = [
             micro.examples
@@ -167,6 +170,21 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
         if self._sum(int(bool(bad) or not math.isfinite(norm)))[0]:
             self._stop_at(bad or [micro.examples for micro in self._micros], loss=bool(bad))
         return norm
+
+    def _check_gradients(self) -> None:
+        """Refuse, at the first step, an adapter of which a part would silently stay as it is."""
+        if self.run.gradients_seen:
+            return
+        weights = [(name, w) for name, w in self.model.named_parameters() if w.requires_grad]
+        without = [name for name, weight in weights if weight.grad is None]
+        if without:
+            msg = (
+                f"{self.run.job.spec.name}: {len(without)} of {len(weights)} tensors of the "
+                f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
+                "take other lora.modules, leave quantization out, or update bitsandbytes"
+            )
+            raise ModelError(msg)
+        self.run.gradients_seen = True
 
     def _stop_at(self, examples: list[tuple[str, ...]], *, loss: bool) -> None:
         from accelerate.utils import gather_object

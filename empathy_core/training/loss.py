@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
-    """Return the sum, in float32, of the cross-entropies of all labels of *batch*.
+    """Return the sum, in float32 or finer, of the cross-entropies of all labels of *batch*.
 
     Args:
         model: What is called; may wrap *base*, for adapters and for several processes.
@@ -68,7 +68,8 @@ def _cross_entropy_sum(logits: "Tensor", targets: "Tensor") -> "Tensor":
 
     if torch.is_grad_enabled():
         return _cross_entropy().apply(logits, targets)  # type: ignore[no-any-return]
-    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    return torch.nn.functional.cross_entropy(logits.to(exact), targets, reduction="sum")
 
 
 @cache
@@ -83,7 +84,8 @@ def _cross_entropy() -> Any:
     class CrossEntropySum(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, logits: "Tensor", targets: "Tensor") -> "Tensor":
-            log_p = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+            exact = torch.promote_types(logits.dtype, torch.float32)
+            log_p = torch.log_softmax(logits, dim=-1, dtype=exact)
             at = targets.unsqueeze(1)
             loss = -log_p.gather(1, at).sum()
             slope = log_p.exp_().scatter_add_(1, at, log_p.new_full(at.shape, -1.0))

@@ -56,8 +56,8 @@ def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
     if not job.rows:
         msg = f"{job.spec.name}: there are no training rows; expected one or more; see the audit"
         raise DataError(msg)
-    check_machine(job.spec)
     with _quiet():
+        check_machine(job.spec)
         state = _processes()
         accumulation = accumulated(job.spec, state.num_processes)
         resumed = _shared(state, lambda: _prepare(job))
@@ -166,6 +166,7 @@ def _quiet() -> Iterator[None]:
 
     before = theirs.get_verbosity()
     theirs.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # looks for another package
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -178,6 +179,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None:
+    import torch
     from transformers import Trainer, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
 
@@ -190,6 +192,8 @@ def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None
     for callback in trainer.callback_handler.callbacks:
         if type(callback).__name__ == "TensorBoardCallback":
             callback.logging_dir = str(make_dir(job.place / "tensorboard"))
+    if trainer.args.process_index:  # else the masks of dropout are those of the main process
+        torch.manual_seed(job.spec.seed + trainer.args.process_index)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
 
 
