@@ -13,7 +13,7 @@ from empathy_core import data, store
 from empathy_core.backends import Answer, Request
 from empathy_core.diagnosis import Diagnosis, Facts, Reference, Seen, first_difference
 from empathy_core.diagnosis import diagnose as find_causes
-from empathy_core.errors import ConfigError, Incomplete, UnknownName
+from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
 from empathy_core.metrics.diagnostics import Metric
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
@@ -263,12 +263,15 @@ class _Look:
 
 def _allowed(condition: Condition) -> tuple[str, ...]:
     """Return the findings that the fine-tune was told to pass over; empty if it is none of ours."""
-    try:
-        record = json.loads((Path(str(condition.model.adapter)) / "finetune.json").read_text())
-        allowed = record.get("allow", record.get("spec", {}).get("allow", ()))
-        return tuple(map(str, allowed))
-    except (OSError, ValueError, AttributeError, TypeError):
+    if condition.model.adapter is None:
         return ()
+    try:
+        record = read_json(Path(condition.model.adapter) / "finetune.json")
+    except Damaged:  # a foreign adapter, or one that lies on the Hub
+        return ()
+    holders = [record, *record.values()] if isinstance(record, dict) else []
+    allowed = (h["allow"] for h in holders if isinstance(h, dict) and "allow" in h)
+    return tuple(map(str, next(allowed, None) or ()))
 
 
 def _as_json(found: Diagnosis, shown: Shown, page: Path) -> dict[str, Any]:

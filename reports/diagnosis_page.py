@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from empathy_core.diagnosis import Cause, Diagnosis, Facts, Reference, Seen, Step, Token
+from empathy_core.diagnosis import shown_probability as _p
 from reports import render
 
 WIDTH = 116
 TOKEN_WIDTH = 14
 IDS_SHOWN = 8
 QUESTION_CHARACTERS = 200
-TEXT_CHARACTERS = 400
+TEXT_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ def chosen(row: Seen, facts: Facts, n: int) -> list[Step]:
 
 # ---------------------------------------------------------------------------- words of both
 
-
-def _p(probability: float) -> str:
-    return f"{probability:.3f}" if probability >= 0.001 else f"{probability:.1e}"
+FAULT_WORDS = {
+    "empty": "empty", "special_tokens": "special tokens", "echo": "echo", "noise": "noise",
+    "repetition": "repetition", "cut_short": "at the token limit",
+}  # fmt: skip
+"""Columns of the metric ``diagnostics``, in words."""
 
 
 def _token(text: str) -> str:
@@ -76,7 +79,7 @@ def _ids(tokens: Sequence[str], ids: Sequence[int]) -> str:
 def _summary(found: Diagnosis, shown: Shown) -> list[tuple[str, str]]:
     """Return what holds for all rows, as pairs of a name and words."""
     facts = found.facts
-    faults = ", ".join(f"{n} {name}" for name, n in shown.faults.items() if n)
+    faults = ", ".join(f"{n} {FAULT_WORDS[name]}" for name, n in shown.faults.items() if n)
     stops = ", ".join(
         f"{s.text!r} ({s.id}): {s.kind}"
         + ("" if s.listed else ", NOT in the stop list")
@@ -94,8 +97,15 @@ def _summary(found: Diagnosis, shown: Shown) -> list[tuple[str, str]]:
             f"P {_p(after.probability)} after {after.n} whole reference answers (geometric mean; "
             f"median rank {after.rank:.0f} of {facts.vocabulary:,})"
         )
-        lines.append(("end", words))
+        lines.append(("end learnt?", words))
     return lines
+
+
+def _remedies(found: Diagnosis) -> list[tuple[str, str]]:
+    """Return cause and what to do, each once, the cause that fits most rows first."""
+    order = [name for name, _ in found.counts]
+    told = {(c.name, c.remedy) for _, causes in found.rows for c in causes if c.remedy}
+    return sorted(told, key=lambda pair: (order.index(pair[0]), pair[1]))
 
 
 def _equal_ids(row: Seen) -> str:
@@ -105,7 +115,18 @@ def _equal_ids(row: Seen) -> str:
 
 
 def _decodes(row: Seen) -> str:
-    return "equal to the stored text" if row.stored.visible == row.stored.text else "OTHER TEXT"
+    return "the stored text" if row.stored.visible == row.stored.text else "OTHER TEXT"
+
+
+def _head(row: Seen) -> str:
+    faults = ", ".join(FAULT_WORDS[name] for name in row.faults) or "not broken"
+    sample = f", sample {row.sample}" if row.sample else ""
+    return f"{row.example}{sample}: {faults}"
+
+
+def _ends(reference: Reference) -> str:
+    ends = (f"{t.text!r} P {_p(t.probability)} #{t.rank}" for t in reference.step.ends)
+    return f"after its {reference.n_tokens} tokens: {', '.join(ends)}"
 
 
 # ---------------------------------------------------------------------------- terminal
@@ -119,6 +140,10 @@ def text(found: Diagnosis, shown: Shown) -> str:
     references = {r.example: r for r in found.facts.references}
     for row, causes in found.rows:
         lines += ["", *_row(row, causes, references.get(row.example), found.facts, shown)]
+    if remedies := _remedies(found):
+        lines += ["", "--- what to do ".ljust(WIDTH, "-")]
+        for name, words in remedies:
+            lines += _named(name, words, 20)
     return "\n".join(lines)
 
 
@@ -137,16 +162,17 @@ def _row(
     row: Seen, causes: Sequence[Cause], reference: Reference | None, facts: Facts, shown: Shown
 ) -> list[str]:
     stored = row.stored
-    faults = ", ".join(row.faults) or "not broken"
-    head = f"--- {row.example}, sample {row.sample}: {faults} "
     lines = [
-        head.ljust(WIDTH, "-"),
+        f"--- {_head(row)} ".ljust(WIDTH, "-"),
         *_named("question", _cut(row.question, QUESTION_CHARACTERS)),
         *_named("stored", f"{stored.stop} after {len(stored.ids)} tokens"),
         *_named("text", _cut(repr(stored.text), TEXT_CHARACTERS)),
         *_named("ids", _ids(stored.tokens, stored.ids)),
-        *_named("decode to", f"{_decodes(row)}; with special tokens:"),
-        *_named("", _cut(repr(stored.whole), TEXT_CHARACTERS)),
+        *_named("decode to", _decodes(row)),
+    ]
+    if stored.whole != stored.text:
+        lines += _named("", _cut(repr(stored.whole), TEXT_CHARACTERS))
+    lines += [
         *_named("prompt", f"{row.n_prompt_tokens} tokens … {' '.join(map(repr, row.prompt_tail))}"),
         *_named("re-run", _equal_ids(row)),
     ]
@@ -154,8 +180,7 @@ def _row(
         lines += _named("", _cut(repr(row.rerun.whole), TEXT_CHARACTERS))
     lines += _steps(row, facts, shown)
     if reference:
-        ends = ", ".join(f"{t.text!r} P {_p(t.probability)} #{t.rank}" for t in reference.step.ends)
-        lines += _named("after the", f"reference answer ({reference.n_tokens} tokens): {ends}")
+        lines += _named("reference", _ends(reference))
     for cause in causes:
         lines += _cause(cause)
     return lines
@@ -165,8 +190,6 @@ def _cause(cause: Cause) -> Iterator[str]:
     yield from wrap(f"  => {cause.name}: {cause.evidence}", WIDTH, subsequent_indent=" " * 5)
     if cause.quote:
         yield from wrap(f"     {cause.quote!r}", WIDTH, subsequent_indent=" " * 5)
-    if cause.remedy:
-        yield from wrap(f"     do: {cause.remedy}", WIDTH, subsequent_indent=" " * 9)
 
 
 def _steps(row: Seen, facts: Facts, shown: Shown) -> list[str]:
@@ -230,6 +253,7 @@ def page(found: Diagnosis, shown: Shown, withheld: Collection[str]) -> str:
             "stamp": "",
             "finetuned": False,
             "summary": _summary(found, shown),
+            "remedies": _remedies(found),
             "stops": [s.text for s in facts.stops],
             "rows": [
                 _row_context(row, causes, references.get(row.example), _Words(facts, shown, hidden))
@@ -285,16 +309,14 @@ def _row_context(
     if row.difference is not None:
         seen.append(("its text", words.text(row.rerun.whole)))
     if reference:
-        ends = ", ".join(f"{t.text!r} P {_p(t.probability)} #{t.rank}" for t in reference.step.ends)
-        seen.append((f"after the reference ({reference.n_tokens} tokens)", ends))
+        seen.append(("reference answer", _ends(reference)))
     return {
-        "name": f"{row.example}, sample {row.sample}: {', '.join(row.faults) or 'not broken'}",
+        "name": _head(row),
         "question": question,
         "seen": seen,
         "steps": [_step_context(s, words) for s in chosen(row, words.facts, words.shown.n_steps)],
         "causes": [
-            {"name": c.name, "evidence": c.evidence, "remedy": c.remedy,
-             "quote": "" if words.hidden else c.quote}
+            {"name": c.name, "evidence": c.evidence, "quote": "" if words.hidden else c.quote}
             for c in causes
         ],
     }  # fmt: skip

@@ -31,6 +31,7 @@ from empathy_core.diagnosis.seen import (
     Token,
     end_after,
     first_difference,
+    shown_probability,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "end_after",
     "first_difference",
     "repeating_tail",
+    "shown_probability",
 ]

@@ -15,6 +15,7 @@ from empathy_core.diagnosis.seen import (
     end_after,
     first_difference,
 )
+from empathy_core.diagnosis.seen import shown_probability as _p
 from empathy_core.metrics.diagnostics import echoes, repeats
 
 UNTRAINED_P = 1e-4
@@ -120,7 +121,7 @@ def _excluded(row: Seen, facts: Facts) -> Cause | None:
             return Cause(
                 "stop-token-bug",
                 f"at token {step.number} the end '{end.text}' is the most probable token "
-                f"(P {end.probability:.3g}), but {found} keeps it from being taken",
+                f"(P {_p(end.probability)}), but {found} keeps it from being taken",
                 f"change {found.split(' ')[0]} in the decoding, and run sweep again",
             )
     return None
@@ -144,10 +145,10 @@ def _not_reproduced(row: Seen, facts: Facts) -> Cause | None:
     step = row.steps[at]
     evidence += f"they part at token {at + 1}, where the first is {step.margin:.3g} nats before "
     evidence += "the second"
-    quote = f"re-run '{step.taken.text}' (P {step.taken.probability:.3g})" if step.taken else ""
+    quote = f"re-run '{step.taken.text}' (P {_p(step.taken.probability)})" if step.taken else ""
     if step.stored:
         evidence += f"; what is stored has rank {step.stored.rank}"
-        quote += f", stored '{step.stored.text}' (P {step.stored.probability:.3g})"
+        quote += f", stored '{step.stored.text}' (P {_p(step.stored.probability)})"
     dtype = facts.condition.model.dtype
     if step.margin < NEAR_TIE[dtype]:
         remedy = f"a near tie: in {dtype} another batch or machine may turn it; nothing is wrong"
@@ -172,7 +173,7 @@ def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
     step, end = found
     evidence = (
         f"'{end.text}' ({end.id}) is the model's choice for token {step.number}, before any "
-        f"visible one: P {end.probability:.3g}, rank {end.rank}"
+        f"visible one: P {_p(end.probability)}, rank {end.rank}"
     )
     prompt_end = facts.stop(row.prompt_end)
     if prompt_end and facts.condition.model.architecture == "decoder":
@@ -215,10 +216,10 @@ def _end_untrained(row: Seen, facts: Facts) -> Cause | None:
     highest = max((facts.end(s).probability for s in row.steps), default=0.0)
     evidence = (
         f"the answer runs to the limit; after {after.n} whole reference answers P(end) is "
-        f"{after.probability:.2g} (geometric mean; median rank {after.rank:.0f}), where a trained "
-        f"end is near 1 and the bound is {limit:g}; within this answer it is at most {highest:.2g}"
+        f"{_p(after.probability)} (geometric mean; median rank {after.rank:.0f}), where a trained "
+        f"end is near 1 and the bound is {limit:g}; within this answer it is at most {_p(highest)}"
     )
-    told = [name for name in facts.allowed if "end" in name.split("-")]
+    told = [name for name in facts.allowed if name in _PREFLIGHT]
     if told:
         evidence += f"; the fine-tune's preflight had found it, and was told to allow {told[0]}"
     return Cause(
@@ -227,6 +228,10 @@ def _end_untrained(row: Seen, facts: Facts) -> Cause | None:
         "train with an end token after each answer that is a label and not masked: masking by the "
         "id of the padding masks the end too where both are one token; preflight tells",
     )
+
+
+_PREFLIGHT = ("end-untrained", "pad-masks-labels")
+"""What the preflight of a fine-tune calls the same fault in its rows."""
 
 
 def _flat(row: Seen, facts: Facts) -> Cause | None:
@@ -239,7 +244,7 @@ def _flat(row: Seen, facts: Facts) -> Cause | None:
     return Cause(
         "flat-distribution",
         f"the mean entropy is {entropy:.2f} nats, {entropy / most:.0%} of log(vocabulary) = "
-        f"{most:.2f}; the most probable token has P {top:.3g} on average",
+        f"{most:.2f}; the most probable token has P {_p(top)} on average",
         "the model has next to no preference: the weights are untrained or broken (an "
         "initialised layer, a wrong quantisation), or the labels were not aligned with the input "
         "in training; run preflight, and diagnose the base beside it",
@@ -258,7 +263,7 @@ def _loops(row: Seen, facts: Facts) -> Cause | None:  # noqa: ARG001  as every r
     evidence = f"from token {start + 1} on the same {period} tokens stand {times} times"
     if row.difference is None:
         sure = fmean(s.taken.probability for s in row.steps[start:] if s.taken)
-        evidence += f", taken with a mean probability of {sure:.3g}"
+        evidence += f", taken with a mean probability of {_p(sure)}"
     return Cause("loops", evidence, _CALM, _cut("".join(stored.tokens[start : start + period])))
 
 
@@ -302,12 +307,12 @@ def _limit(row: Seen, facts: Facts) -> Cause:
     evidence = f"cut at max_new_tokens = {facts.condition.decoding.max_new_tokens}"
     if after:
         evidence += (
-            f"; after {after.n} whole reference answers P(end) is {after.probability:.2g} "
+            f"; after {after.n} whole reference answers P(end) is {_p(after.probability)} "
             f"(geometric mean; median rank {after.rank:.0f})"
         )
     highest = max(row.steps, key=lambda s: facts.end(s).probability, default=None)
     if highest:
-        evidence += f"; highest in this answer: {facts.end(highest).probability:.2g}"
+        evidence += f"; highest in this answer: {_p(facts.end(highest).probability)}"
         evidence += f" at token {highest.number}"
     return Cause("limit", evidence, "raise max_new_tokens if answers are to be whole")
 

@@ -127,6 +127,11 @@ class Seen:
         return first_difference(self.stored.ids, self.rerun.ids)
 
 
+def shown_probability(p: float) -> str:
+    """Return *p* as all of a diagnosis writes it."""
+    return f"{p:.3f}" if p >= 0.01 else f"{p:.1e}"
+
+
 def first_difference(left: Sequence[object], right: Sequence[object]) -> int | None:
     """Return the place, from 0, at which two sequences part; null if they are equal."""
     pairs = zip(left, right, strict=False)
