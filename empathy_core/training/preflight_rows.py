@@ -67,8 +67,8 @@ def _n_lost(seen: Seen) -> int:
 
 def _pad_stops(case: Case) -> Answer:
     pad = case.checked.pad
-    trained_ends = {s.trained[-1] for s in case.uncut if s.trained}
-    if pad not in case.checked.stops or pad in trained_ends or not case.seen:
+    ends = {s.row.labels[-1] for s in case.uncut if s.row.labels}  # a collator may have lost them
+    if pad not in case.checked.stops or pad in ends or not case.seen:
         return f"{case.token(pad)} ({pad}) pads; it is no stop, or is the end token itself", ""
     return (
         f"the pad token {case.token(pad)} ({pad}) ends answers, but is not the end that is trained",
@@ -156,12 +156,14 @@ def _truncated(case: Case) -> Answer:
     cut = [s for s in case.seen if s.row.prompt_cut or s.row.response_cut]
     n, limit = len(case.seen), case.spec.max_cut_share
     evidence = (
-        f"{len(cut)} of {n} rows are cut at max_tokens = {case.spec.max_tokens} "
-        f"({questions} questions, {answers} answers); allowed are {limit:.0%}"
+        f"{len(cut)} of {n} rows are cut ({questions} questions, {answers} answers) under "
+        f"max_tokens = {case.spec.max_tokens} and the base's window; allowed are {limit:.0%}"
     )
     if len(cut) <= limit * n:
         return evidence, ""
-    return f"{evidence}; e.g. {cut[0].name}", "raise max_tokens, or max_cut_share"
+    return f"{evidence}; e.g. {cut[0].name}, of {len(cut[0].ids)} tokens", (
+        "raise max_tokens (or take a base with a larger window), or max_cut_share"
+    )
 
 
 _QUESTIONS: dict[str, Callable[[Case], Answer]] = {

@@ -81,7 +81,7 @@ class Encoder:
         self._check()
         if self._seq2seq:
             return self._encoder_decoder_rows(pairs)
-        prompts = self._renderer(self.window, "error").prompts([pair.context for pair in pairs])
+        prompts = self._prompts(pairs, self._renderer(self.window, "error"))
         answers = self._continuations(pairs, prompts)
         asked = self._with_room(pairs, prompts, answers)
         return [self._row(*each) for each in zip(pairs, prompts, asked, answers, strict=True)]
@@ -120,6 +120,12 @@ class Encoder:
         condition = Condition(self.spec.base, self.spec.prompt, decoding, chat=self.spec.chat)
         return Renderer(condition, self.tokenizer, window, overlong)
 
+    def _prompts(self, pairs: Sequence[Pair], renderer: Renderer) -> list[PromptTokens]:
+        """Return each pair's prompt; many answers share a question, which is rendered once."""
+        contexts = list(dict.fromkeys(pair.context for pair in pairs))
+        rendered = dict(zip(contexts, renderer.prompts(contexts), strict=True))
+        return [rendered[pair.context] for pair in pairs]
+
     @cached_property
     def _template(self) -> ChatTemplate:
         base = self.spec.base
@@ -131,7 +137,16 @@ class Encoder:
         if self.spec.chat:
             return self._turn()
         bare = self._seq2seq or prompt.text[-1:].isspace() or _TAG.search(prompt.text)
-        return _Form("" if bare else " ", prompt.ending, self._end_of_text())
+        return _Form("" if bare else " ", self._ending(), self._end_of_text())
+
+    def _ending(self) -> str:
+        """Return what closes an answer; nothing if the tokenizer cannot spell it.
+
+        T5 lacks ``<``: it would write ``/assistant>``, which the evaluation does not take off.
+        """
+        ending = self.spec.prompt.ending
+        ids = self._apart([ending])[0]
+        return ending if ending in self.tokenizer.decode(ids) else ""
 
     def _turn(self) -> _Form:
         """Return what the chat template writes around an answer.
@@ -185,7 +200,8 @@ class Encoder:
         spells a special token, the answer is tokenised apart.
         """
         answers = self._texts(pairs)
-        texts = [self._asked(pair) + text for pair, text in zip(pairs, answers, strict=True)]
+        asked = {context: self._asked(context) for context in {pair.context for pair in pairs}}
+        texts = [asked[pair.context] + text for pair, text in zip(pairs, answers, strict=True)]
         whole = self._ids(texts, add_special_tokens=not self.spec.chat)
         apart = [
             i
@@ -197,11 +213,11 @@ class Encoder:
             found[i] = ids
         return found
 
-    def _asked(self, pair: Pair) -> str:
+    def _asked(self, context: str) -> str:
         prompt = self.spec.prompt
         if self.spec.chat:
-            return self._template.render(prompt.chat(pair.context))
-        return prompt.plain(pair.context)
+            return self._template.render(prompt.chat(context))
+        return prompt.plain(context)
 
     def _apart(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of *texts* alone, none of them a special token."""
@@ -271,8 +287,7 @@ class Encoder:
 
         The window bounds the encoder alone, as in the evaluation: T5's decoder has no limit.
         """
-        renderer = self._renderer(self._limit, "truncate")
-        prompts = renderer.prompts([pair.context for pair in pairs])
+        prompts = self._prompts(pairs, self._renderer(self._limit, "truncate"))
         rows = []
         for pair, prompt, answer in zip(
             pairs, prompts, self._apart(self._texts(pairs)), strict=True
