@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from empathy_core.diagnosis import Cause, Diagnosis, Facts, Reference, Seen, Step, Token
+from empathy_core.diagnosis import Answered, Cause, Diagnosis, Facts, Reference, Seen, Step, Token
 from empathy_core.diagnosis import shown_probability as _p
 from reports import render
 
@@ -12,7 +12,7 @@ WIDTH = 116
 TOKEN_WIDTH = 14
 IDS_SHOWN = 8
 QUESTION_CHARACTERS = 200
-TEXT_CHARACTERS = 300
+TEXT_CHARACTERS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,24 @@ def _remedies(found: Diagnosis) -> list[tuple[str, str]]:
 def _equal_ids(row: Seen) -> str:
     at = row.difference
     same = "the stored ids again" if at is None else f"other ids from token {at + 1} on"
-    return f"{same}; {row.rerun.stop} after {len(row.rerun.ids)} tokens"
+    return f"{same}; {_length(row.rerun)}"
 
 
 def _decodes(row: Seen) -> str:
-    return "the stored text" if row.stored.visible == row.stored.text else "OTHER TEXT"
+    stored = row.stored
+    same = "the stored text" if stored.visible == stored.text else "OTHER TEXT than is stored"
+    return f"{same}, then {stored.tokens[-1]!r}" if _ended(row) else same
+
+
+def _ended(row: Seen) -> bool:
+    """Tell whether special tokens add nothing but the one that ends the answer."""
+    stored = row.stored
+    return bool(stored.tokens) and stored.whole == stored.visible + stored.tokens[-1]
+
+
+def _length(answer: Answered) -> str:
+    n = len(answer.ids)
+    return f"{answer.stop} after {n} token{'' if n == 1 else 's'}"
 
 
 def _head(row: Seen) -> str:
@@ -165,13 +178,15 @@ def _row(
     lines = [
         f"--- {_head(row)} ".ljust(WIDTH, "-"),
         *_named("question", _cut(row.question, QUESTION_CHARACTERS)),
-        *_named("stored", f"{stored.stop} after {len(stored.ids)} tokens"),
+        *_named("stored", _length(stored)),
         *_named("text", _cut(repr(stored.text), TEXT_CHARACTERS)),
         *_named("ids", _ids(stored.tokens, stored.ids)),
         *_named("decode to", _decodes(row)),
     ]
-    if stored.whole != stored.text:
-        lines += _named("", _cut(repr(stored.whole), TEXT_CHARACTERS))
+    if not _ended(row) and stored.whole != stored.text:
+        lines += _named("all tokens", _cut(repr(stored.whole), TEXT_CHARACTERS))
+    elif stored.visible != stored.text:
+        lines += _named("", _cut(repr(stored.visible), TEXT_CHARACTERS))
     lines += [
         *_named("prompt", f"{row.n_prompt_tokens} tokens … {' '.join(map(repr, row.prompt_tail))}"),
         *_named("re-run", _equal_ids(row)),
@@ -197,10 +212,10 @@ def _steps(row: Seen, facts: Facts, shown: Shown) -> list[str]:
     grid = [[*heads, "most probable"]]
     before = 0
     for step in chosen(row, facts, shown.n_steps):
-        if step.number != before + 1:
-            grid.append(["…", *[""] * (len(heads))])
+        gap = "" if step.number == before + 1 else "… "
         before = step.number
-        grid.append([*_cells(step), _tops(step, shown.n_top)])
+        number, *cells = _cells(step)
+        grid.append([f"{gap}{number}", *cells, _tops(step, shown.n_top)])
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     left = {1, len(heads)}
     return [
@@ -298,7 +313,7 @@ def _row_context(
     if words.hidden:
         question = f"(withheld: the licence of {row.source} does not let its texts be passed on)"
     seen = [
-        ("stored", f"{row.stored.stop} after {len(row.stored.ids)} tokens"),
+        ("stored", _length(row.stored)),
         ("text", words.text(row.stored.text)),
         ("ids", words.ids(row.stored.tokens, row.stored.ids)),
         ("the ids decode to", f"{_decodes(row)}: {words.text(row.stored.visible)}"),

@@ -43,6 +43,8 @@ _SYMBOLS = {
     "\N{DOWNWARDS ARROW}": r"$\downarrow$",
     "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
     "\N{LEFTWARDS ARROW}": r"$\leftarrow$",
+    "\N{DAGGER}": r"$\dagger$",
+    "\N{DOUBLE DAGGER}": r"$\ddagger$",
     "\N{DEGREE SIGN}": r"$^\circ$",
     "\N{MICRO SIGN}": r"$\mu$",
     "\N{SECTION SIGN}": r"\S{}",

@@ -33,7 +33,7 @@ def main_notes(
         *unscored(summary, spec, wanted),
         *_assumed(spec),
         *spec.notes,
-        *_signatures(spec, wanted),
+        *signatures(spec, wanted),
     )
 
 
@@ -58,7 +58,7 @@ def detail_notes(
     collected: Collected, summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]
 ) -> tuple[str, ...]:
     """Return the notes of a detail table."""
-    return (*_partial(collected), *unscored(summary, spec, wanted), *_signatures(spec, wanted))
+    return (*_partial(collected), *unscored(summary, spec, wanted), *signatures(spec, wanted))
 
 
 def published_notes(collected: Collected) -> tuple[str, ...]:
@@ -172,7 +172,8 @@ def _assumed(spec: ReportSpec) -> list[str]:
     return [f"Assumed, since the paper does not say: {settings}."]
 
 
-def _signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
+def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
+    """Name the metrics of *wanted* with their settings."""
     keys = dict.fromkeys(key for key, _ in wanted)
     shown = [f"{metric_name(k)} ({short_signature(spec.metrics[k].signature())})" for k in keys]
     return [f"Metrics: {', '.join(shown)}."]

@@ -30,8 +30,10 @@ def context(report: Report) -> dict[str, object]:
             for condition, c in pairs
         ],
         "sections": [
-            {"anchor": s.file, "title": s.title, "tables": s.tables} for s in report.sections
+            {"anchor": s.file, "title": s.title, "tables": s.tables, "figures": s.figures}
+            for s in report.sections
         ],
+        "finetuned": bool(spec.finetunes),
         "signatures": [(metric_name(k), m.signature()) for k, m in spec.metrics.items()],
         "audit_text": spec.audit_text,
         "examples": _examples(collected, spec),

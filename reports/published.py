@@ -1,7 +1,7 @@
 """Published tables, one file each in ``published/``, and this run's values beside them."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +28,7 @@ class PublishedRow:
         values: Column name → value; what the paper does not give is absent.
         prompt: Name of the prompt; empty: any.
         label: As printed, where that is not *model*.
+        base: The *model* of the rows of which this one is a fine-tune; empty if it is none.
     """
 
     model: str
@@ -35,13 +36,19 @@ class PublishedRow:
     prompt: str = ""
     prompt_label: str = ""
     label: str = ""
+    base: str = ""
 
-    def answers_to(self, condition: Condition) -> bool:
-        """Whether *condition* is what this row measured."""
-        return condition.model.published == self.model and self.prompt in (
-            "",
-            condition.prompt.name,
-        )
+    def answers_to(self, condition: Condition, bases: Collection[str] = ()) -> bool:
+        """Whether *condition* is what this row measured.
+
+        *bases*: of a condition with an adapter, the published names of its bases; it never
+        answers to a row of the model itself, though it may have inherited that one's name.
+        """
+        if self.prompt not in ("", condition.prompt.name):
+            return False
+        if condition.model.published == self.model:
+            return not bases or self.model not in bases
+        return bool(self.base) and self.base in bases
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +120,13 @@ def _table(
     published: Published, table: PublishedTable, run: tuple[ReportSpec, Ours], words: Words
 ) -> Table:
     spec, ours = run
-    names = row_labels(spec.conditions)
+    names, bases = row_labels(spec.conditions), _bases(spec)
     columns = [c for c in published.columns if any(c.name in row.values for row in table.rows)]
 
     def lines(row: PublishedRow) -> list[Row]:
         theirs = [row.values.get(c.name) for c in columns]
         first = Row((row.prompt_label, "paper"), tuple(map(_as_printed, theirs, columns)), gap=True)
-        found = [c for c in spec.conditions if row.answers_to(c)]
+        found = [c for c in spec.conditions if row.answers_to(c, bases.get(c.id, ()))]
         rows = [first]
         for condition in found:
             mine = [ours.get((condition.id, c.name)) for c in columns]
@@ -135,6 +142,15 @@ def _table(
     )
     spans, heads = headings([replace(c, better=None) for c in columns], 3)
     return Table(words, ("Model", "Prompts", ""), spans, heads, groups)
+
+
+def _bases(spec: ReportSpec) -> dict[str, set[str]]:
+    """Return tuned condition → published names of its bases."""
+    published = {c.id: c.model.published for c in spec.conditions}
+    found: dict[str, set[str]] = {}
+    for pair in spec.finetunes:
+        found.setdefault(pair.tuned, set()).add(published[pair.base])
+    return found
 
 
 def _as_printed(value: float | None, column: Column) -> Cell:

@@ -7,8 +7,14 @@ import polars as pl
 from reports import notes, published
 from reports.aggregate import THERAPIST, aggregate, therapist
 from reports.collect import Collected
+from reports.comparisons import compare
+from reports.failures import failure_series, failure_tables
+from reports.figures import Figure, failures_figure, training_figure
+from reports.finetuned import finetuned_tables
+from reports.finetuned_notes import partial_note
 from reports.spec import ReportSpec
 from reports.table import Table, Words, columns, panels, score_table
+from reports.training import curves, training_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +23,13 @@ class Section:
 
     Attributes:
         file: Name of the files without ending.
+        figures: Below the tables on the page; each in files of its own.
     """
 
     file: str
     title: str
     tables: tuple[Table, ...]
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Report:
     """Everything that is written.
 
     Attributes:
+        compared: Adapters beside their bases (``comparisons.COMPARED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or empty.
     """
@@ -36,24 +45,27 @@ class Report:
     spec: ReportSpec
     collected: Collected
     summary: pl.DataFrame
+    compared: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
 
 
 def build(collected: Collected, spec: ReportSpec) -> Report:
     """Return the report of *collected*; sections without a table are left out."""
-    summary = aggregate(collected, spec)
+    summary, compared = aggregate(collected, spec), compare(collected, spec)
     stamp = notes.stamp(collected)
     words = Words(spec.caption, spec.label, (), stamp)
     sections = (
         Section("table1", "Main table", _main(collected, summary, spec, words)),
+        *_finetuned(collected, summary, compared, spec, words),
         Section("table-therapist", "On the therapists' questions",
                 _therapist(collected, summary, spec, words)),
         Section("published", "Against the published values",
                 _published(collected, summary, spec, words)),
         Section("table-detail", "All other columns", _detail(collected, summary, spec, words)),
     )  # fmt: skip
-    return Report(spec, collected, summary, tuple(s for s in sections if s.tables), stamp)
+    shown = tuple(section for section in sections if section.tables)
+    return Report(spec, collected, summary, compared, shown, stamp)
 
 
 def _main(
@@ -62,6 +74,28 @@ def _main(
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     found = notes.main_notes(collected, summary, spec, wanted)
     return (score_table(summary, spec, wanted, replace(words, notes=found)),)
+
+
+def _finetuned(
+    collected: Collected,
+    summary: pl.DataFrame,
+    compared: pl.DataFrame,
+    spec: ReportSpec,
+    words: Words,
+) -> tuple[Section, ...]:
+    if not spec.finetunes:
+        return ()
+    beside = finetuned_tables(collected, summary, compared, spec, words)
+    partial = replace(words, notes=tuple(partial_note(collected)))
+    faults = failures_figure(failure_series(summary, spec), words.stamp)
+    trained = training_figure(curves(spec), words.stamp)
+    return (
+        Section("table2", "Base and fine-tuned", beside),
+        Section("failures", "What goes wrong, by training size",
+                failure_tables(summary, spec, partial), (faults,) if faults else ()),
+        Section("training", "Training curves",
+                training_tables(spec, words), (trained,) if trained else ()),
+    )  # fmt: skip
 
 
 def _therapist(

@@ -7,6 +7,51 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Condition
 
 
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What a training wrote down at one step.
+
+    Attributes:
+        loss: Of the training rows since the point before; null where it was not taken.
+        validation_loss: Null where it was not taken.
+    """
+
+    step: int
+    epoch: float
+    loss: float | None
+    validation_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One adapter beside its base.
+
+    Attributes:
+        tuned: Id of the condition with the adapter.
+        base: Id of the condition without it: same prompt, same rows, same quantisation.
+        unquantized: Id of the base that is not quantised, under the same prompt; null where
+            *base* is that already, or where it is not in the run.
+        label: What tells it from others of its base, e.g. ``n = 525, seed 0``.
+        train_size: Rows that were trained on.
+        sources: ``all``, or the names of the training rows' sources joined by ``+``.
+        family: Name of the table in the configuration; the tests of one family are corrected
+            together.
+        notes: Sentences that must stand below every table with it.
+        curve: In the order of steps; empty if it is not known.
+    """
+
+    tuned: str
+    base: str
+    unquantized: str | None
+    label: str
+    train_size: int
+    seed: int
+    sources: str
+    family: str
+    notes: tuple[str, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSpec:
     """Everything that a report needs beside the rows of the run.
@@ -26,6 +71,8 @@ class ReportSpec:
         audit_text: The data audit, as printed by ``data``.
         samples_shown: Examples printed in full on the page; the text is sensitive, and some
             licences forbid passing it on, so 0 is a choice.
+        finetunes: Adapters to be compared with their bases; their ids are those of *conditions*.
+        adapters: Condition id → digest of the adapter's weights that its answers were made with.
     """
 
     conditions: tuple[Condition, ...]
@@ -40,3 +87,5 @@ class ReportSpec:
     notes: tuple[str, ...] = ()
     audit_text: str = ""
     samples_shown: int = 5
+    finetunes: tuple[Comparison, ...] = ()
+    adapters: Mapping[str, str] = field(default_factory=dict)

@@ -16,9 +16,10 @@ from reports.aggregate import ALL
 from reports.labels import NOT_APPLICABLE, number, printed, row_labels
 from reports.spec import ReportSpec
 
-Mark = Literal["best", "second", ""]
+Mark = Literal["best", "second", "dagger", ""]
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
+DAGGER = "\N{DAGGER}"
 HEAD_WIDTH = 11
 """Characters of a heading's line: about what a column of four decimals takes."""
 PANEL_COLUMNS = 8
@@ -98,6 +99,7 @@ class Table:
 
     Attributes:
         stubs: Headings left of the numbers; the first is the groups'.
+        tight: Groups are single lines and follow each other without a space.
     """
 
     words: Words
@@ -105,6 +107,7 @@ class Table:
     spans: tuple[Span, ...]
     heads: tuple[Head, ...]
     groups: tuple[Group, ...]
+    tight: bool = False
 
 
 Wanted = tuple[str, Column]
@@ -143,7 +146,7 @@ def score_table(
 
     Best and second are marked among the model rows of equal coverage, and only in a whole run.
     """
-    values = _values(summary.filter(pl.col("subset") == subset))
+    values = values_of(summary.filter(pl.col("subset") == subset))
     rows = sorted(spec.conditions, key=lambda c: c.model.backend != "human")
     names = row_labels(spec.conditions)
     ranked = [] if words.stamp else ranked_rows(summary, spec, subset)
@@ -151,7 +154,9 @@ def score_table(
 
     def row(condition: Condition) -> Row:
         cells = [
-            Cell(_text(values.get((condition.id, key, c.name)), c), marks.get(condition.id, ""))
+            Cell(
+                value_text(values.get((condition.id, key, c.name)), c), marks.get(condition.id, "")
+            )
             for (key, c), marks in zip(wanted, marked, strict=True)
         ]
         return Row((names[condition.id],), tuple(cells))
@@ -176,15 +181,18 @@ def _by_model(rows: Sequence[Condition]) -> list[tuple[tuple[bool, str], list[Co
     return [(key, list(members)) for key, members in groupby(in_order, of)]
 
 
-_Value = tuple[float | None, int, int]  # score, rows scored, rows left unscored
+Value = tuple[float | None, int, int]
+"""Score, rows scored, rows left unscored."""
 
 
-def _values(summary: pl.DataFrame) -> Mapping[tuple[str, str, str], _Value]:
+def values_of(summary: pl.DataFrame) -> Mapping[tuple[str, str, str], Value]:
+    """Return (condition, metric key, column) → value, of a summary of one subset."""
     fields = summary.select("condition", "metric", "column", "score", "n", "n_unscored")
     return {(c, m, k): (score, n, u) for c, m, k, score, n, u in fields.iter_rows()}
 
 
-def _text(value: _Value | None, column: Column) -> str:
+def value_text(value: Value | None, column: Column) -> str:
+    """Return a score as it is printed; rows that the metric can score none of are ``N/A``."""
     score, n, n_unscored = value or (None, 0, 0)
     if score is None and n + n_unscored:
         return NOT_APPLICABLE
@@ -222,7 +230,7 @@ def ranked_rows(summary: pl.DataFrame, spec: ReportSpec, subset: str) -> list[st
 
 
 def _marks(
-    ranked: Sequence[str], wanted: Wanted, values: Mapping[tuple[str, str, str], _Value]
+    ranked: Sequence[str], wanted: Wanted, values: Mapping[tuple[str, str, str], Value]
 ) -> dict[str, Mark]:
     """Return id → mark by the numbers as printed, so that what looks equal is marked equally."""
     key, column = wanted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from empathy_core.store import RunDir, make_dir, write_bytes
 from reports import page, render
@@ -23,7 +24,7 @@ class Written:
     """What a report found.
 
     Attributes:
-        text: The main table for a terminal.
+        text: The main table for a terminal, and the adapters beside their bases.
         summary: Every number (``aggregate.SUMMARY``).
         problems: What is missing or wrong; empty if the run is whole.
     """
@@ -50,12 +51,13 @@ def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Wri
     report = build(collect(run, spec, partial=partial), spec)
     with run.task_lock("report"):
         _replace(run.report, _files(report))
-    main = render.text(report.sections[0].tables[0])
+    main = [t for s in report.sections if s.file in ("table1", "table2") for t in s.tables]
     found = report.collected
-    return Written(run.report, main, report.summary, found.coverage, found.problems)
+    text = "\n\n".join(map(render.text, main))
+    return Written(run.report, text, report.summary, found.coverage, found.problems)
 
 
-def _replace(final: Path, files: Iterable[tuple[str, str]]) -> None:
+def _replace(final: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write *files* into a folder beside *final*, then let it take the place of *final*.
 
     A folder that is not empty cannot be renamed over, so the old one is renamed away first. What
@@ -67,7 +69,7 @@ def _replace(final: Path, files: Iterable[tuple[str, str]]) -> None:
     try:
         make_dir(new)
         for name, content in files:
-            write_bytes(content.encode(), new / name)
+            write_bytes(content, new / name)
         with suppress(FileNotFoundError):
             final.rename(old)
         new.rename(final)
@@ -76,13 +78,23 @@ def _replace(final: Path, files: Iterable[tuple[str, str]]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _files(report: Report) -> Iterator[tuple[str, str]]:
+def _files(report: Report) -> Iterator[tuple[str, bytes]]:
+    for name, text in _texts(report):
+        yield name, text.encode()
+    for figure in (figure for section in report.sections for figure in section.figures):
+        yield f"{figure.name}.svg", figure.svg.encode()
+        yield f"{figure.name}.pdf", figure.pdf
+
+
+def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for section in report.sections:
         title = f"{report.spec.title}: {section.title}"
         yield f"{section.file}.tex", render.fragment(section.tables)
         alone = render.standalone(f"{section.file}.tex", report.stamp)
         yield f"{section.file}-standalone.tex", alone
         yield f"{section.file}.html", render.table_page(section.tables, title, report.stamp)
+    if report.spec.finetunes:
+        yield "comparisons.csv", csv(report.compared)
     yield "summary.csv", summary_csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
     yield "index.html", render.page(page.context(report))
@@ -90,8 +102,13 @@ def _files(report: Report) -> Iterator[tuple[str, str]]:
 
 def summary_csv(summary: pl.DataFrame) -> str:
     """Return the summary as CSV, scores rounded to 6 decimals; no score is an empty field."""
-    rounded = pl.col("score").round(6) + 0.0  # + 0.0: minus zero becomes zero
-    return summary.with_columns(rounded).write_csv(float_precision=6)
+    return csv(summary)
+
+
+def csv(frame: pl.DataFrame) -> str:
+    """Return a frame as CSV, numbers rounded to 6 decimals; null is an empty field."""
+    rounded = selectors.float().round(6) + 0.0  # + 0.0: minus zero becomes zero
+    return frame.with_columns(rounded).write_csv(float_precision=6)
 
 
 def summary_json(report: Report) -> dict[str, Any]:
@@ -114,4 +131,5 @@ def summary_json(report: Report) -> dict[str, Any]:
         "assumed": dict(spec.assumed),
         "notes": {s.file: [t.words.notes for t in s.tables] for s in report.sections},
         "summary": report.summary.to_dicts(),
+        **({"comparisons": report.compared.to_dicts()} if spec.finetunes else {}),
     }
