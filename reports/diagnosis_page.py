@@ -269,6 +269,7 @@ def page(found: Diagnosis, shown: Shown, withheld: Collection[str]) -> str:
             "finetuned": False,
             "summary": _summary(found, shown),
             "remedies": _remedies(found),
+            "n_top": shown.n_top + 1,  # and what is stored, where it parts from the re-run
             "stops": [s.text for s in facts.stops],
             "rows": [
                 _row_context(row, causes, references.get(row.example), _Words(facts, shown, hidden))
@@ -346,7 +347,7 @@ def _step_context(step: Step, words: _Words) -> dict[str, object]:
     tops = [f"{words.token(t)} {_p(t.probability)}" for t in step.top[: words.shown.n_top]]
     if step.stored:
         stored = step.stored
-        tops.append(f"| stored: {words.token(stored)} {_p(stored.probability)} #{stored.rank}")
+        tops.append(f"stored: {words.token(stored)} {_p(stored.probability)} #{stored.rank}")
     return {
         "number": number,
         "taken": words.token(step.taken) if step.taken else "",

@@ -332,4 +332,4 @@ def test_a_row_fits_a_screen():
         "end-untrained",
         "loops",
     ]
-    assert len(text(two, shown).splitlines()) - len(text(found, shown).splitlines()) <= 40
+    assert len(text(two, shown).splitlines()) - len(text(found, shown).splitlines()) <= 45

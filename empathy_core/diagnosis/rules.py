@@ -21,6 +21,8 @@ from empathy_core.metrics.diagnostics import echoes, repeats
 UNTRAINED_P = 1e-4
 """P(end) after a whole answer below which no end was learnt. SmolLM2-135M-Instruct, never trained
 on such answers, gives 1e-3 (geometric mean of 24), and 2e-6 to a token that it never saw."""
+UNTRAINED_SHARE = 0.1
+"""Of 1 / vocabulary, the probability of a token at random: the bound in a small vocabulary."""
 UNTRAINED_TUNED_P = 1e-2
 """The same for a fine-tune, which was trained on such answers, each to be followed by an end."""
 UNTRAINED_RANK = 10
@@ -76,8 +78,8 @@ def _stop_token_bug(row: Seen, facts: Facts) -> Cause | None:
     if last and last.listed and not last.proper:
         return Cause(
             "stop-token-bug",
-            f"the answer ends after {len(ids)} tokens at '{last.text}' ({last.id}), which is in "
-            f"the stop list and is {_KIND[last.kind]}; the model's own ends are {own}",
+            f"the answer ends at its token {len(ids)}, '{last.text}' ({last.id}), which is in the "
+            f"stop list and is {_KIND[last.kind]}; the model's own ends are {own}",
             f"take {last.id} out of eos_token_id in the model's generation_config.json, and run "
             "sweep again",
         )
@@ -210,14 +212,15 @@ def _end_untrained(row: Seen, facts: Facts) -> Cause | None:
     if row.stored.stop != "length" or after is None or not facts.proper:
         return None
     tuned = facts.condition.model.adapter is not None
-    limit = UNTRAINED_TUNED_P if tuned else UNTRAINED_P
+    plain = max(UNTRAINED_P, UNTRAINED_SHARE / facts.vocabulary)
+    limit = UNTRAINED_TUNED_P if tuned else plain
     if after.probability >= limit or after.rank < UNTRAINED_RANK:
         return None
     highest = max((facts.end(s).probability for s in row.steps), default=0.0)
     evidence = (
         f"the answer runs to the limit; after {after.n} whole reference answers P(end) is "
         f"{_p(after.probability)} (geometric mean; median rank {after.rank:.0f}), where a trained "
-        f"end is near 1 and the bound is {limit:g}; within this answer it is at most {_p(highest)}"
+        f"end is near 1 (the bound is {_p(limit)}); in this answer it is at most {_p(highest)}"
     )
     told = [name for name in facts.allowed if name in _PREFLIGHT]
     if told:
