@@ -17,6 +17,7 @@ from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
 from empathy_core.metrics.diagnostics import Metric
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
+from empathy_core.weights import RECORD
 from jobs.plan import Plan
 from jobs.planfile import last_plan
 from jobs.score import metric_rows
@@ -266,12 +267,13 @@ def _allowed(condition: Condition) -> tuple[str, ...]:
     if condition.model.adapter is None:
         return ()
     try:
-        record = read_json(Path(condition.model.adapter) / "finetune.json")
+        record = read_json(Path(condition.model.adapter) / RECORD)
     except Damaged:  # a foreign adapter, or one that lies on the Hub
         return ()
-    holders = [record, *record.values()] if isinstance(record, dict) else []
-    allowed = (h["allow"] for h in holders if isinstance(h, dict) and "allow" in h)
-    return tuple(map(str, next(allowed, None) or ()))
+    findings = record.get("findings") if isinstance(record, dict) else None
+    if not isinstance(findings, dict):
+        return ()
+    return tuple(name for name, result in findings.items() if result == "allowed")
 
 
 def _as_json(found: Diagnosis, shown: Shown, page: Path) -> dict[str, Any]:

@@ -295,7 +295,7 @@ class _Words:
     def token(self, token: Token) -> str:
         """Return one token."""
         if self.hidden and self.facts.stop(token.id) is None:
-            return f"#{token.id}"
+            return f"id {token.id}"
         return repr(token.text)
 
     def text(self, text: str) -> str:

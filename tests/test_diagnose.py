@@ -17,6 +17,7 @@ from empathy_core import store
 from empathy_core.backends import stepping
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
+from jobs import diagnose as diagnose_command
 from jobs import launch
 from tests.runs import write_config, write_questions
 from tests.tiny_models import tiny_llama, tiny_t5
@@ -300,6 +301,27 @@ def test_terminal_and_page_show_it_and_the_page_keeps_the_licence(
     assert "breathe" not in html
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert 'href="http' not in html
+
+
+@pytest.mark.parametrize(
+    ("record", "allowed"),
+    [
+        ('{"findings": {"end-untrained": "allowed", "truncated": "passed"}}', ("end-untrained",)),
+        ('{"findings": []}', ()),
+        ("[1]", ()),
+        ("torn", ()),
+        (None, ()),
+    ],
+)
+def test_what_the_preflight_was_told_to_allow_is_read_from_the_adapter(
+    tmp_path: Path, record: str | None, allowed: tuple[str, ...]
+):
+    """From the record of a fine-tune of ours; any other adapter allows nothing."""
+    if record is not None:
+        (tmp_path / "finetune.json").write_text(record)
+    spec = replace(model(tmp_path, "decoder"), adapter=str(tmp_path))
+
+    assert diagnose_command._allowed(Condition(spec, prompt("none"), Decoding())) == allowed
 
 
 # ---------------------------------------------------------------------------- distributions
