@@ -21,6 +21,7 @@ from empathy_core.prompts import prompt
 from empathy_core.training import adapters
 from empathy_core.training.adapters import Counts, Origin, counts, publish
 from empathy_core.training.job import Losses, Point, Trained
+from empathy_core.training.merging import merge, rendered
 from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Row
 from empathy_core.types import Condition, Decoding, ModelSpec
 from tests.tiny_models import tiny_adapter, tiny_llama, tiny_t5
@@ -193,7 +194,7 @@ def test_of_two_copies_the_first_stays(llama: Path, tmp_path: Path) -> None:
         start.wait()
         try:
             publish(works[i], final, replace(made, split=f"copy {i}"))
-        except Exception as error:  # noqa: BLE001 - a thread's error would be lost
+        except Exception as error:
             failed.append(error)
 
     threads = [threading.Thread(target=copy, args=(i,)) for i in range(8)]

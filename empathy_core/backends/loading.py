@@ -41,7 +41,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
     _check_complete(model, folder, info)
     _keep_exact(loaded)
     if model.adapter:
-        loaded = _adapted(loaded, model, folder)
+        loaded = with_adapter(loaded, model, folder).get_base_model()
     return loaded.eval()
 
 
@@ -123,8 +123,12 @@ def _keep_exact(loaded: Any) -> None:
 # ---------------------------------------------------------------------------- adapters
 
 
-def _adapted(loaded: Any, model: ModelSpec, folder: Path) -> Any:
-    """Return *loaded* with the adapter's layers in place."""
+def with_adapter(loaded: Any, model: ModelSpec, folder: Path) -> Any:
+    """Return *loaded*, which lies in *folder*, as peft's model with the adapter of *model*.
+
+    Raises:
+        ModelError: The adapter belongs to another base, or is damaged.
+    """
     from peft import PeftModel
 
     adapter = weights.locate(str(model.adapter), model.adapter_revision)
@@ -133,7 +137,7 @@ def _adapted(loaded: Any, model: ModelSpec, folder: Path) -> Any:
         # peft warns and leaves at random what an adapter lacks.
         warnings.filterwarnings("error", message=".*missing adapter keys.*")
         try:
-            return PeftModel.from_pretrained(loaded, adapter).get_base_model()
+            return PeftModel.from_pretrained(loaded, adapter)
         except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
             reason = " ".join(str(error).split())[:200]
             msg = (

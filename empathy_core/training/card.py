@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from empathy_core.types import ModelSpec
+
 if TYPE_CHECKING:
     from empathy_core.training.adapters import AdapterRecord
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+_UNSET = {"train_size": "all", "validation_limit": "all"}
+"""What null means, where it is not "none"."""
 
 _ELSEWHERE = ("name", "label", "prompt", "chat", "allow", "trackers", "processes")
 """Settings that another part of the card tells, or that change no number."""
@@ -39,6 +44,28 @@ def card(record: "AdapterRecord") -> str:
     )
 
 
+def merged_card(model: ModelSpec, told: Mapping[str, Any], distances: str) -> str:
+    """Return the card of a merged model: what it is made of, and how far from its adapter.
+
+    Args:
+        model: The base with its adapter.
+        told: The value in ``merge.json``.
+        distances: A line each, in words.
+    """
+    weights = str(model.weights)
+    return str(
+        _environment()
+        .get_template("merged.md.j2")
+        .render(
+            model=model,
+            told=told,
+            distances=distances.splitlines(),
+            base_model=weights if _HUB_ID.fullmatch(weights) else "",
+            seq2seq=model.architecture == "encoder-decoder",
+        )
+    )
+
+
 def _quantized(base: Mapping[str, Any]) -> str:
     if not base["quantization"]:
         return "not quantised"
@@ -48,7 +75,7 @@ def _quantized(base: Mapping[str, Any]) -> str:
 
 
 def _settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield dotted name and value; what is null or empty was left at "all" or "none"."""
+    """Yield dotted name and value of each setting."""
     for name, value in settings.items():
         if not prefix and name in _ELSEWHERE:
             continue
@@ -57,7 +84,7 @@ def _settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
         elif isinstance(value, list | tuple):
             yield f"{prefix}{name}", ", ".join(map(str, value)) or "all"
         else:
-            yield f"{prefix}{name}", "none" if value is None else value
+            yield f"{prefix}{name}", _UNSET.get(name, "none") if value is None else value
 
 
 def _turns(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -233,7 +233,7 @@ class Trial:
             if optimizer is None or _over(losses, accuracy):
                 return Learnt(len(losses) - 1, accuracy, losses[-1])
             optimizer.zero_grad()
-            scores.loss.backward()
+            scores.loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
             optimizer.param_groups[0]["lr"] = _LEARNING_RATE * min(1, len(losses) / _WARMUP_STEPS)
             optimizer.step()

@@ -1,0 +1,266 @@
+"""An adapter merged into its base, at full precision, for use without peft.
+
+How far the merged model is from the adapter is measured on what was written, read again from the
+disk: against the adapter on the whole base, which bounds it, and on the quantised base, which is
+what was trained and evaluated.
+"""
+
+import gc
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from empathy_core import weights
+from empathy_core.backends.hf import end_tokens
+from empathy_core.backends.loading import load_model, with_adapter
+from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.errors import ModelError
+from empathy_core.store import make_dir, write_bytes, write_json
+from empathy_core.store.files import MODE_FILE
+from empathy_core.training import card
+from empathy_core.types import Condition, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RECORD, CARD = "merge.json", "README.md"
+
+NEW_TOKENS = 16
+"""Tokens after each prompt at which logits are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far two models are from each other, over all compared positions.
+
+    Attributes:
+        largest: Of any logit's absolute difference.
+        mean: Of all logits' absolute differences.
+        equal_tokens: Share of positions with the same most probable token.
+        positions: How many were compared.
+    """
+
+    largest: float
+    mean: float
+    equal_tokens: float
+    positions: int
+
+    def text(self) -> str:
+        """Return it for a terminal."""
+        return (
+            f"logits differ by up to {self.largest:.2g}, on average {self.mean:.2g}; the most "
+            f"probable token is the same at {self.equal_tokens:.1%} of {self.positions} positions"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """A merged model.
+
+    Attributes:
+        exact: Between merged model and adapter on the whole base; at most ``bound``.
+        as_evaluated: Between merged model and adapter on the quantised base; null if the base is
+            not quantised.
+    """
+
+    folder: Path
+    bound: float
+    exact: Distance
+    as_evaluated: Distance | None
+
+    def text(self) -> str:
+        """Return both distances for a terminal."""
+        lines = [
+            f"against the adapter on the whole base: {self.exact.text()}; bound {self.bound:g}"
+        ]
+        if self.as_evaluated:
+            told = self.as_evaluated.text()
+            lines.append(f"against the adapter on the quantised base, as evaluated: {told}")
+        return "\n".join(lines)
+
+
+def rendered(condition: Condition, contexts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the prompts to *contexts* as the evaluation renders them, cut where too long.
+
+    Raises:
+        ModelError: Weights or tokenizer are absent, or cannot render the prompt.
+    """
+    from transformers import AutoConfig
+
+    folder = weights.locate(str(condition.model.weights), condition.model.revision)
+    tokenizer = load_tokenizer(folder)
+    window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
+    renderer = Renderer(condition, tokenizer, window, "truncate")
+    return [prompt.ids for prompt in renderer.prompts(contexts)]
+
+
+def merge(
+    model: ModelSpec, out: Path, prompts: Sequence[Sequence[int]], bound: float = 1e-2
+) -> MergeReport:
+    """Merge the adapter of *model* into its base, and return how far the result is from it.
+
+    *out* appears by one rename, with weights, tokenizer, generation settings and a card, or not
+    at all. The models are loaded one after the other, in the dtype of *model*: take float32 for
+    the least rounding.
+
+    Args:
+        model: A base with an adapter, as it is evaluated.
+        out: A folder that is not there yet.
+        prompts: Token ids of a few real prompts; see ``rendered``.
+        bound: Largest distance of any logit to the adapter on the whole base.
+
+    Raises:
+        ModelError: There is no adapter, *out* exists, or the distance is beyond *bound*.
+    """
+    _check(model, out, prompts)
+    folder = weights.locate(str(model.weights), model.revision)
+    whole = replace(model, quantization=None, double_quantization=False)
+    made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        make_dir(made)
+        rows, adapted = _adapted(whole, folder, made, prompts)
+        plain = replace(whole, weights=str(made), revision=None, adapter=None)
+        merged = _logits(load_model(plain, made), rows)
+        exact = _distance(adapted, merged)
+        if not exact.largest <= bound:
+            raise ModelError(_beyond(model, exact, bound))
+        evaluated = None
+        if model.quantization:
+            evaluated = _distance(_logits(load_model(model, folder), rows), merged)
+        report = MergeReport(out, bound, exact, evaluated)
+        _finish(made, model, report)
+        made.rename(out.absolute())
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return report
+
+
+def _check(model: ModelSpec, out: Path, prompts: Sequence[Sequence[int]]) -> None:
+    if not model.adapter:
+        msg = f"{model.name} has no adapter; expected one to merge; set 'adapter' of this model"
+        raise ModelError(msg)
+    if out.exists():
+        msg = f"{out} exists; expected a new folder; choose another --out, or delete it"
+        raise ModelError(msg)
+    if not prompts:
+        msg = f"{model.name}: no prompts to compare the merged model on; expected at least one"
+        raise ModelError(msg)
+
+
+def _beyond(model: ModelSpec, exact: Distance, bound: float) -> str:
+    return (
+        f"{model.name}: merged model and adapter differ by up to {exact.largest:.3g} in a logit "
+        f"({exact.equal_tokens:.1%} of the tokens equal); expected at most {bound:g}; nothing was "
+        f"written; merge with dtype = 'float32' (now {model.dtype}), or raise --bound"
+    )
+
+
+# ---------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A prompt, and the tokens that the adapted model answers it with."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+def _adapted(
+    whole: ModelSpec, folder: Path, made: Path, prompts: Sequence[Sequence[int]]
+) -> tuple[list[_Row], list["Tensor"]]:
+    """Answer the prompts with the adapter on its whole base, then merge it and save that."""
+    tokenizer = load_tokenizer(folder)
+    base = load_model(replace(whole, adapter=None), folder)
+    tuned = with_adapter(base, whole, folder).eval()
+    ends = end_tokens(base.generation_config, base.config, tokenizer)
+    rows = [_Row(tuple(prompt), _answered(base, prompt, ends)) for prompt in prompts]
+    logits = _logits(base, rows)
+    merged = tuned.merge_and_unload(safe_merge=True)
+    merged.save_pretrained(made)
+    tokenizer.save_pretrained(made)
+    del base, tuned, merged
+    gc.collect()
+    return rows, logits
+
+
+def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+    """Return the most probable continuation, its end token included."""
+    import torch
+
+    ids = torch.tensor([list(prompt)], device=model.device)
+    with torch.inference_mode():
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=NEW_TOKENS,
+            eos_token_id=list(ends),
+            pad_token_id=ends[0],
+        )
+    start = 1 if model.config.is_encoder_decoder else len(prompt)
+    return tuple(found[0, start:].tolist())
+
+
+def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
+    """Return, for each row, logits of shape (answer tokens, vocabulary) in float32 on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        return [_row_logits(model, row).float().cpu() for row in rows]
+
+
+def _row_logits(model: Any, row: _Row) -> "Tensor":
+    import torch
+
+    def tensor(ids: Sequence[int]) -> "Tensor":
+        return torch.tensor([list(ids)], device=model.device)
+
+    n = len(row.answer)
+    if model.config.is_encoder_decoder:
+        found = model(input_ids=tensor(row.prompt), labels=tensor(row.answer)).logits[0]
+    else:  # the logits at one place are for the next
+        found = model(input_ids=tensor([*row.prompt, *row.answer])).logits[0, -n - 1 : -1]
+    return found  # type: ignore[no-any-return]
+
+
+def _distance(one: Sequence["Tensor"], other: Sequence["Tensor"]) -> Distance:
+    import torch
+
+    a, b = torch.cat(list(one)), torch.cat(list(other))
+    apart = (a - b).abs()
+    return Distance(
+        largest=float(apart.max()),
+        mean=float(apart.mean()),
+        equal_tokens=float((a.argmax(1) == b.argmax(1)).float().mean()),
+        positions=len(a),
+    )
+
+
+# ---------------------------------------------------------------------------- the folder
+
+
+def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
+    """Write card and record, and make what transformers wrote durable and the owner's alone."""
+    adapter = weights.locate(str(model.adapter), model.adapter_revision)
+    record = weights.recorded(adapter) or {}
+    told = {
+        "adapter": record.get("name", adapter.name),
+        "finetune": record.get("digest"),
+        "weights": model.weights,
+        "revision": model.revision,
+        "dtype": model.dtype,
+        "bound": report.bound,
+        "exact": asdict(report.exact),
+        "as_evaluated": asdict(report.as_evaluated) if report.as_evaluated else None,
+    }
+    write_json(told, made / RECORD)
+    write_bytes(card.merged_card(model, told, report.text()).encode(), made / CARD)
+    for path in made.iterdir():
+        path.chmod(MODE_FILE)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
