@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from empathy_core.backends.loading import load_model
 from empathy_core.errors import ConfigError, DataError, ModelError, StorageError, UnknownName
-from empathy_core.training import checkpoints, lora, machine
+from empathy_core.training import checkpoints, lora, loss, machine
 from empathy_core.training.batches import collate, schedule
 from empathy_core.training.job import StepReport, Trained, TrainingJob
 from empathy_core.training.loss import loss_sum
@@ -176,33 +177,79 @@ def test_loss_equals_transformers_own(kind: str, base: Path, seq2seq: Path) -> N
 
     model(**batch).loss.backward()
     plain = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
-    expected = float(model(**batch).loss)
+    expected = float(model(**batch).loss.detach())
     model.zero_grad()
     ours = loss_sum(model, model.get_base_model(), batch) / n_labels
     ours.backward()
     with torch.inference_mode():
         evaluated = loss_sum(model, model.get_base_model(), batch) / n_labels
 
-    assert float(ours) == pytest.approx(expected, rel=1e-6)
+    assert float(ours.detach()) == pytest.approx(expected, rel=1e-6)
     assert float(evaluated) == pytest.approx(expected, rel=1e-6)
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             torch.testing.assert_close(weight.grad, plain[name], atol=1e-6, rtol=1e-6)
 
 
-def test_logits_are_computed_only_where_labels_are(base: Path) -> None:
-    """The head sees as many positions as there are labels, and all again afterwards."""
+def test_logits_are_computed_only_where_labels_are(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than one position passes the head's module, and few at a time its weights."""
     spec = spec_of(base)
-    model = load_model(spec.base, base)
+    model = load_model(spec.base, base).requires_grad_(False)
     batch = batch_of(decoder_rows(4), encoder_decoder=False)
     seen: list[tuple[int, ...]] = []
     model.lm_head.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape)))
+    rows: list[int] = []
+    linear = torch.nn.functional.linear
+    vocabulary = len(model.lm_head.weight)
 
-    loss_sum(model, model, batch)
+    def counted(given: torch.Tensor, weight: torch.Tensor, bias: Any = None) -> torch.Tensor:
+        if len(weight) == vocabulary and given.dim() == 2:
+            rows.append(len(given))
+        return linear(given, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", counted)
+    monkeypatch.setitem(loss.LOGITS_AT_ONCE, "cpu", 7 * vocabulary)
+    first = loss_sum(model, model, batch)
+    rows.clear()
+    seen.clear()
+    second = loss_sum(model, model, batch)
     model(input_ids=batch["input_ids"])
 
     n_labels = int((batch["labels"] != IGNORED).sum())
-    assert [shape[:-1] for shape in seen] == [(n_labels,), tuple(batch["input_ids"].shape)]
+    assert [shape[:-1] for shape in seen] == [(1,), tuple(batch["input_ids"].shape)]
+    assert sum(rows) == n_labels + 1
+    assert max(rows) == 7
+    assert torch.equal(first, second)
+
+
+def test_a_head_whose_logits_are_changed_keeps_its_loss(base: Path) -> None:
+    """Gemma caps its logits after the head: loss and gradient are still the model's own."""
+    config = Gemma2Config(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, final_logit_softcapping=2.0,
+        initializer_range=0.5, attn_implementation="eager",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    spec = spec_of(base, lora=NO_DROPOUT)
+    model = lora.attach(Gemma2ForCausalLM(config).eval(), spec).double()
+    batch = batch_of(decoder_rows(4), encoder_decoder=False)
+    n_labels = int((batch["labels"] != IGNORED).sum())
+
+    for _ in range(2):  # the first call finds it out
+        model.zero_grad()
+        ours = loss_sum(model, model.get_base_model(), batch) / n_labels
+        ours.backward()
+        found = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+        model.zero_grad()
+        own = model(**batch).loss
+        own.backward()
+
+        assert float(ours.detach()) == pytest.approx(float(own.detach()), rel=1e-6)
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                torch.testing.assert_close(weight.grad, found[name], atol=1e-6, rtol=1e-6)
 
 
 def test_step_loss_is_the_mean_over_the_label_tokens_of_the_step(
@@ -234,10 +281,10 @@ def test_a_training_returns_an_adapter_that_the_suite_loads(base: Path, whole: T
     batch = batch_of(job.validation, encoder_decoder=False)
     n_labels = int((batch["labels"] != IGNORED).sum())
 
-    loss = float(loss_sum(model, model, batch)) / n_labels
+    found = float(loss_sum(model, model, batch).detach()) / n_labels
 
     assert settings["base_model_name_or_path"] == str(base)
-    assert loss == pytest.approx(whole.losses.validation_best, rel=1e-5)
+    assert found == pytest.approx(whole.losses.validation_best, rel=1e-5)
     assert whole.losses.validation_best < whole.losses.validation_start
     assert whole.chosen == "validation"
     assert whole.n_steps == 10
@@ -396,8 +443,9 @@ def test_training_stops_early_and_returns_the_best(base: Path, tmp_path: Path) -
     job = job_of(base, Path("unused"))
     model = load_model(replace(job.spec.base, adapter=str(trained.folder)), base)
     batch = batch_of(job.validation, encoder_decoder=False)
-    loss = float(loss_sum(model, model, batch)) / int((batch["labels"] != IGNORED).sum())
-    assert loss == pytest.approx(seen[trained.best_step], rel=1e-5)
+    n_labels = int((batch["labels"] != IGNORED).sum())
+    found = float(loss_sum(model, model, batch).detach()) / n_labels
+    assert found == pytest.approx(seen[trained.best_step], rel=1e-5)
 
 
 def test_samples_are_written_and_change_nothing(base: Path, tmp_path: Path, whole: Trained) -> None:

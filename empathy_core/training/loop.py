@@ -30,7 +30,7 @@ from empathy_core.training.feed import (
     validation_batches,
 )
 from empathy_core.training.job import Point, StepReport, TrainingJob
-from empathy_core.training.loss import loss_sum
+from empathy_core.training.loss import find_out, loss_sum
 from empathy_core.training.machine import memory_mb
 from empathy_core.training.progress import Lines, Meter, Progress
 
@@ -150,6 +150,13 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
         """
         total = loss_sum(model, self.model.get_base_model(), inputs)
         return total * self.accelerator.num_processes / max(num_items_in_batch, 1)
+
+    def find_out(self) -> None:
+        """Learn how the model treats its logits."""
+        first = batch_of(self.run.job.rows[:1], self.run.job)
+        del first["micro"]
+        with undisturbed(), self.compute_loss_context_manager():
+            find_out(self.model, self.model.get_base_model(), self._prepare_inputs(first))
 
     def floating_point_ops(self, *_: object) -> int:
         """Return 0: nobody reads the number."""
@@ -349,7 +356,8 @@ class PlanMixin(_Base):  # type: ignore[misc] # joined with transformers.Trainer
         self._trainer = trainer
 
     def on_train_begin(self, *_: object, **__: object) -> None:
-        """Start the clock."""
+        """Start the clock, when all is known of the model that takes a forward pass."""
+        self._trainer.find_out()
         self._trainer.run.meter.begin()
 
     def on_epoch_begin(self, _args: object, state: Any, *_: object, **__: object) -> None:

@@ -1,19 +1,28 @@
-"""The loss of a batch, with logits only where there is a label.
+"""The loss of a batch, with logits only where there is a label, and few of them at a time.
 
 A language head of 32,000 to 256,000 rows costs more than the layers below it in small models,
 and its logits more memory in all of them. Prompts and padding have no label, so the head is
-given the hidden states of the other positions only.
+given the hidden states of the other positions only; and since the head is frozen, each of these
+gives its gradient as soon as its logits are there, which are then forgotten.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from empathy_core.training.spec import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LOGITS_AT_ONCE = {"cpu": 2**23, "cuda": 2**25}
+"""Entries of the largest matrix of logits: 32 and 128 MB. A processor's time does not depend on
+it; a GPU needs some hundred rows at once to be busy."""
+
+_bare: MutableMapping[Any, bool] = WeakKeyDictionary()
+"""Head → whether its model's logits are what it puts out. Gemma and others change them after."""
 
 
 def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
@@ -24,77 +33,128 @@ def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
         base: The transformers model.
         batch: ``input_ids``, ``attention_mask`` and ``labels``, padded on the right.
     """
-    labels = batch["labels"]
-    if base.config.is_encoder_decoder:
-        starts = base.prepare_decoder_input_ids_from_labels(labels=labels)
-        inputs = {
-            "input_ids": batch["input_ids"],
-            "attention_mask": batch["attention_mask"],
-            "decoder_input_ids": starts,
-        }
-        targets = labels
-    else:
-        # Padding stands on the right, where no real token looks; without a mask torch may
-        # take its faster causal kernels.
-        inputs = {"input_ids": batch["input_ids"]}
-        targets = labels.roll(-1, dims=1)  # the token at t is predicted at t - 1
-        targets[:, -1] = IGNORED
+    inputs, targets = _aligned(base, batch)
     wanted = targets != IGNORED  # (rows, tokens)
-    with _only(base.get_output_embeddings(), wanted):
+    head = base.get_output_embeddings()
+    alone = _may_stand_alone(head)
+    with _only(head, wanted, one=alone) as seen:
         logits = model(**inputs, use_cache=False).logits
+    if alone and seen and _is_bare(head, seen[0], logits):
+        return _head_loss().apply(seen[0], head.weight, head.bias, targets[wanted])  # type: ignore[no-any-return]
+    if alone and seen:  # found out just now: what comes after the head must see all its logits
+        with _only(head, wanted, one=False):
+            logits = model(**inputs, use_cache=False).logits
     if logits.dim() == 3:  # the head was not reached through the module it is
         logits = logits[wanted]
     return _cross_entropy_sum(logits, targets[wanted])
 
 
+def find_out(model: Any, base: Any, batch: dict[str, "Tensor"]) -> None:
+    """Learn how *base* treats its logits, before it is trained: to learn costs a forward pass."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        loss_sum(model, base, batch)
+
+
+def _aligned(base: Any, batch: dict[str, "Tensor"]) -> tuple[dict[str, "Tensor"], "Tensor"]:
+    """Return what the model takes, and which token each position is to predict."""
+    labels = batch["labels"]
+    if base.config.is_encoder_decoder:
+        starts = base.prepare_decoder_input_ids_from_labels(labels=labels)
+        given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        return given | {"decoder_input_ids": starts}, labels
+    targets = labels.roll(-1, dims=1)  # the token at t is predicted at t - 1
+    targets[:, -1] = IGNORED
+    # Padding stands on the right, where no real token looks; without a mask torch may take its
+    # faster causal kernels.
+    return {"input_ids": batch["input_ids"]}, targets
+
+
 @contextmanager
-def _only(head: Any, wanted: "Tensor") -> Iterator[None]:
-    """Give *head* the hidden states where *wanted*, as (labels, hidden), while inside."""
+def _only(head: Any, wanted: "Tensor", *, one: bool) -> Iterator[list["Tensor"]]:
+    """Give *head* the hidden states where *wanted*, as (labels, hidden), while inside.
+
+    With *one* it is given the first of them only; all are in the list that is yielded.
+    """
+    seen: list[Tensor] = []
 
     def select(_module: Any, inputs: tuple["Tensor", ...]) -> tuple["Tensor", ...] | None:
         hidden = inputs[0]
-        return (hidden[wanted], *inputs[1:]) if hidden.shape[:-1] == wanted.shape else None
+        if hidden.shape[:-1] != wanted.shape:
+            return None
+        seen.append(hidden[wanted])
+        return (seen[0][:1] if one else seen[0], *inputs[1:])
 
     hook = head.register_forward_pre_hook(select) if head is not None else None
     try:
-        yield
+        yield seen
     finally:
         if hook is not None:
             hook.remove()
 
 
+def _may_stand_alone(head: Any) -> bool:
+    """Tell whether *head* is a frozen matrix, and not known to be only a part of the way."""
+    import torch
+
+    frozen = type(head) is torch.nn.Linear and not head.weight.requires_grad
+    return frozen and _bare.get(head, True)
+
+
+def _is_bare(head: Any, hidden: "Tensor", logits: "Tensor") -> bool:
+    """Tell, from one position, whether the model's logits are those of *head*; ask once."""
+    import torch
+
+    if head not in _bare and len(hidden):
+        with torch.no_grad():
+            _bare[head] = torch.equal(head(hidden[:1]), logits)
+    return _bare.get(head, True)
+
+
 def _cross_entropy_sum(logits: "Tensor", targets: "Tensor") -> "Tensor":
     import torch
 
-    if torch.is_grad_enabled():
-        return _cross_entropy().apply(logits, targets)  # type: ignore[no-any-return]
     exact = torch.promote_types(logits.dtype, torch.float32)
     return torch.nn.functional.cross_entropy(logits.to(exact), targets, reduction="sum")
 
 
 @cache
-def _cross_entropy() -> Any:
-    """Return the function; its gradient, softmax minus one-hot, is made in the place of the loss.
+def _head_loss() -> Any:
+    """Return the function from hidden states (labels, hidden) to the loss of a frozen head.
 
-    torch's own keeps the log-probabilities and makes two more tensors of (labels, vocabulary)
-    on the way back; this keeps one, in the dtype of the logits.
+    The gradient of the loss by a logit is softmax minus one-hot; times the head it is the
+    gradient by the hidden state, which is all that is kept until the way back.
     """
     import torch
 
-    class CrossEntropySum(torch.autograd.Function):
+    class HeadLoss(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, logits: "Tensor", targets: "Tensor") -> "Tensor":
-            exact = torch.promote_types(logits.dtype, torch.float32)
-            log_p = torch.log_softmax(logits, dim=-1, dtype=exact)
-            at = targets.unsqueeze(1)
-            loss = -log_p.gather(1, at).sum()
-            slope = log_p.exp_().scatter_add_(1, at, log_p.new_full(at.shape, -1.0))
-            ctx.save_for_backward(slope.to(logits.dtype))
+        def forward(
+            ctx: Any, hidden: "Tensor", weight: "Tensor", bias: "Tensor | None", targets: "Tensor"
+        ) -> "Tensor":
+            exact = torch.promote_types(weight.dtype, torch.float32)
+            loss = hidden.new_zeros((), dtype=exact)
+            slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+            size = max(1, LOGITS_AT_ONCE.get(hidden.device.type, 2**23) // len(weight))
+            for start in range(0, len(hidden), size):
+                part, at = hidden[start : start + size], targets[start : start + size, None]
+                logits = torch.nn.functional.linear(part.to(weight.dtype), weight, bias).to(exact)
+                highest = logits.amax(1, keepdim=True)
+                said = logits.gather(1, at)
+                total = logits.sub_(highest).exp_().sum(1, keepdim=True)
+                loss += (total.log() + highest - said).sum()
+                if slopes is not None:
+                    p = logits.div_(total).scatter_add_(1, at, logits.new_full(at.shape, -1.0))
+                    slopes[start : start + size] = p.to(weight.dtype) @ weight
+            if slopes is not None:
+                ctx.save_for_backward(slopes)
             return loss
 
         @staticmethod
-        def backward(ctx: Any, *grads: "Tensor") -> tuple["Tensor", None]:
-            (slope,) = ctx.saved_tensors
-            return slope.mul_(grads[0].to(slope.dtype)), None
+        def backward(ctx: Any, *grads: "Tensor") -> tuple["Tensor", None, None, None]:
+            (slopes,) = ctx.saved_tensors
+            return slopes * grads[0].to(slopes.dtype), None, None, None
 
-    return CrossEntropySum
+    return HeadLoss
