@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         trained = _train(run, plan, planned, job, watch)
     except Interrupted as saved:
         raise Saved(str(saved)) from saved
-    adapters.publish(trained, final, _record(plan, planned, prepared, findings))
+    adapters.publish(trained, final, _origin(plan, planned, prepared, findings))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -179,7 +179,21 @@ def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
 # ---------------------------------------------------------------------------- the record
 
 
-def _record(
+def _origin(
     plan: Plan, planned: PlannedFinetune, prepared: Prepared, findings: tuple[Finding, ...]
-) -> Mapping[str, Any]:
-    raise NotImplementedError
+) -> adapters.Origin:
+    """Return what was known before the training."""
+    table = plan.config["data"]
+    shares = "/".join(f"{100 * share:g}" for share in table["fractions"])
+    return adapters.Origin(
+        digest=planned.digest,
+        spec=planned.spec,
+        base_fingerprint=planned.base_fingerprint,
+        data_digest=plan.data_digest,
+        split=f"by {table['protocol']}, seed {table['seed']}, {shares}",
+        datasets=planned.spec.sources or tuple(table["sources"]),
+        train=adapters.counts(prepared.train),
+        validation=adapters.counts(prepared.validation),
+        findings=findings,
+        provenance=plan.provenance,
+    )

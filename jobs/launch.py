@@ -205,7 +205,9 @@ def _preflight(command: argparse.ArgumentParser) -> None:
 
 
 def _merge(command: argparse.ArgumentParser) -> None:
-    command.add_argument("adapter", metavar="ADAPTER", help="a fine-tune of the run, or a folder")
+    command.add_argument(
+        "adapter", metavar="ADAPTER", help="a fine-tune of the run, as status names it"
+    )
     command.add_argument("--out", type=Path, required=True, help="folder of the merged model")
     command.add_argument(
         "--bound", type=float, default=1e-2, metavar="LOGITS",

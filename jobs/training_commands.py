@@ -2,10 +2,10 @@
 
 import json
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from empathy_core.errors import ConfigError
+from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import adapters
 from empathy_core.training import preflight as checks
@@ -13,11 +13,15 @@ from empathy_core.training.spec import Finding
 from jobs import config as configuration
 from jobs.commands import executor_of, tell_failed, typed
 from jobs.local import Settings
-from jobs.plan import Plan, finetune_tasks
+from jobs.plan import Plan, PlannedFinetune, finetune_tasks
+from jobs.planfile import last_plan
 from jobs.progress import Bar
-from jobs.speaking import run_dir, say, warn
+from jobs.speaking import existing, run_dir, say, warn
 from jobs.tables import Config
 from jobs.variants import Variant, variants
+
+MERGE_PROMPTS = 4
+"""Questions on which a merged model is compared with its adapter."""
 
 # ---------------------------------------------------------------------------- preflight
 
@@ -140,5 +144,33 @@ def _tell(run: RunDir, plan: Plan, options: Namespace) -> None:
 
 
 def merge(options: Namespace) -> int:
-    """Merge an adapter into its base at full precision."""
-    raise NotImplementedError
+    """Merge an adapter into its base at full precision, and say how far the logits moved."""
+    from empathy_core import data
+    from empathy_core.training import merging
+    from empathy_core.training.preparing import evaluated_as
+    from empathy_core.training.rows import training_pairs, validation_pairs
+
+    run = existing(options)
+    plan, _ = last_plan(run)
+    made = _named(plan, options.adapter)
+    folder = run.adapter(made.id)
+    adapters.read(folder)  # raises if it is not what was trained
+    pairs = validation_pairs(made.spec, data.load(run))[:MERGE_PROMPTS]
+    if not pairs:
+        pairs = training_pairs(made.spec, data.load(run))[:MERGE_PROMPTS]
+    prompts = merging.rendered(evaluated_as(made.spec), [pair.context for pair in pairs])
+    model = replace(made.spec.base, name=made.spec.name, adapter=str(folder))
+    report = merging.merge(model, options.out, prompts, options.bound)
+    if options.json:
+        say(json.dumps(asdict(report) | {"folder": str(report.folder)}, indent=1))
+    else:
+        say(f"{report.folder}\n{report.text()}")
+    return 0
+
+
+def _named(plan: Plan, name: str) -> PlannedFinetune:
+    known = {f.spec.name: f for f in plan.finetunes}
+    found = known.get(name) or next((f for f in plan.finetunes if f.id == name), None)
+    if found is None:
+        raise UnknownName("fine-tune of this run", name, known)
+    return found
