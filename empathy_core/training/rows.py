@@ -79,7 +79,7 @@ def _check_not_evaluated(spec: FinetuneSpec, found: pl.DataFrame) -> None:
     if both.height:
         msg = (
             f"{spec.name}: {both.height} of {found.height} training rows are evaluated as well "
-            f"(e.g. {both['id'].min()}): their scores would measure memory; expected none; set "
+            f"(e.g. {min(both['id'].to_list())}): their scores would measure memory; expected none; set "
             'evaluate.split = "test" (or "validation")'
         )
         raise DataError(msg)
@@ -92,4 +92,4 @@ def _counts(rows: pl.DataFrame) -> str:
 def _counted(rows: pl.DataFrame, column: str) -> Iterator[str]:
     counts = rows.group_by(column).len().sort(column)
     for name, n in zip(counts[column].to_list(), counts["len"].to_list(), strict=True):
-        yield f"{name!s}: {n}"
+        yield f"{name}: {n}"

@@ -20,6 +20,7 @@ from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
 from empathy_core.types import Condition, Decoding
 
 _TAG = re.compile(r"<[^<>\s]+>\Z")
+_PROBE = "probe question"
 
 
 def stop_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
@@ -82,7 +83,7 @@ class Encoder:
         if self._seq2seq:
             return self._encoder_decoder_rows(pairs)
         prompts = self._prompts(pairs, self._renderer(self.window, "error"))
-        answers = self._continuations(pairs, prompts)
+        answers = self._continuations(pairs)
         asked = self._with_room(pairs, prompts, answers)
         return [self._row(*each) for each in zip(pairs, prompts, asked, answers, strict=True)]
 
@@ -190,34 +191,33 @@ class Encoder:
         form = self._form
         return [form.before + pair.response.strip() + form.after for pair in pairs]
 
-    def _continuations(
-        self, pairs: Sequence[Pair], prompts: Sequence[PromptTokens]
-    ) -> list[list[int]]:
+    def _continuations(self, pairs: Sequence[Pair]) -> list[list[int]]:
         """Return each answer's ids as the tokenizer makes them behind its prompt.
 
-        Prompt and answer are tokenised together, since many tokenizers put the space before a
-        word into the word's token. Where that changes the prompt's ids, or where the answer
-        spells a special token, the answer is tokenised apart.
+        The prompt's last words and the answer are tokenised together, since many tokenizers put
+        the space before a word into the word's token. Where that changes the ids of the prompt's
+        words, or where the answer spells a special token, the answer is tokenised apart.
         """
-        answers = self._texts(pairs)
-        asked = {context: self._asked(context) for context in {pair.context for pair in pairs}}
-        texts = [asked[pair.context] + text for pair, text in zip(pairs, answers, strict=True)]
-        whole = self._ids(texts, add_special_tokens=not self.spec.chat)
+        leads, answers = [self._lead or pair.context for pair in pairs], self._texts(pairs)
+        distinct = list(dict.fromkeys(leads))
+        ids_of = dict(zip(distinct, self._ids(distinct, add_special_tokens=False), strict=True))
+        texts = [lead + answer for lead, answer in zip(leads, answers, strict=True)]
+        found = []
+        for lead, ids in zip(leads, self._ids(texts, add_special_tokens=False), strict=True):
+            n = len(ids_of[lead])
+            found.append(ids[n:] if ids[:n] == ids_of[lead] else None)
         apart = [
-            i
-            for i, (ids, prompt) in enumerate(zip(whole, prompts, strict=True))
-            if tuple(ids[: len(prompt.ids)]) != prompt.ids or self._spelled.search(answers[i])
+            i for i, ids in enumerate(found) if ids is None or self._spelled.search(answers[i])
         ]
-        found = [ids[len(prompt.ids) :] for ids, prompt in zip(whole, prompts, strict=True)]
-        for i, ids in zip(apart, self._apart([answers[i] for i in apart]), strict=True):
-            found[i] = ids
-        return found
+        separate = dict(zip(apart, self._apart([answers[i] for i in apart]), strict=True))
+        return [separate.get(i, ids or []) for i, ids in enumerate(found)]
 
-    def _asked(self, context: str) -> str:
-        prompt = self.spec.prompt
+    @cached_property
+    def _lead(self) -> str:
+        """The text between question and answer, the same for each row; empty if there is none."""
         if self.spec.chat:
-            return self._template.render(prompt.chat(context))
-        return prompt.plain(context)
+            return self._template.render(self.spec.prompt.chat(_PROBE)).rpartition(_PROBE)[2]
+        return self.spec.prompt.plain(_PROBE).rpartition(_PROBE)[2]
 
     def _apart(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of *texts* alone, none of them a special token."""
