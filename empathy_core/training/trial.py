@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from empathy_core.training.batches import collate
-from empathy_core.training.loss import loss_sum
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class Scores:
         labels: Shape (n,).
         rows: Shape (n,): the number of the row in the batch.
         answers: Shape (n,): whether the token belongs to the answer, not to its prompt.
-        loss: Mean over the tokens, as the training computes it; it has gradients.
+        loss: Mean over the tokens; it has gradients.
     """
 
     logits: "Tensor"
@@ -179,11 +178,14 @@ class Trial:
     encoder_decoder: bool
 
     def scores(self, rows: Sequence[Row]) -> Scores:
-        """Return what the model gives for one batch, padded and scored as in training."""
+        """Return what the model gives for one batch, padded as in training.
+
+        The loss is transformers' own: the training's, which makes no more logits than it needs,
+        is equal to it.
+        """
         batch, answers = self._batch(rows)
-        with _outputs(self.model) as seen:
-            total = loss_sum(self.model, self.model, batch)
-        return self._scores(seen[-1].logits.detach(), batch["labels"], answers, total)
+        given = self.model(**batch, use_cache=False)
+        return self._scores(given.logits.detach(), batch["labels"], answers, given.loss)
 
     def scores_as_generated(self, rows: Sequence[Row]) -> Scores:
         """Return the same of a decoder, padded in front as evaluation does."""
@@ -194,17 +196,15 @@ class Trial:
         return self._scores(logits, labels, answers, logits.new_zeros(()))
 
     def _scores(
-        self, logits: "Tensor", labels: "Tensor", answers: "Tensor", total: "Tensor"
+        self, logits: "Tensor", labels: "Tensor", answers: "Tensor", loss: "Tensor"
     ) -> Scores:
         import torch
 
         if not self.encoder_decoder:  # the logits at one place are for the next
-            labels, answers = labels[:, 1:], answers[:, 1:]
-            logits = logits[:, :-1] if logits.dim() == 3 else logits
+            labels, answers, logits = labels[:, 1:], answers[:, 1:], logits[:, :-1]
         trained = labels != IGNORED
         at = torch.nonzero(trained)[:, 0]
-        logits = logits[trained] if logits.dim() == 3 else logits
-        return Scores(logits.float(), labels[trained], at, answers[trained], total / len(at))
+        return Scores(logits[trained].float(), labels[trained], at, answers[trained], loss)
 
     def _batch(self, rows: Sequence[Row]) -> tuple[dict[str, Any], "Tensor"]:
         """Return the collated rows, and where their labels are those of answers."""
@@ -246,17 +246,6 @@ def _over(losses: Sequence[float], accuracy: float) -> bool:
         return True
     before, since = losses[:-_PATIENCE], losses[-_PATIENCE:]
     return bool(before) and min(since) > _PROGRESS * min(before)
-
-
-@contextmanager
-def _outputs(model: Any) -> Iterator[list[Any]]:
-    """Collect what *model* returns while inside."""
-    seen: list[Any] = []
-    hook = model.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def _left(batch: dict[str, Any]) -> dict[str, Any]:
