@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -787,6 +788,41 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
     assert left == tmp_path / "first" / "checkpoint-3"
 
     same(train(job_of(base, tmp_path, attempt="second"), silent), whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("left_kb", [0, 8, 20, 48])
+def test_a_disk_that_is_really_full(
+    left_kb: int, base: Path, small_disk: Path, whole: Trained
+) -> None:
+    """Wherever the room ends, in log, adapter, optimiser or our own files, nothing is lost."""
+    filler, work = small_disk / "filler", small_disk / "work"
+
+    def fill(report: StepReport) -> None:
+        if report.step == 4:
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while file.write(bytes(4096)):
+                    pass
+            os.truncate(filler, filler.stat().st_size // 4096 * 4096 - left_kb * 1024)
+
+    with pytest.raises(StorageError, match="no space left"):
+        train(job_of(base, work), fill)
+    filler.unlink()
+    left = checkpoints.newest(work, "a" * 64)
+    assert left == work / "first" / "checkpoint-3"
+
+    same(train(job_of(base, work, attempt="second"), silent), whole)
 
 
 def test_other_errors_of_torch_are_not_called_a_full_disk(tmp_path: Path) -> None:

@@ -144,22 +144,28 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
     return dict(read_json(checkpoint / "progress.json"))
 
 
+_WRITERS = ("inline_container", "PytorchStreamWriter", "iostream error", "IoError", "I/O error")
+"""What stands in the errors of torch's and safetensors' own writers, which bear no number."""
+
+
 @contextmanager
 def full_disk(place: Path) -> Iterator[None]:
     """Turn what libraries raise when a disk is full into a ``StorageError``.
 
-    torch and safetensors write by themselves and raise errors of their own, without a number.
+    What was written of a checkpoint is removed, so that the next attempt has the room.
     """
     from safetensors import SafetensorError
 
     try:
         with disk_errors(place):
             yield
+    except StorageError:
+        shutil.rmtree(place / PARTIAL, ignore_errors=True)
+        raise
     except (RuntimeError, SafetensorError) as error:
-        told = "No space left" in str(error) or "Disk quota" in str(error)
-        torn = "PytorchStreamWriter" in str(error) or "file write failed" in str(error)
-        if not (told or torn):
+        if not any(writer in str(error) for writer in _WRITERS):
             raise
+        shutil.rmtree(place / PARTIAL, ignore_errors=True)
         last = max(place.glob("checkpoint-*"), key=step_of, default=None)
         kept = f"the last complete checkpoint is {last}" if last else "no checkpoint was complete"
         msg = (
