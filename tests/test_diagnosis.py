@@ -174,6 +174,32 @@ def test_a_model_that_chooses_the_end_first_ends_at_once():
     assert "the prompt itself ends in '</s>'" in told
 
 
+def test_an_end_after_blanks_is_at_once_too():
+    """A line break and the end: the answer is empty all the same."""
+    row = seen((5, 2), "\n", faults=("empty",))
+
+    assert names(row, facts()) == ["ends-at-once"]
+    assert "token 2" in causes(row, facts())[0].evidence
+
+
+def test_a_format_that_closes_the_answer_at_its_start_is_at_once_too():
+    """The prompt's own closing tag is the first thing that is written."""
+    tagged = replace(condition(), prompt=replace(prompt("none"), ending="</assistant>"))
+    row = seen((5, 6, 7, 8), "", faults=("empty",))
+    again = replace(row.rerun, visible="", whole="</assistant> and more")
+
+    assert names(replace(row, rerun=again), facts(condition=tagged)) == ["ends-at-once", "limit"]
+
+
+def test_an_end_that_sampling_passed_by_explains_only_a_broken_answer():
+    """First of all tokens and not taken: told of an answer with a fault, not of a sound one."""
+    sound = seen(steps=(step(1, 5, 0.6), *(step(n, i) for n, i in ((2, 6), (3, 7), (4, 2)))))
+    known = facts(condition=condition(sample=True))
+
+    assert names(sound, known) == ["none"]
+    assert names(replace(sound, faults=("noise",)), known) == ["ends-at-once"]
+
+
 def test_a_model_without_preference_is_flat():
     """Entropy near log(vocabulary)."""
     ids = (5, 6, 7, 8, 5, 7, 6, 8)

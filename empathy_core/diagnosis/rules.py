@@ -193,10 +193,10 @@ def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
     """Return where the model ends before a visible token, if it does."""
     if not row.steps:
         return None
-    first = row.steps[0]
-    if facts.end(first).rank == 1:
+    first, last = row.steps[0], row.steps[-1]
+    # where sampling passed the end by and the answer is sound, there is nothing to explain
+    if facts.end(first).rank == 1 and row.faults:
         return first, facts.end(first)
-    last = row.steps[-1]
     own = {s.id for s in facts.proper}
     blank = not row.rerun.visible.strip()
     if blank and last.taken and last.taken.id in own:
