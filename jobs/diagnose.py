@@ -177,7 +177,12 @@ def _examined(
     chosen = list(dict.fromkeys([k[0] for k in picked.keys] + examples["id"].to_list()))
     wanted = chosen[: max(REFERENCES, len(dict.fromkeys(k[0] for k in picked.keys)))]
     facts = Facts(
-        condition, stops, stepper.vocabulary, look.references(examples, wanted), _allowed(condition)
+        condition,
+        stops,
+        stepper.vocabulary,
+        look.references(examples, wanted),
+        _allowed(condition),
+        template_unused=not condition.chat and bool(stepper.tokenizer.chat_template),
     )
     return find_causes(rows, facts)
 

@@ -152,6 +152,14 @@ def test_a_cut_answer_is_told_by_the_end_after_references(
     assert names(seen((5, 6, 7, 8, 5, 7, 6, 8), "one two"), known) == [expected]
 
 
+def test_a_small_vocabulary_has_a_higher_bound():
+    """Below a tenth of a token at random no end was learnt, however few tokens there are."""
+    row = seen((5, 6, 7, 8), "one two")
+
+    assert names(row, facts(p_end=5e-4, rank=60, vocabulary=100)) == ["end-untrained"]
+    assert names(row, facts(p_end=5e-4, rank=60)) == ["limit"]
+
+
 def test_an_answer_that_ended_is_not_called_untrained():
     """Where answers end by themselves the references say nothing."""
     assert names(seen(), facts(p_end=1e-9, rank=900)) == ["none"]
@@ -172,6 +180,14 @@ def test_a_model_that_chooses_the_end_first_ends_at_once():
     assert names(row, facts()) == ["ends-at-once"]
     told = causes(replace(row, prompt_end=2), facts())[0].evidence
     assert "the prompt itself ends in '</s>'" in told
+
+
+def test_a_chat_template_that_is_not_used_is_told():
+    """An instruction-tuned model asked in plain text may be silent, or echo, for that reason."""
+    silent, echo = seen((2,), "", faults=("empty",)), seen(words=QUESTION)
+    for row in (silent, echo):
+        assert "chat template" in causes(row, facts(template_unused=True))[0].evidence
+        assert "chat template" not in causes(row, facts())[0].evidence
 
 
 def test_an_end_after_blanks_is_at_once_too():

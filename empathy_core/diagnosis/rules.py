@@ -180,13 +180,19 @@ def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
     prompt_end = facts.stop(row.prompt_end)
     if prompt_end and facts.condition.model.architecture == "decoder":
         evidence += f"; the prompt itself ends in '{prompt_end.text}'"
+    if facts.template_unused:
+        evidence += _UNUSED
     return Cause(
         "ends-at-once",
         evidence,
-        "the model was trained to be silent here: look in the training rows for empty or wholly "
-        "masked answers, and for an end token after the prompt (preflight shows a row); or the "
-        "prompt is not in the format that it was trained on",
+        "is the prompt in the format that the model was trained on (its chat template, the "
+        "fine-tune's own prompt)? If so, it was trained to be silent here: look in the training "
+        "rows for empty or wholly masked answers, and for an end token after the prompt "
+        "(preflight shows a row)",
     )
+
+
+_UNUSED = "; the tokenizer has a chat template, which this condition does not use"
 
 
 def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
@@ -293,12 +299,13 @@ def repeating_tail(ids: Sequence[int]) -> tuple[int, int] | None:
 # ---------------------------------------------------------------------------- seen in the text
 
 
-def _echoes(row: Seen, facts: Facts) -> Cause | None:  # noqa: ARG001  as every rule
+def _echoes(row: Seen, facts: Facts) -> Cause | None:
     if not echoes(row.stored.text, row.prompt, row.question):
         return None
     return Cause(
         "echoes",
-        "most of the question stands in the answer, or the answer consists of the prompt's words",
+        "most of the question stands in the answer, or the answer consists of the prompt's words"
+        + (_UNUSED if facts.template_unused else ""),
         "a model that continues texts rather than answers: use its instruction-tuned form and its "
         "chat template; of a fine-tune, whether its prompt is the one it was trained on, and "
         "whether the loss was taken on the prompt too",

@@ -157,6 +157,7 @@ class Facts:
         vocabulary: Number of tokens that have a probability.
         references: What the model expects after whole reference answers; may be empty.
         allowed: Findings of the fine-tune's preflight that its training was told to pass over.
+        template_unused: Whether the tokenizer has a chat template and the prompts do without it.
     """
 
     condition: Condition
@@ -164,6 +165,7 @@ class Facts:
     vocabulary: int
     references: tuple[Reference, ...] = ()
     allowed: tuple[str, ...] = ()
+    template_unused: bool = False
 
     def stop(self, id_: int) -> Stop | None:
         """Return the stop of that id; null if it is none."""
