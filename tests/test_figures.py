@@ -53,7 +53,9 @@ def _children_at(figure: Figure, tag: str) -> str:
 
 def test_a_figure_is_the_same_in_every_process(tmp_path: Path):
     """Whatever the hash seed, the time and the user's own matplotlibrc."""
-    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\nbackend: TkAgg\n")
+    (tmp_path / "matplotlibrc").write_text(
+        "axes.labelsize: 20\nxtick.major.size: 9\nbackend: TkAgg\n"
+    )
     code = (
         "import hashlib; from tests.test_figures import *;"
         "a = training_figure((SMALL, LARGE), 'PARTIAL 1/2'); b = failures_figure((series(),), '');"

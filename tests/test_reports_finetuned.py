@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from empathy_core.store import RunDir
+from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from reports import published, render
 from reports.collect import collect
@@ -23,7 +23,7 @@ from reports.table import Table, Words
 from reports.write import Written, write_report
 from tests import finetuned_runs as runs
 from tests.finetuned_runs import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
-from tests.report_runs import Answer, Toy, make
+from tests.report_runs import BLOCK_ROWS, Answer, Toy, make
 from tests.test_render import _Tags, needs_latex
 
 KEY = "toy-00000000"
@@ -221,6 +221,21 @@ def test_a_partial_run_is_stamped_and_marks_no_difference(tmp_path: Path):
     text = (run.report / "table2.html").read_text()
     assert "†" not in text
     assert "no difference is marked" in text
+
+
+def test_scores_that_are_absent_leave_the_difference_row_by_row(tmp_path: Path):
+    """A piece of the adapter's scores is not there: the other rows still meet their base's."""
+    about = toy(SMALL, conditions=(BASE, FULL, SMALL0))
+    run = make(tmp_path / "run", about, better(0.5), n=N)
+    run.score(KEY, SMALL0.id, 1, 3).unlink()
+
+    built = build(collect(run, about, partial=True), about)
+
+    row = built.compared.row(0, named=True)
+    present = [i for i in range(N) if i // (BLOCK_ROWS * UNIT_BLOCKS) % 3 != 1]
+    assert (row["n"], row["n_left_out"]) == (len(present), N - len(present))
+    gained = sum(i % 10 < 5 for i in present) / 4 / len(present)
+    assert row["difference"] == pytest.approx(gained, abs=1e-12)
 
 
 def test_a_broken_adapter_prints_no_clean_table(paper: Paper):
