@@ -22,7 +22,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 WIDTH_IN = 6.3
-"""Text width of a page; what is drawn for it stays readable in one column of two."""
+"""Text width of a page: in one column of two the words would be under 5 points, so span both."""
 BASE_GAP = 2.5
 """The base stands this factor left of the smallest size: a logarithmic axis has no zero."""
 
