@@ -27,7 +27,10 @@ from empathy_core.training.job import (
     Trained,
     TrainingJob,
 )
-from empathy_core.training.loop import SAMPLES, PlanMixin, Run, StepsMixin
+from empathy_core.training.loop import StepsMixin
+from empathy_core.training.loop_evaluation import SAMPLES, EvaluationMixin
+from empathy_core.training.loop_plan import PlanMixin, Run
+from empathy_core.training.loop_saving import SavingMixin
 from empathy_core.training.machine import check_machine, check_space
 from empathy_core.training.progress import Lines, Progress
 
@@ -183,7 +186,7 @@ def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None
     from transformers import Trainer, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
 
-    steps = type("Steps", (StepsMixin, Trainer), {})
+    steps = type("Steps", (StepsMixin, EvaluationMixin, SavingMixin, Trainer), {})
     trainer = steps(model=model, args=_arguments(run, start=resumed is None))
     plan = type("Plan", (PlanMixin, TrainerCallback), {})
     trainer.run = run
