@@ -1,0 +1,111 @@
+"""Fine-tunes on a real cluster: dependencies, a kill, a preemption, and the same adapter."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.finetune_runs import LONG, TUNED, adapters, distance, write_experiment
+from tests.runs import contents
+from tests.runs import launch as launch_here
+from tests.slurm.cluster import Cluster
+from tests.slurm.runs import drained, launch, processes
+
+SLURM = """
+[slurm]
+cpus = 1
+mem_gb = 2.0
+time_min = 30
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter of the long training, undisturbed, trained by this machine alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_experiment(folder, LONG)
+    done = launch_here("finetune", "--config", "tuned.toml", "--executor", "local", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    [adapter] = adapters(folder / "runs" / "tuned").values()
+    return adapter
+
+
+def _partial(run: Path) -> list[Path]:
+    return list(run.glob("adapters/.*.partial/*/checkpoint-[2-9]0"))
+
+
+def _submitted(cluster: Cluster, folder: Path, command: str) -> str:
+    done = launch(cluster, command, "--config", "tuned.toml", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_answers_wait_for_their_adapter(cluster: Cluster, tmp_path: Path) -> None:
+    """One sweep: training, then answers of the adapters, then scores and Table 2."""
+    write_experiment(tmp_path, TUNED + SLURM)
+    said = _submitted(cluster, tmp_path, "sweep")
+    trained = [line.split()[1].rstrip(":") for line in said.splitlines() if " finetune " in line]
+    assert len(trained) == 2
+    waiting = [line for line in said.splitlines() if "generate q-" in line]
+    assert all(any(f"after {job}" in line for job in trained) for line in waiting)
+    drained(cluster, 300)
+    run = tmp_path / "runs" / "tuned"
+
+    assert (run / "report" / "table2.tex").is_file()
+    here = tmp_path / "here"
+    here.mkdir()
+    write_experiment(here, TUNED)
+    done = launch_here("sweep", "--config", "tuned.toml", "--executor", "local", cwd=here)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = contents(run / "report"), contents(here / "runs" / "tuned" / "report")
+    assert {k: v for k, v in ours.items() if k.endswith((".tex", ".csv"))} == {
+        k: v for k, v in theirs.items() if k.endswith((".tex", ".csv"))
+    }
+
+
+def test_answers_of_a_training_that_failed_are_not_waited_for(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The array leaves the queue, the report is PARTIAL, explain names the cause, retry mends."""
+    text = TUNED.replace('allow = ["overfit-not-regenerated"]', "").replace("r = 32", "r = 1")
+    write_experiment(tmp_path, text + SLURM)
+    _submitted(cluster, tmp_path, "sweep")
+    drained(cluster, 300)
+    told = launch(cluster, "explain", "--failed", "--config", "tuned.toml", "--json", cwd=tmp_path)
+    kinds = {
+        element["tasks"][0].split("-")[0]: element["attempts"][-1]["kind"]
+        for element in json.loads(told.stdout)
+    }
+
+    assert kinds["finetune"] == "mistake"
+    assert kinds["generate"] == "never started"
+    assert "PARTIAL" in (tmp_path / "runs" / "tuned" / "report" / "table1.tex").read_text()
+
+
+@pytest.mark.parametrize("end", ["killed", "preempted"])
+def test_ended_in_the_middle_gives_the_same_adapter(
+    cluster: Cluster, tmp_path: Path, whole: Path, end: str
+) -> None:
+    """Kill -9 and `retry`; or a requeue, as preemption does: the adapter shows neither."""
+    write_experiment(tmp_path, LONG + SLURM)
+    said = _submitted(cluster, tmp_path, "finetune")
+    job = next(line.split()[1].rstrip(":") for line in said.splitlines() if " finetune " in line)
+    run = tmp_path / "runs" / "tuned"
+    cluster.wait_for(lambda: bool(_partial(run)), 120)
+    if end == "killed":
+        for pid in processes(cluster, job, 0):
+            os.kill(pid, signal.SIGKILL)
+        drained(cluster, 120)
+        _submitted(cluster, tmp_path, "retry")
+    else:
+        cluster.run("scancel", "--signal=USR2", "--batch", f"{job}_0")  # as a preemption warns
+    drained(cluster, 300)
+    log = "".join(path.read_text() for path in run.glob("slurm/*/logs/*.log"))
+
+    [adapter] = adapters(run).values()
+    assert distance(whole, adapter) <= 1e-6
+    assert log.count('"event": "started"') == 2
+    if end == "preempted":
+        assert '"requeued": true' in log
