@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers import models as tokenizer_models
+from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.rendering import Renderer, load_tokenizer
@@ -19,7 +22,7 @@ from empathy_core.training.rows import training_pairs, validation_pairs
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
 from empathy_core.training.tokens import Encoder, stop_tokens
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
-from tests.tiny_models import LLAMA_TEMPLATE, bpe_tokenizer, tiny_llama, tiny_t5
+from tests.tiny_models import LLAMA_TEMPLATE, TEXT, bpe_tokenizer, tiny_llama, tiny_t5
 
 SAD = Pair("a-0", "I feel sad.", "You are not alone.")
 SMOLLM2 = models.model("smollm2_135m_instruct")
@@ -235,10 +238,13 @@ def test_words_that_a_template_writes_into_an_answer_are_left_out() -> None:
 
 def test_a_template_that_drops_the_answer_is_refused() -> None:
     """Where the conversation shows no answer, nothing can be learnt of its form."""
-    template = LLAMA_TEMPLATE.replace("message['content'] | trim", "message['content'][:6]")
+    template = LLAMA_TEMPLATE.replace(
+        "message['content'] | trim",
+        "('' if message['role'] == 'assistant' else message['content'] | trim)",
+    )
     tokenizer = bpe_tokenizer(template=template)
     with pytest.raises(ModelError, match="leaves out the answer"):
-        encode(spec(NONE, chat=True), tokenizer, [replace(SAD, context="Why?")])
+        encode(spec(NONE, chat=True), tokenizer)
 
 
 def test_no_end_token_at_all_is_refused(llama: Any) -> None:
@@ -248,6 +254,41 @@ def test_no_end_token_at_all_is_refused(llama: Any) -> None:
     with pytest.raises(ModelError, match="names an end token"):
         Encoder(spec(), tokenizer, 512, ()).encode([SAD])
     assert Encoder(spec(), tokenizer, 512, (5,)).encode([SAD])[0].input_ids[-1] == 5
+
+
+def metaspace() -> Any:
+    """Return a tokenizer like Llama 2's, which puts a space in front of a text."""
+    tokenizer = Tokenizer(tokenizer_models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator([TEXT, "<assistant></assistant>"], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>")
+
+
+@pytest.mark.parametrize("name", ["special_tokens", "prompt1", "none"])
+@pytest.mark.parametrize("which", ["metaspace", "bytes", "smollm2"])
+def test_answers_are_tokenised_as_running_text(smollm2: Any, which: str, name: str) -> None:
+    """Prompt and answer are the ids of their text: no token is split or begun where they meet."""
+    makers = {"metaspace": metaspace, "bytes": bpe_tokenizer, "smollm2": lambda: smollm2}
+    tokenizer = makers[which]()
+    row = encode(spec(name), tokenizer)[0]
+    between = "" if name == "special_tokens" else " "
+    text = prompt(name).plain(SAD.context) + between + SAD.response
+    assert list(row.input_ids[:-1]) == tokenizer(text)["input_ids"]
+
+
+def test_an_answer_that_would_change_the_prompts_ids_is_tokenised_apart(smollm2: Any) -> None:
+    """``>`` and ``"`` are one token in running text, but the evaluation's prompt ends in ``>``."""
+    pair = replace(SAD, response='"You" are not alone.')
+    of = spec("special_tokens", base=SMOLLM2)
+    row = Encoder(of, smollm2, 512, (2,)).encode([pair])[0]
+    text = of.prompt.plain(SAD.context)
+    assert list(row.input_ids[:-1]) != smollm2(text + pair.response)["input_ids"]
+    assert list(row.input_ids[: row.n_prompt]) == smollm2(text)["input_ids"]
+    assert smollm2.decode(row.input_ids[row.n_prompt : -1]) == pair.response
 
 
 # ---------------------------------------------------------------------------- special spellings
