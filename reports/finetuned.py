@@ -86,8 +86,9 @@ def _beside_bases(numbers: Numbers, words: Words) -> Iterator[Table]:
 def base_name(spec: ReportSpec, comparison: Comparison) -> str:
     """Return model, prompt and quantisation of the base, e.g. ``LLaMA, Prompt 2 (nf4)``."""
     base = next(c for c in spec.conditions if c.id == comparison.base)
-    quantized = f" ({base.model.quantization})" if base.model.quantization else ""
-    return full_name(base, row_labels(spec.conditions)) + quantized
+    how = base.model.quantization
+    named = how is None or f"({how}" in base.model.label
+    return full_name(base, row_labels(spec.conditions)) + ("" if named else f" ({how})")
 
 
 def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: Words) -> Table:

@@ -6,6 +6,8 @@ PATH=$PATH:/usr/sbin:/sbin
 list_missing() {
   wanted=()
   command -v pdflatex >/dev/null || wanted+=(texlive-latex-recommended)
+  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name IEEEtran.cls -print -quit 2>/dev/null)" ] ||
+    wanted+=(texlive-publishers texlive-fonts-recommended)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||
     wanted+=(slurm-wlm)
