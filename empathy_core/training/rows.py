@@ -79,8 +79,8 @@ def _check_not_evaluated(spec: FinetuneSpec, found: pl.DataFrame) -> None:
     if both.height:
         msg = (
             f"{spec.name}: {both.height} of {found.height} training rows are evaluated as well "
-            f"(e.g. {min(both['id'].to_list())}): their scores would measure memory; expected none; "
-            'set evaluate.split = "test" (or "validation")'
+            f"(e.g. {min(both['id'].to_list())}): their scores would measure memory; expected "
+            'none; set evaluate.split = "test" (or "validation")'
         )
         raise DataError(msg)
 
