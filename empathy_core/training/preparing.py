@@ -64,7 +64,7 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
     stops = tokens.stop_tokens(folder, tokenizer)
     encoder = tokens.Encoder(spec, tokenizer, window, stops)
-    pad = batches.pad_token(tokenizer)
+    pad = batches.pad_token(tokenizer, stops)
     train = encoder.encode(pairs)
     evaluation = Renderer(evaluated_as(spec), tokenizer, window, "error")
     checked = preflight.Checked(
