@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -451,14 +453,19 @@ def test_training_stops_early_and_returns_the_best(base: Path, tmp_path: Path) -
 
 def test_samples_are_written_and_change_nothing(base: Path, tmp_path: Path, whole: Trained) -> None:
     """The sampler sees a model in evaluation mode; what it draws does not move the training."""
+    train(job_of(base, tmp_path / "without"), silent)
+    expected = random.random(), np.random.rand()
 
     def sample(model: Any) -> list[dict[str, object]]:
+        random.random()
+        np.random.rand()
         torch.rand(3)
         ids = model.generate(input_ids=torch.tensor([[5, 6, 7]]), max_new_tokens=3, do_sample=True)
         return [{"training": model.training, "ids": ids[0].tolist()}]
 
     trained = train(job_of(base, tmp_path, sample=sample), silent)
 
+    assert (random.random(), np.random.rand()) == expected
     assert trained.samples is not None
     said = lines(trained.samples)
     assert [line["step"] for line in said] == [0, 5, 10]
@@ -516,9 +523,13 @@ def test_killed_twice_it_ends_as_if_undisturbed(base: Path, tmp_path: Path, whol
 
 
 def test_one_attempt_goes_on_in_its_own_folder(base: Path, tmp_path: Path, whole: Trained) -> None:
-    """Under the same name the log's lines after the checkpoint are replaced, not doubled."""
-    asked = {"folder": str(base), "work": str(tmp_path), "attempt": "first", "kill_at": 8}
+    """Under the same name the log's lines after the checkpoint are replaced, not doubled.
+
+    The checkpoint it goes on from is that of the end of the first epoch.
+    """
+    asked = {"folder": str(base), "work": str(tmp_path), "attempt": "first", "kill_at": 6}
     assert child(asked).returncode == -signal.SIGKILL
+    assert checkpoints.newest(tmp_path, "a" * 64) == tmp_path / "first" / "checkpoint-5"
 
     trained = train(job_of(base, tmp_path), silent)
 
@@ -659,7 +670,10 @@ def test_another_attempts_folder_is_left_as_it_is(base: Path, tmp_path: Path) ->
 
 
 def test_two_processes_train_as_one(base: Path, tmp_path: Path) -> None:
-    """Each takes half of every step's micro-batches; curve and adapter agree within 1e-5."""
+    """Each takes half of every step's micro-batches; curve and adapter agree within 1e-5.
+
+    The main one is killed in the second epoch, with it the other; another pair goes on.
+    """
     spec = spec_of(base, lora=NO_DROPOUT)
     alone = train(job_of(base, tmp_path / "one", spec=spec), silent)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -668,16 +682,20 @@ def test_two_processes_train_as_one(base: Path, tmp_path: Path) -> None:
         "spec": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}},
     }  # fmt: skip
 
-    done = child(asked, *launcher)
+    killed = child(asked | {"kill_at": 8}, *launcher)
+    assert checkpoints.newest(tmp_path / "two", "a" * 64) == tmp_path / "two/a/checkpoint-6", (
+        killed.stderr
+    )
+    done = child(asked | {"attempt": "b"}, *launcher)
 
     assert done.returncode == 0, done.stderr
-    both = lines(tmp_path / "two" / "a" / "log.jsonl")
+    both = lines(tmp_path / "two" / "b" / "log.jsonl")
     assert [(p.step, p.n_tokens) for p in alone.curve] == [
         (line["step"], line["n_tokens"]) for line in both
     ]
     told = [line["validation_loss"] if line["loss"] is None else line["loss"] for line in both]
     assert told == pytest.approx(losses(alone), abs=1e-5)
-    weights = adapter(tmp_path / "two" / "a" / "final")
+    weights = adapter(tmp_path / "two" / "b" / "final")
     for name, weight in adapter(alone.folder).items():
         torch.testing.assert_close(weight, weights[name], atol=1e-5, rtol=0)
 
