@@ -45,7 +45,7 @@ from empathy_core.types import ModelSpec
 from tests.tiny_models import bpe_tokenizer
 
 GPU = torch.cuda.is_available()
-ROWS, ROUNDS, STEPS = 512, 3 if GPU else 2, 60 if GPU else 6
+ROWS, ROUNDS, STEPS = 512, 3 if GPU else 2, 60 if GPU else 4
 BATCH, MICRO, PAD, RATE = 8, 4, 2, 2e-4
 VOCABULARY, HIDDEN, LAYERS = 32_000, *((1024, 12) if GPU else (256, 4))
 INSTALL = "pip install --no-deps trl==1.16.0"
