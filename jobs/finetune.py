@@ -16,7 +16,7 @@ from typing import Any
 
 from empathy_core import data, store
 from empathy_core.backends import Request
-from empathy_core.errors import Damaged
+from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training import adapters, preflight, preparing
 from empathy_core.training.job import Interrupted, Sample, StepReport, Trained, TrainingJob
@@ -51,7 +51,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     findings = _findings(planned, prepared, work)
     preflight.stop(findings, planned.spec.allow)
     attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-    job = training_job(planned, prepared, work, attempt)
+    job = training_job(run, planned, prepared, attempt)
     watch = _Watch(listen)
     try:
         trained = _train(run, plan, planned, job, watch)
@@ -62,7 +62,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
 
 
 def training_job(
-    planned: PlannedFinetune, prepared: Prepared, work: Path, attempt: str
+    run: RunDir, planned: PlannedFinetune, prepared: Prepared, attempt: str
 ) -> TrainingJob:
     """Return what the training is given."""
     return TrainingJob(
@@ -71,9 +71,10 @@ def training_job(
         rows=tuple(prepared.train),
         validation=tuple(prepared.validation),
         pad=prepared.pad,
-        work=work,
+        work=run.training(planned.id),
         attempt=attempt,
         identity=planned.digest,
+        curves=run.curves(planned.id, attempt),
         sample=sampler(planned.spec, prepared),
     )
 
@@ -167,7 +168,10 @@ def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
 
         if not kept:  # made once: it takes the model's own end tokens away
             kept.append(HfBackend(spec.base, model, prepared.tokenizer, "truncate").answer)
-        answers = kept[0](condition, requests)
+        try:
+            answers = kept[0](condition, requests)
+        except ModelError as error:  # scores that are no numbers: the next loss tells it better
+            return [{"error": str(error)}]
         return [
             {"example": r.example, "text": a.text, "stop": a.stop, "n_tokens": a.n_output_tokens}
             for r, a in zip(requests, answers, strict=True)

@@ -128,7 +128,7 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     run, planned = RunDir(Path(root)), read_plan(Path(plan_path)).finetune(id_)
     prepared = preparing.prepare(planned.spec, data.load(run))
-    job = training_job(planned, prepared, run.training(id_), attempt)
+    job = training_job(run, planned, prepared, attempt)
     stop = _stop_file(job)
 
     def stop_soon() -> bool:

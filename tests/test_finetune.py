@@ -60,7 +60,7 @@ def test_training_lowers_the_validation_loss(swept: Path) -> None:
         (adapters(swept / "runs" / "tuned")["q-all-s0"] / "finetune.json").read_text()
     )
 
-    assert record["losses"]["validation_best"] < 0.5 * record["losses"]["validation_start"]
+    assert record["losses"]["validation_best"] < 0.8 * record["losses"]["validation_start"]
     assert record["chosen"] == "validation"
     assert record["train"]["rows"] == 32
     assert record["findings"]["labels-misaligned"] == "passed"
@@ -171,12 +171,16 @@ def test_the_papers_labels_are_stopped_before_anything_is_submitted(tmp_path: Pa
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[decoding.greedy]", '[evaluate]\nsplit = "all"\n[decoding.greedy]', "trained on"),
+        (
+            "[decoding.greedy]",
+            '[evaluate]\nsplit = "all"\n[decoding.greedy]',
+            "training rows are evaluated",
+        ),
         ('train_sizes = [16, "all"]', "train_sizes = [1000]", "train_size = 1000"),
         ('"q_proj", "k_proj"', '"q_prj", "k_prj"', "adapter-modules"),
-        ("r = 32", "max_tokens = 70\nmin_response_tokens = 4\nr = 32", "truncated"),
+        ("r = 32", "max_tokens = 205\nmin_response_tokens = 4\nr = 32", "truncated"),
         ("trackers = []", 'trackers = ["wandbb"]', "wandbb"),
-        ("learning_rate = 0.01", "learning_rate = 1e30", "not finite"),
+        ("learning_rate = 0.01", "learning_rate = 1e30", "a finite number"),
     ],
 )
 def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:

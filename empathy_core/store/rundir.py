@@ -86,6 +86,10 @@ class RunDir:
         """The page on a condition's broken answers."""
         return self.root / "diagnosis" / f"{condition}.html"
 
+    def curves(self, finetune: str, attempt: str) -> Path:
+        """TensorBoard's files of one attempt at an adapter."""
+        return self.root / "tensorboard" / finetune / attempt
+
     def log(self, task: str) -> Path:
         """The log of one task."""
         return self.logs / f"{task}.log"

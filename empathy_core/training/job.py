@@ -33,6 +33,8 @@ class TrainingJob:
         sample: Called at every evaluation; its rows go to ``samples.jsonl``. Null means none.
         stop_soon: Asked after every step; once it is true a checkpoint is written and
             ``Interrupted`` raised.
+        curves: Where TensorBoard's files go; null means a folder of the attempt, which is removed
+            with it.
     """
 
     spec: FinetuneSpec
@@ -45,6 +47,7 @@ class TrainingJob:
     identity: str
     sample: Sample | None = None
     stop_soon: Callable[[], bool] = never
+    curves: Path | None = None
 
     @property
     def place(self) -> Path:

@@ -194,7 +194,7 @@ def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None
     trainer.remove_callback(PrinterCallback)
     for callback in trainer.callback_handler.callbacks:
         if type(callback).__name__ == "TensorBoardCallback":
-            callback.logging_dir = str(make_dir(job.place / "tensorboard"))
+            callback.logging_dir = str(make_dir(job.curves or job.place / "tensorboard"))
     if trainer.args.process_index:  # else the masks of dropout are those of the main process
         torch.manual_seed(job.spec.seed + trainer.args.process_index)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
