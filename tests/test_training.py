@@ -240,9 +240,14 @@ def test_a_head_whose_logits_are_changed_keeps_its_loss(base: Path) -> None:
     batch = batch_of(decoder_rows(4), encoder_decoder=False)
     n_labels = int((batch["labels"] != IGNORED).sum())
 
-    for _ in range(2):  # the first call finds it out
+    passes: list[int] = []
+    model.get_base_model().register_forward_pre_hook(lambda *_: passes.append(1))
+
+    for n_passes in (2, 1):  # the first call finds it out
         model.zero_grad()
+        passes.clear()
         ours = loss_sum(model, model.get_base_model(), batch) / n_labels
+        assert len(passes) == n_passes
         ours.backward()
         found = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
         model.zero_grad()
