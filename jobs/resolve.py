@@ -17,6 +17,7 @@ from empathy_core import backends, data, metrics, weights
 from empathy_core.backends import Rendering, answers, human
 from empathy_core.errors import ConfigError, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.training import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
@@ -79,7 +80,7 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
             found.notes.append(note)
             continue
         for condition in _of_model(config, name, spec):
-            found.rendered(condition)
+            found.notes += _trained_otherwise(found.rendered(condition))
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
@@ -208,7 +209,7 @@ def _changes(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _of_model(config: Config, name: str, spec: ModelSpec) -> list[Condition]:
-    fingerprint = _fingerprint(spec)
+    fingerprint = weights.model_fingerprint(spec)
     batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization)
     return [
         Condition(
@@ -224,13 +225,19 @@ def _of_model(config: Config, name: str, spec: ModelSpec) -> list[Condition]:
     ]
 
 
-def _fingerprint(spec: ModelSpec) -> str:
-    if spec.backend != "hf" or spec.weights is None:
-        return ""
-    parts = [weights.fingerprint(weights.locate(spec.weights, spec.revision))]
-    if spec.adapter:
-        parts.append(weights.fingerprint(weights.locate(spec.adapter, spec.adapter_revision)))
-    return "+".join(parts)
+def _trained_otherwise(condition: Condition) -> list[str]:
+    """Say so where an adapter that this suite trained is asked in another way than it was taught.
+
+    The paper compares a base under one prompt with an adapter that was trained under another.
+    """
+    model = condition.model
+    folder = weights.locate(model.adapter, model.adapter_revision) if model.adapter else None
+    if folder is None or not adapters.is_complete(folder):
+        return []
+    taught = adapters.read(folder).settings
+    same = (condition.prompt.text, condition.chat) == (taught["prompt"]["text"], taught["chat"])
+    how = f"prompt '{taught['prompt']['name']}', {'chat' if taught['chat'] else 'plain'} format"
+    return [] if same else [f"{model.label}: the adapter was trained under {how}."]
 
 
 def _rendered(

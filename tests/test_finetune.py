@@ -302,3 +302,21 @@ def test_a_dry_run_shows_rows_steps_and_preflight(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "16 rows, 6 steps, nothing wrong with the rows" in done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_adapter_asked_in_another_way_than_it_was_taught_is_named(
+    swept: Path, tmp_path: Path
+) -> None:
+    """The paper's own comparison; the table's note says under which prompt it was trained."""
+    folder = adapters(swept / "runs" / "tuned")["q-all-s0"]
+    text = TUNED[: TUNED.index("[finetune.q]")] + TUNED[TUNED.index("[metrics.bleu]") :]
+    base = swept / "base"
+    text = text.replace("[models.tiny]", f'[models.tiny]\nadapter = "{folder}"').replace(
+        'weights = "./base"', f'weights = "{base}"\nquantization = "nf4"'
+    )
+    write_experiment(tmp_path, text.replace('prompts = ["prompt2"]', 'prompts = ["none"]'))
+    done = launch("sweep", "--config", "tuned.toml", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "runs" / "tuned" / "report" / "table1.tex").read_text()
+    assert "the adapter was trained under prompt" in table
