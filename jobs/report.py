@@ -102,7 +102,7 @@ def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:
 _CHOSEN = {
     "beforehand": "",
     "validation": "",
-    "test": "The prompt was chosen by scores on the rows that are evaluated here, not on the "
+    "test": "the prompt was chosen by scores on the rows that are evaluated here, not on the "
     "validation split.",
 }
 
@@ -113,13 +113,13 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
         yield _CHOSEN[made.prompt_chosen]
     folder = run.adapter(made.id)
     if not adapters.is_complete(folder):
-        yield f"{made.spec.label}: not trained yet."
+        yield "not trained yet."
         return
     record = adapters.read(folder)
     if record.chosen != "validation":
-        yield f"{made.spec.label}: the last checkpoint, not chosen on the validation split."
-    for name in record.allowed:
-        yield f"{made.spec.label}: trained although the preflight found '{name}'."
+        yield "the last checkpoint, not chosen on the validation split."
+    if record.allowed:
+        yield f"trained although the preflight found {', '.join(record.allowed)}."
 
 
 def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:
