@@ -71,7 +71,7 @@ def launched(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) ->
     planned = plan.finetune_of(job.spec.name)
     path = job.place / "plan.json"
     write_plan(plan, path)
-    command = [*_accelerate(n), "-m", "jobs.training_processes", str(run.root), str(path)]
+    command = [*_processes(n), "-m", "jobs.training_processes", str(run.root), str(path)]
     command += [planned.id if planned else "", job.attempt, str(os.getpid())]
     said: list[str] = []
     with subprocess.Popen(
@@ -96,13 +96,12 @@ def launched(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) ->
     raise ModelError(msg)
 
 
-def _accelerate(n: int) -> list[str]:
-    import torch
+def _processes(n: int) -> list[str]:
+    """Return what starts *n* processes of this node; accelerate finds itself among them.
 
-    device = "--multi_gpu" if torch.cuda.is_available() else "--cpu"
-    settings = ["--num_processes", str(n), "--num_machines", "1", device]
-    settings += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    return [sys.executable, "-m", "accelerate.commands.launch", *settings]
+    accelerate's own launcher would start a single one where there is no GPU.
+    """
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
 
 
 def _stop_file(job: TrainingJob) -> Path:
@@ -126,6 +125,7 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
     from jobs.finetune import training_job
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    log.info("process %s of %s", os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
     run, planned = RunDir(Path(root)), read_plan(Path(plan_path)).finetune(id_)
     prepared = preparing.prepare(planned.spec, data.load(run))
     job = training_job(run, planned, prepared, attempt)

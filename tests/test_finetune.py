@@ -271,6 +271,8 @@ def test_two_processes_train_what_one_does(swept: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     [one] = adapters(tmp_path / "one" / "runs" / "tuned").values()
     [two] = adapters(tmp_path / "two" / "runs" / "tuned").values()
+    [log] = (tmp_path / "two" / "runs" / "tuned" / "logs").glob("finetune-*.log")
+    assert "process 1 of 2" in log.read_text()
 
     assert one.name == two.name  # how many processes is no part of what is trained
     assert distance(one, two) <= 1e-4
