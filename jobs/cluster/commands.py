@@ -151,8 +151,13 @@ def retry(options: Namespace) -> int:
         if not now.submissions:
             msg = "nothing of this run was ever submitted: expected a sweep first; run sweep"
             raise ConfigError(msg)
-        only = {t.id for s in now.submissions for e in s.elements for t in e}
-        found = submitting.submit_missing(what, standing, now, None if options.all else only)
+        before = [t for s in now.submissions for e in s.elements for t in e]
+        only = None if options.all else {task.id for task in before}
+        if only and all(task.stage == "finetune" for task in before):  # nothing follows
+            lacking = submitting.missing_adapters(plan, standing, now)
+            found = submitting.submit_tasks(what, [t for t in lacking if t.id in only], now)
+        else:
+            found = submitting.submit_missing(what, standing, now, only)
     if not (found.arrays or found.left):
         if found.n_before:
             say(f"nothing to retry: {found.n_before} elements are in the queue")
