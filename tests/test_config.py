@@ -15,7 +15,7 @@ def test_every_shipped_configuration_loads(path: Path):
     """A shipped file names only things that exist, and says its command on top."""
     loaded = config.read(path.stem)
 
-    assert loaded.models
+    assert loaded.models or loaded.finetune
     assert "python -m jobs.launch" in path.read_text().split("name =")[0]
 
 
