@@ -373,7 +373,7 @@ def test_a_merged_model_is_the_adapter_on_its_base(llama: Path, tmp_path: Path) 
 def test_a_merge_is_never_into_four_bits(llama: Path, tmp_path: Path) -> None:
     """The merged weights are whole; how far they are from what was evaluated is told too."""
     adapter = tiny_adapter(llama, tmp_path / "adapter")
-    model = base_spec(llama, adapter=str(adapter), quantization="nf4")
+    model = base_spec(llama, adapter=str(adapter), quantization="nf4", dtype="bfloat16")
     report = merge(model, tmp_path / "merged", asked(model), 1e-2)
     assert report.as_evaluated is not None
     assert report.as_evaluated.largest > report.exact.largest

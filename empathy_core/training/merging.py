@@ -1,8 +1,8 @@
 """An adapter merged into its base, at full precision, for use without peft.
 
 How far the merged model is from the adapter is measured on what was written, read again from the
-disk: against the adapter on the whole base, which bounds it, and on the quantised base, which is
-what was trained and evaluated.
+disk: against the adapter on the whole base, which bounds it, and on the base as it was trained and
+evaluated, quantised or rounded.
 """
 
 import gc
@@ -63,8 +63,8 @@ class MergeReport:
 
     Attributes:
         exact: Between merged model and adapter on the whole base; at most ``bound``.
-        as_evaluated: Between merged model and adapter on the quantised base; null if the base is
-            not quantised.
+        as_evaluated: Between merged model and adapter on the base as it is evaluated; null if that
+            is the whole one in float32.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class MergeReport:
         ]
         if self.as_evaluated:
             told = self.as_evaluated.text()
-            lines.append(f"against the adapter on the quantised base, as evaluated: {told}")
+            lines.append(f"against the adapter on its base as evaluated: {told}")
         return "\n".join(lines)
 
 
@@ -104,8 +104,8 @@ def merge(
     """Merge the adapter of *model* into its base, and return how far the result is from it.
 
     *out* appears by one rename, with weights, tokenizer, generation settings and a card, or not
-    at all. The models are loaded one after the other, in the dtype of *model*: take float32 for
-    the least rounding.
+    at all. It is merged and saved in float32, whatever *model* is evaluated in, since bfloat16 would
+    round most of the adapter away; the models are loaded one after the other.
 
     Args:
         model: A base with an adapter, as it is evaluated.
@@ -118,7 +118,7 @@ def merge(
     """
     _check(model, out, prompts)
     folder = weights.locate(str(model.weights), model.revision)
-    whole = replace(model, quantization=None, double_quantization=False)
+    whole = replace(model, quantization=None, double_quantization=False, dtype="float32")
     made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         make_dir(made)
@@ -129,7 +129,7 @@ def merge(
         if not exact.largest <= bound:
             raise ModelError(_beyond(model, exact, bound))
         evaluated = None
-        if model.quantization:
+        if replace(model, double_quantization=False) != whole:
             evaluated = _distance(_logits(load_model(model, folder), rows), merged)
         report = MergeReport(out, bound, exact, evaluated)
         _finish(made, model, report)
@@ -155,7 +155,7 @@ def _beyond(model: ModelSpec, exact: Distance, bound: float) -> str:
     return (
         f"{model.name}: merged model and adapter differ by up to {exact.largest:.3g} in a logit "
         f"({exact.equal_tokens:.1%} of the tokens equal); expected at most {bound:g}; nothing was "
-        f"written; merge with dtype = 'float32' (now {model.dtype}), or raise --bound"
+        f"written; check that base and adapter belong together, or raise --bound"
     )
 
 
@@ -253,7 +253,7 @@ def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
         "finetune": record.get("digest"),
         "weights": model.weights,
         "revision": model.revision,
-        "dtype": model.dtype,
+        "dtype": "float32",
         "bound": report.bound,
         "exact": asdict(report.exact),
         "as_evaluated": asdict(report.as_evaluated) if report.as_evaluated else None,
