@@ -104,8 +104,8 @@ def merge(
     """Merge the adapter of *model* into its base, and return how far the result is from it.
 
     *out* appears by one rename, with weights, tokenizer, generation settings and a card, or not
-    at all. It is merged and saved in float32, whatever *model* is evaluated in, since bfloat16 would
-    round most of the adapter away; the models are loaded one after the other.
+    at all. It is merged and saved in float32, whatever *model* is evaluated in: bfloat16 rounds a
+    small update away. The models are loaded one after the other.
 
     Args:
         model: A base with an adapter, as it is evaluated.
