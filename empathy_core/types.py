@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-GENERATION_VERSION = 1
+GENERATION_VERSION = 2
 """Raised by hand whenever the generation code may produce another text from the same settings."""
 
 Role = Literal["system", "user", "assistant"]
