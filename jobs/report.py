@@ -75,17 +75,12 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
         notes=words.notes,
         audit_text=audited,
         samples_shown=shown,
-        finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f, _family(plan, f))),
+        finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
         adapters=adapters_of(plan, trained(run, plan)),
     )
 
 
-def _family(plan: Plan, made: PlannedFinetune) -> str:
-    """Return what tells a fine-tune's table from others in the configuration; empty if alone."""
-    return f"{made.family}, " if len({f.family for f in plan.finetunes}) > 1 else ""
-
-
-def _comparisons(run: RunDir, made: PlannedFinetune, family: str) -> Iterator[Comparison]:
+def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:
     """Yield what Table 2 says of one adapter, one entry a decoding."""
     points = [CurvePoint(**point) for point in adapters.curve(run.adapter(made.id))]
     sources = "" if made.sources == "all" else f", {made.sources}"
@@ -94,7 +89,7 @@ def _comparisons(run: RunDir, made: PlannedFinetune, family: str) -> Iterator[Co
             tuned=one.tuned,
             base=one.base,
             unquantized=one.unquantized,
-            label=f"{family}n = {made.n_rows:,}{sources}, seed {made.spec.seed}",
+            label=f"n = {made.n_rows:,}{sources}, seed {made.spec.seed}",
             train_size=made.n_rows,
             seed=made.spec.seed,
             sources=made.sources,

@@ -74,9 +74,13 @@ def by_base(comparisons: Iterable[Comparison]) -> list[list[Comparison]]:
 
 
 def labels(comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """Return tuned condition → label, made unique among *comparisons*: sources, else the seed."""
+    """Return tuned condition → label, made unique among *comparisons*.
+
+    What tells them apart: family, sources, seed, or in the end the condition.
+    """
     named = {c.tuned: c.label for c in comparisons}
-    for part in (lambda c: c.sources, lambda c: f"seed {c.seed}", lambda c: c.tuned):
+    parts = (lambda c: c.family, lambda c: c.sources, lambda c: f"seed {c.seed}", lambda c: c.tuned)
+    for part in parts:
         for c in comparisons:
             same = [d for d in comparisons if named[d.tuned] == named[c.tuned]]
             if len({part(d) for d in same}) > 1:

@@ -84,11 +84,13 @@ def _beside_bases(numbers: Numbers, words: Words) -> Iterator[Table]:
 
 
 def base_name(spec: ReportSpec, comparison: Comparison) -> str:
-    """Return model, prompt and quantisation of the base, e.g. ``LLaMA, Prompt 2 (nf4)``."""
+    """Return the base, e.g. ``LLaMA, Prompt 2 (nf4)``, and the family where several share it."""
     base = next(c for c in spec.conditions if c.id == comparison.base)
     how = base.model.quantization
     named = how is None or f"({how}" in base.model.label
-    return full_name(base, row_labels(spec.conditions)) + ("" if named else f" ({how})")
+    shared = {c.family for c in spec.finetunes if c.base == base.id}
+    family = f", {comparison.family}" if len(shared) > 1 else ""
+    return full_name(base, row_labels(spec.conditions)) + ("" if named else f" ({how})") + family
 
 
 def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: Words) -> Table:

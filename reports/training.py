@@ -48,16 +48,8 @@ def curves(spec: ReportSpec) -> tuple[Curve, ...]:
     found: dict[tuple[str, tuple[CurvePoint, ...]], Comparison] = {}
     for comparison in told:
         found.setdefault((comparison.family, comparison.curve), comparison)
-    named = _names(list(found.values()))
+    named = labels(list(found.values()))
     return tuple(Curve(c.family, named[c.tuned], c.train_size, c.curve) for c in found.values())
-
-
-def _names(comparisons: Sequence[Comparison]) -> dict[str, str]:
-    families = {c.family for c in comparisons}
-    named = labels(comparisons)
-    if len(families) > 1:
-        named = {c.tuned: f"{c.family}, {named[c.tuned]}" for c in comparisons}
-    return named
 
 
 def training_tables(spec: ReportSpec, words: Words) -> tuple[Table, ...]:
