@@ -383,10 +383,10 @@ def test_each_side_of_t5_is_cut_by_itself(t5: Any) -> None:
     """The window bounds the question alone; ``max_tokens`` bounds both."""
     base = ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere")
     pair = Pair("a", "I feel sad. " * 50, "You are not alone. " * 50)
-    row = Encoder(spec(base=base, max_tokens=100), t5, 80, (1,)).encode([pair])[0]
-    assert len(row.input_ids) <= 80
+    row = Encoder(spec(base=base, max_tokens=140), t5, 120, (1,)).encode([pair])[0]
+    assert len(row.input_ids) <= 120
     assert row.input_ids[-1] == 1
-    assert len(row.labels) == 100
+    assert len(row.labels) == 140
     assert (row.prompt_cut, row.response_cut) == (True, True)
     assert row.labels[-1] != 1
 

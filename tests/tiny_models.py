@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     AutoTokenizer,
     LlamaConfig,
@@ -124,11 +133,17 @@ def t5_tokenizer(folder: Path) -> Any:
                 shutil.copyfile(path, folder / path.name)
         return AutoTokenizer.from_pretrained(folder)
     tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Replace(Regex(r"\s+"), " ")  # a line break is a space
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     special = ["<pad>", "</s>", "<unk>"]
+    letters = [chr(code) for code in range(33, 127)]  # no character of English is unknown
     trainer = trainers.UnigramTrainer(
-        vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False
+        vocab_size=300,
+        special_tokens=special,
+        unk_token="<unk>",
+        initial_alphabet=letters,
+        show_progress=False,
     )
     tokenizer.train_from_iterator([TEXT], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
