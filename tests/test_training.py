@@ -45,6 +45,15 @@ SEQ2SEQ = {"architecture": "encoder-decoder"}
 NO_DROPOUT = Lora(r=4, alpha=8, dropout=0.0)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the processes that are killed: sums of several threads differ in the last digit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return llama(tmp_path_factory.mktemp("llama"))

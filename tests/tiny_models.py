@@ -111,7 +111,7 @@ def tiny_t5(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = t5_tokenizer(folder)
     config = T5Config(
-        vocab_size=-(-len(tokenizer) // 128) * 128,
+        vocab_size=max(512, -(-len(tokenizer) // 128) * 128),
         d_model=64,
         d_kv=16,
         d_ff=128,
