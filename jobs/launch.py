@@ -17,7 +17,8 @@ DESCRIPTION = """\
 Evaluate how language models answer mental-health questions.
 
   python -m jobs.launch sweep                    the demo: a small real model, on this machine
-  python -m jobs.launch sweep --config paper     the paper's Table 1 (needs the weights)
+  python -m jobs.launch sweep --config finetune  a small qLoRA fine-tune beside its base: Table 2
+  python -m jobs.launch sweep --config paper     the paper's Tables 1 and 2 (needs the weights)
   python -m jobs.launch sweep --dry-run          what would be done, and what each model will see
   python -m jobs.launch status                   what is done
 
