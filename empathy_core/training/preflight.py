@@ -8,20 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from empathy_core.errors import PreflightFailed, UnknownName
+from empathy_core.training.preflight_model import NAMES as MODEL_NAMES
 from empathy_core.training.preflight_rows import ROW_NAMES, check_rows
 from empathy_core.training.preflight_seen import Checked
 from empathy_core.training.spec import IGNORED, Finding, Row
 
 __all__ = ["NAMES", "Checked", "check_rows", "show", "stop", "text", "wrong"]
-
-MODEL_NAMES = (
-    "adapter-modules",
-    "adapter-shape",
-    "not-a-number",
-    "batch-changes-loss",
-    "overfit-fails",
-    "overfit-not-regenerated",
-)
 
 NAMES: tuple[str, ...] = (*ROW_NAMES, *MODEL_NAMES)
 """All findings there are; what ``--allow`` and ``allow`` take."""

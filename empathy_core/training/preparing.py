@@ -21,7 +21,6 @@ class Prepared:
 
     Attributes:
         folder: Where the base lies.
-        pairs: The training rows before they were tokens, in the order of ``train``.
         stops: Tokens at which the evaluation ends an answer.
         pad: Token that fills a batch.
         findings: The preflight of the rows.
@@ -29,7 +28,6 @@ class Prepared:
 
     folder: Path
     tokenizer: Any
-    pairs: Sequence[Pair]
     train: Sequence[Row]
     validation: Sequence[Row]
     validation_pairs: Sequence[Pair]
@@ -82,7 +80,6 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     return Prepared(
         folder=folder,
         tokenizer=tokenizer,
-        pairs=pairs,
         train=train,
         validation=encoder.encode(validation),
         validation_pairs=validation,
