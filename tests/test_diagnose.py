@@ -385,7 +385,9 @@ def test_the_steps_are_those_of_one_whole_forward_pass(tmp_path: Path, architect
     for found, row, id_ in zip(steps, expected, ids, strict=True):
         assert found.taken is not None
         assert found.taken.probability == pytest.approx(float(row[id_].exp()), rel=1e-3)
-        assert found.taken.rank == int((row > row[id_]).sum()) + 1
+        # a rank is 1 + the number of more likely tokens; what differs by rounding may change places
+        above = [int((row > row[id_] + 1e-3).sum()) + 1, int((row > row[id_] - 1e-3).sum()) + 1]
+        assert above[0] <= found.taken.rank <= above[1]
         assert [t.id for t in found.top] == row.topk(3).indices.tolist()
         assert found.entropy == pytest.approx(float(-(row.exp() * row).sum()), abs=1e-3)
         assert found.ends[0].id == 1
