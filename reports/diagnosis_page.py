@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from empathy_core.diagnosis import Answered, Cause, Diagnosis, Facts, Reference, Seen, Step, Token
 from empathy_core.diagnosis import shown_probability as _p
-from reports import render
+from reports import html
 
 WIDTH = 116
 TOKEN_WIDTH = 14
@@ -262,7 +262,7 @@ def page(found: Diagnosis, shown: Shown, withheld: Collection[str]) -> str:
     """
     facts = found.facts
     references = {r.example: r for r in facts.references}
-    return render.diagnosis(
+    return html.diagnosis(
         {
             "title": f"Diagnosis of {facts.condition.id}",
             "stamp": "",

@@ -156,7 +156,7 @@ def difference(row: Mapping[str, float | None], column: Column, partial: bool) -
     low, high = (number(row[bound], column, signed=True) for bound in ("low", "high"))
     p = row["p_holm"]
     marked = p is not None and p < ALPHA and not partial
-    return Cell(f"{value} [{low}, {high}]", "dagger" if marked else "")
+    return Cell(f"{value} [{low}, {high}]", dagger=marked)
 
 
 # ---------------------------------------------------------------------------- seeds

@@ -16,7 +16,9 @@ from reports.aggregate import ALL
 from reports.labels import NOT_APPLICABLE, number, printed, row_labels
 from reports.spec import ReportSpec
 
-Mark = Literal["best", "second", "dagger", ""]
+Mark = Literal["best", "second", ""]
+Environment = Literal["auto", "table", "table*", "longtable"]
+Intervals = Literal["none", "brackets", "plusminus", "row"]
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 DAGGER = "\N{DAGGER}"
@@ -45,10 +47,22 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number as printed."""
+    """One number as printed.
+
+    Attributes:
+        dagger: Whether it is marked as significant; the notes name the test.
+        interval: As printed beside or below the number: ``[0.2101, 0.2233]`` or ``± 0.0041``;
+            empty if there is none.
+        key: What ``explain``, macros and claims call it; empty if it has no name.
+        value: What a page sorts by; null for a text.
+    """
 
     text: str
     mark: Mark = ""
+    dagger: bool = False
+    interval: str = ""
+    key: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +99,32 @@ class Words:
         label: LaTeX label.
         notes: Sentences below the table.
         stamp: ``PARTIAL n/N`` where rows are missing; else empty.
+        short: Caption for the list of tables; empty: none of its own.
     """
 
     caption: str
     label: str
     notes: tuple[str, ...] = ()
     stamp: str = ""
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a table is set in LaTeX; a page of HTML follows *intervals* alone.
+
+    Attributes:
+        environment: ``auto`` takes ``table*``, or ``longtable`` for more lines than a page holds.
+        intervals: Where the cells' intervals stand: in small print in a row below (``row``), or
+            beside the number (``brackets``, ``plusminus``).
+        fit: Whether a table that is too wide is scaled down to the line.
+        siunitx: Whether columns of numbers are siunitx's ``S``.
+    """
+
+    environment: Environment = "auto"
+    intervals: Intervals = "row"
+    fit: bool = True
+    siunitx: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +142,7 @@ class Table:
     heads: tuple[Head, ...]
     groups: tuple[Group, ...]
     tight: bool = False
+    layout: Layout = Layout()
 
 
 Wanted = tuple[str, Column]

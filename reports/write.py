@@ -12,7 +12,7 @@ import polars as pl
 from polars import selectors
 
 from empathy_core.store import RunDir, make_dir, write_bytes
-from reports import page, render
+from reports import html, page, terminal, tex
 from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
 from reports.report import Report, build
@@ -53,7 +53,7 @@ def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Wri
         _replace(run.report, _files(report))
     main = [t for s in report.sections if s.file in ("table1", "table2") for t in s.tables]
     found = report.collected
-    text = "\n\n".join(map(render.text, main))
+    text = "\n\n".join(map(terminal.text, main))
     return Written(run.report, text, report.summary, found.coverage, found.problems)
 
 
@@ -89,15 +89,15 @@ def _files(report: Report) -> Iterator[tuple[str, bytes]]:
 def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for section in report.sections:
         title = f"{report.spec.title}: {section.title}"
-        yield f"{section.file}.tex", render.fragment(section.tables)
-        alone = render.standalone(f"{section.file}.tex", report.stamp)
+        yield f"{section.file}.tex", tex.fragment(section.tables)
+        alone = tex.standalone(f"{section.file}.tex", report.stamp)
         yield f"{section.file}-standalone.tex", alone
-        yield f"{section.file}.html", render.table_page(section.tables, title, report.stamp)
+        yield f"{section.file}.html", html.table_page(section.tables, title, report.stamp)
     if report.spec.finetunes:
         yield "comparisons.csv", csv(report.compared)
     yield "summary.csv", summary_csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
-    yield "index.html", render.page(page.context(report))
+    yield "index.html", html.page(page.context(report))
 
 
 def summary_csv(summary: pl.DataFrame) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from reports import published, render
+from reports import html, published, terminal, tex
 from reports.aggregate import SUMMARY
 from reports.latex import Tex, escape
 from reports.table import Table, Words, columns, score_table
@@ -50,7 +50,7 @@ def paper_table(words: Words | None = None) -> Table:
                 value = row.values.get(column.name)
                 n = 787 if value is not None else 0
                 rows.append((conditions[-1].id, row.model, row.prompt, "greedy", "all", key,
-                             column.name, value, n, 787 - n, 787))  # fmt: skip
+                             column.name, value, None, None, n, 787 - n, 787, 500))  # fmt: skip
     metrics = {
         key: _Columns(tuple(replace(c, main=True) for c in cols)) for key, cols in by_metric.items()
     }
@@ -83,8 +83,8 @@ def named(label: str) -> Table:
 
 def compile_tex(folder: Path, tables: list[Table], stamp: str = "") -> str:
     """Compile a table alone and return the text of the PDF."""
-    (folder / "table1.tex").write_text(render.fragment(tables))
-    (folder / "alone.tex").write_text(render.standalone("table1.tex", stamp))
+    (folder / "table1.tex").write_text(tex.fragment(tables))
+    (folder / "alone.tex").write_text(tex.standalone("table1.tex", stamp))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "alone.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
                           errors="replace", timeout=120)  # fmt: skip
@@ -132,7 +132,7 @@ def test_latex_source_is_left_alone():
 
 def test_the_fragment_of_the_papers_table_is_the_golden_one():
     """The paper's Table 1, from the values it prints, letter by letter."""
-    assert render.fragment([paper_table()]) == (GOLDEN / "table1.tex").read_text()
+    assert tex.fragment([paper_table()]) == (GOLDEN / "table1.tex").read_text()
 
 
 @needs_latex
@@ -161,9 +161,9 @@ def test_any_name_compiles(tmp_path: Path, label: str):
 def test_the_fragment_can_be_input_by_a_paper_in_two_columns(tmp_path: Path):
     """A paper with booktabs and graphicx inputs two tables and refers to one."""
     table = paper_table()
-    (tmp_path / "table1.tex").write_text(render.fragment([table]))
+    (tmp_path / "table1.tex").write_text(tex.fragment([table]))
     (tmp_path / "other.tex").write_text(
-        render.fragment([replace(table, words=replace(table.words, label="tab:other"))])
+        tex.fragment([replace(table, words=replace(table.words, label="tab:other"))])
     )
     (tmp_path / "paper.tex").write_text(
         r"\documentclass[twocolumn]{article}\usepackage{booktabs,graphicx}\begin{document}"
@@ -211,7 +211,7 @@ class _Tags(HTMLParser):
 
 def test_the_html_of_the_papers_table_is_the_golden_one():
     """The same table as HTML, without the page around it."""
-    page = render.table_page([paper_table()], "Table 1", "")
+    page = html.table_page([paper_table()], "Table 1", "")
     figure = page[page.index("<figure") : page.index("</figure>") + len("</figure>\n")]
 
     assert figure == (GOLDEN / "table1.html").read_text()
@@ -220,7 +220,7 @@ def test_the_html_of_the_papers_table_is_the_golden_one():
 def test_markup_in_names_is_shown_as_text():
     """Nothing that a name or note holds becomes an element."""
     evil = '</script><script>alert(1)</script><img src=x onerror="alert(1)">'
-    found = _Tags(render.table_page([named(evil)], evil, ""))
+    found = _Tags(html.table_page([named(evil)], evil, ""))
 
     assert not [tag for tag, _ in found.tags if tag in ("script", "img")]
     assert evil in "".join(found.text)
@@ -228,7 +228,7 @@ def test_markup_in_names_is_shown_as_text():
 
 def test_a_page_needs_no_network():
     """No element refers to anything outside the page, and its policy forbids it to try."""
-    found = _Tags(render.table_page([paper_table()], "Table 1", ""))
+    found = _Tags(html.table_page([paper_table()], "Table 1", ""))
     policies = [a["content"] for tag, a in found.tags if a.get("http-equiv")]
 
     assert not [tag for tag, a in found.tags if "src" in a or tag == "link"]
@@ -239,15 +239,15 @@ def test_both_renderings_show_the_same_numbers():
     """LaTeX and HTML are made of the same cells."""
     table = paper_table()
     numbers = [c.text for g in table.groups for row in g.rows for c in row.cells]
-    tex = re.findall(r"\d\.\d{4}|N/A", render.fragment([table]))
-    html = [t for t in _Tags(render.table_page([table], "", "")).text if t in set(numbers)]
+    printed = re.findall(r"\d\.\d{4}|N/A", tex.fragment([table]))
+    shown = [t for t in _Tags(html.table_page([table], "", "")).text if t in set(numbers)]
 
-    assert tex == html == numbers
+    assert printed == shown == numbers
 
 
 def test_the_terminal_shows_marks_beside_the_numbers():
     """A table for the eye of who started the run."""
-    text = render.text(paper_table())
+    text = terminal.text(paper_table())
 
     assert re.search(r"Prompt 2 +0\.0139\* +0\.2675\*", text)
     assert "* best, + second among models" in text

@@ -14,7 +14,7 @@ import pytest
 
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
-from reports import published, render
+from reports import latex, published
 from reports.collect import collect
 from reports.comparisons import by_base, labels
 from reports.report import Report, Section, build
@@ -63,7 +63,7 @@ def lines(table: Table) -> dict[str, list[str]]:
     """Return label → cells of a table whose groups are lines; what is marked ends in its mark."""
     return {
         " ".join(filter(None, (g.label, *row.stubs))): [
-            c.text + ("†" if c.mark == "dagger" else "") for c in row.cells
+            c.text + ("†" if c.dagger else "") for c in row.cells
         ]
         for g in table.groups
         for row in g.rows
@@ -470,7 +470,7 @@ def test_page_and_terminal_show_the_cells_of_the_latex(paper: Paper):
         for text in (cell.removesuffix("†") for cell in cells):
             assert text in page.text
             assert text in written.text
-            assert str(render.latex.escape(text)) in tex
+            assert str(latex.escape(text)) in tex
     assert tex.count(r"\rlap{$^\dagger$}") == page.text.count("†") > 0
 
 
