@@ -31,9 +31,12 @@ def _summary(scores: dict[Condition, tuple[float | None, int, int]]) -> pl.DataF
             KEY,
             "toy_overlap",
             score,
+            None,
+            None,
             n,
             0,
             want,
+            n,
         )
         for c, (score, n, want) in scores.items()
     ]

@@ -1,0 +1,64 @@
+"""Statistics of several conditions, row beside row. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from empathy_core.stats import Resampler
+from reports.collect import Collected
+from reports.soundness import KEY
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """The rows that any of some conditions should have, in the run's order.
+
+    Attributes:
+        rows: ``example``, ``sample``, ``question``.
+    """
+
+    collected: Collected
+    conditions: tuple[str, ...]
+    rows: pl.DataFrame
+
+    @classmethod
+    def of(cls, collected: Collected, conditions: Iterable[str]) -> "Aligned":
+        """Return the rows of *conditions* (ids)."""
+        conditions = tuple(conditions)
+        wanted = pl.concat([collected.expected[c].select(KEY) for c in conditions])
+        questions = collected.examples.select("question", example="id").with_row_index("order")
+        rows = wanted.unique().join(questions, on="example", how="left").sort("order", "sample")
+        return cls(collected, conditions, rows.drop("order"))
+
+    def within(self, examples: Collection[str] | pl.Series) -> np.ndarray:
+        """Return which rows are of *examples*: shape (rows,), bool."""
+        return self.rows["example"].is_in(list(examples)).to_numpy()
+
+    def statistics(self, key: str, names: Sequence[str]) -> list[np.ndarray]:
+        """Return each condition's statistics under a metric: shape (rows, names).
+
+        A row is NaN where a condition has no score of it, or should have none.
+        """
+        return [self._statistics(condition, key, names) for condition in self.conditions]
+
+    def _statistics(self, condition: str, key: str, names: Sequence[str]) -> np.ndarray:
+        scores = self.collected.scores[condition, key]
+        if not scores.height:
+            return np.full((self.rows.height, len(names)), np.nan)
+        rows = self.rows.join(scores, on=KEY, how="left", maintain_order="left").select(names)
+        return rows.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    def flags(self, condition: str, name: str) -> np.ndarray:
+        """Return a flag of a condition's answers (``Collected.answers``): shape (rows,), bool."""
+        answers = self.collected.answers[condition]
+        if name not in answers.columns:
+            return np.zeros(self.rows.height, dtype=bool)
+        rows = self.rows.join(answers, on=KEY, how="left", maintain_order="left")
+        return rows[name].fill_null(value=False).to_numpy()
+
+    def resampler(self, mask: np.ndarray | None = None) -> Resampler:
+        """Return a resampler whose clusters are the questions of the rows of *mask*."""
+        questions = self.rows["question"]
+        return Resampler.by(questions if mask is None else questions.filter(pl.Series(mask)))

@@ -1,0 +1,83 @@
+"""Every two conditions beside each other, and the contrasts that the configuration declares. Pure.
+
+A difference is the second less the first, on the rows that both have scored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from empathy_core.stats import Difference, benjamini_hochberg, holm
+
+PAIRS: dict[str, Any] = {
+    "first": pl.String,  # condition
+    "second": pl.String,  # condition
+    "subset": pl.String,
+    "metric": pl.String,  # key
+    "column": pl.String,
+    "first_score": pl.Float64,  # on the rows that both have scored, as are all that follow
+    "second_score": pl.Float64,
+    "difference": pl.Float64,  # second less first; null: no row is scored by both
+    "low": pl.Float64,  # of the 95 % interval; null: too few questions
+    "high": pl.Float64,
+    "p_bootstrap": pl.Float64,
+    "p_randomization": pl.Float64,
+    "p_holm": pl.Float64,  # p_randomization, corrected over the family
+    "p_bh": pl.Float64,  # the same by Benjamini and Hochberg: share of false findings
+    "effect": pl.Float64,  # difference in standard deviations of a question's difference
+    "detectable": pl.Float64,  # least difference found with 80 % probability at the 5 % level
+    "n": pl.Int64,  # rows that both have scored
+    "n_left_out": pl.Int64,  # rows that one of them has not
+    "n_questions": pl.Int64,
+}
+"""Schema of the pairs, a row for each pair and column. A family is one column's pairs: the
+question which condition is best under it."""
+
+CONTRASTS: dict[str, Any] = {
+    "name": pl.String,  # of the table in the configuration
+    "label": pl.String,
+    "pairs": pl.Int64,  # pairs of conditions that the difference is a mean over
+    **{name: kind for name, kind in PAIRS.items() if name not in ("first", "second", "subset")},
+}
+"""Schema of the declared contrasts. A family is all contrasts under all main columns."""
+
+
+def record(found: Difference) -> dict[str, object]:
+    """Return what stands of a difference in either frame, corrections apart."""
+    return {
+        "first_score": found.first,
+        "second_score": found.second,
+        "difference": found.value,
+        "low": found.interval.low if found.interval else None,
+        "high": found.interval.high if found.interval else None,
+        "p_bootstrap": found.p_bootstrap,
+        "p_randomization": found.p_randomization,
+        "effect": found.effect,
+        "detectable": found.detectable,
+        "n": found.n,
+        "n_left_out": found.n_left_out,
+        "n_questions": found.n_clusters,
+    }
+
+
+def corrected(
+    rows: Sequence[Mapping[str, object]], schema: Mapping[str, Any], family: Sequence[str]
+) -> pl.DataFrame:
+    """Return a frame of *rows* with both corrections, each over the rows that agree in *family*."""
+    frame = pl.DataFrame(rows, schema={**schema, "p_holm": pl.Float64, "p_bh": pl.Float64})
+    if frame.is_empty():
+        return frame
+    parts = frame.partition_by(family, maintain_order=True) if family else [frame]
+    return pl.concat([_corrected(part) for part in parts])
+
+
+def _corrected(family: pl.DataFrame) -> pl.DataFrame:
+    found = family["p_randomization"].to_list()
+    ways: tuple[tuple[str, Callable[..., tuple[float | None, ...]]], ...] = (
+        ("p_holm", holm),
+        ("p_bh", benjamini_hochberg),
+    )
+    return family.with_columns(
+        pl.Series(name, way(found), dtype=pl.Float64) for name, way in ways
+    )
