@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Condition
+from reports.layout import Analysis, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class ReportSpec:
             licences forbid passing it on, so 0 is a choice.
         finetunes: Adapters to be compared with their bases; their ids are those of *conditions*.
         adapters: Condition id → digest of the adapter's weights that its answers were made with.
+        layout: How the tables are set.
+        analysis: What is tested and divided.
     """
 
     conditions: tuple[Condition, ...]
@@ -89,3 +92,5 @@ class ReportSpec:
     samples_shown: int = 5
     finetunes: tuple[Comparison, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout = Layout()
+    analysis: Analysis = Analysis()

@@ -14,11 +14,10 @@ import polars as pl
 from empathy_core.types import Column, Condition
 from reports.aggregate import ALL
 from reports.labels import NOT_APPLICABLE, number, printed, row_labels
+from reports.layout import Layout as Layout
 from reports.spec import ReportSpec
 
 Mark = Literal["best", "second", ""]
-Environment = Literal["auto", "table", "table*", "longtable"]
-Intervals = Literal["none", "brackets", "plusminus", "row"]
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 DAGGER = "\N{DAGGER}"
@@ -107,24 +106,6 @@ class Words:
     notes: tuple[str, ...] = ()
     stamp: str = ""
     short: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a table is set in LaTeX; a page of HTML follows *intervals* alone.
-
-    Attributes:
-        environment: ``auto`` takes ``table*``, or ``longtable`` for more lines than a page holds.
-        intervals: Where the cells' intervals stand: in small print in a row below (``row``), or
-            beside the number (``brackets``, ``plusminus``).
-        fit: Whether a table that is too wide is scaled down to the line.
-        siunitx: Whether columns of numbers are siunitx's ``S``.
-    """
-
-    environment: Environment = "auto"
-    intervals: Intervals = "row"
-    fit: bool = True
-    siunitx: bool = True
 
 
 @dataclass(frozen=True, slots=True)
