@@ -50,13 +50,16 @@ class Aligned:
         rows = self.rows.join(scores, on=KEY, how="left", maintain_order="left").select(names)
         return rows.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    def flags(self, condition: str, name: str) -> np.ndarray:
-        """Return a flag of a condition's answers (``Collected.answers``): shape (rows,), bool."""
+    def values(self, condition: str, name: str) -> np.ndarray:
+        """Return a number of a condition's answers (``Collected.answers``): shape (rows,).
+
+        NaN where there is no answer.
+        """
         answers = self.collected.answers[condition]
         if name not in answers.columns:
-            return np.zeros(self.rows.height, dtype=bool)
+            return np.full(self.rows.height, np.nan)
         rows = self.rows.join(answers, on=KEY, how="left", maintain_order="left")
-        return rows[name].fill_null(value=False).to_numpy()
+        return rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
     def resampler(self, mask: np.ndarray | None = None) -> Resampler:
         """Return a resampler whose clusters are the questions of the rows of *mask*."""

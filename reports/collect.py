@@ -68,10 +68,12 @@ class Collected:
     """The sound rows of a run.
 
     Attributes:
-        examples: The evaluated rows of ``store.EXAMPLES``, in the run's order.
+        examples: The evaluated rows of ``store.EXAMPLES``, in the run's order, and ``exposed``:
+            whether the question stands in the training split as well.
         expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
         answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
-            ``prompt_cut``), in the order of *expected*, as are the scores.
+            ``prompt_cut``, ``words``, ``text_hash``), in the order of *expected*, as are the
+            scores.
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
@@ -139,7 +141,10 @@ def _evaluated(run: RunDir) -> pl.DataFrame:
         reason = str(error).splitlines()[0][:120]
         msg = f"{run.examples} cannot be read ({reason}): expected the run's rows; run sweep again"
         raise Damaged(msg) from error
-    return rows.filter(pl.col("block").is_not_null())
+    trained = rows.filter(pl.col("split") == "train")["question"].unique()
+    return rows.filter(pl.col("block").is_not_null()).with_columns(
+        exposed=pl.col("question").is_in(trained.to_list()) & (pl.col("split") != "train")
+    )
 
 
 def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.DataFrame:
@@ -161,6 +166,8 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> F
             empty=pl.col("text").str.strip_chars().str.len_bytes() == 0,
             cut=pl.col("stop") == "length",
             prompt_cut="prompt_truncated",
+            words=pl.col("text").str.count_matches(r"\S+"),
+            text_hash=pl.col("text").str.strip_chars().hash(),
         )
 
     claim = Claim(tags, tuple(GENERATIONS))

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from empathy_core.stats import Difference, Resampler, holm, paired_difference
+from empathy_core.stats import Difference, holm, paired_difference
+from reports.aligned import Aligned
 from reports.collect import Collected
-from reports.soundness import KEY
 from reports.spec import Comparison, ReportSpec
 from reports.table import Wanted
 
@@ -112,21 +111,9 @@ def _differences(
 ) -> tuple[Difference, ...]:
     """Compare on the rows that either should have; what only one has scored is left out."""
     metric = spec.metrics[key]
-    sides = [comparison.base, comparison.tuned]
-    wanted = pl.concat([collected.expected[side].select(KEY) for side in sides])
-    wanted = wanted.unique(maintain_order=True)
-    questions = collected.examples.select("question", example="id")
-    wanted = wanted.join(questions, on="example", how="left", maintain_order="left")
-    base, tuned = (_statistics(wanted, collected.scores[i, key], metric.statistics) for i in sides)
-    return paired_difference(base, tuned, metric.score, Resampler.by(wanted["question"]))
-
-
-def _statistics(wanted: pl.DataFrame, scores: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
-    """Return statistics in the order of *wanted*: shape (rows, names), NaN where there are none."""
-    if not scores.height:
-        return np.full((wanted.height, len(names)), np.nan)
-    rows = wanted.join(scores, on=KEY, how="left", maintain_order="left").select(names)
-    return rows.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    aligned = Aligned.of(collected, (comparison.base, comparison.tuned))
+    base, tuned = aligned.statistics(key, metric.statistics)
+    return paired_difference(base, tuned, metric.score, aligned.resampler())
 
 
 def _named(comparison: Comparison) -> dict[str, object]:

@@ -12,6 +12,7 @@ from reports.labels import full_name, number, row_labels
 from reports.notes import metric_name
 from reports.spec import Comparison, ReportSpec
 from reports.table import (
+    NO_VALUE,
     Cell,
     Group,
     Head,
@@ -108,7 +109,7 @@ def _cells(
     columns: Sequence[Column],
 ) -> tuple[Cell, ...]:
     of = [values.get((condition, key, c.name)) for c in columns]
-    n = max((value[1] for value in of if value is not None), default=0)
+    n = max((value.n for value in of if value is not None), default=0)
     return (
         Cell(f"{n:,}"),
         *(Cell(value_text(v, c)) for v, c in zip(of, columns, strict=True)),
@@ -140,7 +141,7 @@ def failure_series(summary: pl.DataFrame, spec: ReportSpec) -> tuple[Series, ...
     values = values_of(summary.filter(pl.col("subset") == ALL))
 
     def line(condition: str, label: str, train_size: int) -> Line:
-        of = {c.name: values.get((condition, key, c.name), (None, 0, 0))[0] for c in columns}
+        of = {c.name: values.get((condition, key, c.name), NO_VALUE).score for c in columns}
         return Line(label, train_size, of)
 
     series = []
@@ -172,7 +173,7 @@ def worse(
     for comparison in shown:
         for column in columns:
             ids = (comparison.tuned, comparison.base)
-            tuned, base = (values.get((i, key, column.name), (None, 0, 0))[0] for i in ids)
+            tuned, base = (values.get((i, key, column.name), NO_VALUE).score for i in ids)
             if column.name == EMPTY or tuned is None or base is None:
                 continue
             if tuned - base > MORE_FAULTY:

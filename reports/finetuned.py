@@ -15,11 +15,12 @@ from empathy_core.types import Column
 from reports.aggregate import ALL
 from reports.collect import Collected
 from reports.comparisons import Numbers, by_base, labels
-from reports.finetuned_notes import ALPHA, BROKEN, emptied, seed_notes, table_notes
+from reports.finetuned_notes import BROKEN, emptied, seed_notes, table_notes
 from reports.labels import full_name, number, row_labels
 from reports.spec import Comparison, ReportSpec
 from reports.table import (
-    ARROWS,
+    ALPHA,
+    NO_VALUE,
     Cell,
     Group,
     Head,
@@ -29,6 +30,7 @@ from reports.table import (
     Wanted,
     Words,
     columns,
+    line_label,
     value_text,
     values_of,
 )
@@ -105,12 +107,6 @@ def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: Words) -> Ta
     )
     heads = tuple(head for part in parts for head in part.heads)
     return Table(words, ("Metric",), tuple(spans), heads, groups, tight=True)
-
-
-def line_label(column: Column) -> str:
-    """Return what a column is called as a line, e.g. ``BERTScore (F1) ↑``."""
-    name = f"{column.group} ({column.label})" if column.group else column.label
-    return f"{name} {ARROWS[column.better]}".strip()
 
 
 def _base(numbers: Numbers, comparison: Comparison) -> _Part:
@@ -193,7 +189,7 @@ def _seeds(numbers: Numbers, seeds: Sequence[Comparison]) -> _Part:
 
     def cells(wanted: Wanted) -> tuple[Cell, ...]:
         key, column = wanted
-        scores = [values.get((i, key, column.name), (None, 0, 0))[0] for i in tuned]
+        scores = [values.get((i, key, column.name), NO_VALUE).score for i in tuned]
         return (
             Cell(_spread(scores, column)),
             Cell(_spread(of[key, column.name].to_list(), column, signed=True)),

@@ -12,9 +12,8 @@ from reports.failures import worse
 from reports.labels import share
 from reports.notes import signatures, stamp, unscored
 from reports.spec import Comparison
-from reports.table import DAGGER
+from reports.table import ALPHA, DAGGER
 
-ALPHA = 0.05
 MORE_EMPTY = 0.05
 """Share by which an adapter's empty answers may exceed its base's before its scores are theirs."""
 BROKEN = "\N{DOUBLE DAGGER}"

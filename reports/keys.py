@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Column, Condition
-from reports.aggregate import ALL
 
+ALL = "all"
+"""The subset of all rows."""
 VERSUS = "-vs-"
 
 

@@ -31,6 +31,13 @@ def printed(value: float, column: Column) -> float:
     return round(value, column.decimals + 2 * column.percent)
 
 
+def p_text(p: float | None) -> str:
+    """Return a p as it is printed: three decimals, or ``< 0.001``."""
+    if p is None:
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def share(n: int, of: int) -> str:
     """Return a percentage with one digit, e.g. ``3.1%``."""
     return f"{100 * n / of:.1f}%" if of else NOTHING

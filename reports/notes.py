@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
-from reports.aggregate import ALL, THERAPIST, therapist
+from reports.aggregate import ALL, THERAPIST, Aggregated, therapist
 from reports.collect import Collected, Coverage
 from reports.labels import decoding_words, full_name, row_labels, share, short_signature
 from reports.spec import ReportSpec
-from reports.table import Wanted, ranked_rows
+from reports.table import DAGGER, Table, Wanted, how_tested, p_column, ranked_rows
+from reports.validity import Doubtful, emptiest
 
 
 def stamp(collected: Collected) -> str:
@@ -20,15 +22,29 @@ def stamp(collected: Collected) -> str:
     return f"PARTIAL {complete:,}/{sum(c.n_expected for c in collected.coverage):,}"
 
 
+def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
+    """Return the stamp of a run in which a model answers with nothing too often; else empty."""
+    most = emptiest(found)
+    return f"{100 * most:.1f}% EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
+
+
 def main_notes(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]
+    collected: Collected,
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
 ) -> tuple[str, ...]:
     """Return the notes of the main table."""
+    summary = numbers.summary
     return (
         *_partial(collected),
+        *_emptied(collected, table, spec),
         _n(collected, spec),
         *_decodings(spec),
-        *_marks(collected, summary, spec),
+        *_intervals(summary, spec),
+        *_marks(collected, summary, spec, stamp=table.words.stamp),
+        *_tests(numbers, spec, table, wanted),
         *_answers(collected, spec),
         *unscored(summary, spec, wanted),
         *_assumed(spec),
@@ -104,10 +120,61 @@ def _decodings(spec: ReportSpec) -> list[str]:
     return [f"Decoding: {'; '.join(f'{name}: {text}' for name, text in words.items())}."]
 
 
-def _marks(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, subset: str = ALL
+def _emptied(collected: Collected, table: Table, spec: ReportSpec) -> list[str]:
+    if collected.partial or not table.words.stamp:
+        return []
+    return [
+        f"{table.words.stamp}: a model answers with nothing more often than in "
+        f"{100 * spec.analysis.most_empty:g}% of its answers, and its scores are those of empty "
+        "texts; nothing is marked as best."
+    ]
+
+
+def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
+    """Say what the intervals are, and where there are none for want of questions."""
+    of_all = summary.filter(pl.col("subset") == ALL, pl.col("n") > 0)
+    if spec.layout.intervals == "none" or of_all.is_empty():
+        return []
+    told = []
+    most = of_all["n_questions"].max()
+    if of_all["low"].count():
+        what = (
+            "\N{PLUS-MINUS SIGN}: half the width of"
+            if spec.layout.intervals == "plusminus"
+            else "In brackets:"
+        )
+        told.append(
+            f"{what} the {100 * LEVEL:g}% percentile bootstrap interval over {most:,} questions "
+            f"({RESAMPLES:,} resamples; answers to one question stay together)."
+        )
+    if of_all.filter(pl.col("n_questions") < LEAST_CLUSTERS).height:
+        told.append(f"No interval and no test under {LEAST_CLUSTERS} questions.")
+    return told
+
+
+def _tests(
+    numbers: Aggregated, spec: ReportSpec, table: Table, wanted: Sequence[Wanted]
 ) -> list[str]:
-    ranked = [] if collected.partial else ranked_rows(summary, spec, subset)
+    """Say what the daggers mean, or that there is none."""
+    if table.words.stamp or not numbers.pairs[p_column(spec)].count():
+        return []
+    key, column = wanted[0]
+    of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
+    k = numbers.pairs.filter(of_column, pl.col("subset") == ALL)[p_column(spec)].count()
+    tested = how_tested(spec, f"the {k} pairs of a column")
+    if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
+        return [f"{DAGGER} better than every other model row, {tested}."]
+    return [f"No best row is better than every other model row with {tested}."]
+
+
+def _marks(
+    collected: Collected,
+    summary: pl.DataFrame,
+    spec: ReportSpec,
+    subset: str = ALL,
+    stamp: str = "",
+) -> list[str]:
+    ranked = [] if collected.partial or stamp else ranked_rows(summary, spec, subset)
     if len(ranked) < 2:
         return []
     human = therapist(spec)

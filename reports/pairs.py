@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.stats import Difference, benjamini_hochberg, holm
+from empathy_core.stats import Difference, holm
+from reports.pending import benjamini_hochberg
 
 PAIRS: dict[str, Any] = {
     "first": pl.String,  # condition
@@ -53,8 +54,8 @@ def record(found: Difference) -> dict[str, object]:
         "high": found.interval.high if found.interval else None,
         "p_bootstrap": found.p_bootstrap,
         "p_randomization": found.p_randomization,
-        "effect": found.effect,
-        "detectable": found.detectable,
+        "effect": getattr(found, "effect", None),
+        "detectable": getattr(found, "detectable", None),
         "n": found.n,
         "n_left_out": found.n_left_out,
         "n_questions": found.n_clusters,
@@ -78,6 +79,4 @@ def _corrected(family: pl.DataFrame) -> pl.DataFrame:
         ("p_holm", holm),
         ("p_bh", benjamini_hochberg),
     )
-    return family.with_columns(
-        pl.Series(name, way(found), dtype=pl.Float64) for name, way in ways
-    )
+    return family.with_columns(pl.Series(name, way(found), dtype=pl.Float64) for name, way in ways)

@@ -1,20 +1,29 @@
 """Sound rows → all tables of a report, in one value. Pure."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
 
-from reports import notes, published
-from reports.aggregate import THERAPIST, aggregate, therapist
+from empathy_core.errors import ConfigError
+from reports import latex, notes, published
+from reports.aggregate import THERAPIST, Aggregated, aggregate, therapist
 from reports.collect import Collected
 from reports.comparisons import compare
+from reports.contrasts import contrast_tables
 from reports.failures import failure_series, failure_tables
 from reports.figures import Figure, failures_figure, training_figure
 from reports.finetuned import finetuned_tables
 from reports.finetuned_notes import partial_note
+from reports.prompt_tables import prompt_tables
+from reports.prompts import moved, spreads
+from reports.results import Result, results
 from reports.spec import ReportSpec
+from reports.subsets import subgroups
 from reports.table import Table, Words, columns, panels, score_table
 from reports.training import curves, training_tables
+from reports.validity import doubtful, validity_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,43 +46,107 @@ class Report:
     """Everything that is written.
 
     Attributes:
+        numbers: Scores, pairs, contrasts.
+        spreads: What prompts do (``prompts.SPREADS``).
+        moved: The rows that they move most (``prompts.MOVERS``).
         compared: Adapters beside their bases (``comparisons.COMPARED``).
         sections: The main table first.
-        stamp: ``PARTIAL n/N``, or empty.
+        stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
 
     spec: ReportSpec
     collected: Collected
-    summary: pl.DataFrame
+    numbers: Aggregated
+    spreads: pl.DataFrame
+    moved: pl.DataFrame
     compared: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
 
+    @property
+    def summary(self) -> pl.DataFrame:
+        """Every score (``aggregate.SUMMARY``)."""
+        return self.numbers.summary
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every number that prose may cite."""
+        numbers = self.numbers
+        return results(self.spec, numbers.summary, numbers.pairs, numbers.contrasts)
+
+    @property
+    def pairs(self) -> pl.DataFrame:
+        """Every two conditions (``pairs.PAIRS``)."""
+        return self.numbers.pairs
+
 
 def build(collected: Collected, spec: ReportSpec) -> Report:
-    """Return the report of *collected*; sections without a table are left out."""
-    summary, compared = aggregate(collected, spec), compare(collected, spec)
-    stamp = notes.stamp(collected)
+    """Return the report of *collected*; sections without a table are left out.
+
+    Raises:
+        ConfigError: A subgroup cannot be made, or two tables have the same label.
+    """
+    numbers, compared = aggregate(collected, spec), compare(collected, spec)
+    found, most = spreads(collected, spec), moved(collected, spec)
+    doubted = doubtful(collected, spec)
+    stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     words = Words(spec.caption, spec.label, (), stamp)
+    plain = replace(words, notes=tuple(partial_note(collected)))
     sections = (
-        Section("table1", "Main table", _main(collected, summary, spec, words)),
-        *_finetuned(collected, summary, compared, spec, words),
+        Section("table1", "Main table", _main(collected, numbers, spec, words)),
+        *_finetuned(collected, numbers.summary, compared, spec, words),
+        Section("contrasts", "Declared contrasts",
+                tuple(contrast_tables(numbers.contrasts, spec, plain))),
+        Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+        Section("validity", "What the numbers rest on",
+                validity_tables(collected, spec, doubted, plain)),
         Section("table-therapist", "On the therapists' questions",
-                _therapist(collected, summary, spec, words)),
+                _therapist(collected, numbers.summary, spec, words)),
+        *_subgroups(collected, numbers.summary, spec, plain),
         Section("published", "Against the published values",
-                _published(collected, summary, spec, words)),
-        Section("table-detail", "All other columns", _detail(collected, summary, spec, words)),
+                _published(collected, numbers.summary, spec, words)),
+        Section("table-detail", "All other columns",
+                _detail(collected, numbers.summary, spec, words)),
     )  # fmt: skip
     shown = tuple(section for section in sections if section.tables)
-    return Report(spec, collected, summary, compared, shown, stamp)
+    _unlike_labels(shown)
+    return Report(spec, collected, numbers, found, most, compared, shown, stamp)
+
+
+def _unlike_labels(sections: tuple[Section, ...]) -> None:
+    """Raise ``ConfigError`` if LaTeX would see one label twice."""
+    labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
+    if twice := [label for label, times in labels.items() if times > 1]:
+        msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
+        raise ConfigError(msg)
+
+
+def _subgroups(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+) -> Iterator[Section]:
+    """Yield a section for each declared column, a table for each of its values."""
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    for column, names in subgroups(collected, spec):
+        tables = []
+        for i, name in enumerate(names, 1):
+            n = len(summary.filter(pl.col("subset") == name)) and _n_examples(summary, name)
+            caption = f"Only {column} {name.partition('=')[2]}: {n:,} answers in the largest row."
+            of = replace(words, caption=caption, label=f"{words.label}-by-{column}-{i}")
+            tables.append(score_table(summary, spec, wanted, of, name))
+        yield Section(f"table-by-{column}", f"By {column}", tuple(tables))
+
+
+def _n_examples(summary: pl.DataFrame, subset: str) -> int:
+    return int(str(summary.filter(pl.col("subset") == subset)["n_expected"].max() or 0))
 
 
 def _main(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
 ) -> tuple[Table, ...]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
-    found = notes.main_notes(collected, summary, spec, wanted)
-    return (score_table(summary, spec, wanted, replace(words, notes=found)),)
+    table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
+    found = notes.main_notes(collected, numbers, spec, table, wanted)
+    return (replace(table, words=replace(words, notes=found)),)
 
 
 def _finetuned(

@@ -1,7 +1,16 @@
 """Every number of a report under its key, as a value and as it is printed. Pure."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import polars as pl
+
+from empathy_core.types import Column
+from reports.keys import column_keys, condition_keys, difference_key, score_key
+from reports.labels import number, p_text
+from reports.spec import ReportSpec
+from reports.table import p_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +42,91 @@ class Result:
     low_text: str = ""
     high_text: str = ""
     p_text: str = ""
+
+
+Columns = Mapping[tuple[str, str], Column]
+
+
+def results(
+    spec: ReportSpec, summary: pl.DataFrame, pairs: pl.DataFrame, contrasts: pl.DataFrame
+) -> tuple[Result, ...]:
+    """Return the results: scores first, then differences in both orders, then contrasts.
+
+    Of differences and contrasts, those of main columns.
+    """
+    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
+    named = condition_keys(spec.conditions), column_keys(spec.metrics)
+    return (
+        *_scores(summary, columns, named),
+        *_differences(pairs, columns, named, p_column(spec)),
+        *_contrasts(contrasts, columns, named[1], p_column(spec)),
+    )
+
+
+Named = tuple[dict[str, str], dict[tuple[str, str], str]]
+"""Keys of conditions and of columns."""
+
+
+def _scores(summary: pl.DataFrame, columns: Columns, named: Named) -> Iterator[Result]:
+    conditions, of_columns = named
+    for row in summary.iter_rows(named=True):
+        at = row["metric"], row["column"]
+        key = score_key(conditions[row["condition"]], of_columns[at], row["subset"])
+        yield _result(key, "score", columns[at], row | {"value": row["score"], "p": None})
+
+
+def _differences(pairs: pl.DataFrame, columns: Columns, named: Named, p: str) -> Iterator[Result]:
+    conditions, of_columns = named
+    for row in pairs.iter_rows(named=True):
+        at = row["metric"], row["column"]
+        if not columns[at].main:
+            continue
+        one, other = conditions[row["second"]], conditions[row["first"]]
+        value, low, high = row["difference"], row["low"], row["high"]
+        found = row | {"value": value, "p": row[p]}
+        key = difference_key(one, other, of_columns[at])
+        yield _result(key, "difference", columns[at], found)
+        turned = found | {
+            "value": None if value is None else -value,
+            "low": None if high is None else -high,
+            "high": None if low is None else -low,
+        }
+        key = difference_key(other, one, of_columns[at])
+        yield _result(key, "difference", columns[at], turned)
+
+
+def _contrasts(
+    contrasts: pl.DataFrame, columns: Columns, of_columns: dict[tuple[str, str], str], p: str
+) -> Iterator[Result]:
+    for row in contrasts.iter_rows(named=True):
+        at = row["metric"], row["column"]
+        key = score_key(f"contrast.{row['name']}", of_columns[at])
+        found = row | {"value": row["difference"], "p": row[p]}
+        yield _result(key, "contrast", columns[at], found)
+
+
+def _result(
+    key: str,
+    kind: Literal["score", "difference", "contrast"],
+    column: Column,
+    row: Mapping[str, Any],
+) -> Result:
+    signed = kind != "score"
+
+    def text(name: str) -> str:
+        return "" if row[name] is None else number(row[name], column, signed=signed)
+
+    return Result(
+        key=key,
+        kind=kind,
+        value=row["value"],
+        low=row["low"],
+        high=row["high"],
+        p=row["p"],
+        n=row["n"],
+        n_questions=row["n_questions"],
+        text=number(row["value"], column, signed=signed),
+        low_text=text("low"),
+        high_text=text("high"),
+        p_text="" if row["p"] is None else p_text(row["p"]),
+    )

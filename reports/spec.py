@@ -92,5 +92,5 @@ class ReportSpec:
     samples_shown: int = 5
     finetunes: tuple[Comparison, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
-    layout: Layout = Layout()
-    analysis: Analysis = Analysis()
+    layout: Layout = field(default_factory=Layout)
+    analysis: Analysis = field(default_factory=Analysis)

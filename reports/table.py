@@ -5,16 +5,17 @@ A ``Table`` knows nothing of LaTeX and HTML: both are rendered from the same cel
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import polars as pl
 
+from empathy_core.stats import RESAMPLES
 from empathy_core.types import Column, Condition
-from reports.aggregate import ALL
+from reports.keys import ALL, column_keys, condition_keys, score_key
 from reports.labels import NOT_APPLICABLE, number, printed, row_labels
-from reports.layout import Layout as Layout
+from reports.layout import Layout
 from reports.spec import ReportSpec
 
 Mark = Literal["best", "second", ""]
@@ -123,7 +124,7 @@ class Table:
     heads: tuple[Head, ...]
     groups: tuple[Group, ...]
     tight: bool = False
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
 
 
 Wanted = tuple[str, Column]
@@ -157,33 +158,50 @@ def score_table(
     wanted: Sequence[Wanted],
     words: Words,
     subset: str = ALL,
+    pairs: pl.DataFrame | None = None,
 ) -> Table:
     """Return a table of conditions by columns; people first, models in the order of *spec*.
 
-    Best and second are marked among the model rows of equal coverage, and only in a whole run.
+    Best and second are marked among the model rows of equal coverage, and only in a whole run;
+    with *pairs*, a dagger follows a best that is significantly better than every other.
     """
     values = values_of(summary.filter(pl.col("subset") == subset))
     rows = sorted(spec.conditions, key=lambda c: c.model.backend != "human")
-    names = row_labels(spec.conditions)
+    names, keys, of_columns = (
+        row_labels(spec.conditions), condition_keys(spec.conditions), column_keys(spec.metrics),
+    )  # fmt: skip
     ranked = [] if words.stamp else ranked_rows(summary, spec, subset)
     marked = [_marks(ranked, w, values) for w in wanted]
+    clear = [
+        significantly_best(pairs, w, marks, ranked, p_column(spec))
+        for w, marks in zip(wanted, marked, strict=True)
+    ]
 
-    def row(condition: Condition) -> Row:
-        cells = [
-            Cell(
-                value_text(values.get((condition.id, key, c.name)), c), marks.get(condition.id, "")
-            )
-            for (key, c), marks in zip(wanted, marked, strict=True)
-        ]
-        return Row((names[condition.id],), tuple(cells))
+    def cell(condition: Condition, place: int) -> Cell:
+        key, column = wanted[place]
+        value = values.get((condition.id, key, column.name)) or NO_VALUE
+        return Cell(
+            value_text(value, column),
+            marked[place].get(condition.id, ""),
+            dagger=condition.id == clear[place],
+            interval=interval_text(value.bounds, column, spec.layout),
+            key=score_key(keys[condition.id], of_columns[key, column.name], subset),
+            value=value.score,
+        )
 
     groups = tuple(
-        Group(name, tuple(row(c) for c in members), reference=is_human)
+        Group(
+            name,
+            tuple(
+                Row((names[c.id],), tuple(cell(c, i) for i in range(len(wanted)))) for c in members
+            ),
+            reference=is_human,
+        )
         for (is_human, name), members in _by_model(rows)
     )
     stubs = ("Model", "Prompts")
     spans, heads = headings([c for _, c in wanted], len(stubs))
-    return Table(words, stubs, spans, heads, groups)
+    return Table(words, stubs, spans, heads, groups, layout=spec.layout)
 
 
 def _by_model(rows: Sequence[Condition]) -> list[tuple[tuple[bool, str], list[Condition]]]:
@@ -197,22 +215,48 @@ def _by_model(rows: Sequence[Condition]) -> list[tuple[tuple[bool, str], list[Co
     return [(key, list(members)) for key, members in groupby(in_order, of)]
 
 
-Value = tuple[float | None, int, int]
-"""Score, rows scored, rows left unscored."""
+class Value(NamedTuple):
+    """A score, its interval, rows scored, rows left unscored."""
+
+    score: float | None
+    n: int
+    n_unscored: int
+    bounds: tuple[float, float] | None = None
+
+
+NO_VALUE = Value(None, 0, 0)
 
 
 def values_of(summary: pl.DataFrame) -> Mapping[tuple[str, str, str], Value]:
     """Return (condition, metric key, column) → value, of a summary of one subset."""
-    fields = summary.select("condition", "metric", "column", "score", "n", "n_unscored")
-    return {(c, m, k): (score, n, u) for c, m, k, score, n, u in fields.iter_rows()}
+    fields = summary.select(
+        "condition", "metric", "column", "score", "n", "n_unscored", "low", "high"
+    )
+    return {
+        (condition, metric, column): Value(score, n, unscored, None if low is None else (low, high))
+        for condition, metric, column, score, n, unscored, low, high in fields.iter_rows()
+    }
 
 
 def value_text(value: Value | None, column: Column) -> str:
     """Return a score as it is printed; rows that the metric can score none of are ``N/A``."""
-    score, n, n_unscored = value or (None, 0, 0)
-    if score is None and n + n_unscored:
+    value = value or NO_VALUE
+    if value.score is None and value.n + value.n_unscored:
         return NOT_APPLICABLE
-    return number(score, column)
+    return number(value.score, column)
+
+
+def interval_text(bounds: tuple[float, float] | None, column: Column, layout: Layout) -> str:
+    """Return an interval as it is printed, e.g. ``[0.2101, 0.2233]``; empty if there is none.
+
+    ``± 0.0066`` is half its width.
+    """
+    if bounds is None or layout.intervals == "none":
+        return ""
+    low, high = bounds
+    if layout.intervals == "plusminus":
+        return f"\N{PLUS-MINUS SIGN} {number((high - low) / 2, column)}"
+    return f"[{number(low, column)}, {number(high, column)}]"
 
 
 def headings(wanted: Sequence[Column], n_stubs: int) -> tuple[tuple[Span, ...], tuple[Head, ...]]:
@@ -230,6 +274,12 @@ def headings(wanted: Sequence[Column], n_stubs: int) -> tuple[tuple[Span, ...], 
         for c in wanted
     ]
     return tuple(spans), tuple(heads)
+
+
+def line_label(column: Column) -> str:
+    """Return what a column is called as a line, e.g. ``BERTScore (F1) ↑``."""
+    name = f"{column.group} ({column.label})" if column.group else column.label
+    return f"{name} {ARROWS[column.better]}".strip()
 
 
 # ---------------------------------------------------------------------------- ranks
@@ -250,7 +300,7 @@ def _marks(
 ) -> dict[str, Mark]:
     """Return id → mark by the numbers as printed, so that what looks equal is marked equally."""
     key, column = wanted
-    scores = {row: values.get((row, key, column.name), (None, 0, 0))[0] for row in ranked}
+    scores = {row: values.get((row, key, column.name), NO_VALUE).score for row in ranked}
     return rank({row: printed(s, column) for row, s in scores.items() if s is not None}, column)
 
 
@@ -261,3 +311,49 @@ def rank(values: Mapping[str, float], column: Column) -> dict[str, Mark]:
         return {}
     marks: dict[float, Mark] = {distinct[0]: "best", distinct[1]: "second"}
     return {key: marks[value] for key, value in values.items() if value in marks}
+
+
+ALPHA = 0.05
+"""Level of the tests."""
+
+
+def significantly_best(
+    pairs: pl.DataFrame | None,
+    wanted: Wanted,
+    marks: Mapping[str, Mark],
+    ranked: Sequence[str],
+    p_name: str,
+) -> str | None:
+    """Return the id of the one best row that is significantly better than every other ranked one.
+
+    Null where two share the best value, where a pair has no test, and without *pairs*.
+    """
+    best = [row for row, mark in marks.items() if mark == "best"]
+    if pairs is None or len(best) != 1:
+        return None
+    key, column = wanted
+    mine = pairs.filter(
+        pl.col("subset") == ALL,
+        pl.col("metric") == key,
+        pl.col("column") == column.name,
+        pl.col("first").is_in(ranked),
+        pl.col("second").is_in(ranked),
+        (pl.col("first") == best[0]) | (pl.col("second") == best[0]),
+    )
+    p = mine[p_name]
+    clear = len(p) == len(ranked) - 1 and p.null_count() == 0 and bool((p < ALPHA).all())
+    return best[0] if clear else None
+
+
+def p_column(spec: ReportSpec) -> str:
+    """Return the column of the corrected p that marks follow."""
+    return f"p_{spec.analysis.correction}"
+
+
+def how_tested(spec: ReportSpec, family: str) -> str:
+    """Return the test in words; *family*: what it is corrected over."""
+    how = {"holm": "Holm", "bh": "Benjamini\N{EN DASH}Hochberg"}[spec.analysis.correction]
+    return (
+        f"p < {ALPHA} (approximate randomisation by question, two-sided, {RESAMPLES:,} shuffles, "
+        f"{how}-corrected over {family})"
+    )

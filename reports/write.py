@@ -93,16 +93,20 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
         alone = tex.standalone(f"{section.file}.tex", report.stamp)
         yield f"{section.file}-standalone.tex", alone
         yield f"{section.file}.html", html.table_page(section.tables, title, report.stamp)
-    if report.spec.finetunes:
-        yield "comparisons.csv", csv(report.compared)
-    yield "summary.csv", summary_csv(report.summary)
+    for name, frame in _frames(report):
+        if frame.height:
+            yield f"{name}.csv", csv(frame)
+    yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
 
 
-def summary_csv(summary: pl.DataFrame) -> str:
-    """Return the summary as CSV, scores rounded to 6 decimals; no score is an empty field."""
-    return csv(summary)
+def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
+    yield "comparisons", report.compared
+    yield "pairs", report.pairs
+    yield "contrasts", report.numbers.contrasts
+    yield "prompts", report.spreads
+    yield "movers", report.moved
 
 
 def csv(frame: pl.DataFrame) -> str:
