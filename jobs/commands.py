@@ -186,7 +186,7 @@ def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: boo
     from reports.write import write_report
 
     plan, _ = last_plan(run)
-    spec = report_spec(run, plan)
+    spec = report_spec(run, plan, options.overrides if options.command == "report" else ())
     written = write_report(run, spec, partial=partial)
     if options.json:
         say((run.report / "summary.json").read_text())

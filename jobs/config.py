@@ -19,8 +19,10 @@ from empathy_core import metrics
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
 from empathy_core.training import preflight
-from jobs.tables import Config, DecodingTable, load_prompt, model_of, source_of
+from jobs import contrasts
+from jobs.tables import Config, DecodingTable, ReportTable, load_prompt, model_of, source_of
 from jobs.variants import variants
+from reports import published
 from slurm import profile
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -212,6 +214,26 @@ def _checked(table: dict[str, Any], shown: str) -> Config:
     return config
 
 
+def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTable:
+    """Return a table ``[report]`` with overrides (``report.a=b``).
+
+    Raises:
+        ConfigError: An override is of another table, no setting, or has a wrong value.
+    """
+    whole: dict[str, Any] = {"report": dict(table)}
+    for text in overrides:
+        change = _override(text)
+        if set(change) != {"report"}:
+            msg = f"--set {text}: report changes only [report]; the rest needs: sweep"
+            raise ConfigError(msg)
+        _merge(whole, change)
+    try:
+        return ReportTable.model_validate_json(json.dumps(whole["report"], default=str))
+    except ValidationError as error:
+        problems = [_explain({**e, "loc": ("report", *e["loc"])}) for e in error.errors()]
+        raise ConfigError(_listed(problems, "--set")) from None
+
+
 def _listed(problems: Sequence[str], shown: str) -> str:
     many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     lines = "".join(f"\n  {p}" for p in problems)
@@ -250,7 +272,11 @@ def _allowed(loc: Sequence[str | int]) -> list[str]:
 def _names(config: Config) -> list[str]:
     """Return what is wrong with names that point elsewhere, one line each."""
     problems = []
-    for path, look_up in (*_lookups(config), *_finetune_lookups(config)):
+    for path, look_up in (
+        *_lookups(config),
+        *_finetune_lookups(config),
+        *_report_lookups(config),
+    ):
         try:
             look_up()
         except EmpathyError as error:
@@ -291,6 +317,15 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
         yield f"finetune.{name}", partial(_finetune, config, name)
         for decoding in table.decodings:
             yield f"finetune.{name}.decodings", partial(_known_decoding, config, decoding)
+
+
+def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    if config.report.published is not None:
+        yield "report.published", partial(published.load, config.report.published)
+    for name, contrast in config.report.contrasts.items():
+        for side in ("first", "second"):
+            selector = getattr(contrast, side)
+            yield f"report.contrasts.{name}.{side}", partial(contrasts.check, config, selector)
 
 
 def _finetune(config: Config, name: str) -> None:

@@ -1,6 +1,6 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -11,10 +11,14 @@ from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import adapters
+from jobs import config as configuration
+from jobs import contrasts
 from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.score import load
 from jobs.survey import adapters_of, trained
+from jobs.tables import ReportTable
+from reports.layout import Analysis, Layout
 from reports.spec import Comparison, CurvePoint, ReportSpec
 
 
@@ -49,9 +53,14 @@ def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # no
         raise Incomplete(msg)
 
 
-def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
-    """Return what the tables of *plan* are about."""
+def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
+    """Return what the tables of *plan* are about; *overrides* change its table ``[report]``.
+
+    Raises:
+        ConfigError: An override is no setting of that table.
+    """
     found = read_json(run.audit)
+    table = report_table(plan, overrides)
     words = plan.words
     free = all(source["redistribute"] for source in found["sources"])
     shown = words.examples if free else 0
@@ -66,18 +75,39 @@ def report_spec(run: RunDir, plan: Plan) -> ReportSpec:
             m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
         },
         data_digest=plan.data_digest,
-        title=words.title,
-        caption=words.caption,
-        label=words.label,
+        title=table.title,
+        caption=table.caption,
+        short_caption=table.short_caption,
+        label=table.label,
         assumed=words.assumed,
-        published=words.published,
+        published=table.published,
         provenance=plan.provenance,
         notes=words.notes,
         audit_text=audited,
         samples_shown=shown,
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
         adapters=adapters_of(plan, trained(run, plan)),
+        layout=Layout(table.environment, table.intervals, table.fit, table.siunitx),
+        analysis=Analysis(
+            table.correction,
+            contrasts.resolve(table.contrasts, plan.conditions),
+            table.subgroups,
+            table.most_empty,
+        ),
     )
+
+
+def report_table(plan: Plan, overrides: Sequence[str] = ()) -> ReportTable:
+    """Return ``[report]`` of the plan's configuration, with *overrides* (``report.a=b``).
+
+    What an older version of the suite knew and this one does not is left out.
+
+    Raises:
+        ConfigError: An override is no setting of that table, or has a wrong value.
+    """
+    given = plan.config.get("report", {})
+    table = {k: v for k, v in given.items() if k in ReportTable.model_fields}
+    return configuration.report_table(table, overrides)
 
 
 def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:

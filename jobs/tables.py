@@ -24,6 +24,7 @@ from empathy_core.types import (
 )
 from jobs.finetune_table import FinetuneTable
 from jobs.strict import NAME, Positive, Share, Table
+from reports.layout import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
 
@@ -131,14 +132,33 @@ class ScoringTable(Table):
     shards: Positive = 1
 
 
+class ContrastTable(Table):
+    """``[report.contrasts.<name>]``: *second* less *first*, each a model or ``model.prompt``."""
+
+    first: str
+    second: str
+    label: str | None = None
+
+
 class ReportTable(Table):
-    """``[report]``: words around the tables."""
+    """``[report]``: words around the tables, how they are set, and what is tested."""
 
     title: str = "Evaluation of therapeutic answers"
     caption: str = "Comparison of models across evaluation metrics."
+    short_caption: str = ""
     label: str = "tab:table1"
     published: str | None = None
     examples: Annotated[int, Field(ge=0)] = 5
+    intervals: Intervals = "row"
+    environment: Environment = "auto"
+    fit: bool = True
+    siunitx: bool = True
+    correction: Correction = "holm"
+    contrasts: dict[Annotated[str, Field(pattern=NAME)], ContrastTable] = Field(
+        default_factory=dict
+    )
+    subgroups: tuple[str, ...] = ()
+    most_empty: Share = 0.05
 
 
 class LocalTable(Table):

@@ -146,7 +146,7 @@ def _main(
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
     found = notes.main_notes(collected, numbers, spec, table, wanted)
-    return (replace(table, words=replace(words, notes=found)),)
+    return (replace(table, words=replace(words, notes=found, short=spec.short_caption)),)
 
 
 def _finetuned(

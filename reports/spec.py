@@ -64,6 +64,7 @@ class ReportSpec:
         data_digest: What every piece must bear as its tag ``data``.
         title: Heading of the page.
         caption: Of the main table, ending in a full stop.
+        short_caption: For the list of tables; empty: none of its own.
         label: LaTeX label of the main table; the other tables' labels begin with it.
         assumed: (setting, value) of what the paper leaves open.
         published: File in ``published/`` to compare with; null means none.
@@ -83,6 +84,7 @@ class ReportSpec:
     data_digest: str
     title: str = "Empathy evaluation"
     caption: str = "Comparison of models across various evaluation metrics."
+    short_caption: str = ""
     label: str = "tab:main"
     assumed: tuple[tuple[str, str], ...] = ()
     published: str | None = None
