@@ -174,7 +174,11 @@ def data(options: Namespace) -> int:
 
 
 def report(options: Namespace) -> int:
-    """Merge and write the tables of the run's newest plan."""
+    """Merge and write the tables of the run's newest plan, or set two runs beside each other."""
+    if options.compare:
+        from jobs.reproduce import compare
+
+        return compare(options, options.compare)
     return _write_report(
         existing(options), options, recheck=options.recheck, partial=options.partial
     )

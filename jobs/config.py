@@ -35,7 +35,7 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
     """Return the configuration of a file, or of a name under ``jobs/configs``.
 
     Args:
-        path_or_name: ``demo``, ``paper``, or a path to a TOML file.
+        path_or_name: ``demo``, ``paper``, a path to a TOML file, or to a plan of a run (JSON).
         overrides: ``a.b=c`` each; the value is TOML, or else a plain string.
         allow: Preflight findings that stop no fine-tune.
 
@@ -43,11 +43,7 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
         ConfigError: Listing every problem of the file and of the overrides.
     """
     path = _find(path_or_name)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        msg = f"{path} is not valid TOML: {error}; mend that line and run again"
-        raise ConfigError(msg) from error
+    table = _of_plan(path) if path.suffix == ".json" else _of_toml(path)
     _anchor(table, path.parent)
     for text in overrides:
         change = _override(text)
@@ -58,6 +54,23 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
         given = entry.get("allow")
         entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
     return _checked(table, str(path_or_name))
+
+
+def _of_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        msg = f"{path} is not valid TOML: {error}; mend that line and run again"
+        raise ConfigError(msg) from error
+
+
+def _of_plan(path: Path) -> dict[str, Any]:
+    """Return the configuration that a plan was made of, e.g. ``runs/demo/plans/0001.json``."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        msg = f"{path} is no plan of a run: expected JSON with a key 'config' ({error})"
+        raise ConfigError(msg) from error
 
 
 def _find(path_or_name: str) -> Path:

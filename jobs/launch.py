@@ -108,6 +108,7 @@ merge the scores of a run and write its tables and page
 
 Every (condition, example) must be there exactly once, with one provenance; otherwise it refuses
 with exit code 3 and names the file. --partial reports what is there and stamps every page.
+--set report.intervals=none and the like change [report] without a new sweep.
 """,
     "status": """\
 show what of a run is done, running, queued and failed
@@ -121,10 +122,13 @@ Nothing that is done or in the queue is submitted. --mem, --time and --exclude c
 elements get; scoring and the report follow anew.
 """,
     "explain": """\
-tell what happened to a task on Slurm: attempts, nodes, times, class of failure, what to do
+tell where a number comes from, or what happened to a task on Slurm
 
-WHAT is a task as status and logs name it (generate-<model>-00003-of-00008), a condition, a
-model, or an element (12_3).
+WHAT is a number's key, as macros.tex and results.csv have it (llama.prompt2.rouge1,
+llama.prompt2-vs-llama.none.rouge1), or a condition's (llama.prompt2): rows, model, prompt,
+files, commit, and the command that makes it again. Or it is a task as status and logs name it
+(generate-<model>-00003-of-00008), a condition's id, a model, or an element (12_3): attempts,
+nodes, times, class of failure, what to do.
 """,
     "logs": """\
 print the logs of a task, a condition or a model on Slurm, or of all that failed
@@ -276,6 +280,10 @@ def _report(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--recheck", type=int, default=0, metavar="N",
         help="also recompute N rows of every metric through the reference libraries",
+    )  # fmt: skip
+    command.add_argument(
+        "--compare", nargs=2, metavar=("RUN_A", "RUN_B"),
+        help="instead, say what tells two runs apart, paired where they hold the same rows",
     )  # fmt: skip
 
 

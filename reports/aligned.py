@@ -41,14 +41,8 @@ class Aligned:
 
         A row is NaN where a condition has no score of it, or should have none.
         """
-        return [self._statistics(condition, key, names) for condition in self.conditions]
-
-    def _statistics(self, condition: str, key: str, names: Sequence[str]) -> np.ndarray:
-        scores = self.collected.scores[condition, key]
-        if not scores.height:
-            return np.full((self.rows.height, len(names)), np.nan)
-        rows = self.rows.join(scores, on=KEY, how="left", maintain_order="left").select(names)
-        return rows.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        scores = self.collected.scores
+        return [statistics_of(self.rows, scores[c, key], names) for c in self.conditions]
 
     def values(self, condition: str, name: str) -> np.ndarray:
         """Return a number of a condition's answers (``Collected.answers``): shape (rows,).
@@ -65,3 +59,11 @@ class Aligned:
         """Return a resampler whose clusters are the questions of the rows of *mask*."""
         questions = self.rows["question"]
         return Resampler.by(questions if mask is None else questions.filter(pl.Series(mask)))
+
+
+def statistics_of(rows: pl.DataFrame, scores: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return statistics in the order of *rows*: shape (rows, names), NaN where there are none."""
+    if not scores.height:
+        return np.full((rows.height, len(names)), np.nan)
+    found = rows.join(scores, on=KEY, how="left", maintain_order="left").select(names)
+    return found.cast(pl.Float64).fill_null(np.nan).to_numpy()

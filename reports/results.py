@@ -1,7 +1,7 @@
 """Every number of a report under its key, as a value and as it is printed. Pure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from typing import Any, Literal
 
 import polars as pl
@@ -129,4 +129,13 @@ def _result(
         low_text=text("low"),
         high_text=text("high"),
         p_text="" if row["p"] is None else p_text(row["p"]),
+    )
+
+
+def frame(found: Sequence[Result]) -> pl.DataFrame:
+    """Return results as a frame, a row each."""
+    numbers = dict.fromkeys(("value", "low", "high", "p"), pl.Float64)
+    schema = {f.name: pl.String for f in fields(Result)} | numbers
+    return pl.DataFrame(
+        [astuple(r) for r in found], schema | {"n": pl.Int64, "n_questions": pl.Int64}, orient="row"
     )

@@ -12,7 +12,7 @@ import polars as pl
 from polars import selectors
 
 from empathy_core.store import RunDir, make_dir, write_bytes
-from reports import html, page, terminal, tex
+from reports import html, page, results, terminal, tex
 from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
 from reports.report import Report, build
@@ -107,6 +107,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "contrasts", report.numbers.contrasts
     yield "prompts", report.spreads
     yield "movers", report.moved
+    yield "results", results.frame(report.results)
 
 
 def csv(frame: pl.DataFrame) -> str:

@@ -181,8 +181,12 @@ def logs(options: Namespace) -> int:
 
 
 def explain(options: Namespace) -> int:
-    """Tell what happened to a task: job, node, times, class of failure, what to do."""
+    """Tell what happened to a task, or where a number comes from."""
+    from jobs import reproduce  # what it needs would slow every other command of this file
+
     run = existing(options)
+    if reproduce.is_key(run, options.what):
+        return reproduce.explain_key(options)
     found, known = _elements(run, options)
     rows = inspection.accounting(found, known)
     shown = [(e, inspection.history(e, rows)) for e in found]
