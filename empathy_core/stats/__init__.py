@@ -1,0 +1,69 @@
+"""Intervals and paired tests from per-row statistics, and corrections for many tests. Pure.
+
+Rows that share a question are not independent, so whole questions (*clusters*) are drawn. A
+resample is how often each cluster was drawn; times the clusters' sums of statistics, it is the
+resample's sums, and ``MetricProtocol.score`` reduces these as it does the run's own. A corpus
+score such as BLEU is thereby resampled exactly, and 10,000 resamples are one matrix product.
+
+The draws depend on the seed and the number of clusters alone: conditions with the same rows meet
+the same resamples under every metric, whichever rows a metric leaves out.
+"""
+
+from empathy_core.stats.all_pairs import AllPairs, compare_all
+from empathy_core.stats.corrections import benjamini_hochberg, holm
+from empathy_core.stats.lengths import Adjusted, length_adjusted
+from empathy_core.stats.pairwise import (
+    contrast,
+    interval,
+    paired_difference,
+    resampled_differences,
+)
+from empathy_core.stats.prompts import (
+    Interaction,
+    Mover,
+    Spread,
+    interaction,
+    movers,
+    spread,
+)
+from empathy_core.stats.repeats import Components, components
+from empathy_core.stats.resampling import (
+    LEAST_CLUSTERS,
+    LEVEL,
+    MOST_UNDEFINED,
+    RESAMPLES,
+    Interval,
+    Resampler,
+    Score,
+)
+from empathy_core.stats.results import Difference, Estimate
+
+__all__ = [
+    "LEAST_CLUSTERS",
+    "LEVEL",
+    "MOST_UNDEFINED",
+    "RESAMPLES",
+    "Adjusted",
+    "AllPairs",
+    "Components",
+    "Difference",
+    "Estimate",
+    "Interaction",
+    "Interval",
+    "Mover",
+    "Resampler",
+    "Score",
+    "Spread",
+    "benjamini_hochberg",
+    "compare_all",
+    "components",
+    "contrast",
+    "holm",
+    "interaction",
+    "interval",
+    "length_adjusted",
+    "movers",
+    "paired_difference",
+    "resampled_differences",
+    "spread",
+]

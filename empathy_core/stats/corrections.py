@@ -1,0 +1,35 @@
+"""Corrections of p for many tests. Pure."""
+
+from collections.abc import Sequence
+
+
+def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return p corrected so that one false finding among all has at most the chance it states.
+
+    Holm (1979), A simple sequentially rejective multiple test procedure. The i-th smallest of k
+    is multiplied by k - i + 1, and none is below the one before it. Null is no test, is not
+    counted, and stays null.
+    """
+    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    least = 0.0
+    for rank, (p, i) in enumerate(tested):
+        least = max(least, min(1.0, p * (len(tested) - rank)))
+        corrected[i] = least
+    return tuple(corrected)
+
+
+def benjamini_hochberg(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return p corrected so that, of what is found, the expected share it states is false.
+
+    Benjamini and Hochberg (1995), Controlling the false discovery rate. The i-th smallest of k is
+    multiplied by k / i, and none is above the one after it; valid where tests are independent or
+    positively dependent. Null is no test, is not counted, and stays null.
+    """
+    tested = [p for p in p_values if p is not None]
+    if not tested:
+        return (None,) * len(p_values)
+    from scipy.stats import false_discovery_control
+
+    found = iter(false_discovery_control(tested, method="bh").tolist())
+    return tuple(None if p is None else next(found) for p in p_values)

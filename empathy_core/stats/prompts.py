@@ -1,0 +1,277 @@
+"""What prompts do: their spread, their interaction with models, and which rows they move. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from empathy_core.stats.resampling import (
+    ROUNDING,
+    Interval,
+    Resampler,
+    Score,
+    bounds,
+    calibrated,
+    cluster_sums,
+    defined,
+    draws,
+    orders,
+    scored,
+    scored_by_all,
+    scored_total,
+    share,
+    stacked,
+    weighted,
+)
+from empathy_core.stats.results import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far apart one model's scores under several prompts are, on the rows that all have.
+
+    The range of several scores is never negative and grows with their number even if prompts do
+    nothing, so that an interval of the range itself would lie too high: whether there is any
+    effect is told by *p* alone. The interval is that of the difference between the two prompts
+    that are highest and lowest in the data; chosen after the fact, they too lie further apart here
+    than they would on new questions.
+
+    Attributes:
+        value: Highest score less lowest; null where a prompt has no score or there is but one, as
+            are *lowest*, *highest* and their scores.
+        lowest: Index of the prompt with the lowest score, the first of equals.
+        highest: Likewise.
+        interval: Of *highest* less *lowest*, these two fixed; null as in ``Estimate``, as is *p*.
+        p: Share of the shuffles, in which each cluster's answers change prompts in a random order,
+            with at least such a range.
+        n: Rows scored under all prompts.
+        n_clusters: Their clusters.
+    """
+
+    value: float | None
+    lowest: int | None
+    highest: int | None
+    low_score: float | None
+    high_score: float | None
+    interval: Interval | None
+    p: float | None
+    n: int
+    n_clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Whether prompts do to one model what they do to another.
+
+    Attributes:
+        value: Root mean square of what remains of the scores, models x prompts, when each model's
+            and each prompt's mean are taken out; in the scores' units. Null where a score is
+            missing, or there are not two of each.
+        p: Share of resamples whose remainders, less their mean over the resamples, have at least
+            such a root mean square, calibrated for few clusters (``calibrated``). Null as an
+            interval is in ``Estimate``.
+        n: Rows scored under all conditions.
+        n_clusters: Their clusters.
+    """
+
+    value: float | None
+    p: float | None
+    n: int
+    n_clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A row whose own score depends much on the condition.
+
+    Attributes:
+        row: Its index.
+        lowest: Index of the condition with its lowest score, the first of equals.
+        highest: Likewise.
+    """
+
+    row: int
+    lowest: int
+    highest: int
+    low_score: float
+    high_score: float
+
+
+# ---------------------------------------------------------------------------- spread
+
+
+def spread(rows: Sequence[np.ndarray], score: Score, resampler: Resampler) -> tuple[Spread, ...]:
+    """Return how far apart the scores under several prompts are, for each column of *score*.
+
+    Approximate randomisation over more than two: Edgington and Onghena (2007), Randomization
+    Tests, chapter on repeated measures, with the range as statistic.
+
+    Args:
+        rows: Statistics of shape (rows, statistics) for each prompt, all of the same rows in the
+            same order; a row with a NaN is unscored.
+        score: ``MetricProtocol.score``.
+        resampler: Of the same rows.
+
+    Raises:
+        ValueError: The prompts, or the resampler, are of different rows.
+    """
+    stack = stacked(rows, resampler)
+    kept = scored_by_all(stack)
+    counts = Counts.of(kept, resampler)
+    sums = cluster_sums(stack, kept, resampler)
+    scores = scored_total(score, sums.sum(axis=0))
+    drawn = ranges = None
+    if counts.enough and len(rows) > 1:
+        drawn = scored(score, weighted(draws(resampler), sums))
+        ranges = np.ptp(scored(score, _permuted(sums, resampler)), axis=0)
+    return tuple(
+        _spread(
+            scores[:, column],
+            None if drawn is None else drawn[:, column],
+            None if ranges is None else ranges[column],
+            counts,
+            resampler.level,
+        )
+        for column in range(scores.shape[1])
+    )
+
+
+def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Return sums (conditions, statistics, resamples) with each cluster's conditions in disorder.
+
+    Every place takes one condition and every condition one place, so that the last of either
+    follows from the others and (conditions - 1)^2 products do.
+    """
+    places = orders(resampler, sums.shape[1])
+    last = sums[:, -1]
+    total = last.sum(axis=0)[:, None]
+    found = [
+        total
+        + sum(weighted(places[k] == place, sums[:, k] - last) for k in range(sums.shape[1] - 1))
+        for place in range(sums.shape[1] - 1)
+    ]
+    rest = sums.sum(axis=(0, 1))[:, None] - sum(found)
+    return np.stack([*found, rest])
+
+
+def _spread(
+    scores: np.ndarray,
+    drawn: np.ndarray | None,
+    ranges: np.ndarray | None,
+    counts: Counts,
+    level: float,
+) -> Spread:
+    """Judge one column: scores (prompts,), drawn (prompts, resamples), ranges (resamples,)."""
+    n, _, n_clusters = counts.fields
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return Spread(None, None, None, None, None, None, None, n, n_clusters)
+    lowest, highest = int(scores.argmin()), int(scores.argmax())
+    ends = float(scores[lowest]), float(scores[highest])
+    value = ends[1] - ends[0]
+    bound = p = None
+    if drawn is not None and ranges is not None:
+        apart, mixed = defined(drawn[highest] - drawn[lowest]), defined(ranges)
+        bound = None if apart is None else bounds(apart, n_clusters, level)
+        least = value - ROUNDING * max(map(abs, ends))
+        p = None if mixed is None else share(mixed, least)
+    return Spread(value, lowest, highest, *ends, bound, p, n, n_clusters)
+
+
+# ---------------------------------------------------------------------------- interaction
+
+
+def interaction(
+    grid: Sequence[Sequence[np.ndarray]], score: Score, resampler: Resampler
+) -> tuple[Interaction, ...]:
+    """Return whether prompts act alike on all models, for each column of *score*.
+
+    Args:
+        grid: For each model, for each prompt, statistics of shape (rows, statistics), all of the
+            same rows in the same order; a row with a NaN is unscored.
+        score: ``MetricProtocol.score``.
+        resampler: Of the same rows.
+
+    Raises:
+        ValueError: A model lacks a prompt that another has, or rows are different.
+    """
+    shape = (len(grid), len(grid[0]) if grid else 0)
+    if len({len(line) for line in grid}) > 1:
+        listed = ", ".join(str(len(line)) for line in grid)
+        raise ValueError(f"every model needs the same prompts; the models have {listed} of them")
+    stack = stacked([of for line in grid for of in line], resampler)
+    kept = scored_by_all(stack)
+    counts = Counts.of(kept, resampler)
+    sums = cluster_sums(stack, kept, resampler)
+    scores = scored_total(score, sums.sum(axis=0)).reshape(*shape, -1)
+    drawn = None
+    if counts.enough and min(shape) > 1:
+        drawn = scored(score, weighted(draws(resampler), sums))
+        drawn = drawn.reshape(*shape, *drawn.shape[1:])
+    return tuple(
+        _interaction(scores[..., column], None if drawn is None else drawn[:, :, column], counts)
+        for column in range(scores.shape[-1])
+    )
+
+
+def _interaction(scores: np.ndarray, drawn: np.ndarray | None, counts: Counts) -> Interaction:
+    """Judge one column: scores (models, prompts), drawn (models, prompts, resamples)."""
+    if min(scores.shape) < 2 or not np.isfinite(scores).all():
+        return Interaction(None, None, counts.n, counts.n_clusters)
+    value = float(_size(_remainders(scores)))
+    p = None
+    if drawn is not None:
+        remainders = _remainders(drawn)
+        complete = defined(_size(remainders))
+        if complete is not None:
+            remainders = remainders[..., np.isfinite(remainders).all(axis=(0, 1))]
+            centred = remainders - remainders.mean(axis=-1, keepdims=True)
+            least = value - ROUNDING * float(np.abs(scores).max())
+            p = calibrated(share(_size(centred), least), counts.n_clusters)
+    return Interaction(value, p, counts.n, counts.n_clusters)
+
+
+def _remainders(scores: np.ndarray) -> np.ndarray:
+    """Take each model's and each prompt's mean out of scores (models, prompts, ...)."""
+    models, prompts = scores.mean(axis=1, keepdims=True), scores.mean(axis=0, keepdims=True)
+    return np.asarray(scores - models - prompts + scores.mean(axis=(0, 1), keepdims=True))
+
+
+def _size(remainders: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt((remainders**2).mean(axis=(0, 1))))
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+def movers(rows: Sequence[np.ndarray], score: Score, n: int) -> tuple[tuple[Mover, ...], ...]:
+    """Return the *n* rows whose own scores lie furthest apart, for each column of *score*.
+
+    A row that some condition has not scored, or that has no score of its own there, is left out,
+    as is one that does not move. The furthest comes first; of equals, the earlier row.
+
+    Args:
+        rows: Statistics of shape (rows, statistics) for each condition, all of the same rows in
+            the same order; a row with a NaN is unscored.
+        score: ``MetricProtocol.score``; a single row's statistics are a sum of one.
+        n: How many at most.
+
+    Raises:
+        ValueError: The conditions are of different rows.
+    """
+    stack = stacked(rows, Resampler.by(range(len(rows[0]) if rows else 0)))
+    own = scored_total(score, stack)
+    known = scored_by_all(stack)
+    return tuple(_movers(own[..., column], known, n) for column in range(own.shape[-1]))
+
+
+def _movers(own: np.ndarray, known: np.ndarray, n: int) -> tuple[Mover, ...]:
+    """Judge one column: own scores (conditions, rows)."""
+    kept = np.flatnonzero(known & np.isfinite(own).all(axis=0))
+    moved = np.ptp(own[:, kept], axis=0)
+    first = np.argsort(-moved, kind="stable")[:n]
+    return tuple(_mover(own[:, row], int(row)) for row in kept[first[moved[first] > 0]])
+
+
+def _mover(own: np.ndarray, row: int) -> Mover:
+    lowest, highest = int(own.argmin()), int(own.argmax())
+    return Mover(row, lowest, highest, float(own[lowest]), float(own[highest]))

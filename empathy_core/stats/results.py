@@ -1,0 +1,168 @@
+"""Scores and differences with what their resamples show. Pure."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from empathy_core.stats.resampling import (
+    LEAST_CLUSTERS,
+    ROUNDING,
+    Interval,
+    Resampler,
+    Score,
+    bounds,
+    defined,
+    n_scored_clusters,
+    or_null,
+    p_centred,
+    scored,
+    share,
+    standard_error,
+)
+
+DETECTABLE = 1.959964 + 0.841621
+"""Standard normal quantiles of 0.975 and 0.80: two-sided level of 5 %, power of 80 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One score with its uncertainty.
+
+    Attributes:
+        value: Null where no row is scored.
+        interval: Null under ``LEAST_CLUSTERS``, or where too many resamples have no score.
+        n: Rows that the score is made of.
+        n_unscored: Rows that the metric left out.
+        n_clusters: Clusters with a scored row.
+    """
+
+    value: float | None
+    interval: Interval | None
+    n: int
+    n_unscored: int
+    n_clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two scores on the rows that both have, and what their difference may be worth.
+
+    Attributes:
+        first: Null where no row is scored by both, as are *second* and *value*.
+        value: *second* less *first*.
+        interval: Of *value*; null as in ``Estimate``, as are both p.
+        p_bootstrap: Two-sided: share of resampled differences, moved to a mean of zero, that are
+            at least as far from zero as *value* is, calibrated for few clusters (``p_centred``).
+        p_randomization: Two-sided, approximate randomisation: share of the shuffles, in which
+            each cluster's two answers change places or do not, with such a difference.
+        n: Rows scored by both.
+        n_left_out: Rows that only one has scored, or none.
+        n_clusters: Clusters with a row scored by both.
+        effect: *value* in standard deviations of one cluster's difference: *value* / (standard
+            error x sqrt(*n_clusters*)). Of a mean of one row a cluster it is Cohen's d_z: Cohen
+            (1988), Statistical Power Analysis for the Behavioral Sciences, section 2.3.5. The
+            standard error is the bootstrap's (``standard_error``). Null without a test or
+            without variation.
+        detectable: Least true difference that a two-sided test at the 5 % level finds with a
+            chance of 80 %: (z(0.975) + z(0.80)) x standard error; Bloom (1995), Minimum
+            Detectable Effects, Evaluation Review 19(5). Null as *effect*.
+    """
+
+    first: float | None
+    second: float | None
+    value: float | None
+    interval: Interval | None
+    p_bootstrap: float | None
+    p_randomization: float | None
+    n: int
+    n_left_out: int
+    n_clusters: int
+    effect: float | None = None
+    detectable: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows, rows left out, and clusters of a number."""
+
+    n: int
+    n_left_out: int
+    n_clusters: int
+
+    @classmethod
+    def of(cls, kept: np.ndarray, resampler: Resampler) -> "Counts":
+        """Return those of the rows *kept*, shape (rows,)."""
+        n = int(kept.sum())
+        return cls(n, len(kept) - n, n_scored_clusters(kept, resampler))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there may be an interval and a test."""
+        return self.n_clusters >= LEAST_CLUSTERS
+
+    @property
+    def fields(self) -> tuple[int, int, int]:
+        """As ``Estimate`` and ``Difference`` have them."""
+        return self.n, self.n_left_out, self.n_clusters
+
+
+def shuffled_differences(
+    first: np.ndarray, second: np.ndarray, swapped: np.ndarray, score: Score
+) -> np.ndarray:
+    """Return second less first where some clusters' answers have changed places.
+
+    Args:
+        first: Sums of shape (..., statistics).
+        second: Likewise.
+        swapped: Second less first in the clusters that do: shape (..., statistics, resamples).
+        score: ``MetricProtocol.score``.
+    """
+    return scored(score, second[..., None] - swapped) - scored(score, first[..., None] + swapped)
+
+
+def differences(
+    sides: np.ndarray,
+    resampled: np.ndarray | None,
+    shuffled: np.ndarray | None,
+    counts: Counts,
+    level: float,
+) -> tuple[Difference, ...]:
+    """Return a difference a column; *sides* (2, columns), the others (columns, resamples)."""
+    found = []
+    for column, (first, second) in enumerate(sides.T):
+        both = (or_null(first), or_null(second))
+        if resampled is None or shuffled is None or None in both:
+            value = None if None in both else float(second - first)
+            found.append(Difference(*both, value, None, None, None, *counts.fields))
+        else:
+            tests = (resampled[column], shuffled[column])
+            found.append(_tested((float(first), float(second)), *tests, counts, level))
+    return tuple(found)
+
+
+def _tested(
+    sides: tuple[float, float],
+    resampled: np.ndarray,
+    shuffled: np.ndarray,
+    counts: Counts,
+    level: float,
+) -> Difference:
+    value = sides[1] - sides[0]
+    drawn, mixed = defined(resampled), defined(shuffled)
+    if drawn is None:
+        return Difference(*sides, value, None, None, None, *counts.fields)
+    scale = max(abs(side) for side in sides)
+    # what differs by rounding alone is equal: counts give the same difference many times
+    least = abs(value) - ROUNDING * scale
+    error = standard_error(drawn, counts.n_clusters, scale)
+    return Difference(
+        *sides,
+        value,
+        bounds(drawn, counts.n_clusters, level),
+        p_centred(drawn, least, counts.n_clusters),
+        None if mixed is None else share(mixed, least),
+        *counts.fields,
+        value / (error * sqrt(counts.n_clusters)) if error else None,
+        DETECTABLE * error if error else None,
+    )
