@@ -118,7 +118,8 @@ def shuffled_differences(
         swapped: Second less first in the clusters that do: shape (..., statistics, resamples).
         score: ``MetricProtocol.score``.
     """
-    return scored(score, second[..., None] - swapped) - scored(score, first[..., None] + swapped)
+    changed = scored(score, second[..., None] - swapped), scored(score, first[..., None] + swapped)
+    return np.asarray(changed[0] - changed[1])
 
 
 def differences(
