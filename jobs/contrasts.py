@@ -31,8 +31,8 @@ def _asked(config: Config) -> Iterator[tuple[str, str]]:
     for name, answers in config.answers.items():
         yield name, answers.prompt
     for variant in variants(config) if config.finetune else ():
-        models = (variant.spec.name, variant.spec.base.name)
-        models += (variant.unquantized.name,) if variant.unquantized else ()
+        models = [variant.spec.name, variant.spec.base.name]
+        models += [variant.unquantized.name] if variant.unquantized else []
         yield from ((name, variant.table.prompt) for name in models)
 
 

@@ -147,8 +147,8 @@ def compare(options: Namespace, names: Sequence[str]) -> int:
         UnknownName: There is no such run.
         Incomplete: One of them is not whole, and ``--partial`` is not given.
     """
-    sides = [_side(options, name) for name in names]
-    found = compare_runs(*sides)
+    first, second = (_side(options, name) for name in names)
+    found = compare_runs(first, second)
     if options.json:
         told = {
             "settings": found.settings, "provenance": found.provenance,
@@ -167,7 +167,7 @@ def compare(options: Namespace, names: Sequence[str]) -> int:
     if found.changes.is_empty():
         say("\nno condition is in both")
     else:
-        say("\n" + terminal.text(changes_table(*sides, found)))
+        say("\n" + terminal.text(changes_table(first, second, found)))
     return 0
 
 

@@ -9,14 +9,13 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats import Difference, Estimate
+from empathy_core.stats import AllPairs, Difference, Estimate, compare_all, contrast
 from empathy_core.types import Condition
 from reports.aligned import Aligned
 from reports.collect import Collected
 from reports.keys import ALL
 from reports.layout import Contrast
 from reports.pairs import CONTRASTS, PAIRS, corrected, record
-from reports.pending import AllPairs, compare_all, contrast
 from reports.spec import ReportSpec
 from reports.subsets import THERAPIST, subsets, therapist
 
@@ -179,8 +178,8 @@ def _contrasts(
     if not any(column.main for column in metric.columns):
         return
     for one in declared:
-        sides = ([rows[places[pair[side]]] for pair in one.pairs] for side in (0, 1))
-        found = contrast(*sides, metric.score, aligned.resampler())
+        first, second = ([rows[places[pair[side]]] for pair in one.pairs] for side in (0, 1))
+        found = contrast(first, second, metric.score, aligned.resampler())
         named = {"name": one.name, "label": one.label, "pairs": len(one.pairs)}
         for line, column in zip(_recorded(named, key, metric, found), metric.columns, strict=True):
             if column.main:

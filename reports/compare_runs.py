@@ -113,17 +113,17 @@ def _changes(
         place = [c.name for c in metric.columns].index(column)
         if not metric.columns[place].main or name not in theirs:
             continue
-        named = {"condition": key, "column": name}
+        named: dict[str, object] = {"condition": key, "column": name}
         other = theirs[name][0]
         if metric_key != other:
             yield named | {"why_not": "the metric's signature differs"}
             continue
-        sides = [
+        one, two = (
             statistics_of(rows, side.collected.scores[i, metric_key], metric.statistics)
             for side, i in zip((first, second), ids, strict=True)
-        ]
+        )
         resampler = Resampler.by(rows["question"])
-        found = paired_difference(*sides, metric.score, resampler)[place]
+        found = paired_difference(one, two, metric.score, resampler)[place]
         yield named | {
             "why_not": "" if found.n else "no row in common",
             "first": found.first, "second": found.second, "difference": found.value,
@@ -174,7 +174,7 @@ def changes_table(first: Side, second: Side, compared: Compared) -> Table:
             (
                 Cell(number(row["first"], column)), Cell(number(row["second"], column)),
                 Cell(text, dagger=marked), Cell(p_text(p)),
-                Cell(f"{row['n']:,}" + f" ({row['n_left_out']:,} left out)" * (row["n_left_out"] > 0)),
+                Cell(_counts(row["n"], row["n_left_out"])),
             ),
         )  # fmt: skip
 
@@ -186,3 +186,7 @@ def changes_table(first: Side, second: Side, compared: Compared) -> Table:
     notes = (f"{DAGGER} p < {ALPHA}, approximate randomisation by question, Holm-corrected.",)
     words = Words(f"{second.name} beside {first.name}.", "tab:runs", notes)
     return Table(words, ("Condition", "Metric"), (), tuple(Head((h,)) for h in heads), groups)
+
+
+def _counts(n: int, n_left_out: int) -> str:
+    return f"{n:,} ({n_left_out:,} left out)" if n_left_out else f"{n:,}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -28,12 +29,11 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
         return
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
 
-    def line(row: dict[str, object]) -> Row:
-        column = columns[str(row["metric"]), str(row["column"])]
+    def line(row: dict[str, Any]) -> Row:
+        column = columns[row["metric"], row["column"]]
 
         def cell(name: str, *, signed: bool = False) -> Cell:
-            value = row[name] if isinstance(row[name], float) else None
-            return Cell(number(value, column, signed=signed), value=value)
+            return Cell(number(row[name], column, signed=signed), value=row[name])
 
         difference = cell("difference", signed=True)
         if row["low"] is not None:

@@ -136,7 +136,7 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
     if spec.layout.intervals == "none" or of_all.is_empty():
         return []
     told = []
-    most = of_all["n_questions"].max()
+    most = int(str(of_all["n_questions"].max()))
     if of_all["low"].count():
         what = (
             "\N{PLUS-MINUS SIGN}: half the width of"

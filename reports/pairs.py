@@ -8,8 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.stats import Difference, holm
-from reports.pending import benjamini_hochberg
+from empathy_core.stats import Difference, benjamini_hochberg, holm
 
 PAIRS: dict[str, Any] = {
     "first": pl.String,  # condition
@@ -54,8 +53,8 @@ def record(found: Difference) -> dict[str, object]:
         "high": found.interval.high if found.interval else None,
         "p_bootstrap": found.p_bootstrap,
         "p_randomization": found.p_randomization,
-        "effect": getattr(found, "effect", None),
-        "detectable": getattr(found, "detectable", None),
+        "effect": found.effect,
+        "detectable": found.detectable,
         "n": found.n,
         "n_left_out": found.n_left_out,
         "n_questions": found.n_clusters,

@@ -9,11 +9,19 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats import holm
+from empathy_core.stats import (
+    Adjusted,
+    Spread,
+    benjamini_hochberg,
+    holm,
+    interaction,
+    length_adjusted,
+    movers,
+    spread,
+)
 from empathy_core.types import Condition
 from reports.aligned import Aligned
 from reports.collect import Collected
-from reports.pending import benjamini_hochberg, interaction, length_adjusted, movers, spread
 from reports.spec import ReportSpec
 
 SPREADS: dict[str, Any] = {
@@ -103,31 +111,32 @@ def _spreads(
             continue
         rows = aligned.statistics(key, metric.statistics)
         found = spread(rows, metric.score, aligned.resampler())
-        for place, (column, one) in enumerate(zip(metric.columns, found, strict=False)):
-            if not column.main or one.value is None:
-                continue
-            ends = (one.lowest, one.highest)
-            scores = own_scores(metric, rows, place)
-            adjusted = None
-            if scores is not None and None not in ends:
-                lowest, highest = (int(end or 0) for end in ends)
-                adjusted = length_adjusted(
-                    scores[lowest], scores[highest], words[lowest], words[highest],
-                    aligned.resampler(),
-                )  # fmt: skip
-            bounds = adjusted.interval if adjusted else None
-            yield {
-                **_named(group), "kind": "spread", "metric": key, "column": column.name,
-                "lowest": group.conditions[one.lowest].id,
-                "highest": group.conditions[one.highest].id,
-                "low_score": one.low_score, "high_score": one.high_score,
-                "low": one.interval.low if one.interval else None,
-                "high": one.interval.high if one.interval else None,
-                "adjusted": adjusted.adjusted if adjusted else None,
-                "adjusted_low": bounds.low if bounds else None,
-                "adjusted_high": bounds.high if bounds else None,
-                "value": one.value, "p": one.p, "n": one.n, "n_questions": one.n_clusters,
-            }  # fmt: skip
+        for place, (column, one) in enumerate(zip(metric.columns, found, strict=True)):
+            if column.main and one.lowest is not None and one.highest is not None:
+                scores, adjusted = own_scores(metric, rows, place), None
+                if scores is not None:
+                    i, j = one.lowest, one.highest
+                    adjusted = length_adjusted(
+                        scores[i], scores[j], words[i], words[j], aligned.resampler()
+                    )
+                ids = (group.conditions[one.lowest].id, group.conditions[one.highest].id)
+                yield {
+                    **_named(group), "kind": "spread", "metric": key, "column": column.name,
+                    **_spread(one, ids, adjusted),
+                }  # fmt: skip
+
+
+def _spread(one: Spread, ids: tuple[str, str], adjusted: Adjusted | None) -> dict[str, object]:
+    bounds, other = one.interval, adjusted.interval if adjusted else None
+    return {
+        "lowest": ids[0], "highest": ids[1],
+        "low_score": one.low_score, "high_score": one.high_score,
+        "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
+        "adjusted": adjusted.adjusted if adjusted else None,
+        "adjusted_low": other.low if other else None,
+        "adjusted_high": other.high if other else None,
+        "value": one.value, "p": one.p, "n": one.n, "n_questions": one.n_clusters,
+    }  # fmt: skip
 
 
 def _named(group: Prompted) -> dict[str, object]:
@@ -180,7 +189,7 @@ def _interactions(
         rows = aligned.statistics(key, metric.statistics)
         halves = [rows[: len(shared)], rows[len(shared) :]]
         found = interaction(halves, metric.score, aligned.resampler())
-        for column, one in zip(metric.columns, found, strict=False):
+        for column, one in zip(metric.columns, found, strict=True):
             if column.main:
                 yield {
                     "model": " x ".join(g.model for g in pair),
@@ -192,7 +201,7 @@ def _interactions(
 
 
 def moved(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
-    """Return the rows that prompts move most (``MOVERS``), where a row has a score of its own."""
+    """Return the rows that prompts move most (``MOVERS``), by each row's own score."""
     return pl.DataFrame(
         [row for group in prompted(spec) for row in _moved(collected, spec, group)], schema=MOVERS
     )
@@ -202,10 +211,9 @@ def _moved(collected: Collected, spec: ReportSpec, group: Prompted) -> Iterator[
     ids = [c.id for c in group.conditions]
     aligned = Aligned.of(collected, ids)
     for key, metric in spec.metrics.items():
-        rows = aligned.statistics(key, metric.statistics)
-        for place, column in enumerate(metric.columns):
-            scores = own_scores(metric, rows, place) if column.main else None
-            for one in movers(scores, N_MOVERS) if scores is not None else ():
+        found = movers(aligned.statistics(key, metric.statistics), metric.score, N_MOVERS)
+        for column, most in zip(metric.columns, found, strict=True):
+            for one in most if column.main else ():
                 yield {
                     "model": group.model, "metric": key, "column": column.name,
                     "example": aligned.rows["example"][one.row],

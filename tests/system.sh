@@ -1,5 +1,5 @@
 # Install what the tests use from Debian, where that is possible and something is missing.
-# LaTeX compiles the tables; Slurm with its accounting is the cluster of slurm/sim.
+# LaTeX compiles the tables; Chromium opens the pages; Slurm with its accounting is the cluster of slurm/sim.
 # Under CI what is missing in the end is an error; elsewhere its tests are skipped.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
@@ -8,6 +8,8 @@ list_missing() {
   command -v pdflatex >/dev/null || wanted+=(texlive-latex-recommended)
   [ -n "$(find /usr/share/texlive /usr/share/texmf* -name IEEEtran.cls -print -quit 2>/dev/null)" ] ||
     wanted+=(texlive-publishers texlive-fonts-recommended)
+  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name siunitx.sty -print -quit 2>/dev/null)" ] ||
+    wanted+=(texlive-science)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||
     wanted+=(slurm-wlm)
