@@ -11,6 +11,7 @@ list_missing() {
   [ -n "$(find /usr/share/texlive /usr/share/texmf* -name siunitx.sty -print -quit 2>/dev/null)" ] ||
     wanted+=(texlive-science)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
+  command -v chromium >/dev/null || wanted+=(chromium)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||
     wanted+=(slurm-wlm)
   command -v munged >/dev/null || wanted+=(munge)
