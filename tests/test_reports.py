@@ -27,7 +27,7 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts", "validity")
 FILES = {
     *(f"{name}{end}" for name in SECTIONS for end in (".tex", "-standalone.tex", ".html")),
-    "summary.csv", "summary.json", "pairs.csv", "prompts.csv", "movers.csv", "results.csv",
+    "summary.csv", "summary.json", "pairs.csv", "prompts.csv", "results.csv",
     "index.html",
 }  # fmt: skip
 
