@@ -16,7 +16,6 @@ from empathy_core.stats.pairwise import (
     contrast,
     interval,
     paired_difference,
-    resampled_differences,
 )
 from empathy_core.stats.prompts import (
     Interaction,
@@ -64,6 +63,5 @@ __all__ = [
     "length_adjusted",
     "movers",
     "paired_difference",
-    "resampled_differences",
     "spread",
 ]

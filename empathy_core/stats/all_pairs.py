@@ -67,9 +67,13 @@ def compare_all(
         pairs: Which (first, second); null: every two conditions, the earlier one first.
 
     Raises:
-        ValueError: The conditions, or the resampler, are of different rows.
+        ValueError: The conditions, or the resampler, are of different rows, or a pair names a
+            condition that is not there.
     """
     chosen = tuple(combinations(range(len(rows)), 2) if pairs is None else pairs)
+    unknown = sorted({i for pair in chosen for i in pair} - set(range(len(rows))))
+    if unknown:
+        raise ValueError(f"pairs name conditions {unknown}, but there are 0 to {len(rows) - 1}")
     own = _Conditions.of(stacked(rows, resampler), score, resampler, shuffle=bool(chosen))
     differences: dict[tuple[int, int], tuple[Difference, ...]] = {}
     for kept, members in _by_rows(own.kept, chosen):

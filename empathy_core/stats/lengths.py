@@ -75,8 +75,9 @@ def length_adjusted(
     """
     columns = [first, second, first_length, second_length]
     stack = stacked([np.asarray(of, float)[:, None] for of in columns], resampler)[..., 0]
-    d = stack[1] - stack[0]
-    x = np.log1p(stack[3]) - np.log1p(stack[2])
+    with np.errstate(all="ignore"):  # what is not finite has no line
+        d = stack[1] - stack[0]
+        x = np.log1p(stack[3]) - np.log1p(stack[2])
     rows = np.stack([np.ones_like(x), x, x**2, d, x * d], axis=-1)[None]
     kept = scored_rows(rows)[0]
     sums = cluster_sums(rows, kept, resampler)

@@ -54,17 +54,7 @@ def paired_difference(
     Raises:
         ValueError: The two, or the resampler, are of different rows.
     """
-    return contrast([first], [second], score, resampler)
-
-
-def resampled_differences(
-    first: np.ndarray, second: np.ndarray, score: Score, resampler: Resampler
-) -> np.ndarray:
-    """Return *second* less *first* in every bootstrap resample: shape (resamples, columns)."""
-    stack = stacked([first, second], resampler)
-    sums = cluster_sums(stack, scored_by_all(stack), resampler)
-    resampled = scored(score, weighted(draws(resampler), sums))
-    return np.asarray(resampled[1] - resampled[0]).T
+    return compare_all([first, second], score, resampler).differences[0, 1]
 
 
 def contrast(
@@ -86,7 +76,7 @@ def contrast(
         resampler: Of the same rows.
 
     Raises:
-        ValueError: The sides are not equally many, or not of the same rows.
+        ValueError: The sides are not equally many, none, or not of the same rows.
     """
     if len(first) != len(second):
         raise ValueError(
@@ -104,7 +94,9 @@ def contrast(
     if counts.enough:
         drawn = scored(score, weighted(draws(resampler), sums))
         resampled = (drawn[k:] - drawn[:k]).mean(axis=0)
-        swapped = weighted(swaps(resampler), sums[:, k:] - sums[:, :k])
-        shuffled = shuffled_differences(total[:k], total[k:], swapped, score).mean(axis=0)
+        swapped = weighted(swaps(resampler), sums)
+        shuffled = shuffled_differences(
+            total[:k], total[k:], swapped[k:] - swapped[:k], score
+        ).mean(axis=0)
     sides = np.stack([scores[:k].mean(axis=0), scores[k:].mean(axis=0)])
     return differences(sides, resampled, shuffled, counts, resampler.level)

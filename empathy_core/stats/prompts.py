@@ -139,19 +139,17 @@ def spread(rows: Sequence[np.ndarray], score: Score, resampler: Resampler) -> tu
 def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
     """Return sums (conditions, statistics, resamples) with each cluster's conditions in disorder.
 
-    Every place takes one condition and every condition one place, so that the last of either
-    follows from the others and (conditions - 1)^2 products do.
+    Each condition's place is one of all, so that what the other places leave of it is the last's.
     """
-    places = orders(resampler, sums.shape[1])
-    last = sums[:, -1]
-    total = last.sum(axis=0)[:, None]
-    found = [
-        total
-        + sum(weighted(places[k] == place, sums[:, k] - last) for k in range(sums.shape[1] - 1))
-        for place in range(sums.shape[1] - 1)
-    ]
-    rest = sums.sum(axis=(0, 1))[:, None] - sum(found)
-    return np.stack([*found, rest])
+    k = sums.shape[1]
+    parts = []
+    for places in orders(resampler, k):
+        of = np.array(
+            [[weighted(places[i] == place, sums[:, i]) for i in range(k)] for place in range(k - 1)]
+        )
+        last = sums.sum(axis=0)[..., None] - of.sum(axis=0)
+        parts.append(np.concatenate([of, last[None]]).sum(axis=1))
+    return np.concatenate(parts, axis=-1)
 
 
 def _spread(

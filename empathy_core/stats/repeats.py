@@ -35,12 +35,10 @@ class Components:
         deviation: Standard deviation of the runs' scores (divisor k - 1).
         error_questions: Standard error of *mean* over other questions, from the bootstrap of the
             mean of runs.
-        error: Standard error over other questions and other runs:
-            sqrt(*error_questions*^2 + *deviation*^2 / k). What answers to one question vary by
-            chance stands in both terms, so that it is rather too large than too small.
+        error: Standard error of *mean* over other questions and other runs; see ``components``.
         interval: *mean* +- Student's t x *error*, with Satterthwaite's degrees of freedom.
-        share: Of the variance of one run's score, the part that runs have:
-            *deviation*^2 / (*deviation*^2 + *error_questions*^2).
+        share: Of the variance that one run's score has over other questions and runs, what is left
+            of it on the same questions (*deviation*^2); null where there is no variance.
         n_repeats: Runs, k.
         n: Rows scored in all runs.
         n_clusters: Their clusters.
@@ -62,6 +60,13 @@ def components(
 ) -> tuple[Components, ...]:
     """Return the mean over runs and its uncertainty, for each column of *score*.
 
+    Runs and questions are crossed, and other ones of both might have been drawn. What one run does
+    to one question by chance moves the mean as other questions do and as other runs do, but only
+    once: *error*^2 = W + *deviation*^2 / k - (V - W) / (k - 1), W = *error_questions*^2 and V the
+    mean of the runs' own bootstrap variances. Of means of one row a question that is
+    (MS_questions + MS_runs - MS_residual) / (n k) of a two-way layout with random effects: Searle,
+    Casella and McCulloch (1992), Variance Components, chapter 4.
+
     Args:
         repeats: Statistics of shape (rows, statistics) for each run (seed or sample), all of the
             same rows in the same order; a row with a NaN is unscored.
@@ -78,9 +83,9 @@ def components(
     scores = scored_total(score, sums.sum(axis=0))
     drawn = None
     if counts.enough and len(repeats) > 1:
-        drawn = scored(score, weighted(draws(resampler), sums)).mean(axis=0)
+        drawn = scored(score, weighted(draws(resampler), sums))
     return tuple(
-        _components(scores[:, i], None if drawn is None else drawn[i], counts, resampler.level)
+        _components(scores[:, i], None if drawn is None else drawn[:, i], counts, resampler.level)
         for i in range(scores.shape[1])
     )
 
@@ -88,27 +93,34 @@ def components(
 def _components(
     scores: np.ndarray, drawn: np.ndarray | None, counts: Counts, level: float
 ) -> Components:
-    """Judge one column: scores (runs,), resampled means of the runs (resamples,)."""
+    """Judge one column: scores (runs,), drawn (runs, resamples)."""
     k, mean = len(scores), or_null(scores.mean())
     last = (k, counts.n, counts.n_clusters)
     if mean is None or k < 2:
         return Components(mean, None, None, None, None, None, *last)
     deviation = float(scores.std(ddof=1))
-    values = None if drawn is None else defined(drawn)
-    if values is None:
+    means = None if drawn is None else defined(drawn.mean(axis=0))
+    if drawn is None or means is None:
         return Components(mean, deviation, None, None, None, None, *last)
-    questions = standard_error(values, counts.n_clusters, float(np.abs(scores).max()))
-    parts = (questions**2, deviation**2 / k)
-    error = sqrt(sum(parts))
-    one = questions**2 + deviation**2
-    half = _student(parts, (counts.n_clusters - 1, k - 1), level) * error
-    shown = Interval(mean - half, mean + half)
-    return Components(
-        mean, deviation, questions, error, shown, deviation**2 / one if one else None, *last
+    own = drawn[:, np.isfinite(drawn).all(axis=0)]
+    questions, *alone = (
+        standard_error(of, counts.n_clusters, float(np.abs(scores).max())) for of in (means, *own)
     )
+    both = max(0.0, (float(np.square(alone).mean()) - questions**2) / (k - 1))
+    others = (counts.n_clusters - 1, k - 1)
+    parts = (
+        (questions**2, others[0]), (deviation**2 / k, others[1]), (-both, others[0] * others[1]),
+    )  # fmt: skip
+    of_each = [variance for variance, _ in parts]
+    variance = max(sum(of_each), *of_each)  # it is no less than either alone
+    half = _student(variance, parts, level) * sqrt(variance)
+    whole = deviation**2 + max(0.0, questions**2 - both)
+    share = deviation**2 / whole if whole else None
+    shown = Interval(mean - half, mean + half)
+    return Components(mean, deviation, questions, sqrt(variance), shown, share, *last)
 
 
-def _student(parts: Sequence[float], freedoms: Sequence[int], level: float) -> float:
+def _student(variance: float, parts: Sequence[tuple[float, int]], level: float) -> float:
     """Return Student's quantile for a sum of variances, each with its degrees of freedom.
 
     Satterthwaite (1946), An Approximate Distribution of Estimates of Variance Components,
@@ -116,7 +128,5 @@ def _student(parts: Sequence[float], freedoms: Sequence[int], level: float) -> f
     """
     from scipy.special import stdtrit
 
-    if not sum(parts):
-        return 0.0
-    spent = sum(part**2 / freedom for part, freedom in zip(parts, freedoms, strict=True))
-    return float(stdtrit(sum(parts) ** 2 / spent, (1 + level) / 2))
+    spent = sum(part**2 / freedom for part, freedom in parts)
+    return float(stdtrit(variance**2 / spent, (1 + level) / 2)) if spent else 0.0

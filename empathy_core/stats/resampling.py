@@ -1,5 +1,8 @@
 """Draws of whole clusters, sums under them, and what a resampled number shows. Pure.
 
+Statistics are rounded to a grid (``_on_grid``) on which sums are exact, so that a seed gives the
+same digits in whatever order, company, or number of threads they are summed.
+
 Shapes: sums are (..., statistics), resampled sums (..., statistics, resamples) and resampled
 scores (..., columns, resamples), so that each number's resamples lie beside each other.
 """
@@ -8,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +24,8 @@ MOST_UNDEFINED = 0.01
 ROUNDING = 1e-12
 """Numbers that differ by less, in units of the scores they come from, are equal."""
 
-_CHUNK = 250  # resamples at once: 1.6 MB at 787 clusters, which stays in a processor's cache
+_CELLS = 400_000  # of resamples x clusters at once: 3.2 MB of doubles, for a processor's cache
+_MOST_KEPT = 2**29  # bytes of draws that wait for the next metric; 20,000 clusters take 0.4 GB
 _ALL_ORDERED, _MOST_ORDERS = 8, 40_320  # 8 things have 40,320 orders
 _BOOTSTRAP, _SWAPS, _ORDERS = 0, 1, 2  # streams of random numbers
 
@@ -43,12 +48,27 @@ class Resampler:
     Attributes:
         clusters: Shape (rows,): the number of each row's cluster, from 0 without gaps.
         level: Chance that an interval covers.
+
+    Raises:
+        ValueError: A cluster's number or the seed is negative, nothing is drawn, or the level is
+            not between 0 and 1.
     """
 
     clusters: np.ndarray
     n_resamples: int = RESAMPLES
     seed: int = 0
     level: float = LEVEL
+
+    def __post_init__(self) -> None:
+        if self.clusters.ndim != 1 or self.clusters.min(initial=0) < 0:
+            raise ValueError("clusters must be one list of numbers from 0 up; see Resampler.by")
+        if self.n_resamples < 1 or self.seed < 0:
+            raise ValueError(
+                f"at least one resample and a seed from 0 up are needed, not "
+                f"{self.n_resamples:,} and {self.seed}"
+            )
+        if not 0 < self.level < 1:
+            raise ValueError(f"the level must be between 0 and 1, not {self.level}; take {LEVEL}")
 
     @classmethod
     def by(
@@ -79,23 +99,14 @@ def stacked(rows: Sequence[np.ndarray], resampler: Resampler) -> np.ndarray:
     """
     if not rows:
         raise ValueError("no condition is given; at least one is needed")
-    widths = sorted({of.shape[1] for of in rows})
-    if len(widths) > 1:
+    shapes = sorted({of.shape for of in rows})
+    if len(shapes) > 1 or len(shapes[0]) != 2 or shapes[0][0] != len(resampler.clusters):
         raise ValueError(
-            f"conditions with {_listed(widths)} statistics a row cannot be compared; take all "
-            "from one metric"
-        )
-    lengths = sorted({len(of) for of in rows} | {len(resampler.clusters)})
-    if len(lengths) > 1:
-        raise ValueError(
-            f"conditions and clusters have {_listed(lengths)} rows; all must have the same rows in "
-            "the same order, with NaN where one is not scored"
+            f"statistics of shape {' and '.join(map(str, shapes))} (rows, statistics) and "
+            f"clusters of {len(resampler.clusters):,} rows do not fit; take all from one metric, "
+            "of the same rows in the same order, with NaN where one is not scored"
         )
     return np.stack(rows).astype(float, copy=False)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return " and ".join(f"{n:,}" for n in numbers)
 
 
 def scored_rows(stack: np.ndarray) -> np.ndarray:
@@ -119,10 +130,25 @@ def cluster_sums(stack: np.ndarray, kept: np.ndarray, resampler: Resampler) -> n
         kept: Shape (rows,) or (conditions, rows).
         resampler: Of the same rows.
     """
-    filled = np.where(kept[..., None], stack, 0.0).swapaxes(0, 1)
+    filled = np.where(kept[..., None], _on_grid(stack), 0.0).swapaxes(0, 1)
     sums = np.zeros((resampler.n_clusters, *filled.shape[1:]))
     np.add.at(sums, resampler.clusters, filled)
     return sums
+
+
+def _on_grid(stack: np.ndarray) -> np.ndarray:
+    """Round each condition's statistics to multiples of a power of two on which sums are exact.
+
+    A double holds 53 bits. With 2^-49 of the rows' total as the unit, no sum needs more, even if
+    one cluster made up the total and were drawn 16 times. Counts stay as they are; a mean of 787
+    rows moves by about 1e-14 of itself. The rows that are not kept count in the total, so that
+    the grid is the same whatever is left out.
+    """
+    with np.errstate(over="ignore"):
+        total = np.where(np.isfinite(stack), np.abs(stack), 0.0).sum(axis=-2, keepdims=True)
+    exponent = np.maximum(np.frexp(np.where(np.isfinite(total), total, 0.0))[1] - 49, -1000)
+    unit = np.ldexp(1.0, exponent)
+    return np.asarray(np.rint(stack / unit) * unit)
 
 
 def n_scored_clusters(kept: np.ndarray, resampler: Resampler) -> int:
@@ -133,29 +159,30 @@ def n_scored_clusters(kept: np.ndarray, resampler: Resampler) -> int:
 def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Return sums (clusters, ...) times weights (resamples, clusters): shape (..., resamples).
 
-    In double precision, in which sums of counts are exact; a chunk at a time, since the weights
-    are bytes and would take eight times their memory.
+    A chunk at a time, since the weights are bytes and would take eight times their memory.
     """
     flat = sums.reshape(len(sums), -1)
-    used = np.flatnonzero(flat.any(axis=1))
-    if len(used) < len(flat):
-        flat, weights = flat[used], weights[:, used]
+    used = flat.any(axis=1)
+    columns = slice(None) if used.all() else np.flatnonzero(used)
+    flat = flat[columns]
     result = np.empty((flat.shape[1], len(weights)))
-    for start, n in _chunks(len(weights)):
-        result[:, start : start + n] = flat.T @ weights[start : start + n].astype(np.float64).T
+    with np.errstate(invalid="ignore"):  # no times infinity
+        for start, n in _chunks(*weights.shape):
+            part = weights[start : start + n, columns]
+            result[:, start : start + n] = flat.T @ part.T.astype(float)
     return result.reshape(*sums.shape[1:], len(weights))
 
 
 def scored(score: Score, sums: np.ndarray) -> np.ndarray:
     """Return scores (..., columns, resamples) of sums (..., statistics, resamples)."""
-    with np.errstate(all="ignore"):  # a metric that divides by zero says so by NaN
-        return np.moveaxis(score(np.moveaxis(sums, -2, -1)), -1, -2)
+    return np.moveaxis(scored_total(score, np.moveaxis(sums, -2, -1)), -1, -2)
 
 
 def scored_total(score: Score, sums: np.ndarray) -> np.ndarray:
-    """Return scores (..., columns) of sums (..., statistics)."""
-    with np.errstate(all="ignore"):
-        return score(sums)
+    """Return scores (..., columns) of sums (..., statistics); NaN also where one is infinite."""
+    with np.errstate(all="ignore"):  # a metric that divides by zero says so by NaN or infinity
+        found = score(sums)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 # ---------------------------------------------------------------------------- draws
@@ -163,23 +190,41 @@ def scored_total(score: Score, sums: np.ndarray) -> np.ndarray:
 
 def draws(resampler: Resampler) -> np.ndarray:
     """Return how often each cluster is drawn: shape (resamples, clusters), multinomial."""
-    return _drawn(resampler.n_clusters, resampler.n_resamples, resampler.seed)
+    return _once(_drawn, resampler.n_clusters, resampler.n_resamples, resampler.seed)
 
 
 def swaps(resampler: Resampler) -> np.ndarray:
     """Return which clusters change sides: shape (resamples, clusters), 0 or 1."""
-    return _swapped(resampler.n_clusters, resampler.n_resamples, resampler.seed)
+    return _once(_swapped, resampler.n_clusters, resampler.n_resamples, resampler.seed)
 
 
-def orders(resampler: Resampler, n_conditions: int) -> np.ndarray:
-    """Return an order of the conditions for each cluster: shape (conditions, resamples, clusters).
+def orders(resampler: Resampler, n_conditions: int) -> Iterator[np.ndarray]:
+    """Yield an order of the conditions for each cluster, some resamples at a time.
 
-    ``orders[k]`` is the place that condition k takes; all orders are equally likely.
+    Shape (conditions, resamples, clusters): the place that each condition takes. All orders are
+    equally likely.
     """
-    return _ordered(n_conditions, resampler.n_clusters, resampler.n_resamples, resampler.seed)
+    random = _generator(resampler.seed, _ORDERS)
+    table = _arrangements(n_conditions, random).T
+    for _, n in _chunks(resampler.n_resamples, resampler.n_clusters):
+        yield table[:, random.integers(table.shape[1], size=(n, resampler.n_clusters))]
 
 
-@lru_cache(maxsize=4)
+_kept: dict[tuple[Any, ...], np.ndarray] = {}
+
+
+def _once(draw: Callable[..., np.ndarray], *of: int) -> np.ndarray:
+    """Return ``draw(*of)``, kept while all that is kept takes ``_MOST_KEPT`` bytes at most."""
+    found = _kept.get((draw, *of))
+    if found is None:
+        found = draw(*of)
+        found.flags.writeable = False
+        while _kept and sum(a.nbytes for a in _kept.values()) + found.nbytes > _MOST_KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[draw, *of] = found
+    return found
+
+
 def _drawn(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
     """Draw clusters.
 
@@ -188,30 +233,16 @@ def _drawn(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
     """
     random = _generator(seed, _BOOTSTRAP)
     counts = np.empty((n_resamples, n_clusters), dtype=np.uint8)
-    for start, n in _chunks(n_resamples):
+    for start, n in _chunks(n_resamples, n_clusters):
         drawn = random.integers(n_clusters, size=(n, n_clusters))
         drawn += np.arange(n)[:, None] * n_clusters
         flat = np.bincount(drawn.ravel(), minlength=n * n_clusters)
         counts[start : start + n] = flat.reshape(n, n_clusters)
-    counts.flags.writeable = False
     return counts
 
 
-@lru_cache(maxsize=4)
 def _swapped(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
-    swapped = _generator(seed, _SWAPS).integers(2, size=(n_resamples, n_clusters), dtype=np.uint8)
-    swapped.flags.writeable = False
-    return swapped
-
-
-@lru_cache(maxsize=4)
-def _ordered(n_conditions: int, n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
-    random = _generator(seed, _ORDERS)
-    table = _arrangements(n_conditions, random)
-    codes = random.integers(len(table), size=(n_resamples, n_clusters), dtype=np.uint16)
-    ordered = table.T[:, codes]
-    ordered.flags.writeable = False
-    return ordered
+    return _generator(seed, _SWAPS).integers(2, size=(n_resamples, n_clusters), dtype=np.uint8)
 
 
 def _arrangements(n: int, random: np.random.Generator) -> np.ndarray:
@@ -228,8 +259,11 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stream))))
 
 
-def _chunks(n: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(_CHUNK, n - start)) for start in range(0, n, _CHUNK))
+def _chunks(n_resamples: int, n_clusters: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the number of some resamples at a time."""
+    size = max(1, _CELLS // max(1, n_clusters))
+    for start in range(0, n_resamples, size):
+        yield start, min(size, n_resamples - start)
 
 
 # ---------------------------------------------------------------------------- what they show
@@ -252,8 +286,8 @@ def bounds(values: np.ndarray, n_clusters: int, level: float) -> Interval:
     normal's, so that a plain percentile interval is too narrow by sqrt((n - 1) / n) and by the
     normal's quantile over Student's. Hence the tail of alpha / 2 becomes
     Phi(-sqrt(n / (n - 1)) t(1 - alpha / 2; n - 1)), n the number of clusters: Hesterberg (2015),
-    What Teachers Should Know About the Bootstrap, The American Statistician 69(4), 371-386,
-    section 5.3 ("expanded percentile interval").
+    What Teachers Should Know About the Bootstrap, The American Statistician 69(4), 371-386
+    ("expanded percentile interval").
     """
     tail = _tail(n_clusters, level)
     low, high = np.quantile(values, [tail, 1 - tail])

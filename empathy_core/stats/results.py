@@ -1,6 +1,7 @@
 """Scores and differences with what their resamples show. Pure."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -20,9 +21,6 @@ from empathy_core.stats.resampling import (
     share,
     standard_error,
 )
-
-DETECTABLE = 1.959964 + 0.841621
-"""Standard normal quantiles of 0.975 and 0.80: two-sided level of 5 %, power of 80 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,9 @@ class Difference:
             standard error is the bootstrap's (``standard_error``). Null without a test or
             without variation.
         detectable: Least true difference that a two-sided test at the 5 % level finds with a
-            chance of 80 %: (z(0.975) + z(0.80)) x standard error; Bloom (1995), Minimum
-            Detectable Effects, Evaluation Review 19(5). Null as *effect*.
+            chance of 80 %: (t(0.975) + t(0.80)) x standard error, Student's quantiles of
+            *n_clusters* - 1; Bloom (1995), Minimum Detectable Effects, Evaluation Review 19(5).
+            Null as *effect*.
     """
 
     first: float | None
@@ -165,5 +164,13 @@ def _tested(
         None if mixed is None else share(mixed, least),
         *counts.fields,
         value / (error * sqrt(counts.n_clusters)) if error else None,
-        DETECTABLE * error if error else None,
+        _detectable(counts.n_clusters) * error if error else None,
     )
+
+
+@lru_cache(maxsize=256)
+def _detectable(n_clusters: int) -> float:
+    """Return the least difference that is found, in standard errors."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n_clusters - 1, [0.975, 0.80]).sum())
