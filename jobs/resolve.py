@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import backends, data, metrics, weights
-from empathy_core.backends import Rendering, answers, human
+from empathy_core.backends import Rendering, answers, human, lm_eval
 from empathy_core.errors import ConfigError, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
@@ -307,8 +307,14 @@ def _elsewhere(
     config: Config, name: str, evaluated: pl.DataFrame
 ) -> tuple[Condition, pl.DataFrame]:
     table = config.answers[name]
-    texts = answers.read(Path(table.path), table.example, table.text, table.sample)
-    texts = answers.matched(texts, evaluated["id"].to_list(), Path(table.path))
+    path, key = Path(table.path), table.question or table.example
+    if table.format == "lm-eval":
+        texts = lm_eval.read(path, key)
+    else:
+        texts = answers.read(path, key, table.text, table.sample)
+    if table.question:
+        texts = answers.by_question(texts, evaluated)
+    texts = answers.matched(answers.once(texts, path), evaluated["id"].to_list(), path)
     n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
     decoding = replace(_NO_DECODING, sample=n_samples > 1, samples=n_samples)
     spec = ModelSpec(name, table.label or name, "answers", published=table.published)

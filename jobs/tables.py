@@ -118,8 +118,10 @@ class AnswersTable(Table):
     """``[answers.<name>]``: texts made elsewhere, a condition like any other."""
 
     path: str
+    format: Literal["table", "lm-eval"] = "table"
     label: str | None = None
     example: str = "example"
+    question: str | None = None
     text: str = "text"
     sample: str | None = None
     prompt: str = "none"

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.data import Source, reading
+from empathy_core.data.cleaning import clean, question_digest
 from empathy_core.errors import DataError
 
 
@@ -19,7 +20,7 @@ def read(path: Path, example: str, text: str, sample: str | None = None) -> pl.D
         sample: Name of the column that numbers several answers to one example, if there is one.
 
     Raises:
-        DataError: The file or a column is missing, or an answer is there twice.
+        DataError: The file or a column is missing.
     """
     source = Source(
         name="answers", path=str(path), context=(example,), response=text, author=sample
@@ -30,7 +31,7 @@ def read(path: Path, example: str, text: str, sample: str | None = None) -> pl.D
     except ValueError as error:
         msg = f"{path}: column '{sample}' must number the samples 0, 1, 2 …; mend it and run again"
         raise DataError(msg) from error
-    found = pl.DataFrame(
+    return pl.DataFrame(
         {
             "example": [row.context for row in rows],
             "sample": numbers,
@@ -38,6 +39,31 @@ def read(path: Path, example: str, text: str, sample: str | None = None) -> pl.D
         },
         schema={"example": pl.String, "sample": pl.Int32, "text": pl.String},
     )
+
+
+def by_question(texts: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
+    """Return answers to examples instead of to questions: each row of a question gets its answer.
+
+    Args:
+        texts: As ``read`` returns it, with the question's text as ``example``.
+        examples: ``store.EXAMPLES``.
+    """
+    digests = [question_digest(clean(question)[0]) for question in texts["example"]]
+    asked = texts.with_columns(question=pl.Series(digests, dtype=pl.String))
+    return (
+        examples.select("question", "id")
+        .join(asked.select("question", "sample", "text").unique(maintain_order=True), on="question")
+        .select("sample", "text", example="id")
+        .select("example", "sample", "text")
+    )
+
+
+def once(found: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Return *found* as it is.
+
+    Raises:
+        DataError: An answer is there twice.
+    """
     twice = found.filter(pl.struct("example", "sample").is_duplicated())["example"].unique().sort()
     if twice.len():
         msg = (

@@ -127,6 +127,11 @@ def normalised(text: str) -> str:
 # ---------------------------------------------------------------------------- rows
 
 
+def question_digest(context: str) -> str:
+    """Return what rows of the same question share: letters and digits count, nothing else."""
+    return digest(normalised(context), 16)
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """The rows of one source after cleaning.
@@ -171,7 +176,7 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
         author = clean(raw.author or "")[0] or None
         kept.append((
             f"{source}-{raw.row:05d}", context, response, source, raw.row, _raw_sha256(raw),
-            digest(normalised(context), 16),
+            question_digest(context),
             digest([normalised(context), normalised(response)], 16), author,
         ))  # fmt: skip
     return Cleaned(pl.DataFrame(kept, schema=SCHEMA, orient="row"), dropped, repaired)

@@ -1,0 +1,139 @@
+"""Answers made elsewhere: tables and sample logs of lm-evaluation-harness."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from empathy_core.backends import answers, lm_eval
+from empathy_core.errors import DataError
+from tests.runs import ECHO, launch, write_config
+
+DOC = {"Context": "Why do I worry?", "Response": "Many do."}
+
+
+def sample(doc_id: int, text: object, doc: object = DOC, **more: object) -> dict[str, object]:
+    """Return a line as version 0.4.13 of lm-evaluation-harness writes it."""
+    return {
+        "doc_id": doc_id, "doc": doc, "target": "", "arguments": {"gen_args_0": {"arg_0": "…"}},
+        "resps": [[text]], "filtered_resps": [text], "filter": "none", "metrics": ["exact_match"],
+        "doc_hash": "", "prompt_hash": "", "target_hash": "", "exact_match": 0.0, **more,
+    }  # fmt: skip
+
+
+def log(path: Path, *lines: object) -> Path:
+    """Write a sample log."""
+    path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines) + "\n")
+    return path
+
+
+def examples(*contexts: str) -> pl.DataFrame:
+    """Return what ``by_question`` reads of the examples."""
+    from empathy_core.data.cleaning import question_digest
+
+    ids = [f"s-{i}" for i in range(len(contexts))]
+    return pl.DataFrame({"id": ids, "question": list(map(question_digest, contexts))})
+
+
+# ---------------------------------------------------------------------------- logs
+
+
+def test_a_log_gives_what_the_model_said_before_any_filter(tmp_path: Path):
+    """Two filters over one answer are two lines of the log and one answer."""
+    path = log(
+        tmp_path / "samples.jsonl",
+        sample(0, "I see.\u2028You worry."),
+        sample(0, "I see.\u2028You worry.", filter="strip", filtered_resps=["I see"]),
+    )
+
+    found = lm_eval.read(path, "Context")
+
+    assert found.rows() == [("Why do I worry?", 0, "I see.\u2028You worry.")]
+
+
+def test_repeats_are_samples(tmp_path: Path):
+    """Several answers to one request are numbered."""
+    path = log(tmp_path / "samples.jsonl", sample(0, "", resps=[["one", "two", ""]]))
+
+    assert lm_eval.read(path, "Context")["text"].to_list() == ["one", "two", ""]
+    assert lm_eval.read(path, "Context")["sample"].to_list() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (sample(0, "x", doc={"question": "q"}), r"no field 'Context'; its fields: question"),
+        (sample(0, "x", doc="q"), r"no field 'Context'; its fields: none"),
+        (sample(0, ["-12.5", "False"]), r"generate_until; multiple choice"),
+        ({"results": {}}, r"no 'resps': expected the samples_<task>"),
+        ([1], r"no 'resps'"),
+    ],
+)
+def test_another_file_is_refused_by_line(tmp_path: Path, line: object, match: str):
+    """What is no generated sample is named with its line and what was expected."""
+    path = log(tmp_path / "samples.jsonl", sample(7, "fine"), line)
+
+    with pytest.raises(DataError, match=match) as caught:
+        lm_eval.read(path, "Context")
+
+    assert "samples.jsonl:2" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"", b"\n\n"])
+def test_a_broken_log_is_a_clear_error(tmp_path: Path, content: bytes):
+    """Half a line, bytes that are no text, and nothing at all."""
+    (tmp_path / "samples.jsonl").write_bytes(content)
+
+    with pytest.raises(DataError, match="expected the samples_<task>"):
+        lm_eval.read(tmp_path / "samples.jsonl", "Context")
+
+
+# ---------------------------------------------------------------------------- questions
+
+
+def test_every_row_of_a_question_gets_its_answer():
+    """Case, spaces and markup of the question do not matter."""
+    texts = pl.DataFrame(
+        {"example": ["<p>WHY do&nbsp;I worry</p>", "Unasked?"], "sample": [0, 0],
+         "text": ["yes", "no"]}
+    )  # fmt: skip
+
+    found = answers.by_question(texts, examples("Why do I worry?", "Other", "Why do I worry?"))
+
+    assert sorted(found.rows()) == [("s-0", 0, "yes"), ("s-2", 0, "yes")]
+
+
+def test_two_answers_to_one_question_are_refused(tmp_path: Path):
+    """Equal answers count once; unlike ones cannot be told apart by the question."""
+    texts = pl.DataFrame({"example": ["q", "q"], "sample": [0, 0], "text": ["yes", "yes"]})
+    unlike = texts.with_columns(text=pl.Series(["yes", "no"]))
+
+    assert answers.once(answers.by_question(texts, examples("q")), tmp_path).height == 1
+    with pytest.raises(DataError, match="answers 1 examples more than once"):
+        answers.once(answers.by_question(unlike, examples("q")), tmp_path)
+
+
+def test_a_log_is_a_condition_like_any_other(tmp_path: Path):
+    """The sweep scores a log's answers beside a model's; one that lacks a question is refused."""
+    lines = [
+        sample(i, f"Answer {i}.", doc={"Context": f"Question number {i}: what can I do?"})
+        for i in range(24)
+    ]
+    log(tmp_path / "samples.jsonl", *lines)
+    rows = [f"Question number {i}: what can I do?,Answer {i}: breathe." for i in range(24)]
+    (tmp_path / "made.csv").write_text("\n".join(["question,answer", *rows]) + "\n")
+    source = '[data.sources.made]\npath = "made.csv"\ncontext = "question"\nresponse = "answer"'
+    config = ECHO.replace("[data.sources.sample]", source).replace("[models.therapist]\n", "")
+    config += '[answers.harness]\npath = "samples.jsonl"\nformat = "lm-eval"\n'
+    path = write_config(tmp_path, config + 'question = "Context"\n')
+
+    done = launch("sweep", "--config", str(path), cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    report = tmp_path / "runs" / "echo" / "report" / "results.csv"
+    assert any(line.startswith("harness.none.rouge1,score,") for line in report.open())
+    log(tmp_path / "samples.jsonl", *lines[:-1])
+    lacking = launch("sweep", "--config", str(path), "--name", "again", cwd=tmp_path)
+    assert lacking.returncode != 0
+    assert "has no answer to 1 of 24 evaluated examples" in lacking.stderr
