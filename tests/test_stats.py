@@ -1,212 +1,259 @@
-"""Intervals cover, tests keep their level, and other implementations give the same numbers."""
+"""Rows that count, bad input, and corrections for many tests."""
 
 import time
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from empathy_core import metrics
 from empathy_core.stats import (
     LEAST_CLUSTERS,
-    RESAMPLES,
     Resampler,
+    benjamini_hochberg,
+    compare_all,
+    components,
+    contrast,
     holm,
+    interaction,
     interval,
+    length_adjusted,
+    movers,
     paired_difference,
-    resampled_differences,
+    spread,
 )
+from tests.stats_rows import ALONE, BLEU, bleu_rows, clustered, mean, rows
 
-ALONE = Resampler.by(range(100))
+pytestmark = pytest.mark.filterwarnings("error")
 
-
-def mean(sums: np.ndarray) -> np.ndarray:
-    """Reduce (sum, n) to the mean."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., :1] / sums[..., 1:]
+# ---------------------------------------------------------------------------- rows that count
 
 
-def rows(values: np.ndarray) -> np.ndarray:
-    """Return the statistics of a mean."""
-    return np.stack([values, np.ones_like(values)], axis=1)
+def test_under_twenty_clusters_there_is_neither_interval_nor_test():
+    """The scores and their difference stand; 19 questions are too few, 20 are enough."""
+    values = np.arange(60.0)
+    for n_clusters in (LEAST_CLUSTERS - 1, LEAST_CLUSTERS):
+        drawn = Resampler.by(i % n_clusters for i in range(60))
+        (alone,) = interval(rows(values), mean, drawn)
+        (pair,) = paired_difference(rows(values), rows(values**1.1), mean, drawn)
+        (apart,) = spread([rows(values), rows(values**1.1)], mean, drawn)
+        (runs,) = components([rows(values), rows(values**1.1)], mean, drawn)
+        line = length_adjusted(values, values**1.1, values, values[::-1], drawn)
+
+        assert alone.value == values.mean()
+        assert min(pair.value, apart.value, runs.deviation) > 0
+        assert alone.n_clusters == pair.n_clusters == n_clusters
+        shown = (
+            alone.interval, pair.interval, pair.p_bootstrap, pair.p_randomization, pair.effect,
+            pair.detectable, apart.interval, apart.p, runs.interval, line.interval,
+            line.p_bootstrap,
+        )  # fmt: skip
+        enough = n_clusters == LEAST_CLUSTERS
+        assert [value is not None for value in shown] == [enough] * len(shown)
 
 
-def clustered(random: np.random.Generator, n_clusters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return cluster labels, one to five rows each, and an effect that a cluster's rows share."""
-    labels = np.repeat(np.arange(n_clusters), random.integers(1, 6, n_clusters))
-    return labels, random.normal(size=n_clusters)[labels]
+def test_clusters_without_a_scored_row_do_not_count_towards_twenty():
+    """Thirty questions of which nineteen are answered are nineteen."""
+    values = rows(np.arange(30.0))
+    values[19:] = np.nan
+
+    (found,) = interval(values, mean, Resampler.by(range(30)))
+
+    assert (found.n, found.n_clusters, found.interval) == (19, 19, None)
 
 
-# ---------------------------------------------------------------------------- simulations
+def test_a_row_that_one_side_has_not_scored_is_left_out_of_both():
+    """The scores are those of the rest; of intervals and tests, too, but for other draws."""
+    random = np.random.default_rng(8)
+    first, second = rows(random.normal(size=100)), rows(random.normal(size=100))
+    first[3], second[[5, 9]] = np.nan, np.nan
+    kept = [i for i in range(100) if i not in (3, 5, 9)]
+
+    (found,) = paired_difference(first, second, mean, ALONE)
+    (without,) = paired_difference(first[kept], second[kept], mean, Resampler.by(kept))
+
+    assert (found.n, found.n_left_out, found.n_clusters) == (97, 3, 97)
+    assert found.value == pytest.approx(without.value, abs=1e-12)
+    assert found.interval.low == pytest.approx(without.interval.low, abs=0.02)
+    assert found.interval.high == pytest.approx(without.interval.high, abs=0.02)
+    assert found.p_randomization == pytest.approx(without.p_randomization, abs=0.02)
+    (estimate,) = interval(second, mean, ALONE)
+    assert (estimate.n, estimate.n_unscored) == (98, 2)
 
 
-def _simulated(n: int, by_cluster: bool) -> tuple[float, float, float]:
-    """Return coverage of the interval and how often each test finds a difference of nothing."""
-    covered = bootstrap = randomization = 0
-    for seed in range(n):
-        random = np.random.default_rng(seed)
-        labels, shared = clustered(random, 40)
-        first = random.normal(size=len(labels)) + shared
-        second = random.normal(size=len(labels)) - shared
-        drawn = Resampler.by(labels if by_cluster else range(len(labels)), 1000, seed)
-        (found,) = paired_difference(rows(first), rows(second), mean, drawn)
-        covered += found.interval.low <= 0 <= found.interval.high
-        bootstrap += found.p_bootstrap < 0.05
-        randomization += found.p_randomization < 0.05
-    return covered / n, bootstrap / n, randomization / n
+def test_a_metric_that_is_constant_has_an_interval_of_no_width_and_nothing_to_find():
+    """Equal to the last digit, whatever the resample: no p of one in ten thousand."""
+    third = rows(np.full(100, 1 / 3))
+
+    (alone,) = interval(third, mean, ALONE)
+    (found,) = paired_difference(third, third, mean, ALONE)
+    (apart,) = spread([third, third, third], mean, ALONE)
+    (runs,) = components([third, third], mean, ALONE)
+
+    assert alone.interval.low == pytest.approx(1 / 3, abs=1e-12)
+    assert alone.interval.high == pytest.approx(1 / 3, abs=1e-12)
+    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
+    assert found.p_bootstrap == found.p_randomization == apart.p == 1
+    assert (found.effect, found.detectable) == (None, None)
+    assert (runs.error, runs.share) == (0, None)
 
 
-def test_intervals_cover_and_tests_keep_their_level():
-    """Of 300 clustered samples without a difference: coverage 95 +- 4 %, 5 +- 4 % found.
+def test_equal_answers_differ_by_nothing_for_certain():
+    """A difference of zero is no finding, though scores vary."""
+    values = rows(np.random.default_rng(9).normal(size=100))
 
-    The standard error of a share of 300 is 1.3 %; a percentile interval of 40 unequal clusters
-    covers about 93 % (1,000 samples: 92.8 %; found by bootstrap 7.3 %, by randomisation 5.5 %).
-    """
-    covered, bootstrap, randomization = _simulated(300, by_cluster=True)
+    (found,) = paired_difference(values, values, mean, ALONE)
 
-    assert covered == pytest.approx(0.95, abs=0.04)
-    assert bootstrap == pytest.approx(0.05, abs=0.04)
-    assert randomization == pytest.approx(0.05, abs=0.04)
+    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
+    assert found.p_bootstrap == found.p_randomization == 1
 
 
-def test_rows_that_share_a_question_are_not_independent():
-    """The same samples drawn row by row: covered too seldom, found too often."""
-    covered, bootstrap, randomization = _simulated(300, by_cluster=False)
+def test_references_without_a_word_give_null_where_there_is_no_score():
+    """Tokens over tokens of no reference is no number; BLEU of it is zero, and no finding."""
+    nothing = bleu_rows(["I hear you."] * 40, [""] * 40)
 
-    assert covered < 0.85
-    assert min(bootstrap, randomization) > 0.15
+    bleu, penalty, length = interval(nothing, BLEU.score, Resampler.by(range(40)))
+    differences = paired_difference(nothing, nothing, BLEU.score, Resampler.by(range(40)))
+
+    assert (bleu.value, bleu.interval.low, bleu.interval.high, bleu.n) == (0, 0, 0, 40)
+    assert penalty.value == 1
+    assert (length.value, length.interval) == (None, None)
+    assert differences[2].value is differences[2].p_bootstrap is None
 
 
-def test_a_difference_that_is_there_is_found():
-    """Half a standard deviation over 200 questions."""
-    random = np.random.default_rng(1)
-    first = random.normal(size=200)
-
-    (found,) = paired_difference(
-        rows(first),
-        rows(first + 0.5 + random.normal(size=200)),
-        mean,
-        Resampler.by(range(200)),
+def test_one_reference_without_a_word_among_many_is_a_row_like_others():
+    """It adds nothing to what is matched, and its answer's tokens to what is said."""
+    many = bleu_rows(
+        ["I hear you very well."] * 39 + ["Well."], ["Now I hear you very well."] * 39 + [""]
     )
 
-    assert found.interval.low > 0.2
-    assert found.interval.high < 0.8
-    assert max(found.p_bootstrap, found.p_randomization) < 0.001
+    bleu, _, length = interval(many, BLEU.score, Resampler.by(range(40)))
+
+    assert 0 < bleu.interval.low <= bleu.value <= bleu.interval.high
+    assert length.interval is not None
 
 
-# ---------------------------------------------------------------------------- other libraries
+# ---------------------------------------------------------------------------- bad input
 
 
-def test_intervals_of_a_mean_are_scipys():
-    """``scipy.stats.bootstrap`` by percentile, within 0.15 standard errors.
-
-    A bound of 10,000 resamples has a Monte-Carlo error of 0.027 standard errors.
-    """
-    from scipy.stats import bootstrap
-
-    values = np.random.default_rng(2).gamma(2.0, size=100)
-    theirs = bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, paired=False, method="percentile", rng=3
-    )
-
-    (found,) = interval(rows(values), mean, ALONE)
-
-    assert found.value == pytest.approx(values.mean(), abs=1e-12)
-    ours = (found.interval.low, found.interval.high)
-    assert ours == pytest.approx(
-        tuple(theirs.confidence_interval), abs=0.15 * theirs.standard_error
-    )
-
-
-def test_paired_intervals_and_tests_are_scipys():
-    """``bootstrap(paired=True)`` and ``permutation_test`` by samples, on the same pairs."""
-    from scipy.stats import bootstrap, permutation_test
-
-    random = np.random.default_rng(4)
-    first, second = random.normal(size=100), random.normal(-0.05, size=100)
-
-    def difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-        return b.mean(axis=axis) - a.mean(axis=axis)
-
-    theirs = bootstrap(
-        (first, second), difference, n_resamples=RESAMPLES, paired=True, method="percentile", rng=5
-    )
-    test = permutation_test(
-        (first, second), difference, permutation_type="samples", n_resamples=RESAMPLES, rng=6
-    )
-
-    (found,) = paired_difference(rows(first), rows(second), mean, ALONE)
-
-    ours = (found.interval.low, found.interval.high)
-    assert ours == pytest.approx(
-        tuple(theirs.confidence_interval), abs=0.15 * theirs.standard_error
-    )
-    assert 0.05 < test.pvalue < 0.5
-    assert found.p_randomization == pytest.approx(test.pvalue, abs=0.02)
+def test_conditions_of_different_rows_are_refused_with_their_shapes():
+    """Which rows belong together cannot be guessed."""
+    long, short = rows(np.ones(100)), rows(np.ones(99))
+    for call in (
+        lambda: compare_all([long, short], mean, ALONE),
+        lambda: paired_difference(long, short, mean, ALONE),
+        lambda: contrast([long], [short], mean, ALONE),
+        lambda: spread([long, short], mean, ALONE),
+        lambda: interaction([[long, short], [long, long]], mean, ALONE),
+        lambda: components([long, short], mean, ALONE),
+        lambda: movers([long, short], mean, 3),
+    ):
+        with pytest.raises(ValueError, match=r"\(99, 2\) and \(100, 2\)"):
+            call()
+    with pytest.raises(ValueError, match=r"\(100, 2\) and \(100, 3\)"):
+        compare_all([long, np.ones((100, 3))], mean, ALONE)
+    with pytest.raises(ValueError, match=r"\(99, 2\).*clusters of 100 rows"):
+        interval(short, mean, ALONE)
+    with pytest.raises(ValueError, match=r"\(100,\).*statistics"):
+        interval(np.ones(100), mean, ALONE)
+    with pytest.raises(ValueError, match=r"\(100, 1\) and \(99, 1\)|\(99, 1\) and \(100, 1\)"):
+        length_adjusted(np.ones(100), np.ones(99), np.ones(100), np.ones(100), ALONE)
 
 
-def _texts(n: int) -> tuple[list[str], list[str], list[str]]:
-    """Return references and two systems that repeat some of their words, the second a few more."""
-    random = np.random.default_rng(7)
-    words = [f"w{i}" for i in range(60)]
-    references = [" ".join(random.choice(words, 20)) for _ in range(n)]
-
-    def worsened(text: str, kept: float) -> str:
-        return " ".join(w if random.random() < kept else random.choice(words) for w in text.split())
-
-    systems = [[worsened(text, kept) for text in references] for kept in (0.70, 0.73)]
-    return references, systems[0], systems[1]
-
-
-def test_bleu_is_resampled_as_sacrebleu_does():
-    """SacreBLEU's paired tests on the same texts: p within 0.02 at 10,000 resamples each.
-
-    Its bootstrap takes the size of each difference before it centres them, which makes it a test
-    of one side wherever the differences have one sign; from our resamples the same formula gives
-    the same p, and ours, of two sides, is larger. Its randomisation has two sides, as ours.
-    """
-    from sacrebleu.metrics import BLEU
-    from sacrebleu.significance import PairedTest
-
-    references, base, other = _texts(200)
-    bleu = metrics.load("bleu", {})
-    state = bleu.reference_state(references)
-    first, second = (
-        bleu.measure(pl.DataFrame({"text": texts, "reference": references}), state)
-        for texts in (base, other)
-    )
-    drawn = Resampler.by(range(200))
-
-    found = paired_difference(first, second, bleu.score, drawn)[0]
-    size = np.abs(resampled_differences(first, second, bleu.score, drawn)[:, 0])
-    folded = (1 + np.count_nonzero(size - size.mean() > abs(found.value))) / (1 + len(size))
-
-    theirs = {}
-    for kind in ("bs", "ar"):
-        test = PairedTest(
-            [("base", base), ("other", other)],
-            {"BLEU": BLEU(smooth_method="none", references=[references])},
-            None,
-            test_type=kind,
-            n_samples=RESAMPLES,
-        )
-        theirs[kind] = test()[1]["BLEU"][1]
-    assert found.second == pytest.approx(theirs["bs"].score / 100, abs=1e-9)
-    assert 0.01 < theirs["bs"].p_value < 0.5
-    assert folded == pytest.approx(theirs["bs"].p_value, abs=0.02)
-    assert found.p_bootstrap >= folded
-    assert found.p_randomization == pytest.approx(theirs["ar"].p_value, abs=0.02)
-    assert found.p_bootstrap == pytest.approx(found.p_randomization, abs=0.05)
+def test_what_is_missing_or_makes_no_sense_is_said():
+    """No condition, unequal sides, a grid with holes, an unknown condition, an odd resampler."""
+    one = rows(np.ones(100))
+    for call, words in (
+        (lambda: compare_all([], mean, ALONE), "no condition"),
+        (lambda: contrast([], [], mean, ALONE), "no condition"),
+        (lambda: contrast([one], [one, one], mean, ALONE), "not 1 and 2"),
+        (lambda: interaction([], mean, ALONE), "no condition"),
+        (lambda: interaction([[one, one], [one]], mean, ALONE), "2, 1"),
+        (lambda: movers([], mean, 3), "no condition"),
+        (lambda: compare_all([one, one], mean, ALONE, [(0, 2)]), r"conditions \[2\]"),
+        (lambda: Resampler.by([1], n_resamples=0), "at least one resample"),
+        (lambda: Resampler.by([1], seed=-1), "seed"),
+        (lambda: Resampler(np.array([0]), level=95), "between 0 and 1"),
+        (lambda: Resampler(np.array([-1])), "from 0 up"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
-def test_holm_is_as_r_has_it():
-    """Values of R's ``p.adjust(method = "holm")``; what was not tested is not counted."""
-    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([None, 0.03, None, 0.6]) == (None, 0.06, None, 0.6)
-    assert holm([]) == ()
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_no_row_one_row_or_two_have_no_interval_and_no_test(n: int):
+    """Nothing warns, nothing fails; one row has a score, none has none."""
+    drawn, some = Resampler.by(range(n)), rows(np.arange(1.0, n + 1))
+
+    found = compare_all([some, some], mean, drawn)
+    (apart,) = spread([some, some], mean, drawn)
+    (crossed,) = interaction([[some, some], [some, some]], mean, drawn)
+    (runs,) = components([some, some], mean, drawn)
+    line = length_adjusted(some[:, 0], some[:, 0], some[:, 0], some[:, 0], drawn)
+
+    value = (n + 1) / 2 if n else None
+    assert found.estimates[0][0].value == runs.mean == value
+    difference = found.differences[0, 1][0]
+    assert difference.value == apart.value == crossed.value == line.raw == (0 if n else None)
+    assert contrast([some], [some], mean, drawn)[0].n == n
+    tested = (
+        found.estimates[0][0].interval, difference.interval, difference.p_bootstrap,
+        difference.p_randomization, apart.p, crossed.p, runs.interval, line.p_bootstrap,
+    )  # fmt: skip
+    assert tested == (None,) * len(tested)
+    assert movers([some, some], mean, 3) == ((),)
+
+
+def test_nothing_scored_is_null_and_not_zero():
+    """No row, no score, no difference, no test."""
+    nothing, ones = np.full((100, 2), np.nan), rows(np.ones(100))
+
+    (estimate,) = interval(nothing, mean, ALONE)
+    (found,) = paired_difference(nothing, ones, mean, ALONE)
+    (apart,) = spread([nothing, ones], mean, ALONE)
+    (crossed,) = interaction([[nothing, ones], [ones, ones]], mean, ALONE)
+    (runs,) = components([nothing, ones], mean, ALONE)
+
+    assert (estimate.value, estimate.interval, estimate.n) == (None, None, 0)
+    assert (found.value, found.interval, found.p_bootstrap, found.n) == (None, None, None, 0)
+    assert apart.value is crossed.value is runs.mean is None
+    assert movers([nothing, ones], mean, 3) == ((),)
+
+
+def test_an_infinite_statistic_gives_null_and_no_warning():
+    """A metric that divides by zero hurts itself alone, not the columns beside it."""
+    values = np.random.default_rng(3).normal(size=(100, 2))
+    broken = values.copy()
+    broken[7, 0] = np.inf
+
+    found = compare_all([rows(broken), rows(values)], mean, ALONE)
+
+    assert found.estimates[0][0].value is found.estimates[0][0].interval is None
+    assert found.estimates[0][1].interval is not None
+    hurt, whole = found.differences[0, 1]
+    assert hurt.value is hurt.p_randomization is None
+    assert whole.p_bootstrap == 1
+
+
+# ---------------------------------------------------------------------------- many tests
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+def test_corrections_are_those_of_statsmodels(ours, theirs: str):
+    """On p of every size, ties among them; what was not tested is not counted."""
+    from statsmodels.stats.multitest import multipletests
+
+    random = np.random.default_rng(12)
+    for n in (1, 2, 7, 100):
+        p = np.round(random.random(n) ** 3, 3)
+        given = [value for pair in zip(p, [None] * n, strict=True) for value in pair]
+
+        found = ours(given)
+
+        assert found[0::2] == pytest.approx(multipletests(p, method=theirs)[1], abs=1e-15)
+        assert found[1::2] == (None,) * n
+    assert ours([]) == ()
+    assert ours([None]) == (None,)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
@@ -221,90 +268,14 @@ def test_holm_never_lowers_a_p_nor_changes_their_order(values: list[float]):
     assert np.all(np.diff(np.array(corrected)[order]) >= 0)
 
 
-# ---------------------------------------------------------------------------- rows
-
-
-def test_under_twenty_clusters_there_is_neither_interval_nor_test():
-    """The scores and their difference stand; 19 questions are too few, 20 are enough."""
-    values = np.arange(60.0)
-    for n_clusters in (LEAST_CLUSTERS - 1, LEAST_CLUSTERS):
-        drawn = Resampler.by(i % n_clusters for i in range(60))
-        (alone,) = interval(rows(values), mean, drawn)
-        (pair,) = paired_difference(rows(values), rows(values**1.1), mean, drawn)
-        enough = n_clusters == LEAST_CLUSTERS
-
-        assert alone.value == values.mean()
-        assert pair.value > 0
-        assert alone.n_clusters == pair.n_clusters == n_clusters
-        shown = (alone.interval, pair.interval, pair.p_bootstrap, pair.p_randomization)
-        assert [value is not None for value in shown] == [enough] * 4
-
-
-def test_a_row_that_one_side_has_not_scored_is_left_out_of_both():
-    """The rest give the same as if the row had never been there."""
-    random = np.random.default_rng(8)
-    first, second = rows(random.normal(size=100)), rows(random.normal(size=100))
-    first[3], second[[5, 9]] = np.nan, np.nan
-    kept = [i for i in range(100) if i not in (3, 5, 9)]
-
-    found = paired_difference(first, second, mean, ALONE)
-    without = paired_difference(first[kept], second[kept], mean, Resampler.by(kept))
-
-    assert (found[0].n, found[0].n_left_out, found[0].n_clusters) == (97, 3, 97)
-    assert found[0].value == without[0].value
-    assert found[0].interval == without[0].interval
-    assert found[0].p_randomization == without[0].p_randomization
-    (estimate,) = interval(second, mean, ALONE)
-    assert (estimate.n, estimate.n_unscored) == (98, 2)
-
-
-def test_nothing_scored_is_null_and_not_zero():
-    """No row, no score, no difference, no test."""
-    nothing = np.full((100, 2), np.nan)
-
-    (estimate,) = interval(nothing, mean, ALONE)
-    (found,) = paired_difference(nothing, rows(np.ones(100)), mean, ALONE)
-
-    assert (estimate.value, estimate.interval, estimate.n) == (None, None, 0)
-    assert (found.value, found.interval, found.p_bootstrap, found.n) == (None, None, None, 0)
-
-
-def test_equal_answers_differ_by_nothing_for_certain():
-    """Not by a p of one in ten thousand: a difference of zero is no finding."""
-    values = rows(np.random.default_rng(9).normal(size=100))
-
-    (found,) = paired_difference(values, values, mean, ALONE)
-
-    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
-    assert found.p_bootstrap == found.p_randomization == 1
-
-
-def test_the_same_seed_draws_the_same_and_the_order_of_sides_changes_the_sign_alone():
-    """Whatever was drawn in between."""
-    random = np.random.default_rng(10)
-    first, second = rows(random.normal(size=100)), rows(random.normal(size=100))
-
-    (one,) = paired_difference(first, second, mean, ALONE)
-    (other,) = paired_difference(first, second, mean, Resampler.by(range(100), seed=1))
-    (back,) = paired_difference(second, first, mean, ALONE)
-    (again,) = paired_difference(first, second, mean, Resampler.by(range(100)))
-
-    assert one == again
-    assert one.interval != other.interval
-    assert back.value == -one.value
-    assert back.interval.low == pytest.approx(-one.interval.high, abs=1e-12)
-    assert back.p_randomization == one.p_randomization
-
-
-def test_ten_thousand_resamples_of_nine_metrics_take_about_a_second():
-    """787 rows, two conditions. Ten seconds of a busy processor: only a loop would take longer."""
+def test_all_pairs_of_eight_conditions_under_nine_metrics_take_about_a_second():
+    """787 rows, ten thousand resamples; ten seconds of a busy processor: a loop takes longer."""
     random = np.random.default_rng(11)
-    rouge = metrics.load("rouge", {})
-    drawn = Resampler.by(random.integers(0, 2000, 787))
-    first, second = (random.random((787, len(rouge.statistics))) for _ in range(2))
+    drawn = Resampler.by(clustered(random, 262)[:787])
+    data = [[rows(random.random((len(drawn.clusters), 3))) for _ in range(8)] for _ in range(9)]
     start = time.process_time()
 
-    for _ in range(9):
-        paired_difference(first, second, rouge.score, drawn)
+    for conditions in data:
+        compare_all(conditions, mean, drawn)
 
     assert time.process_time() - start < 10

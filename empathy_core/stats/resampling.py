@@ -142,13 +142,14 @@ def _on_grid(stack: np.ndarray) -> np.ndarray:
     A double holds 53 bits. With 2^-49 of the rows' total as the unit, no sum needs more, even if
     one cluster made up the total and were drawn 16 times. Counts stay as they are; a mean of 787
     rows moves by about 1e-14 of itself. The rows that are not kept count in the total, so that
-    the grid is the same whatever is left out.
+    the grid is the same whatever is left out. What is infinite becomes NaN, and so do its sums.
     """
+    finite = np.where(np.isfinite(stack), stack, np.nan)
     with np.errstate(over="ignore"):
-        total = np.where(np.isfinite(stack), np.abs(stack), 0.0).sum(axis=-2, keepdims=True)
-    exponent = np.maximum(np.frexp(np.where(np.isfinite(total), total, 0.0))[1] - 49, -1000)
-    unit = np.ldexp(1.0, exponent)
-    return np.asarray(np.rint(stack / unit) * unit)
+        total = np.nansum(np.abs(finite), axis=-2, keepdims=True)
+    exponent = np.frexp(np.where(np.isfinite(total), total, 0.0))[1] - 49
+    unit = np.ldexp(1.0, np.maximum(exponent, -1000))
+    return np.asarray(np.rint(finite / unit) * unit)
 
 
 def n_scored_clusters(kept: np.ndarray, resampler: Resampler) -> int:
@@ -166,10 +167,9 @@ def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     columns = slice(None) if used.all() else np.flatnonzero(used)
     flat = flat[columns]
     result = np.empty((flat.shape[1], len(weights)))
-    with np.errstate(invalid="ignore"):  # no times infinity
-        for start, n in _chunks(*weights.shape):
-            part = weights[start : start + n, columns]
-            result[:, start : start + n] = flat.T @ part.T.astype(float)
+    for start, n in _chunks(*weights.shape):
+        part = weights[start : start + n, columns]
+        result[:, start : start + n] = flat.T @ part.T.astype(float)
     return result.reshape(*sums.shape[1:], len(weights))
 
 

@@ -1,0 +1,131 @@
+"""Draws: what is drawn, that a seed draws the same, and that sums are exact."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from empathy_core.stats import Resampler, paired_difference, resampling
+from tests.stats_rows import ALONE, mean, rows
+
+pytestmark = pytest.mark.filterwarnings("error")
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_draw_is_a_sample_of_the_clusters_with_replacement():
+    """As many as there are, each as likely: mean 1 and variance 1 - 1/n of a count."""
+    counts = resampling.draws(Resampler.by(range(50), 20_000))
+
+    assert counts.shape == (20_000, 50)
+    assert (counts.sum(axis=1) == 50).all()
+    assert counts.mean(axis=0) == pytest.approx(1, abs=0.04)  # 5 standard errors
+    assert counts.var() == pytest.approx(1 - 1 / 50, abs=0.01)
+
+
+def test_a_shuffle_swaps_each_cluster_with_a_chance_of_one_half():
+    """And no cluster with another: the counts of two are independent."""
+    swapped = resampling.swaps(Resampler.by(range(50), 20_000)).astype(float)
+
+    assert set(np.unique(swapped)) == {0, 1}
+    assert swapped.mean(axis=0) == pytest.approx(0.5, abs=0.02)
+    correlations = np.corrcoef(swapped.T) - np.eye(50)
+    assert np.abs(correlations).max() < 0.04
+
+
+@pytest.mark.parametrize("n_conditions", [2, 3, 4, 9])
+def test_an_order_gives_each_condition_a_place_of_its_own(n_conditions: int):
+    """Every place is as likely for every condition."""
+    drawn = Resampler.by(range(30), 4000)
+    places = np.concatenate(list(resampling.orders(drawn, n_conditions)), axis=1)
+
+    assert places.shape == (n_conditions, 4000, 30)
+    assert (np.sort(places, axis=0) == np.arange(n_conditions)[:, None, None]).all()
+    for place in range(n_conditions):
+        share = (places == place).mean(axis=(1, 2))
+        assert share == pytest.approx(1 / n_conditions, abs=0.01)
+
+
+def test_how_many_resamples_are_drawn_at_once_changes_none(monkeypatch: pytest.MonkeyPatch):
+    """Chunks are a matter of memory; the streams of random numbers go on through them."""
+    drawn = Resampler.by(range(30), 1000, seed=5)
+    whole = resampling._drawn(30, 1000, 5)
+    orders = np.concatenate(list(resampling.orders(drawn, 3)), axis=1)
+
+    monkeypatch.setattr(resampling, "_CELLS", 210)
+    parts = list(resampling.orders(drawn, 3))
+
+    assert len(parts) > 100
+    assert np.array_equal(resampling._drawn(30, 1000, 5), whole)
+    assert np.array_equal(np.concatenate(parts, axis=1), orders)
+
+
+def test_draws_that_wait_for_the_next_metric_have_a_bound(monkeypatch: pytest.MonkeyPatch):
+    """The oldest go first; what is asked for again is drawn again, the same."""
+    monkeypatch.setattr(resampling, "_MOST_KEPT", 25_000)
+    first = resampling.draws(Resampler.by(range(10), 1000)).copy()
+    for n_clusters in (11, 12, 13):
+        resampling.draws(Resampler.by(range(n_clusters), 1000))
+
+    assert sum(kept.nbytes for kept in resampling._kept.values()) <= 25_000
+    assert np.array_equal(resampling.draws(Resampler.by(range(10), 1000)), first)
+
+
+def test_two_seeds_draw_otherwise_and_one_seed_the_same():
+    """Whatever was drawn in between."""
+    random = np.random.default_rng(10)
+    first, second = rows(random.normal(size=100)), rows(random.normal(size=100))
+
+    (one,) = paired_difference(first, second, mean, ALONE)
+    (other,) = paired_difference(first, second, mean, Resampler.by(range(100), seed=1))
+    (again,) = paired_difference(first, second, mean, Resampler.by(range(100)))
+
+    assert one == again
+    assert one.interval != other.interval
+    assert one.p_randomization != other.p_randomization
+
+
+DIGITS = """
+import numpy as np
+from empathy_core.stats import Resampler, compare_all
+random = np.random.default_rng(0)
+drawn = Resampler.by(random.integers(0, 300, 787))
+data = [np.column_stack([random.normal(size=(787, 5)), np.ones(787)]) for _ in range(7)]
+data[2][5] = np.nan
+print(compare_all(data, lambda sums: sums[..., :-1] / sums[..., -1:], drawn))
+"""
+
+
+def test_the_number_of_threads_changes_no_digit():
+    """A product of matrices adds up in another order with more threads: sums are exact."""
+    found = []
+    for threads in ("1", "2", "3"):
+        env = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        command = [sys.executable, "-c", DIGITS]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=env, cwd=ROOT
+        )
+        found.append(done.stdout)
+
+    assert len(found[0]) > 1000
+    assert found[0] == found[1] == found[2]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.randoms())
+@settings(deadline=None)
+def test_the_order_of_rows_changes_no_digit_and_the_grid_no_sum(values: list[float], order):
+    """The sum on the grid is the exact one to 13 digits of the sum of sizes."""
+    stack = rows(np.array(values))[None]
+    kept = np.ones(len(values), bool)
+    total = resampling.cluster_sums(stack, kept, Resampler.by([0] * len(values)))[0, 0]
+    shuffled = stack[:, order.sample(range(len(values)), len(values))]
+
+    again = resampling.cluster_sums(shuffled, kept, Resampler.by([0] * len(values)))[0, 0]
+
+    assert total.tolist() == again.tolist()
+    assert total[0] == pytest.approx(sum(values), abs=1e-13 * sum(map(abs, values)) + 1e-290)
+    assert total[1] == len(values)
