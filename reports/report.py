@@ -18,6 +18,7 @@ from reports.finetuned import finetuned_tables
 from reports.finetuned_notes import partial_note
 from reports.prompt_tables import prompt_tables
 from reports.prompts import moved, spreads
+from reports.repeats import repeat_tables, repeats
 from reports.results import Result, results
 from reports.spec import ReportSpec
 from reports.subsets import subgroups
@@ -49,6 +50,7 @@ class Report:
         numbers: Scores, pairs, contrasts.
         spreads: What prompts do (``prompts.SPREADS``).
         moved: The rows that they move most (``prompts.MOVERS``).
+        repeated: Seeds and repeated samples (``repeats.REPEATS``).
         compared: Adapters beside their bases (``comparisons.COMPARED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
@@ -59,6 +61,7 @@ class Report:
     numbers: Aggregated
     spreads: pl.DataFrame
     moved: pl.DataFrame
+    repeated: pl.DataFrame
     compared: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
@@ -88,7 +91,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     """
     numbers, compared = aggregate(collected, spec), compare(collected, spec)
     found, most = spreads(collected, spec), moved(collected, spec)
-    doubted = doubtful(collected, spec)
+    again, doubted = repeats(collected, spec), doubtful(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     words = Words(spec.caption, spec.label, (), stamp)
     plain = replace(words, notes=tuple(partial_note(collected)))
@@ -98,6 +101,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         Section("contrasts", "Declared contrasts",
                 tuple(contrast_tables(numbers.contrasts, spec, plain))),
         Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+        Section("repeats", "Seeds and repeated samples",
+                tuple(repeat_tables(again, spec, plain))),
         Section("validity", "What the numbers rest on",
                 validity_tables(collected, spec, doubted, plain)),
         Section("table-therapist", "On the therapists' questions",
@@ -110,7 +115,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     )  # fmt: skip
     shown = tuple(section for section in sections if section.tables)
     _unlike_labels(shown)
-    return Report(spec, collected, numbers, found, most, compared, shown, stamp)
+    return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
 
 
 def _unlike_labels(sections: tuple[Section, ...]) -> None:

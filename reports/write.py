@@ -107,6 +107,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "contrasts", report.numbers.contrasts
     yield "prompts", report.spreads
     yield "movers", report.moved
+    yield "repeats", report.repeated
     yield "results", results.frame(report.results)
 
 
