@@ -4,11 +4,12 @@ import json
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
 
-from empathy_core.errors import UnknownName
+from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs import contrasts
@@ -24,10 +25,27 @@ from reports.labels import decoding_words, full_name, row_labels
 
 
 def is_key(run: RunDir, what: str | None) -> bool:
-    """Tell whether *what* names a number of the run's report, or a condition by its key."""
+    """Tell whether *what* names a number of the run's report, or a condition by its key.
+
+    Raises:
+        ConfigError: It begins as the key of a condition or contrast does, and is none.
+    """
     if not what or not run.plans():
         return False
-    return what in _keys(run) or what in condition_keys(last_plan(run)[0].conditions).values()
+    plan, _ = last_plan(run)
+    conditions = condition_keys(plan.conditions).values()
+    keys = _keys(run)
+    if what in keys or what in conditions:
+        return True
+    ids = {name for c in plan.conditions for name in (c.id, c.id.rpartition("-")[0])}
+    if what not in ids and what.startswith((*(f"{key}." for key in conditions), "contrast.")):
+        near = get_close_matches(what, keys, n=3, cutoff=0.5)
+        msg = (
+            f"no number is called '{what}' in report/results.csv; the nearest: "
+            f"{', '.join(near) or 'none'}; run report first if it is new"
+        )
+        raise ConfigError(msg)
+    return False
 
 
 def _keys(run: RunDir) -> set[str]:
