@@ -94,15 +94,16 @@ def test_a_resample_is_the_score_of_the_rows_of_the_clusters_that_were_drawn(
         scores = [BLEU.score(of.sum(axis=0))[0] for of in sides]
         shuffled.append(scores[1] - scores[0])
 
+    effective = both.sum() ** 2 / np.square([len(of) for of in members]).sum()
     value = (BLEU.score(second[both].sum(axis=0)) - BLEU.score(first[both].sum(axis=0)))[0]
     assert found.value == pytest.approx(value, abs=1e-12)
-    low, high = np.quantile(drawn, [tail := resampling._tail(30, 0.95), 1 - tail])
+    low, high = np.quantile(drawn, [tail := resampling._tail(effective, 0.95), 1 - tail])
     assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=1e-12)
     # a hair's breadth, so that what is equal but for rounding counts as at least as far
     extreme = np.abs(shuffled) >= abs(value) - 1e-12
     assert found.p_randomization == (1 + extreme.sum()) / 401
     away = np.abs(drawn - np.mean(drawn)) >= abs(value) - 1e-12
-    assert found.p_bootstrap == resampling.calibrated((1 + away.sum()) / 401, 30)
+    assert found.p_bootstrap == resampling.calibrated((1 + away.sum()) / 401, effective)
     assert 0.01 < found.p_randomization < 1
 
 
@@ -185,6 +186,24 @@ def test_many_rows_a_question_are_no_more_than_their_question():
     assert often.p_bootstrap == once.p_bootstrap
     assert often.effect == pytest.approx(once.effect, rel=1e-9)
     assert often.detectable == pytest.approx(once.detectable, rel=1e-9)
+
+
+def test_questions_of_unequal_weight_are_fewer_than_they_are():
+    """One of thirty with nine in ten answers: hardly more than one question, and wide bounds."""
+    random = np.random.default_rng(7)
+    labels = np.concatenate([np.zeros(261, int), np.arange(1, 30)])
+    first, second = random.normal(size=(2, 290))
+
+    (found,) = paired_difference(rows(first), rows(second), mean, Resampler.by(labels))
+
+    drawn = resampling.draws(Resampler.by(labels)).astype(float)
+    sums = [np.bincount(labels, of) for of in (second - first, np.ones(290))]
+    scores = (drawn @ sums[0]) / (drawn @ sums[1])
+    assert found.n_clusters == 30
+    assert found.interval.low == pytest.approx(scores.min(), abs=1e-9)
+    assert found.interval.high == pytest.approx(scores.max(), abs=1e-9)
+    assert found.p_bootstrap > 0.05
+    assert found.detectable < 20
 
 
 def test_a_small_p_is_never_zero():

@@ -12,10 +12,10 @@ from empathy_core.stats.resampling import (
     Resampler,
     Score,
     bounds,
+    cluster_sizes,
     cluster_sums,
     defined,
     draws,
-    n_scored_clusters,
     or_null,
     scored,
     scored_rows,
@@ -119,7 +119,7 @@ class _Conditions:
         total = sums.sum(axis=0)
         among = {i: i for i in range(len(stack))}
         drawn = swapped = scores = None
-        if max(n_scored_clusters(of, resampler) for of in kept) >= LEAST_CLUSTERS:
+        if max(len(cluster_sizes(of, resampler)) for of in kept) >= LEAST_CLUSTERS:
             drawn = weighted(draws(resampler), sums)
             swapped = weighted(swaps(resampler), sums) if shuffle else None
             scores = _scored(score, drawn)
@@ -165,7 +165,7 @@ class _Conditions:
         values = defined(self.scores[place, column])
         if values is None:
             return None
-        return bounds(values, counts.n_clusters, self.resampler.level)
+        return bounds(values, counts.effective, self.resampler.level)
 
     def difference(self, first: int, second: int) -> tuple[Difference, ...]:
         i, j = self.among[first], self.among[second]

@@ -89,8 +89,8 @@ def length_adjusted(
     bound = p = None
     if drawn is not None and adjusted is not None:
         least = abs(adjusted) - ROUNDING * float(np.abs(stack[:2, kept]).max())
-        bound = bounds(drawn, counts.n_clusters, resampler.level)
-        p = p_centred(drawn, least, counts.n_clusters)
+        bound = bounds(drawn, counts.effective, resampler.level)
+        p = p_centred(drawn, least, counts.effective)
     return Adjusted(raw, adjusted, bound, p, slope, counts.n, counts.n_clusters)
 
 

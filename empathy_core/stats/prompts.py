@@ -160,7 +160,7 @@ def _spread(
     level: float,
 ) -> Spread:
     """Judge one column: scores (prompts,), drawn (prompts, resamples), ranges (resamples,)."""
-    n, _, n_clusters = counts.fields
+    n, n_clusters = counts.n, counts.n_clusters
     if len(scores) < 2 or not np.isfinite(scores).all():
         return Spread(None, None, None, None, None, None, None, n, n_clusters)
     lowest, highest = int(scores.argmin()), int(scores.argmax())
@@ -169,7 +169,7 @@ def _spread(
     bound = p = None
     if drawn is not None and ranges is not None:
         apart, mixed = defined(drawn[highest] - drawn[lowest]), defined(ranges)
-        bound = None if apart is None else bounds(apart, n_clusters, level)
+        bound = None if apart is None else bounds(apart, counts.effective, level)
         least = value - ROUNDING * max(map(abs, ends))
         p = None if mixed is None else share(mixed, least)
     return Spread(value, lowest, highest, *ends, bound, p, n, n_clusters)
@@ -224,7 +224,7 @@ def _interaction(scores: np.ndarray, drawn: np.ndarray | None, counts: Counts) -
             remainders = remainders[..., np.isfinite(remainders).all(axis=(0, 1))]
             centred = remainders - remainders.mean(axis=-1, keepdims=True)
             least = value - ROUNDING * float(np.abs(scores).max())
-            p = calibrated(share(_size(centred), least), counts.n_clusters)
+            p = calibrated(share(_size(centred), least), counts.effective)
     return Interaction(value, p, counts.n, counts.n_clusters)
 
 

@@ -104,10 +104,10 @@ def _components(
         return Components(mean, deviation, None, None, None, None, *last)
     own = drawn[:, np.isfinite(drawn).all(axis=0)]
     questions, *alone = (
-        standard_error(of, counts.n_clusters, float(np.abs(scores).max())) for of in (means, *own)
+        standard_error(of, counts.effective, float(np.abs(scores).max())) for of in (means, *own)
     )
     both = max(0.0, (float(np.square(alone).mean()) - questions**2) / (k - 1))
-    others = (counts.n_clusters - 1, k - 1)
+    others = (counts.effective - 1, k - 1)
     parts = (
         (questions**2, others[0]), (deviation**2 / k, others[1]), (-both, others[0] * others[1]),
     )  # fmt: skip
@@ -120,7 +120,7 @@ def _components(
     return Components(mean, deviation, questions, sqrt(variance), shown, share, *last)
 
 
-def _student(variance: float, parts: Sequence[tuple[float, int]], level: float) -> float:
+def _student(variance: float, parts: Sequence[tuple[float, float]], level: float) -> float:
     """Return Student's quantile for a sum of variances, each with its degrees of freedom.
 
     Satterthwaite (1946), An Approximate Distribution of Estimates of Variance Components,

@@ -152,9 +152,10 @@ def _on_grid(stack: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(finite / unit) * unit)
 
 
-def n_scored_clusters(kept: np.ndarray, resampler: Resampler) -> int:
-    """Return the number of clusters with a row of *kept*, shape (rows,)."""
-    return len(np.unique(resampler.clusters[kept]))
+def cluster_sizes(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Return the number of rows of *kept*, shape (rows,), of each cluster that has any."""
+    sizes = np.bincount(resampler.clusters[kept], minlength=1)
+    return sizes[sizes > 0]
 
 
 def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
@@ -279,58 +280,60 @@ def defined(values: np.ndarray) -> np.ndarray | None:
     return kept if len(kept) and enough else None
 
 
-def bounds(values: np.ndarray, n_clusters: int, level: float) -> Interval:
+def bounds(values: np.ndarray, n_effective: float, level: float) -> Interval:
     """Return the percentile interval of *values* (resamples,), widened for few clusters.
 
     The bootstrap's variance is that of a sample of n by the divisor n, and its tails are the
     normal's, so that a plain percentile interval is too narrow by sqrt((n - 1) / n) and by the
     normal's quantile over Student's. Hence the tail of alpha / 2 becomes
-    Phi(-sqrt(n / (n - 1)) t(1 - alpha / 2; n - 1)), n the number of clusters: Hesterberg (2015),
-    What Teachers Should Know About the Bootstrap, The American Statistician 69(4), 371-386
-    ("expanded percentile interval").
+    Phi(-sqrt(n / (n - 1)) t(1 - alpha / 2; n - 1)): Hesterberg (2015), What Teachers Should Know
+    About the Bootstrap, The American Statistician 69(4), 371-386 ("expanded percentile interval").
+    Of clusters, n is the effective number (``Counts.effective``) here and in what follows: with
+    one to eight rows each, 25 clusters cover 93 % by their own number and 94.5 % by that. At 500
+    clusters the tail is 2.46 %.
     """
-    tail = _tail(n_clusters, level)
+    tail = _tail(n_effective, level)
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
 @lru_cache(maxsize=256)
-def _tail(n_clusters: int, level: float) -> float:
+def _tail(n_effective: float, level: float) -> float:
     from scipy.special import ndtr, stdtrit
 
-    student = stdtrit(n_clusters - 1, (1 + level) / 2)
-    return float(ndtr(-sqrt(n_clusters / (n_clusters - 1)) * student))
+    student = stdtrit(n_effective - 1, (1 + level) / 2)
+    return float(ndtr(-sqrt(n_effective / (n_effective - 1)) * student))
 
 
-def standard_error(values: np.ndarray, n_clusters: int, scale: float) -> float:
-    """Return the standard deviation of *values* (resamples,), by the divisor n - 1 of clusters.
+def standard_error(values: np.ndarray, n_effective: float, scale: float) -> float:
+    """Return the standard deviation of *values* (resamples,), by the divisor n - 1.
 
     That is the bootstrap's times sqrt(n / (n - 1)): of a mean of independent rows it is then the
     usual s / sqrt(n). Zero where it is rounding on the *scale* of the scores.
     """
-    error = float(values.std()) * sqrt(n_clusters / (n_clusters - 1))
+    error = float(values.std()) * sqrt(n_effective / (n_effective - 1))
     return error if error > ROUNDING * scale else 0.0
 
 
-def p_centred(values: np.ndarray, least: float, n_clusters: int) -> float:
+def p_centred(values: np.ndarray, least: float, n_effective: float) -> float:
     """Return the two-sided p of a bootstrap moved to a mean of zero, ``calibrated``.
 
     The share of *values* (resamples,), less their mean, that are at least so far from zero.
     """
-    return calibrated(share(values - values.mean(), least), n_clusters)
+    return calibrated(share(values - values.mean(), least), n_effective)
 
 
-def calibrated(p: float, n_clusters: int) -> float:
+def calibrated(p: float, n_effective: float) -> float:
     """Return a bootstrap's two-sided p corrected for few clusters.
 
     It is read as a normal's two tails, z(1 - p / 2), and Student's tails are taken there:
     2 T(-sqrt((n - 1) / n) z; n - 1). That is the inverse of what ``bounds`` does to a tail, so that
     test and interval are widened alike; uncalibrated, a test at 5 % finds 7 % of nothing at 20
-    clusters, calibrated 5 %.
+    clusters of equal size, calibrated 5 %. From 10,000 resamples p is at least 0.0012 there.
     """
     from scipy.special import ndtri, stdtr
 
-    student = stdtr(n_clusters - 1, sqrt((n_clusters - 1) / n_clusters) * ndtri(p / 2))
+    student = stdtr(n_effective - 1, sqrt((n_effective - 1) / n_effective) * ndtri(p / 2))
     return min(1.0, float(2 * student))
 
 

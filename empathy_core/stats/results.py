@@ -13,8 +13,8 @@ from empathy_core.stats.resampling import (
     Resampler,
     Score,
     bounds,
+    cluster_sizes,
     defined,
-    n_scored_clusters,
     or_null,
     p_centred,
     scored,
@@ -64,8 +64,8 @@ class Difference:
             without variation.
         detectable: Least true difference that a two-sided test at the 5 % level finds with a
             chance of 80 %: (t(0.975) + t(0.80)) x standard error, Student's quantiles of
-            *n_clusters* - 1; Bloom (1995), Minimum Detectable Effects, Evaluation Review 19(5).
-            Null as *effect*.
+            ``Counts.effective`` - 1; Bloom (1995), Minimum Detectable Effects, Evaluation
+            Review 19(5). Null as *effect*.
     """
 
     first: float | None
@@ -83,17 +83,28 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows, rows left out, and clusters of a number."""
+    """What a number is made of.
+
+    Attributes:
+        n: Rows.
+        n_left_out: Other rows.
+        n_clusters: Clusters that the rows belong to.
+        effective: How many clusters of equal size tell as much: n^2 over the sum of the squares of
+            their numbers of rows, but 2 at least; Kish (1965), Survey Sampling, on unequal weights.
+    """
 
     n: int
     n_left_out: int
     n_clusters: int
+    effective: float
 
     @classmethod
     def of(cls, kept: np.ndarray, resampler: Resampler) -> "Counts":
         """Return those of the rows *kept*, shape (rows,)."""
-        n = int(kept.sum())
-        return cls(n, len(kept) - n, n_scored_clusters(kept, resampler))
+        sizes = cluster_sizes(kept, resampler)
+        n = int(sizes.sum())
+        effective = n**2 / max(1.0, float(np.square(sizes).sum()))
+        return cls(n, len(kept) - n, len(sizes), max(2.0, effective))
 
     @property
     def enough(self) -> bool:
@@ -155,22 +166,22 @@ def _tested(
     scale = max(abs(side) for side in sides)
     # what differs by rounding alone is equal: counts give the same difference many times
     least = abs(value) - ROUNDING * scale
-    error = standard_error(drawn, counts.n_clusters, scale)
+    error = standard_error(drawn, counts.effective, scale)
     return Difference(
         *sides,
         value,
-        bounds(drawn, counts.n_clusters, level),
-        p_centred(drawn, least, counts.n_clusters),
+        bounds(drawn, counts.effective, level),
+        p_centred(drawn, least, counts.effective),
         None if mixed is None else share(mixed, least),
         *counts.fields,
         value / (error * sqrt(counts.n_clusters)) if error else None,
-        _detectable(counts.n_clusters) * error if error else None,
+        _detectable(counts.effective) * error if error else None,
     )
 
 
 @lru_cache(maxsize=256)
-def _detectable(n_clusters: int) -> float:
+def _detectable(n_effective: float) -> float:
     """Return the least difference that is found, in standard errors."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(n_clusters - 1, [0.975, 0.80]).sum())
+    return float(stdtrit(n_effective - 1, [0.975, 0.80]).sum())
