@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 GENERATION_VERSION = 2
@@ -214,8 +215,13 @@ class Condition:
     @property
     def id(self) -> str:
         """Readable and unique, e.g. ``llama3_8b.prompt2.greedy-1c6b8521``; a folder name."""
-        readable = f"{self.model.name}.{self.prompt.name}.{self.decoding.name}"
-        return f"{readable}-{digest(self.identity, 8)}"
+        return _id(self)
+
+
+@lru_cache(maxsize=4096)  # a report asks for it thousands of times
+def _id(condition: Condition) -> str:
+    readable = f"{condition.model.name}.{condition.prompt.name}.{condition.decoding.name}"
+    return f"{readable}-{digest(condition.identity, 8)}"
 
 
 @dataclass(frozen=True, slots=True)

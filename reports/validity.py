@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import polars as pl
 
-from empathy_core.stats import interval
+from empathy_core.stats import Estimate, compare_all
 from empathy_core.types import Column, Condition
 from reports.aligned import Aligned
 from reports.collect import Collected
 from reports.labels import full_name, number, row_labels, share
+from reports.layout import Layout
 from reports.soundness import KEY
 from reports.spec import ReportSpec
 from reports.table import (
@@ -72,6 +74,22 @@ def doubtful(collected: Collected, spec: ReportSpec) -> list[Doubtful]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A condition's answers without those that bear a flag; all where *flag* is empty."""
+
+    of: Doubtful
+    flag: str
+    label: str
+
+    def mask(self, aligned: Aligned) -> np.ndarray:
+        """Return which rows are kept: shape (rows,)."""
+        answers = aligned.collected.answers[self.of.condition.id]
+        kept = answers.filter(~self.of.flags[self.flag]) if self.flag else answers
+        rows = aligned.rows.join(kept, on=KEY, how="left", maintain_order="left")
+        return rows["words"].is_not_null().to_numpy()
+
+
 def emptiest(found: Sequence[Doubtful]) -> float:
     """Return the largest share of empty answers of any model."""
     models = [d for d in found if d.condition.model.backend != "human" and d.n]
@@ -115,14 +133,22 @@ def _without(
 ) -> Iterator[Table]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     names = row_labels(spec.conditions)
-    groups = []
-    for of in found:
-        kinds = [(flag, text) for flag, _, text in KINDS if of.count(flag) > 0]
-        if kinds:
-            lines = [_line(collected, spec, of, wanted, kind) for kind in (("", "all"), *kinds)]
-            groups.append(Group(full_name(of.condition, names), tuple(lines)))
-    if not groups:
+    kept = [
+        Kept(of, flag, text)
+        for of in found
+        if any(of.count(flag) for flag, _, _ in KINDS)
+        for flag, text in (("", "all"), *((flag, text) for flag, _, text in KINDS))
+        if not flag or of.count(flag)
+    ]
+    if not kept:
         return
+    lines = _lines(collected, spec, kept, wanted)
+    groups = [
+        Group(full_name(condition, names), tuple(line for _, line in members))
+        for condition, members in groupby(
+            zip(kept, lines, strict=True), lambda pair: pair[0].of.condition
+        )
+    ]
     spans, heads = headings([c for _, c in wanted], 3)
     spans = (Span("", 3, 3), *spans)
     words = replace(
@@ -139,28 +165,37 @@ def _without(
     yield Table(words, stubs, spans, (Head(("n",)), *heads), tuple(groups), layout=layout)
 
 
-def _line(
-    collected: Collected,
-    spec: ReportSpec,
-    of: Doubtful,
-    wanted: Sequence[Wanted],
-    kind: tuple[str, str],
-) -> Row:
-    """Return the scores of the answers without a flag; *kind* is it and the row's label."""
-    flag, label = kind
-    answers = collected.answers[of.condition.id]
-    kept = answers.filter(~of.flags[flag]) if flag else answers
-    aligned = Aligned.of(collected, (of.condition.id,))
-    mask = aligned.rows.join(kept, on=KEY, how="left", maintain_order="left")["words"].is_not_null()
-    cells = {}
+def _lines(
+    collected: Collected, spec: ReportSpec, kept: Sequence[Kept], wanted: Sequence[Wanted]
+) -> list[Row]:
+    """Return the scores of each; all under one metric at once, since they share the resamples."""
+    aligned = Aligned.of(collected, dict.fromkeys(one.of.condition.id for one in kept))
+    masks = [one.mask(aligned) for one in kept]
+    cells: list[dict[Wanted, Cell]] = [{} for _ in kept]
     for key, metric in spec.metrics.items():
-        (rows,) = aligned.statistics(key, metric.statistics)
-        rows = np.where(mask.to_numpy()[:, None], rows, np.nan)
-        estimates = interval(rows, metric.score, aligned.resampler())
-        for column, estimate in zip(metric.columns, estimates, strict=True):
-            text = number(estimate.value, column)
-            bounds = (estimate.interval.low, estimate.interval.high) if estimate.interval else None
-            told = interval_text(bounds, column, spec.layout)
-            cells[key, column.name] = Cell(text, interval=told, value=estimate.value)
-    shown = (cells[key, column.name] for key, column in wanted)
-    return Row((label,), (Cell(f"{kept.height:,}", value=kept.height), *shown))
+        by_id = dict(
+            zip(aligned.conditions, aligned.statistics(key, metric.statistics), strict=True)
+        )
+        rows = [
+            np.where(mask[:, None], by_id[one.of.condition.id], np.nan)
+            for one, mask in zip(kept, masks, strict=True)
+        ]
+        found = compare_all(rows, metric.score, aligned.resampler(), pairs=())
+        for line, estimates in zip(cells, found.estimates, strict=True):
+            for column, estimate in zip(metric.columns, estimates, strict=True):
+                line[key, column] = _cell(estimate, column, spec.layout)
+    return [
+        Row((one.label,), (_count(mask), *(line[of] for of in wanted)))
+        for one, mask, line in zip(kept, masks, cells, strict=True)
+    ]
+
+
+def _count(mask: np.ndarray) -> Cell:
+    n = int(mask.sum())
+    return Cell(f"{n:,}", value=n)
+
+
+def _cell(estimate: Estimate, column: Column, layout: Layout) -> Cell:
+    found = estimate.interval
+    told = interval_text((found.low, found.high) if found else None, column, layout)
+    return Cell(number(estimate.value, column), interval=told, value=estimate.value)
