@@ -133,6 +133,28 @@ def test_one_reference_without_a_word_among_many_is_a_row_like_others():
     assert length.interval is not None
 
 
+def test_a_score_that_few_resamples_lack_has_an_interval_and_one_that_many_lack_has_none():
+    """With two questions of thirty that have a score, one draw in eight has neither."""
+    drawn = Resampler.by(range(30))
+    for n_scored, shown in ((2, False), (6, True)):  # of six, one draw in eight hundred
+        values = np.arange(30.0)[:, None] * [1, 0]
+        values[:n_scored, 1] = 1
+
+        def ratio(sums: np.ndarray) -> np.ndarray:
+            return sums[..., :1] / sums[..., 1:]  # infinite where it divides by zero
+
+        found = compare_all([values, values], ratio, drawn)
+        (apart,) = spread([values, values], ratio, drawn)
+
+        assert found.estimates[0][0].value == 435 / n_scored
+        assert found.differences[0, 1][0].value == 0
+        numbers = (
+            found.estimates[0][0].interval, found.differences[0, 1][0].interval,
+            found.differences[0, 1][0].p_bootstrap, apart.interval,
+        )  # fmt: skip
+        assert [n is not None for n in numbers] == [shown] * 4
+
+
 # ---------------------------------------------------------------------------- bad input
 
 

@@ -50,18 +50,17 @@ def test_an_order_gives_each_condition_a_place_of_its_own(n_conditions: int):
         assert share == pytest.approx(1 / n_conditions, abs=0.01)
 
 
-def test_how_many_resamples_are_drawn_at_once_changes_none(monkeypatch: pytest.MonkeyPatch):
-    """Chunks are a matter of memory; the streams of random numbers go on through them."""
-    drawn = Resampler.by(range(30), 1000, seed=5)
-    whole = resampling._drawn(30, 1000, 5)
-    orders = np.concatenate(list(resampling.orders(drawn, 3)), axis=1)
+def test_fewer_resamples_are_the_first_of_more():
+    """Whichever block, and whichever thread drew it."""
+    few, many = Resampler.by(range(30), 333, seed=5), Resampler.by(range(30), 1000, seed=5)
 
-    monkeypatch.setattr(resampling, "_CELLS", 210)
-    parts = list(resampling.orders(drawn, 3))
-
-    assert len(parts) > 100
-    assert np.array_equal(resampling._drawn(30, 1000, 5), whole)
-    assert np.array_equal(np.concatenate(parts, axis=1), orders)
+    for draw in (
+        resampling.draws,
+        resampling.swaps,
+        lambda of: np.concatenate(list(resampling.orders(of, 3)), axis=1).swapaxes(0, 1),
+    ):
+        assert np.array_equal(draw(few), draw(many)[:333])
+        assert not np.array_equal(draw(many)[:200], draw(many)[200:400])
 
 
 def test_draws_that_wait_for_the_next_metric_have_a_bound(monkeypatch: pytest.MonkeyPatch):

@@ -206,6 +206,22 @@ def test_questions_of_unequal_weight_are_fewer_than_they_are():
     assert found.detectable < 20
 
 
+def test_shuffles_that_differ_by_rounding_alone_are_equal():
+    """Of counts, many shuffles give the very difference: they are counted in whole numbers."""
+    random = np.random.default_rng(8)
+    for n in (49, 77, 91):  # whose reciprocals no double holds
+        first, second = random.integers(0, 4, (2, n)).astype(float)
+        drawn = Resampler.by(range(n), 4000)
+
+        (found,) = paired_difference(rows(first), rows(second), mean, drawn)
+
+        apart = second - first
+        shuffled = apart.sum() - 2 * resampling.swaps(drawn).astype(float) @ apart
+        extreme = np.count_nonzero(np.abs(shuffled) >= abs(apart.sum()))
+        assert np.count_nonzero(np.abs(shuffled) == abs(apart.sum())) > 50
+        assert found.p_randomization == (1 + extreme) / 4001
+
+
 def test_a_small_p_is_never_zero():
     """The observed difference is one of the shuffles; the bootstrap is as cautious."""
     random = np.random.default_rng(6)

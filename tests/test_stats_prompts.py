@@ -226,7 +226,7 @@ def test_the_error_over_runs_is_the_variance_of_a_two_way_layout(random: np.rand
 
     k, n = 4, 60
     values = random.normal(size=(1, n)) + 0.3 * random.normal(size=(k, 1))
-    values = values + random.normal(size=(k, n))
+    values = values + 3 * random.normal(size=(k, n))
     run, question = np.indices(values.shape)
     frame = pd.DataFrame({"y": values.ravel(), "q": question.ravel(), "r": run.ravel()})
     table = sm.stats.anova_lm(ols("y ~ C(q) + C(r)", frame).fit(), typ=2)

@@ -132,7 +132,7 @@ class _Conditions:
         """
         places = [self.among[i] for i in numbers]
         lost = self.kept[places] & ~kept
-        if not lost.any() and len(places) == len(self.stack):
+        if not lost.any():
             return self
         stack = self.stack[places]
         among = {number: place for place, number in enumerate(numbers)}
@@ -140,12 +140,10 @@ class _Conditions:
         total = cluster_sums(stack, on_rows, self.resampler).sum(axis=0)
         drawn, swapped, scores = self.drawn, self.swapped, self.scores
         if drawn is not None and swapped is not None and scores is not None:
-            drawn, swapped, scores = drawn[places], swapped[places], scores[places]
-            if lost.any():
-                away = cluster_sums(stack, lost, self.resampler)
-                drawn = drawn - weighted(draws(self.resampler), away)
-                swapped = swapped - weighted(swaps(self.resampler), away)
-                scores = _scored(self.score, drawn)
+            away = cluster_sums(stack, lost, self.resampler)
+            drawn = drawn[places] - weighted(draws(self.resampler), away)
+            swapped = swapped[places] - weighted(swaps(self.resampler), away)
+            scores = _scored(self.score, drawn)
         return _Conditions(
             stack, on_rows, total, drawn, swapped, scores, among, self.score, self.resampler
         )

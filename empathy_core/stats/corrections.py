@@ -26,10 +26,10 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> tuple[float | None, 
     multiplied by k / i, and none is above the one after it; valid where tests are independent or
     positively dependent. Null is no test, is not counted, and stays null.
     """
-    tested = [p for p in p_values if p is not None]
-    if not tested:
-        return (None,) * len(p_values)
-    from scipy.stats import false_discovery_control
-
-    found = iter(false_discovery_control(tested, method="bh").tolist())
-    return tuple(None if p is None else next(found) for p in p_values)
+    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    most = 1.0
+    for rank, (p, i) in reversed([*enumerate(tested, start=1)]):
+        most = min(most, p * len(tested) / rank)
+        corrected[i] = most
+    return tuple(corrected)
