@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from empathy_core.stats import Resampler, paired_difference, resampling
@@ -115,6 +116,7 @@ def test_the_number_of_threads_changes_no_digit():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.randoms())
+@example([5e-324, 0.0], Random(0))  # the least that a double holds
 @settings(deadline=None)
 def test_the_order_of_rows_changes_no_digit_and_the_grid_no_sum(values: list[float], order):
     """The sum on the grid is the exact one to 13 digits of the sum of sizes."""

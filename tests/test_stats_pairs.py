@@ -210,12 +210,12 @@ def test_shuffles_that_differ_by_rounding_alone_are_equal():
     """Of counts, many shuffles give the very difference: they are counted in whole numbers."""
     random = np.random.default_rng(8)
     for n in (49, 77, 91):  # whose reciprocals no double holds
-        first, second = random.integers(0, 4, (2, n)).astype(float)
+        first, second = random.integers(0, 4, (2, 3, n)).astype(float)
         drawn = Resampler.by(range(n), 4000)
 
-        (found,) = paired_difference(rows(first), rows(second), mean, drawn)
+        (found,) = contrast(list(map(rows, first)), list(map(rows, second)), mean, drawn)
 
-        apart = second - first
+        apart = (second - first).sum(axis=0)
         shuffled = apart.sum() - 2 * resampling.swaps(drawn).astype(float) @ apart
         extreme = np.count_nonzero(np.abs(shuffled) >= abs(apart.sum()))
         assert np.count_nonzero(np.abs(shuffled) == abs(apart.sum())) > 50

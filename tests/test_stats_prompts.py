@@ -72,6 +72,20 @@ def test_a_spread_is_the_literal_shuffle_of_clusters(random: np.random.Generator
     assert 0.01 < found.p < 1
 
 
+def test_ranges_that_differ_by_rounding_alone_are_equal(random: np.random.Generator):
+    """Of counts, many shuffles give the very range: they are counted in whole numbers."""
+    values = random.integers(0, 4, (3, 49))
+    drawn = Resampler.by(range(49), 4000)
+    places = np.concatenate(list(resampling.orders(drawn, 3)), axis=1)
+    moved = [np.where(places == place, values[:, None], 0).sum(axis=(0, 2)) for place in range(3)]
+    ranges, observed = np.ptp(moved, axis=0), np.ptp(values.sum(axis=1))
+
+    (found,) = spread([rows(of) for of in values], mean, drawn)
+
+    assert np.count_nonzero(ranges == observed) > 50
+    assert found.p == (1 + np.count_nonzero(ranges >= observed)) / 4001
+
+
 def test_a_spread_of_two_prompts_is_their_difference(random: np.random.Generator):
     """The same interval; the p is that of the randomisation, from other shuffles."""
     one, other = rows(random.normal(size=100)), rows(random.normal(size=100))
@@ -278,6 +292,17 @@ def test_runs_that_all_say_the_same_leave_the_error_of_questions(random: np.rand
 
     assert (found.deviation, found.share) == (0, 0)
     assert found.error == found.error_questions > 0
+
+
+def test_runs_that_agree_by_chance_tell_no_less_of_questions(random: np.random.Generator):
+    """The same scores for other questions: runs do not differ, and the error is no smaller."""
+    values = random.normal(size=100)
+
+    (found,) = components([rows(values), rows(values[::-1])], mean, ALONE)
+
+    assert found.deviation == pytest.approx(0, abs=1e-12)
+    assert found.error == pytest.approx(found.error_questions, rel=1e-9)
+    assert found.error > 0
 
 
 def test_one_run_tells_nothing_of_runs(random: np.random.Generator):
