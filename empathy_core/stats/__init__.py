@@ -12,11 +12,7 @@ the same resamples under every metric, whichever rows a metric leaves out.
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.corrections import benjamini_hochberg, holm
 from empathy_core.stats.lengths import Adjusted, length_adjusted
-from empathy_core.stats.pairwise import (
-    contrast,
-    interval,
-    paired_difference,
-)
+from empathy_core.stats.pairwise import contrast, interval, paired_difference
 from empathy_core.stats.prompts import (
     Interaction,
     Mover,
@@ -29,7 +25,6 @@ from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
     LEAST_CLUSTERS,
     LEVEL,
-    MOST_UNDEFINED,
     RESAMPLES,
     Interval,
     Resampler,
@@ -40,7 +35,6 @@ from empathy_core.stats.results import Difference, Estimate
 __all__ = [
     "LEAST_CLUSTERS",
     "LEVEL",
-    "MOST_UNDEFINED",
     "RESAMPLES",
     "Adjusted",
     "AllPairs",

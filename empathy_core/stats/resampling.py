@@ -165,7 +165,8 @@ def cluster_sizes(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
 def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Return sums (clusters, ...) times weights (resamples, clusters): shape (..., resamples).
 
-    A block at a time, since the weights are bytes and would take eight times their memory.
+    A block at a time, since the weights are bytes and would take eight times their memory, and in
+    threads of our own: those of BLAS meet after every block, and wait wherever others compute too.
     """
     flat = sums.reshape(len(sums), -1)
     used = np.flatnonzero(flat.any(axis=1))
@@ -176,7 +177,7 @@ def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
         part = weights[rows].take(used, axis=1) if some else weights[rows]
         result[:, rows] = flat.T @ part.T.astype(float)
 
-    with _blas().limit(limits=1, user_api="blas"):  # its own threads wait for busy processors
+    with _blas().limit(limits=1, user_api="blas"):
         _by_blocks(fill, len(weights), max(_BLOCK, _CELLS // max(1, len(used))))
     return result.reshape(*sums.shape[1:], len(weights))
 
@@ -345,7 +346,9 @@ def standard_error(values: np.ndarray, n_effective: float, scale: float) -> floa
 def p_centred(values: np.ndarray, least: float, n_effective: float) -> float:
     """Return the two-sided p of a bootstrap moved to a mean of zero, ``calibrated``.
 
-    The share of *values* (resamples,), less their mean, that are at least so far from zero.
+    The share of *values* (resamples,), less their mean, that are at least so far from zero. It is
+    not sacreBLEU's p, which takes the size of each value before it centres them: a test of one
+    side wherever the values have one sign, and 0.42 rather than 1 for no difference at all.
     """
     return calibrated(share(values - values.mean(), least), n_effective)
 
