@@ -1,6 +1,8 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
+import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,11 +17,14 @@ from jobs import config as configuration
 from jobs import contrasts
 from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
+from jobs.planfile import last_plan
 from jobs.score import load
 from jobs.survey import adapters_of, trained
 from jobs.tables import ReportTable
 from reports.layout import Analysis, Layout
-from reports.spec import Comparison, CurvePoint, ReportSpec
+from reports.spec import Commands, Comparison, CurvePoint, ReportSpec
+
+LAUNCH = "python -m jobs.launch"
 
 
 class _AsPlanned:
@@ -94,7 +99,27 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
             table.subgroups,
             table.most_empty,
         ),
+        commands=_commands(run, plan),
     )
+
+
+def _commands(run: RunDir, plan: Plan) -> Commands:
+    name = shlex.quote(run.root.name)
+    return Commands(
+        again=again(run, plan),
+        explain=f"{LAUNCH} explain --name {name}",
+        unredacted=f"{LAUNCH} report --name {name} --set report.redact=false",
+    )
+
+
+def again(run: RunDir, plan: Plan) -> str:
+    """Return the command that does the whole from nothing, beside this run."""
+    commit = plan.provenance.get("commit", "")
+    checkout = f"git checkout {commit} && " if len(commit) == 40 else ""
+    path = last_plan(run)[1]
+    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    name = shlex.quote(f"{run.root.name}-again")
+    return f"{checkout}{LAUNCH} sweep --config {shlex.quote(str(here))} --name {name}"
 
 
 def report_table(plan: Plan, overrides: Sequence[str] = ()) -> ReportTable:

@@ -1,7 +1,6 @@
 """Where a number comes from: its rows, its conditions, and the command that makes it again."""
 
 import json
-import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ from empathy_core.types import Condition
 from jobs import contrasts
 from jobs.plan import Plan
 from jobs.planfile import last_plan
-from jobs.report import report_spec, report_table
+from jobs.report import again, report_spec, report_table
 from jobs.speaking import existing, say
 from reports import terminal
 from reports.collect import collect
@@ -62,7 +61,7 @@ def explain_key(options: Namespace) -> int:
     conditions = [c for c in plan.conditions if c.id in _named(plan, keys, options.what)]
     if options.json:
         told = {"number": found, "conditions": [_record(run, plan, c) for c in conditions]}
-        say(json.dumps(told | {"plan": str(path), "again": _again(run, plan)}, indent=1))
+        say(json.dumps(told | {"plan": str(path), "again": again(run, plan)}, indent=1))
         return 0
     lines = [*_number_lines(found, options.what)]
     for condition in conditions:
@@ -146,16 +145,7 @@ def _made_lines(run: RunDir, plan: Plan, path: Path) -> Iterator[str]:
     changed = ", with uncommitted changes (in the plan)" if dirty else ""
     yield f"commit      {given.get('commit', 'not recorded')}{changed}"
     yield f"plan        {path}"
-    yield f"again       {_again(run, plan)}"
-
-
-def _again(run: RunDir, plan: Plan) -> str:
-    """Return the command that does the whole from nothing, beside this run."""
-    commit = plan.provenance.get("commit", "")
-    checkout = f"git checkout {commit} && " if len(commit) == 40 else ""
-    config = shlex.quote(str(run.plans()[-1]))
-    name = shlex.quote(f"{run.root.name}-again")
-    return f"{checkout}python -m jobs.launch sweep --config {config} --name {name}"
+    yield f"again       {again(run, plan)}"
 
 
 def compare(options: Namespace, names: Sequence[str]) -> int:

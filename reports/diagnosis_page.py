@@ -266,7 +266,6 @@ def page(found: Diagnosis, shown: Shown, withheld: Collection[str]) -> str:
         {
             "title": f"Diagnosis of {facts.condition.id}",
             "stamp": "",
-            "finetuned": False,
             "summary": _summary(found, shown),
             "remedies": _remedies(found),
             "n_top": shown.n_top + 1,  # and what is stored, where it parts from the re-run

@@ -1,5 +1,12 @@
-"""Tables and pages → self-contained HTML. Pure; whatever is printed is escaped."""
+"""Tables and pages → self-contained HTML. Pure; whatever is printed is escaped.
 
+A page holds its style and scripts, and its policy names them by digest: no other style or script
+is applied, whatever a text holds, and nothing is fetched.
+"""
+
+import base64
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +17,9 @@ from markupsafe import Markup
 from reports.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLE = "style.css"
+TABLES_SCRIPT = "tables.js"
+BROWSER_SCRIPT = "browser.js"
 
 
 @cache
@@ -18,6 +28,7 @@ def _html() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -26,23 +37,102 @@ def _html() -> Environment:
     return environment
 
 
-def _svg(drawn: str) -> Markup:
-    """Return a figure as source; whoever drew it has escaped the labels."""
-    return Markup(drawn)  # noqa: S704 - see above
-
-
 def table_page(tables: Sequence[Table], title: str, stamp: str) -> str:
     """Return one self-contained HTML page with nothing but the tables."""
-    template = _html().get_template("table.html.j2")
-    finetuned = any(table.tight for table in tables)
-    return template.render(tables=tables, title=title, stamp=stamp, anchor="", finetuned=finetuned)
+    context = {"tables": tables, "title": title, "stamp": stamp, "anchor": "", "place": "1"}
+    return _render("table.html.j2", context, (TABLES_SCRIPT,))
 
 
 def page(context: Mapping[str, object]) -> str:
     """Return the self-contained HTML page of a whole report; ``page.context`` makes *context*."""
-    return _html().get_template("index.html.j2").render(**context)
+    return _render("index.html.j2", context, (TABLES_SCRIPT, BROWSER_SCRIPT))
 
 
 def diagnosis(context: Mapping[str, object]) -> str:
     """Return the self-contained page of a diagnosis; ``diagnosis_page.page`` makes *context*."""
-    return _html().get_template("diagnosis.html.j2").render(**context)
+    return _render("diagnosis.html.j2", context, ())
+
+
+def _render(template: str, context: Mapping[str, object], scripts: Sequence[str]) -> str:
+    return _html().get_template(template).render(
+        **context,
+        style=_source(STYLE),
+        scripts=[_source(name) for name in scripts],
+        policy=_policy(scripts),
+    )  # fmt: skip
+
+
+@cache
+def _source(name: str) -> Markup:
+    """Return a style or script that ships, as source between two line breaks."""
+    return Markup("\n" + (TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - it is ours
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return what the page may do: show what it holds, and run what is named here."""
+    may_run = " ".join(_digest(name) for name in scripts) or "'none'"
+    return (
+        f"default-src 'none'; script-src {may_run}; style-src {_digest(STYLE)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(name: str) -> str:
+    sha = hashlib.sha256(_source(name).encode()).digest()
+    return f"'sha256-{base64.b64encode(sha).decode()}'"
+
+
+# ---------------------------------------------------------------------------- signs
+
+
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+    r"|[\U0001fffe\U0001ffff\U0010fffe\U0010ffff]"
+)
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\N{SYMBOL FOR DELETE}"}
+
+
+def visible(value: object) -> object:
+    """Return a text with the signs that HTML may not hold replaced by signs that can be seen.
+
+    Markup, and what is no text, is returned as it is.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(
+        lambda found: _PICTURES.get(ord(found[0]), "\N{REPLACEMENT CHARACTER}"), value
+    )
+
+
+# ---------------------------------------------------------------------------- figures
+
+
+_TAG = re.compile(r"<[a-z][^<>]*>")  # in a text these signs are escaped
+_STYLED = re.compile(r' style="([^"]*)"')
+
+
+def _svg(drawn: str) -> Markup:
+    """Return a figure as source, without styles of its own: the page's policy allows none.
+
+    Whoever drew it has escaped the labels.
+    """
+    plain = re.sub(r"\n? *<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
+    plain = _TAG.sub(lambda tag: _STYLED.sub(lambda found: _attributes(found[1]), tag[0]), plain)
+    return Markup(plain)  # noqa: S704 - see above
+
+
+def _attributes(style: str) -> str:
+    """Return declarations as SVG's attributes of the same names."""
+    pairs = (part.partition(":") for part in style.split(";") if part.strip())
+    found: dict[str, str] = {}
+    for name, _, value in pairs:
+        found |= _font(value.strip()) if name.strip() == "font" else {name.strip(): value.strip()}
+    return "".join(f' {name}="{value}"' for name, value in found.items())
+
+
+def _font(value: str) -> dict[str, str]:
+    """Return the parts of a short ``font``, e.g. ``700 8.5px 'DejaVu Sans', sans-serif``."""
+    size = re.search(r"([\d.]+px)\s+(.*)", value)
+    weight = re.match(r"(\d{3}|bold)\b", value)
+    named = {"font-size": size[1], "font-family": size[2]} if size else {}
+    return named | ({"font-weight": weight[1]} if weight else {})

@@ -1,90 +1,113 @@
 """What ``index.html`` shows, in the order it shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-import polars as pl
-
-from reports.collect import Collected
-from reports.labels import full_name, row_labels
+from empathy_core.types import Condition
+from reports.collect import Coverage
+from reports.keys import condition_keys
+from reports.labels import decoding_words, full_name, row_labels
 from reports.notes import metric_name
 from reports.report import Report
 from reports.spec import ReportSpec
 
+CHANGES = "uncommitted changes"
+"""The entry of the provenance that may be thousands of lines."""
+
 
 def context(report: Report) -> dict[str, object]:
-    """Return the variables of ``index.html.j2``; reads the texts of the examples shown."""
-    spec, collected = report.spec, report.collected
-    labels = row_labels(spec.conditions)
-    pairs = zip(spec.conditions, collected.coverage, strict=True)
+    """Return the variables of ``index.html.j2``."""
+    spec = report.spec
+    provenance = dict(sorted(spec.provenance.items()))
+    changes = provenance.get(CHANGES, "none")
+    if changes != "none":
+        provenance[CHANGES] = f"{len(changes.splitlines()):,} lines, below"
     return {
         "title": spec.title,
         "stamp": report.stamp,
-        "problems": collected.problems,
-        "coverage": [
-            {
-                "name": full_name(condition, labels),
-                "answered": f"{c.n_answered:,}",
-                "complete": f"{c.n_complete:,}",
-                "expected": f"{c.n_expected:,}",
-            }
-            for condition, c in pairs
-        ],
+        "facts": list(_facts(report)),
+        "explain": spec.commands.explain,
+        "problems": report.collected.problems,
         "sections": [
             {"anchor": s.file, "title": s.title, "tables": s.tables, "figures": s.figures}
             for s in report.sections
         ],
-        "finetuned": bool(spec.finetunes),
+        "conditions": _conditions(spec, report.collected.coverage),
         "signatures": [(metric_name(k), m.signature()) for k, m in spec.metrics.items()],
         "audit_text": spec.audit_text,
-        "examples": _examples(collected, spec),
-        "provenance": sorted(spec.provenance.items()),
+        "commands": spec.commands,
+        "provenance": list(provenance.items()),
+        "changes": "" if changes == "none" else changes,
     }
 
 
-def _examples(collected: Collected, spec: ReportSpec) -> list[dict[str, object]]:
-    chosen = shown(collected, spec.samples_shown)
-    labels = row_labels(spec.conditions)
-    ids = chosen["id"].to_list()
-    answers = {c.id: _answers(collected, c.id, ids) for c in spec.conditions}
+def _facts(report: Report) -> Iterator[str]:
+    """Yield what the report is about, in numbers."""
+    examples, coverage = report.collected.examples, report.collected.coverage
+    yield f"{examples.height:,} examples, {examples['question'].n_unique():,} questions"
+    yield f"{len(coverage):,} conditions"
+    yield f"{sum(c.n_answered for c in coverage):,} answers"
+    yield f"{len(report.spec.metrics):,} metrics"
+    yield f"data {report.spec.data_digest[:16]}"
+
+
+# ---------------------------------------------------------------------------- conditions
+
+
+def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[str, object]]:
+    labels, keys = row_labels(spec.conditions), condition_keys(spec.conditions)
     return [
         {
-            "id": example,
-            "question": question,
-            "answers": [
-                {"name": "Reference: the therapist's answer", "text": reference,
-                 "reference": True, "absence": ""},
-                *(
-                    {"name": full_name(c, labels), "reference": False, **answers[c.id][example]}
-                    for c in spec.conditions
-                ),
-            ],
+            "name": full_name(condition, labels),
+            "key": keys[condition.id],
+            "counts": (c.n_answered, c.n_complete, c.n_expected, c.n_empty, c.n_cut),
+            "facts": [(name, value) for name, value in _told(condition, spec) if value],
+            "prompt": list(_prompt(condition)),
+            "commands": _commands(spec, keys[condition.id]),
         }
-        for example, question, reference in chosen.select("id", "context", "response").iter_rows()
-    ]  # fmt: skip
+        for condition, c in zip(spec.conditions, coverage, strict=True)
+    ]
 
 
-def shown(collected: Collected, n: int) -> pl.DataFrame:
-    """Return *n* examples, evenly spaced in the run's order, of those that most rows cover."""
-    rows = collected.examples
-    for want in collected.expected.values():
-        both = rows.join(want, left_on="id", right_on="example", how="semi", maintain_order="left")
-        rows = both if both.height >= n else rows
-    n = min(n, rows.height)
-    return rows[[(2 * i + 1) * rows.height // (2 * n) for i in range(n)]]
+def _told(condition: Condition, spec: ReportSpec) -> Iterator[tuple[str, str]]:
+    """Yield what makes the condition what it is; an empty value is not shown."""
+    model, is_hf = condition.model, condition.model.backend == "hf"
+    yield "id", condition.id
+    yield "made by", _MADE_BY[model.backend]
+    yield "weights", "@".join(filter(None, (model.weights, model.revision)))
+    yield "fingerprint", condition.fingerprint
+    yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
+    yield "adapter's digest", spec.adapters.get(condition.id, "")
+    yield "licence of the weights", model.licence
+    yield "dtype", model.dtype if is_hf else ""
+    yield "quantization", model.quantization or ""
+    yield "chat template", ("applied" if condition.chat else "not applied") if is_hf else ""
+    yield "decoding", decoding_words(condition.decoding) if is_hf else ""
+    yield "questions in a batch", str(condition.block_size or "")
+    yield "options", ", ".join(f"{name} = {value}" for name, value in model.options)
+    yield "origin of the prompt", condition.prompt.origin if is_hf else ""
 
 
-def _answers(
-    collected: Collected, condition: str, examples: Sequence[str]
-) -> dict[str, dict[str, str]]:
-    """Return example → its first sample's text, or why there is none."""
-    rows = collected.texts(condition, examples).filter(pl.col("sample") == 0)
-    texts = dict(rows.select("example", "text").iter_rows())
-    wanted = set(collected.expected[condition]["example"])
-    found = {}
-    for example in examples:
-        absence = "(no answer yet)" if example in wanted else "(this row does not cover it)"
-        text = texts.get(example)
-        if text is not None and not text.strip():
-            text, absence = "", "(empty answer)"
-        found[example] = {"text": text or "", "absence": absence}
-    return found
+_MADE_BY = {
+    "hf": "a model",
+    "echo": "an echo of the prompt, without weights",
+    "human": "people: another therapist's answer to the same question",
+    "answers": "a file of texts made elsewhere",
+}
+
+
+def _prompt(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield the prompt as the model is given it, before a chat template: (what, text)."""
+    if condition.model.backend == "human":
+        return
+    if not condition.chat:
+        yield "prompt", condition.prompt.text
+        return
+    for message in condition.prompt.messages:
+        yield f"prompt, {message.role}", message.content
+
+
+def _commands(spec: ReportSpec, key: str) -> list[tuple[str, str]]:
+    """Return the commands that tell of a condition and make it again: (what, command)."""
+    told, again = spec.commands.explain, spec.commands.again
+    explained = [("its files and scores", f"{told} {key}")] if told else []
+    return explained + ([("makes it again", again)] if again else [])

@@ -53,6 +53,21 @@ class Comparison:
     curve: tuple[CurvePoint, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What a reader of the page types; empty where it is not known.
+
+    Attributes:
+        again: Makes the whole run from nothing, beside this one.
+        explain: Tells where a number comes from; its key follows, after a blank.
+        unredacted: Writes the page with all texts, for the eyes of whoever holds the data.
+    """
+
+    again: str = ""
+    explain: str = ""
+    unredacted: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSpec:
     """Everything that a report needs beside the rows of the run.
@@ -77,6 +92,7 @@ class ReportSpec:
         adapters: Condition id → digest of the adapter's weights that its answers were made with.
         layout: How the tables are set.
         analysis: What is tested and divided.
+        commands: What the page says that one can type.
     """
 
     conditions: tuple[Condition, ...]
@@ -96,3 +112,4 @@ class ReportSpec:
     adapters: Mapping[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
     analysis: Analysis = field(default_factory=Analysis)
+    commands: Commands = field(default_factory=Commands)
