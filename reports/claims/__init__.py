@@ -1,0 +1,1 @@
+"""What an author's prose says, checked against the numbers."""

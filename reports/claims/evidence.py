@@ -1,0 +1,161 @@
+"""What claims are checked against: scores, differences, ranges over prompts. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from empathy_core.types import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A condition that a claim can name.
+
+    Attributes:
+        key: See ``reports.keys``.
+        model_names: Of its model, the surest first: name, label, published name.
+        prompt_names: Of its prompt: name, label; empty where a table gives none.
+        group: Equal for conditions that differ in the prompt alone.
+        human: People answered: none of ``every model``, and not among what ``best`` looks at.
+        tuned: A fine-tune: a shortened name never means it.
+    """
+
+    key: str
+    model_names: tuple[str, ...]
+    prompt_names: tuple[str, ...]
+    group: str
+    human: bool = False
+    tuned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A column that a claim can name; *main* ones are meant by ``on all``."""
+
+    key: str
+    column: Column
+    main: bool = True
+
+    @property
+    def title(self) -> str:
+        """Return the heading with the one above it, e.g. ``BERTScore F1``."""
+        return f"{self.column.group} {self.column.label}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score; bounds of its 95 % interval and n are null where nobody gives them."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A difference, or the range over prompts.
+
+    Attributes:
+        value: Null where no row is scored by both.
+        low: Of the 95 % interval; null where there is none, as is *high*.
+        p: Corrected; null where there is no test.
+        n: Rows that both have scored; null where nobody says.
+        n_questions: Clusters that they belong to; null as *n*.
+        scores: Of the second and of the first, on those rows; null: not given.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int | None = None
+    n_questions: int | None = None
+    scores: tuple[float, float] | None = None
+
+    def turned(self) -> "Gap":
+        """Return the first less the second."""
+        return Gap(
+            None if self.value is None else -self.value,
+            None if self.high is None else -self.high,
+            None if self.low is None else -self.low,
+            self.p,
+            self.n,
+            self.n_questions,
+            None if self.scores is None else (self.scores[1], self.scores[0]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All numbers that claims may be about.
+
+    Attributes:
+        source: What the numbers are of, for the reader.
+        scores: (subject key, measure key) → score; absent where there is none.
+        gaps: (second, first, measure) → second less first; either order, or absent where nothing
+            could be paired.
+        ranges: (group, measure) → highest less lowest over the prompts, with its own test;
+            absent where it was not computed.
+        interactions: (group, group, measure) → corrected p of prompts doing to one model what
+            they do to the other; either order.
+        bases: Key of a fine-tune → keys of the conditions that it is compared with.
+        correction: Whose p is given; empty where there are no rows, hence no tests.
+    """
+
+    source: str
+    subjects: tuple[Subject, ...]
+    measures: tuple[Measure, ...]
+    scores: Mapping[tuple[str, str], Score]
+    gaps: Mapping[tuple[str, str, str], Gap] = field(default_factory=dict)
+    ranges: Mapping[tuple[str, str], Gap] = field(default_factory=dict)
+    interactions: Mapping[tuple[str, str, str], float | None] = field(default_factory=dict)
+    bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    correction: str = ""
+
+    def score(self, subject: Subject, measure: Measure) -> Score | None:
+        """Return a score; null where there is none."""
+        return self.scores.get((subject.key, measure.key))
+
+    def gap(self, second: Subject, first: Subject, measure: Measure) -> Gap:
+        """Return *second* less *first*: on common rows where there are rows, else as printed."""
+        if found := self.gaps.get((second.key, first.key, measure.key)):
+            return found
+        if found := self.gaps.get((first.key, second.key, measure.key)):
+            return found.turned()
+        ours, theirs = self.score(second, measure), self.score(first, measure)
+        if ours is None or theirs is None:
+            return Gap(None)
+        both = ours.value, theirs.value
+        return Gap(_exact(both[0] - both[1]), scores=both)
+
+    def members(self, group: str) -> tuple[Subject, ...]:
+        """Return the conditions of a group that have a prompt."""
+        return tuple(s for s in self.subjects if s.group == group and s.prompt_names)
+
+    def over_prompts(self, group: str, measure: Measure) -> Gap:
+        """Return the highest less the lowest score of a group.
+
+        Where no test of the range is given, p is the least of the group's pairs: being corrected
+        over all pairs of the column, it holds for any pair picked out of them.
+        """
+        if found := self.ranges.get((group, measure.key)):
+            return found
+        scored = {s: found for s in self.members(group) if (found := self.score(s, measure))}
+        if len(scored) < 2:
+            return Gap(None)
+        ordered = sorted(scored, key=lambda s: scored[s].value)
+        ends = self.gap(ordered[-1], ordered[0], measure)
+        pairs = [self.gap(a, b, measure) for a in ordered for b in ordered if a.key < b.key]
+        tested = [pair.p for pair in pairs if pair.p is not None]
+        p = min(tested) if len(tested) == len(pairs) else None
+        return Gap(ends.value, ends.low, ends.high, p, ends.n, ends.n_questions, ends.scores)
+
+    def interaction(self, one: str, other: str, measure: Measure) -> float | None:
+        """Return the p of two groups being moved alike by their prompts; null: not tested."""
+        found = self.interactions.get((one, other, measure.key))
+        return found if found is not None else self.interactions.get((other, one, measure.key))
+
+
+def _exact(difference: float) -> float:
+    """Return a difference of printed numbers without the dust of binary fractions."""
+    return round(difference, 12) + 0.0
