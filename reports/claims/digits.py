@@ -1,0 +1,61 @@
+"""A number as an author typed it: how exact it is, and what it may be the rounding of. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from empathy_core.types import Column
+from reports.labels import printed
+
+PATTERN = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)\s?%?"
+"""A decimal number, with a percent sign or without."""
+
+DUST = 1e-9
+"""Share of half a digit that binary fractions may be off: 0.26745 typed as 0.2675 is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """A typed number.
+
+    Attributes:
+        text: As typed.
+        value: What it says; a percentage is a share.
+        half: Half of the unit of its last digit, in units of *value*.
+    """
+
+    text: str
+    value: float
+    half: float
+
+    @classmethod
+    def of(cls, text: str) -> "Digits":
+        """Return *text*, which fits ``PATTERN``, as a number.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        plain = re.sub(r"\s", "", text)
+        if not re.fullmatch(PATTERN, plain):
+            msg = f"'{text}' is not a number"
+            raise ValueError(msg)
+        bare = plain.rstrip("%")
+        scale = 0.01 if plain.endswith("%") else 1.0
+        decimals = len(bare.partition(".")[2])
+        return cls(plain, float(bare) * scale, 0.5 * 10.0**-decimals * scale)
+
+    @property
+    def percent(self) -> bool:
+        """Whether it bears a percent sign."""
+        return self.text.endswith("%")
+
+    def is_rounding_of(self, value: float, column: Column) -> bool:
+        """Tell whether *value*, or what a table prints of it, gives these digits when rounded.
+
+        Under a column of percentages the sign may be left out: 12.5 is then 0.125.
+        """
+        scales = (1.0, 100.0) if column.percent and not self.percent else (1.0,)
+        return any(
+            abs(scale * of - self.value) <= self.half * (1 + DUST)
+            for scale in scales
+            for of in (value, printed(value, column))
+        )
