@@ -116,27 +116,24 @@ class Names:
 
     def _one(self, words: str, like: Sequence[Subject]) -> Side | None:
         """Return what *words* without an ``and`` mean; null if nothing is called so."""
-        said = self._said(words)
-        for subject in self.evidence.subjects:
-            if fold(subject.key) == said:
-                return Side((subject,))
-        parts = [(m, self._said(p)) for m, p in _splits(words)]
-        named = [(m, p) for m, p in parts if m]
-        for way in (self._exact, self._special):
-            for model, prompt in named:
-                if found := _prompted(way(model, like), prompt):
-                    own = self._said(model) in _BASE and way == self._special
-                    return Side(found, "base" if own else None)
-        groups = {s.group for s in like}
-        of_left = [s for s in self.evidence.subjects if s.group in groups]
-        if said and (found := _prompted(of_left, said)):
-            return Side(found, "model")
-        for model, prompt in named:
-            if found := _prompted(self._shortened(model, like), prompt):
-                return Side(found)
-        return None
+        return next((side for side in self._readings(words, like) if side.subjects), None)
 
-    def _exact(self, words: str, _: Sequence[Subject]) -> tuple[Subject, ...]:
+    def _readings(self, words: str, like: Sequence[Subject]) -> Iterator[Side]:
+        """Yield what *words* could mean, the surest first; most are empty."""
+        said, subjects = self._said(words), self.evidence.subjects
+        yield Side(tuple(s for s in subjects if fold(s.key) == said))
+        named = [(model, self._said(prompt)) for model, prompt in _splits(words) if model]
+        for model, prompt in named:
+            yield Side(self._only(model, _prompted(self._exact(model), prompt)))
+        for model, prompt in named:
+            own: Literal["base"] | None = "base" if self._said(model) in _BASE else None
+            yield Side(_prompted(self._special(model, like), prompt), own)
+        groups = {s.group for s in like} if said else set()
+        yield Side(_prompted([s for s in subjects if s.group in groups], said), "model")
+        for model, prompt in named:
+            yield Side(self._only(model, _prompted(self._shortened(model), prompt)))
+
+    def _exact(self, words: str) -> Sequence[Subject]:
         """Return the conditions of the model of this name; the surest kind of name counts."""
         said = self._said(words)
         ranked: dict[int, list[Subject]] = {}
@@ -144,7 +141,7 @@ class Names:
             names = [fold(name) for name in subject.model_names]
             if said in names:
                 ranked.setdefault(names.index(said), []).append(subject)
-        return self._only(words, ranked[min(ranked)]) if ranked else ()
+        return ranked[min(ranked)] if ranked else ()
 
     def _special(self, words: str, like: Sequence[Subject]) -> tuple[Subject, ...]:
         said, subjects, bases = self._said(words), self.evidence.subjects, self.evidence.bases
@@ -156,10 +153,10 @@ class Names:
             return tuple(s for s in subjects if s.key in meant)
         return tuple(s for s in subjects if not s.human) if said in _EVERY else ()
 
-    def _shortened(self, words: str, _: Sequence[Subject]) -> tuple[Subject, ...]:
+    def _shortened(self, words: str) -> Sequence[Subject]:
         """Return the conditions of the model whose name begins so; a fine-tune's only at need."""
         begun = [s for s in self.evidence.subjects if any(_begins(n, words) for n in s.model_names)]
-        return self._only(words, [s for s in begun if not s.tuned] or begun)
+        return [s for s in begun if not s.tuned] or begun
 
     def _only(self, words: str, found: Sequence[Subject]) -> tuple[Subject, ...]:
         groups = dict.fromkeys(s.group for s in found)
