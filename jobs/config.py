@@ -67,10 +67,12 @@ def _of_toml(path: Path) -> dict[str, Any]:
 def _of_plan(path: Path) -> dict[str, Any]:
     """Return the configuration that a plan was made of, e.g. ``runs/demo/plans/0001.json``."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        config = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+        config.get("report", {}).pop("examples", None)  # was a setting once
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         msg = f"{path} is no plan of a run: expected JSON with a key 'config' ({error})"
         raise ConfigError(msg) from error
+    return config
 
 
 def _find(path_or_name: str) -> Path:

@@ -89,7 +89,6 @@ class Words:
     caption: str
     label: str
     published: str | None
-    examples: int
     assumed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 

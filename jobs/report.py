@@ -1,7 +1,7 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,8 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
     """
     found = read_json(run.audit)
     table = report_table(plan, overrides)
+    withheld, shown = _licensed(found["sources"], table)
     words = plan.words
-    free = all(source["redistribute"] for source in found["sources"])
-    shown = words.examples if free else 0
-    audited = audit_text(found)
-    if shown < words.examples:
-        audited += (
-            "\n\nNo texts are shown: the licence of a source does not let them be passed on.\n"
-        )
     return ReportSpec(
         conditions=plan.conditions,
         metrics={
@@ -88,8 +82,9 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
         published=table.published,
         provenance=plan.provenance,
         notes=words.notes,
-        audit_text=audited,
-        samples_shown=shown,
+        audit_text=audit_text(found),
+        withheld=withheld,
+        not_to_pass_on=shown,
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
         adapters=adapters_of(plan, trained(run, plan)),
         layout=Layout(table.environment, table.intervals, table.fit, table.siunitx),
@@ -101,6 +96,20 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
         ),
         commands=_commands(run, plan),
     )
+
+
+def _licensed(
+    sources: Sequence[Mapping[str, Any]], table: ReportTable
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return source → why its texts are withheld, and source → why those shown stay here."""
+    if table.redact is True:
+        return {source["name"]: "[report] redact = true" for source in sources}, {}
+    kept = {
+        source["name"]: f"licence: {source['licence']}"
+        for source in sources
+        if not source["redistribute"]
+    }
+    return (kept, {}) if table.redact == "auto" else ({}, kept)
 
 
 def _commands(run: RunDir, plan: Plan) -> Commands:

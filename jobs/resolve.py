@@ -346,7 +346,6 @@ def _words(config: Config, notes: Sequence[str]) -> Words:
         table.caption,
         table.label,
         table.published,
-        table.examples,
         assumed,
         tuple(dict.fromkeys(notes)),
     )

@@ -143,14 +143,19 @@ class ContrastTable(Table):
 
 
 class ReportTable(Table):
-    """``[report]``: words around the tables, how they are set, and what is tested."""
+    """``[report]``: words around the tables, how they are set, and what is tested.
+
+    Attributes:
+        redact: Whether the page withholds texts: ``auto`` those of sources whose licence does not
+            let them be passed on.
+    """
 
     title: str = "Evaluation of therapeutic answers"
     caption: str = "Comparison of models across evaluation metrics."
     short_caption: str = ""
     label: str = "tab:table1"
     published: str | None = None
-    examples: Annotated[int, Field(ge=0)] = 5
+    redact: Literal["auto"] | bool = "auto"
     intervals: Intervals = "row"
     environment: Environment = "auto"
     fit: bool = True

@@ -18,8 +18,9 @@ from reports.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = "style.css"
-TABLES_SCRIPT = "tables.js"
-BROWSER_SCRIPT = "browser.js"
+TABLES = ("dom.js", "tables.js")
+BROWSER = ("examples.js", "browser.js")
+"""Parts of one script: they share what the first of them define."""
 
 
 @cache
@@ -40,12 +41,12 @@ def _html() -> Environment:
 def table_page(tables: Sequence[Table], title: str, stamp: str) -> str:
     """Return one self-contained HTML page with nothing but the tables."""
     context = {"tables": tables, "title": title, "stamp": stamp, "anchor": "", "place": "1"}
-    return _render("table.html.j2", context, (TABLES_SCRIPT,))
+    return _render("table.html.j2", context, TABLES)
 
 
 def page(context: Mapping[str, object]) -> str:
     """Return the self-contained HTML page of a whole report; ``page.context`` makes *context*."""
-    return _render("index.html.j2", context, (TABLES_SCRIPT, BROWSER_SCRIPT))
+    return _render("index.html.j2", context, (*TABLES, *BROWSER))
 
 
 def diagnosis(context: Mapping[str, object]) -> str:
@@ -53,32 +54,27 @@ def diagnosis(context: Mapping[str, object]) -> str:
     return _render("diagnosis.html.j2", context, ())
 
 
-def _render(template: str, context: Mapping[str, object], scripts: Sequence[str]) -> str:
-    return _html().get_template(template).render(
-        **context,
-        style=_source(STYLE),
-        scripts=[_source(name) for name in scripts],
-        policy=_policy(scripts),
-    )  # fmt: skip
+def _render(template: str, context: Mapping[str, object], script: tuple[str, ...]) -> str:
+    """Return a page that holds the style, and the script of these parts."""
+    style, run = _source(STYLE), _source(*script)
+    may_run = _digest(run) if script else "'none'"
+    policy = (
+        f"default-src 'none'; script-src {may_run}; style-src {_digest(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    found = _html().get_template(template)
+    return found.render(**context, style=style, script=run, policy=policy)
 
 
 @cache
-def _source(name: str) -> Markup:
-    """Return a style or script that ships, as source between two line breaks."""
-    return Markup("\n" + (TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - it is ours
+def _source(*names: str) -> Markup:
+    """Return files that ship as the content of one element."""
+    texts = ((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    return Markup("\n" + "\n".join(texts))  # noqa: S704 - they are ours
 
 
-def _policy(scripts: Sequence[str]) -> str:
-    """Return what the page may do: show what it holds, and run what is named here."""
-    may_run = " ".join(_digest(name) for name in scripts) or "'none'"
-    return (
-        f"default-src 'none'; script-src {may_run}; style-src {_digest(STYLE)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _digest(name: str) -> str:
-    sha = hashlib.sha256(_source(name).encode()).digest()
+def _digest(source: str) -> str:
+    sha = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(sha).decode()}'"
 
 

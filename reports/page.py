@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from empathy_core.types import Condition
+from reports.browser import browser
 from reports.collect import Coverage
 from reports.keys import condition_keys
 from reports.labels import decoding_words, full_name, row_labels
@@ -15,7 +16,7 @@ CHANGES = "uncommitted changes"
 
 
 def context(report: Report) -> dict[str, object]:
-    """Return the variables of ``index.html.j2``."""
+    """Return the variables of ``index.html.j2``; reads the texts of the examples."""
     spec = report.spec
     provenance = dict(sorted(spec.provenance.items()))
     changes = provenance.get(CHANGES, "none")
@@ -32,6 +33,9 @@ def context(report: Report) -> dict[str, object]:
             for s in report.sections
         ],
         "conditions": _conditions(spec, report.collected.coverage),
+        "browser": browser(report.collected, spec),
+        "withheld": spec.withheld,
+        "not_to_pass_on": spec.not_to_pass_on,
         "signatures": [(metric_name(k), m.signature()) for k, m in spec.metrics.items()],
         "audit_text": spec.audit_text,
         "commands": spec.commands,

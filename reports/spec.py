@@ -86,8 +86,9 @@ class ReportSpec:
         provenance: Commit, versions, command, platform: printed on the page only.
         notes: Further sentences for the notes of the main table.
         audit_text: The data audit, as printed by ``data``.
-        samples_shown: Examples printed in full on the page; the text is sensitive, and some
-            licences forbid passing it on, so 0 is a choice.
+        withheld: Source → why no word of its examples stands on the page: ids, digests and scores
+            do.
+        not_to_pass_on: Source → why the page, which shows its texts, must not be passed on.
         finetunes: Adapters to be compared with their bases; their ids are those of *conditions*.
         adapters: Condition id → digest of the adapter's weights that its answers were made with.
         layout: How the tables are set.
@@ -107,7 +108,8 @@ class ReportSpec:
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     audit_text: str = ""
-    samples_shown: int = 5
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    not_to_pass_on: Mapping[str, str] = field(default_factory=dict)
     finetunes: tuple[Comparison, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)

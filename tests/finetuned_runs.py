@@ -83,7 +83,7 @@ def real_metrics() -> dict[str, Any]:
 def finetuned_spec(*comparisons: Comparison, **changes: Any) -> ReportSpec:
     """Return a report about the adapters of *comparisons*, or all."""
     fields: dict[str, Any] = {
-        "metrics": real_metrics(), "published": "huang2024", "samples_shown": 1,
+        "metrics": real_metrics(), "published": "huang2024",
         "finetunes": comparisons or (WHOLE, SMALL, SECOND),
     }  # fmt: skip
     conditions = changes.pop("conditions", CONDITIONS)

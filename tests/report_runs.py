@@ -125,7 +125,7 @@ def spec(
         conditions=conditions or (HUMAN, LLAMA, LLAMA2, FLAN),
         metrics=metrics or {"toy-00000000": Toy()},
         data_digest=DATA,
-        **{"samples_shown": 2, "audit_text": "41 rows, 40 evaluated", **changes},
+        **{"audit_text": "41 rows, 40 evaluated", **changes},
     )
 
 

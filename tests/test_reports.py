@@ -13,17 +13,14 @@ import pytest
 from empathy_core import metrics, store
 from empathy_core.errors import Incomplete, UnknownName
 from empathy_core.store import RunDir
-from empathy_core.types import Condition
 from reports.collect import collect
 from reports.recheck import differences, recheck
 from reports.report import build
 from reports.spec import ReportSpec
 from reports.write import write_report
 from tests.report_runs import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
-from tests.test_render import _Tags
 
 KEY = "toy-00000000"
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts", "validity")
 FILES = {
     *(f"{name}{end}" for name in SECTIONS for end in (".tex", "-standalone.tex", ".html")),
@@ -255,55 +252,6 @@ def test_the_order_of_the_rows_in_the_files_changes_no_digit(tmp_path: Path):
         sums.append(summary["score"].to_list())
 
     assert sums[0] == sums[1]
-
-
-# ---------------------------------------------------------------------------- the page
-
-
-def test_answers_are_shown_as_text_side_by_side(tmp_path: Path):
-    """Markup in an answer becomes no element; an absent answer says why."""
-    about = spec(HUMAN, LLAMA, samples_shown=4)
-
-    def answer(made_by: Condition, row: int, sample: int) -> str:
-        return EVIL if made_by is LLAMA else " "
-
-    run = make(tmp_path / "run", about, answer)
-    write_report(run, about)
-
-    found = _Tags((run.report / "index.html").read_text())
-    text = "".join(found.text)
-
-    assert not [tag for tag, _ in found.tags if tag in ("script", "img", "iframe", "link")]
-    assert not [a for _, a in found.tags if any(name.startswith("on") for name in a)]
-    assert text.count(EVIL) == 4
-    assert text.count("(empty answer)") == 4
-    assert "What shall I do about worry" in text
-
-
-def test_the_page_holds_audit_signatures_and_every_table(tmp_path: Path, about: ReportSpec):
-    """One page tells the whole story."""
-    run = make(tmp_path / "run", about)
-    write_report(run, about)
-
-    found = _Tags((run.report / "index.html").read_text())
-    text = "".join(found.text)
-
-    assert "41 rows, 40 evaluated" in text
-    assert all(metric.signature() in text for metric in about.metrics.values())
-    anchors = {a["id"] for _, a in found.tags if "id" in a}
-    assert {"table1", "table-therapist", "published", "table-detail", "data"} <= anchors
-    targets = {a["href"].removeprefix("#") for tag, a in found.tags if tag == "a"}
-    assert targets <= anchors
-
-
-def test_no_text_is_shown_where_none_may_be(tmp_path: Path):
-    """Some licences forbid passing the texts on."""
-    about = spec(LLAMA, samples_shown=0)
-    run = make(tmp_path / "run", about)
-
-    write_report(run, about)
-
-    assert "worry" not in (run.report / "index.html").read_text()
 
 
 # ---------------------------------------------------------------------------- recheck

@@ -1,44 +1,5 @@
 // Tables that sort, numbers that tell their key, commands that can be copied. Without it the page
-// can be read all the same. Whatever a page holds is put in as text, never as markup.
-
-const announced = made("p", { className: "unseen", role: "status" });
-document.body.append(announced);
-
-/** Returns a new element with these properties and children; strings become text. */
-function made(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-function say(words) {
-  announced.textContent = words;
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    say(`Copied: ${text}`);
-    return true;
-  } catch {
-    say("This browser does not let a page copy; select the text instead.");
-    return false;
-  }
-}
-
-function copyButton(words, text) {
-  const button = made("button", { type: "button", className: "copy" }, words);
-  button.addEventListener("click", async () => {
-    const done = await copy(text());
-    button.textContent = done ? "Copied" : "Select it by hand";
-    setTimeout(() => { button.textContent = words; }, 1500);
-  });
-  return button;
-}
+// can be read all the same.
 
 // ------------------------------------------------------------------ sorting
 
@@ -65,19 +26,19 @@ class Sortable {
     this.groups = this.bodies.map((body) => [...body.rows]);
     this.rows = this.groups.flat();
     this.people = this.bodies.map((body) => body.classList.contains("reference"));
-    this.one = made("tbody", { className: "sorted" });
+    this.one = made("tbody", "sorted");
     this.heads = [...table.tHead.rows].at(-1).cells;
     this.sorted = null; // place of the column and direction
     [...this.heads].forEach((head, place) => this.#button(head, place));
-    this.restore = made("button", { type: "button", className: "restore", hidden: true },
-      "Original order");
-    this.restore.addEventListener("click", () => this.#reset());
+    this.restore = pressable("Original order", "restore", () => this.#reset());
+    this.restore.hidden = true;
     table.closest(".scroll").after(this.restore);
   }
 
   #button(head, place) {
-    const button = made("button", { type: "button", className: "sort" }, ...head.childNodes);
-    button.addEventListener("click", () => this.#next(place));
+    const words = [...head.childNodes];
+    const button = pressable("", "sort", () => this.#next(place));
+    button.replaceChildren(...words);
     head.append(button);
   }
 
@@ -140,7 +101,8 @@ class Keys {
   constructor(table) {
     this.table = table;
     this.box = table.closest(".scroll");
-    this.bar = made("p", { className: "key", hidden: true });
+    this.bar = made("p", "key");
+    this.bar.hidden = true;
     this.box.after(this.bar);
     table.addEventListener("click", (event) => this.#choose(event.target.closest("td[data-key]")));
     this.box.addEventListener("keydown", (event) => this.#walk(event));
@@ -154,10 +116,10 @@ class Keys {
     const explain = document.body.dataset.explain || "python -m jobs.launch explain";
     const shown = cell.querySelector(".n").textContent;
     this.bar.replaceChildren(
-      made("code", {}, key), ` = ${shown} `,
-      copyButton("Copy key", () => key),
-      copyButton("Copy \\res{\u2026}", () => `\\res{${key}}`),
-      copyButton("Copy command", () => `${explain} ${key}`),
+      made("code", "", key), ` = ${shown} `,
+      copyButton("Copy key", key),
+      copyButton("Copy \\res{\u2026}", `\\res{${key}}`),
+      copyButton("Copy command", `${explain} ${key}`),
     );
     this.bar.hidden = false;
   }
@@ -200,11 +162,11 @@ for (const table of document.querySelectorAll("figure.table table")) {
 }
 
 const first = document.querySelector("figure.table td[data-key]")?.closest(".scroll");
-first?.before(made("p", { className: "hint" },
+first?.before(made("p", "hint",
   "A heading sorts; a number tells what it is called in prose and on the command line."));
 
 for (const command of document.querySelectorAll("pre.command")) {
-  command.after(copyButton("Copy", () => command.textContent));
+  command.after(copyButton("Copy", command.textContent));
 }
 
 /** Opens the part that an address names, wherever it is folded away. */

@@ -1,0 +1,217 @@
+"""The page as a file: what it holds, what it may do, and what it withholds."""
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from empathy_core.store import RunDir
+from empathy_core.types import Condition, Decoding
+from reports import browser, html
+from reports.spec import Commands, ReportSpec
+from reports.table import Table, Words
+from reports.write import write_report
+from tests.pages import EVIL, Tags, examples_of, texts_of
+from tests.paper_tables import paper_table
+from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def page_of(run: RunDir, about: ReportSpec, *, partial: bool = False) -> str:
+    """Write the report and return its page."""
+    write_report(run, about, partial=partial)
+    return (run.report / "index.html").read_text(encoding="utf-8")
+
+
+def named(label: str) -> Table:
+    """Return a table whose every text is *label*."""
+    table = paper_table(Words(label, "tab:nasty", (label,), ""))
+    first, second, *_ = table.groups
+    rows = tuple(replace(row, stubs=(label,)) for row in second.rows)
+    return replace(table, groups=(first, replace(second, label=label, rows=rows)))
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+def test_the_html_of_the_papers_table_is_the_golden_one():
+    """The paper's Table 1, from the values it prints, without the page around it."""
+    page = html.table_page([paper_table()], "Table 1", "")
+    figure = page[page.index("<figure") : page.index("</figure>") + len("</figure>\n")]
+
+    assert figure == (GOLDEN / "table1.html").read_text()
+
+
+def test_markup_in_names_is_shown_as_text():
+    """Nothing that a name, caption or note holds becomes an element."""
+    plain = Tags(html.table_page([named("plain")], "plain", ""))
+    found = Tags(html.table_page([named(EVIL)], EVIL, ""))
+
+    assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
+    assert not [a for _, a in found.tags if any(name.startswith("on") for name in a)]
+    assert "<img src=x onerror=window.hacked=1>" in "".join(found.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00b", "a\u2400b"),
+        ("a\x7f\x1bb", "a\u2421\u241bb"),
+        ("a\x9f\ufffe\U0001ffffb", "a\ufffd\ufffd\ufffdb"),
+        ("tab\tand\nline stay, as do é 🙂 سلام", "tab\tand\nline stay, as do é 🙂 سلام"),
+    ],
+)
+def test_signs_that_html_may_not_hold_can_be_seen(text: str, shown: str):
+    """What a parser would drop or refuse is shown by its picture."""
+    assert html.visible(text) == shown
+    assert shown in "".join(Tags(html.table_page([named(text)], "", "")).text)
+
+
+def test_every_number_bears_its_key_and_its_value(tmp_path: Path):
+    """Keys are those of results.csv, which explain and macros know; each stands there once."""
+    about = spec(LLAMA, LLAMA2, HUMAN)
+    run = make(tmp_path / "run", about)
+    found = Tags(page_of(run, about))
+
+    keys = [cell for cell in found.of("td") if "data-key" in cell]
+    results = pl.read_csv(run.report / "results.csv")
+    values = dict(results.select("key", "value").iter_rows())
+    assert {cell["data-key"] for cell in keys} >= {
+        "llama.prompt1.toy_overlap",
+        "llama.prompt2.toy_words",
+    }
+    for cell in keys:
+        assert cell["title"] == cell["data-key"]
+        assert float(cell["data-value"] or "nan") == pytest.approx(
+            values[cell["data-key"]], abs=1e-6
+        )
+
+
+def test_a_models_name_stands_in_each_of_its_rows():
+    """Hidden but once, so that a row says whose it is when it is sorted away from its group."""
+    table = paper_table()
+    page = html.table_page([table], "", "")
+    names = re.findall(r'<th class="stub model"[^>]*?( hidden)?>([^<]*)</th>', page)
+
+    assert [name for _, name in names] == [g.label for g in table.groups for _ in g.rows]
+    assert [not hidden for hidden, _ in names] == [
+        i == 0 for g in table.groups for i in range(len(g.rows))
+    ]
+
+
+# ---------------------------------------------------------------------------- policy
+
+
+def test_the_policy_names_the_style_and_the_script_and_allows_nothing_else():
+    """By digest: what a text might smuggle in is neither applied nor run."""
+    page = html.table_page([paper_table()], "Table 1", "")
+
+    def digest(pattern: str) -> str:
+        content = re.findall(pattern, page, flags=re.DOTALL)
+        assert len(content) == 1
+        return base64.b64encode(hashlib.sha256(content[0].encode()).digest()).decode()
+
+    style, script = digest("<style>(.*?)</style>"), digest('<script type="module">(.*?)</script>')
+    policies = [a["content"] for a in Tags(page).of("meta") if "http-equiv" in a]
+    assert policies == [
+        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    ]
+
+
+def test_a_page_refers_to_nothing_outside(tmp_path: Path):
+    """No address of any file or site; links lead to places that the page has, each id once."""
+    about = spec(LLAMA, FLAN, commands=Commands("a", "b", "c"))
+    found = Tags(page_of(make(tmp_path / "run", about), about))
+
+    assert not [a for _, a in found.tags if "src" in a or "style" in a or "action" in a]
+    ids = [a["id"] for _, a in found.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a.get("href") or a.get("xlink:href") for _, a in found.tags} - {None, "data:,"}
+    assert {str(target)[1:] for target in targets} <= set(ids)
+    named_by = " ".join(str(a["aria-labelledby"]) for _, a in found.tags if "aria-labelledby" in a)
+    assert set(named_by.split()) <= set(ids)
+
+
+def test_a_figure_has_no_style_of_its_own():
+    """The policy forbids it; attributes say the same, and a text that looks like one stays."""
+    drawn = (
+        '<svg viewBox="0 0 1 1">\n <defs>\n  <style type="text/css">*{a: b}</style>\n </defs>'
+        '<path style="fill: none; stroke: #fff"/><text style="font: 700 8.5px \'DejaVu Sans\'">'
+        'a style="b: c"</text></svg>'
+    )
+    shown = html._html().from_string("{{ drawn | svg }}").render(drawn=drawn)
+
+    assert shown == (
+        '<svg viewBox="0 0 1 1"><path fill="none" stroke="#fff"/><text font-size="8.5px" '
+        'font-family="\'DejaVu Sans\'" font-weight="700">a style="b: c"</text></svg>'
+    )
+
+
+# ---------------------------------------------------------------------------- the whole page
+
+
+def test_the_page_holds_audit_signatures_and_every_section(tmp_path: Path):
+    """One page tells the whole story."""
+    about = spec(published="huang2024")
+    found = Tags(page_of(make(tmp_path / "run", about), about))
+    text = "".join(found.text)
+
+    assert "41 rows, 40 evaluated" in text
+    assert all(metric.signature() in text for metric in about.metrics.values())
+    anchors = {a["id"] for a in found.of("section")}
+    assert {"table1", "table-therapist", "published", "conditions", "examples", "data",
+            "provenance"} <= anchors  # fmt: skip
+    navigation = {str(a["href"])[1:] for a in found.of("a") if a["href"] != "#main"}
+    assert anchors <= navigation
+
+
+def test_a_condition_tells_how_it_is_made(tmp_path: Path):
+    """Weights, revision, prompt, decoding, how many answers, and what to type."""
+    hot = Decoding("hot", sample=True, temperature=0.7, samples=2, max_new_tokens=9)
+    model = replace(LLAMA.model, weights="owner/model", revision="abc123", quantization="nf4")
+    about = spec(
+        Condition(model, LLAMA.prompt, hot, fingerprint="f1"),
+        HUMAN,
+        commands=Commands("git checkout c0ffee && sweep", "explain --name demo"),
+    )
+    text = "".join(Tags(page_of(make(tmp_path / "run", about), about)).text)
+    section = text[
+        text.index("Answers that are there") : text.index("Examples", text.index("Answers that"))
+    ]
+
+    assert "owner/model@abc123" in section
+    assert LLAMA.prompt.text in section
+    assert "sampled at temperature 0.7" in section
+    assert "explain --name demo llama.prompt1" in section
+    assert "git checkout c0ffee && sweep" in section
+    assert "80" in section.split("llama.prompt1")[1].split("\n")[0]
+    assert "people: another therapist's answer" in section
+
+
+def test_a_chat_prompt_is_shown_turn_by_turn(tmp_path: Path):
+    """Where the chat template is applied its messages are what the model gets."""
+    chat = replace(LLAMA2, chat=True)
+    about = spec(chat)
+    text = "".join(Tags(page_of(make(tmp_path / "run", about), about)).text)
+
+    assert all(m.content in text for m in chat.prompt.messages)
+
+
+def test_what_is_missing_is_told_first(tmp_path: Path):
+    """Problems stand above the tables, and an answer that is not there yet is no empty one."""
+    about = spec(LLAMA)
+    run = make(tmp_path / "run", about)
+    run.generation(LLAMA.id, 0, N_SHARDS).unlink()
+    page = page_of(run, about, partial=True)
+
+    assert page.index('id="missing"') < page.index('id="table1"')
+    assert "lacks 14 of 40 rows" in page
+    index = examples_of(page)[0]
+    assert index["answers"][0]["flags"].count(browser.NO_ANSWER) == 14
+    assert [texts[2] for texts in texts_of(page).values()].count(None) == 14
