@@ -15,6 +15,7 @@ from empathy_core.store import RunDir, make_dir, write_bytes
 from reports import html, page, results, terminal, tex
 from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
+from reports.macros import macros
 from reports.report import Report, build
 from reports.spec import ReportSpec
 
@@ -96,6 +97,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for name, frame in _frames(report):
         if frame.height:
             yield f"{name}.csv", csv(frame)
+    yield "macros.tex", macros(report.results, report.spec.title, report.stamp)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
