@@ -140,7 +140,7 @@ class Evidence:
         """
         if found := self.ranges.get((group, measure.key)):
             return found
-        scored = {s: found for s in self.members(group) if (found := self.score(s, measure))}
+        scored = {s: of for s in self.members(group) if (of := self.score(s, measure))}
         if len(scored) < 2:
             return Gap(None)
         ordered = sorted(scored, key=lambda s: scored[s].value)

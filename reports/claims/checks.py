@@ -1,0 +1,315 @@
+"""What a statement rests on: one comparison of numbers after the other. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+from itertools import product
+
+from empathy_core.errors import ConfigError
+from empathy_core.types import Column
+from reports.claims.digits import Digits
+from reports.claims.evidence import Evidence, Gap, Measure, Subject
+from reports.claims.names import Meant, Names, Side, fold
+from reports.claims.statements import (
+    Alike,
+    Amount,
+    Change,
+    Compare,
+    Extreme,
+    Relation,
+    Sensitive,
+    Statement,
+    Varies,
+    Within,
+)
+from reports.table import ALPHA
+
+DUST = 1e-12
+"""Differences below it are none: binary fractions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        left: Key of the condition, or name of the model whose range over prompts it is.
+        right: The other one's; empty where a number alone is looked at.
+        score: Of *left*, on the rows that both have; null where there is none, as is *other*.
+        gap: *left* less *right*, or the range; of a single score its interval and n.
+        holds: Null where numbers, or what the claim needs beside them, are missing.
+        shown: Whether chance is excluded: corrected p below 0.05, or the whole interval on the
+            right side of the bound. Null where there is no test.
+        note: What else must be said.
+    """
+
+    measure: Measure
+    left: str
+    right: str
+    score: float | None
+    other: float | None
+    gap: Gap
+    holds: bool | None
+    shown: bool | None
+    note: str = ""
+
+
+Pair = tuple[Subject, Subject]
+
+
+Told = tuple[bool | None, bool | None]
+"""``Check.holds`` and ``Check.shown``."""
+
+
+@singledispatch
+def checks(statement: Statement, names: Names, meant: Meant) -> Iterator[Check]:
+    """Yield every comparison of *statement* under the columns *meant*.
+
+    Raises:
+        ConfigError: A condition is not known, or there is nothing to compare.
+    """
+    raise NotImplementedError(type(statement))
+
+
+@checks.register
+def _(statement: Compare, names: Names, meant: Meant) -> Iterator[Check]:
+    pairs = _of_sides(statement, names)
+    yield from _compared(pairs, statement.relation, names.evidence, meant)
+
+
+@checks.register
+def _(statement: Alike, names: Names, meant: Meant) -> Iterator[Check]:
+    for pair, measure in product(_once(_of_sides(statement, names)), meant.measures):
+        yield _alike(pair, measure, names.evidence)
+
+
+@checks.register
+def _(statement: Within, names: Names, meant: Meant) -> Iterator[Check]:
+    for pair, measure in product(_once(_of_sides(statement, names)), meant.measures):
+        yield _within(pair, statement.bound, measure, names.evidence)
+
+
+@checks.register
+def _(statement: Amount, names: Names, meant: Meant) -> Iterator[Check]:
+    subjects = names.conditions(statement.subject).subjects
+    for subject, measure in product(subjects, meant.measures):
+        yield _amount(subject, statement, measure, names.evidence)
+
+
+@checks.register
+def _(statement: Varies, names: Names, meant: Meant) -> Iterator[Check]:
+    groups = _groups(names.conditions(statement.subject))
+    for group, measure in product(groups, meant.measures):
+        yield _varies(group, statement, measure, names.evidence)
+
+
+@checks.register
+def _(statement: Sensitive, names: Names, meant: Meant) -> Iterator[Check]:
+    left, right = (_groups(names.conditions(of)) for of in (statement.left, statement.right))
+    for one, two, measure in product(left, right, meant.measures):
+        yield _sensitive((one, two), measure, names.evidence)
+
+
+# ---------------------------------------------------------------------------- pairs
+
+
+def _of_sides(statement: Compare | Alike | Within, names: Names) -> list[Pair]:
+    left = names.conditions(statement.left)
+    right = names.conditions(statement.right, left.subjects)
+    found = [
+        (a, b)
+        for a, b in product(left.subjects, right.subjects)
+        if a.key != b.key
+        and _with_own(left, b, a, names.evidence)
+        and _with_own(right, a, b, names.evidence)
+        and (not statement.same_prompt or _first_prompt(a) == _first_prompt(b))
+    ]
+    if not found:
+        same = " under the same prompt" if statement.same_prompt else ""
+        msg = f"nothing to compare: '{statement.left}' and '{statement.right}' have no pair{same}"
+        raise ConfigError(msg)
+    return found
+
+
+def _with_own(side: Side, other: Subject, mine: Subject, evidence: Evidence) -> bool:
+    """Tell whether *mine* is what *side* means for *other*."""
+    if side.with_own == "base":
+        return mine.key in evidence.bases.get(other.key, ())
+    return side.with_own is None or mine.group == other.group
+
+
+def _first_prompt(subject: Subject) -> str:
+    return subject.prompt_names[0] if subject.prompt_names else ""
+
+
+def _once(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return pairs of which none is another turned round."""
+    return list({frozenset((a.key, b.key)): (a, b) for a, b in pairs}.values())
+
+
+def _groups(side: Side) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s.group for s in side.subjects))
+
+
+# ---------------------------------------------------------------------------- comparisons
+
+
+def _compared(
+    pairs: Iterable[Pair], relation: Relation, evidence: Evidence, meant: Meant
+) -> Iterator[Check]:
+    for (a, b), measure in product(pairs, meant.measures):
+        sign = _sign(relation, measure.column)
+        if sign:
+            yield _ordered(a, b, sign, measure, evidence)
+        elif meant.quantifier == "each":
+            msg = (
+                f"no value of {measure.title} is better than another: say > or <, highest or "
+                "lowest, increases or decreases"
+            )
+            raise ConfigError(msg)
+
+
+def _sign(relation: Relation, column: Column) -> str:
+    """Return the relation as a sign; empty where a column has no better direction."""
+    if relation not in ("better", "worse"):
+        return relation
+    up = (column.better == "higher") == (relation == "better")
+    return "" if column.better is None else ">" if up else "<"
+
+
+def _ordered(a: Subject, b: Subject, sign: str, measure: Measure, evidence: Evidence) -> Check:
+    gap = evidence.gap(a, b, measure)
+    toward = gap if sign.startswith(">") else gap.turned()
+    holds, shown = None, None
+    if toward.value is not None:
+        holds = toward.value > (-DUST if sign.endswith("=") else DUST)
+        if sign.endswith("="):
+            shown = None if toward.low is None else toward.low >= -DUST
+        else:
+            shown = None if toward.p is None else toward.p < ALPHA
+    return _check(measure, (a.key, b.key), gap, (holds, shown))
+
+
+def _check(
+    measure: Measure, names: tuple[str, str], gap: Gap, told: Told, note: str = ""
+) -> Check:  # fmt: skip
+    score, other = gap.scores or (None, None)
+    return Check(measure, *names, score, other, gap, *told, note)
+
+
+def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
+    gap = evidence.gap(*pair, measure)
+    holds = None if gap.p is None else gap.p >= ALPHA
+    return _check(measure, (pair[0].key, pair[1].key), gap, (holds, holds))
+
+
+def _within(pair: Pair, bound: Digits, measure: Measure, evidence: Evidence) -> Check:
+    gap = evidence.gap(*pair, measure)
+    most = bound.value + DUST
+    holds = None if gap.value is None else abs(gap.value) <= most
+    shown = None
+    if gap.low is not None and gap.high is not None:
+        shown = -most <= gap.low and gap.high <= most
+    names = pair[0].key, pair[1].key
+    return _check(measure, names, gap, (holds, shown), f"bound {bound.text}")
+
+
+def _amount(subject: Subject, of: Amount, measure: Measure, evidence: Evidence) -> Check:
+    score = evidence.score(subject, measure)
+    if score is None:
+        return _check(measure, (subject.key, ""), Gap(None), (None, None))
+    gap = Gap(None, score.low, score.high, n=score.n)
+    value, number = score.value, of.number
+    if of.relation == "=":
+        holds: bool | None = number.is_rounding_of(value, measure.column)
+        shown = holds
+    else:
+        holds = _lies(value, of.relation, number.value)
+        nearest = score.low if of.relation.startswith(">") else score.high
+        shown = None if nearest is None else _lies(nearest, of.relation, number.value)
+    return Check(measure, subject.key, "", value, None, gap, holds, shown, f"typed {number.text}")
+
+
+def _lies(value: float, relation: str, bound: float) -> bool:
+    over = value - bound if relation.startswith(">") else bound - value
+    return over > (-DUST if relation.endswith("=") else DUST)
+
+
+# ---------------------------------------------------------------------------- best, changes
+
+
+@checks.register
+def _(statement: Extreme, names: Names, meant: Meant) -> Iterator[Check]:
+    of_own = fold(statement.among) in ("prompts", "itsprompts", "allprompts")
+    among = names.conditions(statement.among).subjects if statement.among and not of_own else ()
+    subjects = names.conditions(statement.subject, among).subjects
+    if of_own:
+        among = tuple(s for s in names.evidence.subjects if s.group in {t.group for t in subjects})
+    elif not among:
+        among = tuple(s for s in names.evidence.subjects if not s.human)
+    pairs = [(a, b) for a, b in product(subjects, among) if b not in subjects]
+    if not pairs:
+        msg = f"nothing to compare: '{statement.subject}' is all there is to look at"
+        raise ConfigError(msg)
+    relations: dict[str, Relation] = {
+        "best": "better", "worst": "worse", "highest": ">", "lowest": "<"
+    }  # fmt: skip
+    yield from _compared(pairs, relations[statement.which], names.evidence, meant)
+
+
+@checks.register
+def _(statement: Change, names: Names, meant: Meant) -> Iterator[Check]:
+    first = names.conditions(statement.first)
+    second = names.conditions(statement.second, first.subjects)
+    pairs = [
+        (b, a)
+        for a, b in product(first.subjects, second.subjects)
+        if a.key != b.key and _with_own(second, a, b, names.evidence)
+    ]
+    if not pairs:
+        msg = f"nothing to compare: '{statement.first}' and '{statement.second}' are the same"
+        raise ConfigError(msg)
+    numbers = [n for n in statement.numbers if n]
+    if numbers and (len(pairs) > 1 or len(meant.measures) > 1):
+        msg = "numbers 'from … to …' need one column and one condition on each side"
+        raise ConfigError(msg)
+    yield from _compared(pairs, statement.relation, names.evidence, meant)
+    for subject, number in zip(pairs[0][::-1], statement.numbers, strict=True):
+        if number:
+            typed = Amount(subject.key, "=", number, statement.on)
+            yield _amount(subject, typed, meant.measures[0], names.evidence)
+
+
+# ---------------------------------------------------------------------------- over prompts
+
+
+def _varies(group: str, statement: Varies, measure: Measure, evidence: Evidence) -> Check:
+    gap, bound = evidence.over_prompts(group, measure), statement.bound.value
+    holds, shown = None, None
+    if gap.value is not None:
+        holds = _lies(gap.value, statement.relation, bound)
+        nearest = gap.low if statement.relation == ">" else gap.high
+        shown = None if nearest is None else _lies(nearest, statement.relation, bound)
+    note = "fewer than two prompts" if gap.value is None else f"bound {statement.bound.text}"
+    return _check(measure, (group, ""), gap, (holds, shown), note)
+
+
+def _sensitive(groups: tuple[str, str], measure: Measure, evidence: Evidence) -> Check:
+    """Return whether prompts move the first of *groups* more than the second.
+
+    It is shown where the prompts do different things to them (the interaction's test) and the
+    intervals of the two ranges do not overlap.
+    """
+    if groups[0] == groups[1]:
+        msg = "nothing to compare: both sides are the same model"
+        raise ConfigError(msg)
+    ours, theirs = (evidence.over_prompts(group, measure) for group in groups)
+    if ours.value is None or theirs.value is None:
+        note = "fewer than two prompts"
+        return Check(measure, *groups, ours.value, theirs.value, Gap(None), None, None, note)
+    p, shown = evidence.interaction(*groups, measure), None
+    if p is not None and ours.low is not None and theirs.high is not None:
+        shown = p < ALPHA and ours.low > theirs.high
+    ranges = ours.value, theirs.value
+    gap = Gap(ranges[0] - ranges[1], None, None, p, ours.n, ours.n_questions, ranges)
+    return _check(measure, groups, gap, (ranges[0] > ranges[1] + DUST, shown), "ranges")
