@@ -1,8 +1,8 @@
 """The command line: ``python -m jobs.launch sweep | status | retry | report | …``.
 
 Exit codes: 0 done, 1 some work failed, 2 a mistake that you can mend, 3 rows are missing or
-damaged, 130 stopped by Ctrl-C. Heavy libraries are imported when a command needs them, so that
-``--help`` answers at once.
+damaged, 4 a claim does not hold, 130 stopped by Ctrl-C. Heavy libraries are imported when a command
+needs them, so that ``--help`` answers at once.
 """
 
 import argparse
@@ -29,7 +29,8 @@ On a cluster (where sbatch is configured) sweep submits job arrays and returns; 
 EPILOG = """\
 A configuration is a TOML file (or the name of a shipped one: demo, paper). Any value can be
 changed with --set, for example:  --set evaluate.limit=8  --set decoding.greedy.max_new_tokens=64
-Exit codes: 0 done, 1 some work failed, 2 a mistake to mend, 3 rows missing or damaged.
+Exit codes: 0 done, 1 some work failed, 2 a mistake to mend, 3 rows missing or damaged, 4 a claim
+does not hold.
 """
 
 
@@ -110,6 +111,16 @@ Every (condition, example) must be there exactly once, with one provenance; othe
 with exit code 3 and names the file. --partial reports what is there and stamps every page.
 --set report.intervals=none and the like change [report] without a new sweep.
 """,
+    "claims": """\
+check what a paper says against the numbers of a run, or of a published table
+
+FILE is a claims.toml, with tables [[claims]] says = "llama prompt2 > none on rouge1" (quote and
+where at will, [names] for words of your own), or the paper's LaTeX, with comments
+"% claim: llama prompt2 > none on rouge1"; there, numbers typed by hand are looked up as well,
+and "% claims: ignore" leaves a line out. A wrong claim is answered with all forms that there are.
+Exit code 4 if a claim is false; with --strict also if it may be chance, cannot be told, or if a
+typed number is no result. --published huang2024 checks the paper that this suite repeats.
+""",
     "status": """\
 show what of a run is done, running, queued and failed
 
@@ -158,7 +169,7 @@ login (hf auth login); a token never stands in a configuration.
 
 
 MODULES = (
-    {"diagnose": "jobs.diagnose", "status": "jobs.status_command"}
+    {"claims": "jobs.claims", "diagnose": "jobs.diagnose", "status": "jobs.status_command"}
     | dict.fromkeys(("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands")
     | dict.fromkeys(("preflight", "finetune", "merge"), "jobs.training_commands")
 )
@@ -287,6 +298,23 @@ def _report(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _claims(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="*", metavar="FILE", help="./claims.toml, or LaTeX")
+    command.add_argument("--run", dest="name", metavar="NAME", help="the same as --name")
+    command.add_argument(
+        "--published", metavar="NAME", help="check against a published table, not against a run"
+    )
+    command.add_argument(
+        "--partial", action="store_true", help="check against what is there of a run"
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="what is not plainly true fails as well"
+    )
+    command.add_argument(
+        "--suggest", action="store_true", help="print claims that are true and significant"
+    )
+
+
 def _resources(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mem", type=float, metavar="GB", help="memory of an element")
     command.add_argument("--time", type=int, metavar="MIN", help="time limit of an element")
@@ -306,6 +334,7 @@ OWN = (
     (("diagnose",), _diagnose),
     (("status",), _watch),
     (("report",), _report),
+    (("claims",), _claims),
 )
 """Options of single commands."""
 

@@ -58,7 +58,8 @@ def _decided(
     shown = _shown(found, meant)
     if not statement.significant:
         settled = shown or not tests
-        return ("true", "") if settled else ("not significant", _why_not(found, shown))
+        held = _how_many(found, meant) if meant.quantifier == "most" else ""
+        return ("true", held) if settled else ("not significant", _why_not(found, shown))
     if shown is None:
         return "not testable", NO_ROWS if not tests else _why_not(found, shown)
     if shown:

@@ -64,9 +64,12 @@ class _Entry(BaseModel):
 # ---------------------------------------------------------------------------- a file of claims
 
 
-def read_toml(path: Path) -> Claims:
-    """Return the claims of a file; whatever is wrong in it is a problem, all of it at once."""
-    name = str(path)
+def read_toml(path: Path, name: str = "") -> Claims:
+    """Return the claims of a file; whatever is wrong in it is a problem, all of it at once.
+
+    *name*: what the file is called in what is said; empty: its path.
+    """
+    name = name or str(path)
     try:
         text = path.read_text(encoding="utf-8")
         fields = tomllib.loads(text)

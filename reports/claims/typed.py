@@ -182,7 +182,8 @@ class _Shelf:
         about = self.about[at]
         share = (named[about] > 0).sum(1) / np.maximum(1, (about < len(self.things) - 1).sum(1))
         words, distance = named[about].sum(1), np.abs(self.values[at] - value)
-        return self.citables[at[np.lexsort((distance, -words, self.rank[at], -share))[0]]]
+        first = np.lexsort((distance, -words, self.rank[at], -share))[0]
+        return self.citables[int(at[first])]
 
 
 def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ...]:

@@ -1,0 +1,181 @@
+"""Findings → text for a terminal. Pure."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import fill
+
+from reports.claims.checks import Check
+from reports.claims.findings import Checked, Findings
+from reports.claims.judge import Judged
+from reports.claims.typed import Citable, Typed
+from reports.labels import number, p_text
+
+LISTED = 8
+"""Counter-examples and typed numbers that are listed; the rest are counted."""
+FEW = 3
+"""Comparisons that are listed of a claim that is not false."""
+
+_LABELS = {"true": "true", "false": "FALSE", "error": "ERROR"}
+_QUOTED = 70
+
+
+def text(found: Findings, width: int) -> str:
+    """Return everything for the eyes, no line wider than *width* where words can be parted."""
+    blocks = [_head(found), *(_block(of, width) for of in found.checked)]
+    if found.problems:
+        told = [f"{p.place}: {p.message}" for p in found.problems]
+        blocks.append("\n".join(_wrapped("ERROR  ", line, width) for line in told))
+    if found.files:
+        blocks.append("\n".join(_numbers(found, width)))
+    blocks.append("\n".join(_counted(found, width)))
+    return "\n\n".join(blocks)
+
+
+def _head(found: Findings) -> str:
+    if not found.correction:
+        return f"claims against {found.source}: as printed, without rows and without tests"
+    stamp = f" [{found.stamp}]" if found.stamp else ""
+    return f"claims against {found.source}{stamp}: p corrected by {found.correction}"
+
+
+_TIED = "\N{NO-BREAK SPACE}"
+"""Between words that belong on one line."""
+
+
+def _wrapped(indent: str, line: str, width: int) -> str:
+    filled = fill(
+        line, max(width, 40), initial_indent=indent, subsequent_indent=" " * len(indent),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return filled.replace(_TIED, " ")
+
+
+# ---------------------------------------------------------------------------- claims
+
+
+def _block(of: Checked, width: int) -> str:
+    claim, judged = of.claim, of.judged
+    label = _LABELS.get(judged.verdict, judged.verdict)
+    where = f" ({claim.where})" if claim.where else ""
+    lines = [_wrapped(f"{label:<15}  ", f"{claim.says}   {claim.place}{where}", width)]
+    lines += [_wrapped("    ", _quoted(quote), width) for quote in claim.quotes]
+    lines += [_wrapped("  ", line, width) for line in _reasons(judged)]
+    return "\n".join(lines)
+
+
+def _quoted(quote: str) -> str:
+    cut = (
+        quote[: _QUOTED - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}" if len(quote) > _QUOTED else quote
+    )
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{cut}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def _reasons(judged: Judged) -> Iterator[str]:
+    shown, most = _telling(judged), LISTED if judged.verdict == "false" else FEW
+    if judged.reason:
+        yield judged.reason
+    for check in shown[:most]:
+        yield check_line(check)
+    if judged.verdict == "true" and len(shown) == 1 < len(judged.checks):
+        yield f"the weakest of {len(judged.checks)} comparisons"
+    if len(shown) > most:
+        yield f"and {len(shown) - most} more: --json lists all"
+    if judged.left_out:
+        yield f"left out, having no number: {', '.join(judged.left_out)}"
+
+
+def _telling(judged: Judged) -> Sequence[Check]:
+    """Return the comparisons that the verdict follows from; of a true claim the weakest.
+
+    Under most columns, those against it.
+    """
+    found = judged.checks
+    against = [c for c in found if c.holds is False]
+    weak = [c for c in found if not c.shown]
+    if judged.verdict == "not testable":
+        return found
+    if judged.verdict == "false" or against:
+        return against or weak
+    if judged.verdict == "not significant":
+        return weak
+    return found if len(found) <= FEW else [max(found, key=_weakness)]
+
+
+def _weakness(check: Check) -> tuple[bool, float, float]:
+    """Return what grows the less it takes for the claim to fail."""
+    gap = check.gap
+    scale = max(abs(check.score or 0), abs(check.other or 0)) or 1
+    near = abs(gap.value or 0) * (1 if check.note.startswith("bound") else -1 / scale)
+    return not check.shown, gap.p or 0, near
+
+
+def check_line(check: Check) -> str:
+    """Return a comparison in words: scores, difference, interval, p and n."""
+    column, gap = check.measure.column, check.gap
+    parts = list(_scores(check))
+    if gap.value is not None and check.right:
+        parts.append(f"difference {number(gap.value, column, signed=True)}")
+    if gap.low is not None and gap.high is not None:
+        signed = bool(check.right)
+        low, high = (number(v, column, signed=signed) for v in (gap.low, gap.high))
+        parts[-1] += f" [{low}, {high}]"
+    if check.note and check.note != "ranges":
+        parts.append(check.note)
+    if gap.p is not None:
+        text = p_text(gap.p)
+        parts.append(f"p {text}" if text.startswith("<") else f"p = {text}")
+    if gap.n is not None:
+        questions = "" if gap.n_questions is None else f" to {gap.n_questions:,} questions"
+        parts.append(f"n = {gap.n:,}{questions}")
+    return f"{check.measure.title}: {', '.join(part.replace(' ', _TIED) for part in parts)}"
+
+
+def _scores(check: Check) -> Iterator[str]:
+    column, gap = check.measure.column, check.gap
+    one, two = (number(v, column) for v in (check.score, check.other))
+    if check.note == "ranges":
+        yield f"range of {check.left} {one}"
+        yield f"of {check.right} {two}"
+    elif check.right:
+        yield f"{check.left} {one}"
+        yield f"{check.right} {two}"
+    elif gap.value is not None:
+        yield f"{check.left} from {two} to {one}"
+        yield f"range {number(gap.value, column)}"
+    else:
+        yield f"{check.left} {one}"
+
+
+# ---------------------------------------------------------------------------- numbers
+
+
+def _numbers(found: Findings, width: int) -> Iterator[str]:
+    files = f"{len(found.files)} files" if len(found.files) > 1 else found.files[0]
+    n = len(found.unknown)
+    yield f"numbers typed by hand in {files}: {len(found.typed)}, of which {n} no result"
+    same = [_same(of, of.same) for of in found.typed if of.same]
+    for lines in ([_unknown(of) for of in found.unknown], same):
+        yield from (_wrapped("  ", line, width) for line in lines[:LISTED])
+        if len(lines) > LISTED:
+            yield f"  and {len(lines) - LISTED} more: --json lists all"
+    for warning in found.warnings:
+        yield _wrapped("warning  ", warning, width)
+
+
+def _unknown(of: Typed) -> str:
+    told = f"{of.place}: {of.text} is no result"
+    near = of.nearest
+    return told if near is None else f"{told}; the nearest is {near.text}, {near.macro}"
+
+
+def _same(of: Typed, same: Citable) -> str:
+    others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
+    return f"{of.place}: {of.text} may be written {same.macro}{others}"
+
+
+def _counted(found: Findings, width: int) -> Iterator[str]:
+    counts = found.counts
+    shown = [f"{counts[v]} {v}" for v in ("true", "false", "not significant", "not testable")
+             if counts[v] or v in ("true", "false")]  # fmt: skip
+    wrong = counts["error"] + len(found.problems)
+    shown += [f"{wrong} not understood"] if wrong else []
+    yield _wrapped("", f"{len(found.checked)} claims: {', '.join(shown)}", width)
