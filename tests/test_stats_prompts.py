@@ -14,6 +14,7 @@ from empathy_core.stats import (
     paired_difference,
     resampling,
     spread,
+    spreads,
 )
 from tests.stats_rows import ALONE, BLEU, bleu_rows, clustered, mean, rows, texts
 
@@ -106,6 +107,32 @@ def test_one_prompt_has_no_spread(random: np.random.Generator):
     (found,) = spread([rows(random.normal(size=100))], mean, ALONE)
 
     assert (found.value, found.lowest, found.p, found.n) == (None, None, None, 100)
+
+
+def test_the_spreads_of_several_models_are_those_of_each_alone(random: np.random.Generator):
+    """To the last digit, though one has not scored some rows, and one too few for a test."""
+    labels = clustered(random, 25)
+    references, systems = texts(len(labels), *[0.5, 0.51, 0.52] * 3)
+    stack = np.stack([bleu_rows(system, references) for system in systems])
+    stack[4, [1, 5]] = np.nan
+    stack[8, labels > 18] = np.nan
+    groups = [list(stack[i : i + 3]) for i in (0, 3, 6)]
+    drawn = Resampler.by(labels, 2500)
+
+    found = spreads(groups, BLEU.score, drawn)
+
+    assert found == tuple(spread(group, BLEU.score, drawn) for group in groups)
+    assert [of[0].n for of in found[:2]] == [len(labels), len(labels) - 2]
+    assert [of[0].p is None for of in found] == [False, False, True]
+    assert found[0][0].p != found[1][0].p
+
+
+def test_spreads_of_unlike_numbers_of_prompts_are_refused(random: np.random.Generator):
+    """The message says what was given."""
+    one = rows(random.normal(size=100))
+
+    with pytest.raises(ValueError, match="have 2, 1 of them"):
+        spreads([[one, one], [one]], mean, ALONE)
 
 
 # ---------------------------------------------------------------------------- interaction

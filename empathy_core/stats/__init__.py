@@ -20,6 +20,7 @@ from empathy_core.stats.prompts import (
     interaction,
     movers,
     spread,
+    spreads,
 )
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
@@ -58,4 +59,5 @@ __all__ = [
     "movers",
     "paired_difference",
     "spread",
+    "spreads",
 ]

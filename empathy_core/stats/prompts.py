@@ -18,6 +18,7 @@ from empathy_core.stats.resampling import (
     orders,
     scored,
     scored_by_all,
+    scored_rows,
     scored_total,
     share,
     stacked,
@@ -115,41 +116,88 @@ def spread(rows: Sequence[np.ndarray], score: Score, resampler: Resampler) -> tu
     Raises:
         ValueError: The prompts, or the resampler, are of different rows.
     """
-    stack = stacked(rows, resampler)
-    kept = scored_by_all(stack)
-    counts = Counts.of(kept, resampler)
-    sums = cluster_sums(stack, kept, resampler)
-    scores = scored_total(score, sums.sum(axis=0))
-    drawn = ranges = None
-    if counts.enough and len(rows) > 1:
-        drawn = scored(score, weighted(draws(resampler), sums))
-        ranges = np.ptp(scored(score, _permuted(sums, resampler)), axis=0)
+    return spreads([rows], score, resampler)[0]
+
+
+def spreads(
+    groups: Sequence[Sequence[np.ndarray]], score: Score, resampler: Resampler
+) -> tuple[tuple[Spread, ...], ...]:
+    """Return the ``spread`` of several models, at the price of little more than one.
+
+    All meet the same shuffles, so that one product of orders and sums serves them all.
+
+    Args:
+        groups: For each model, the rows of ``spread``; as many prompts for each, and all of the
+            same rows. Which of them are scored may differ from model to model.
+        score: ``MetricProtocol.score``.
+        resampler: Of the same rows.
+
+    Raises:
+        ValueError: The models have unlike numbers of prompts, or rows are different.
+    """
+    k = len(groups[0]) if groups else 0
+    if len({len(rows) for rows in groups}) > 1:
+        listed = ", ".join(str(len(rows)) for rows in groups)
+        raise ValueError(f"every model needs as many prompts; the models have {listed} of them")
+    stack = stacked([of for rows in groups for of in rows], resampler)
+    kept = scored_rows(stack).reshape(len(groups), k, stack.shape[1]).all(axis=1)
+    counts = [Counts.of(of, resampler) for of in kept]
+    sums = cluster_sums(stack, kept.repeat(k, axis=0), resampler)
+    sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
+    drawn = permuted = None
+    if any(of.enough for of in counts) and k > 1:
+        drawn, permuted = weighted(draws(resampler), sums), _permuted(sums, resampler)
+    return tuple(
+        _columns(
+            scored_total(score, sums[:, i].sum(axis=0)),
+            None if drawn is None or not of.enough else scored(score, drawn[i]),
+            None if permuted is None or not of.enough else scored(score, permuted[i]),
+            of,
+            resampler.level,
+        )
+        for i, of in enumerate(counts)
+    )
+
+
+def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Return sums of (clusters, groups, conditions, statistics), each cluster's in disorder.
+
+    Shape (groups, conditions, statistics, resamples); all groups are in the same disorder. Each
+    condition's place is one of all, so that what the other places leave of it is the last's.
+    """
+    k = sums.shape[2]
+    parts = []
+    for places in orders(resampler, k):
+        of = np.array(
+            [
+                [weighted(places[i] == place, sums[:, :, i]) for i in range(k)]
+                for place in range(k - 1)
+            ]
+        )
+        last = np.moveaxis(sums.sum(axis=0), 1, 0)[..., None] - of.sum(axis=0)
+        parts.append(np.concatenate([of, last[None]]).sum(axis=1))
+    return np.concatenate(parts, axis=-1).swapaxes(0, 1)
+
+
+def _columns(
+    scores: np.ndarray,
+    drawn: np.ndarray | None,
+    permuted: np.ndarray | None,
+    counts: Counts,
+    level: float,
+) -> tuple[Spread, ...]:
+    """Judge one model: scores (prompts, columns), the others (prompts, columns, resamples)."""
+    ranges = None if permuted is None else np.ptp(permuted, axis=0)
     return tuple(
         _spread(
             scores[:, column],
             None if drawn is None else drawn[:, column],
             None if ranges is None else ranges[column],
             counts,
-            resampler.level,
+            level,
         )
         for column in range(scores.shape[1])
     )
-
-
-def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
-    """Return sums (conditions, statistics, resamples) with each cluster's conditions in disorder.
-
-    Each condition's place is one of all, so that what the other places leave of it is the last's.
-    """
-    k = sums.shape[1]
-    parts = []
-    for places in orders(resampler, k):
-        of = np.array(
-            [[weighted(places[i] == place, sums[:, i]) for i in range(k)] for place in range(k - 1)]
-        )
-        last = sums.sum(axis=0)[..., None] - of.sum(axis=0)
-        parts.append(np.concatenate([of, last[None]]).sum(axis=1))
-    return np.concatenate(parts, axis=-1)
 
 
 def _spread(

@@ -236,10 +236,19 @@ def orders(resampler: Resampler, n_conditions: int) -> Iterator[np.ndarray]:
     equally likely.
     """
     table = _arrangements(n_conditions, _generator(resampler.seed, _ARRANGEMENTS)).T
-    for block in _blocks(resampler.n_resamples, _BLOCK):
-        random = _generator(resampler.seed, _ORDERS, block.start)
-        size = (block.stop - block.start, resampler.n_clusters)
-        yield table[:, random.integers(table.shape[1], size=size)]
+
+    def fill(rows: slice) -> None:
+        drawn = _generator(resampler.seed, _ORDERS, start + rows.start).integers(
+            table.shape[1], size=(rows.stop - rows.start, resampler.n_clusters)
+        )
+        places[:, rows] = np.take(table, drawn, axis=1)  # a third of the time of table[:, drawn]
+
+    at_once = _BLOCK * max(1, 10 * _CELLS // (_BLOCK * max(1, resampler.n_clusters)))
+    for block in _blocks(resampler.n_resamples, at_once):
+        start = block.start
+        places = np.empty((n_conditions, block.stop - start, resampler.n_clusters), dtype=np.uint8)
+        _by_blocks(fill, places.shape[1], _BLOCK)
+        yield places
 
 
 _kept: dict[tuple[Any, ...], np.ndarray] = {}
