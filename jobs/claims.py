@@ -132,6 +132,9 @@ def _read_tex(path: Path, read: _Read) -> None:
 
 
 def _numbers(options: Namespace) -> _Numbers:
+    if options.published and options.name:
+        msg = "--published and --name are two things to check against: leave one of them out"
+        raise ConfigError(msg)
     if options.published:
         from reports.claims.numbers import evidence_of_published
         from reports.claims.typed import citables_of_published

@@ -135,5 +135,6 @@ def _typed(of: Typed) -> dict[str, Any]:
         "typed": of.text,
         "same": cited(of.same),
         "n_same": of.n_same,
+        "named": of.named,
         "nearest": cited(of.nearest),
     }

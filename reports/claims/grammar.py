@@ -109,7 +109,7 @@ def _sensitive(part: Mapping[str, Any]) -> Statement:
 FORMS = (
     Form(
         "m increases [significantly] from A to B, from 0.61 to 0.63",
-        "or rises, improves, decreases, falls, worsens; the numbers may be left out",
+        "or rises, falls, decreases, improves, worsens; without the numbers if you like",
         rf"(?P<on>.+?) (?P<verb>{_any(DIRECTIONS)}) from (?P<first>.+?){_TYPED[0]}"
         rf" to (?P<second>.+?){_TYPED[1]}{_TAIL}",
         _change,
@@ -164,14 +164,14 @@ FORMS = (
     ),
     Form(
         "A [significantly] > B on m",
-        "or < >= <=; above, below, higher, lower, better, worse than; beats, lags behind; "
-        "'under each prompt' before 'on' compares like with like",
+        "or < >= <=, higher than, lower than, better than, worse than;\n"
+        "      'under each prompt' before 'on' compares like with like",
         rf"(?P<left>.+?) (?:is )?(?P<relation>=|{_any(RELATIONS)}) (?P<right>.+?){_SAME}{_ON}",
         _compare,
     ),
     Form(
         "A = 0.2675 on m",
-        "or < > <= >=, or 'A on m = 0.2675': equal means rounded to the digits that are typed",
+        "or < > <= >=; equal means: rounded to the digits that are typed",
         "",
         _compare,
     ),
@@ -211,8 +211,9 @@ def parse(text: str) -> Statement:
 
 def forms() -> str:
     """Return all forms with their meanings, for a person."""
-    width = max(len(form.shown) for form in FORMS)
-    return "\n".join(f"  {form.shown:<{width}}  {form.means}".rstrip() for form in FORMS)
+    return "\n".join(
+        f"  {form.shown}" + (f"\n      {form.means}" if form.means else "") for form in FORMS
+    )
 
 
 def _plain(text: str) -> str:

@@ -120,11 +120,11 @@ def check_line(check: Check) -> str:
         parts[-1] += f" [{low}, {high}]"
     if check.note and check.note != "ranges":
         parts.append(check.note)
-    if gap.p is not None:
+    if gap.p is not None and not check.note.startswith("bound"):  # there the interval decides
         text = p_text(gap.p)
         parts.append(f"p {text}" if text.startswith("<") else f"p = {text}")
     if gap.n is not None:
-        questions = "" if gap.n_questions is None else f" to {gap.n_questions:,} questions"
+        questions = "" if gap.n_questions in (None, gap.n) else f" ({gap.n_questions:,} questions)"
         parts.append(f"n = {gap.n:,}{questions}")
     return f"{check.measure.title}: {', '.join(part.replace(' ', _TIED) for part in parts)}"
 
@@ -169,6 +169,8 @@ def _unknown(of: Typed) -> str:
 
 def _same(of: Typed, same: Citable) -> str:
     others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
+    if not of.named:
+        return f"{of.place}: {of.text} has the digits of {same.macro}{others}, named nowhere near"
     return f"{of.place}: {of.text} may be written {same.macro}{others}"
 
 

@@ -50,6 +50,7 @@ class Typed:
         same: The result that it is a rounding of, by its digits and by the words around it; null:
             none is.
         n_same: How many results have these digits.
+        named: Whether the words around it name anything of *same*; else its digits may be chance.
         nearest: Of the results that the words around it may mean, the nearest; null: there is none.
     """
 
@@ -58,6 +59,7 @@ class Typed:
     same: Citable | None
     n_same: int
     nearest: Citable | None
+    named: bool = False
 
 
 # ---------------------------------------------------------------------------- what can be cited
@@ -81,7 +83,7 @@ def citables_of_run(results: Sequence[Result], evidence: Evidence) -> tuple[Cita
     columns = {m.key: m.column for m in evidence.measures}
     found = []
     for result in results:
-        about, column = known.get(result.key, ((), None))
+        about, column = known.get(result.key.partition("@")[0], ((), None))
         column = column or columns.get(_column_of(result.key, columns))
         if column is not None:
             found += list(_parts(result, column, about))
@@ -201,6 +203,7 @@ def _typed(of: Number, shelf: _Shelf) -> Typed:
         same &= shelf.percent
     found = shelf.best(same, digits.value, near)
     if found:
-        return Typed(of.place, digits.text, found, int(same.sum()), None)
+        named = any(spelling in near for thing in found.about for spelling in thing)
+        return Typed(of.place, digits.text, found, int(same.sum()), None, named)
     values = np.array([c.command in ("", "res") for c in shelf.citables], bool)
     return Typed(of.place, digits.text, None, 0, shelf.best(values, digits.value, near))
