@@ -59,6 +59,7 @@ class Names:
         Raises:
             ConfigError: Nothing is called so, or two models may be meant.
         """
+        words = self._meant(words)
         if whole := self._one(words, like):
             return whole
         parts = re.split(r" and ", words, flags=re.IGNORECASE)
@@ -76,7 +77,8 @@ class Names:
         Raises:
             UnknownName: A column is called otherwise.
         """
-        said = self._said(words)
+        words = self._meant(words)
+        said = fold(words)
         every = tuple(m for m in self.evidence.measures if m.main)
         if said in ("all", "allmetrics", "everymetric", "most", "mostmetrics"):
             return Meant(every, "most" if said.startswith("most") else "all")
@@ -92,7 +94,8 @@ class Names:
         return tuple(dict.fromkeys(m for part in parts for m in self._column(part)))
 
     def _column(self, words: str) -> tuple[Measure, ...]:
-        said, measures = self._said(words), self.evidence.measures
+        words, measures = self._meant(words), self.evidence.measures
+        said = fold(words)
         ways: tuple[Callable[[Measure], bool], ...] = (
             lambda m: fold(m.key) == said,
             lambda m: fold(m.title) == said,
@@ -106,11 +109,14 @@ class Names:
         known = [m.key for m in measures if m.main] + [m.key for m in measures if not m.main]
         raise UnknownName("column", words.strip(), known, "Or: all, all but …, most.")
 
+    def _meant(self, words: str) -> str:
+        """Return *words*, or what they are an alias for."""
+        plain = re.sub(r"^\s*the ", "", words, flags=re.IGNORECASE).strip()
+        aliases = {fold(name): meaning for name, meaning in self.aliases.items()}
+        return aliases.get(fold(plain), plain)
+
     def _said(self, words: str) -> str:
-        """Return *words* folded, an alias replaced by what it stands for."""
-        aliases = {fold(name): fold(meaning) for name, meaning in self.aliases.items()}
-        said = fold(re.sub(r"^\s*the ", "", words, flags=re.IGNORECASE))
-        return aliases.get(said, said)
+        return fold(self._meant(words))
 
     # ------------------------------------------------------------------------ conditions
 
@@ -155,7 +161,8 @@ class Names:
 
     def _shortened(self, words: str) -> Sequence[Subject]:
         """Return the conditions of the model whose name begins so; a fine-tune's only at need."""
-        begun = [s for s in self.evidence.subjects if any(_begins(n, words) for n in s.model_names)]
+        asked = self._meant(words)
+        begun = [s for s in self.evidence.subjects if any(_begins(n, asked) for n in s.model_names)]
         return [s for s in begun if not s.tuned] or begun
 
     def _only(self, words: str, found: Sequence[Subject]) -> tuple[Subject, ...]:
@@ -213,7 +220,7 @@ def _begins(name: str, words: str) -> bool:
 
 def _splits(words: str) -> Iterator[tuple[str, str]]:
     """Yield *words* as those of a model and those of a prompt, the longest model first."""
-    tokens = re.sub(r"^\s*the ", "", words, flags=re.IGNORECASE).replace(",", " ").split()
+    tokens = words.replace(",", " ").split()
     for i in range(len(tokens), -1, -1):
         prompt = tokens[i:]
         if len(prompt) > 1 and prompt[0].lower() in ("with", "under", "at", "/"):
