@@ -75,7 +75,7 @@ def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
     if not curves:
         return None
     told = "; ".join(_told_curve(curve) for curve in curves)
-    return _figure(
+    return figure(
         "figure-training",
         "Training loss (thin) and validation loss (thick) by step; the star is the best step.",
         f"A line chart of loss by training step. {told}.",
@@ -90,7 +90,7 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
         return None
     told = " ".join(f"{s.title}: {'; '.join(_told_fault(s, f) for f in s.faults)}." for s in series)
     n_rows = -(-len(series) // 2)
-    return _figure(
+    return figure(
         "figure-failures",
         "Share of the answers with each fault, by the number of rows trained on." + _absent(series),
         f"A line chart of the share of faulty answers by the number of training rows. {told}",
@@ -102,14 +102,22 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
 # ---------------------------------------------------------------------------- files
 
 
-def _figure(
+def figure(
     name: str,
     caption: str,
     description: str,
     draw: Callable[[Any], None],
     shape: tuple[float, str],
 ) -> Figure:
-    """Draw once and write twice; *shape* is the height in inches and the stamp."""
+    """Draw once and write twice.
+
+    Args:
+        name: Of the files, without ending.
+        caption: What it shows, also for those who do not see it.
+        description: What it shows in detail, for those who do not see it.
+        draw: Draws into a matplotlib figure.
+        shape: Height in inches, and the stamp; empty if there is none.
+    """
     height_in, stamp = shape
     with _styled(name):
         from matplotlib.figure import Figure as Drawing
@@ -118,12 +126,15 @@ def _figure(
         draw(drawing)
         if stamp:
             drawing.suptitle(stamp, color=ALERT, fontweight="bold", fontsize=9, ha="right", x=0.99)
+        if (engine := drawing.get_layout_engine()) is not None:
+            engine.execute(drawing)
+            drawing.set_layout_engine("none")  # once is enough for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
         nothing: dict[str, Any] = {"Date": None, "Creator": None}
         drawing.savefig(svg, format="svg", metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
-    plain = _described(svg.getvalue().decode(), name, caption, description)
+    plain = _described(_short(svg.getvalue().decode()), name, caption, description)
     return Figure(name, caption, plain, pdf.getvalue(), _inline(plain))
 
 
@@ -136,6 +147,12 @@ def _styled(name: str) -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update({**STYLE, "svg.hashsalt": name})
         yield
+
+
+def _short(svg: str) -> str:
+    """Return *svg* with paths to the hundredth of a point."""
+    of_path = re.compile(r"(?<=\.\d\d)\d+")
+    return re.sub(r' d="[^"]*"', lambda path: of_path.sub("", path[0]), svg)
 
 
 def _described(svg: str, name: str, title: str, description: str) -> str:

@@ -16,6 +16,7 @@ from reports.failures import failure_series, failure_tables
 from reports.figures import Figure, failures_figure, training_figure
 from reports.finetuned import finetuned_tables
 from reports.finetuned_notes import partial_note
+from reports.plots import differences_figure, distribution_figure, forest_figure
 from reports.prompt_tables import prompt_tables
 from reports.prompts import moved, spreads
 from reports.repeats import repeat_tables, repeats
@@ -33,7 +34,8 @@ class Section:
 
     Attributes:
         file: Name of the files without ending.
-        figures: Below the tables on the page; each in files of its own.
+        figures: Below the tables on the page; each in files of its own. Without tables there is
+            no file of the section's own.
     """
 
     file: str
@@ -84,7 +86,7 @@ class Report:
 
 
 def build(collected: Collected, spec: ReportSpec) -> Report:
-    """Return the report of *collected*; sections without a table are left out.
+    """Return the report of *collected*; sections with nothing in them are left out.
 
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
@@ -96,11 +98,16 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     words = Words(spec.caption, spec.label, (), stamp)
     plain = replace(words, notes=tuple(partial_note(collected)))
     sections = (
-        Section("table1", "Main table", _main(collected, numbers, spec, words)),
+        Section("table1", "Main table", _main(collected, numbers, spec, words),
+                _drawn(forest_figure(numbers.summary, spec, stamp))),
         *_finetuned(collected, numbers.summary, compared, spec, words),
         Section("contrasts", "Declared contrasts",
                 tuple(contrast_tables(numbers.contrasts, spec, plain))),
         Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+        Section("differences", "Differences", (),
+                _drawn(differences_figure(numbers.pairs, numbers.contrasts, spec, stamp))),
+        Section("answers", "Scores of single answers", (),
+                _drawn(distribution_figure(collected, spec, stamp))),
         Section("repeats", "Seeds and repeated samples",
                 tuple(repeat_tables(again, spec, plain))),
         Section("validity", "What the numbers rest on",
@@ -113,9 +120,13 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         Section("table-detail", "All other columns",
                 _detail(collected, numbers.summary, spec, words)),
     )  # fmt: skip
-    shown = tuple(section for section in sections if section.tables)
+    shown = tuple(section for section in sections if section.tables or section.figures)
     _unlike_labels(shown)
     return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
+
+
+def _drawn(figure: Figure | None) -> tuple[Figure, ...]:
+    return (figure,) if figure else ()
 
 
 def _unlike_labels(sections: tuple[Section, ...]) -> None:
@@ -170,9 +181,9 @@ def _finetuned(
     return (
         Section("table2", "Base and fine-tuned", beside),
         Section("failures", "What goes wrong, by training size",
-                failure_tables(summary, spec, partial), (faults,) if faults else ()),
+                failure_tables(summary, spec, partial), _drawn(faults)),
         Section("training", "Training curves",
-                training_tables(spec, words), (trained,) if trained else ()),
+                training_tables(spec, words), _drawn(trained)),
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def _files(report: Report) -> Iterator[tuple[str, bytes]]:
 
 
 def _texts(report: Report) -> Iterator[tuple[str, str]]:
-    for section in report.sections:
+    for section in (section for section in report.sections if section.tables):
         title = f"{report.spec.title}: {section.title}"
         yield f"{section.file}.tex", tex.fragment(section.tables)
         alone = tex.standalone(f"{section.file}.tex", report.stamp)

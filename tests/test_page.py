@@ -13,10 +13,9 @@ from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
 from reports import browser, html
 from reports.spec import Commands, ReportSpec
-from reports.table import Table, Words
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
-from tests.paper_tables import paper_table
+from tests.paper_tables import named, paper_table
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,14 +25,6 @@ def page_of(run: RunDir, about: ReportSpec, *, partial: bool = False) -> str:
     """Write the report and return its page."""
     write_report(run, about, partial=partial)
     return (run.report / "index.html").read_text(encoding="utf-8")
-
-
-def named(label: str) -> Table:
-    """Return a table whose every text is *label*."""
-    table = paper_table(Words(label, "tab:nasty", (label,), ""))
-    first, second, *_ = table.groups
-    rows = tuple(replace(row, stubs=(label,)) for row in second.rows)
-    return replace(table, groups=(first, replace(second, label=label, rows=rows)))
 
 
 # ---------------------------------------------------------------------------- tables

@@ -25,7 +25,9 @@ SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts",
 FILES = {
     *(f"{name}{end}" for name in SECTIONS for end in (".tex", "-standalone.tex", ".html")),
     "summary.csv", "summary.json", "pairs.csv", "prompts.csv", "results.csv",
-    "index.html",
+    "index.html", "macros.tex",
+    *(f"figure-{name}{end}" for name in ("scores", "differences", "answers")
+      for end in (".svg", ".pdf")),
 }  # fmt: skip
 
 
@@ -137,7 +139,7 @@ def test_a_partial_report_is_stamped_everywhere(tmp_path: Path, about: ReportSpe
     assert stamp in written.text
     assert len(written.problems) == 1
     for path in run.report.iterdir():
-        assert path.suffix == ".csv" or stamp in path.read_text(), path.name
+        assert path.suffix in (".csv", ".pdf") or stamp in path.read_text(), path.name
     page = (run.report / "index.html").read_text()
     assert f"{run.generations(LLAMA.id)} lacks 14 of 40 rows" in page
 
@@ -148,7 +150,7 @@ def test_a_whole_run_is_not_stamped_even_with_partial(tmp_path: Path, about: Rep
 
     write_report(run, about, partial=True)
 
-    assert not [p.name for p in run.report.iterdir() if "PARTIAL" in p.read_text()]
+    assert not [p.name for p in run.report.iterdir() if b"PARTIAL" in p.read_bytes()]
 
 
 def test_an_unknown_publication_is_named(tmp_path: Path):

@@ -454,7 +454,11 @@ def test_a_report_without_adapters_has_no_file_of_theirs(tmp_path: Path):
     written = write_report(run, about)
 
     names = {p.name for p in run.report.iterdir()}
-    assert not [n for n in names if n.startswith(("table2", "failures", "figure", "comparisons"))]
+    assert not [
+        n
+        for n in names
+        if n.startswith(("table2", "failures", "figure-t", "figure-f", "comparisons"))
+    ]
     assert "comparisons" not in json.loads((run.report / "summary.json").read_text())
     assert "Difference" not in written.text
 
@@ -479,10 +483,9 @@ def test_the_page_holds_the_figures_with_their_words(paper: Paper):
     """Drawn in the page itself: no script, no address, no id twice, a title and a description."""
     found = Tags((paper.run.report / "index.html").read_text())
 
-    drawn = [a for tag, a in found.tags if tag == "svg"]
-    assert [a["aria-labelledby"] for a in drawn] == [
-        "figure-failures-title figure-failures-desc", "figure-training-title figure-training-desc",
-    ]  # fmt: skip
+    drawn = [a["aria-labelledby"] for a in found.of("svg")]
+    names = ("scores", "failures", "training", "answers")
+    assert drawn == [f"figure-{name}-title figure-{name}-desc" for name in names]
     ids = [a["id"] for _, a in found.tags if "id" in a]
     assert len(ids) == len(set(ids))
     links = [a.get("xlink:href") or a.get("href") for _, a in found.tags]
