@@ -9,6 +9,7 @@ from empathy_core.stats import (
     components,
     contrast,
     interaction,
+    interactions,
     length_adjusted,
     movers,
     paired_difference,
@@ -189,6 +190,25 @@ def test_one_model_or_one_prompt_has_no_interaction(random: np.random.Generator)
     for grid in ([[one, other]], [[one], [other]]):
         (found,) = interaction(grid, mean, ALONE)
         assert (found.value, found.p, found.n) == (None, None, 100)
+
+
+def test_the_interactions_of_several_models_are_those_of_each_two(random: np.random.Generator):
+    """To the last digit, whichever rows a model has not scored, in whatever order they come."""
+    labels = clustered(random, 25)
+    references, systems = texts(len(labels), *[0.5, 0.52] * 4)
+    stack = [bleu_rows(system, references) for system in systems]
+    stack[4][[1, 5]] = np.nan
+    stack[7][labels > 18] = np.nan
+    grids = [[[2 * i, 2 * i + 1], [2 * j + 1, 2 * j]] for i in range(4) for j in range(4) if i != j]
+    drawn = Resampler.by(labels, 2500)
+
+    found = interactions(stack, grids, BLEU.score, drawn)
+
+    alone = [[[stack[place] for place in line] for line in grid] for grid in grids]
+    assert found == tuple(interaction(grid, BLEU.score, drawn) for grid in alone)
+    assert len({of[0].value for of in found}) == 6
+    assert len({of[0].n for of in found}) == 4
+    assert {of[0].p is None for of in found} == {False, True}
 
 
 # ---------------------------------------------------------------------------- movers

@@ -1,7 +1,8 @@
 """What prompts do: their spread, their interaction with models, and which rows they move. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -140,7 +141,8 @@ def spreads(
         listed = ", ".join(str(len(rows)) for rows in groups)
         raise ValueError(f"every model needs as many prompts; the models have {listed} of them")
     stack = stacked([of for rows in groups for of in rows], resampler)
-    kept = scored_rows(stack).reshape(len(groups), k, stack.shape[1]).all(axis=1)
+    by_group = stack.reshape(len(groups), k, *stack.shape[1:])
+    kept = np.array([scored_by_all(of) for of in by_group])
     counts = [Counts.of(of, resampler) for of in kept]
     sums = cluster_sums(stack, kept.repeat(k, axis=0), resampler)
     sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
@@ -240,23 +242,72 @@ def interaction(
     Raises:
         ValueError: A model lacks a prompt that another has, or rows are different.
     """
-    shape = (len(grid), len(grid[0]) if grid else 0)
+    number = count()
+    places = [[next(number) for _ in line] for line in grid]
+    rows = [of for line in grid for of in line]
+    return interactions(rows, [places], score, resampler)[0]
+
+
+def interactions(
+    rows: Sequence[np.ndarray],
+    grids: Sequence[Sequence[Sequence[int]]],
+    score: Score,
+    resampler: Resampler,
+) -> tuple[tuple[Interaction, ...], ...]:
+    """Return the ``interaction`` of several grids, at the price of each condition once.
+
+    Grids that are of the same rows, once those are left out that one of their conditions has not
+    scored, share the resampled scores of the conditions.
+
+    Args:
+        rows: Statistics of shape (rows, statistics) for each condition, all of the same rows in
+            the same order; a row with a NaN is unscored.
+        grids: Each for each model, for each prompt, a place in *rows*.
+        score: ``MetricProtocol.score``.
+        resampler: Of the same rows.
+
+    Raises:
+        ValueError: A model lacks a prompt that another of its grid has, or rows are different.
+    """
+    tables = [_table(grid) for grid in grids]
+    stack = stacked(rows, resampler)
+    found: dict[int, tuple[Interaction, ...]] = {}
+    for kept, members in _by_rows(scored_rows(stack), tables):
+        counts = Counts.of(kept, resampler)
+        places = np.unique(np.concatenate([tables[i].ravel() for i in members]))
+        sums = cluster_sums(stack[places], kept, resampler)
+        scores, drawn = scored_total(score, sums.sum(axis=0)), None
+        if counts.enough and any(min(tables[i].shape) > 1 for i in members):
+            resampled = weighted(draws(resampler), sums)
+            drawn = np.stack([scored(score, of) for of in resampled])
+        for i in members:
+            at = np.searchsorted(places, tables[i])
+            found[i] = tuple(
+                _interaction(
+                    scores[at, column], None if drawn is None else drawn[at, column], counts
+                )
+                for column in range(scores.shape[1])
+            )
+    return tuple(found[i] for i in range(len(tables)))
+
+
+def _table(grid: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return places of shape (models, prompts)."""
     if len({len(line) for line in grid}) > 1:
         listed = ", ".join(str(len(line)) for line in grid)
         raise ValueError(f"every model needs the same prompts; the models have {listed} of them")
-    stack = stacked([of for line in grid for of in line], resampler)
-    kept = scored_by_all(stack)
-    counts = Counts.of(kept, resampler)
-    sums = cluster_sums(stack, kept, resampler)
-    scores = scored_total(score, sums.sum(axis=0)).reshape(*shape, -1)
-    drawn = None
-    if counts.enough and min(shape) > 1:
-        drawn = scored(score, weighted(draws(resampler), sums))
-        drawn = drawn.reshape(*shape, *drawn.shape[1:])
-    return tuple(
-        _interaction(scores[..., column], None if drawn is None else drawn[:, :, column], counts)
-        for column in range(scores.shape[-1])
-    )
+    return np.array(grid, dtype=np.intp)
+
+
+def _by_rows(
+    kept: np.ndarray, tables: Sequence[np.ndarray]
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Yield the rows, shape (rows,), that all conditions of some tables have scored, with these."""
+    groups: dict[bytes, tuple[np.ndarray, list[int]]] = {}
+    for i, table in enumerate(tables):
+        common = kept[table.ravel()].all(axis=0)
+        groups.setdefault(common.tobytes(), (common, []))[1].append(i)
+    yield from groups.values()
 
 
 def _interaction(scores: np.ndarray, drawn: np.ndarray | None, counts: Counts) -> Interaction:
