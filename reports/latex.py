@@ -1,4 +1,4 @@
-"""Text → LaTeX source that any pdflatex document can set: plain ASCII, no package needed."""
+"""Text → LaTeX source that pdflatex, lualatex and xelatex set alike: plain ASCII, no package."""
 
 import re
 import unicodedata
@@ -27,18 +27,38 @@ _ASCII = {
 _SYMBOLS = {
     "\N{EN DASH}": "--",
     "\N{EM DASH}": "---",
+    "\N{HYPHEN}": "-",
+    "\N{NON-BREAKING HYPHEN}": "-",
+    "\N{SOFT HYPHEN}": r"\-",
     "\N{LEFT SINGLE QUOTATION MARK}": "`",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     "\N{LEFT DOUBLE QUOTATION MARK}": "``",
     "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{SINGLE LOW-9 QUOTATION MARK}": ",",
+    "\N{DOUBLE LOW-9 QUOTATION MARK}": ",,",
+    "\N{INVERTED QUESTION MARK}": r"\textquestiondown{}",
+    "\N{INVERTED EXCLAMATION MARK}": r"\textexclamdown{}",
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     "\N{BULLET}": r"\textbullet{}",
     "\N{MIDDLE DOT}": r"$\cdot$",
     "\N{MINUS SIGN}": "$-$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{DIVISION SIGN}": r"$\div$",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
     "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{NOT EQUAL TO}": r"$\neq$",
+    "\N{ALMOST EQUAL TO}": r"$\approx$",
+    "\N{INFINITY}": r"$\infty$",
+    "\N{NOT SIGN}": r"$\neg$",
+    "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}": r"$\ll$",
+    "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}": r"$\gg$",
+    "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}": r"$\langle$",
+    "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}": r"$\rangle$",
+    "\N{VULGAR FRACTION ONE HALF}": r"$\frac12$",
+    "\N{VULGAR FRACTION ONE QUARTER}": r"$\frac14$",
+    "\N{VULGAR FRACTION THREE QUARTERS}": r"$\frac34$",
+    "\N{PILCROW SIGN}": r"\P{}",
     "\N{UPWARDS ARROW}": r"$\uparrow$",
     "\N{DOWNWARDS ARROW}": r"$\downarrow$",
     "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
@@ -47,10 +67,18 @@ _SYMBOLS = {
     "\N{DOUBLE DAGGER}": r"$\ddagger$",
     "\N{DEGREE SIGN}": r"$^\circ$",
     "\N{MICRO SIGN}": r"$\mu$",
+    "\N{SUPERSCRIPT ONE}": "$^1$",
+    "\N{SUPERSCRIPT TWO}": "$^2$",
+    "\N{SUPERSCRIPT THREE}": "$^3$",
     "\N{SECTION SIGN}": r"\S{}",
     "\N{COPYRIGHT SIGN}": r"\copyright{}",
+    "\N{REGISTERED SIGN}": r"\textregistered{}",
+    "\N{TRADE MARK SIGN}": r"\texttrademark{}",
     "\N{POUND SIGN}": r"\pounds{}",
+    "\N{EURO SIGN}": r"\texteuro{}",
     "\N{NO-BREAK SPACE}": "~",
+    "\N{NARROW NO-BREAK SPACE}": r"\,",
+    "\N{THIN SPACE}": r"\,",
     "\N{LATIN SMALL LETTER SHARP S}": r"\ss{}",
     "\N{LATIN SMALL LETTER AE}": r"\ae{}",
     "\N{LATIN CAPITAL LETTER AE}": r"\AE{}",
@@ -61,17 +89,23 @@ _SYMBOLS = {
     "\N{LATIN SMALL LETTER L WITH STROKE}": r"\l{}",
     "\N{LATIN CAPITAL LETTER L WITH STROKE}": r"\L{}",
     "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
-    **dict.fromkeys("\n\r\t\f\v", " "),
+    **dict.fromkeys("\n\r\t\f\v\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}", " "),
 }
-_GREEK = {
-    name: f"$\\{name.lower()}$"
-    for name in ("ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "LAMDA", "MU", "PI", "RHO", "SIGMA",
-                 "TAU", "CHI", "OMEGA")
-}  # fmt: skip
+_SMALL_GREEK = (
+    "ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "ZETA", "ETA", "THETA", "IOTA", "KAPPA", "LAMDA",
+    "MU", "NU", "XI", "PI", "RHO", "SIGMA", "TAU", "UPSILON", "PHI", "CHI", "PSI", "OMEGA",
+)  # fmt: skip
+_CAPITAL_GREEK = (
+    "GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA",
+)  # fmt: skip
 _SYMBOLS |= {
-    unicodedata.lookup(f"GREEK SMALL LETTER {name}"): tex.replace("lamda", "lambda")
-    for name, tex in _GREEK.items()
-}
+    unicodedata.lookup(f"GREEK {size} LETTER {name}"): rf"$\{tex.replace('amda', 'ambda')}$"
+    for size, names, cased in (
+        ("SMALL", _SMALL_GREEK, str.lower), ("CAPITAL", _CAPITAL_GREEK, str.capitalize),
+    )
+    for name in names
+    for tex in [cased(name)]
+}  # fmt: skip
 _ACCENTS = {
     "\N{COMBINING GRAVE ACCENT}": "`",
     "\N{COMBINING ACUTE ACCENT}": "'",
@@ -85,9 +119,16 @@ _ACCENTS = {
     "\N{COMBINING DOUBLE ACUTE ACCENT}": "H",
     "\N{COMBINING RING ABOVE}": "r",
     "\N{COMBINING CEDILLA}": "c",
+    "\N{COMBINING DOT BELOW}": "d",
+    "\N{COMBINING MACRON BELOW}": "b",
 }
-_SPECIAL = re.compile(r"[^ !#-Z^-~]|[#$%&*^_`{|}~<>]|-(?=-)|,(?=,)|'(?=')")
-"""Whatever needs another spelling; of ``--``, ``,,`` and ``''``, which TeX joins, the first."""
+_BELOW = ("\N{COMBINING CEDILLA}", "\N{COMBINING DOT BELOW}", "\N{COMBINING MACRON BELOW}")
+_DOTLESS = {"i": r"\i", "j": r"\j"}
+_SPECIAL = re.compile(r"[^ !#-Z^-~]|[#$%&*^_`{|}~<>]|-(?=-)|,(?=,)|'(?=')|\+(?=[0-9])")
+"""Whatever needs another spelling; of ``--``, ``,,`` and ``''``, which TeX joins, the first.
+
+The plus of a number is mathematics, as is its minus: some fonts have a narrower one for text.
+"""
 
 
 def escape(value: object) -> str:
@@ -98,19 +139,29 @@ def escape(value: object) -> str:
     """
     if isinstance(value, Tex):
         return value
-    return _SPECIAL.sub(lambda match: _spelled(match[0]), str(value))
+    composed = unicodedata.normalize("NFC", str(value))
+    return _SPECIAL.sub(lambda match: _spelled(match[0]), composed)
 
 
 def _spelled(char: str) -> str:
     if char in "-,'":
         return f"{char}{{}}"
+    if char == "+":
+        return "$+$"
     known = _ASCII.get(char) or _SYMBOLS.get(char)
-    if known is not None:
-        return known
-    parts = unicodedata.normalize("NFD", char)
-    if len(parts) == 2 and parts[1] in _ACCENTS and parts[0].isascii() and parts[0].isalpha():
-        return f"\\{_ACCENTS[parts[1]]}{{{parts[0]}}}"
-    return f"{{[}}U+{ord(char):04X}{{]}}"
+    return known if known is not None else _accented(char)
+
+
+def _accented(char: str) -> str:
+    """Return a Latin letter under its accents, or the number of the character."""
+    letter, *accents = unicodedata.normalize("NFD", char)
+    if not (accents and set(accents) <= _ACCENTS.keys() and letter.isascii() and letter.isalpha()):
+        return f"{{[}}U+{ord(char):04X}{{]}}"
+    if any(accent not in _BELOW for accent in accents):
+        letter = _DOTLESS.get(letter, letter)
+    for accent in accents:
+        letter = f"\\{_ACCENTS[accent]}{{{letter}}}"
+    return letter
 
 
 def label(text: str) -> Tex:
