@@ -64,11 +64,12 @@ _GENERATED_END = re.compile(r"\\end\{(?:table\*?|longtable)\}")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A typed number that may be a result; *near* is the text around it."""
+    """A typed number that may be a result, with the text around it."""
 
     place: Place
     digits: Digits
-    near: str
+    before: str
+    after: str
 
 
 def numbers(file: TexFile) -> Iterator[Number]:
@@ -86,8 +87,9 @@ def numbers(file: TexFile) -> Iterator[Number]:
         line = file.line(found.start("digits"))
         if line not in ignored and _is_result(found, text):
             plain = found["digits"].replace("\\", "").replace(" ", "")
-            near = text[max(0, found.start() - NEAR_BEFORE) : found.end() + NEAR_AFTER]
-            yield Number(Place(file.name, line), Digits.of(plain), near)
+            before = text[max(0, found.start() - NEAR_BEFORE) : found.start()]
+            after = text[found.end() : found.end() + NEAR_AFTER]
+            yield Number(Place(file.name, line), Digits.of(plain), before, after)
 
 
 def _is_result(found: re.Match[str], text: str) -> bool:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def _places(name: str, text: str, n: int) -> list[Place]:
     if len(heads) != n:
         return [Place(name)] * n
     found = []
-    for start, end in zip(heads, [*heads[1:], len(text)], strict=True):
+    for start, end in pairwise([*heads, len(text)]):
         says = re.compile(r"^[ \t]*says\s*=", re.MULTILINE).search(text, start, end)
         found.append(Place(name, text.count("\n", 0, says.start() if says else start) + 1))
     return found

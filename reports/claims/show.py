@@ -180,4 +180,5 @@ def _counted(found: Findings, width: int) -> Iterator[str]:
              if counts[v] or v in ("true", "false")]  # fmt: skip
     wrong = counts["error"] + len(found.problems)
     shown += [f"{wrong} not understood"] if wrong else []
-    yield _wrapped("", f"{len(found.checked)} claims: {', '.join(shown)}", width)
+    n = len(found.checked)
+    yield _wrapped("", f"{n} claim{'s' * (n != 1)}: {', '.join(shown)}", width)

@@ -15,13 +15,14 @@ MOST_OF_A_KIND = 6
 def suggest(evidence: Evidence) -> tuple[str, ...]:
     """Return claims about main columns that are true and significant, a few of each kind.
 
-    First what is best of all, then fine-tunes and their bases, prompts of one model, and models
-    under one prompt; of each kind those under most columns first. Every one is checked again.
+    First what is best of all, then fine-tunes and their bases, prompts of one model, models under
+    one prompt, and people and models; of each kind those under most columns first. Every one is
+    checked again.
     """
     names = Names(evidence)
-    kinds = (_best(evidence), *(_pairs(evidence, kind) for kind in ("tuned", "prompts", "models")))
+    of_pairs = [_pairs(evidence, kind) for kind in ("tuned", "prompts", "models", "people")]
     found: list[str] = []
-    for kind in kinds:
+    for kind in (_best(evidence), *of_pairs):
         ordered = sorted(kind, key=lambda one: -one[0])
         sound = (says for _, says in ordered if judge(says, names).verdict == "true")
         found += [says for _, says in zip(range(MOST_OF_A_KIND), sound, strict=False)]
@@ -47,7 +48,9 @@ def _kind(one: Subject, other: Subject, evidence: Evidence) -> str:
     bases = evidence.bases
     if other.key in bases.get(one.key, ()) or one.key in bases.get(other.key, ()):
         return "tuned"
-    if one.human or other.human or one.tuned or other.tuned:
+    if one.human != other.human:
+        return "people"
+    if one.human or one.tuned or other.tuned:
         return ""
     if one.group == other.group:
         return "prompts"

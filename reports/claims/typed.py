@@ -173,19 +173,38 @@ class _Shelf:
             np.array(padded, int).reshape(len(citables), most),
         )
 
-    def best(self, among: np.ndarray, value: float, near: str) -> Citable | None:
-        """Return that of *among* (citables,) of which *near* names most, then the nearest."""
+    def best(self, among: np.ndarray, of: Number) -> Citable | None:
+        """Return that of *among* (citables,) of which the text around *of* says most.
+
+        Of those of which it says as much: what is named nearest, then the nearest value.
+        """
         at = np.flatnonzero(among)
         if not len(at):
             return None
-        named = np.array(
-            [max((len(s.split()) for s in of if s in near), default=0) for of in self.things]
-        )
+        before, after = f" {_words(of.before)} ", f" {_words(of.after)} "
+        named = np.array([_named(thing, before, after) for thing in self.things])
         about = self.about[at]
-        share = (named[about] > 0).sum(1) / np.maximum(1, (about < len(self.things) - 1).sum(1))
-        words, distance = named[about].sum(1), np.abs(self.values[at] - value)
-        first = np.lexsort((distance, -words, self.rank[at], -share))[0]
-        return self.citables[int(at[first])]
+        n_words, away = named[about, 0], named[about, 1]
+        share = (n_words > 0).sum(1) / np.maximum(1, (about < len(self.things) - 1).sum(1))
+        off = np.abs(self.values[at] - of.digits.value)
+        keys = (off, -n_words.sum(1), away.sum(1), self.rank[at], -share)  # the last counts most
+        return self.citables[int(at[np.lexsort(keys)[0]])]
+
+
+def _named(thing: tuple[str, ...], before: str, after: str) -> tuple[int, int]:
+    """Return of how many words the name of *thing* is that stands nearest, and how far away.
+
+    What follows a number is less likely to be what it is of: it counts as twice as far.
+    """
+    found = []
+    for spelling in thing:
+        n_words = len(spelling.split())
+        if (at := before.rfind(spelling)) >= 0:
+            found.append((len(before) - at - len(spelling), -n_words))
+        if (at := after.find(spelling)) >= 0:
+            found.append((2 * at, -n_words))
+    away, n_words = min(found, default=(0, 0))
+    return -n_words, away
 
 
 def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ...]:
@@ -195,15 +214,17 @@ def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ..
 
 
 def _typed(of: Number, shelf: _Shelf) -> Typed:
-    digits, near = of.digits, f" {_words(of.near)} "
+    digits = of.digits
     most = digits.half * (1 + DUST)
     off = np.minimum(np.abs(shelf.values - digits.value), np.abs(shelf.printed - digits.value))
     same = off <= most
-    if digits.percent and "." not in digits.text:  # whole percents are roundings of nearly anything
+    if not digits.percent:
+        same &= ~shelf.percent
+    elif "." not in digits.text:  # whole percents are roundings of nearly anything
         same &= shelf.percent
-    found = shelf.best(same, digits.value, near)
-    if found:
+    if found := shelf.best(same, of):
+        near = f" {_words(of.before)} {_words(of.after)} "
         named = any(spelling in near for thing in found.about for spelling in thing)
         return Typed(of.place, digits.text, found, int(same.sum()), None, named)
     values = np.array([c.command in ("", "res") for c in shelf.citables], bool)
-    return Typed(of.place, digits.text, None, 0, shelf.best(values, digits.value, near))
+    return Typed(of.place, digits.text, None, 0, shelf.best(values, of))
