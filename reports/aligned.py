@@ -52,8 +52,7 @@ class Aligned:
         answers = self.collected.answers[condition]
         if name not in answers.columns:
             return np.full(self.rows.height, np.nan)
-        rows = self.rows.join(answers, on=KEY, how="left", maintain_order="left")
-        return rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return statistics_of(self.rows, answers, [name])[:, 0]
 
     def resampler(self, mask: np.ndarray | None = None) -> Resampler:
         """Return a resampler whose clusters are the questions of the rows of *mask*."""
@@ -65,5 +64,21 @@ def statistics_of(rows: pl.DataFrame, scores: pl.DataFrame, names: Sequence[str]
     """Return statistics in the order of *rows*: shape (rows, names), NaN where there are none."""
     if not scores.height:
         return np.full((rows.height, len(names)), np.nan)
-    found = rows.join(scores, on=KEY, how="left", maintain_order="left").select(names)
-    return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    found = scores
+    if not rows.select(KEY).equals(scores.select(KEY)):  # a whole condition needs no join
+        found = rows.join(scores, on=KEY, how="left", maintain_order="left")
+    return found.select(names).cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def same_rows(collected: Collected, conditions: Iterable[str]) -> dict[str, int]:
+    """Return a number for each condition (ids), equal for those that should have the same rows."""
+    kinds: list[pl.DataFrame] = []
+    numbers: dict[str, int] = {}
+    for condition in conditions:
+        rows = collected.expected[condition].select(KEY)
+        numbers[condition] = next(
+            (i for i, kind in enumerate(kinds) if kind.equals(rows)), len(kinds)
+        )
+        if numbers[condition] == len(kinds):
+            kinds.append(rows)
+    return numbers

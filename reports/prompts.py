@@ -1,26 +1,19 @@
 """How much the prompt matters: the range over prompts, at equal length, and by model. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
+from empathy_core import stats
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats import (
-    Adjusted,
-    Spread,
-    benjamini_hochberg,
-    holm,
-    interaction,
-    length_adjusted,
-    movers,
-    spread,
-)
+from empathy_core.stats import Adjusted, Spread, benjamini_hochberg, holm, length_adjusted, movers
 from empathy_core.types import Condition
-from reports.aligned import Aligned
+from reports.aligned import Aligned, same_rows
 from reports.collect import Collected
 from reports.spec import ReportSpec
 
@@ -74,6 +67,32 @@ class Prompted:
     decoding: str
     conditions: tuple[Condition, ...]
 
+    @property
+    def ids(self) -> list[str]:
+        """The conditions' ids."""
+        return [condition.id for condition in self.conditions]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """One model's rows under one metric.
+
+    Attributes:
+        rows: Statistics of shape (rows, statistics), for each prompt.
+        words: Words of the answers, shape (rows,), for each prompt.
+    """
+
+    group: Prompted
+    rows: Sequence[np.ndarray]
+    words: Sequence[np.ndarray]
+    resampler: stats.Resampler
+
+
+Pair = tuple[Prompted, Prompted]
+Line = tuple[int, dict[str, object]]
+"""The place of the model, or of the two, that a record is of, and the record."""
+Item = TypeVar("Item")
+
 
 def prompted(spec: ReportSpec) -> list[Prompted]:
     """Return the models that were asked with two prompts or more."""
@@ -91,9 +110,7 @@ def prompted(spec: ReportSpec) -> list[Prompted]:
 def spreads(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
     """Return what prompts do to every main column (``SPREADS``)."""
     groups = prompted(spec)
-    rows = [row for group in groups for row in _spreads(collected, spec, group)]
-    for pair in _crossed(groups):
-        rows += _interactions(collected, spec, pair)
+    rows = [*_spreads(collected, spec, groups), *_interactions(collected, spec, groups)]
     frame = pl.DataFrame(rows, schema=SPREADS)
     return frame.with_columns(
         pl.Series(name, way(frame["p"].to_list()), dtype=pl.Float64)
@@ -101,29 +118,70 @@ def spreads(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
     )
 
 
-def _spreads(
-    collected: Collected, spec: ReportSpec, group: Prompted
-) -> Iterator[dict[str, object]]:
-    aligned = Aligned.of(collected, [c.id for c in group.conditions])
-    words = [aligned.values(c.id, "words") for c in group.conditions]
+def _in_order(lines: Iterable[Line]) -> list[dict[str, object]]:
+    return [record for _, record in sorted(lines, key=itemgetter(0))]
+
+
+def _alike(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[tuple[int, Item]]]:
+    """Return items of the same key together, each with its place."""
+    found: dict[Hashable, list[tuple[int, Item]]] = {}
+    for place, item in enumerate(items):
+        found.setdefault(key(item), []).append((place, item))
+    return list(found.values())
+
+
+def _main(spec: ReportSpec) -> Iterator[tuple[str, MetricProtocol]]:
     for key, metric in spec.metrics.items():
-        if not any(column.main for column in metric.columns):
-            continue
+        if any(column.main for column in metric.columns):
+            yield key, metric
+
+
+def _spreads(
+    collected: Collected, spec: ReportSpec, groups: Sequence[Prompted]
+) -> list[dict[str, object]]:
+    """Return the spread of each model; of the same rows all at once, since they share shuffles."""
+    rows = same_rows(collected, (i for group in groups for i in group.ids))
+
+    def of(group: Prompted) -> Hashable:
+        return len(group.ids), frozenset(rows[i] for i in group.ids)
+
+    return _in_order(
+        line for members in _alike(groups, of) for line in _spread_lines(collected, spec, members)
+    )
+
+
+def _spread_lines(
+    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Prompted]]
+) -> Iterator[Line]:
+    aligned = Aligned.of(collected, [i for _, group in members for i in group.ids])
+    resampler = aligned.resampler()
+    words = [aligned.values(i, "words") for i in aligned.conditions]
+    k = len(members[0][1].ids)
+    parts = [slice(start, start + k) for start in range(0, len(words), k)]
+    for key, metric in _main(spec):
         rows = aligned.statistics(key, metric.statistics)
-        found = spread(rows, metric.score, aligned.resampler())
-        for place, (column, one) in enumerate(zip(metric.columns, found, strict=True)):
-            if column.main and one.lowest is not None and one.highest is not None:
-                scores, adjusted = own_scores(metric, rows, place), None
-                if scores is not None:
-                    i, j = one.lowest, one.highest
-                    adjusted = length_adjusted(
-                        scores[i], scores[j], words[i], words[j], aligned.resampler()
-                    )
-                ids = (group.conditions[one.lowest].id, group.conditions[one.highest].id)
-                yield {
-                    **_named(group), "kind": "spread", "metric": key, "column": column.name,
-                    **_spread(one, ids, adjusted),
-                }  # fmt: skip
+        found = stats.spreads([rows[part] for part in parts], metric.score, resampler)
+        for (place, group), part, columns in zip(members, parts, found, strict=True):
+            asked = _Asked(group, rows[part], words[part], resampler)
+            for record in _spread_records(asked, metric, columns):
+                yield place, {"metric": key, **record}
+
+
+def _spread_records(
+    asked: _Asked, metric: MetricProtocol, found: Sequence[Spread]
+) -> Iterator[dict[str, object]]:
+    for place, (column, one) in enumerate(zip(metric.columns, found, strict=True)):
+        i, j = one.lowest, one.highest
+        if not column.main or i is None or j is None:
+            continue
+        scores, adjusted, words = own_scores(metric, asked.rows, place), None, asked.words
+        if scores is not None:
+            adjusted = length_adjusted(scores[i], scores[j], words[i], words[j], asked.resampler)
+        ids = (asked.group.ids[i], asked.group.ids[j])
+        yield {
+            **_named(asked.group), "kind": "spread", "column": column.name,
+            **_spread(one, ids, adjusted),
+        }  # fmt: skip
 
 
 def _spread(one: Spread, ids: tuple[str, str], adjusted: Adjusted | None) -> dict[str, object]:
@@ -160,7 +218,7 @@ def own_scores(
     return own
 
 
-def _crossed(groups: Sequence[Prompted]) -> Iterator[tuple[Prompted, Prompted]]:
+def _crossed(groups: Sequence[Prompted]) -> Iterator[Pair]:
     """Yield every two models that share two prompts or more, under the same decoding."""
     for i, one in enumerate(groups):
         for other in groups[i + 1 :]:
@@ -174,30 +232,50 @@ def _prompts(group: Prompted) -> set[str]:
 
 
 def _interactions(
-    collected: Collected, spec: ReportSpec, pair: tuple[Prompted, Prompted]
-) -> Iterator[dict[str, object]]:
-    """Yield whether prompts do to one model what they do to the other."""
+    collected: Collected, spec: ReportSpec, groups: Sequence[Prompted]
+) -> list[dict[str, object]]:
+    """Return whether prompts do to one model what they do to another, for every two models."""
+    rows = same_rows(collected, (i for group in groups for i in group.ids))
+
+    def of(pair: Pair) -> Hashable:
+        return frozenset(rows[i] for line in _grid(pair) for i in line)
+
+    return _in_order(
+        line
+        for members in _alike(_crossed(groups), of)
+        for line in _interaction_lines(collected, spec, members)
+    )
+
+
+def _grid(pair: Pair) -> list[list[str]]:
+    """Return the conditions (ids) of each of the two under the prompts that both were asked."""
     shared = [c.prompt.name for c in pair[0].conditions if c.prompt.name in _prompts(pair[1])]
-    grid = [
-        [next(c.id for c in group.conditions if c.prompt.name == name) for name in shared]
-        for group in pair
-    ]
-    aligned = Aligned.of(collected, [i for line in grid for i in line])
-    for key, metric in spec.metrics.items():
-        if not any(column.main for column in metric.columns):
-            continue
+    by_prompt = [{c.prompt.name: c.id for c in reversed(group.conditions)} for group in pair]
+    return [[ids[name] for name in shared] for ids in by_prompt]
+
+
+def _interaction_lines(
+    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Pair]]
+) -> Iterator[Line]:
+    named = [_grid(pair) for _, pair in members]
+    aligned = Aligned.of(
+        collected, dict.fromkeys(i for grid in named for line in grid for i in line)
+    )
+    places = {i: place for place, i in enumerate(aligned.conditions)}
+    grids = [[[places[i] for i in line] for line in grid] for grid in named]
+    for key, metric in _main(spec):
         rows = aligned.statistics(key, metric.statistics)
-        halves = [rows[: len(shared)], rows[len(shared) :]]
-        found = interaction(halves, metric.score, aligned.resampler())
-        for column, one in zip(metric.columns, found, strict=True):
-            if column.main:
-                yield {
-                    "model": " x ".join(g.model for g in pair),
-                    "label": " \N{MULTIPLICATION SIGN} ".join(g.label for g in pair),
-                    "decoding": pair[0].decoding, "kind": "interaction",
-                    "metric": key, "column": column.name,
-                    "value": one.value, "p": one.p, "n": one.n, "n_questions": one.n_clusters,
-                }  # fmt: skip
+        found = stats.interactions(rows, grids, metric.score, aligned.resampler())
+        for (place, pair), columns in zip(members, found, strict=True):
+            for column, one in zip(metric.columns, columns, strict=True):
+                if column.main:
+                    yield place, {
+                        "model": " x ".join(g.model for g in pair),
+                        "label": " \N{MULTIPLICATION SIGN} ".join(g.label for g in pair),
+                        "decoding": pair[0].decoding, "kind": "interaction",
+                        "metric": key, "column": column.name,
+                        "value": one.value, "p": one.p, "n": one.n, "n_questions": one.n_clusters,
+                    }  # fmt: skip
 
 
 def moved(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
@@ -208,7 +286,7 @@ def moved(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 
 
 def _moved(collected: Collected, spec: ReportSpec, group: Prompted) -> Iterator[dict[str, object]]:
-    ids = [c.id for c in group.conditions]
+    ids = group.ids
     aligned = Aligned.of(collected, ids)
     for key, metric in spec.metrics.items():
         found = movers(aligned.statistics(key, metric.statistics), metric.score, N_MOVERS)

@@ -1,6 +1,7 @@
 """What a report says besides scores: doubtful answers, subgroups, prompts, contrasts, repeats."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,37 @@ def test_the_range_over_prompts_is_that_of_the_statistics(tmp_path: Path):
     rows = [found.scores[c.id, KEY].select(Toy().statistics).to_numpy() for c in (LLAMA, LLAMA2)]
     resampler = Resampler.by(range(N))
     assert llama["value"] == pytest.approx(spread(rows, Toy().score, resampler)[0].value)
+
+
+def test_models_asked_together_have_the_numbers_of_each_alone(tmp_path: Path):
+    """Though one should have other rows than the rest, or three prompts where others have two."""
+
+    def varied(made_by: Condition, row: int, sample: int) -> str:
+        n = np.random.default_rng([row, *made_by.id.encode()]).integers(2, 12)
+        return " ".join(f"w{i}" for i in range(n))
+
+    short, long, third = (
+        tuple(condition(name, name.title(), f"prompt{i}") for i in (1, 2))
+        for name in ("short", "long", "third")
+    )
+    long = (*long, condition("long", "Long", "none"))
+    models = (short, (LLAMA, LLAMA2), long, third)
+    about = spec(*(c for model in models for c in model))
+    whole = collected(tmp_path, about, varied)
+    few = whole.examples.select(example="id").head(44)
+    expected = {c.id: whole.expected[c.id].join(few, on="example", how="semi") for c in short}
+    found = replace(whole, expected={**whole.expected, **expected})
+
+    def of(*some: tuple[Condition, ...]) -> pl.DataFrame:
+        lines = spreads(found, spec(*(c for model in some for c in model)))
+        kind = "interaction" if len(some) > 1 else "spread"
+        return lines.filter(pl.col("kind") == kind).drop("p_holm", "p_bh")
+
+    alone = pl.concat([*map(of, models), *(of(*pair) for pair in combinations(models, 2))])
+
+    assert spreads(found, about).drop("p_holm", "p_bh").equals(alone)
+    assert alone["p"].n_unique() > 8
+    assert alone.height == 2 * (4 + 6)
 
 
 class LogWords(Toy):
