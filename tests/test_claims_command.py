@@ -106,10 +106,11 @@ def test_a_paper_is_checked_in_one_call(home: Path, capsys: pytest.CaptureFixtur
     text = next(r for r in rows if r.startswith("echo.prompt2.rouge1,")).split(",")[8]
     claims(TRUE, names='[names]\nparrot = "echo"\n')
     shutil.copy("runs/echo/report/table1.tex", "table1.tex")
+    label = re.findall(r"\\label\{(.+?)\}", Path("table1.tex").read_text())[0]
     Path("paper.tex").write_text(
         f"The Echo under Prompt 2 has a ROUGE-1 of {text}. % claim: parrot < Therapist on rouge1\n"
         f"% claim: parrot prompt2 = {text} on rouge1\n"
-        "Its ROUGE-2 is 0.9876.\\label{tab:main}\n"
+        f"Its ROUGE-2 is 0.9876.\\label{{{label}}}\n"
         "The rate was 0.0002. % claims: ignore\n\\input{table1}\n"
     )
 
@@ -126,7 +127,7 @@ def test_a_paper_is_checked_in_one_call(home: Path, capsys: pytest.CaptureFixtur
     }  # fmt: skip
     assert (unknown["typed"], unknown["line"], unknown["same"]) == ("0.9876", 3, None)
     assert unknown["nearest"]["key"].endswith("rouge2")
-    assert ["tab:main" in w for w in told["warnings"]] == [True]
+    assert [f"\\label{{{label}}} stands 2 times" in w for w in told["warnings"]] == [True]
     assert main(["claims", "claims.toml", "paper.tex", "--name", "echo", "--strict"]) == 4
 
 
