@@ -2,21 +2,26 @@
 
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from empathy_core.types import Column
+from reports.claims import manuscript
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.judge import Judged, judge
 from reports.claims.names import Names
 from reports.claims.numbers import evidence_of_published
 from reports.claims.read import read_toml
+from reports.claims.typed import citables_of_published, find
 from reports.published import FOLDER, load
+from tests.runs import SHARED
 
 PAPER = Names(evidence_of_published(load("huang2024")))
 FILE = FOLDER / "huang2024_claims.toml"
+TEXT = SHARED.parent / "paper.md"
 
 # ---------------------------------------------------------------------------- the paper
 
@@ -101,6 +106,23 @@ def test_the_two_sentences_on_t5_are_one_claim():
 def test_other_statements_about_the_paper(says: str, verdict: str):
     """What an attentive reader could say, and what cannot be said of these tables."""
     assert judge(says, PAPER).verdict == verdict
+
+
+@pytest.mark.skipif(not TEXT.exists(), reason="the paper's text lies beside the repository only")
+def test_every_number_of_the_papers_own_text_is_recognised(tmp_path: Path):
+    """Tables and prose of sections 4.4 to 5.3: all results, and five percentages that are none."""
+    text = TEXT.read_text(encoding="utf-8")
+    part = text[text.index("## 4.4") : text.index("## 5.4")].replace("%", "\\%")
+    (tmp_path / "paper.tex").write_text(part, encoding="utf-8")
+
+    found = find(manuscript.read(tmp_path / "paper.tex"), citables_of_published(PAPER.evidence))
+
+    assert [t.text for t in found if t.same is None] == ["10%", "3%", "97%", "70%", "30%"]
+    known = [t for t in found if t.same]
+    assert len(known) == 84
+    assert all(t.named and t.n_same == 1 for t in known)
+    table = PAPER.evidence.scores
+    assert {t.same.key for t in known if t.same} == {".".join(at) for at in table}
 
 
 # ---------------------------------------------------------------------------- any numbers

@@ -171,7 +171,8 @@ def _same(of: Typed, same: Citable) -> str:
     others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
     if not of.named:
         return f"{of.place}: {of.text} has the digits of {same.macro}{others}, named nowhere near"
-    return f"{of.place}: {of.text} may be written {same.macro}{others}"
+    verb = "may be written" if same.command else "is"
+    return f"{of.place}: {of.text} {verb} {same.macro}{others}"
 
 
 def _counted(found: Findings, width: int) -> Iterator[str]:
