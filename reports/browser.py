@@ -9,7 +9,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,15 +65,14 @@ class Browser:
         pieces: Base64 of gzipped JSON: the index, the scores, then texts.
         n_shown: Examples in it, of *n_examples*.
         n_answers: Answers in it.
-        models: Labels, in order; one can be chosen, as of *prompts*.
     """
 
     pieces: tuple[str, ...]
     n_shown: int
     n_examples: int
     n_answers: int
-    models: tuple[str, ...]
-    prompts: tuple[str, ...]
+    models: tuple[Choice, ...]
+    prompts: tuple[Choice, ...]
     conditions: tuple[Choice, ...]
     columns: tuple[Choice, ...]
     flags: tuple[Choice, ...]
@@ -86,12 +85,14 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     parts = _parts(collected, spec, examples)
     columns = [(key, column) for key, m in spec.metrics.items() for column in m.columns]
     texts = _pieces(collected, spec, examples, parts)
-    names, told = row_labels(spec.conditions), [_told(of, spec) for of in parts]
+    models, prompts, sources = _labels(spec, examples)
+    told = [_told(of, spec, models, prompts) for of in parts]
     index = {
         "conditions": told,
+        "sources": [source.label for source in sources],
         "columns": [_column(key, column, spec) for key, column in columns],
         "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
-        "examples": _listed(examples, spec),
+        "examples": _listed(examples, spec, sources),
         "starts": [piece.start for piece in texts],
         "answers": [{"flags": of.flags.tolist(), "words": of.words.tolist()} for of in parts],
     }
@@ -103,19 +104,40 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
         n_shown=examples.height,
         n_examples=collected.examples.height,
         n_answers=len(flags),
-        models=tuple(dict.fromkeys(c.model.label for c in spec.conditions)),
-        prompts=tuple(dict.fromkeys(filter(None, names.values()))),
+        models=models,
+        prompts=prompts,
         conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in told),
         columns=tuple(Choice(keys[key, c.name], line_label(c), main=c.main) for key, c in columns),
         flags=tuple(
             Choice(name, label, int(((flags >> bit) & 1).sum()))
             for bit, (name, label) in enumerate(_kinds(spec))
         ),
-        sources=tuple(
-            Choice(name, name, n)
-            for name, n in examples["source"].value_counts(sort=True).iter_rows()
-        ),
+        sources=sources,
     )
+
+
+def _labels(
+    spec: ReportSpec, examples: pl.DataFrame
+) -> tuple[tuple[Choice, ...], tuple[Choice, ...], tuple[Choice, ...]]:
+    """Return models, prompts and sources; their values are numbers, whatever a label holds."""
+    names = row_labels(spec.conditions).values()
+    counted = (
+        examples["source"].value_counts(sort=True).sort("count", "source", descending=[True, False])
+    )
+    return (
+        tuple(_numbered(c.model.label for c in spec.conditions)),
+        tuple(_numbered(filter(None, names))),
+        tuple(Choice(str(i), name, n) for i, (name, n) in enumerate(counted.iter_rows())),
+    )
+
+
+def _numbered(labels: Iterable[str]) -> Iterator[Choice]:
+    return (Choice(str(i), label) for i, label in enumerate(dict.fromkeys(labels)))
+
+
+def _place(choices: Sequence[Choice], label: str) -> str:
+    """Return the value of a label; empty if there is none."""
+    return next((choice.value for choice in choices if choice.label == label), "")
 
 
 def _packed(value: object) -> str:
@@ -218,13 +240,15 @@ def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
     return [*((name, label) for name, label, _ in KINDS), UNSCORED, *faults]
 
 
-def _told(part: _Part, spec: ReportSpec) -> dict[str, object]:
+def _told(
+    part: _Part, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
+) -> dict[str, object]:
     condition, names = part.condition, row_labels(spec.conditions)
     return {
         "key": condition_keys(spec.conditions)[condition.id],
         "name": full_name(condition, names),
-        "model": condition.model.label,
-        "prompt": names[condition.id],
+        "model": _place(models, condition.model.label),
+        "prompt": _place(prompts, names[condition.id]),
         "human": condition.model.backend == "human",
         "samples": part.n_samples,
     }
@@ -240,12 +264,15 @@ def _column(key: str, column: Column, spec: ReportSpec) -> dict[str, object]:
     }
 
 
-def _listed(examples: pl.DataFrame, spec: ReportSpec) -> dict[str, object]:
+def _listed(
+    examples: pl.DataFrame, spec: ReportSpec, sources: Sequence[Choice]
+) -> dict[str, object]:
     hidden = examples["source"].is_in(list(spec.withheld))
+    places = {source.label: i for i, source in enumerate(sources)}
     lead = examples["context"].str.replace_all(r"\s+", " ").str.slice(0, LEAD_CHARACTERS)
     return {
         "id": examples["id"].to_list(),
-        "source": examples["source"].to_list(),
+        "source": [places[name] for name in examples["source"]],
         "question": examples["question"].str.slice(0, 12).to_list(),
         "hidden": hidden.cast(pl.Int8).to_list(),
         "lead": ["" if h else text for h, text in zip(hidden, lead, strict=True)],

@@ -6,6 +6,7 @@ again, for print. matplotlib is imported inside functions: few reports have a fi
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
 # ---------------------------------------------------------------------------- files
 
 
+def drawable(text: str) -> str:
+    """Return *text* as a figure can hold it: what has no picture of its own is replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def figure(
     name: str,
     caption: str,
@@ -119,7 +125,9 @@ def figure(
         shape: Height in inches, and the stamp; empty if there is none.
     """
     height_in, stamp = shape
-    with _styled(name):
+    caption, description = drawable(caption), drawable(description)
+    with _styled(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # its box is seen in the figure
         from matplotlib.figure import Figure as Drawing
 
         drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -195,7 +203,7 @@ def _draw_training(drawing: Any, curves: Sequence[Curve]) -> None:
         if curve.best is not None:
             axes.plot(*curve.best, marker="*", markersize=11, markeredgecolor=PAPER,
                       markeredgewidth=0.7, color=look["color"], zorder=5)  # fmt: skip
-        handles.append(Line2D([], [], label=curve.label, **look))
+        handles.append(Line2D([], [], label=drawable(curve.label), **look))
     keys = (
         Line2D([], [], color=INK, linewidth=0.7, label="training"),
         Line2D([], [], color=INK, linewidth=1.8, marker="o", markersize=3, label="validation"),
@@ -238,7 +246,7 @@ def _draw_failures(drawing: Any, series: Sequence[Series]) -> None:
     for axes, of in zip(panels, series, strict=False):
         handles |= _draw_series(axes, of)
         if len(series) > 1:
-            axes.set_title(of.title, loc="left")
+            axes.set_title(drawable(of.title), loc="left")
     for axes in panels[len(series) :]:
         axes.set_visible(False)
     top = max((s for of in series for f in of.faults for _, s in _points(of, f)), default=0.0)

@@ -16,7 +16,7 @@ import polars as pl
 
 from empathy_core.types import Column, Condition
 from reports.collect import Collected
-from reports.figures import COLOURS, INK, PAPER, Figure, figure
+from reports.figures import COLOURS, INK, PAPER, Figure, drawable, figure
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.prompts import prompted
@@ -288,6 +288,7 @@ def _closeness(lines: Sequence[Line]) -> float:
 
 
 def _wrapped(text: str, width: int) -> str:
+    text = drawable(text)
     return "\n".join(textwrap.wrap(text, width)) or text
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = (
@@ -89,8 +89,13 @@ class Opened:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", self._refused)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _refused(self, request: Request) -> None:
+        if request.failure == "csp":  # never left the browser
+            self.requests.remove(request.url)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import polars as pl
@@ -11,12 +12,15 @@ import pytest
 
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
-from reports import browser, html
+from reports import browser, html, tex
+from reports.collect import collect
+from reports.layout import Intervals, Layout
+from reports.report import build
 from reports.spec import Commands, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
+from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -93,6 +97,63 @@ def test_a_models_name_stands_in_each_of_its_rows():
     assert [not hidden for hidden, _ in names] == [
         i == 0 for g in table.groups for i in range(len(g.rows))
     ]
+
+
+def _spelled(tex: str) -> str:
+    """Return what a cell of LaTeX prints: marks and sizes taken away, signs as they look."""
+    for pattern, sign in (
+        (r"\\h?phantom\{[^{}]*\}|\\reportsecond\{[^{}]*\}|\$?\^?\\dagger\$?", ""),
+        (r"\$-\$|(?<![\w-])-(?=[\d.])", "\N{MINUS SIGN}"),
+        (r"\$\\pm\$", "\N{PLUS-MINUS SIGN}"),
+        (r"\\textless", "<"),
+        (r"(?<!-)--(?!-)", "\N{EN DASH}"),
+        (r"\\%", "%"),
+        (r"\\[A-Za-z]+|[{}$^]", ""),
+    ):
+        tex = re.sub(pattern, sign, tex)
+    return "".join(tex.split())
+
+
+def _latex_rows(fragment: str, n_stubs: int) -> list[str]:
+    """Return what stands right of the stubs, a line each, blanks left out."""
+    body = re.search(r"\\midrule(.*?)\\bottomrule", fragment, flags=re.DOTALL)
+    assert body
+    lines = re.sub(r"\\(midrule|addlinespace)(\[\w+\])?", "", body[1])
+    rows = [re.split(r"(?<!\\)&", row) for row in re.split(r"\\\\(?:\[[-\w.]+\])?", lines)]
+    return ["".join(map(_spelled, row[n_stubs:])) for row in rows if len(row) > 1]
+
+
+def _html_rows(page: str, *, apart: bool) -> list[str]:
+    """Return the same of a page; *apart*: intervals are a line of their own."""
+    found = []
+    for row in re.findall(
+        r"<tr[^>]*>(?:(?!</tr>).)*<td.*?</tr>", page[page.index("</thead>") :], re.DOTALL
+    ):
+        cells = [
+            (re.findall(r'class="n">([^<]*)<', cell)[0], *re.findall(r'interval">([^<]*)<', cell))
+            for cell in re.findall(r"<td.*?</td>", row)
+        ]
+        if apart:
+            lines = ["".join(n for n, *_ in cells), "".join(i for _, *more in cells for i in more)]
+            found += [line for line in lines if line]
+        else:
+            found.append("".join("".join(cell) for cell in cells))
+    return [unescape("".join(line.split())) for line in found]
+
+
+@pytest.mark.parametrize("intervals", ["none", "brackets", "plusminus", "row"])
+def test_latex_and_html_show_the_same_cell_by_cell(tmp_path: Path, intervals: Intervals):
+    """In every table of a report, to the last digit, intervals included."""
+    layout = Layout(intervals=intervals, environment="table*")
+    about = spec(layout=layout, published="huang2024", metrics={"toy-00000000": Toy(unscored="w1")})
+    run = make(tmp_path / "run", about)
+    built = build(collect(run, about), about)
+    compared = 0
+    for table in (table for section in built.sections for table in section.tables):
+        shown = _html_rows(html.table_page([table], "", ""), apart=intervals == "row")
+        assert _latex_rows(tex.fragment([table]), len(table.stubs)) == shown
+        compared += len(shown) * len(table.heads)
+    assert compared > 150
 
 
 # ---------------------------------------------------------------------------- policy

@@ -36,7 +36,9 @@ class View {
 
   #listen() {
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("input", () => this.refresh());
+    this.form.addEventListener("input", ({ target }) => {
+      this.refresh(["shared", "model", "prompt"].includes(target.name) ? this.current : undefined);
+    });
     this.form.addEventListener("reset", () => setTimeout(() => this.refresh()));
     this.fields.q.addEventListener("focus", () => this.search.ready(), { once: true });
     this.list.addEventListener("scroll", () => this.#rows(), { passive: true });
@@ -88,8 +90,8 @@ class View {
     return { one, other, gap: one === null || other === null ? null : one - other };
   }
 
-  /** Lists what the form asks for; the example that is shown stays if it is among it. */
-  async refresh(wanted = this.current) {
+  /** Lists what the form asks for, and shows *wanted* if it is among it, else the first. */
+  async refresh(wanted = undefined) {
     const turn = (this.turn += 1), { run, fields } = this;
     const shown = this.shown(), terms = termsOf(fields.q.value);
     let hits = null;
@@ -108,7 +110,7 @@ class View {
     this.values.clear();
     for (let i = 0; i < run.n; i += 1) {
       if (hits && !hits[i]) continue;
-      if (source && run.examples.source[i] !== source) continue;
+      if (source && run.examples.source[i] !== Number(source)) continue;
       if (!this.#flagged(i, shown)) continue;
       if (order || least !== null) {
         const found = this.#compared(i, compare);
@@ -213,7 +215,7 @@ class View {
     const words = new Set(texts[1] && !examples.hidden[example]
       ? folded(texts[1]).match(/[\p{L}\p{N}]+/gu) : []);
     this.shared = this.fields.shared.checked ? words : null;
-    const about = `source ${examples.source[example]} \u00b7 question ${examples.question[example]}`;
+    const about = `source ${run.sources[examples.source[example]]} \u00b7 question ${examples.question[example]}`;
     this.article.replaceChildren(
       made("h3", "", link), made("p", "about", about), ...this.#difference(example),
       this.#text("Question", "question", texts[0], example, null),
@@ -262,7 +264,7 @@ class View {
       if (flags === NOT_COVERED) return [];
       const name = of.samples > 1 ? `${of.name}, sample ${sample + 1}` : of.name;
       const side = this.values.size ? ["A", "B"][this.#compare().indexOf(condition, 1) - 1] : null;
-      const card = made("div", "answer", made("h4", "", ...(side ? [made("b", "side", side)] : []), name));
+      const card = made("div", "answer", made("h4", "", ...(side ? [made("b", "side", side), " "] : []), name));
       if (flags === NO_ANSWER) {
         card.append(made("p", "none", "(no answer yet)"));
         return [card];

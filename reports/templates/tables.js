@@ -36,6 +36,7 @@ class Sortable {
   }
 
   #button(head, place) {
+    if (!head.textContent.trim()) return;
     const words = [...head.childNodes];
     const button = pressable("", "sort", () => this.#next(place));
     button.replaceChildren(...words);
