@@ -154,7 +154,7 @@ def _spelled(char: str) -> str:
 
 def _accented(char: str) -> str:
     """Return a Latin letter under its accents, or the number of the character."""
-    letter, *accents = unicodedata.normalize("NFD", char)
+    letter, *accents = tuple(unicodedata.normalize("NFD", char))
     if not (accents and set(accents) <= _ACCENTS.keys() and letter.isascii() and letter.isalpha()):
         return f"{{[}}U+{ord(char):04X}{{]}}"
     if any(accent not in _BELOW for accent in accents):

@@ -76,7 +76,7 @@ def load(name: str) -> Published:
     Raises:
         UnknownName: No file has this name.
     """
-    known = [path.stem for path in FOLDER.glob("*.toml")]
+    known = [p.stem for p in FOLDER.glob("*.toml") if not p.stem.endswith("_claims")]
     if name not in known:
         raise UnknownName("published table", name, known)
     fields = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
