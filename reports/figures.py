@@ -105,7 +105,8 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
 
 def drawable(text: str) -> str:
     """Return *text* as a figure can hold it: what has no picture of its own is replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    kept = "\N{NO-BREAK SPACE}"
+    return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def figure(

@@ -156,7 +156,7 @@ def _tests(
     numbers: Aggregated, spec: ReportSpec, table: Table, wanted: Sequence[Wanted]
 ) -> list[str]:
     """Say what the daggers mean, or that there is none."""
-    if table.words.stamp or not numbers.pairs[p_column(spec)].count():
+    if not wanted or table.words.stamp or not numbers.pairs[p_column(spec)].count():
         return []
     key, column = wanted[0]
     of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)

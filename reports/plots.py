@@ -71,8 +71,8 @@ Draw = Callable[[Any, Wanted, Sequence[Line]], None]
 
 def forest_figure(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Figure | None:
     """Return every score of the main table with its interval; null where there is none."""
-    lines, found = condition_lines(spec), _scores(summary)
-    if not found:
+    lines, wanted, found = condition_lines(spec), _wanted(spec), _scores(summary)
+    if not any(at[1:] == _place(w) for at in found for w in wanted):
         return None
     people = next((line.key for line in lines if line.reference), None)
 
@@ -84,7 +84,7 @@ def forest_figure(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Figure
 
     dashed = " The dashed line is where the people are." if people else ""
     caption = f"Scores with 95% intervals.{dashed}"
-    return _panels("figure-scores", caption, _wanted(spec), lines, (draw, stamp, "scores"))
+    return _panels("figure-scores", caption, wanted, lines, (draw, stamp, "scores"))
 
 
 def differences_figure(
@@ -92,8 +92,8 @@ def differences_figure(
 ) -> Figure | None:
     """Return the declared contrasts, and each model's prompts less its first; null without any."""
     lines = [*_contrast_lines(contrasts), *_prompt_lines(spec)]
-    found = _differences(pairs, contrasts, p_column(spec))
-    if not any(line.key for line in lines):
+    found, wanted = _differences(pairs, contrasts, p_column(spec)), _wanted(spec)
+    if not any((line.key or "", *_place(w)) in found for line in lines for w in wanted):
         return None
 
     def draw(axes: Any, wanted: Wanted, lines: Sequence[Line]) -> None:
@@ -104,9 +104,7 @@ def differences_figure(
         f"Differences with 95% intervals; filled where the corrected p is below {ALPHA}, which the "
         "tables' notes explain."
     )
-    return _panels(
-        "figure-differences", caption, _wanted(spec), lines, (draw, stamp, "differences")
-    )
+    return _panels("figure-differences", caption, wanted, lines, (draw, stamp, "differences"))
 
 
 def distribution_figure(collected: Collected, spec: ReportSpec, stamp: str) -> Figure | None:

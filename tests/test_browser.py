@@ -1,20 +1,18 @@
-"""The browser of examples in a real Chromium: search, filters, comparison, keys, hostile texts."""
+"""The browser of examples in a real Chromium: search, filters, comparison, addresses, keys."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from empathy_core import store
-from empathy_core.types import Condition, Decoding
-from reports.spec import ReportSpec
+from empathy_core.types import Decoding
 from reports.write import write_report
-from tests.pages import EVIL, Opened, chromium, needs_chromium, opened
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, relabelled, spec
+from tests.browsing import Desk, written
+from tests.pages import Opened, chromium, needs_chromium, opened
+from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
 
 pytestmark = needs_chromium
 N = 40
@@ -27,79 +25,30 @@ def window() -> Iterator[Browser]:
         yield browser
 
 
-def answer(made_by: Condition, row: int, sample: int) -> str:
-    """Return texts of known overlap with the reference, some of them faulty."""
-    special = {3: "", 4: EVIL, 5: "Ünïcode STRASSE İstanbul here"}
-    if made_by is LLAMA and row in special:
-        return special[row]
-    if made_by is FLAN:
-        return f"w0 w1 w2 x{row}"
-    shared = row % 8
-    return " ".join([f"w{i}" for i in range(shared)] + [f"x{row}"] * (8 - shared))
-
-
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of four conditions; people answer every second question."""
     return written(tmp_path_factory.mktemp("page"), spec(LLAMA, LLAMA2, FLAN, HUMAN))
 
 
-def written(root: Path, about: ReportSpec) -> Path:
-    """Write a run whose examples have two sources by turns, and return its page."""
-    run = make(root / "run", about, answer)
-    rows = pl.read_parquet(run.examples)
-    sources = pl.Series(["open" if i % 2 else "closed" for i in range(rows.height)])
-    store.write_bytes(store.frame_bytes(rows.with_columns(source=sources)), run.examples)
-    write_report(run, about)
-    return run.report / "index.html"
-
-
-@dataclass
-class Desk:
-    """The browser of examples, as someone works with it."""
-
-    found: Opened
-
-    @property
-    def page(self) -> Page:
-        """The page in Chromium."""
-        return self.found.page
-
-    def choose(self, **fields: str) -> None:
-        """Choose options and write into fields, by their names."""
-        for name, value in fields.items():
-            field = self.page.locator(f"#browser [name={name}]")
-            if field.evaluate("field => field.tagName") == "SELECT":
-                labels = field.locator("option").all_text_contents()
-                named = [label for label in labels if label.partition(" (")[0] == value]
-                field.select_option(
-                    label=named[0] if named else None, value=None if named else value
-                )
-            else:
-                field.fill(value)
-
-    def listed(self, n: int) -> list[str]:
-        """Return the ids in the list, which should say that it has *n*."""
-        words = "No example is left" if n == 0 else f"of {n} examples"
-        expect(self.page.locator("#browser-status")).to_contain_text(words)
-        return self.page.locator("#browser-list .id").all_text_contents()
-
-    def cards(self) -> list[str]:
-        """Return the headings of the answers that are shown."""
-        return self.page.locator(".answers h4").all_text_contents()
-
-    def current(self) -> str:
-        """Return the id of the example that is shown."""
-        return self.page.locator("#browser-example h3").inner_text()
+@pytest.fixture(scope="module")
+def shared(window: Browser, page: Path) -> Iterator[Opened]:
+    """Return the page, opened once for the module."""
+    with opened(window, page, "#example=sample-0", ready=True) as found:
+        yield found
 
 
 @pytest.fixture
-def desk(window: Browser, page: Path) -> Iterator[Desk]:
-    """Return the browser of examples, drawn; nothing may have gone wrong by the end."""
-    with opened(window, page, "#example=sample-0", ready=True) as found:
-        yield Desk(found)
-        assert found.outside() == []
-        assert found.complaints == []
+def desk(shared: Opened) -> Iterator[Desk]:
+    """Return the browser of examples as at first; nothing may have gone wrong by the end."""
+    shared.page.evaluate("location.hash = ''")
+    shared.page.evaluate("location.hash = '#example=sample-0'")
+    found = Desk(shared)
+    found.listed(N)
+    expect(shared.page.locator("#browser-example h3")).to_have_text("sample-0")
+    yield found
+    assert shared.outside() == []
+    assert shared.complaints == []
 
 
 # ---------------------------------------------------------------------------- one example
@@ -335,92 +284,3 @@ def test_buttons_end_where_the_list_ends(desk: Desk):
     desk.listed(1)
 
     expect(after).to_be_disabled()
-
-
-# ---------------------------------------------------------------------------- hostile texts
-
-
-def test_a_hostile_answer_is_shown_and_never_run(desk: Desk):
-    """Letter by letter; signs that cannot be seen are told by their number."""
-    desk.page.evaluate("location.hash = '#example=sample-4'")
-    expect(desk.page.locator("#browser-example h3")).to_have_text("sample-4")
-    body = desk.page.locator(".answers .answer").first.locator(".text")
-
-    assert desk.page.evaluate("window.hacked") is None
-    assert body.locator("*:not(.sign)").count() == 0
-    shown = body.evaluate("e => e.textContent")
-    for code in (
-        "\u2028",
-        "\u2029",
-        "\x00",
-        "\x07",
-        "\x1b",
-        "\u202e",
-        "\u202c",
-        "\ufeff",
-        "\ufffe",
-    ):
-        assert f"U+{ord(code):04X}" in shown
-        assert code not in shown
-        shown = shown.replace(f"U+{ord(code):04X}", code, 1)
-    assert shown == EVIL
-
-
-def test_hostile_names_are_shown_and_never_run(window: Browser, tmp_path: Path):
-    """Labels, ids, sources, questions and captions, in tables, options, lists and cards."""
-    evil = relabelled(LLAMA2, EVIL)
-    about = spec(evil, FLAN, caption=EVIL, title=EVIL, audit_text=EVIL,
-                 provenance={EVIL: EVIL}, withheld={"<b>": EVIL})  # fmt: skip
-    run = make(tmp_path / "run", about, lambda c, i, s: EVIL)
-    rows = pl.read_parquet(run.examples)
-    told = rows.with_columns(context=pl.lit(EVIL), source=pl.lit(EVIL))
-    store.write_bytes(store.frame_bytes(told), run.examples)
-    write_report(run, about)
-    with opened(window, run.report / "index.html", "#example=sample-4", ready=True) as found:
-        desk = Desk(found)
-        desk.choose(order="gap", q="hacked", source="0", model="0")
-        desk.listed(N)
-
-        assert found.page.evaluate("window.hacked") is None
-        assert (
-            found.page.locator("#browser img, #browser svg, #browser a[href^=javascript]").count()
-            == 0
-        )
-        assert (
-            "<img src=x onerror=window.hacked=1>"
-            in found.page.locator(".answers h4").first.inner_text()
-        )
-        assert found.complaints == []
-        assert found.outside() == []
-
-
-# ---------------------------------------------------------------------------- withheld
-
-
-def test_a_withheld_text_is_told_by_its_digest(window: Browser, tmp_path: Path):
-    """With its flags and scores; search goes through ids alone."""
-    about = spec(LLAMA2, FLAN, withheld={"closed": "licence: RAIL-D", "open": "licence: none"})
-    path = written(tmp_path, about)
-    with opened(window, path, "#example=sample-2", ready=True) as found:
-        desk = Desk(found)
-        text = found.page.locator("#browser-example").inner_text()
-        assert len(re.findall(r"withheld, SHA-256 [0-9a-f]{16}…", text)) == 4
-        assert "0.7500" in text
-        desk.choose(q="worry")
-        desk.listed(0)
-        desk.choose(q="sample-11")
-        assert desk.listed(1) == ["sample-11"]
-        assert "Some texts are not in this file." in found.page.locator("#examples").inner_text()
-
-
-def test_a_browser_that_cannot_unpack_is_told_so(window: Browser, page: Path):
-    """The rest of the page works without."""
-    with window.new_context() as context:
-        context.add_init_script("delete window.DecompressionStream")
-        view = context.new_page()
-        view.goto(page.absolute().as_uri())
-
-        expect(view.locator("#browser-trouble")).to_contain_text("lacks DecompressionStream")
-        expect(view.locator("#browser")).to_be_hidden()
-        view.get_by_role("button", name="Overlap").first.click()
-        expect(view.locator("[aria-sort]")).to_have_count(1)
