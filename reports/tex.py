@@ -1,28 +1,42 @@
 r"""Tables → LaTeX. Pure: text in, text out; whatever is printed is escaped unless it is source.
 
-Marks hang on a number without taking part in its width, so that decimals stay aligned in siunitx's
-``S`` columns and in plain ones: bold is a switch before it, the underline is drawn back over it
-from its end, and a dagger overlaps what follows.
+Decimals stand under each other, marked or not, in siunitx's ``S`` columns of version 2 and 3 and
+without siunitx. siunitx itself aligns a bold number by its middle and cannot underline one; so a
+marked number is text to it, padded here to the room of the column's longest number and drawn so
+that bold takes no more room than the digits that it stands for.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
+from math import ceil
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import latex
+from reports.labels import NOT_APPLICABLE, NOTHING
 from reports.latex import Tex, escape
-from reports.table import Cell, Group, Head, Row, Table
+from reports.table import Cell, Group, Head, Row, Table, Words
 
 TEMPLATES = Path(__file__).parent / "templates"
-PAGE_LINES = 46
-"""Lines that a page's float holds beside caption and notes; one of intervals is 0.6 of one."""
+PAGE_LINES = 41
+"""Rows that the smallest of usual pages holds beside caption and headings."""
+BELOW_LINES, GAP_LINES, NOTE_LINES = 0.9, 0.5, 0.9
+"""What a line of intervals, the space between groups and a line of notes take of one."""
+NOTE_CHARS = 100
+"""Characters in a line of notes."""
 
-_NUMBER = re.compile("([+\N{MINUS SIGN}]?)([0-9]+)\\.([0-9]+)(%?)")
-_NO_NUMBER = ("", "N/A", "\N{EN DASH}")
+PACKAGES = {
+    "booktabs": "toprule", "graphicx": "resizebox", "siunitx": "sisetup", "longtable": "longtable",
+}  # fmt: skip
+"""Packages that a table may need → a command that each defines."""
+
+MINUS = "\N{MINUS SIGN}"
+_NUMBER = re.compile(rf"([+{MINUS}]?)([0-9]+(?:,[0-9]+)*)((?:\.[0-9]+)?%?)")
+_NO_NUMBER = ("", NOT_APPLICABLE, NOTHING)
 
 
 @cache
@@ -51,36 +65,128 @@ def _source(written: str) -> Tex:
     return Tex(written.strip("\n"))
 
 
-def fragment(tables: Sequence[Table]) -> str:
-    r"""Return LaTeX that a paper can ``\input``; its first line names the packages it needs."""
-    set_ = [_Set(part) for table in tables for part in _parts(table)]
-    return source("table.tex.j2", tables=set_, packages=_packages(set_))
-
-
 def source(template: str, **context: object) -> str:
     """Return a template of LaTeX filled in."""
     return _tex().get_template(template).render(**context)
 
 
+def fragment(tables: Sequence[Table]) -> str:
+    r"""Return LaTeX that a paper can ``\input``; its first line names the packages it needs."""
+    made = [part for table in tables for part in _typeset(table)]
+    needed = [(name, of) for name, of in PACKAGES.items() if any(name in t.needs for t in made)]
+    lines = "".join(line for t in made for line in t.heads + t.rows)
+    commands = ("best", "dagger", "interval", "lines")
+    uses = {name for name in commands if f"\\report{name}" in lines}
+    return source("table.tex.j2", tables=made, packages=needed, uses=uses)
+
+
 def standalone(fragment_name: str, stamp: str) -> str:
     """Return a document that compiles alone and holds nothing but the fragment."""
-    return source("standalone.tex.j2", fragment=Tex(fragment_name), stamp=stamp)
+    packages = [p for p in PACKAGES if p != "booktabs"]
+    return source("standalone.tex.j2", fragment=Tex(fragment_name), stamp=stamp, packages=packages)
 
 
-_COMMANDS = {
-    "booktabs": "toprule", "graphicx": "resizebox", "siunitx": "sisetup", "longtable": "longtable",
-}  # fmt: skip
+# ---------------------------------------------------------------------------- tables
 
 
-def _packages(tables: Sequence["_Set"]) -> list[tuple[str, str]]:
-    """Return each package that is needed, and a command that only it defines."""
-    wanted = {
-        "booktabs": True,
-        "graphicx": any(t.boxed for t in tables),
-        "siunitx": any(t.has_siunitx for t in tables),
-        "longtable": any(t.environment == "longtable" for t in tables),
-    }
-    return [(name, _COMMANDS[name]) for name, needed in wanted.items() if needed]
+@dataclass(frozen=True, slots=True)
+class _Typeset:
+    """A table, or the part of it that stands on one page, in the words of its template.
+
+    Attributes:
+        environment: ``table``, ``table*`` or ``longtable``.
+        part: Which of *n_parts* it is, from 1.
+        notes: Sentences below it.
+        needs: Packages.
+        alignment: Argument of ``tabular``.
+        n_columns: As LaTeX counts them.
+        gap: Half of what is between columns; daggers need more.
+        heads: Lines of the headings, rules between them included.
+        rows: Lines of the body, likewise.
+        fit: Whether a table that is too wide is made smaller.
+    """
+
+    words: Words
+    environment: Tex
+    part: int
+    n_parts: int
+    notes: tuple[str, ...]
+    needs: frozenset[str]
+    alignment: Tex
+    n_columns: int
+    gap: Tex
+    heads: tuple[Tex, ...]
+    rows: tuple[Tex, ...]
+    fit: bool
+
+
+def _typeset(table: Table) -> Iterator[_Typeset]:
+    """Yield the table, or its parts."""
+    environment = table.layout.environment.replace("auto", "table*")
+    is_long = environment == "longtable"
+    columns = [_column(table, i) for i in range(len(table.heads))]
+    needs = {"booktabs"}
+    has_intervals = any(c.below or c.beside for c in columns)
+    needs |= {"longtable"} if is_long else set()
+    needs |= {"graphicx"} if table.layout.fit and (has_intervals or not is_long) else set()
+    needs |= {"siunitx"} if any(c.form for c in columns) else set()
+    parts = _parts(table)
+    for i, groups in enumerate(parts, 1):
+        yield _Typeset(
+            table.words,
+            Tex(environment),
+            i,
+            len(parts),
+            table.words.notes if i == len(parts) else (),
+            frozenset(needs),
+            _alignment(table, columns),
+            len(table.stubs) + sum(1 + c.beside for c in columns),
+            Tex("6pt" if any(c.daggers for c in columns) else "5pt"),
+            tuple(map(Tex, _heads(table, columns))),
+            tuple(map(Tex, _rows(replace(table, groups=groups), columns, is_long))),
+            table.layout.fit,
+        )
+
+
+def _parts(table: Table) -> list[tuple[Group, ...]]:
+    """Return the groups of each part: under ``auto`` no part is longer than a page.
+
+    A float that is longer than a page cannot be set, and a longtable cannot be set in two columns
+    nor be scaled to the line; so a table that is too long is divided into floats.
+    """
+    if table.layout.environment != "auto":
+        return [table.groups]
+    room = PAGE_LINES - NOTE_LINES * sum(1 + len(n) // NOTE_CHARS for n in table.words.notes)
+    room = max(room, PAGE_LINES / 2)
+    if _height(table, table.groups) <= room:
+        return [table.groups]
+    parts: list[list[Group]] = [[]]
+    for group in _pieces(table, room):
+        if parts[-1] and _height(table, [*parts[-1], group]) > room:
+            parts.append([])
+        parts[-1].append(group)
+    return [tuple(part) for part in parts]
+
+
+def _pieces(table: Table, room: float) -> Iterator[Group]:
+    """Yield the groups, those that are longer than a page in pieces."""
+    for group in table.groups:
+        n_pieces = ceil(_height(table, [group]) / room)
+        size = ceil(len(group.rows) / max(1, n_pieces))
+        for start in range(0, len(group.rows), max(1, size)):
+            yield replace(group, rows=group.rows[start : start + size])
+
+
+def _height(table: Table, groups: Sequence[Group]) -> float:
+    """Return how many lines *groups* take."""
+    rows = [row for group in groups for row in group.rows]
+    n_gaps = 0 if table.tight else len(groups) - 1
+    n_below = sum(_has_below(table, row) for row in rows)
+    return len(rows) + BELOW_LINES * n_below + GAP_LINES * n_gaps
+
+
+def _has_below(table: Table, row: Row) -> bool:
+    return table.layout.intervals == "row" and any(cell.interval for cell in row.cells)
 
 
 # ---------------------------------------------------------------------------- columns
@@ -88,172 +194,193 @@ def _packages(tables: Sequence["_Set"]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of numbers.
+    """A column of cells.
 
     Attributes:
-        form: siunitx's ``table-format``; empty: a plain column, right-aligned.
+        sign: The widest sign of its numbers, as a number in it is printed.
+        whole: The longest part before the point; empty: a column of text.
+        rest: The longest part after it, point and percent sign included.
+        form: siunitx's ``table-format``; empty: a plain column.
+        below: Whether intervals stand below the numbers.
         beside: Whether intervals stand in a column of their own beside it.
         daggers: Whether a cell has one.
     """
 
+    sign: str
+    whole: str
+    rest: str
     form: str
+    below: bool
     beside: bool
     daggers: bool
+
+    @property
+    def letter(self) -> str:
+        """Return its letter; what has an interval below is centred above it."""
+        return f"S[table-format={self.form}]" if self.form else "c" if self.below else "r"
 
 
 def _column(table: Table, place: int) -> _Column:
     cells = [row.cells[place] for group in table.groups for row in group.rows]
     found = [_NUMBER.fullmatch(c.text) for c in cells if c.text not in _NO_NUMBER]
-    form = ""
-    if table.layout.siunitx and found and all(found):
-        parts = [m.groups() for m in found if m]
-        sign = "+" * any(s == "+" for s, *_ in parts) or "-" * any(s for s, *_ in parts)
-        form = f"{sign}{max(len(p[1]) for p in parts)}.{max(len(p[2]) for p in parts)}"
+    numbers = [m.groups() for m in found if m]
+    if len(numbers) < len(found):
+        numbers = []
+    signs = {sign for sign, _, _ in numbers} - {""}
+    whole = max((of for _, of, _ in numbers), key=len, default="")
+    rest = max((of for _, _, of in numbers), key=len, default="")
+    sign = max(signs, default="")
+    is_decimal = "." in rest and not re.search("[,%]", "".join(w + r for _, w, r in numbers))
     has_intervals = any(c.interval for c in cells)
-    beside = has_intervals and table.layout.intervals in ("brackets", "plusminus")
-    return _Column(form, beside, any(c.dagger for c in cells))
+    return _Column(
+        sign,
+        whole,
+        rest,
+        _form(sign, whole, rest) if is_decimal and table.layout.siunitx else "",
+        has_intervals and table.layout.intervals == "row",
+        has_intervals and table.layout.intervals in ("brackets", "plusminus"),
+        any(c.dagger for c in cells),
+    )
 
 
-class _Set:
-    """A table as its template sets it."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.words = table.words
-        self.environment = Tex(table.layout.environment.replace("auto", "table*"))
-        self.boxed = table.layout.fit and self.environment != "longtable"
-        self.columns = [_column(table, i) for i in range(len(table.heads))]
-        self.has_siunitx = any(c.form for c in self.columns)
-
-    @property
-    def alignment(self) -> Tex:
-        """Return the argument of ``tabular``."""
-        found = "l" * len(self.table.stubs)
-        for column in self.columns:
-            found += f"S[table-format={column.form}]" if column.form else "r"
-            found += "@{\\hspace{3pt}}r" if column.beside else ""
-        last = self.columns[-1] if self.columns else None
-        hangs = last is not None and last.daggers and not last.beside
-        after = r"\hspace{4pt}" if hangs else ""
-        return Tex(f"@{{}}{found}@{{{after}}}")
-
-    @property
-    def width(self) -> int:
-        """Return the number of columns."""
-        return len(self.table.stubs) + sum(1 + c.beside for c in self.columns)
-
-    @property
-    def spans(self) -> list[tuple[int, str, int, int]]:
-        """Return (columns covered, label, first, last) of the headings above the headings."""
-        return [
-            (last - first + 1, s.label, first, last)
-            for s in self.table.spans
-            for first, last in [(self._start(s.first), self._start(s.last + 1) - 1)]
-        ]
-
-    def _start(self, place: int) -> int:
-        """Return where the column stands that is *place* without intervals beside numbers."""
-        before = self.columns[: max(0, place - 1 - len(self.table.stubs))]
-        return place + sum(c.beside for c in before)
-
-    @property
-    def heads(self) -> list[Tex]:
-        """Return the headings of the columns of numbers."""
-        return [
-            _head(head, column) for head, column in zip(self.table.heads, self.columns, strict=True)
-        ]
-
-    def lines(self, row: Row) -> Iterator[Tex]:
-        """Yield what stands right of a row's stubs, and the line of its intervals below."""
-        pairs = [*zip(row.cells, self.columns, strict=True)]
-        yield Tex("".join(f" & {_cell(cell, column)}" for cell, column in pairs))
-        below = self.table.layout.intervals == "row" and any(c.interval for c in row.cells)
-        if below:
-            stubs = " &" * (len(self.table.stubs) - 1)
-            yield Tex(stubs + "".join(f" & {_below(cell, column)}" for cell, column in pairs))
+def _form(sign: str, whole: str, rest: str) -> str:
+    return f"{sign.replace(MINUS, '-')}{len(whole)}.{len(rest) - 1}"
 
 
-def _head(head: Head, column: _Column) -> Tex:
+def _alignment(table: Table, columns: Sequence[_Column]) -> Tex:
+    """Return e.g. ``@{}ll*{8}{S[table-format=1.4]}@{}``; a dagger hangs out of its column."""
+    gap = "8pt" if any(c.daggers for c in columns) else "5pt"
+    letters = [*"l" * len(table.stubs)]
+    for column in columns:
+        letters.append(column.letter)
+        letters += [rf"@{{\hspace{{{gap}}}}}l"] * column.beside
+    runs = [(letter, len([*same])) for letter, same in groupby(letters)]
+    found = "".join(
+        letter * n if len(letter) == 1 or n == 1 else f"*{{{n}}}{{{letter}}}" for letter, n in runs
+    )
+    hangs = bool(columns) and columns[-1].daggers and not columns[-1].beside
+    end = r"\hspace{6pt}" if hangs else ""
+    return Tex(f"@{{}}{found}@{{{end}}}")
+
+
+# ---------------------------------------------------------------------------- headings
+
+
+def _heads(table: Table, columns: Sequence[_Column]) -> Iterator[str]:
+    """Yield the line of spans, if there are any, its rules, and the line of headings."""
+    stubs = [escape(stub) for stub in table.stubs]
+    heads = [_head(head, column) for head, column in zip(table.heads, columns, strict=True)]
+    if any(span.label for span in table.spans):
+        above: list[str] = []
+        rules, last = "", 0
+        for span in table.spans:
+            first, end = _place(table, columns, span.first), _place(table, columns, span.last + 1)
+            above += [""] * (first - 1 - last)
+            n, last = end - first, end - 1
+            label = rf"\multicolumn{{{n}}}{{c}}{{{escape(span.label)}}}"
+            above += [label] if span.label else [""] * n
+            rules += rf"\cmidrule(lr){{{first}-{last}}}" if span.label else ""
+        yield _line(above)
+        yield rules
+    yield _line([*stubs, *heads])
+
+
+def _place(table: Table, columns: Sequence[_Column], place: int) -> int:
+    """Return where LaTeX counts the column that is *place* without intervals beside numbers."""
+    return place + sum(c.beside for c in columns[: max(0, place - 1 - len(table.stubs))])
+
+
+def _line(parts: Sequence[str]) -> str:
+    return " & ".join(parts) + r" \\"
+
+
+def _head(head: Head, column: _Column) -> str:
+    r"""Return a heading; lines in an ``S`` column need ``\multicolumn`` in REVTeX."""
     lines = [escape(line) for line in head.lines]
-    if head.arrow:
-        lines[-1] += rf"\,{escape(head.arrow)}"
-    place = "c" if column.form or column.beside else "r"
-    breaks = r"\\".join(lines)
-    stack = rf"\shortstack[{place}]{{{breaks}}}"
-    if column.beside:
-        return Tex(rf"\multicolumn{{2}}{{c}}{{{stack}}}")
-    return Tex(f"{{{stack}}}" if column.form else stack)
+    lines[-1] += rf"\,{escape(head.arrow)}" if head.arrow else ""
+    text = r"\\".join(lines)
+    if len(lines) > 1:
+        place = "[r]" if column.letter == "r" and not column.beside else ""
+        text = rf"\reportlines{place}{{{text}}}"
+    if column.beside or (column.form and len(lines) > 1):
+        return rf"\multicolumn{{{1 + column.beside}}}{{c}}{{{text}}}"
+    return f"{{{text}}}" if column.form else text
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+def _rows(table: Table, columns: Sequence[_Column], is_long: bool) -> Iterator[str]:
+    """Yield the lines of the body; no page ends between a number and the interval below it."""
+    for i, group in enumerate(table.groups):
+        if i and not table.tight:
+            after_people = table.groups[i - 1].reference and not group.reference
+            yield r"\midrule" if after_people else r"\addlinespace"
+        for j, row in enumerate(group.rows):
+            if row.gap and j:
+                yield r"\addlinespace[2pt]"
+            pairs = [*zip(row.cells, columns, strict=True)]
+            stubs = ["" if j else escape(group.label), *map(escape, row.stubs)]
+            line = _line([*stubs, *(_cell(cell, column) for cell, column in pairs)])
+            if not _has_below(table, row):
+                yield line
+                continue
+            yield line + ("*" if is_long else "[-1pt]")
+            yield _line([*[""] * len(stubs), *(_below(*pair) for pair in pairs)]) + "[1.5pt]"
 
 
 def _cell(cell: Cell, column: _Column) -> str:
-    shown = _in_siunitx(cell) if column.form else _plain(cell)
-    return f"{shown} & {_small(cell.interval)}" if column.beside else shown
+    number = _NUMBER.fullmatch(cell.text) if column.whole else None
+    if number is None:
+        shown = _text(cell)
+        shown = f"{{{shown}}}" if column.form else shown
+    elif column.form and not (cell.mark or cell.dagger):
+        shown = cell.text.replace(MINUS, "-")
+    else:
+        shown = _number(cell, number, column)
+    return f"{shown} & {_interval(cell)}" if column.beside else shown
 
 
-def _in_siunitx(cell: Cell) -> str:
-    found = _NUMBER.fullmatch(cell.text)
-    if found is None:
-        return f"{{{escape(cell.text)}}}"
-    sign, whole, decimals, percent = found.groups()
-    number = f"{sign.replace(chr(0x2212), '-')}{whole}.{decimals}"
-    after = r"\%" * bool(percent)
-    if cell.mark == "second":
-        after += rf"\reportsecond{{{escape(cell.text)}}}"
-    after += r"\reportdagger" * cell.dagger
-    before = r"\reportbest " * (cell.mark == "best")
-    return f"{before}{number}" + (f" {{{after}}}" if after else "")
-
-
-def _plain(cell: Cell) -> str:
+def _text(cell: Cell) -> str:
     text = escape(cell.text)
-    text = {"best": rf"{{\reportbest {text}}}", "second": rf"\underline{{{text}}}"}.get(
-        cell.mark, text
-    )
-    return text + r"\reportdagger{}" * cell.dagger
+    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
+    return text + (r"\reportdagger{}" if cell.dagger else "")
+
+
+def _number(cell: Cell, number: re.Match[str], column: _Column) -> str:
+    """Return a number in the room of the column's longest: what it lacks is left blank."""
+    sign, whole, rest = number.groups()
+    left = ("" if sign else column.sign) + column.whole[len(whole) :]
+    right = column.rest[len(rest) :]
+    signed, rest = _signed(sign + whole, column), escape(rest)
+    dagger = r"\reportdagger{}" if cell.dagger else ""
+    shown = {
+        "best": rf"\reportbest{{{signed}{rest}{dagger}}}",
+        "second": rf"\underline{{{signed}{rest}}}{dagger}",
+        "": f"{signed}{rest}{dagger}",
+    }[cell.mark]
+    padded = _blank(left, column) * (column.letter != "r") + shown + _blank(right, column)
+    return f"{{{padded}}}" if column.form else padded
+
+
+def _blank(text: str, column: _Column) -> str:
+    return rf"\hphantom{{{_signed(text, column)}}}" if text else ""
+
+
+def _signed(text: str, column: _Column) -> str:
+    """Return *text* with its sign: as siunitx sets it where that sets the others, or escaped."""
+    if not column.form:
+        return escape(text)
+    sign = {"+": "+", MINUS: r"\textminus "}.get(text[:1], "")
+    return sign + escape(text.lstrip(f"+{MINUS}"))
 
 
 def _below(cell: Cell, column: _Column) -> str:
-    return f"{{{_small(cell.interval)}}}" if column.form else _small(cell.interval)
+    shown = _interval(cell)
+    return f"{{{shown}}}" if column.form else shown
 
 
-def _small(interval: str) -> str:
-    return rf"\scriptsize {escape(interval)}" if interval else ""
-
-
-# ---------------------------------------------------------------------------- long tables
-
-
-def _parts(table: Table) -> Iterator[Table]:
-    """Yield the table, in several if it would not fit on a page and may be divided."""
-    if table.layout.environment != "auto":
-        yield table
-        return
-    groups: list[Group] = []
-    for group in table.groups:
-        for part in _divided(group, table):
-            if groups and _lines(table, (*groups, part)) > PAGE_LINES:
-                yield replace(table, groups=tuple(groups))
-                table, groups = _continued(table), []
-            groups.append(part)
-    yield replace(table, groups=tuple(groups))
-
-
-def _lines(table: Table, groups: Sequence[Group]) -> float:
-    below = 0.6 if table.layout.intervals == "row" else 0
-    rows = [row for group in groups for row in group.rows]
-    return len(rows) + sum(below for row in rows if any(c.interval for c in row.cells))
-
-
-def _divided(group: Group, table: Table) -> Iterator[Group]:
-    """Yield a group, in several if it alone is longer than a page."""
-    size = PAGE_LINES if _lines(table, [group]) <= PAGE_LINES else PAGE_LINES // 2
-    for start in range(0, len(group.rows), size):
-        yield replace(group, rows=group.rows[start : start + size])
-
-
-def _continued(table: Table) -> Table:
-    words = table.words
-    ending = " (continued)"
-    caption = words.caption if words.caption.endswith(ending) else words.caption + ending
-    label = re.sub(r"(-part(\d+))?$", lambda m: f"-part{int(m[2] or 1) + 1}", words.label, count=1)
-    return replace(table, words=replace(words, caption=caption, label=label, short=""))
+def _interval(cell: Cell) -> str:
+    """Return an interval in small print; within the command its brackets are no argument."""
+    text = escape(cell.interval).replace("{[}", "[").replace("{]}", "]")
+    return rf"\reportinterval{{{text}}}" if text else ""
