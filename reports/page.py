@@ -64,7 +64,7 @@ def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[s
             "name": full_name(condition, labels),
             "key": keys[condition.id],
             "counts": (c.n_answered, c.n_complete, c.n_expected, c.n_empty, c.n_cut),
-            "facts": [(name, value) for name, value in _told(condition, spec) if value],
+            "facts": [(name, value) for name, value in _told(condition, c, spec) if value],
             "prompt": list(_prompt(condition)),
             "commands": _commands(spec, keys[condition.id]),
         }
@@ -72,10 +72,11 @@ def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[s
     ]
 
 
-def _told(condition: Condition, spec: ReportSpec) -> Iterator[tuple[str, str]]:
+def _told(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple[str, str]]:
     """Yield what makes the condition what it is; an empty value is not shown."""
     model, is_hf = condition.model, condition.model.backend == "hf"
     yield "id", condition.id
+    yield "answers", f"{c.n_answered:,} of {c.n_expected:,}, {c.n_complete:,} with every score"
     yield "made by", _MADE_BY[model.backend]
     yield "weights", "@".join(filter(None, (model.weights, model.revision)))
     yield "fingerprint", condition.fingerprint

@@ -13,6 +13,8 @@ from reports.spec import ReportSpec
 THERAPIST = "therapist"
 LENGTH = "length"
 """Subgroups by words of the question, in thirds of the questions."""
+TEXTS = ("context", "response")
+"""Columns that divide nothing, and whose values must not stand in a table."""
 MOST_VALUES = 12
 """Values that a column may have to divide the rows."""
 
@@ -50,6 +52,9 @@ def _groups(examples: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.Serie
     if column == LENGTH:
         yield from _by_length(examples)
         return
+    if column in TEXTS:
+        msg = f"report.subgroups: '{column}' is a text; try {LENGTH}, or a column of a few values"
+        raise ConfigError(msg)
     if column not in examples.columns:
         known = ", ".join((LENGTH, "source", "author"))
         msg = f"report.subgroups: no column '{column}' in the data; try one of: {known}"

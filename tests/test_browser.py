@@ -244,6 +244,16 @@ def test_the_address_follows_what_is_shown(desk: Desk):
     assert link.get_attribute("href") == desk.page.evaluate("location.hash")
 
 
+def test_a_table_that_names_examples_leads_to_them(desk: Desk):
+    """From the rows that prompts move most to their texts."""
+    link = desk.page.locator("#prompts th a").first
+    name = link.inner_text()
+    link.click()
+
+    expect(desk.page.locator("#browser-example h3")).to_have_text(name)
+    expect(desk.page.locator("#browser-example")).to_be_focused()
+
+
 def test_an_unknown_example_is_told(window: Browser, page: Path):
     """And the others are shown all the same; a name with markup is a name."""
     with opened(window, page, "#example=<img src=x>", ready=True) as found:

@@ -24,6 +24,7 @@ from jobs.report import report_spec
 from reports import browser
 from reports.collect import collect
 from reports.labels import number
+from reports.layout import Analysis
 from reports.spec import ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, examples_of, texts_of
@@ -193,6 +194,16 @@ def test_a_withheld_source_leaves_no_word_in_any_file(tmp_path: Path):
     index, _, pieces = examples_of(page)
     assert SECRET not in json.dumps([index, pieces])
     assert "RAIL-D" in page
+
+
+@pytest.mark.parametrize("column", ["context", "response"])
+def test_texts_divide_no_table(tmp_path: Path, column: str):
+    """A subgroup's name stands in every file, so that a text cannot be one."""
+    about = spec(LLAMA, analysis=Analysis(subgroups=(column,)))
+    run = make(tmp_path / "run", about, n=4)
+
+    with pytest.raises(ConfigError, match=f"'{column}' is a text"):
+        write_report(run, about)
 
 
 def test_in_place_of_a_withheld_text_stands_its_digest(tmp_path: Path):

@@ -372,9 +372,23 @@ function start() {
     if (!state) await view.refresh();
     else await view.go(state);
     box.dataset.ready = "true";
+    const idle = globalThis.requestIdleCallback ?? ((later) => setTimeout(later, 1000));
+    idle(() => view.search.ready()); // so that the first letter typed need not wait
     return view;
   })();
   return starting;
+}
+
+/** Lets the tables that name examples lead to them. */
+function linkExamples() {
+  for (const head of document.querySelectorAll("figure.table thead th.stub")) {
+    if (head.textContent.trim() !== "Example") continue;
+    for (const row of head.closest("table").querySelectorAll("tbody tr")) {
+      const cell = row.cells[head.cellIndex], link = made("a", "", ...cell.childNodes);
+      link.href = `#${new URLSearchParams({ example: link.textContent })}`;
+      cell.append(link);
+    }
+  }
 }
 
 function trouble(words) {
@@ -390,6 +404,7 @@ if (!packed.length) {
   trouble("This browser cannot unpack the examples (it lacks DecompressionStream): use Firefox 113, Chrome 80, Safari 16.4 or newer.");
 } else {
   box.hidden = false;
+  linkExamples();
   const begin = () => start().catch((error) => trouble(`The examples cannot be unpacked: ${error}`));
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
