@@ -105,7 +105,7 @@ def _licensed(
     if table.redact is True:
         return {source["name"]: "[report] redact = true" for source in sources}, {}
     kept = {
-        source["name"]: f"licence: {source['licence']}"
+        source["name"]: f"not to be passed on; licence: {source['licence']}"
         for source in sources
         if not source["redistribute"]
     }

@@ -19,7 +19,7 @@ EVIL = (
     "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
     "<svg onload=window.hacked=1><!-- <a href='javascript:window.hacked=1'>a</a> --></textarea>"
     "\"'>]]>${window.hacked=1}{{7*7}} \u2028\u2029 \x00\x07\x1b \u202eevil\u202c \ufeff \ufffe "
-    "é 🙂 سلام"
+    "\U000e0041 é 🙂 سلام"
 )
 """A text that tries to be more than a text."""
 

@@ -44,6 +44,7 @@ def test_a_hostile_answer_is_shown_and_never_run(window: Browser, tmp_path: Path
         "\u202c",
         "\ufeff",
         "\ufffe",
+        "\U000e0041",
     ):
         assert f"U+{ord(code):04X}" in shown
         assert code not in shown

@@ -348,6 +348,18 @@ def test_a_link_into_a_folded_part_unfolds_it(found: Opened):
     expect(page.locator("#condition-2 pre.prompt").first).to_be_visible()
 
 
+@pytest.mark.parametrize("address", ["#%", "#<img>", "#example=%&order=none&a=x&least=y"])
+def test_an_address_that_is_none_breaks_nothing(window: Browser, path: Path, address: str):
+    """What cannot be read is passed over."""
+    with opened(window, path, address) as found:
+        found.page.locator("#table1").get_by_role("button", name="Overlap").click()
+        found.page.locator("#examples").scroll_into_view_if_needed()
+        found.page.locator("#browser[data-ready]").wait_for()
+
+        assert found.page.locator("#browser-example h3").inner_text() == "sample-0"
+        assert found.complaints == []
+
+
 def test_the_page_can_be_read_without_script(window: Browser, path: Path):
     """Tables, figures and prompts are there, and no button that is dead; examples say why."""
     with opened(window, path, java_script_enabled=False) as found:

@@ -274,9 +274,9 @@ def planned(run: RunDir, config: dict[str, Any] | None = None) -> Plan:
 @pytest.mark.parametrize(
     ("override", "withheld", "kept"),
     [
-        ((), {"amod": "licence: RAIL-D"}, {}),
-        (("report.redact=auto",), {"amod": "licence: RAIL-D"}, {}),
-        (("report.redact=false",), {}, {"amod": "licence: RAIL-D"}),
+        ((), {"amod": "not to be passed on; licence: RAIL-D"}, {}),
+        (("report.redact=auto",), {"amod": "not to be passed on; licence: RAIL-D"}, {}),
+        (("report.redact=false",), {}, {"amod": "not to be passed on; licence: RAIL-D"}),
         (("report.redact=true",), dict.fromkeys(("free", "amod"), "[report] redact = true"), {}),
     ],
 )
@@ -314,4 +314,4 @@ def test_a_plan_with_the_setting_of_old_still_loads(tmp_path: Path):
     about = report_spec(run, read_plan(path))
 
     assert about.title == "Old"
-    assert about.withheld == {"amod": "licence: RAIL-D"}
+    assert about.withheld == {"amod": "not to be passed on; licence: RAIL-D"}

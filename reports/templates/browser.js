@@ -319,6 +319,7 @@ class View {
     for (const field of this.fields) {
       if (!field.name) continue;
       if (field.type === "checkbox") field.checked = state.has(field.name);
+      else if (field.type === "number") field.value = Number(state.get(field.name)) || "";
       else field.value = state.get(field.name) ?? this.start[field.name] ?? "";
       if (field.selectedIndex === -1) field.value = this.start[field.name] ?? "";
     }

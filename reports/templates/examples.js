@@ -140,7 +140,8 @@ class Search {
 // ------------------------------------------------------------------ text as text
 
 // Signs that cannot be seen, or that turn the text beside them round.
-const ODD = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]/;
+const ODD = new RegExp("[\\u{0}-\\u{8}\\u{b}-\\u{1f}\\u{7f}-\\u{9f}\\u{200b}\\u{200e}\\u{200f}\\u{2028}-\\u{202e}"
+  + "\\u{2060}-\\u{2069}\\u{feff}\\u{fff9}-\\u{fffb}\\u{fffe}\\u{ffff}\\u{e0000}-\\u{e007f}]", "u");
 const HIT = 1, SHARED = 2;
 
 /** Returns a text as nodes: hits and shared words marked, odd signs told by their number. */
@@ -163,13 +164,15 @@ function told(text, terms, shared) {
     if (to > from) nodes.push(marked(text.slice(from, to), marks[from]));
     from = to;
   };
-  for (let i = 0; i < text.length; i += 1) {
-    if (ODD.test(text[i])) {
+  let i = 0;
+  for (const sign of text) {
+    if (ODD.test(sign)) {
       close(i);
-      const code = text.charCodeAt(i).toString(16).toUpperCase().padStart(4, "0");
+      const code = sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
       nodes.push(made("span", "sign", `U+${code}`));
-      from = i + 1;
+      from = i + sign.length;
     } else if (i > from && marks[i] !== marks[from]) close(i);
+    i += sign.length;
   }
   close(text.length);
   return nodes;

@@ -103,6 +103,7 @@ class Keys {
     this.table = table;
     this.box = table.closest(".scroll");
     this.bar = made("p", "key");
+    this.bar.setAttribute("aria-live", "polite");
     this.bar.hidden = true;
     this.box.after(this.bar);
     table.addEventListener("click", (event) => this.#choose(event.target.closest("td[data-key]")));
@@ -172,11 +173,20 @@ for (const command of document.querySelectorAll("pre.command")) {
 
 /** Opens the part that an address names, wherever it is folded away. */
 function unfold() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  target?.closest("details")?.setAttribute("open", "");
+  const folded = document.querySelectorAll("details[id]");
+  for (const part of folded) if (location.hash === `#${part.id}`) part.open = true;
 }
 addEventListener("hashchange", unfold);
 unfold();
+
+let unfolded = []; // for print
+addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("main details:not([open])")];
+  for (const part of unfolded) part.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const part of unfolded) part.open = false;
+});
 
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
 const inSight = new IntersectionObserver((entries) => {
