@@ -97,7 +97,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for name, frame in _frames(report):
         if frame.height:
             yield f"{name}.csv", csv(frame)
-    yield "macros.tex", macros(report.results, report.spec.title, report.stamp)
+    yield "macros.tex", macros(report.results, report.stamp, report.spec.title)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
