@@ -136,7 +136,7 @@ SCORE = Column("bleu", "BLEU")
 SHARE = Column("empty", "Empty", percent=True, decimals=1)
 
 
-@given(st.floats(0, 1), st.integers(0, 6))
+@given(st.floats(0, 1), st.integers(0, SCORE.decimals))
 def test_every_rounding_of_a_value_is_taken_for_it(value: float, decimals: int):
     """And the next number of as many digits is not."""
     text = f"{value:.{decimals}f}"
