@@ -194,6 +194,8 @@ def _part(
     rows = examples.select(example="id").join(samples, how="cross", maintain_order="left_right")
     rows = rows.with_row_index("slot")
     scores = _scores(collected, spec, condition, rows)
+    if not answers.height:  # then there is no column of words either
+        answers = answers.with_columns(words=pl.lit(None, dtype=pl.Int64))
     known = answers.select(*KEY, "words").with_columns(**flagged)
     placed = rows.join(known, on=KEY, how="left", maintain_order="left")
     bits = [placed[flag].fill_null(value=False).to_numpy() for flag, _, _ in KINDS]
