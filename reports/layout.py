@@ -13,7 +13,7 @@ class Layout:
     """How a table is set in LaTeX; a page of HTML follows *intervals* alone.
 
     Attributes:
-        environment: ``auto`` takes ``table*``, or ``longtable`` for more lines than a page holds.
+        environment: ``auto`` takes ``table*``, in parts where it is longer than a page.
         intervals: Where the cells' intervals stand: in small print in a row below (``row``), or
             beside the number (``brackets``, ``plusminus``).
         fit: Whether a table that is too wide is scaled down to the line.
