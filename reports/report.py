@@ -120,7 +120,11 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         Section("table-detail", "All other columns",
                 _detail(collected, numbers.summary, spec, words)),
     )  # fmt: skip
-    shown = tuple(section for section in sections if section.tables or section.figures)
+    shown = tuple(
+        replace(s, tables=tuple(replace(t, layout=spec.layout) for t in s.tables))
+        for s in sections
+        if s.tables or s.figures
+    )
     _unlike_labels(shown)
     return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
 
