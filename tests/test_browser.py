@@ -238,6 +238,7 @@ def test_the_address_follows_what_is_shown(desk: Desk):
     """So that it can be sent; the example's name is a link to itself."""
     desk.choose(q="worry", metric="toy_words", order="high")
     desk.listed(N)
+    expect(desk.page).to_have_url(re.compile(r"&order=high$"))
     desk.page.get_by_role("button", name="Next").click()
 
     expect(desk.page).to_have_url(

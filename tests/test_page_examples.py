@@ -139,6 +139,21 @@ def test_flags_are_those_of_the_tables(tmp_path: Path):
     assert flagged(9) == set()
 
 
+def test_a_condition_without_any_answer_has_gaps_only(tmp_path: Path):
+    """While it is not generated yet; the others are there."""
+    about = spec(LLAMA, FLAN)
+    run = make(tmp_path / "run", about)
+    for path in store.pieces(run.generations(FLAN.id)):
+        path.unlink()
+    write_report(run, about, partial=True)
+    page = (run.report / "index.html").read_text()
+
+    flags = [answers["flags"] for answers in examples_of(page)[0]["answers"]]
+    assert set(flags[1]) == {browser.NO_ANSWER}
+    assert min(flags[0]) >= 0
+    assert {texts[3] for texts in texts_of(page).values()} == {None}
+
+
 def test_of_too_many_examples_the_page_holds_some_of_each_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -36,10 +36,15 @@ class View {
 
   #listen() {
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("input", ({ target }) => {
-      this.refresh(["shared", "model", "prompt"].includes(target.name) ? this.current : undefined);
+    this.form.addEventListener("input", async ({ target }) => {
+      const stays = ["shared", "model", "prompt"].includes(target.name);
+      await this.refresh(stays ? this.current : undefined);
+      this.#address();
     });
-    this.form.addEventListener("reset", () => setTimeout(() => this.refresh()));
+    this.form.addEventListener("reset", () => setTimeout(async () => {
+      await this.refresh();
+      this.#address();
+    }));
     this.fields.q.addEventListener("focus", () => this.search.ready(), { once: true });
     this.list.addEventListener("scroll", () => this.#rows(), { passive: true });
     this.list.addEventListener("click", (event) => {
@@ -310,6 +315,7 @@ class View {
   }
 
   #address() {
+    if (this.current === null) return;
     history.replaceState(null, "", `#${this.#state(this.current)}`);
   }
 
