@@ -54,6 +54,7 @@ def plan(config: Config, run: RunDir, command: str) -> Planned:
 
 def plan_locked(config: Config, run: RunDir, command: str) -> Planned:
     """Plan a sweep under a lock that the caller holds."""
+    store.remove_leftovers(run.root)
     resolved = resolve(config, run, command)
     _write_made(run, resolved)
     standing = survey.standing(run, resolved.plan)

@@ -51,6 +51,7 @@ def test_fifty_kills_leave_the_same_bytes(tmp_path: Path):
             process.kill()
         process.wait()
         _all_gone(workers)
+    (tmp_path / "runs/wild/examples/.examples.parquet.0f0f0f0f.tmp").write_bytes(b"half")
 
     final = launch("sweep", "--config", config, "--name", "wild", cwd=tmp_path)
 

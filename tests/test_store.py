@@ -5,6 +5,8 @@ import hashlib
 import os
 import random
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 
 from empathy_core import store
 from empathy_core.errors import Busy, Damaged, StorageError
-from empathy_core.store import Journal, RunDir
+from empathy_core.store import Journal, RunDir, files
 
 
 def rows(n: int = 40, per_block: int = 8) -> pl.DataFrame:
@@ -163,6 +165,55 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial_one(tmp_path: Path, monk
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_stays(tmp_path: Path):
+    begin = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from empathy_core import store\n"
+        "def at_rename(*_):\n"
+        "    print('at rename', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "os.replace = os.rename = at_rename\n"
+        "Path.replace = at_rename\n"
+        "store.write_bytes(b'half', Path(sys.argv[1]))\n"
+    )
+    path = tmp_path / "scores" / "piece.parquet"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", begin, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout.readline() == b"at rename\n"
+    (left,) = path.parent.iterdir()
+
+    assert store.remove_leftovers(tmp_path) == []
+    assert left.exists()
+    writer.kill()
+    writer.wait()
+    assert left.exists()
+    assert store.remove_leftovers(tmp_path) == [left]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_writer_whose_file_is_taken_before_its_lock_writes_again(tmp_path: Path, monkeypatch):
+    taken = []
+
+    def slow_lock(descriptor: int) -> bool:
+        if not taken:
+            taken.append(1)
+            with monkeypatch.context() as patch:
+                patch.setattr(files, "_lock", really)
+                taken.extend(store.remove_leftovers(tmp_path))
+        return really(descriptor)
+
+    really = files._lock
+    monkeypatch.setattr(files, "_lock", slow_lock)
+
+    store.write_bytes(b"whole", tmp_path / "a.json")
+
+    assert len(taken) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"whole"
 
 
 def test_a_really_full_disk_is_a_storage_error():

@@ -21,6 +21,7 @@ from empathy_core.store.files import (
     disk_errors,
     make_dir,
     read_json,
+    remove_leftovers,
     write_bytes,
     write_json,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "read_journal",
     "read_json",
     "read_piece",
+    "remove_leftovers",
     "unit_inputs",
     "write_bytes",
     "write_json",

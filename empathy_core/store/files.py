@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, readable by their owner only."""
 
 import errno
+import fcntl
 import json
 import os
 import uuid
@@ -13,6 +14,8 @@ from empathy_core.errors import Damaged, StorageError
 
 MODE_DIR, MODE_FILE = 0o700, 0o600
 """The text is sensitive: only its owner reads it."""
+PARTIAL = ".tmp"
+"""How the name of a file ends that is not yet whole."""
 
 
 @contextmanager
@@ -52,18 +55,61 @@ def write_bytes(data: bytes, path: Path) -> None:
         StorageError: The disk is full or the folder is not writable.
     """
     make_dir(path.parent)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with disk_errors(path):
+        try:
+            _write_whole(data, path)
+        except FileNotFoundError:  # remove_leftovers took it in the instant before its lock
+            _write_whole(data, path)
+
+
+def _write_whole(data: bytes, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
-        with disk_errors(path):
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE_FILE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE_FILE)
+        with os.fdopen(descriptor, "wb") as file:
+            _lock(file.fileno())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
             partial.replace(path)
-            _sync_dir(path.parent)
+        _sync_dir(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take a lock that ends with the process; False if another has it or there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def remove_leftovers(root: Path) -> list[Path]:
+    """Remove the temporary files that killed writers left under *root*, and return them.
+
+    A file that is being written is locked by its writer, and stays.
+    """
+    found = [
+        Path(folder, name)
+        for folder, _, names in os.walk(root)
+        for name in names
+        if name.startswith(".") and name.endswith(PARTIAL)
+    ]
+    removed = []
+    for partial in found:
+        try:
+            descriptor = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:  # its writer has just renamed it
+            continue
+        try:
+            if _lock(descriptor):
+                partial.unlink(missing_ok=True)
+                removed.append(partial)
+        finally:
+            os.close(descriptor)
+    return removed
 
 
 def _sync_dir(path: Path) -> None:
