@@ -83,12 +83,8 @@ class PlannedFinetune:
 
 @dataclass(frozen=True)
 class Words:
-    """What stands around the tables."""
+    """What stands around the tables, beside the configuration's own table ``[report]``."""
 
-    title: str
-    caption: str
-    label: str
-    published: str | None
     assumed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -340,15 +340,7 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
 def _words(config: Config, notes: Sequence[str]) -> Words:
     whole = config.model_dump(mode="json")
     assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
-    table = config.report
-    return Words(
-        table.title,
-        table.caption,
-        table.label,
-        table.published,
-        assumed,
-        tuple(dict.fromkeys(notes)),
-    )
+    return Words(assumed, tuple(dict.fromkeys(notes)))
 
 
 def _shown(value: Any) -> str:

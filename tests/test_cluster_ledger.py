@@ -166,7 +166,7 @@ def test_the_plan_of_a_submission_is_found(ledger: Ledger):
     for n_blocks in (4, 9):
         plan = Plan((), "d", n_blocks, {}, 1, "error",
                     (PlannedMetric("bleu", {}, "bleu-1", "s", "lexical"),),
-                    Words("", "", "", None))  # fmt: skip
+                    Words())  # fmt: skip
         write_plan(plan, ledger.run.next_plan())
 
     assert ledger.plan(SUBMISSION).n_blocks == 4

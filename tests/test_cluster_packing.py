@@ -129,7 +129,7 @@ def test_pairs_say_what_a_task_makes():
         score_shards=1,
         overlong="error",
         metrics=(bleu, bert),
-        words=Words("", "", "", None, 0),
+        words=Words(),
     )
 
     assert packing.pairs(plan, Task("generate", "a", 0, 2)) == {("", a.id)}

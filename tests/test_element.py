@@ -15,7 +15,7 @@ from jobs.provenance import versions
 
 CONDITION = Condition(ModelSpec("m", "M", "hf", "decoder", "x/y"), prompt("none"), Decoding())
 PLAN = Plan(
-    (CONDITION,), "d", 1, {"m": 1}, 1, "error", (), Words("t", "c", "l", None),
+    (CONDITION,), "d", 1, {"m": 1}, 1, "error", (), Words(),
     provenance=versions(),
 )  # fmt: skip
 SUBMISSION = Submission("0001-generate-m", "generate", "m", 1, ((0,),), "0001.json", ())

@@ -272,7 +272,7 @@ def test_a_page_that_shows_what_must_not_be_passed_on_says_so(tmp_path: Path):
 def planned(run: RunDir, config: dict[str, Any] | None = None) -> Plan:
     """Write a plan and an audit of two sources, one of which may be passed on."""
     metric = PlannedMetric("bleu", {}, "bleu-1", "sig", "lexical")
-    plan = Plan((LLAMA,), DATA, 1, {"llama": 1}, 1, "error", (metric,), PlanWords("", "", "", None),
+    plan = Plan((LLAMA,), DATA, 1, {"llama": 1}, 1, "error", (metric,), PlanWords(),
                 config=config or {})  # fmt: skip
     write_plan(plan, run.next_plan())
     source = {"hub": None, "homepage": "", "raw": 1, "kept": 1, "dropped": {}, "repaired": {}}

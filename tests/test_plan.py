@@ -22,7 +22,7 @@ def a_plan(n_blocks: int = 10, n_shards: int = 4, score_shards: int = 1) -> Plan
         score_shards=score_shards,
         overlong="error",
         metrics=(PlannedMetric("bleu", {}, "bleu-1", "sig", "lexical"),),
-        words=Words("", "", "", None),
+        words=Words(),
     )
 
 
