@@ -23,6 +23,33 @@ EVIL = (
 )
 """A text that tries to be more than a text."""
 
+CONTRAST = """() => {
+  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = rgb(getComputedStyle(e).backgroundColor);
+      if (colour.length && (colour.length < 4 || colour[3] === 1)) return colour;
+    }
+    return rgb(getComputedStyle(document.documentElement).backgroundColor);
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    const style = getComputedStyle(element);
+    const box = element.getBoundingClientRect();
+    if (!own || !box.width || box.height < 2 || style.visibility === "hidden") continue;
+    if (element.closest("button:disabled, option, script, style, desc, title")) continue;
+    const ink = element.closest("svg") ? style.fill : style.color;
+    const pair = [light(rgb(ink)), light(behind(element))].sort((a, b) => b - a);
+    found.push([(pair[0] + 0.05) / (pair[1] + 0.05), element.outerHTML.slice(0, 120)]);
+  }
+  return found.sort((a, b) => a[0] - b[0]);
+}"""
+"""Returns the contrast of every text with what is behind it, the lowest first (WCAG 2)."""
+
 needs_chromium = pytest.mark.skipif(
     not CHROMIUM.exists() and os.environ.get("CI") != "true",
     reason="Chromium is not installed (Debian: chromium)",

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import sacrebleu
 
+from tests.papers import needs_latex
 from tests.runs import launch
 
 SMALL = (
@@ -94,9 +95,9 @@ def test_a_recheck_agrees_with_the_reference_libraries(demo: Path):
     assert "bertscore" in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+@needs_latex
 def test_the_fragment_compiles_inside_a_paper(demo: Path, tmp_path: Path):
-    """An article that loads booktabs takes table1.tex as it is; the standalone one compiles."""
+    """An article that loads what the table names takes table1.tex; the standalone one compiles."""
     for path in (demo / "runs/demo/report").glob("*.tex"):
         shutil.copy(path, tmp_path)
     preamble = r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}"

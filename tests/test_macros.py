@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,8 @@ import pytest
 
 from reports.macros import macros
 from reports.results import Result
-from tests.test_tex import ENGINES, needs_latex
+from tests.papers import needs_latex, pdf_text
+from tests.test_tex import ENGINES
 
 SCORE = Result(
     "llama3_8b.prompt2.rouge1", "score", 0.2675, 0.2609, 0.2741, None, 787, 500,
@@ -64,11 +64,8 @@ def printed(folder: Path, body: str, packages: str = "", stamp: str = "", **othe
 
 def text(folder: Path) -> str:
     """Return the text of the pages; a minus is a hyphen."""
-    if shutil.which("pdftotext") is None:
-        pytest.skip("pdftotext is not installed (Debian: poppler-utils)")
-    command = ["pdftotext", "-layout", "p.pdf", "-"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return " ".join(done.stdout.replace("\N{MINUS SIGN}", "-").split())
+    found = pdf_text(folder / "p.pdf")
+    return " ".join(found.replace("\N{MINUS SIGN}", "-").split())
 
 
 @needs_latex

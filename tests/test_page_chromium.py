@@ -1,9 +1,7 @@
 """The page in a real Chromium: alone, sorted, by keyboard, small, dark, printed, without script."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -12,38 +10,12 @@ from reports import html
 from reports.layout import Analysis, Contrast
 from reports.spec import Commands
 from reports.write import write_report
-from tests.pages import Opened, chromium, needs_chromium, opened
+from tests.pages import CONTRAST, Opened, chromium, needs_chromium, opened
 from tests.paper_tables import paper_table
+from tests.papers import pdf_text
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, make, spec
 
 pytestmark = needs_chromium
-
-CONTRAST = """() => {
-  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = (c) => c.slice(0, 3).map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = rgb(getComputedStyle(e).backgroundColor);
-      if (colour.length && (colour.length < 4 || colour[3] === 1)) return colour;
-    }
-    return rgb(getComputedStyle(document.documentElement).backgroundColor);
-  };
-  const found = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    const style = getComputedStyle(element);
-    const box = element.getBoundingClientRect();
-    if (!own || !box.width || box.height < 2 || style.visibility === "hidden") continue;
-    if (element.closest("button:disabled, option, script, style, desc, title")) continue;
-    const ink = element.closest("svg") ? style.fill : style.color;
-    const pair = [light(rgb(ink)), light(behind(element))].sort((a, b) => b - a);
-    found.push([(pair[0] + 0.05) / (pair[1] + 0.05), element.outerHTML.slice(0, 120)]);
-  }
-  return found.sort((a, b) => a[0] - b[0]);
-}"""
-"""Returns the contrast of every text with what is behind it, the lowest first (WCAG 2)."""
 
 
 @pytest.fixture(scope="module")
@@ -392,10 +364,7 @@ def test_in_print_tables_are_whole_and_the_browser_is_not_there(
         assert cut == []
         pdf = tmp_path / "page.pdf"
         page.pdf(path=pdf, prefer_css_page_size=True)
-    if which("pdftotext") is None:
-        pytest.skip("pdftotext is not installed (Debian: poppler-utils)")
-    text = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, text=True,
-                          check=True).stdout  # fmt: skip
+    text = pdf_text(pdf)
     assert LLAMA.prompt.text.split("{")[0].split("\n")[0][:30] in text
     assert "The examples are in the file, not in print." in text
     assert "worry 1?" not in text

@@ -24,8 +24,8 @@ from reports.write import Written, write_report
 from tests import finetuned_runs as runs
 from tests.finetuned_runs import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
 from tests.pages import Tags
+from tests.papers import needs_latex
 from tests.report_runs import BLOCK_ROWS, Answer, Toy, make
-from tests.test_tex import needs_latex
 
 KEY = "toy-00000000"
 N = 60  # examples: 30 questions of two

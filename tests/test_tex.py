@@ -1,6 +1,5 @@
 """Tables as LaTeX that compiles, under the classes that papers use."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,26 +13,11 @@ from reports.latex import Tex, escape
 from reports.layout import Environment, Intervals, Layout
 from reports.table import Cell, Table, Words
 from tests.paper_tables import NOTES, named, paper_table, second_paper_table, with_intervals
+from tests.papers import installed, needs_latex, pdf_text
 
 GOLDEN = Path(__file__).parent / "golden"
 NASTY = r"a_b % c & d # e ~ f ^ g \ h { i } $ j | k < l > m ` n ' o -- p ,, q [r] *s* \\[2em]"
 UNICODE = "Zoë Łukasz ß œ — “quoted” … \N{GREEK SMALL LETTER ALPHA} ≤ 🙂 سلام 你好 \u200d\x00\n%"
-
-
-def installed(file: str) -> bool:
-    """Whether TeX finds *file*; under CI everything must be there."""
-    if os.environ.get("CI") == "true":
-        return True
-    found = shutil.which("kpsewhich") and subprocess.run(
-        ["kpsewhich", file], capture_output=True, check=False
-    )
-    return bool(found) and found.returncode == 0
-
-
-needs_latex = pytest.mark.skipif(
-    not (installed("article.cls") and installed("siunitx.sty")),
-    reason="not installed: pdflatex, siunitx (Debian: texlive-latex-recommended, texlive-science)",
-)
 
 
 def compile_tex(folder: Path, tables: list[Table], stamp: str = "") -> str:
@@ -45,12 +29,7 @@ def compile_tex(folder: Path, tables: list[Table], stamp: str = "") -> str:
                           errors="replace", timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in (folder / "alone.log").read_text(errors="replace")
-    if shutil.which("pdftotext") is None:
-        return ""
-    return subprocess.run(
-        ["pdftotext", "-layout", "alone.pdf", "-"], cwd=folder, capture_output=True, text=True,
-        check=True,
-    ).stdout  # fmt: skip
+    return pdf_text(folder / "alone.pdf")
 
 
 # ---------------------------------------------------------------------------- LaTeX
