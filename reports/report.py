@@ -1,13 +1,13 @@
 """Sound rows → all tables of a report, in one value. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from reports import latex, notes, published
+from reports import drawing, latex, notes, plots, published
 from reports.aggregate import THERAPIST, Aggregated, aggregate, therapist
 from reports.collect import Collected
 from reports.comparisons import compare
@@ -16,7 +16,6 @@ from reports.failures import failure_series, failure_tables
 from reports.figures import Figure, failures_figure, training_figure
 from reports.finetuned import finetuned_tables
 from reports.finetuned_notes import partial_note
-from reports.plots import differences_figure, distribution_figure, forest_figure
 from reports.prompt_tables import prompt_tables
 from reports.prompts import moved, spreads
 from reports.repeats import repeat_tables, repeats
@@ -91,42 +90,53 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
-    numbers, compared = aggregate(collected, spec), compare(collected, spec)
-    found, most = spreads(collected, spec), moved(collected, spec)
-    again, doubted = repeats(collected, spec), doubtful(collected, spec)
+    numbers, doubted = aggregate(collected, spec), doubtful(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
-    words = Words(spec.caption, spec.label, (), stamp)
-    plain = replace(words, notes=tuple(partial_note(collected)))
-    sections = (
-        Section("table1", "Main table", _main(collected, numbers, spec, words),
-                _drawn(forest_figure(numbers.summary, spec, stamp))),
-        *_finetuned(collected, numbers.summary, compared, spec, words),
-        Section("contrasts", "Declared contrasts",
-                tuple(contrast_tables(numbers.contrasts, spec, plain))),
-        Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
-        Section("differences", "Differences", (),
-                _drawn(differences_figure(numbers.pairs, numbers.contrasts, spec, stamp))),
-        Section("answers", "Scores of single answers", (),
-                _drawn(distribution_figure(collected, spec, stamp))),
-        Section("repeats", "Seeds and repeated samples",
-                tuple(repeat_tables(again, spec, plain))),
-        Section("validity", "What the numbers rest on",
-                validity_tables(collected, spec, doubted, plain)),
-        Section("table-therapist", "On the therapists' questions",
-                _therapist(collected, numbers.summary, spec, words)),
-        *_subgroups(collected, numbers.summary, spec, plain),
-        Section("published", "Against the published values",
-                _published(collected, numbers.summary, spec, words)),
-        Section("table-detail", "All other columns",
-                _detail(collected, numbers.summary, spec, words)),
-    )  # fmt: skip
-    shown = tuple(
-        replace(s, tables=tuple(replace(t, layout=spec.layout) for t in s.tables))
-        for s in sections
-        if s.tables or s.figures
-    )
+    asked = {
+        "table1": plots.forest(numbers.summary, spec, stamp),
+        "differences": plots.differences(numbers.pairs, numbers.contrasts, spec, stamp),
+        "answers": plots.distributions(collected, spec, stamp),
+    }
+    panels = {file: one for file, one in asked.items() if one}
+    with drawing.begun(list(panels.values())) as drawn:
+        compared, again = compare(collected, spec), repeats(collected, spec)
+        found, most = spreads(collected, spec), moved(collected, spec)
+        words = Words(spec.caption, spec.label, (), stamp)
+        plain = replace(words, notes=tuple(partial_note(collected)))
+        sections = (
+            Section("table1", "Main table", _main(collected, numbers, spec, words)),
+            *_finetuned(collected, numbers.summary, compared, spec, words),
+            Section("contrasts", "Declared contrasts",
+                    tuple(contrast_tables(numbers.contrasts, spec, plain))),
+            Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+            Section("differences", "Differences", ()),
+            Section("answers", "Scores of single answers", ()),
+            Section("repeats", "Seeds and repeated samples",
+                    tuple(repeat_tables(again, spec, plain))),
+            Section("validity", "What the numbers rest on",
+                    validity_tables(collected, spec, doubted, plain)),
+            Section("table-therapist", "On the therapists' questions",
+                    _therapist(collected, numbers.summary, spec, words)),
+            *_subgroups(collected, numbers.summary, spec, plain),
+            Section("published", "Against the published values",
+                    _published(collected, numbers.summary, spec, words)),
+            Section("table-detail", "All other columns",
+                    _detail(collected, numbers.summary, spec, words)),
+        )  # fmt: skip
+        shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
+
+
+def _shown(
+    sections: Sequence[Section], figures: Mapping[str, Figure], spec: ReportSpec
+) -> Iterator[Section]:
+    """Yield the sections that have something in them, each with its figure of *figures*."""
+    for section in sections:
+        tables = tuple(replace(table, layout=spec.layout) for table in section.tables)
+        drawn = (*section.figures, *_drawn(figures.get(section.file)))
+        if tables or drawn:
+            yield replace(section, tables=tables, figures=drawn)
 
 
 def _drawn(figure: Figure | None) -> tuple[Figure, ...]:

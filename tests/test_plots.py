@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from empathy_core.types import Condition
-from reports import html, plots
+from reports import drawing, html, plots
 from reports.collect import collect
 from reports.figures import Figure
 from reports.layout import Analysis, Contrast
@@ -94,7 +94,7 @@ def test_the_line_of_the_people_is_dashed(report: Report):
     assert "where the people are" in figure.caption
     assert "stroke-dasharray" in figure.svg
     without = replace(report.spec, conditions=(LLAMA, LLAMA2))
-    again = plots.forest_figure(report.summary, without, "")
+    again = plots.forest(report.summary, without, "")
     assert again is not None
     assert "people" not in again.caption
 
@@ -110,17 +110,17 @@ def test_differences_are_filled_where_they_are_significant(report: Report):
     found = report.pairs.filter(pl.col("first") == LLAMA.id, pl.col("second") == LLAMA2.id)
     p = dict(found.select("column", "p_holm").iter_rows())
     assert p["toy_overlap"] < plots.ALPHA < p["toy_words"]
-    fills = [fill for _, _, fill in marks(figure) if fill in (plots.DATA.lower(), "#ffffff")]
-    assert sorted(fills) == sorted([plots.DATA.lower(), "#ffffff"] * 2)
+    fills = [fill for _, _, fill in marks(figure) if fill in (drawing.DATA.lower(), "#ffffff")]
+    assert sorted(fills) == sorted([drawing.DATA.lower(), "#ffffff"] * 2)
 
 
 def test_a_histogram_counts_every_answer(tmp_path: Path):
     """Its bars are as high as the counts; what lies beyond the sides stands at the edge."""
     values = np.array([0.0, 0.0, 0.0, 0.1, 0.5, 1.0])
-    corners = plots._histogram(values, 2.0, (0.0, 1.0))
+    corners = drawing._histogram(values, 2.0, (0.0, 1.0))
     heights = 2.0 - corners[1:-1:2, 1]
 
-    assert corners.shape == (2 * plots.N_BINS + 2, 2)
+    assert corners.shape == (2 * drawing.N_BINS + 2, 2)
     assert np.argmax(heights) == 0
     assert heights[0] / heights[-1] == pytest.approx(3.0)
     assert np.count_nonzero(heights) == 4
@@ -185,10 +185,46 @@ def test_a_pdf_holds_its_fonts(report: Report):
 
 def test_figures_bear_the_stamp_of_a_partial_run(report: Report):
     """As tables do."""
-    stamped = plots.forest_figure(report.summary, report.spec, "PARTIAL 3/4")
+    stamped = plots.forest(report.summary, report.spec, "PARTIAL 3/4")
 
     assert stamped is not None
-    assert "PARTIAL 3/4" in texts(stamped)
+    assert "PARTIAL 3/4" in texts(stamped.figure())
+
+
+@pytest.fixture
+def panels(report: Report) -> list[drawing.Panels]:
+    about, numbers = report.spec, report.numbers
+    asked = [
+        plots.forest(numbers.summary, about, ""),
+        plots.differences(numbers.pairs, numbers.contrasts, about, ""),
+        plots.distributions(report.collected, about, ""),
+    ]
+    return [one for one in asked if one]
+
+
+def test_a_second_process_draws_the_same(panels: list[drawing.Panels], monkeypatch):
+    """Many numbers are drawn beside the rest of the report: the same bytes."""
+    here = [one.figure() for one in panels]
+    monkeypatch.setattr(drawing, "MANY_PLACES", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    with monkeypatch.context() as patch, drawing.begun(panels) as drawn:
+        patch.delattr(drawing.Panels, "figure")  # not drawn here
+        there = drawn()
+
+    assert there == here
+    assert len(there) == 3
+
+
+def test_where_a_second_process_fails_this_one_draws(panels, tmp_path: Path, monkeypatch):
+    """An interpreter that cannot be started twice costs time, and no figure."""
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o700)
+    monkeypatch.setattr(drawing, "MANY_PLACES", 0)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with drawing.begun(panels) as drawn:
+        found = drawn()
+
+    assert [figure.name for figure in found] == [one.name for one in panels]
 
 
 def test_in_a_page_the_figure_takes_the_pages_colours(report: Report):
@@ -207,9 +243,10 @@ def test_in_a_page_the_figure_takes_the_pages_colours(report: Report):
 def test_any_label_can_be_drawn(report: Report, label: str):
     """As text; what has no picture is replaced, and what is long is broken."""
     about = replace(report.spec, conditions=(relabelled(LLAMA, label), HUMAN))
-    figure = plots.forest_figure(report.summary, about, "")
+    asked = plots.forest(report.summary, about, "")
+    assert asked is not None
+    figure = asked.figure()
 
-    assert figure is not None
     ET.fromstring(figure.svg)
     assert figure.pdf.startswith(b"%PDF")
     if "alpha" in label:
@@ -219,6 +256,6 @@ def test_any_label_can_be_drawn(report: Report, label: str):
 def test_many_lines_still_fit_a_page(report: Report):
     """Two rows of panels with twenty-four conditions are no higher than a page's text."""
     many = [replace(c, fingerprint=str(i)) for i in range(12) for c in (LLAMA, LLAMA2)]
-    lines = [plots.Line("Prompt 1", c.id) for c in many] + [plots.Line("Model", None)] * 8
+    lines = [drawing.Line("Prompt 1", c.id) for c in many] + [drawing.Line("Model", None)] * 8
 
-    assert 2 * (plots.PANEL_IN + plots._height(lines)) < 9.7
+    assert 2 * (drawing.PANEL_IN + drawing._height(lines)) < 9.7
