@@ -26,6 +26,7 @@ from jobs.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, W
 from jobs.provenance import provenance
 from jobs.tables import Config, load_prompt
 from jobs.variants import Variant
+from reports import subsets
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,10 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         RunMismatch: The run was made from other data, cleaning or split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
-    examples, audit, identity = _examples(config, run, write=write)
+    examples, audit, identity, carried = _examples(config, run, write=write)
     evaluated = examples.filter(pl.col("block").is_not_null())
+    for column in config.report.subgroups:  # here, and not after hours of answering
+        subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     made: dict[str, pl.DataFrame] = {}
     found = _Found(config, evaluated, run if write else None)
     for name in config.models:
@@ -171,8 +174,10 @@ def _shards(
 
 def _examples(
     config: Config, run: RunDir, *, write: bool
-) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any]]:
-    identity = data.identity(config.data_spec(), config.evaluate_spec())
+) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any], pl.DataFrame]:
+    """Return rows, audit, identity, and what the rows carry along."""
+    spec, evaluate = config.data_spec(), config.evaluate_spec()
+    identity = data.identity(spec, evaluate)
     if run.data.exists():
         frozen = read_json(run.data)["identity"]
         changed = _changes(frozen, identity)
@@ -183,11 +188,16 @@ def _examples(
                 f"or remove {run.root}"
             )
             raise RunMismatch(msg)
-        return data.load(run), read_json(run.audit), identity
-    prepared = data.prepare(config.data_spec(), config.evaluate_spec())
+        carried = data.columns.load(run)
+        if carried.keep != data.columns.wanted(spec.sources):
+            carried = data.prepare(spec, evaluate).carried
+            if write:
+                data.columns.replace(carried, run)
+        return data.load(run), read_json(run.audit), identity, carried.frame
+    prepared = data.prepare(spec, evaluate)
     if write:
         data.freeze(prepared, run)
-    return prepared.examples, prepared.audit, identity
+    return prepared.examples, prepared.audit, identity, prepared.carried.frame
 
 
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:

@@ -41,6 +41,7 @@ class SourceTable(Table):
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
+    keep: tuple[str, ...] | None = None
     licence: str | None = None
     redistribute: bool | None = None
     homepage: str | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from empathy_core import data
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
     EXAMPLES,
@@ -141,6 +142,7 @@ def _evaluated(run: RunDir) -> pl.DataFrame:
         reason = str(error).splitlines()[0][:120]
         msg = f"{run.examples} cannot be read ({reason}): expected the run's rows; run sweep again"
         raise Damaged(msg) from error
+    rows = rows.join(data.columns.load(run).frame, on="id", how="left", maintain_order="left")
     trained = rows.filter(pl.col("split") == "train")["question"].unique()
     return rows.filter(pl.col("block").is_not_null()).with_columns(
         exposed=pl.col("question").is_in(trained.to_list()) & (pl.col("split") != "train")

@@ -160,7 +160,8 @@ def _subgroups(
         tables = []
         for i, name in enumerate(names, 1):
             n = len(summary.filter(pl.col("subset") == name)) and _n_examples(summary, name)
-            caption = f"Only {column} {name.partition('=')[2]}: {n:,} answers in the largest row."
+            answers = "1 answer" if n == 1 else f"{n:,} answers"
+            caption = f"Only {column} {name.partition('=')[2]}: {answers} in the largest row."
             of = replace(words, caption=caption, label=f"{words.label}-by-{column}-{i}")
             tables.append(score_table(summary, spec, wanted, of, name))
         yield Section(f"table-by-{column}", f"By {column}", tuple(tables))

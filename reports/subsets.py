@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from empathy_core.data.specs import OWN_NAMES
 from empathy_core.errors import ConfigError
+from empathy_core.stats import LEAST_CLUSTERS
 from empathy_core.types import Condition
 from reports.collect import Collected
 from reports.keys import ALL
@@ -16,7 +18,8 @@ LENGTH = "length"
 TEXTS = ("context", "response")
 """Columns that divide nothing, and whose values must not stand in a table."""
 MOST_VALUES = 12
-"""Values that a column may have to divide the rows."""
+"""Groups that a column makes; of more values, the less frequent stand together."""
+OTHERS = "other values"
 
 
 def therapist(spec: ReportSpec) -> Condition | None:
@@ -31,43 +34,68 @@ def subsets(collected: Collected, spec: ReportSpec) -> Iterator[tuple[str, pl.Se
     condition, so that people and models are compared on the same questions.
 
     Raises:
-        ConfigError: A subgroup names no column, or one of too many values.
+        ConfigError: A subgroup names no column, or one that makes no groups.
     """
     yield ALL, collected.examples["id"]
     if (human := therapist(spec)) is not None:
         yield THERAPIST, collected.expected[human.id]["example"].unique(maintain_order=True)
     for column in spec.analysis.subgroups:
-        yield from _groups(collected.examples, column)
+        yield from groups(collected.examples, column)
 
 
 def subgroups(collected: Collected, spec: ReportSpec) -> list[tuple[str, list[str]]]:
     """Return each declared column and the subsets that it makes."""
     return [
-        (column, [name for name, _ in _groups(collected.examples, column)])
+        (column, [name for name, _ in groups(collected.examples, column)])
         for column in spec.analysis.subgroups
     ]
 
 
-def _groups(examples: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.Series]]:
+def groups(examples: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
+    """Return the subsets of one column, by name; rows without a value are in none.
+
+    Of a column of many values, those of few questions stand together, since nothing could be
+    tested on them.
+
+    Raises:
+        ConfigError: There is no such column, or it does not divide the rows into groups.
+    """
     if column == LENGTH:
-        yield from _by_length(examples)
-        return
+        return list(_by_length(examples))
     if column in TEXTS:
         msg = f"report.subgroups: '{column}' is a text; try {LENGTH}, or a column of a few values"
         raise ConfigError(msg)
     if column not in examples.columns:
-        known = ", ".join((LENGTH, "source", "author"))
-        msg = f"report.subgroups: no column '{column}' in the data; try one of: {known}"
-        raise ConfigError(msg)
-    values = examples[column].drop_nulls().unique(maintain_order=True).sort()
-    if len(values) > MOST_VALUES:
+        carried = (name for name in examples.columns if name not in OWN_NAMES)
         msg = (
-            f"report.subgroups: '{column}' has {len(values)} values, more than {MOST_VALUES}; "
-            "choose a column that divides the rows into a few groups"
+            f"report.subgroups: no column '{column}' in the data; try one of: "
+            f"{', '.join((LENGTH, 'source', 'author', *carried))}; or have a source carry it "
+            f'along: data.sources.<name>.keep = ["{column}"]'
         )
         raise ConfigError(msg)
-    for value in values:
-        yield f"{column}={value}", examples.filter(pl.col(column) == value)["id"]
+    values = examples[column].cast(pl.String)
+    own = _own(values, examples["question"])
+    if not own:
+        n = values.drop_nulls().n_unique()
+        msg = (
+            f"report.subgroups: '{column}' has {n} values in the evaluated rows, and none with "
+            f"{LEAST_CLUSTERS} questions; choose a column that divides the rows into a few groups"
+        )
+        raise ConfigError(msg)
+    found = [(value, values == value) for value in own]
+    others = values.is_not_null() & ~values.is_in(own)
+    found += [(OTHERS, others)] if others.any() else []
+    return [(f"{column}={name}", examples.filter(mask)["id"]) for name, mask in found]
+
+
+def _own(values: pl.Series, questions: pl.Series) -> list[str]:
+    """Return the values that make a group each, sorted; of many, the most frequent."""
+    frame = pl.DataFrame({"value": values, "question": questions}).drop_nulls("value")
+    sizes = frame.group_by("value").agg(pl.col("question").n_unique())
+    if sizes.height > MOST_VALUES:
+        enough = sizes.filter(pl.col("question") >= LEAST_CLUSTERS)
+        sizes = enough.sort("question", "value", descending=[True, False]).head(MOST_VALUES - 1)
+    return sorted(sizes["value"])
 
 
 def _by_length(examples: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:

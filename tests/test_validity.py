@@ -155,9 +155,29 @@ def test_a_subgroup_is_a_table_with_its_own_n(tmp_path: Path):
     }
 
 
+def test_of_many_values_those_of_few_questions_stand_together(tmp_path: Path):
+    """The most frequent keep a group each; a row without a value is in none."""
+    about = spec(LLAMA, analysis=Analysis(subgroups=("topic",)))
+    found = collected(tmp_path, about)
+    values = [None if i < 3 else "often" if i < 45 else f"rare {i}" for i in range(60)]
+    topics = found.examples.with_columns(topic=pl.Series(values))
+
+    groups = dict(subsets(replace(found, examples=topics), about))
+
+    sizes = {name: len(ids) for name, ids in groups.items() if name.startswith("topic=")}
+    assert sizes == {"topic=often": 42, "topic=other values": 15}
+    few = found.examples.with_columns(topic=pl.Series([f"{i % 12}" for i in range(60)]))
+    twelve = dict(subsets(replace(found, examples=few), about))
+    assert sum(name.startswith("topic=") for name in twelve) == 12
+
+
 @pytest.mark.parametrize(
     ("column", "match"),
-    [("topic", "no column 'topic' in the data; try one of: length"), ("id", "has 60 values")],
+    [
+        ("topic", "no column 'topic' in the data; try one of: length"),
+        ("id", "has 60 values in the evaluated rows, and none with 20 questions"),
+        ("author", "has 0 values"),
+    ],
 )
 def test_a_subgroup_that_cannot_be_made_is_refused(tmp_path: Path, column: str, match: str):
     """The error says what there is."""

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.data import audit as _audit
-from empathy_core.data import cleaning, reading, splitting
+from empathy_core.data import cleaning, columns, reading, splitting
 from empathy_core.data.audit_words import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
@@ -31,6 +31,7 @@ __all__ = [
     "Prepared",
     "Source",
     "audit_text",
+    "columns",
     "freeze",
     "identity",
     "load",
@@ -48,11 +49,13 @@ class Prepared:
         examples: ``store.EXAMPLES``, in the run's order.
         audit: See ``audit.audit``.
         identity: See ``identity``.
+        carried: No part of the identity.
     """
 
     examples: pl.DataFrame
     audit: Mapping[str, Any]
     identity: Mapping[str, Any]
+    carried: columns.Carried
 
 
 def identity(data: DataSpec, evaluate: EvaluateSpec) -> dict[str, Any]:
@@ -127,7 +130,8 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> Prepared:
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
-    return Prepared(examples, audit, _identity(data, evaluate, contents))
+    carried = columns.carried(data.sources, raws, examples["id"])
+    return Prepared(examples, audit, _identity(data, evaluate, contents), carried)
 
 
 def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> None:
@@ -181,6 +185,7 @@ def freeze(prepared: Prepared, run: RunDir) -> None:
         "identity": prepared.identity,
         "rows": prepared.examples.height,
         "sha256": hashlib.sha256(data).hexdigest(),
+        **columns.write(prepared.carried, run),
     }
     write_json(frozen, run.data)
 

@@ -160,6 +160,11 @@ SCHEMA = {
 }
 
 
+def example_id(source: str, row: int) -> str:
+    """Return the id of a source's row (0-based in the raw file)."""
+    return f"{source}-{row:05d}"
+
+
 def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
     """Clean *rows*; those without a usable question and answer are dropped and counted."""
     kept: list[tuple[object, ...]] = []
@@ -175,7 +180,7 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
         repaired.update(repairs | more)
         author = clean(raw.author or "")[0] or None
         kept.append((
-            f"{source}-{raw.row:05d}", context, response, source, raw.row, _raw_sha256(raw),
+            example_id(source, raw.row), context, response, source, raw.row, _raw_sha256(raw),
             question_digest(context),
             digest([normalised(context), normalised(response)], 16), author,
         ))  # fmt: skip

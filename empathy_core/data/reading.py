@@ -35,12 +35,14 @@ class RawRow:
         context: Null if absent.
         response: Null if absent.
         author: Null if absent.
+        kept: Of the source's ``keep``, in its order; null if absent.
     """
 
     row: int
     context: str | None
     response: str | None
     author: str | None = None
+    kept: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +234,13 @@ def _rows(source: Source, records: Iterable[Record | None]) -> Iterable[RawRow]:
         if record is None:
             continue
         author = _cell(record.get(source.author)) if source.author else None
+        kept = tuple(_cell(record.get(name)) for name in source.keep)
         if regex is None:
             parts = [cell for name in source.context if (cell := _cell(record.get(name)))]
-            yield RawRow(
-                row, "\n\n".join(parts) or None, _cell(record.get(source.response)), author
-            )
+            context, response = "\n\n".join(parts) or None, _cell(record.get(source.response))
+            yield RawRow(row, context, response, author, kept)
         elif match := regex.search(_cell(record.get(source.column or "")) or ""):
-            yield RawRow(row, match["context"], match["response"], author)
+            yield RawRow(row, match["context"], match["response"], author, kept)
 
 
 def _cell(value: object) -> str | None:

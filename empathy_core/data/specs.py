@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.store import EXAMPLES
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 HERE = Path(__file__).parent
+OWN_NAMES = (*EXAMPLES, "exposed", "length")
+"""What a column that is carried along cannot be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Source:
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
+        keep: Columns that are carried along, to divide the tables by; no row depends on them.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
     """
@@ -49,6 +53,7 @@ class Source:
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
+    keep: tuple[str, ...] = ()
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
@@ -56,8 +61,13 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        texts = (*self.context, self.response) if self.response else (self.column or "",)
-        return (*texts, self.author) if self.author else texts
+        named = (*self.texts, *((self.author,) if self.author else ()), *self.keep)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns that hold questions and answers."""
+        return (*self.context, self.response) if self.response else (self.column or "",)
 
     def regex(self) -> re.Pattern[str]:
         """Return the compiled pattern; a dot matches line breaks too.
@@ -97,6 +107,12 @@ class Source:
             raise ConfigError(msg)
         else:
             self.regex()
+        if taken := [name for name in self.keep if name in (*self.texts, *OWN_NAMES)]:
+            msg = (
+                f"{where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
+                "columns: leave it out"
+            )
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     <runs>/<name>/
       plans/0001.json                              one per sweep call, never edited
-      examples/{examples.parquet,audit.json,data.json}
+      examples/{examples.parquet,columns.parquet,audit.json,data.json}
       generations/<condition>/00003-of-00008.parquet     a piece (+ .timing.json beside it)
       generations/<condition>/journal/*.jsonl            while a shard is at work
       adapters/<finetune id>/                            trained in .<finetune id>.partial/

@@ -23,13 +23,18 @@ class RunDir:
         return self.root / "examples" / "examples.parquet"
 
     @property
+    def columns(self) -> Path:
+        """Columns of the sources that are carried along; not there where none are."""
+        return self.root / "examples" / "columns.parquet"
+
+    @property
     def audit(self) -> Path:
         """The data audit, as JSON."""
         return self.root / "examples" / "audit.json"
 
     @property
     def data(self) -> Path:
-        """What the frozen rows were made from: their identity. Written last of the three."""
+        """What the frozen rows were made from: their identity. Written last of the four."""
         return self.root / "examples" / "data.json"
 
     @property
