@@ -32,7 +32,7 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff check .
