@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -135,13 +135,10 @@ def begun(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
         yield here
         return
     with TemporaryFile() as asked, TemporaryFile() as answered:
-        pickle.dump(panels, asked)
-        asked.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=asked, stdout=answered,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )  # fmt: skip
+        process = _second(panels, asked, answered)
+        if process is None:
+            yield here
+            return
 
         def there() -> list[Figure]:
             if process.wait() != 0:
@@ -155,6 +152,22 @@ def begun(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
         finally:
             process.kill()
             process.wait()
+
+
+def _second(
+    panels: Sequence[Panels], asked: BinaryIO, answered: BinaryIO
+) -> "subprocess.Popen[bytes] | None":
+    """Start a process that draws *panels*; null where there is no room for one."""
+    paths = os.pathsep.join(filter(None, sys.path))
+    try:
+        pickle.dump(panels, asked)
+        asked.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__], stdin=asked, stdout=answered,
+            stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": paths},
+        )  # fmt: skip
+    except OSError:
+        return None
 
 
 # ---------------------------------------------------------------------------- drawing

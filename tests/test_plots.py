@@ -215,10 +215,13 @@ def test_a_second_process_draws_the_same(panels: list[drawing.Panels], monkeypat
     assert len(there) == 3
 
 
-def test_where_a_second_process_fails_this_one_draws(panels, tmp_path: Path, monkeypatch):
-    """An interpreter that cannot be started twice costs time, and no figure."""
-    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "python").chmod(0o700)
+@pytest.mark.parametrize("there", [True, False])
+def test_where_a_second_process_fails_this_one_draws(panels, there, tmp_path: Path, monkeypatch):
+    """An interpreter that fails, or cannot be started twice, costs time, and no figure."""
+    if there:
+        (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "python").chmod(0o700)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(drawing, "MANY_PLACES", 0)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with drawing.begun(panels) as drawn:
