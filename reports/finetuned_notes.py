@@ -144,6 +144,11 @@ def _own(shown: Sequence[Comparison], named: Mapping[str, str]) -> list[str]:
         for sentence in comparison.notes:
             having.setdefault(sentence, []).append(named[comparison.tuned])
     return [
-        sentence if len(names) == len(shown) else f"{'; '.join(names)}: {sentence}"
+        _begun(sentence) if len(names) == len(shown) else f"{'; '.join(names)}: {sentence}"
         for sentence, names in having.items()
     ]
+
+
+def _begun(sentence: str) -> str:
+    """Return *sentence* with a capital; nothing stands before it."""
+    return sentence[:1].upper() + sentence[1:]

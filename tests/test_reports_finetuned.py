@@ -276,11 +276,14 @@ def test_other_faults_that_the_base_has_not_are_said(paper: Paper):
 
 def test_the_adapters_own_sentences_stand_below_their_tables(tmp_path: Path):
     """Once where all of a table have it, else with the names of those that have."""
-    third = replace(SMALL, notes=("Allowed: labels-misaligned.", *SMALL.notes))
-    table = report(tmp_path, toy(third, SECOND), better(0.5))["table2"].tables[0]
+    allowed = "trained although the preflight found labels-misaligned."
+    third = replace(SMALL, notes=(allowed, *SMALL.notes))
+    table = report(tmp_path / "two", toy(third, SECOND), better(0.5))["table2"].tables[0]
+    alone = report(tmp_path / "one", toy(third), better(0.5))["table2"].tables[0]
 
     assert notes(table).count(SMALL.notes[0]) == 1
-    assert "n = 525, seed 0: Allowed: labels-misaligned." in notes(table)
+    assert f"n = 525, seed 0: {allowed}" in notes(table)
+    assert "Trained although the preflight found labels-misaligned." in notes(alone)
     assert "seed 0: Assumed" not in notes(table)
 
 
