@@ -100,8 +100,8 @@ def remove_leftovers(root: Path) -> list[Path]:
     removed = []
     for partial in found:
         try:
-            descriptor = os.open(partial, os.O_RDONLY)
-        except FileNotFoundError:  # its writer has just renamed it
+            descriptor = os.open(partial, os.O_RDWR)  # over NFS only a writer may lock
+        except OSError:  # its writer has just renamed it, or it is somebody else's
             continue
         try:
             if _lock(descriptor):
