@@ -15,7 +15,7 @@ import polars as pl
 
 from empathy_core import backends, data, metrics, weights
 from empathy_core.backends import Rendering, answers, human, lm_eval
-from empathy_core.errors import ConfigError, RunMismatch
+from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
@@ -188,16 +188,31 @@ def _examples(
                 f"or remove {run.root}"
             )
             raise RunMismatch(msg)
-        carried = data.columns.load(run)
-        if carried.keep != data.columns.wanted(spec.sources):
-            carried = data.prepare(spec, evaluate).carried
-            if write:
-                data.columns.replace(carried, run)
-        return data.load(run), read_json(run.audit), identity, carried.frame
+        carried = _carried(spec, evaluate, run, write=write)
+        return data.load(run), read_json(run.audit), identity, carried
     prepared = data.prepare(spec, evaluate)
     if write:
         data.freeze(prepared, run)
     return prepared.examples, prepared.audit, identity, prepared.carried.frame
+
+
+def _carried(
+    spec: data.DataSpec, evaluate: data.EvaluateSpec, run: RunDir, *, write: bool
+) -> pl.DataFrame:
+    """Return what frozen rows carry along, read again where that is not what is asked for.
+
+    A sweep that was killed while it replaced them is mended so, too.
+    """
+    try:
+        found = data.columns.load(run)
+    except Damaged:
+        found = None
+    if found is not None and found.keep == data.columns.wanted(spec.sources):
+        return found.frame
+    fresh = data.prepare(spec, evaluate).carried
+    if write:
+        data.columns.replace(fresh, run)
+    return fresh.frame
 
 
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:

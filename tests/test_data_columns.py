@@ -92,7 +92,7 @@ def test_a_changed_file_is_refused(own: Source, tmp_path: Path, harm: str):
     else:
         run.columns.write_bytes(run.columns.read_bytes()[:-1] + b"!")
 
-    with pytest.raises(Damaged, match=r"columns\.parquet .*sweep once without data\.sources"):
+    with pytest.raises(Damaged, match=r"columns\.parquet .*run sweep again"):
         data.columns.load(run)
 
 
@@ -130,6 +130,10 @@ def test_tables_by_a_column_that_was_chosen_after_the_answers(own: Source, tmp_p
     assert {name: n for name, n in sizes.iter_rows() if name.startswith("topic=")} == {
         "topic=anxiety": 12, "topic=family & friends": 12, "topic=sleep\ufffd": 12,
     }  # fmt: skip
+    run.columns.write_bytes(b"cut short")
+    torn = launch(*by_topic, "--set", 'data.sources.own.keep=["topic"]', cwd=tmp_path)
+    assert torn.returncode == 0, torn.stderr
+    assert set(data.columns.load(run).frame["topic"]) == {*TOPICS[:2], None, "sleep\ufffd"}
     again = launch("sweep", "--config", config, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert not run.columns.exists()

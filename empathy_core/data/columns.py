@@ -92,4 +92,4 @@ def load(run: RunDir) -> Carried:
     return Carried(pl.read_parquet(io.BytesIO(data)), noted["keep"])
 
 
-_MEND = "restore it from a copy, or sweep once without data.sources.*.keep and then with it"
+_MEND = "restore it from a copy, or run sweep again"
