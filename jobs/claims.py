@@ -152,6 +152,7 @@ def _of_run(options: Namespace) -> _Numbers:
     from reports.claims.numbers import evidence_of_run
     from reports.claims.typed import citables_of_run
     from reports.collect import collect
+    from reports.comparisons import compare
     from reports.prompts import spreads
     from reports.results import results
     from reports.validity import doubtful
@@ -160,10 +161,12 @@ def _of_run(options: Namespace) -> _Numbers:
     spec = report_spec(run, last_plan(run)[0], options.overrides)
     collected = collect(run, spec, partial=options.partial)
     found = aggregate(collected, spec)
+    compared = compare(collected, spec)
     evidence = evidence_of_run(
-        spec, found.summary, found.pairs, spreads(collected, spec), f"the run {run.root.name}"
-    )
-    printed = results(spec, found.summary, found.pairs, found.contrasts)
+        spec, found.summary, found.pairs, spreads(collected, spec), f"the run {run.root.name}",
+        compared,
+    )  # fmt: skip
+    printed = results(spec, found, compared)
     stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
     return _Numbers(evidence, citables_of_run(printed, evidence), stamp)
 

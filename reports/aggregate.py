@@ -1,7 +1,7 @@
 """Sound rows → a score for each condition, column and subset, and every difference. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,33 +9,41 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats import AllPairs, Difference, Estimate, compare_all, contrast
+from empathy_core.stats import Estimate, compare_all, contrast
 from empathy_core.types import Condition
-from reports.aligned import Aligned
+from reports.aligned import Aligned, reduced
+from reports.bounds import Possible, possible
 from reports.collect import Collected
 from reports.keys import ALL
 from reports.layout import Contrast
 from reports.pairs import CONTRASTS, PAIRS, corrected, record
+from reports.ranks import COMMON, LEAST_COVERED
 from reports.spec import ReportSpec
 from reports.subsets import THERAPIST, subsets, therapist
 
-__all__ = ["ALL", "SUMMARY", "THERAPIST", "Aggregated", "aggregate", "therapist"]
+__all__ = ["ALL", "COMMON", "SUMMARY", "THERAPIST", "Aggregated", "aggregate", "therapist"]
 
 SUMMARY: dict[str, Any] = {
     "condition": pl.String,
     "model": pl.String,  # label
     "prompt": pl.String,  # label
     "decoding": pl.String,
-    "subset": pl.String,  # all | therapist | <column>=<value>
+    "subset": pl.String,  # all | common | therapist | <column>=<value>
     "metric": pl.String,  # key
     "column": pl.String,
-    "score": pl.Float64,  # null: no row was scored
+    "score": pl.Float64,  # each example once, its samples averaged; null: no row was scored
     "low": pl.Float64,  # of the 95 % interval; null: too few questions
     "high": pl.Float64,
-    "n": pl.Int64,  # rows that the score is made of
-    "n_unscored": pl.Int64,  # rows that the metric left out
+    "n": pl.Int64,  # answers that the score is made of
+    "n_unscored": pl.Int64,  # answers that the metric could not score
     "n_expected": pl.Int64,
-    "n_questions": pl.Int64,  # clusters that the n rows belong to
+    "n_questions": pl.Int64,  # clusters that the n answers belong to
+    "n_examples": pl.Int64,  # examples that they are answers to
+    "ranked": pl.Boolean,  # a model with scores for 95 % of what any model has scores for
+    "common": pl.Float64,  # score on the examples that all ranked rows have; null: not ranked
+    "n_common": pl.Int64,  # those examples
+    "least": pl.Float64,  # least score on the examples that all ranked rows answered, whatever
+    "most": pl.Float64,  # the unscored answers would get; the greatest; null: cannot be bounded
 }
 """Schema of the summary, a row for each number of the tables."""
 
@@ -45,8 +53,10 @@ class Aggregated:
     """All numbers of a report.
 
     Attributes:
-        summary: ``SUMMARY``.
-        pairs: ``pairs.PAIRS``: every two conditions, on all rows.
+        summary: ``SUMMARY``. The subset ``common`` is there only where a ranked row lacks scores
+            that another one has: every ranked row on the examples that all of them have.
+        pairs: ``pairs.PAIRS``: every two conditions on all rows, and every two ranked ones on the
+            common rows where there are such.
         contrasts: ``pairs.CONTRASTS``: what the configuration declares.
     """
 
@@ -55,33 +65,54 @@ class Aggregated:
     contrasts: pl.DataFrame
 
 
+Lines = list[dict[str, object]]
+
+
 def aggregate(collected: Collected, spec: ReportSpec) -> Aggregated:
     """Return every condition under every metric, on every subset, and beside every other."""
-    ids = [c.id for c in spec.conditions]
-    aligned = Aligned.of(collected, ids)
-    places = {i: place for place, i in enumerate(ids)}
-    summary: list[dict[str, object]] = []
-    pairs: list[dict[str, object]] = []
-    declared: list[dict[str, object]] = []
+    aligned = Aligned.of(collected, [c.id for c in spec.conditions])
     masks = {name: aligned.within(examples) for name, examples in subsets(collected, spec)}
+    summary: Lines = []
+    pairs: Lines = []
+    declared: Lines = []
     for key, metric in spec.metrics.items():
-        rows = aligned.statistics(key, metric.statistics)
+        whole = _Scored.of(aligned, spec.conditions, key, metric)
         for subset, mask in masks.items():
-            found = compare_all(
-                [of[mask] for of in rows],
-                metric.score,
-                aligned.resampler(mask),
-                None if subset == ALL else [],
-            )
-            summary += _summary(
-                spec, aligned, (key, subset), mask, [of[mask] for of in rows], found
-            )
-            pairs += _pairs(ids, key, metric, subset, found)
-        declared += _contrasts(spec.analysis.contrasts, key, metric, rows, (places, aligned))
+            part = whole.within(mask)
+            lines, of_pairs = _numbers(part, subset, pairs=subset == ALL)
+            summary += lines
+            pairs += of_pairs
+            if subset == ALL and not part.complete:
+                lines, of_pairs = _numbers(part.on_common_rows(), COMMON, pairs=True)
+                summary += lines
+                pairs += of_pairs
+        declared += _contrasts(spec.analysis.contrasts, whole)
+    frames = pl.DataFrame(summary, schema=SUMMARY), pl.DataFrame(pairs, schema=PAIRS)
+    summarised, paired = _with_common(*frames)
     return Aggregated(
-        _in_order(pl.DataFrame(summary, schema=SUMMARY), spec, list(masks)),
-        corrected(pairs, PAIRS, ("subset", "metric", "column")),
-        corrected(declared, CONTRASTS, ()),
+        _in_order(summarised, spec, [ALL, COMMON, *(name for name in masks if name != ALL)]),
+        corrected(paired, ("subset", "metric", "column")),
+        corrected(pl.DataFrame(declared, schema=CONTRASTS), ()),
+    )
+
+
+def _with_common(summary: pl.DataFrame, pairs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Add the metrics without a gap to the subset ``common``, so that its table is whole."""
+    incomplete = summary.filter(pl.col("subset") == COMMON)["metric"].unique()
+    if incomplete.is_empty():
+        return summary, pairs
+    others = (pl.col("subset") == ALL) & ~pl.col("metric").is_in(incomplete.implode())
+    of_all = summary.filter(others, pl.col("ranked"))
+    ids = of_all.select("metric", condition="condition").unique()
+    between = pairs.filter(others)
+    for side in ("first", "second"):
+        between = between.join(
+            ids, left_on=("metric", side), right_on=("metric", "condition"), how="semi"
+        )
+    named = pl.lit(COMMON).alias("subset")
+    return (
+        pl.concat([summary, of_all.with_columns(named)]),
+        pl.concat([pairs, between.with_columns(named)]),
     )
 
 
@@ -99,29 +130,158 @@ def _in_order(summary: pl.DataFrame, spec: ReportSpec, names: Sequence[str]) -> 
     return summary.sort(by, maintain_order=True)
 
 
-def _summary(
-    spec: ReportSpec,
-    aligned: Aligned,
-    of: tuple[str, str],
-    mask: np.ndarray,
-    rows: Sequence[np.ndarray],
-    found: AllPairs,
-) -> Iterator[dict[str, object]]:
-    """Yield the records of one metric on one subset; *of* is the metric's key and the subset."""
-    key, subset = of
-    metric = spec.metrics[key]
-    examples = aligned.rows.filter(pl.Series(mask)).select("example").unique()
-    for condition, mine, estimates in zip(spec.conditions, rows, found.estimates, strict=True):
-        expected = aligned.collected.expected[condition.id]
-        stored = aligned.collected.scores[condition.id, key]
-        named = _named(condition) | {"subset": subset, "metric": key}
-        counts = {
-            "n_expected": _within(expected, examples).height,
-            "n_unscored": _within(stored, examples).height,
+# ---------------------------------------------------------------------------- one metric
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """Some conditions under one metric, on some examples.
+
+    Attributes:
+        rows: Statistics of shape (examples, statistics) for each condition, NaN where unscored.
+        counts: For each condition the answers expected, asked about and scored of each example:
+            shape (3, examples).
+        possible: Null where every answer has a score.
+        mask: Shape (examples,): which of the examples of *aligned* these are.
+    """
+
+    aligned: Aligned
+    conditions: tuple[Condition, ...]
+    key: str
+    metric: MetricProtocol
+    rows: tuple[np.ndarray, ...]
+    counts: tuple[np.ndarray, ...]
+    possible: Possible | None
+    mask: np.ndarray
+
+    @classmethod
+    def of(
+        cls, aligned: Aligned, conditions: tuple[Condition, ...], key: str, metric: MetricProtocol
+    ) -> "_Scored":
+        """Return all examples of *aligned*."""
+        by_row = aligned.by_row(key, metric.statistics)
+        counts = tuple(
+            np.stack([
+                aligned.counted(aligned.expected(c.id)),
+                aligned.counted(aligned.answered(c.id, key)),
+                aligned.counted(~np.isnan(of).any(axis=1)),
+            ])
+            for c, of in zip(conditions, by_row, strict=True)
+        )  # fmt: skip
+        rows = tuple(map(aligned.averaged, by_row))
+        whole = np.ones(aligned.examples.height, dtype=bool)
+        bounds = possible(aligned, key, metric)
+        return cls(aligned, conditions, key, metric, rows, counts, bounds, whole)
+
+    def within(self, mask: np.ndarray) -> "_Scored":
+        """Return those of the examples of *mask*, of the shape of all of *aligned*."""
+        return _Scored(
+            self.aligned, self.conditions, self.key, self.metric,
+            tuple(of[mask] for of in self.rows),
+            tuple(of[:, mask] for of in self.counts),
+            self.possible and self.possible.within(mask), mask,
+        )  # fmt: skip
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Return which examples have a score: shape (conditions, examples)."""
+        return np.stack([~np.isnan(of).any(axis=1) for of in self.rows])
+
+    @property
+    def ranked(self) -> list[int]:
+        """Return the places of the conditions that are compared with each other."""
+        models = [i for i, c in enumerate(self.conditions) if c.model.backend != "human"]
+        scored = self.scored
+        n_wanted = int(scored[models].any(axis=0).sum())
+        return [i for i in models if n_wanted and scored[i].sum() >= LEAST_COVERED * n_wanted]
+
+    @property
+    def common(self) -> np.ndarray:
+        """Return which examples all ranked rows have a score for: shape (examples,)."""
+        return np.asarray(self.scored[self.ranked].all(axis=0))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every ranked row has the same examples."""
+        ranked = self.ranked
+        return not ranked or bool((self.scored[ranked] == self.common).all())
+
+    def decisive(self) -> dict[int, dict[str, np.ndarray]]:
+        """Return what decides the place of each ranked row: shape (columns,) each.
+
+        Keyed by the condition's place: ``common``, ``least`` and ``most`` of ``SUMMARY``.
+        """
+        ranked, common = self.ranked, self.common
+        found = {i: reduced(self.metric, self.rows[i][common]) for i in ranked}
+        least = most = [found[i] for i in ranked]
+        if self.possible and ranked:
+            least, most = map(list, self.possible.scores(ranked))
+        return {
+            i: {"common": found[i], "least": low, "most": high}
+            for i, low, high in zip(ranked, least, most, strict=True)
         }
-        for record_ in _scores(metric, mine, estimates):
-            counts_now = counts | {"n_unscored": counts["n_unscored"] - int(str(record_["n"]))}
-            yield named | record_ | counts_now
+
+    def on_common_rows(self) -> "_Scored":
+        """Return the ranked conditions on the common examples."""
+        ranked, common = self.ranked, self.common
+        mask = np.zeros_like(self.mask)
+        mask[np.flatnonzero(self.mask)[common]] = True
+        return _Scored(
+            self.aligned, tuple(self.conditions[i] for i in ranked), self.key, self.metric,
+            tuple(self.rows[i][common] for i in ranked),
+            tuple(self.counts[i][:, common] for i in ranked),
+            self.possible and self.possible.of(ranked), mask,
+        )  # fmt: skip
+
+
+def _numbers(of: _Scored, subset: str, *, pairs: bool) -> tuple[Lines, Lines]:
+    """Return the records of the summary and of the pairs."""
+    found = compare_all(
+        of.rows, of.metric.score, of.aligned.resampler(of.mask), None if pairs else []
+    )
+    scores = [reduced(of.metric, rows) for rows in of.rows]
+    named = {"subset": subset, "metric": of.key}
+    summary = [named | line for line in _summary(of, scores, found.estimates)]
+    places = [column.name for column in of.metric.columns]
+    differences: Lines = []
+    for (i, j), columns in found.differences.items():
+        bounds = of.possible.difference([i], [j]) if of.possible else None
+        cells = scores[j] - scores[i]
+        ids = {"first": of.conditions[i].id, "second": of.conditions[j].id}
+        differences += [
+            ids | named | {"column": name}
+            | record(one, cells[k], None if bounds is None else (bounds[0][k], bounds[1][k]))
+            for k, (name, one) in enumerate(zip(places, columns, strict=True))
+        ]  # fmt: skip
+    return summary, differences
+
+
+def _summary(
+    of: _Scored, scores: Sequence[np.ndarray], estimates: Sequence[Sequence[Estimate]]
+) -> Iterator[dict[str, object]]:
+    """Yield the records of each condition and column."""
+    scored, decisive = of.scored, of.decisive()
+    for i, condition in enumerate(of.conditions):
+        n_expected, n_asked, n_scored = (int(n) for n in of.counts[i].sum(axis=1))
+        counts = {
+            "n": n_scored, "n_unscored": n_asked - n_scored, "n_expected": n_expected,
+            "n_examples": int(scored[i].sum()), "ranked": i in decisive,
+        }  # fmt: skip
+        for k, (column, estimate) in enumerate(zip(of.metric.columns, estimates[i], strict=True)):
+            interval = estimate.interval
+            ends = {name: _or_null(found[k]) for name, found in decisive.get(i, {}).items()}
+            yield _named(condition) | counts | ends | {
+                "column": column.name,
+                "score": _or_null(scores[i][k]),
+                "low": interval.low if interval else None,
+                "high": interval.high if interval else None,
+                "n_questions": estimate.n_clusters,
+                "n_common": int(of.common.sum()) if i in decisive else None,
+            }  # fmt: skip
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def _named(condition: Condition) -> dict[str, object]:
@@ -133,61 +293,23 @@ def _named(condition: Condition) -> dict[str, object]:
     }
 
 
-def _within(rows: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(examples, on="example", how="semi") if rows.height else rows
+# ---------------------------------------------------------------------------- declared contrasts
 
 
-def _scores(
-    metric: MetricProtocol, rows: np.ndarray, estimates: Sequence[Estimate]
-) -> Iterator[dict[str, object]]:
-    """Yield a record for each column of *metric*."""
-    scored = rows[~np.isnan(rows).any(axis=1)]
-    values = [math.nan] * len(metric.columns)
-    if len(scored):
-        # fsum is exactly rounded, so the order of rows and pieces cannot change a digit.
-        values = metric.score(np.array([math.fsum(of) for of in scored.T])).tolist()
-    for column, value, estimate in zip(metric.columns, values, estimates, strict=True):
-        bounds = estimate.interval
-        yield {
-            "column": column.name,
-            "score": None if math.isnan(value) else value,
-            "low": bounds.low if bounds else None,
-            "high": bounds.high if bounds else None,
-            "n": len(scored),
-            "n_questions": estimate.n_clusters,
-        }
-
-
-def _pairs(
-    ids: Sequence[str], key: str, metric: MetricProtocol, subset: str, found: AllPairs
-) -> Iterator[dict[str, object]]:
-    for (i, j), differences in found.differences.items():
-        named = {"first": ids[i], "second": ids[j], "subset": subset}
-        yield from _recorded(named, key, metric, differences)
-
-
-def _contrasts(
-    declared: Sequence[Contrast],
-    key: str,
-    metric: MetricProtocol,
-    rows: Sequence[np.ndarray],
-    at: tuple[Mapping[str, int], Aligned],
-) -> Iterator[dict[str, object]]:
-    """Yield the records of the main columns; *at* says where a condition's rows are."""
-    places, aligned = at
-    if not any(column.main for column in metric.columns):
+def _contrasts(declared: Sequence[Contrast], of: _Scored) -> Iterator[dict[str, object]]:
+    """Yield the records of the main columns."""
+    if not any(column.main for column in of.metric.columns):
         return
+    places = {c.id: i for i, c in enumerate(of.conditions)}
+    scores = [reduced(of.metric, rows) for rows in of.rows]
     for one in declared:
-        first, second = ([rows[places[pair[side]]] for pair in one.pairs] for side in (0, 1))
-        found = contrast(first, second, metric.score, aligned.resampler())
-        named = {"name": one.name, "label": one.label, "pairs": len(one.pairs)}
-        for line, column in zip(_recorded(named, key, metric, found), metric.columns, strict=True):
+        first, second = ([places[pair[side]] for pair in one.pairs] for side in (0, 1))
+        left, right = ([of.rows[i] for i in side] for side in (first, second))
+        found = contrast(left, right, of.metric.score, of.aligned.resampler())
+        cells = np.mean([scores[j] - scores[i] for i, j in zip(first, second, strict=True)], axis=0)
+        bounds = of.possible.difference(first, second) if of.possible else None
+        named = {"name": one.name, "label": one.label, "pairs": len(one.pairs), "metric": of.key}
+        for k, (column, line) in enumerate(zip(of.metric.columns, found, strict=True)):
             if column.main:
-                yield line
-
-
-def _recorded(
-    named: Mapping[str, object], key: str, metric: MetricProtocol, found: Sequence[Difference]
-) -> Iterator[dict[str, object]]:
-    for column, difference in zip(metric.columns, found, strict=True):
-        yield {**named, "metric": key, "column": column.name, **record(difference)}
+                ends = None if bounds is None else (bounds[0][k], bounds[1][k])
+                yield named | {"column": column.name} | record(line, cells[k], ends)

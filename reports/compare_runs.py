@@ -11,9 +11,10 @@ from reports.aligned import statistics_of
 from reports.collect import Collected
 from reports.keys import column_keys, condition_keys
 from reports.labels import NOTHING, number, p_text
+from reports.ranks import ALPHA
 from reports.soundness import KEY
 from reports.spec import ReportSpec
-from reports.table import ALPHA, DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
 
 CHANGES: dict[str, Any] = {
     "condition": pl.String,  # key

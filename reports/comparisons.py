@@ -1,17 +1,23 @@
 """Adapters beside their bases: every difference with its interval and tests. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import polars as pl
 
-from empathy_core.stats import Difference, holm, paired_difference
-from reports.aligned import Aligned
+from empathy_core.metrics import MetricProtocol
+from empathy_core.stats import paired_difference
+from reports.aligned import Aligned, reduced
+from reports.bounds import possible
 from reports.collect import Collected
+from reports.keys import ALL
+from reports.pairs import PAIRS, corrected, record
 from reports.spec import Comparison, ReportSpec
 from reports.table import Wanted
+
+_NOT_HERE = ("first", "second", "subset", "metric", "column", "first_score", "second_score")
 
 COMPARED: dict[str, Any] = {
     "family": pl.String,
@@ -23,19 +29,12 @@ COMPARED: dict[str, Any] = {
     "seed": pl.Int64,
     "metric": pl.String,  # key
     "column": pl.String,
-    "base_score": pl.Float64,  # on the rows that both have scored, as are all that follow
+    "base_score": pl.Float64,  # on the examples that both have scored, as are all that follow
     "tuned_score": pl.Float64,
-    "difference": pl.Float64,  # tuned less base; null: no row is scored by both
-    "low": pl.Float64,  # of the 95 % interval; null: too few questions
-    "high": pl.Float64,
-    "p_bootstrap": pl.Float64,
-    "p_randomization": pl.Float64,
-    "p_holm": pl.Float64,  # p_randomization, corrected over all of the family's
-    "n": pl.Int64,  # rows that both have scored
-    "n_left_out": pl.Int64,  # rows that one of them has not
-    "n_questions": pl.Int64,
+    **{name: kind for name, kind in PAIRS.items() if name not in _NOT_HERE},
 }
-"""Schema of the comparisons, a row for each adapter and main column."""
+"""Schema of the comparisons, a row for each adapter and main column: those of ``pairs.PAIRS``, the
+base first and the adapter second. A family is all differences of one fine-tune."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,15 @@ class Numbers:
     compared: pl.DataFrame
     spec: ReportSpec
     wanted: tuple[Wanted, ...]
+
+
+def as_pairs(compared: pl.DataFrame) -> pl.DataFrame:
+    """Return ``COMPARED`` as ``pairs.PAIRS``, the base first; of several families the first's."""
+    sides = {"base": "first", "tuned": "second"}
+    rows = compared.rename(sides | {f"{a}_score": f"{b}_score" for a, b in sides.items()})
+    pair = ["first", "second", "metric", "column"]
+    once = rows.unique(pair, keep="first", maintain_order=True)
+    return once.with_columns(subset=pl.lit(ALL)).select(*PAIRS)
 
 
 def ordered(comparisons: Iterable[Comparison]) -> list[Comparison]:
@@ -94,52 +102,32 @@ def compare(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
     compared with each other as well.
     """
     rows = [
-        {**_named(comparison), "metric": key, "column": column.name, **_shown(difference)}
+        _named(comparison) | line
         for comparison in ordered(spec.finetunes)
         for key, metric in spec.metrics.items()
         if any(column.main for column in metric.columns)
-        for column, difference in zip(
-            metric.columns, _differences(collected, spec, comparison, key), strict=True
-        )
-        if column.main
+        for line in _differences(collected, comparison, key, metric)
     ]
-    return _corrected(pl.DataFrame(rows, schema=COMPARED))
+    return corrected(pl.DataFrame(rows, schema=COMPARED), ("family",))
 
 
 def _differences(
-    collected: Collected, spec: ReportSpec, comparison: Comparison, key: str
-) -> tuple[Difference, ...]:
-    """Compare on the rows that either should have; what only one has scored is left out."""
-    metric = spec.metrics[key]
+    collected: Collected, comparison: Comparison, key: str, metric: MetricProtocol
+) -> Iterator[dict[str, object]]:
+    """Compare on the examples that either should have; what only one has scored is left out."""
     aligned = Aligned.of(collected, (comparison.base, comparison.tuned))
     base, tuned = aligned.statistics(key, metric.statistics)
-    return paired_difference(base, tuned, metric.score, aligned.resampler())
+    found = paired_difference(base, tuned, metric.score, aligned.resampler())
+    cells = reduced(metric, tuned) - reduced(metric, base)
+    bounds = possible(aligned, key, metric)
+    ends = bounds.difference([0], [1]) if bounds else None
+    for k, (column, difference) in enumerate(zip(metric.columns, found, strict=True)):
+        if column.main:
+            shown = record(difference, cells[k], None if ends is None else (ends[0][k], ends[1][k]))
+            scores = {"base_score": shown["first_score"], "tuned_score": shown["second_score"]}
+            yield {"metric": key, "column": column.name} | scores | shown
 
 
 def _named(comparison: Comparison) -> dict[str, object]:
     names = ("family", "tuned", "base", "label", "train_size", "sources", "seed")
     return {name: getattr(comparison, name) for name in names}
-
-
-def _shown(found: Difference) -> dict[str, object]:
-    return {
-        "base_score": found.first,
-        "tuned_score": found.second,
-        "difference": found.value,
-        "low": found.interval.low if found.interval else None,
-        "high": found.interval.high if found.interval else None,
-        "p_bootstrap": found.p_bootstrap,
-        "p_randomization": found.p_randomization,
-        "n": found.n,
-        "n_left_out": found.n_left_out,
-        "n_questions": found.n_clusters,
-    }
-
-
-def _corrected(compared: pl.DataFrame) -> pl.DataFrame:
-    families = compared.partition_by("family", maintain_order=True)
-    parts = [
-        of.with_columns(p_holm=pl.Series(holm(of["p_randomization"].to_list()), dtype=pl.Float64))
-        for of in families
-    ]
-    return pl.concat(parts).select(*COMPARED) if parts else compared

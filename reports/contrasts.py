@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from reports.labels import NOTHING, full_name, number, p_text, row_labels
+from reports.ranks import how_tested, is_significant, p_column
 from reports.spec import ReportSpec
 from reports.table import (
-    ALPHA,
     DAGGER,
     Cell,
     Group,
@@ -17,9 +17,7 @@ from reports.table import (
     Row,
     Table,
     Words,
-    how_tested,
     line_label,
-    p_column,
 )
 
 
@@ -46,7 +44,8 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
             (
                 cell("first_score"), cell("second_score"), difference,
                 Cell(shown), cell("detectable"),
-                Cell(p_text(p), dagger=p is not None and p < ALPHA), Cell(f"{row['n']:,}"),
+                Cell(p_text(p), dagger=is_significant(row, p_column(spec)) is True),
+                Cell(f"{row['n']:,}"),
             ),
         )  # fmt: skip
 

@@ -17,9 +17,9 @@ from reports.collect import Collected
 from reports.comparisons import Numbers, by_base, labels
 from reports.finetuned_notes import BROKEN, emptied, seed_notes, table_notes
 from reports.labels import full_name, number, row_labels
+from reports.ranks import is_significant, p_column
 from reports.spec import Comparison, ReportSpec
 from reports.table import (
-    ALPHA,
     NO_VALUE,
     Cell,
     Group,
@@ -132,17 +132,19 @@ def _adapter(numbers: Numbers, comparison: Comparison, named: Mapping[str, str])
     def cells(wanted: Wanted) -> tuple[Cell, ...]:
         key, column = wanted
         score = value_text(values.get((comparison.tuned, key, column.name)), column)
-        return Cell(score), difference(rows[key, column.name], column, numbers.collected.partial)
+        row = rows[key, column.name]
+        marked = not numbers.collected.partial and is_significant(row, p_column(numbers.spec))
+        return Cell(score), difference(row, column, marked=marked is True)
 
     broken = f" {BROKEN}" if emptied(numbers.collected, comparison) else ""
     heads = (Head(("Fine-tuned",)), Head(("Difference", "[95% interval]")))
     return _Part(named[comparison.tuned] + broken, heads, cells)
 
 
-def difference(row: Mapping[str, float | None], column: Column, partial: bool) -> Cell:
-    """Return e.g. ``+0.0028 [+0.0004, +0.0051]``, with a dagger where it is significant.
+def difference(row: Mapping[str, float | None], column: Column, *, marked: bool) -> Cell:
+    """Return e.g. ``+0.0028 [+0.0004, +0.0051]``, with a dagger where it is *marked*.
 
-    In a partial run nothing is marked: the rows that happen to be there decide nothing.
+    In a partial run nothing is: the rows that happen to be there decide nothing.
     """
     value = number(row["difference"], column, signed=True)
     if row["difference"] is None:
@@ -150,8 +152,6 @@ def difference(row: Mapping[str, float | None], column: Column, partial: bool) -
     if row["low"] is None:
         return Cell(f"{value} [n/a]")
     low, high = (number(row[bound], column, signed=True) for bound in ("low", "high"))
-    p = row["p_holm"]
-    marked = p is not None and p < ALPHA and not partial
     return Cell(f"{value} [{low}, {high}]", dagger=marked)
 
 

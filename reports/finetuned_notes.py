@@ -7,12 +7,13 @@ import polars as pl
 
 from empathy_core.stats import LEAST_CLUSTERS, RESAMPLES
 from reports.collect import Collected, Coverage
-from reports.comparisons import Numbers
+from reports.comparisons import Numbers, as_pairs
 from reports.failures import worse
 from reports.labels import share
-from reports.notes import signatures, stamp, unscored
+from reports.notes import opposed_notes, signatures, stamp, unscored
+from reports.ranks import how_tested, is_significant, p_column
 from reports.spec import Comparison
-from reports.table import ALPHA, DAGGER
+from reports.table import DAGGER
 
 MORE_EMPTY = 0.05
 """Share by which an adapter's empty answers may exceed its base's before its scores are theirs."""
@@ -34,10 +35,11 @@ def table_notes(
         *empty_notes(numbers.collected, shown, named),
         *worse(numbers.summary, numbers.spec, shown, named),
         *_n(mine, numbers, named),
-        "Difference: fine-tuned less base before rounding, on the answers that both have a score "
+        "Difference: fine-tuned less base before rounding, on the examples that both have a score "
         f"for; in brackets its 95% interval, from {RESAMPLES:,} bootstrap samples of whole "
         "questions (percentiles).",
         *_tests(mine, numbers, shown[0].family),
+        *opposed_notes(as_pairs(mine), numbers.summary, numbers.spec),
         *_untested(mine),
         *unscored(summary, numbers.spec, numbers.wanted),
         *_own(shown, named),
@@ -113,16 +115,13 @@ def _n(mine: pl.DataFrame, numbers: Numbers, named: Mapping[str, str]) -> list[s
 
 
 def _tests(mine: pl.DataFrame, numbers: Numbers, family: str) -> list[str]:
-    of_family = numbers.compared.filter(pl.col("family") == family)
-    k = of_family["p_holm"].count()
+    of_family, p = numbers.compared.filter(pl.col("family") == family), p_column(numbers.spec)
+    k = of_family[p].count()
     if not k or numbers.collected.partial:
         return []
-    marked = mine.filter(pl.col("p_holm") < ALPHA).height
-    sign = f"{DAGGER} p < {ALPHA}" if marked else f"No difference here has p < {ALPHA}"
-    return [
-        f"{sign} (approximate randomisation by question, two-sided, {RESAMPLES:,} shuffles, "
-        f"Holm-corrected over the {k} differences of the fine-tunes “{family}”)."
-    ]
+    marked = any(is_significant(row, p) for row in mine.iter_rows(named=True))
+    tested = how_tested(numbers.spec, f"the {k} differences of the fine-tunes “{family}”")
+    return [f"{DAGGER} {tested}." if marked else f"No difference here has {tested}."]
 
 
 def _untested(mine: pl.DataFrame) -> list[str]:

@@ -27,8 +27,14 @@ def number(value: float | None, column: Column, *, signed: bool = False) -> str:
 
 
 def printed(value: float, column: Column) -> float:
-    """Return *value* rounded to what ``number`` shows of it."""
-    return round(value, column.decimals + 2 * column.percent)
+    """Return *value* rounded to what ``number`` shows of it, so that equal texts are equal."""
+    factor = 100 if column.percent else 1
+    return float(f"{value * factor:.{column.decimals}f}") / factor + 0.0
+
+
+def column_title(column: Column) -> str:
+    """Return what a column is called in a sentence, e.g. ``BERTScore (F1)``."""
+    return f"{column.group} ({column.label})" if column.group else column.label
 
 
 def p_text(p: float | None) -> str:

@@ -1,6 +1,6 @@
 """The sentences below the tables and around them: what a reader must know of the numbers. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -8,9 +8,27 @@ from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
 from reports.aggregate import ALL, THERAPIST, Aggregated, therapist
 from reports.collect import Collected, Coverage
-from reports.labels import decoding_words, full_name, row_labels, share, short_signature
+from reports.labels import (
+    column_title,
+    decoding_words,
+    full_name,
+    number,
+    row_labels,
+    share,
+    short_signature,
+)
+from reports.ranks import (
+    COMMON,
+    LEAST_COVERED,
+    Ranking,
+    how_tested,
+    p_column,
+    ranked,
+    ranking,
+    subset_of_tests,
+)
 from reports.spec import ReportSpec
-from reports.table import DAGGER, Table, Wanted, how_tested, p_column, ranked_rows
+from reports.table import DAGGER, Table, Wanted, value_text, values_of
 from reports.validity import Doubtful, emptiest
 
 
@@ -43,8 +61,9 @@ def main_notes(
         _n(collected, spec),
         *_decodings(spec),
         *_intervals(summary, spec),
-        *_marks(collected, summary, spec, stamp=table.words.stamp),
+        *_marks(summary, spec, wanted, stamp=table.words.stamp),
         *_tests(numbers, spec, table, wanted),
+        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
         *_answers(collected, spec),
         *unscored(summary, spec, wanted),
         *_assumed(spec),
@@ -65,7 +84,7 @@ def therapist_notes(
         *_partial(collected),
         f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
-        *_marks(collected, summary, spec, THERAPIST),
+        *_marks(summary, spec, wanted, THERAPIST, stamp(collected)),
         *unscored(summary, spec, wanted, THERAPIST),
     )
 
@@ -153,14 +172,18 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
 
 
 def _tests(
-    numbers: Aggregated, spec: ReportSpec, table: Table, wanted: Sequence[Wanted]
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
 ) -> list[str]:
     """Say what the daggers mean, or that there is none."""
     if not wanted or table.words.stamp or not numbers.pairs[p_column(spec)].count():
         return []
     key, column = wanted[0]
     of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
-    k = numbers.pairs.filter(of_column, pl.col("subset") == ALL)[p_column(spec)].count()
+    subset = pl.col("subset") == subset_of_tests(numbers.pairs, key)
+    k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
     tested = how_tested(spec, f"the {k} pairs of a column")
     if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
         return [f"{DAGGER} better than every other model row, {tested}."]
@@ -168,24 +191,120 @@ def _tests(
 
 
 def _marks(
-    collected: Collected,
     summary: pl.DataFrame,
     spec: ReportSpec,
+    wanted: Sequence[Wanted],
     subset: str = ALL,
     stamp: str = "",
 ) -> list[str]:
-    ranked = [] if collected.partial or stamp else ranked_rows(summary, spec, subset)
-    if len(ranked) < 2:
+    """Say what is marked, which rows are not ranked, and under which columns marks are withheld."""
+    of_subset = summary.filter(pl.col("subset") == subset)
+    if stamp or max((len(r) for r in ranked(of_subset, _keys(wanted)).values()), default=0) < 2:
         return []
+    rankings = {w: ranking(of_subset, *w) for w in wanted}
     human = therapist(spec)
-    text = "Best model row in bold, second underlined"
-    unranked = [c for c in _models(spec) if c.id not in ranked]
-    if unranked:
-        names = row_labels(spec.conditions)
-        text += f"; not ranked, fewer examples: {_listed([full_name(c, names) for c in unranked])}"
-    if human is not None:
-        text += f"; {human.model.label} is a reference and is not ranked"
-    return [f"{text}."]
+    parts = ["Best model row in bold, second underlined"]
+    if not any(of.marks for of in rankings.values()):
+        parts = ["No row is marked as best"]
+    if lacking := _unranked(of_subset, spec, wanted):
+        parts.append(f"not ranked, with scores for less than {LEAST_COVERED:.0%}: {lacking}")
+    if human is not None and subset != COMMON:
+        parts.append(f"{human.model.label} is a reference and is not ranked")
+    return [f"{'; '.join(parts)}.", *_withheld(rankings, subset)]
+
+
+def _keys(wanted: Sequence[Wanted]) -> list[str]:
+    return list(dict.fromkeys(key for key, _ in wanted))
+
+
+def _unranked(of_subset: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]) -> str:
+    """Name the models that lack too many scores, and under which metrics; empty if none does."""
+    labels, keys = row_labels(spec.conditions), _keys(wanted)
+    names = {c.id: full_name(c, labels) for c in _models(spec)}
+    rows = of_subset.filter(~pl.col("ranked"), pl.col("metric").is_in(keys))
+    counts = rows.select("condition", "metric", "n_examples").unique(maintain_order=True)
+    most = dict(of_subset.group_by("metric").agg(pl.col("n_examples").max()).iter_rows())
+    found = []
+    for condition, name in names.items():
+        mine = counts.filter(pl.col("condition") == condition)
+        told = {metric_name(m): f"{n:,} of {most[m]:,} examples" for _, m, n in mine.iter_rows()}
+        if len(told) == len(keys) and len(set(told.values())) == 1:
+            found.append(f"{name} ({next(iter(told.values()))})")
+        elif told:
+            found.append(f"{name} ({', '.join(f'{m}: {text}' for m, text in told.items())})")
+    return _listed(found)
+
+
+def _withheld(rankings: Mapping[Wanted, Ranking], subset: str) -> Iterator[str]:
+    """Say under which columns a best value bears no mark, and why."""
+    titles = {
+        why: ", ".join(column_title(c) for (_, c), of in rankings.items() if of.withheld == why)
+        for why in ("rows", "bounds")
+    }
+    if titles["rows"]:
+        where = "; table-common has them" if subset == ALL else ""
+        yield (
+            f"Nothing is marked under {titles['rows']}: the rows have scores for unlike examples, "
+            f"and on those that all ranked rows have the scores are others{where}."
+        )
+    if titles["bounds"]:
+        yield (
+            f"Marks are left out under {titles['bounds']} where the answers that the metric could "
+            "not score might turn the order."
+        )
+
+
+def common_notes(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the notes of the table on the examples that all ranked rows have scores for."""
+    of_subset = numbers.summary.filter(pl.col("subset") == COMMON)
+    sizes: dict[int, list[str]] = {}
+    counts = of_subset.select("metric", "n_examples").unique(maintain_order=True)
+    for metric, n in counts.iter_rows():
+        if metric in _keys(wanted):
+            sizes.setdefault(n, []).append(metric_name(metric))
+    told = "; ".join(f"{', '.join(names)}: {n:,}" for n, names in sizes.items())
+    return (
+        *_partial(collected),
+        f"Examples that every row here has a score for: {told}. Each example counts once.",
+        *_marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
+        *_tests(numbers, spec, table, wanted),
+    )
+
+
+MOST_OPPOSED = 3
+"""Pairs that a note lists."""
+
+
+def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
+    """Name differences that go the other way than the two cells, and print both.
+
+    *rows* is ``pairs.PAIRS`` and *summary* ``aggregate.SUMMARY``.
+    """
+    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns if c.main}
+    labels = row_labels(spec.conditions)
+    of = {c.id: full_name(c, labels) for c in spec.conditions}
+    cells = values_of(summary.filter(pl.col("subset") == ALL))
+    told = []
+    for row in rows.filter(pl.col("opposed")).iter_rows(named=True):
+        at = row["metric"], row["column"]
+        if at not in columns:
+            continue
+        shown = [
+            f"{of[row[name]]} {value_text(cells.get((row[name], *at)), columns[at])}"
+            f" ({number(row[score], columns[at])})"
+            for name, score in (("first", "first_score"), ("second", "second_score"))
+        ]
+        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {row['n']:,}")
+    if not told:
+        return []
+    more = f"; and {len(told) - MOST_OPPOSED:,} more" if len(told) > MOST_OPPOSED else ""
+    return [
+        "In the other order on the examples that both have (in parentheses): "
+        f"{'; '.join(told[:MOST_OPPOSED])}{more}. Neither order is significant."
+    ]
 
 
 def _models(spec: ReportSpec) -> list[Condition]:

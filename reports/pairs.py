@@ -1,14 +1,17 @@
 """Every two conditions beside each other, and the contrasts that the configuration declares. Pure.
 
-A difference is the second less the first, on the rows that both have scored.
+A difference is the second less the first, on the examples that both have scored; an example of
+several samples counts once, as their mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
 
 from empathy_core.stats import Difference, benjamini_hochberg, holm
+from reports.ranks import opposed
 
 PAIRS: dict[str, Any] = {
     "first": pl.String,  # condition
@@ -16,7 +19,7 @@ PAIRS: dict[str, Any] = {
     "subset": pl.String,
     "metric": pl.String,  # key
     "column": pl.String,
-    "first_score": pl.Float64,  # on the rows that both have scored, as are all that follow
+    "first_score": pl.Float64,  # on the examples that both have scored, as are all that follow
     "second_score": pl.Float64,
     "difference": pl.Float64,  # second less first; null: no row is scored by both
     "low": pl.Float64,  # of the 95 % interval; null: too few questions
@@ -27,9 +30,12 @@ PAIRS: dict[str, Any] = {
     "p_bh": pl.Float64,  # the same by Benjamini and Hochberg: share of false findings
     "effect": pl.Float64,  # difference in standard deviations of a question's difference
     "detectable": pl.Float64,  # least difference found with 80 % probability at the 5 % level
-    "n": pl.Int64,  # rows that both have scored
-    "n_left_out": pl.Int64,  # rows that one of them has not
+    "n": pl.Int64,  # examples that both have scored
+    "n_left_out": pl.Int64,  # examples that one of them has not
     "n_questions": pl.Int64,
+    "opposed": pl.Boolean,  # the two cells, each of all its rows, differ the other way
+    "least": pl.Float64,  # least difference, whatever the answers without a score would get
+    "most": pl.Float64,  # the greatest; null: cannot be bounded
 }
 """Schema of the pairs, a row for each pair and column. A family is one column's pairs: the
 question which condition is best under it."""
@@ -43,8 +49,18 @@ CONTRASTS: dict[str, Any] = {
 """Schema of the declared contrasts. A family is all contrasts under all main columns."""
 
 
-def record(found: Difference) -> dict[str, object]:
-    """Return what stands of a difference in either frame, corrections apart."""
+def record(
+    found: Difference, cells: float, bounds: tuple[float, float] | None
+) -> dict[str, object]:
+    """Return what stands of a difference in every frame, corrections apart.
+
+    Args:
+        found: On the examples that both have scored.
+        cells: Difference of the two scores as the tables print them, each of all its own rows.
+        bounds: See ``bounds.Possible.difference``; null where every answer has a score, so that
+            the difference is what it is.
+    """
+    least, most = (found.value, found.value) if bounds is None else bounds
     return {
         "first_score": found.first,
         "second_score": found.second,
@@ -58,14 +74,18 @@ def record(found: Difference) -> dict[str, object]:
         "n": found.n,
         "n_left_out": found.n_left_out,
         "n_questions": found.n_clusters,
+        "opposed": opposed(cells, found.value),
+        "least": _or_null(least),
+        "most": _or_null(most),
     }
 
 
-def corrected(
-    rows: Sequence[Mapping[str, object]], schema: Mapping[str, Any], family: Sequence[str]
-) -> pl.DataFrame:
-    """Return a frame of *rows* with both corrections, each over the rows that agree in *family*."""
-    frame = pl.DataFrame(rows, schema={**schema, "p_holm": pl.Float64, "p_bh": pl.Float64})
+def _or_null(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def corrected(frame: pl.DataFrame, family: Sequence[str]) -> pl.DataFrame:
+    """Return *frame* with both corrections, each over the rows that agree in *family*."""
     if frame.is_empty():
         return frame
     parts = frame.partition_by(family, maintain_order=True) if family else [frame]

@@ -14,8 +14,9 @@ from reports.drawing import TAILS, Line, Panels, Point, Points, factor, place
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.prompts import prompted
+from reports.ranks import ALPHA, is_significant, p_column
 from reports.spec import ReportSpec
-from reports.table import ALPHA, Wanted, columns, p_column
+from reports.table import Wanted, columns
 
 
 def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None:
@@ -119,14 +120,18 @@ def _differences(pairs: pl.DataFrame, contrasts: pl.DataFrame, p: str) -> Points
         key=pl.col("first") + " " + pl.col("second")
     )
     of_contrasts = contrasts.with_columns(key="contrast." + pl.col("name"))
-    named = ("key", "metric", "column", "difference", "low", "high", p)
+    named = (
+        "key", "metric", "column", "difference", "low", "high", "opposed", "least", "most", p,
+    )  # fmt: skip
     rows = pl.concat([of_pairs.select(named), of_contrasts.select(named)])
     return {
-        (key, metric, column): Point(
-            value, _bounds(low, high), filled=at is not None and at < ALPHA
+        (row["key"], row["metric"], row["column"]): Point(
+            row["difference"],
+            _bounds(row["low"], row["high"]),
+            filled=is_significant(row, p) is True,
         )
-        for key, metric, column, value, low, high, at in rows.iter_rows()
-        if value is not None
+        for row in rows.iter_rows(named=True)
+        if row["difference"] is not None
     }
 
 

@@ -8,9 +8,9 @@ import polars as pl
 
 from empathy_core.types import Column
 from reports.labels import NOTHING, number, p_text, row_labels
+from reports.ranks import ALPHA, how_tested, p_column
 from reports.spec import ReportSpec
 from reports.table import (
-    ALPHA,
     DAGGER,
     Cell,
     Group,
@@ -18,9 +18,7 @@ from reports.table import (
     Row,
     Table,
     Words,
-    how_tested,
     line_label,
-    p_column,
 )
 
 SHOWN = 5

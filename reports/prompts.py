@@ -14,6 +14,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.stats import Adjusted, Spread, benjamini_hochberg, holm, length_adjusted, movers
 from empathy_core.types import Condition
 from reports.aligned import Aligned, same_rows
+from reports.bounds import is_mean
 from reports.collect import Collected
 from reports.spec import ReportSpec
 
@@ -55,7 +56,6 @@ MOVERS: dict[str, Any] = {
 """Schema of the rows that move most from prompt to prompt."""
 
 N_MOVERS = 10
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class _Asked:
     """One model's rows under one metric.
 
     Attributes:
-        rows: Statistics of shape (rows, statistics), for each prompt.
-        words: Words of the answers, shape (rows,), for each prompt.
+        rows: Statistics of shape (examples, statistics), for each prompt.
+        words: Words of the answers, shape (examples,), for each prompt.
     """
 
     group: Prompted
@@ -208,14 +208,10 @@ def own_scores(
 
     Null where the score of all rows is not the mean of the rows' own, as corpus BLEU is not.
     """
+    if not is_mean(metric, rows, column):
+        return None
     with np.errstate(all="ignore"):
-        own = [metric.score(of)[:, column] for of in rows]
-        for of, scores in zip(rows, own, strict=True):
-            kept = ~np.isnan(of).any(axis=1)
-            whole = metric.score(of[kept].sum(axis=0))[column]
-            if kept.any() and not abs(whole - scores[kept].mean()) <= ROUNDING * max(1, abs(whole)):
-                return None
-    return own
+        return [metric.score(of)[:, column] for of in rows]
 
 
 def _crossed(groups: Sequence[Prompted]) -> Iterator[Pair]:
@@ -294,7 +290,7 @@ def _moved(collected: Collected, spec: ReportSpec, group: Prompted) -> Iterator[
             for one in most if column.main else ():
                 yield {
                     "model": group.model, "metric": key, "column": column.name,
-                    "example": aligned.rows["example"][one.row],
+                    "example": aligned.examples["example"][one.row],
                     "lowest": ids[one.lowest], "highest": ids[one.highest],
                     "low_score": one.low_score, "high_score": one.high_score,
                 }  # fmt: skip

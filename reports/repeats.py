@@ -92,23 +92,21 @@ def repeats(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 
 def _of(collected: Collected, spec: ReportSpec, one: Repeated) -> Iterator[dict[str, object]]:
     aligned = Aligned.of(collected, one.conditions)
-    masks = _masks(aligned, one)
     named = {"label": one.label, "runs": one.runs, "conditions": " ".join(one.conditions)}
     for key, metric in spec.metrics.items():
-        found = aligned.statistics(key, metric.statistics)
-        runs = [rows[mask] for rows in found for mask in masks]
-        parts = components(runs, metric.score, aligned.resampler(masks[0]))
+        runs = _runs(aligned, key, metric.statistics)
+        parts = components(runs, metric.score, aligned.resampler())
         for column, part in zip(metric.columns, parts, strict=True):
             if column.main:
                 yield named | {"metric": key, "column": column.name} | _record(part)
 
 
-def _masks(aligned: Aligned, one: Repeated) -> list[np.ndarray]:
-    """Return the rows of each run: those of one sample, or all where conditions are the runs."""
-    samples = aligned.rows["sample"]
-    if len(one.conditions) > 1:
-        return [np.ones(len(samples), dtype=bool)]
-    return [(samples == i).to_numpy() for i in samples.unique().sort()]
+def _runs(aligned: Aligned, key: str, names: Sequence[str]) -> list[np.ndarray]:
+    """Return each run's statistics, shape (examples, names): a sample's, or a condition's."""
+    if len(aligned.conditions) > 1:
+        return aligned.statistics(key, names)
+    samples, (rows,) = aligned.rows["sample"], aligned.by_row(key, names)
+    return [rows[(samples == i).to_numpy()] for i in samples.unique().sort()]
 
 
 def _record(part: Components) -> dict[str, object]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from empathy_core.errors import ConfigError
 from reports import drawing, latex, notes, plots, published
-from reports.aggregate import THERAPIST, Aggregated, aggregate, therapist
+from reports.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
 from reports.collect import Collected
 from reports.comparisons import compare
 from reports.contrasts import contrast_tables
@@ -75,8 +75,7 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        numbers = self.numbers
-        return results(self.spec, numbers.summary, numbers.pairs, numbers.contrasts)
+        return results(self.spec, self.numbers, self.compared)
 
     @property
     def pairs(self) -> pl.DataFrame:
@@ -115,6 +114,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
                     tuple(repeat_tables(again, spec, plain))),
             Section("validity", "What the numbers rest on",
                     validity_tables(collected, spec, doubted, plain)),
+            Section("table-common", "Same examples for every row",
+                    _common(collected, numbers, spec, words)),
             Section("table-therapist", "On the therapists' questions",
                     _therapist(collected, numbers.summary, spec, words)),
             *_subgroups(collected, numbers.summary, spec, plain),
@@ -159,16 +160,17 @@ def _subgroups(
     for column, names in subgroups(collected, spec):
         tables = []
         for i, name in enumerate(names, 1):
-            n = len(summary.filter(pl.col("subset") == name)) and _n_examples(summary, name)
-            answers = "1 answer" if n == 1 else f"{n:,} answers"
-            caption = f"Only {column} {name.partition('=')[2]}: {answers} in the largest row."
+            n = _n_questions(summary, name)
+            questions = "1 question" if n == 1 else f"{n:,} questions"
+            caption = f"Only {column} {name.partition('=')[2]}: {questions}."
             of = replace(words, caption=caption, label=f"{words.label}-by-{column}-{i}")
             tables.append(score_table(summary, spec, wanted, of, name))
         yield Section(f"table-by-{column}", f"By {column}", tuple(tables))
 
 
-def _n_examples(summary: pl.DataFrame, subset: str) -> int:
-    return int(str(summary.filter(pl.col("subset") == subset)["n_expected"].max() or 0))
+def _n_questions(summary: pl.DataFrame, subset: str) -> int:
+    """Return the questions of the largest row."""
+    return int(str(summary.filter(pl.col("subset") == subset)["n_questions"].max() or 0))
 
 
 def _main(
@@ -178,6 +180,23 @@ def _main(
     table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
     found = notes.main_notes(collected, numbers, spec, table, wanted)
     return (replace(table, words=replace(words, notes=found, short=spec.short_caption)),)
+
+
+def _common(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    """Return the main table on the rows that all have, where some row lacks any."""
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    if COMMON not in numbers.summary["subset"] or not wanted:
+        return ()
+    words = replace(
+        words,
+        caption="The same metrics on the examples that every ranked row has a score for.",
+        label=f"{words.label}-common",
+    )
+    table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
+    found = notes.common_notes(collected, numbers, spec, table, wanted)
+    return (replace(table, words=replace(table.words, notes=found)),)
 
 
 def _finetuned(

@@ -7,10 +7,12 @@ from typing import Any, Literal
 import polars as pl
 
 from empathy_core.types import Column
-from reports.keys import column_keys, condition_keys, difference_key, score_key
+from reports.aggregate import Aggregated
+from reports.comparisons import as_pairs
+from reports.keys import ALL, column_keys, condition_keys, difference_key, score_key
 from reports.labels import number, p_text
+from reports.ranks import p_column
 from reports.spec import ReportSpec
-from reports.table import p_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,19 @@ Columns = Mapping[tuple[str, str], Column]
 
 
 def results(
-    spec: ReportSpec, summary: pl.DataFrame, pairs: pl.DataFrame, contrasts: pl.DataFrame
+    spec: ReportSpec, numbers: Aggregated, compared: pl.DataFrame | None = None
 ) -> tuple[Result, ...]:
     """Return the results: scores first, then differences in both orders, then contrasts.
 
-    Of differences and contrasts, those of main columns.
+    Of differences and contrasts, those of main columns. The p of an adapter less its base is that
+    of Table 2: *compared* is ``comparisons.COMPARED``.
     """
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     named = condition_keys(spec.conditions), column_keys(spec.metrics)
     return (
-        *_scores(summary, columns, named),
-        *_differences(pairs, columns, named, p_column(spec)),
-        *_contrasts(contrasts, columns, named[1], p_column(spec)),
+        *_scores(numbers.summary, columns, named),
+        *_differences(_tested(numbers.pairs, compared), columns, named, p_column(spec)),
+        *_contrasts(numbers.contrasts, columns, named[1], p_column(spec)),
     )
 
 
@@ -93,6 +96,18 @@ def _differences(pairs: pl.DataFrame, columns: Columns, named: Named, p: str) ->
         }
         key = difference_key(other, one, of_columns[at])
         yield _result(key, "difference", columns[at], turned)
+
+
+def _tested(pairs: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
+    """Return the pairs on all rows; an adapter and its base are those of Table 2."""
+    of_all = pairs.filter(pl.col("subset") == ALL)
+    if compared is None or compared.is_empty():
+        return of_all
+    own, at = as_pairs(compared), ["metric", "column"]
+    turned = own.rename({"second": "first", "first": "second"})
+    for known in (own, turned):
+        of_all = of_all.join(known, on=["first", "second", *at], how="anti", maintain_order="left")
+    return pl.concat([of_all, own.select(of_all.columns)])
 
 
 def _contrasts(

@@ -7,18 +7,24 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from empathy_core.stats import RESAMPLES
 from empathy_core.types import Column, Condition
 from reports.keys import ALL, column_keys, condition_keys, score_key
-from reports.labels import NOT_APPLICABLE, number, printed, row_labels
+from reports.labels import NOT_APPLICABLE, column_title, number, row_labels
 from reports.layout import Layout
+from reports.ranks import (
+    Mark,
+    Ranking,
+    p_column,
+    ranked,
+    ranking,
+    significantly_best,
+    subset_of_tests,
+)
 from reports.spec import ReportSpec
-
-Mark = Literal["best", "second", ""]
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 DAGGER = "\N{DAGGER}"
@@ -162,27 +168,28 @@ def score_table(
 ) -> Table:
     """Return a table of conditions by columns; people first, models in the order of *spec*.
 
-    Best and second are marked among the model rows of equal coverage, and only in a whole run;
-    with *pairs*, a dagger follows a best that is significantly better than every other.
+    Best and second are marked among the ranked rows, and only in a whole run; with *pairs*, a
+    dagger follows a best that is significantly better than every other. A condition without a
+    row in the subset is left out.
     """
-    values = values_of(summary.filter(pl.col("subset") == subset))
-    rows = sorted(spec.conditions, key=lambda c: c.model.backend != "human")
+    of_subset = summary.filter(pl.col("subset") == subset)
+    values, there = values_of(of_subset), set(of_subset["condition"])
+    rows = sorted(
+        (c for c in spec.conditions if c.id in there), key=lambda c: c.model.backend != "human"
+    )
     names, keys, of_columns = (
         row_labels(spec.conditions), condition_keys(spec.conditions), column_keys(spec.metrics),
     )  # fmt: skip
-    ranked = [] if words.stamp else ranked_rows(summary, spec, subset)
-    marked = [_marks(ranked, w, values) for w in wanted]
-    clear = [
-        significantly_best(pairs, w, marks, ranked, p_column(spec))
-        for w, marks in zip(wanted, marked, strict=True)
-    ]
+    nothing = Ranking({})
+    marked = [nothing if words.stamp else ranking(of_subset, *w) for w in wanted]
+    clear = _significant(of_subset, pairs, wanted, marked, p_column(spec))
 
     def cell(condition: Condition, place: int) -> Cell:
         key, column = wanted[place]
         value = values.get((condition.id, key, column.name)) or NO_VALUE
         return Cell(
             value_text(value, column),
-            marked[place].get(condition.id, ""),
+            marked[place].marks.get(condition.id, ""),
             dagger=condition.id == clear[place],
             interval=interval_text(value.bounds, column, spec.layout),
             key=score_key(keys[condition.id], of_columns[key, column.name], subset),
@@ -202,6 +209,24 @@ def score_table(
     stubs = ("Model", "Prompts")
     spans, heads = headings([c for _, c in wanted], len(stubs))
     return Table(words, stubs, spans, heads, groups, layout=spec.layout)
+
+
+def _significant(
+    of_subset: pl.DataFrame,
+    pairs: pl.DataFrame | None,
+    wanted: Sequence[Wanted],
+    marked: Sequence[Ranking],
+    p: str,
+) -> list[str | None]:
+    """Return for each column the row that bears its dagger; null where none does."""
+    if pairs is None or of_subset.is_empty():
+        return [None] * len(wanted)
+    rows = ranked(of_subset, [key for key, _ in wanted])
+    found = []
+    for (key, column), of in zip(wanted, marked, strict=True):
+        tested = pairs.filter(pl.col("subset") == subset_of_tests(pairs, key))
+        found.append(significantly_best(tested, key, column, of, rows[key], p))
+    return found
 
 
 def _by_model(rows: Sequence[Condition]) -> list[tuple[tuple[bool, str], list[Condition]]]:
@@ -278,82 +303,4 @@ def headings(wanted: Sequence[Column], n_stubs: int) -> tuple[tuple[Span, ...], 
 
 def line_label(column: Column) -> str:
     """Return what a column is called as a line, e.g. ``BERTScore (F1) ↑``."""
-    name = f"{column.group} ({column.label})" if column.group else column.label
-    return f"{name} {ARROWS[column.better]}".strip()
-
-
-# ---------------------------------------------------------------------------- ranks
-
-
-def ranked_rows(summary: pl.DataFrame, spec: ReportSpec, subset: str) -> list[str]:
-    """Return the ids of the model rows that can be compared: those of the largest coverage."""
-    of_subset = summary.filter(pl.col("subset") == subset)
-    expected = dict(of_subset.select("condition", "n_expected").unique().iter_rows())
-    samples = {c.id: c.decoding.samples if c.decoding.sample else 1 for c in spec.conditions}
-    models = [c.id for c in spec.conditions if c.model.backend != "human"]
-    examples = {i: expected.get(i, 0) // samples[i] for i in models}
-    return [i for i in models if examples[i] == max(examples.values())]
-
-
-def _marks(
-    ranked: Sequence[str], wanted: Wanted, values: Mapping[tuple[str, str, str], Value]
-) -> dict[str, Mark]:
-    """Return id → mark by the numbers as printed, so that what looks equal is marked equally."""
-    key, column = wanted
-    scores = {row: values.get((row, key, column.name), NO_VALUE).score for row in ranked}
-    return rank({row: printed(s, column) for row, s in scores.items() if s is not None}, column)
-
-
-def rank(values: Mapping[str, float], column: Column) -> dict[str, Mark]:
-    """Return key → mark; ties share it, and nothing is marked where all values are equal."""
-    distinct = sorted(set(values.values()), reverse=column.better == "higher")
-    if column.better is None or len(distinct) < 2:
-        return {}
-    marks: dict[float, Mark] = {distinct[0]: "best", distinct[1]: "second"}
-    return {key: marks[value] for key, value in values.items() if value in marks}
-
-
-ALPHA = 0.05
-"""Level of the tests."""
-
-
-def significantly_best(
-    pairs: pl.DataFrame | None,
-    wanted: Wanted,
-    marks: Mapping[str, Mark],
-    ranked: Sequence[str],
-    p_name: str,
-) -> str | None:
-    """Return the id of the one best row that is significantly better than every other ranked one.
-
-    Null where two share the best value, where a pair has no test, and without *pairs*.
-    """
-    best = [row for row, mark in marks.items() if mark == "best"]
-    if pairs is None or len(best) != 1:
-        return None
-    key, column = wanted
-    mine = pairs.filter(
-        pl.col("subset") == ALL,
-        pl.col("metric") == key,
-        pl.col("column") == column.name,
-        pl.col("first").is_in(ranked),
-        pl.col("second").is_in(ranked),
-        (pl.col("first") == best[0]) | (pl.col("second") == best[0]),
-    )
-    p = mine[p_name]
-    clear = len(p) == len(ranked) - 1 and p.null_count() == 0 and bool((p < ALPHA).all())
-    return best[0] if clear else None
-
-
-def p_column(spec: ReportSpec) -> str:
-    """Return the column of the corrected p that marks follow."""
-    return f"p_{spec.analysis.correction}"
-
-
-def how_tested(spec: ReportSpec, family: str) -> str:
-    """Return the test in words; *family*: what it is corrected over."""
-    how = {"holm": "Holm", "bh": "Benjamini\N{EN DASH}Hochberg"}[spec.analysis.correction]
-    return (
-        f"p < {ALPHA} (approximate randomisation by question, two-sided, {RESAMPLES:,} shuffles, "
-        f"{how}-corrected over {family})"
-    )
+    return f"{column_title(column)} {ARROWS[column.better]}".strip()

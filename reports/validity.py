@@ -173,11 +173,9 @@ def _lines(
     masks = [one.mask(aligned) for one in kept]
     cells: list[dict[Wanted, Cell]] = [{} for _ in kept]
     for key, metric in spec.metrics.items():
-        by_id = dict(
-            zip(aligned.conditions, aligned.statistics(key, metric.statistics), strict=True)
-        )
+        by_id = dict(zip(aligned.conditions, aligned.by_row(key, metric.statistics), strict=True))
         rows = [
-            np.where(mask[:, None], by_id[one.of.condition.id], np.nan)
+            aligned.averaged(np.where(mask[:, None], by_id[one.of.condition.id], np.nan))
             for one, mask in zip(kept, masks, strict=True)
         ]
         found = compare_all(rows, metric.score, aligned.resampler(), pairs=())

@@ -311,7 +311,7 @@ def test_what_can_be_cited_has_the_keys_of_the_results(tmp_path: Path):
     about = spec(HUMAN, LLAMA, LLAMA2)
     collected = collect(make(tmp_path / "run", about, answer=planned, n=120), about)
     found = aggregate(collected, about)
-    told = results(about, found.summary, found.pairs, found.contrasts)
+    told = results(about, found)
     names = evidence_of_run(about, found.summary, found.pairs)
 
     citables = citables_of_run(told, names)

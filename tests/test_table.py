@@ -10,9 +10,10 @@ from reports import published
 from reports.aggregate import SUMMARY
 from reports.collect import collect
 from reports.labels import decoding_words, number, row_labels, short_signature
+from reports.ranks import rank
 from reports.report import build
 from reports.spec import ReportSpec
-from reports.table import Table, Words, columns, panels, rank, score_table
+from reports.table import Table, Words, columns, panels, score_table
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")
@@ -21,26 +22,20 @@ KEY = "toy-00000000"
 
 def _summary(scores: dict[Condition, tuple[float | None, int, int]]) -> pl.DataFrame:
     """Return a summary of one column: condition → score, rows scored, rows expected."""
-    rows = [
-        (
-            c.id,
-            c.model.label,
-            c.prompt.label,
-            "greedy",
-            "all",
-            KEY,
-            "toy_overlap",
-            score,
-            None,
-            None,
-            n,
-            0,
-            want,
-            n,
-        )
-        for c, (score, n, want) in scores.items()
-    ]
-    return pl.DataFrame(rows, schema=SUMMARY, orient="row")
+    most = max((n for c, (_, n, _) in scores.items() if c.model.backend != "human"), default=0)
+    rows = []
+    for c, (score, n, want) in scores.items():
+        ranked = c.model.backend != "human" and n == most
+        rows.append(
+            {
+                "condition": c.id, "model": c.model.label, "prompt": c.prompt.label,
+                "decoding": "greedy", "subset": "all", "metric": KEY, "column": "toy_overlap",
+                "score": score, "n": n, "n_unscored": 0, "n_expected": want, "n_questions": n,
+                "n_examples": n, "ranked": ranked,
+                **dict.fromkeys(("common", "least", "most"), score if ranked else None),
+            }
+        )  # fmt: skip
+    return pl.DataFrame(rows, schema=SUMMARY)
 
 
 def _table(scores: dict[Condition, tuple[float | None, int, int]], stamp: str = "") -> Table:

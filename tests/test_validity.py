@@ -145,7 +145,7 @@ def test_a_subgroup_is_a_table_with_its_own_n(tmp_path: Path):
     of = build(found, about)
 
     first, second = tables(of, "table-by-source")
-    assert first.words.caption == "Only source a: 30 answers in the largest row."
+    assert first.words.caption == "Only source a: 30 questions."
     own = np.array([(3 + i % 3) / 8 for i in range(N)])
     assert cells(first, 0)[0] == f"{own[1::2].mean():.4f}"
     assert cells(second, 0)[0] == f"{own[::2].mean():.4f}"

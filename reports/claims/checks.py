@@ -1,6 +1,6 @@
 """What a statement rests on: one comparison of numbers after the other. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 from itertools import product
@@ -22,10 +22,8 @@ from reports.claims.statements import (
     Varies,
     Within,
 )
-from reports.table import ALPHA
-
-DUST = 1e-12
-"""Differences below it are none: binary fractions."""
+from reports.labels import number
+from reports.ranks import ALPHA, DUST
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,9 @@ class Check:
 
 Pair = tuple[Subject, Subject]
 
+Between = Callable[[Subject, Subject, Measure], Gap]
+"""First of a pair less the second."""
+
 
 Told = tuple[bool | None, bool | None]
 """``Check.holds`` and ``Check.shown``."""
@@ -74,7 +75,7 @@ def checks(statement: Statement, names: Names, meant: Meant) -> Iterator[Check]:
 @checks.register
 def _(statement: Compare, names: Names, meant: Meant) -> Iterator[Check]:
     pairs = _of_sides(statement, names)
-    yield from _compared(pairs, statement.relation, names.evidence, meant)
+    yield from _compared(pairs, statement.relation, names.evidence.gap, meant)
 
 
 @checks.register
@@ -155,12 +156,12 @@ def _groups(side: Side) -> tuple[str, ...]:
 
 
 def _compared(
-    pairs: Iterable[Pair], relation: Relation, evidence: Evidence, meant: Meant
+    pairs: Iterable[Pair], relation: Relation, between: Between, meant: Meant
 ) -> Iterator[Check]:
     for (a, b), measure in product(pairs, meant.measures):
         sign = _sign(relation, measure.column)
         if sign:
-            yield _ordered(a, b, sign, measure, evidence)
+            yield _ordered((a, b), sign, measure, between(a, b, measure))
         elif meant.quantifier == "each":
             msg = (
                 f"no value of {measure.title} is better than another: say > or <, highest or "
@@ -177,17 +178,36 @@ def _sign(relation: Relation, column: Column) -> str:
     return "" if column.better is None else ">" if up else "<"
 
 
-def _ordered(a: Subject, b: Subject, sign: str, measure: Measure, evidence: Evidence) -> Check:
-    gap = evidence.gap(a, b, measure)
+def _ordered(pair: Pair, sign: str, measure: Measure, gap: Gap) -> Check:
+    names = pair[0].key, pair[1].key
     toward = gap if sign.startswith(">") else gap.turned()
-    holds, shown = None, None
-    if toward.value is not None:
-        holds = toward.value > (-DUST if sign.endswith("=") else DUST)
-        if sign.endswith("="):
-            shown = None if toward.low is None else toward.low >= -DUST
-        else:
-            shown = None if toward.p is None else toward.p < ALPHA
-    return _check(measure, (a.key, b.key), gap, (holds, shown))
+    if toward.value is None:
+        return _check(measure, names, gap, (None, None))
+    holds = toward.value > (-DUST if sign.endswith("=") else DUST)
+    if gap.opposed:
+        return _check(measure, names, gap, (None, None), _in_cells(gap, measure))
+    if gap.unranked and not holds:
+        return _check(measure, names, gap, (None, None), "one lacks too many scores to be ranked")
+    shown = toward.significant
+    if sign.endswith("="):
+        known = toward.low is not None and toward.least is not None
+        shown = min(toward.low or 0.0, toward.least or 0.0) >= -DUST if known else None
+    note = _in_cells(gap, measure) if _moved(gap, measure) else ""
+    if holds and shown is False and toward.p is not None and toward.p < ALPHA:
+        note = "answers without a score might turn it"
+    return _check(measure, names, gap, (holds, shown), note)
+
+
+def _in_cells(gap: Gap, measure: Measure) -> str:
+    """Return the two numbers of the table, which are of other rows than the difference."""
+    texts = [number(cell, measure.column) for cell in gap.cells or ()]
+    return f"in the table, on all rows of each: {' and '.join(texts)}"
+
+
+def _moved(gap: Gap, measure: Measure) -> bool:
+    """Tell whether the table prints other scores than those on the rows that both have."""
+    both = zip(gap.cells or (), gap.scores or (), strict=False)
+    return any(number(a, measure.column) != number(b, measure.column) for a, b in both)
 
 
 def _check(
@@ -254,7 +274,7 @@ def _(statement: Extreme, names: Names, meant: Meant) -> Iterator[Check]:
     relations: dict[str, Relation] = {
         "best": "better", "worst": "worse", "highest": ">", "lowest": "<"
     }  # fmt: skip
-    yield from _compared(pairs, relations[statement.which], names.evidence, meant)
+    yield from _compared(pairs, relations[statement.which], names.evidence.place, meant)
 
 
 @checks.register
@@ -273,10 +293,10 @@ def _(statement: Change, names: Names, meant: Meant) -> Iterator[Check]:
     if numbers and (len(pairs) > 1 or len(meant.measures) > 1):
         msg = "numbers 'from … to …' need one column and one condition on each side"
         raise ConfigError(msg)
-    yield from _compared(pairs, statement.relation, names.evidence, meant)
-    for subject, number in zip(pairs[0][::-1], statement.numbers, strict=True):
-        if number:
-            typed = Amount(subject.key, "=", number, statement.on)
+    yield from _compared(pairs, statement.relation, names.evidence.gap, meant)
+    for subject, digits in zip(pairs[0][::-1], statement.numbers, strict=True):
+        if digits:
+            typed = Amount(subject.key, "=", digits, statement.on)
             yield _amount(subject, typed, meant.measures[0], names.evidence)
 
 

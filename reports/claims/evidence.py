@@ -1,9 +1,10 @@
 """What claims are checked against: scores, differences, ranges over prompts. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from empathy_core.types import Column
+from reports.ranks import significant
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,14 @@ class Gap:
         value: Null where no row is scored by both.
         low: Of the 95 % interval; null where there is none, as is *high*.
         p: Corrected; null where there is no test.
-        n: Rows that both have scored; null where nobody says.
+        n: Examples that both have scored; null where nobody says.
         n_questions: Clusters that they belong to; null as *n*.
-        scores: Of the second and of the first, on those rows; null: not given.
+        scores: Of the second and of the first, on those examples; null: not given.
+        cells: The same two as the tables print them, each of all its own rows; null: not given.
+        opposed: The cells differ the other way than *value*: neither decides.
+        least: What *value* is at least, whatever the answers without a score would get; null:
+            not known. Without such answers it is *value*, as is *most*.
+        unranked: One of the two lacks too many scores to have a place among all.
     """
 
     value: float | None
@@ -71,17 +77,34 @@ class Gap:
     n: int | None = None
     n_questions: int | None = None
     scores: tuple[float, float] | None = None
+    cells: tuple[float, float] | None = None
+    opposed: bool = False
+    least: float | None = None
+    most: float | None = None
+    unranked: bool = False
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether *value* is more than chance, in its direction (``ranks.significant``)."""
+        return significant(
+            self.value, self.p, opposed=self.opposed, least=self.least, most=self.most
+        )
 
     def turned(self) -> "Gap":
         """Return the first less the second."""
-        return Gap(
-            None if self.value is None else -self.value,
-            None if self.high is None else -self.high,
-            None if self.low is None else -self.low,
-            self.p,
-            self.n,
-            self.n_questions,
-            None if self.scores is None else (self.scores[1], self.scores[0]),
+
+        def negated(value: float | None) -> float | None:
+            return None if value is None else -value
+
+        return replace(
+            self,
+            value=negated(self.value),
+            low=negated(self.high),
+            high=negated(self.low),
+            least=negated(self.most),
+            most=negated(self.least),
+            scores=None if self.scores is None else self.scores[::-1],
+            cells=None if self.cells is None else self.cells[::-1],
         )
 
 
@@ -94,6 +117,9 @@ class Evidence:
         scores: (subject key, measure key) → score; absent where there is none.
         gaps: (second, first, measure) → second less first; either order, or absent where nothing
             could be paired.
+        places: The same as *gaps* for every two conditions that are ranked, on the examples that
+            all ranked ones have: what decides which is best of all.
+        unranked: (subject key, measure key) of those that lack too many scores for a place.
         ranges: (group, measure) → highest less lowest over the prompts, with its own test;
             absent where it was not computed.
         interactions: (group, group, measure) → corrected p of prompts doing to one model what
@@ -107,6 +133,8 @@ class Evidence:
     measures: tuple[Measure, ...]
     scores: Mapping[tuple[str, str], Score]
     gaps: Mapping[tuple[str, str, str], Gap] = field(default_factory=dict)
+    places: Mapping[tuple[str, str, str], Gap] = field(default_factory=dict)
+    unranked: frozenset[tuple[str, str]] = frozenset()
     ranges: Mapping[tuple[str, str], Gap] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str, str], float | None] = field(default_factory=dict)
     bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -118,15 +146,20 @@ class Evidence:
 
     def gap(self, second: Subject, first: Subject, measure: Measure) -> Gap:
         """Return *second* less *first*: on common rows where there are rows, else as printed."""
-        if found := self.gaps.get((second.key, first.key, measure.key)):
+        if found := _either(self.gaps, second, first, measure):
             return found
-        if found := self.gaps.get((first.key, second.key, measure.key)):
-            return found.turned()
         ours, theirs = self.score(second, measure), self.score(first, measure)
         if ours is None or theirs is None:
             return Gap(None)
         both = ours.value, theirs.value
-        return Gap(_exact(both[0] - both[1]), scores=both)
+        value = _exact(both[0] - both[1])
+        return Gap(value, scores=both, cells=both, least=value, most=value)
+
+    def place(self, second: Subject, first: Subject, measure: Measure) -> Gap:
+        """Return *second* less *first* as it decides which of all is best."""
+        found = _either(self.places, second, first, measure) or self.gap(second, first, measure)
+        here = ((of.key, measure.key) for of in (second, first))
+        return replace(found, unranked=any(at in self.unranked for at in here))
 
     def members(self, group: str) -> tuple[Subject, ...]:
         """Return the conditions of a group that have a prompt."""
@@ -148,12 +181,21 @@ class Evidence:
         pairs = [self.gap(a, b, measure) for a in ordered for b in ordered if a.key < b.key]
         tested = [pair.p for pair in pairs if pair.p is not None]
         p = min(tested) if len(tested) == len(pairs) else None
-        return Gap(ends.value, ends.low, ends.high, p, ends.n, ends.n_questions, ends.scores)
+        return replace(ends, p=p)
 
     def interaction(self, one: str, other: str, measure: Measure) -> float | None:
         """Return the p of two groups being moved alike by their prompts; null: not tested."""
         found = self.interactions.get((one, other, measure.key))
         return found if found is not None else self.interactions.get((other, one, measure.key))
+
+
+def _either(
+    gaps: Mapping[tuple[str, str, str], Gap], second: Subject, first: Subject, measure: Measure
+) -> Gap | None:
+    if found := gaps.get((second.key, first.key, measure.key)):
+        return found
+    found = gaps.get((first.key, second.key, measure.key))
+    return found and found.turned()
 
 
 def _exact(difference: float) -> float:

@@ -10,10 +10,11 @@ import polars as pl
 from empathy_core import models
 from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
+from reports.comparisons import as_pairs
 from reports.keys import ALL, column_keys, condition_keys
 from reports.published import Published, PublishedRow
+from reports.ranks import COMMON, p_column
 from reports.spec import ReportSpec
-from reports.table import p_column
 
 CORRECTIONS = {"p_holm": "Holm", "p_bh": "Benjamini-Hochberg"}
 
@@ -30,6 +31,7 @@ def evidence_of_run(
     pairs: pl.DataFrame,
     spreads: pl.DataFrame | None = None,
     source: str = "",
+    compared: pl.DataFrame | None = None,
 ) -> Evidence:
     """Return the numbers of a run, on all rows.
 
@@ -39,9 +41,14 @@ def evidence_of_run(
         pairs: ``pairs.PAIRS``.
         spreads: ``prompts.SPREADS``; null leaves the range over prompts to the pairs.
         source: What the run is called.
+        compared: ``comparisons.COMPARED``: an adapter less its base is tested in the family of
+            its fine-tune, as Table 2 has it, and not among all pairs.
     """
     keys, columns, p = condition_keys(spec.conditions), column_keys(spec.metrics), p_column(spec)
     found = pl.DataFrame(schema={"kind": pl.String}) if spreads is None else spreads
+    own = {}
+    if compared is not None and not compared.is_empty():
+        own = dict(_gaps(summary, as_pairs(compared), keys, columns, p))
     return Evidence(
         source=source or spec.title,
         subjects=tuple(_subjects(spec, keys)),
@@ -51,7 +58,9 @@ def evidence_of_run(
             for column in metric.columns
         ),
         scores=dict(_scores(summary, keys, columns)),
-        gaps=dict(_gaps(pairs, keys, columns, p)),
+        gaps=dict(_gaps(summary, pairs, keys, columns, p)) | own,
+        places=dict(_gaps(summary, pairs, keys, columns, p, _of_places(pairs))),
+        unranked=frozenset(_unranked(summary, keys, columns)),
         ranges=dict(_ranges(found, columns, p)),
         interactions=dict(_interactions(found, columns, p)),
         bases=_bases(spec, keys),
@@ -69,14 +78,37 @@ def _scores(
 
 
 def _gaps(
-    pairs: pl.DataFrame, keys: Mapping[str, str], columns: Columns, p: str
+    summary: pl.DataFrame,
+    pairs: pl.DataFrame,
+    keys: Mapping[str, str],
+    columns: Columns,
+    p: str,
+    subset: str = ALL,
 ) -> Iterator[tuple[tuple[str, str, str], Gap]]:
-    for row in pairs.filter(pl.col("subset") == ALL).iter_rows(named=True):
-        column = columns[row["metric"], row["column"]]
-        yield (
-            (keys[row["second"]], keys[row["first"]], column),
-            _gap(row, p, ("difference", "second_score", "first_score")),
-        )
+    cells = _cells(summary, subset)
+    for row in pairs.filter(pl.col("subset") == subset).iter_rows(named=True):
+        at = row["metric"], row["column"]
+        gap = _gap(row, p, ("difference", "second_score", "first_score"))
+        one, other = (cells.get((row[side], *at)) for side in ("second", "first"))
+        shown = None if one is None or other is None else (one, other)
+        yield (keys[row["second"]], keys[row["first"]], columns[at]), replace(gap, cells=shown)
+
+
+def _of_places(pairs: pl.DataFrame) -> str:
+    return COMMON if COMMON in pairs["subset"] else ALL
+
+
+def _cells(summary: pl.DataFrame, subset: str) -> dict[tuple[str, str, str], float]:
+    rows = summary.filter(pl.col("subset") == subset, pl.col("score").is_not_null())
+    return {row[:3]: row[3] for row in rows.select("condition", "metric", "column", "score").rows()}
+
+
+def _unranked(
+    summary: pl.DataFrame, keys: Mapping[str, str], columns: Columns
+) -> Iterator[tuple[str, str]]:
+    rows = summary.filter(pl.col("subset") == ALL, ~pl.col("ranked"))
+    for condition, metric, column in rows.select("condition", "metric", "column").rows():
+        yield keys[condition], columns[metric, column]
 
 
 def _ranges(
@@ -90,7 +122,11 @@ def _ranges(
 def _gap(row: Mapping[str, Any], p: str, names: tuple[str, str, str]) -> Gap:
     value, second, first = (row[name] for name in names)
     scores = None if second is None or first is None else (second, first)
-    return Gap(value, row["low"], row["high"], row[p], row["n"], row["n_questions"], scores)
+    return Gap(
+        value, row["low"], row["high"], row[p], row["n"], row["n_questions"], scores,
+        opposed=row.get("opposed") is True,
+        least=row.get("least", value), most=row.get("most", value),
+    )  # fmt: skip
 
 
 def _interactions(

@@ -6,7 +6,6 @@ from itertools import groupby, permutations
 from reports.claims.evidence import Evidence, Measure, Subject
 from reports.claims.judge import judge
 from reports.claims.names import Names
-from reports.table import ALPHA
 
 MOST_OF_A_KIND = 6
 """So that neither prompts nor models crowd out the rest."""
@@ -83,7 +82,7 @@ def _main(evidence: Evidence) -> list[Measure]:
 
 def _above(one: Subject, other: Subject, measure: Measure, evidence: Evidence) -> bool:
     gap = evidence.gap(one, other, measure)
-    return gap.value is not None and gap.value > 0 and gap.p is not None and gap.p < ALPHA
+    return gap.value is not None and gap.value > 0 and gap.significant is True
 
 
 def _columns(found: list[Measure], known: list[Measure]) -> str:
