@@ -186,8 +186,8 @@ def _tests(
     k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
     tested = how_tested(spec, f"the {k} pairs of a column")
     if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
-        return [f"{DAGGER} better than every other model row, {tested}."]
-    return [f"No best row is better than every other model row with {tested}."]
+        return [f"{DAGGER} better than every other ranked row, {tested}."]
+    return [f"No best row is better than every other ranked row with {tested}."]
 
 
 def _marks(

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from reports.claims.checks import Check
-from reports.claims.judge import Judged
+from reports.claims.judge import Judged, Verdict
 from reports.claims.read import Claim, Problem
 from reports.claims.typed import Citable, Typed
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 HOLDS, MISTAKE, DOES_NOT_HOLD = 0, 2, 4
 """Exit codes: all is well; something must be mended before it can be told; a claim is false."""
@@ -60,7 +62,7 @@ class Findings:
         counts = self.counts
         if self.problems or counts["error"]:
             return MISTAKE
-        doubtful = counts["not significant"] + counts["not testable"]
+        doubtful = sum(counts[v] for v in VERDICTS if v not in ("true", "false", "error"))
         doubtful += len(self.unknown) + len(self.warnings)
         return DOES_NOT_HOLD if counts["false"] or (strict and doubtful) else HOLDS
 
@@ -88,7 +90,7 @@ def as_json(found: Findings, *, strict: bool) -> dict[str, Any]:
 
 
 def _counts(found: Findings) -> Iterator[tuple[str, int]]:
-    for verdict in ("true", "false", "not significant", "not testable", "error"):
+    for verdict in VERDICTS:
         yield verdict, found.counts[verdict]
 
 

@@ -10,7 +10,7 @@ from reports.claims.grammar import parse
 from reports.claims.names import Meant, Names
 from reports.claims.statements import Alike, Statement
 
-Verdict = Literal["true", "false", "not significant", "not testable", "error"]
+Verdict = Literal["true", "false", "not significant", "cannot be told", "not testable", "error"]
 
 NO_ROWS = "a printed table has no rows: whether it is chance cannot be told"
 
@@ -20,7 +20,9 @@ class Judged:
     """A verdict with what it rests on.
 
     Attributes:
-        verdict: ``not significant``: the numbers are so, but chance is not excluded.
+        verdict: ``not significant``: the numbers are so, but chance is not excluded; ``cannot be
+            told``: there are numbers, and they settle it neither way; ``not testable``: there is
+            no number, or no test.
         reason: Empty where the checks say it all; the message of an error.
         left_out: Columns of ``all`` or ``most`` for which there is no number.
     """
@@ -55,6 +57,8 @@ def _decided(
         return "false", _how_many(found, meant)
     if untold := _untold(statement, found, tests=tests):
         return "not testable", untold
+    if unsettled := [c for c in found if c.holds is None]:
+        return "cannot be told", unsettled[0].note
     shown = _shown(found, meant)
     if not statement.significant:
         settled = shown or not tests
@@ -85,11 +89,13 @@ def _untold(statement: Statement, found: Sequence[Check], *, tests: bool) -> str
     """Return why the claim cannot be told at all; empty where it can."""
     if not found:
         return "there is no number for it"
-    lacking = [c for c in found if c.holds is None]
+    if isinstance(statement, Alike) and not tests:
+        return NO_ROWS
+    lacking = [c for c in found if c.holds is None and (c.gap.value is None or not c.note)]
     if not lacking:
         return ""
     if isinstance(statement, Alike) and lacking[0].score is not None:
-        return NO_ROWS if not tests else _why_not(found, None)
+        return _why_not(found, None)
     one = lacking[0]
     who = f"{one.left} and {one.right}" if one.right else one.left
     return f"no number under {one.measure.title} for {who}{one.note and f': {one.note}'}"

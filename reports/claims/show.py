@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import fill
 
 from reports.claims.checks import Check
-from reports.claims.findings import Checked, Findings
+from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
 from reports.claims.typed import Citable, Typed
 from reports.labels import number, p_text
@@ -91,7 +91,7 @@ def _telling(judged: Judged) -> Sequence[Check]:
     found = judged.checks
     against = [c for c in found if c.holds is False]
     weak = [c for c in found if not c.shown]
-    if judged.verdict == "not testable":
+    if judged.verdict in ("not testable", "cannot be told"):
         return found
     if judged.verdict == "false" or against:
         return against or weak
@@ -177,7 +177,7 @@ def _same(of: Typed, same: Citable) -> str:
 
 def _counted(found: Findings, width: int) -> Iterator[str]:
     counts = found.counts
-    shown = [f"{counts[v]} {v}" for v in ("true", "false", "not significant", "not testable")
+    shown = [f"{counts[v]} {v}" for v in VERDICTS[:-1]
              if counts[v] or v in ("true", "false")]  # fmt: skip
     wrong = counts["error"] + len(found.problems)
     shown += [f"{wrong} not understood"] if wrong else []
