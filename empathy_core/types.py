@@ -236,6 +236,10 @@ class Column:
         percent: Printed times 100 with a percent sign.
         main: Stands in Table 1; the others stand in the detail table only.
         group: Heading shared with neighbouring columns, e.g. ``BERTScore``; empty if none.
+        share: It is the share of rows that show something: a mean of 0 and 1 over the rows that
+            tell. Not every percentage is one: a mean of percentages is none.
+        least: The least score that a single row can have; null if that is not known.
+        most: The greatest; null if that is not known, or if there is no limit.
     """
 
     name: str
@@ -245,3 +249,6 @@ class Column:
     percent: bool = False
     main: bool = False
     group: str = ""
+    share: bool = False
+    least: float | None = None
+    most: float | None = None

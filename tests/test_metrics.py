@@ -68,6 +68,27 @@ def test_every_metric_keeps_the_contract(name: str) -> None:
     assert rechecked is None or rechecked.shape == (4, len(metric.columns))
 
 
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("texts", [sample_pairs, odd])
+def test_what_a_column_declares_holds_for_every_row(name: str, texts) -> None:
+    """A row's own score lies between the least and the most; of a share, it is 0 or 1."""
+    metric = metrics.load(name, OPTIONS.get(name, {}))
+    own = metric.score(measured(metric, texts().head(40)))
+    shares = [c.name for c in metric.columns if c.share]
+    for column, scores in zip(metric.columns, own.T, strict=True):
+        told = scores[~np.isnan(scores)]
+        if column.least is not None:
+            assert told.min(initial=column.least) >= column.least - 1e-6
+        if column.most is not None:
+            assert told.max(initial=column.most) <= column.most + 1e-6
+        if column.share:
+            assert set(told) <= {0, 1}
+            assert (column.least, column.most, column.percent) == (0, 1, True)
+    endings = ("_truncated", "_empty") if name in ("bertscore", "similarity") else ()
+    faults = [c.name for c in metric.columns if name == "diagnostics" or c.name.endswith(endings)]
+    assert shares == (faults if endings or name == "diagnostics" else [])
+
+
 def test_the_papers_columns_are_the_main_ones() -> None:
     """Table 1 has BLEU, three ROUGEs, three BERTScores and the similarity; no name is twice."""
     columns = [c for name in OWN for c in metrics.load(name, OPTIONS.get(name, {})).columns]

@@ -107,3 +107,17 @@ def test_keys_are_required(script: Path) -> None:
     """Which numbers to print is not guessed."""
     with pytest.raises(ConfigError, match="option 'keys' is missing"):
         metrics.load(f"evaluate:{script}", {})
+
+
+def test_a_share_and_its_limits_are_declared(script: Path) -> None:
+    """Numbers of 0 and 1 are a share in percent; another number is refused, not averaged."""
+    options = {"keys": ["overlap"], "share": True}
+    metric = metrics.load(f"evaluate:{script}", options)
+    (column,) = metric.columns
+
+    assert (column.share, column.percent, column.least, column.most) == (True, True, 0, 1)
+    assert measured(metric, frame(["a", "b"], ["a", "a"])).tolist() == [[1, 1], [0, 1]]
+    with pytest.raises(ConfigError, match=r"gives 0\.5; with share = true"):
+        measured(metric, ROWS)
+    (plain,) = metrics.load(f"evaluate:{script}", {"keys": ["words"], "least": 0.0}).columns
+    assert (plain.share, plain.percent, plain.least, plain.most) == (False, False, 0, None)

@@ -1,10 +1,12 @@
-"""What several metrics share: the form of a signature, and the mean of summed statistics."""
+"""What several metrics need: the form of a signature, columns of shares, means of sums."""
 
 from collections.abc import Sequence
 from importlib.metadata import version as installed
 from typing import TypeVar
 
 import numpy as np
+
+from empathy_core.types import Column
 
 Item = TypeVar("Item")
 
@@ -22,6 +24,14 @@ def signature(**pairs: object) -> str:
 def version(distribution: str) -> str:
     """Return the installed version without a build tag: CPU and CUDA builds are one version."""
     return installed(distribution).partition("+")[0]
+
+
+def row_share(name: str, label: str, group: str) -> Column:
+    """Return the column of a share of rows that show a fault."""
+    return Column(
+        name, label, better="lower", decimals=1, percent=True, group=group,
+        share=True, least=0, most=1,
+    )  # fmt: skip
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import polars as pl
 
 from empathy_core import encoders, weights
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
-from empathy_core.metrics._parts import chunks, means, signature, version
+from empathy_core.metrics._parts import chunks, means, row_share, signature, version
 from empathy_core.types import Column, digest
 
 GROUP = "BERTScore"
@@ -69,10 +69,14 @@ class Metric:
     def columns(self) -> tuple[Column, ...]:
         """Precision, recall, F1; shares of rows with a text that was cut, and with no answer."""
         parts = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"))
-        main = [Column(f"bertscore_{n}", label, main=True, group=GROUP) for n, label in parts]
+        # of cosines; F1 leaves this range only where precision and recall differ in sign
+        least = self._rescaled(np.full(len(parts), -1.0))
+        main = [
+            Column(f"bertscore_{n}", label, main=True, group=GROUP, least=float(low), most=1)
+            for (n, label), low in zip(parts, least, strict=True)
+        ]
         counts = (("truncated", "Cut by the encoder"), ("empty", "Scored 0 as empty"))
-        shown = {"better": "lower", "decimals": 1, "percent": True, "group": GROUP}
-        return (*main, *(Column(f"bertscore_{n}", label, **shown) for n, label in counts))  # type: ignore[arg-type]
+        return (*main, *(row_share(f"bertscore_{n}", label, GROUP) for n, label in counts))
 
     @property
     def statistics(self) -> tuple[str, ...]:

@@ -31,9 +31,9 @@ class Metric:
     def columns(self) -> tuple[Column, ...]:
         """BLEU, brevity penalty, and tokens of the answers over tokens of the references."""
         return (
-            Column("bleu", "BLEU", main=True),
-            Column("brevity_penalty", "Brevity penalty", better=None),
-            Column("length_ratio", "Length ratio (tokens)", better=None),
+            Column("bleu", "BLEU", main=True, least=0, most=1),
+            Column("brevity_penalty", "Brevity penalty", better=None, least=0, most=1),
+            Column("length_ratio", "Length ratio (tokens)", better=None, least=0),
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics._parts import ratio, signature
+from empathy_core.metrics._parts import ratio, row_share, signature
 from empathy_core.types import Column, digest
 
 ECHO_MIN_QUESTION_WORDS = 8  # a shorter question may be quoted by chance
@@ -76,10 +76,7 @@ class Metric:
             ("empty", "Empty"), ("echo", "Echo of the prompt"), ("cut_short", "At the token limit"),
             ("repetition", "Repetition"), ("special_tokens", "Special tokens"), ("noise", "Noise"),
         )  # fmt: skip
-        return tuple(
-            Column(name, label, better="lower", decimals=1, percent=True, group="Diagnostics")
-            for name, label in labels
-        )
+        return tuple(row_share(name, label, "Diagnostics") for name, label in labels)
 
     @property
     def statistics(self) -> tuple[str, ...]:

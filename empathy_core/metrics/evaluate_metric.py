@@ -31,6 +31,10 @@ class Metric:
         arguments: Passed to ``compute`` beside predictions and references.
         allow_hub: Fetch *path* from the Hub if it is not local. It runs the code it finds there.
         revision: Of a Hub name, a commit: its code is then what it was.
+        share: Every key is 0 or 1 for each row, so that its mean is a share of rows, printed in
+            percent and with the intervals of shares.
+        least: The least score that a single row can have; null if that is not known.
+        most: The greatest.
     """
 
     path: str
@@ -40,6 +44,9 @@ class Metric:
     arguments: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     allow_hub: bool = False
     revision: str | None = None
+    share: bool = False
+    least: float | None = None
+    most: float | None = None
 
     def __post_init__(self) -> None:
         if not self.keys:
@@ -67,8 +74,11 @@ class Metric:
     def columns(self) -> tuple[Column, ...]:
         """One a key, named after script and key."""
         name = Path(self.path).stem
+        shown: dict[str, Any] = {"least": self.least, "most": self.most}
+        if self.share:
+            shown = {"share": True, "least": 0, "most": 1, "percent": True, "decimals": 1}
         return tuple(
-            Column(f"{name}_{key}", _label(name, key), better=self.better, main=self.main)
+            Column(f"{name}_{key}", _label(name, key), better=self.better, main=self.main, **shown)
             for key in self.keys
         )
 
@@ -99,9 +109,17 @@ class Metric:
         """Return the keys of each row; a row whose result is NaN is unscored.
 
         Raises:
-            ConfigError: The result lacks a key, or the entry is not a number.
+            ConfigError: The result lacks a key, the entry is not a number, or, of a share, it is
+                neither 0 nor 1.
         """
         found = self._computed(rows, _loaded(self.path, self.revision))
+        other = found[~np.isin(found, (0, 1)) & ~np.isnan(found)]
+        if self.share and len(other):
+            msg = (
+                f"metric '{self.path}' gives {other[0]:g}; with share = true it is expected to be "
+                "0 or 1 for every row; take share away, or correct 'keys'"
+            )
+            raise ConfigError(msg)
         found = np.column_stack([found, np.ones(rows.height)])
         found[np.isnan(found).any(axis=1)] = np.nan
         return found

@@ -18,10 +18,11 @@ class Metric:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Means, and all words of the answers over all words of the references."""
+        shared: dict[str, Any] = {"better": None, "group": "Length", "least": 0}
         return (
-            Column("words", "Words", better=None, decimals=1, group="Length"),
-            Column("tokens", "Tokens", better=None, decimals=1, group="Length"),
-            Column("words_ratio", "Words / reference", better=None, decimals=2, group="Length"),
+            Column("words", "Words", decimals=1, **shared),
+            Column("tokens", "Tokens", decimals=1, **shared),
+            Column("words_ratio", "Words / reference", decimals=2, **shared),
         )
 
     @property

@@ -46,9 +46,9 @@ class Metric:
     @property
     def columns(self) -> tuple[Column, ...]:
         """F of each, then precision and recall of each."""
-        main = [Column(name, label, main=True) for name, label in ROUGES]
+        main = [Column(name, label, main=True, least=0, most=1) for name, label in ROUGES]
         parts = [
-            Column(f"{name}_{part}", f"{label} {part}")
+            Column(f"{name}_{part}", f"{label} {part}", least=0, most=1)
             for name, label in ROUGES
             for part in ("precision", "recall")
         ]

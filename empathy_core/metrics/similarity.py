@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core import encoders
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.metrics._parts import means, row_share, signature, version
 from empathy_core.types import Column
 
 Embedded = tuple[np.ndarray, np.ndarray]
@@ -42,11 +42,10 @@ class Metric:
     def columns(self) -> tuple[Column, ...]:
         """The cosine; shares of rows with a text that was cut, and with no answer."""
         label = f"Sentence Transformer ({self.label or encoders.short_name(self.model)})"
-        counts = {"better": "lower", "decimals": 1, "percent": True, "group": "Similarity"}
         return (
-            Column("similarity", label, main=True),
-            Column("similarity_truncated", "Cut by the encoder", **counts),  # type: ignore[arg-type]
-            Column("similarity_empty", "Scored 0 as empty", **counts),  # type: ignore[arg-type]
+            Column("similarity", label, main=True, least=-1, most=1),
+            row_share("similarity_truncated", "Cut by the encoder", "Similarity"),
+            row_share("similarity_empty", "Scored 0 as empty", "Similarity"),
         )
 
     @property
