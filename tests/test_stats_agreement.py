@@ -8,6 +8,7 @@ from empathy_core.stats import (
     RESAMPLES,
     Resampler,
     interval,
+    intervals,
     paired_difference,
     resampling,
 )
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 def expanded(n_clusters: int) -> float:
     """Return the level at which a plain percentile interval is as wide as ours at 95 %."""
-    return 1 - 2 * resampling._tail(n_clusters, LEVEL)
+    return 1 - 2 * intervals._tail(n_clusters, LEVEL)
 
 
 def difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -223,11 +224,11 @@ def test_our_resamples_give_the_same_p_by_sacrebleus_scores(corpus):
         *(bleu_rows(system, references) for system in systems), BLEU.score, drawn
     )[0]
 
-    tail = resampling._tail(N_TEXTS, LEVEL)
+    tail = intervals._tail(N_TEXTS, LEVEL)
     bounds = tuple(np.quantile(apart, [tail, 1 - tail]))
     assert (found.interval.low, found.interval.high) == pytest.approx(bounds, abs=1e-9)
     away = np.abs(apart - apart.mean()) >= abs(found.value)
-    p = resampling.calibrated((1 + away.sum()) / 2001, N_TEXTS)
+    p = intervals.calibrated((1 + away.sum()) / 2001, N_TEXTS)
     assert found.p_bootstrap == pytest.approx(p, abs=0.001)
 
 

@@ -8,6 +8,7 @@ from empathy_core.stats import (
     compare_all,
     contrast,
     interval,
+    intervals,
     paired_difference,
     resampling,
 )
@@ -97,13 +98,13 @@ def test_a_resample_is_the_score_of_the_rows_of_the_clusters_that_were_drawn(
     effective = both.sum() ** 2 / np.square([len(of) for of in members]).sum()
     value = (BLEU.score(second[both].sum(axis=0)) - BLEU.score(first[both].sum(axis=0)))[0]
     assert found.value == pytest.approx(value, abs=1e-12)
-    low, high = np.quantile(drawn, [tail := resampling._tail(effective, 0.95), 1 - tail])
+    low, high = np.quantile(drawn, [tail := intervals._tail(effective, 0.95), 1 - tail])
     assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=1e-12)
     # a hair's breadth, so that what is equal but for rounding counts as at least as far
     extreme = np.abs(shuffled) >= abs(value) - 1e-12
     assert found.p_randomization == (1 + extreme.sum()) / 401
     away = np.abs(drawn - np.mean(drawn)) >= abs(value) - 1e-12
-    assert found.p_bootstrap == resampling.calibrated((1 + away.sum()) / 401, effective)
+    assert found.p_bootstrap == intervals.calibrated((1 + away.sum()) / 401, effective)
     assert 0.01 < found.p_randomization < 1
 
 

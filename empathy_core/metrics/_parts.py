@@ -35,10 +35,16 @@ def row_share(name: str, label: str, group: str) -> Column:
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Return above / below by element, NaN where *below* is 0."""
-    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
-    result = np.full(below.shape, np.nan)
-    np.divide(above, below, out=result, where=below != 0)
+    """Return above / below by element, NaN where *below* is 0.
+
+    In the order that the numbers have in memory, since resamples are scored by the million.
+    """
+    above, below = np.asarray(above, float), np.asarray(below, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = np.asarray(above / below)
+    nothing = below == 0
+    if nothing.any():
+        result[np.broadcast_to(nothing, result.shape)] = np.nan
     return result
 
 

@@ -73,8 +73,9 @@ class Metric:
             logs = np.log(matched / possible).mean(axis=-1)
             bleu = np.where((matched > 0).all(axis=-1), penalty * np.exp(logs), 0.0)
         penalty = np.where((answer == 0) & (reference == 0), 1.0, penalty)  # nothing is too short
-        scores = np.stack([bleu, penalty, ratio(answer, reference)], axis=-1)
-        return np.where(n[..., None] > 0, scores, np.nan)
+        scores = np.stack([bleu, penalty, ratio(answer, reference)])
+        scores[:, n <= 0] = np.nan
+        return np.moveaxis(scores, 0, -1)
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row as a corpus of one by ``sacrebleu.corpus_bleu``."""

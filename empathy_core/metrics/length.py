@@ -52,7 +52,8 @@ class Metric:
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce counts to means and the ratio; tokens are NaN where no row's are known."""
         words, tokens, reference, tokenized, n = np.moveaxis(np.asarray(sums, float), -1, 0)
-        return np.stack([ratio(words, n), ratio(tokens, tokenized), ratio(words, reference)], -1)
+        scores = [ratio(words, n), ratio(tokens, tokenized), ratio(words, reference)]
+        return np.moveaxis(np.stack(scores), 0, -1)
 
     def recheck(self, rows: pl.DataFrame) -> None:  # noqa: ARG002 - the protocol's
         """Return null: no library is the reference for counting words."""

@@ -11,6 +11,8 @@ the same resamples under every metric, whichever rows a metric leaves out.
 
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.corrections import benjamini_hochberg, holm
+from empathy_core.stats.equivalence import equivalent, least_detectable
+from empathy_core.stats.intervals import Interval
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
 from empathy_core.stats.prompts import (
@@ -25,16 +27,18 @@ from empathy_core.stats.prompts import (
 )
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
+    ALPHA,
     LEAST_CLUSTERS,
     LEVEL,
     RESAMPLES,
-    Interval,
     Resampler,
     Score,
+    shuffles_for,
 )
 from empathy_core.stats.results import Difference, Estimate
 
 __all__ = [
+    "ALPHA",
     "LEAST_CLUSTERS",
     "LEVEL",
     "RESAMPLES",
@@ -53,13 +57,16 @@ __all__ = [
     "compare_all",
     "components",
     "contrast",
+    "equivalent",
     "holm",
     "interaction",
     "interactions",
     "interval",
+    "least_detectable",
     "length_adjusted",
     "movers",
     "paired_difference",
+    "shuffles_for",
     "spread",
     "spreads",
 ]

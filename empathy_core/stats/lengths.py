@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from empathy_core.stats.resampling import (
+from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    Resampler,
-    bounds,
-    cluster_sums,
     defined,
-    draws,
     or_null,
     p_centred,
+    percentiles,
+)
+from empathy_core.stats.resampling import (
+    Resampler,
+    cluster_sums,
+    draws,
     scored,
     scored_rows,
     scored_total,
@@ -32,7 +34,8 @@ class Adjusted:
         adjusted: What is expected of it where both answers have equally many words; null where the
             difference in length is constant, as are all that follow up to *n*. Where few pairs
             have about the same length it is drawn from afar.
-        interval: Of *adjusted*; null also under ``LEAST_CLUSTERS``, as is the p.
+        interval: Of *adjusted*; null also under ``LEAST_CLUSTERS``, as is the p, and where the
+            resamples do not vary.
         p_bootstrap: As in ``Difference``.
         slope: Change of the difference in scores with the difference in log(1 + words).
         n: Rows with both scores and both lengths.
@@ -88,8 +91,9 @@ def length_adjusted(
         drawn = defined(scored(_line, weighted(draws(resampler), sums))[0, 1])
     bound = p = None
     if drawn is not None and adjusted is not None:
-        least = abs(adjusted) - ROUNDING * float(np.abs(stack[:2, kept]).max())
-        bound = bounds(drawn, counts.effective, resampler.level)
+        scale = float(np.abs(stack[:2, kept]).max())
+        least = abs(adjusted) - ROUNDING * scale
+        (bound,) = percentiles(drawn, scale, counts.effective, resampler.level)
         p = p_centred(drawn, least, counts.effective)
     return Adjusted(raw, adjusted, bound, p, slope, counts.n, counts.n_clusters)
 

@@ -5,43 +5,36 @@ from collections.abc import Sequence
 import numpy as np
 
 from empathy_core.stats.all_pairs import compare_all
-from empathy_core.stats.resampling import (
-    Resampler,
-    Score,
-    cluster_sums,
-    draws,
-    scored,
-    scored_by_all,
-    scored_total,
-    stacked,
-    swaps,
-    weighted,
-)
-from empathy_core.stats.results import (
-    Counts,
-    Difference,
-    Estimate,
-    differences,
-    shuffled_differences,
-)
+from empathy_core.stats.conditions import Conditions
+from empathy_core.stats.resampling import Resampler, Score, scored_by_all, stacked
+from empathy_core.stats.results import Counts, Difference, Estimate
+from empathy_core.stats.shuffles import Sides, randomised
+from empathy_core.types import Column
 
 
-def interval(rows: np.ndarray, score: Score, resampler: Resampler) -> tuple[Estimate, ...]:
-    """Return an estimate for each column of *score*, with its percentile interval.
+def interval(
+    rows: np.ndarray, score: Score, resampler: Resampler, columns: Sequence[Column] = ()
+) -> tuple[Estimate, ...]:
+    """Return an estimate for each column of *score*, with its interval.
 
     Args:
         rows: Statistics of shape (rows, statistics); a row with a NaN is unscored.
         score: ``MetricProtocol.score``.
         resampler: Of the same rows.
+        columns: As in ``compare_all``.
 
     Raises:
-        ValueError: The resampler is of other rows.
+        ValueError: The resampler is of other rows, or a share is none.
     """
-    return compare_all([rows], score, resampler, pairs=()).estimates[0]
+    return compare_all([rows], score, resampler, pairs=(), columns=columns).estimates[0]
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, score: Score, resampler: Resampler
+    first: np.ndarray,
+    second: np.ndarray,
+    score: Score,
+    resampler: Resampler,
+    columns: Sequence[Column] = (),
 ) -> tuple[Difference, ...]:
     """Return *second* less *first* for each column of *score*, with interval and tests.
 
@@ -50,11 +43,12 @@ def paired_difference(
         second: Of the same rows, in the same order.
         score: ``MetricProtocol.score``.
         resampler: Of the same rows.
+        columns: As in ``compare_all``.
 
     Raises:
         ValueError: The two, or the resampler, are of different rows.
     """
-    return compare_all([first, second], score, resampler).differences[0, 1]
+    return compare_all([first, second], score, resampler, columns=columns).differences[0, 1]
 
 
 def contrast(
@@ -62,6 +56,7 @@ def contrast(
     second: Sequence[np.ndarray],
     score: Score,
     resampler: Resampler,
+    columns: Sequence[Column] = (),
 ) -> tuple[Difference, ...]:
     """Return the mean over k of *second[k]* less *first[k]*, for each column of *score*.
 
@@ -74,6 +69,7 @@ def contrast(
         second: As many, of the same rows in the same order.
         score: ``MetricProtocol.score``.
         resampler: Of the same rows.
+        columns: As in ``compare_all``.
 
     Raises:
         ValueError: The sides are not equally many, none, or not of the same rows.
@@ -86,17 +82,9 @@ def contrast(
     k = len(first)
     stack = stacked([*first, *second], resampler)
     kept = scored_by_all(stack)
-    sums = cluster_sums(stack, kept, resampler)
-    counts = Counts.of(kept, resampler)
-    total = sums.sum(axis=0)
-    scores = scored_total(score, total)
-    resampled = shuffled = None
-    if counts.enough:
-        drawn = scored(score, weighted(draws(resampler), sums))
-        resampled = (drawn[k:] - drawn[:k]).mean(axis=0)
-        swapped = weighted(swaps(resampler), sums)
-        shuffled = shuffled_differences(
-            total[:k], total[k:], swapped[k:] - swapped[:k], score
-        ).mean(axis=0)
-    sides = np.stack([scores[:k].mean(axis=0), scores[k:].mean(axis=0)])
-    return differences(sides, resampled, shuffled, counts, resampler.level)
+    on_rows = np.broadcast_to(kept, stack.shape[:2])
+    own = Conditions.of(stack, on_rows, score, resampler, columns)
+    sides, tests = Sides(tuple(range(k)), tuple(range(k, 2 * k))), None
+    if Counts.of(kept, resampler).enough:
+        ((tests,),) = randomised(own.sums, [own.shared(kept, [sides])], score, resampler)
+    return own.difference(sides, tests)

@@ -6,22 +6,24 @@ from itertools import count
 
 import numpy as np
 
-from empathy_core.stats.resampling import (
+from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
+    calibrated,
+    defined,
+    percentiles,
+    share,
+)
+from empathy_core.stats.resampling import (
     Resampler,
     Score,
-    bounds,
-    calibrated,
     cluster_sums,
-    defined,
     draws,
     orders,
     scored,
     scored_by_all,
     scored_rows,
     scored_total,
-    share,
     stacked,
     weighted,
 )
@@ -219,8 +221,10 @@ def _spread(
     bound = p = None
     if drawn is not None and ranges is not None:
         apart, mixed = defined(drawn[highest] - drawn[lowest]), defined(ranges)
-        bound = None if apart is None else bounds(apart, counts.effective, level)
-        least = value - ROUNDING * max(map(abs, ends))
+        scale = max(map(abs, ends))
+        if apart is not None:
+            (bound,) = percentiles(apart, scale, counts.effective, level)
+        least = value - ROUNDING * scale
         p = None if mixed is None else share(mixed, least)
     return Spread(value, lowest, highest, *ends, bound, p, n, n_clusters)
 

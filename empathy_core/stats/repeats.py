@@ -6,19 +6,16 @@ from math import sqrt
 
 import numpy as np
 
+from empathy_core.stats.intervals import Interval, defined, or_null, standard_error
 from empathy_core.stats.resampling import (
-    Interval,
     Resampler,
     Score,
     cluster_sums,
-    defined,
     draws,
-    or_null,
     scored,
     scored_by_all,
     scored_total,
     stacked,
-    standard_error,
     weighted,
 )
 from empathy_core.stats.results import Counts
@@ -36,7 +33,8 @@ class Components:
         error_questions: Standard error of *mean* over other questions, from the bootstrap of the
             mean of runs.
         error: Standard error of *mean* over other questions and other runs; see ``components``.
-        interval: *mean* +- Student's t x *error*, with Satterthwaite's degrees of freedom.
+        interval: *mean* +- Student's t x *error*, with Satterthwaite's degrees of freedom; null
+            also where nothing varies.
         share: Of the variance that one run's score has over other questions and runs, what is left
             of it on the same questions (*deviation*^2); null where there is no variance.
         n_repeats: Runs, k.
@@ -116,7 +114,7 @@ def _components(
     half = _student(variance, parts, level) * sqrt(variance)
     whole = deviation**2 + max(0.0, questions**2 - both)
     share = deviation**2 / whole if whole else None
-    shown = Interval(mean - half, mean + half)
+    shown = Interval(mean - half, mean + half) if half else None
     return Components(mean, deviation, questions, sqrt(variance), shown, share, *last)
 
 

@@ -1,6 +1,6 @@
-"""Draws of whole clusters, sums under them, and what a resampled number shows. Pure.
+"""Draws of whole clusters, and exact sums under them. Pure.
 
-Statistics are rounded to a grid (``_on_grid``) on which sums are exact, so that a seed gives the
+Statistics are rounded to a grid (``on_grid``) on which sums are exact, so that a seed gives the
 same digits in whatever order, company, or number of threads they are summed.
 
 Shapes: sums are (..., statistics), resampled sums (..., statistics, resamples) and resampled
@@ -10,21 +10,20 @@ scores (..., columns, resamples), so that each number's resamples lie beside eac
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import sqrt
-from typing import Any
+from math import ceil
+from typing import Any, TypeVar
 
 import numpy as np
 
 LEAST_CLUSTERS = 20
-"""Below it a percentile interval covers too little: neither interval nor test is given."""
+"""Below it an interval covers too little: neither interval nor test is given."""
 RESAMPLES = 10_000
 LEVEL = 0.95
-MOST_UNDEFINED = 0.01
-"""Share of resamples that may have no score; above it there is neither interval nor test."""
-ROUNDING = 1e-12
-"""Numbers that differ by less, in units of the scores they come from, are equal."""
+ALPHA = 0.05
+EXTREME_SHUFFLES = 20
+"""How many shuffles lie beyond the least p that a corrected test may need, at least."""
 
 _BLOCK = 200  # resamples at once, each block with a stream of its own: 1.3 MB at 787 clusters
 _CELLS = 160_000  # of resamples x clusters at once, at least
@@ -33,16 +32,10 @@ _MOST_KEPT = 2**29  # bytes of draws that wait for the next metric; 20,000 clust
 _ALL_ORDERED, _MOST_ORDERS = 8, 40_320  # 8 things have 40,320 orders
 _BOOTSTRAP, _SWAPS, _ORDERS, _ARRANGEMENTS = 0, 1, 2, 3  # streams of random numbers
 
+Done = TypeVar("Done")
+
 Score = Callable[[np.ndarray], np.ndarray]
 """Sums of statistics (..., statistics) → scores (..., columns), NaN where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Bounds, both included."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,28 +44,31 @@ class Resampler:
 
     Attributes:
         clusters: Shape (rows,): the number of each row's cluster, from 0 without gaps.
+        n_resamples: Of a bootstrap.
         level: Chance that an interval covers.
+        n_shuffles: Of a test by randomisation; null: as many as resamples. See ``for_tests``.
 
     Raises:
         ValueError: A cluster's number or the seed is negative, nothing is drawn, or the level is
-            not between 0 and 1.
+            not between 0.5 and 1.
     """
 
     clusters: np.ndarray
     n_resamples: int = RESAMPLES
     seed: int = 0
     level: float = LEVEL
+    n_shuffles: int | None = None
 
     def __post_init__(self) -> None:
         if self.clusters.ndim != 1 or self.clusters.min(initial=0) < 0:
             raise ValueError("clusters must be one list of numbers from 0 up; see Resampler.by")
-        if self.n_resamples < 1 or self.seed < 0:
+        if min(self.n_resamples, self.shuffles) < 1 or self.seed < 0:
             raise ValueError(
-                f"at least one resample and a seed from 0 up are needed, not "
-                f"{self.n_resamples:,} and {self.seed}"
+                f"at least one resample, one shuffle, and a seed from 0 up are needed, not "
+                f"{self.n_resamples:,}, {self.shuffles:,} and {self.seed}"
             )
-        if not 0 < self.level < 1:
-            raise ValueError(f"the level must be between 0 and 1, not {self.level}; take {LEVEL}")
+        if not 0.5 < self.level < 1:
+            raise ValueError(f"the level must be between 0.5 and 1, not {self.level}; take {LEVEL}")
 
     @classmethod
     def by(
@@ -86,10 +82,36 @@ class Resampler:
             seed,
         )
 
+    def for_tests(self, n_tests: int) -> "Resampler":
+        """Return one that shuffles often enough for a family of *n_tests*; see ``shuffles_for``."""
+        return replace(self, n_shuffles=max(self.shuffles, shuffles_for(n_tests)))
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Of intervals, and of those of equivalence, which leave twice as much outside."""
+        return self.level, 2 * self.level - 1
+
+    @property
+    def shuffles(self) -> int:
+        """How many shuffles there are."""
+        return self.n_resamples if self.n_shuffles is None else self.n_shuffles
+
     @property
     def n_clusters(self) -> int:
         """Clusters, with or without a scored row."""
         return int(self.clusters.max(initial=-1)) + 1
+
+
+def shuffles_for(n_tests: int) -> int:
+    """Return how many shuffles let a family of tests find what is there at 5 % after Holm.
+
+    p is at least 1 / (shuffles + 1), and Holm's first p must be ``ALPHA`` / *n_tests* at most.
+    With ``EXTREME_SHUFFLES`` times the inverse of that, a p at this limit rests on 20 shuffles, a
+    standard error of a fifth of itself. The number is fixed by the family before a shuffle is
+    drawn: a test that stops when its outcome looks certain has no valid p. Never fewer than
+    ``RESAMPLES``.
+    """
+    return max(RESAMPLES, ceil(EXTREME_SHUFFLES * n_tests / ALPHA))
 
 
 # ---------------------------------------------------------------------------- rows and sums
@@ -134,14 +156,16 @@ def cluster_sums(stack: np.ndarray, kept: np.ndarray, resampler: Resampler) -> n
         kept: Shape (rows,) or (conditions, rows).
         resampler: Of the same rows.
     """
-    filled = np.where(kept[..., None], _on_grid(stack), 0.0).swapaxes(0, 1)
+    filled = np.where(kept[..., None], on_grid(stack), 0.0).swapaxes(0, 1)
     sums = np.zeros((resampler.n_clusters, *filled.shape[1:]))
     np.add.at(sums, resampler.clusters, filled)
     return sums
 
 
-def _on_grid(stack: np.ndarray) -> np.ndarray:
+def on_grid(stack: np.ndarray) -> np.ndarray:
     """Round each condition's statistics to multiples of a power of two on which sums are exact.
+
+    Of shape (..., rows, statistics); likewise what is summed over clusters.
 
     A double holds 53 bits. With 2^-49 of the rows' total as the unit, no sum needs more, even if
     one cluster made up the total and were drawn 16 times. Counts stay as they are; a mean of 787
@@ -165,36 +189,72 @@ def cluster_sizes(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
 def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Return sums (clusters, ...) times weights (resamples, clusters): shape (..., resamples).
 
-    A block at a time, since the weights are bytes and would take eight times their memory, and in
-    threads of our own: those of BLAS meet after every block, and wait wherever others compute too.
+    In threads of our own: those of BLAS meet after every block, and wait wherever others compute
+    too.
     """
-    flat = sums.reshape(len(sums), -1)
-    used = np.flatnonzero(flat.any(axis=1))
-    flat, some = flat[used], len(used) < len(flat)
-    result = np.empty((flat.shape[1], len(weights)))
+    product = Product(sums)
+    result = np.empty((*sums.shape[1:], len(weights)))
+    flat = result.reshape(-1, len(weights))
 
     def fill(rows: slice) -> None:
-        part = weights[rows].take(used, axis=1) if some else weights[rows]
-        result[:, rows] = flat.T @ part.T.astype(float)
+        product.fill(flat[:, rows], weights[rows])
 
-    with _blas().limit(limits=1, user_api="blas"):
-        _by_blocks(fill, len(weights), max(_BLOCK, _CELLS // max(1, len(used))))
-    return result.reshape(*sums.shape[1:], len(weights))
+    with one_thread_each():
+        by_blocks(fill, len(weights), max(_BLOCK, _CELLS // product.n_used))
+    return result
 
 
-def _by_blocks(work: Callable[[slice], None], n_resamples: int, size: int) -> None:
-    """Call *work* for *size* resamples at a time."""
+class Product:
+    """Sums (clusters, ...) that are to be multiplied by weights many times.
+
+    A cluster or a sum of nothing but zeros costs nothing.
+    """
+
+    def __init__(self, sums: np.ndarray) -> None:
+        flat = sums.reshape(len(sums), -1)
+        self._clusters = np.flatnonzero(flat.any(axis=1))
+        self._sums = np.flatnonzero(flat.any(axis=0))
+        self._all = len(self._clusters) == len(flat), len(self._sums) == flat.shape[1]
+        self._flat = np.ascontiguousarray(flat[np.ix_(self._clusters, self._sums)].T)
+
+    @property
+    def n_used(self) -> int:
+        """Clusters with a sum other than zero, one at least."""
+        return max(1, len(self._clusters))
+
+    def fill(self, result: np.ndarray, weights: np.ndarray) -> None:
+        """Write the product with weights (resamples, clusters) to *result* (sums, resamples).
+
+        A block at a time, since the weights are bytes and would take eight times their memory.
+        """
+        if not self._all[1]:
+            result[:] = 0.0
+        for rows in _blocks(len(weights), max(_BLOCK, _CELLS // self.n_used)):
+            part = weights[rows] if self._all[0] else weights[rows].take(self._clusters, axis=1)
+            found = self._flat @ part.T.astype(float)
+            if self._all[1]:
+                result[:, rows] = found
+            else:
+                result[self._sums, rows] = found
+
+
+def by_blocks(work: Callable[[slice], Done], n_resamples: int, size: int) -> list[Done]:
+    """Call *work* for *size* resamples at a time; return what it returns, in order."""
     blocks = [*_blocks(n_resamples, size)]
     if len(blocks) == 1:
-        work(blocks[0])
-        return
+        return [work(blocks[0])]
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(work, blocks))  # a list, so that what one raises is raised
+        return list(pool.map(work, blocks))
 
 
 def _blocks(n_resamples: int, size: int) -> Iterator[slice]:
     for start in range(0, n_resamples, size):
         yield slice(start, min(start + size, n_resamples))
+
+
+def one_thread_each() -> Any:
+    """Return a context in which BLAS starts no threads."""
+    return _blas().limit(limits=1, user_api="blas")
 
 
 @lru_cache(maxsize=1)
@@ -224,9 +284,18 @@ def draws(resampler: Resampler) -> np.ndarray:
     return _once(_drawn, resampler.n_clusters, resampler.n_resamples, resampler.seed)
 
 
-def swaps(resampler: Resampler) -> np.ndarray:
-    """Return which clusters change sides: shape (resamples, clusters), 0 or 1."""
-    return _once(_swapped, resampler.n_clusters, resampler.n_resamples, resampler.seed)
+def swaps(resampler: Resampler, rows: slice | None = None) -> np.ndarray:
+    """Return which clusters change sides: shape (shuffles, clusters), 0 or 1.
+
+    Args:
+        resampler: Whose ``shuffles`` there are.
+        rows: Which shuffles, from a multiple of 8; null: all.
+    """
+    packed = _once(_swapped, resampler.n_clusters, resampler.shuffles, resampler.seed)
+    start, stop, _ = (rows or slice(None)).indices(resampler.shuffles)
+    first, last = start * resampler.n_clusters, stop * resampler.n_clusters
+    bits = np.unpackbits(packed[first // 8 : (last + 7) // 8], count=last - first)
+    return bits.reshape(stop - start, resampler.n_clusters)
 
 
 def orders(resampler: Resampler, n_conditions: int) -> Iterator[np.ndarray]:
@@ -244,10 +313,10 @@ def orders(resampler: Resampler, n_conditions: int) -> Iterator[np.ndarray]:
         places[:, rows] = np.take(table, drawn, axis=1)  # a third of the time of table[:, drawn]
 
     at_once = _BLOCK * max(1, 10 * _CELLS // (_BLOCK * max(1, resampler.n_clusters)))
-    for block in _blocks(resampler.n_resamples, at_once):
+    for block in _blocks(resampler.shuffles, at_once):
         start = block.start
         places = np.empty((n_conditions, block.stop - start, resampler.n_clusters), dtype=np.uint8)
-        _by_blocks(fill, places.shape[1], _BLOCK)
+        by_blocks(fill, places.shape[1], _BLOCK)
         yield places
 
 
@@ -280,14 +349,14 @@ def _drawn(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
         drawn += np.arange(len(part))[:, None] * n_clusters
         part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
 
-    _by_blocks(fill, n_resamples, _BLOCK)
+    by_blocks(fill, n_resamples, _BLOCK)
     return counts
 
 
-def _swapped(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
-    n = n_resamples * n_clusters
-    bits = np.frombuffer(_generator(seed, _SWAPS).bytes((n + 7) // 8), np.uint8)
-    return np.unpackbits(bits, count=n).reshape(n_resamples, n_clusters)
+def _swapped(n_clusters: int, n_shuffles: int, seed: int) -> np.ndarray:
+    """Draw a bit for each cluster of each shuffle, eight in a byte."""
+    n_bytes = (n_shuffles * n_clusters + 7) // 8
+    return np.frombuffer(_generator(seed, _SWAPS).bytes(n_bytes), np.uint8)
 
 
 def _arrangements(n: int, random: np.random.Generator) -> np.ndarray:
@@ -302,89 +371,3 @@ def _arrangements(n: int, random: np.random.Generator) -> np.ndarray:
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, *stream))))
-
-
-# ---------------------------------------------------------------------------- what they show
-
-
-def defined(values: np.ndarray) -> np.ndarray | None:
-    """Return the resamples (resamples,) that have a score; null if too many have none."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return values if len(values) else None
-    kept = values[finite]
-    enough = len(kept) >= (1 - MOST_UNDEFINED) * len(values)
-    return kept if len(kept) and enough else None
-
-
-def bounds(values: np.ndarray, n_effective: float, level: float) -> Interval:
-    """Return the percentile interval of *values* (resamples,), widened for few clusters.
-
-    The bootstrap's variance is that of a sample of n by the divisor n, and its tails are the
-    normal's, so that a plain percentile interval is too narrow by sqrt((n - 1) / n) and by the
-    normal's quantile over Student's. Hence the tail of alpha / 2 becomes
-    Phi(-sqrt(n / (n - 1)) t(1 - alpha / 2; n - 1)): Hesterberg (2015), What Teachers Should Know
-    About the Bootstrap, The American Statistician 69(4), 371-386 ("expanded percentile interval").
-    Of clusters, n is the effective number (``Counts.effective``) here and in what follows: with
-    one to eight rows each, 25 clusters cover 93 % by their own number and 94.5 % by that. At 500
-    clusters the tail is 2.46 %.
-    """
-    tail = _tail(n_effective, level)
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Interval(float(low), float(high))
-
-
-@lru_cache(maxsize=256)
-def _tail(n_effective: float, level: float) -> float:
-    from scipy.special import ndtr, stdtrit
-
-    student = stdtrit(n_effective - 1, (1 + level) / 2)
-    return float(ndtr(-sqrt(n_effective / (n_effective - 1)) * student))
-
-
-def standard_error(values: np.ndarray, n_effective: float, scale: float) -> float:
-    """Return the standard deviation of *values* (resamples,), by the divisor n - 1.
-
-    That is the bootstrap's times sqrt(n / (n - 1)): of a mean of independent rows it is then the
-    usual s / sqrt(n). Zero where it is rounding on the *scale* of the scores.
-    """
-    error = float(values.std()) * sqrt(n_effective / (n_effective - 1))
-    return error if error > ROUNDING * scale else 0.0
-
-
-def p_centred(values: np.ndarray, least: float, n_effective: float) -> float:
-    """Return the two-sided p of a bootstrap moved to a mean of zero, ``calibrated``.
-
-    The share of *values* (resamples,), less their mean, that are at least so far from zero. It is
-    not sacreBLEU's p, which takes the size of each value before it centres them: a test of one
-    side wherever the values have one sign, and 0.42 rather than 1 for no difference at all.
-    """
-    return calibrated(share(values - values.mean(), least), n_effective)
-
-
-def calibrated(p: float, n_effective: float) -> float:
-    """Return a bootstrap's two-sided p corrected for few clusters.
-
-    It is read as a normal's two tails, z(1 - p / 2), and Student's tails are taken there:
-    2 T(-sqrt((n - 1) / n) z; n - 1). That is the inverse of what ``bounds`` does to a tail, so that
-    test and interval are widened alike; uncalibrated, a test at 5 % finds 7 % of nothing at 20
-    clusters of equal size, calibrated 5 %. From 10,000 resamples p is at least 0.0012 there.
-    """
-    from scipy.special import ndtri, stdtr
-
-    student = stdtr(n_effective - 1, sqrt((n_effective - 1) / n_effective) * ndtri(p / 2))
-    return min(1.0, float(2 * student))
-
-
-def share(values: np.ndarray, least: float) -> float:
-    """Return the share of values at least so far from zero, the observed one counted in.
-
-    That one is what keeps the error at its level however few the resamples: Davison and Hinkley
-    (1997), Bootstrap Methods and their Application, section 4.2.3.
-    """
-    return float((1 + np.count_nonzero(np.abs(values) >= least)) / (1 + len(values)))
-
-
-def or_null(value: float) -> float | None:
-    """Return a score, null where there is none."""
-    return float(value) if np.isfinite(value) else None

@@ -1,26 +1,23 @@
 """Scores and differences with what their resamples show. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
 
 import numpy as np
 
-from empathy_core.stats.resampling import (
-    LEAST_CLUSTERS,
+from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    Resampler,
-    Score,
-    bounds,
-    cluster_sizes,
     defined,
     or_null,
     p_centred,
-    scored,
-    share,
+    percentiles,
     standard_error,
 )
+from empathy_core.stats.resampling import LEAST_CLUSTERS, Resampler, cluster_sizes
+from empathy_core.stats.shuffles import Tested
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,9 @@ class Estimate:
 
     Attributes:
         value: Null where no row is scored.
-        interval: Null under ``LEAST_CLUSTERS``, or where too many resamples have no score.
+        interval: Of a mean or a corpus score the bootstrap-t (``studentised``), of a share Korn and
+            Graubard's (``Shares``). Null under ``LEAST_CLUSTERS``, where too many resamples have no
+            score, and where the clusters do not vary, or too few of them differ from the rest.
         n: Rows that the score is made of.
         n_unscored: Rows that the metric left out.
         n_clusters: Clusters with a scored row.
@@ -49,7 +48,9 @@ class Difference:
     Attributes:
         first: Null where no row is scored by both, as are *second* and *value*.
         value: *second* less *first*.
-        interval: Of *value*; null as in ``Estimate``, as are both p.
+        interval: Of *value*: by percentiles (``percentiles``), of shares from the limits of both
+            (``Shares.difference``). Null under ``LEAST_CLUSTERS`` or where too many resamples have
+            no score, as are both p; also where the resamples do not vary.
         p_bootstrap: Two-sided: share of resampled differences, moved to a mean of zero, that are
             at least as far from zero as *value* is, calibrated for few clusters (``p_centred``).
         p_randomization: Two-sided, approximate randomisation: share of the shuffles, in which
@@ -65,7 +66,14 @@ class Difference:
         detectable: Least true difference that a two-sided test at the 5 % level finds with a
             chance of 80 %: (t(0.975) + t(0.80)) x standard error, Student's quantiles of
             ``Counts.effective`` - 1; Bloom (1995), Minimum Detectable Effects, Evaluation
-            Review 19(5). Null as *effect*.
+            Review 19(5). Null as *effect*. For a family of tests, see ``least_detectable``.
+        standard_error: Of *value*, by the bootstrap; null as *effect*.
+        narrow: As *interval*, by the same method, but with twice as much outside (a 90 % interval
+            beside one of 95 %): what a test of equivalence takes (``equivalent``). Schuirmann
+            (1987), A comparison of the two one-sided tests procedure and the power approach,
+            Journal of Pharmacokinetics and Biopharmaceutics 15(6).
+        p_floor: The least that *p_randomization* could have been: 2 / 2^c where c clusters differ
+            at all, or 1 / (shuffles + 1). Null as *p_randomization*, but for a test without one.
     """
 
     first: float | None
@@ -79,6 +87,9 @@ class Difference:
     n_clusters: int
     effect: float | None = None
     detectable: float | None = None
+    standard_error: float | None = None
+    narrow: Interval | None = None
+    p_floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,65 +128,50 @@ class Counts:
         return self.n, self.n_left_out, self.n_clusters
 
 
-def shuffled_differences(
-    first: np.ndarray, second: np.ndarray, swapped: np.ndarray, score: Score
-) -> np.ndarray:
-    """Return second less first where some clusters' answers have changed places.
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What resamples show of one difference.
 
-    Args:
-        first: Sums of shape (..., statistics).
-        second: Likewise.
-        swapped: Second less first in the clusters that do: shape (..., statistics, resamples).
-        score: ``MetricProtocol.score``.
+    Attributes:
+        resampled: Shape (resamples,).
+        test: By randomisation.
+        intervals: Of a share, those at ``Resampler.levels``; null: take the resamples'.
     """
-    changed = scored(score, second[..., None] - swapped), scored(score, first[..., None] + swapped)
-    return np.asarray(changed[0] - changed[1])
+
+    resampled: np.ndarray
+    test: Tested
+    intervals: Sequence[Interval | None] | None
 
 
-def differences(
-    sides: np.ndarray,
-    resampled: np.ndarray | None,
-    shuffled: np.ndarray | None,
-    counts: Counts,
-    level: float,
-) -> tuple[Difference, ...]:
-    """Return a difference a column; *sides* (2, columns), the others (columns, resamples)."""
-    found = []
-    for column, (first, second) in enumerate(sides.T):
-        both = (or_null(first), or_null(second))
-        if resampled is None or shuffled is None or None in both:
-            value = None if None in both else float(second - first)
-            found.append(Difference(*both, value, None, None, None, *counts.fields))
-        else:
-            tests = (resampled[column], shuffled[column])
-            found.append(_tested((float(first), float(second)), *tests, counts, level))
-    return tuple(found)
-
-
-def _tested(
-    sides: tuple[float, float],
-    resampled: np.ndarray,
-    shuffled: np.ndarray,
-    counts: Counts,
-    level: float,
+def difference(
+    sides: tuple[float, float], drawn: Drawn | None, counts: Counts, resampler: Resampler
 ) -> Difference:
-    value = sides[1] - sides[0]
-    drawn, mixed = defined(resampled), defined(shuffled)
-    if drawn is None:
-        return Difference(*sides, value, None, None, None, *counts.fields)
-    scale = max(abs(side) for side in sides)
+    """Return the second side less the first; *drawn* is null where there are too few clusters."""
+    first, second = map(or_null, sides)
+    if first is None or second is None:
+        return Difference(first, second, None, None, None, None, *counts.fields)
+    value = second - first
+    resampled = None if drawn is None else defined(drawn.resampled)
+    if drawn is None or resampled is None:
+        return Difference(first, second, value, None, None, None, *counts.fields)
+    scale, effective = max(abs(first), abs(second)), counts.effective
     # what differs by rounding alone is equal: counts give the same difference many times
     least = abs(value) - ROUNDING * scale
-    error = standard_error(drawn, counts.effective, scale)
+    error = standard_error(resampled, effective, scale) or None
+    intervals = drawn.intervals or percentiles(resampled, scale, effective, *resampler.levels)
     return Difference(
-        *sides,
+        first,
+        second,
         value,
-        bounds(drawn, counts.effective, level),
-        p_centred(drawn, least, counts.effective),
-        None if mixed is None else share(mixed, least),
+        intervals[0],
+        p_centred(resampled, least, effective),
+        drawn.test.p,
         *counts.fields,
-        value / (error * sqrt(counts.n_clusters)) if error else None,
-        _detectable(counts.effective) * error if error else None,
+        effect=value / (error * sqrt(counts.n_clusters)) if error else None,
+        detectable=_detectable(effective) * error if error else None,
+        standard_error=error,
+        narrow=intervals[1],
+        p_floor=drawn.test.floor,
     )
 
 

@@ -1,0 +1,249 @@
+"""Several conditions on the same rows: sums as they are and drawn, and what they show. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from empathy_core.stats.intervals import (
+    ROUNDING,
+    Interval,
+    defined,
+    or_null,
+    student,
+    studentised,
+)
+from empathy_core.stats.resampling import (
+    LEAST_CLUSTERS,
+    Resampler,
+    Score,
+    cluster_sizes,
+    cluster_sums,
+    draws,
+    on_grid,
+    scored,
+    scored_total,
+    weighted,
+)
+from empathy_core.stats.results import Counts, Difference, Drawn, Estimate, difference
+from empathy_core.stats.shares import Shares
+from empathy_core.stats.shuffles import Shared, Sides, Tested
+from empathy_core.types import Column
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditions:
+    """Sums of several conditions as they are and drawn.
+
+    Attributes:
+        stack: Shape (conditions, rows, statistics).
+        kept: Shape (conditions, rows): the rows that the sums are over.
+        sums: Shape (clusters, conditions, statistics).
+        drawn: Shape (conditions, statistics, resamples); null: no condition has enough clusters.
+        scores: The drawn sums' scores: shape (conditions, columns, resamples).
+        shares: Of the columns that are shares.
+        among: Number of a condition → its place.
+    """
+
+    stack: np.ndarray
+    kept: np.ndarray
+    sums: np.ndarray
+    drawn: np.ndarray | None
+    scores: np.ndarray | None
+    shares: Shares
+    among: Mapping[int, int]
+    score: Score
+    resampler: Resampler
+    columns: Sequence[Column] = field(default=())
+
+    @classmethod
+    def of(
+        cls,
+        stack: np.ndarray,
+        kept: np.ndarray,
+        score: Score,
+        resampler: Resampler,
+        columns: Sequence[Column] = (),
+    ) -> "Conditions":
+        """Return conditions, each on its rows *kept*, shape (conditions, rows)."""
+        sums = cluster_sums(stack, kept, resampler)
+        among = {i: i for i in range(len(stack))}
+        drawn = scores = None
+        if max(len(cluster_sizes(of, resampler)) for of in kept) >= LEAST_CLUSTERS:
+            drawn = weighted(draws(resampler), sums)
+            scores = _scored(score, drawn)
+        shares = Shares.of(stack, kept, score, resampler, columns)
+        return cls(
+            stack, kept, sums, drawn, scores, shares, among, score, resampler, tuple(columns)
+        )
+
+    def on(self, kept: np.ndarray, numbers: Sequence[int]) -> "Conditions":
+        """Return conditions on the rows *kept*, shape (rows,), all of which they have scored.
+
+        What the other rows add to the sums is taken away, since they are few.
+        """
+        if not self._lost(kept, numbers).any():
+            return self
+        stack = self.stack[numbers]
+        on_rows = np.broadcast_to(kept, stack.shape[:2])
+        drawn = scores = None
+        if self.drawn is not None:
+            away = self._away(kept, numbers)
+            drawn = self.drawn[numbers] - weighted(draws(self.resampler), away)
+            scores = _scored(self.score, drawn)
+        return Conditions(
+            stack,
+            on_rows,
+            self._sums(kept, numbers),
+            drawn,
+            scores,
+            Shares.of(stack, on_rows, self.score, self.resampler, self.columns),
+            {number: place for place, number in enumerate(numbers)},
+            self.score,
+            self.resampler,
+            self.columns,
+        )
+
+    def _lost(self, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Return which of some conditions' rows are not *kept*: shape (conditions, rows)."""
+        return np.asarray(self.kept[numbers] & ~kept)
+
+    def _away(self, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Return these rows' sums: shape (clusters, conditions, statistics)."""
+        return cluster_sums(self.stack[numbers], self._lost(kept, numbers), self.resampler)
+
+    def _sums(self, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Return the sums of the rows *kept*: shape (clusters, conditions, statistics)."""
+        on_rows = np.broadcast_to(kept, (len(numbers), len(kept)))
+        return cluster_sums(self.stack[numbers], on_rows, self.resampler)
+
+    # ------------------------------------------------------------------------ single scores
+
+    def estimates(self) -> tuple[tuple[Estimate, ...], ...]:
+        """Return one a column, for each condition."""
+        values = scored_total(self.score, self.sums.sum(axis=0))
+        counts = [Counts.of(kept, self.resampler) for kept in self.kept]
+        ratios, errors = self._ratios(values)
+        return tuple(
+            tuple(
+                Estimate(
+                    or_null(value),
+                    self._interval(place, column, of, ratios, errors),
+                    *of.fields,
+                )
+                for column, value in enumerate(values[place])
+            )
+            for place, of in enumerate(counts)
+        )
+
+    def _ratios(self, values: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return each resample's distance from *values* (conditions, columns) in its own errors.
+
+        Shape (conditions, columns, resamples); and the standard errors (conditions, columns).
+        A cluster's influence is u = (value - value without it) (1 - m), m its part of the rows: of
+        a mean over rows, what it adds to the mean. In a resample with d = score - value it is
+        u - d m, and the clusters' parts of the rows add up to M: the squared error is
+        sum(w (u - d m)^2) / M^2, w how often a cluster is drawn.
+        """
+        if self.scores is None or self.drawn is None:
+            return None, np.full(values.shape, np.nan)
+        without = scored_total(self.score, np.moveaxis(self.sums.sum(axis=0) - self.sums, 0, 1))
+        rows = np.stack([self._rows(kept) for kept in self.kept])[..., None]
+        influence = (values[:, None] - without) * (1 - rows)
+        # a cluster without which there is no score is seen by its error, which is NaN
+        parts = np.concatenate([influence**2, influence * rows, rows**2, rows], axis=-1)
+        sums = weighted(draws(self.resampler), np.moveaxis(on_grid(parts), 1, 0))
+        k = values.shape[1]
+        squares, products, own, whole = np.split(sums, [k, 2 * k, 2 * k + 1], axis=1)
+        apart = self.scores - values[..., None]
+        with np.errstate(all="ignore"):
+            variance = squares - 2 * apart * products + apart**2 * own
+            error = np.sqrt(np.maximum(variance, 0.0)) / whole
+            least = ROUNDING * np.abs(values)[..., None]
+            ratios = np.where(error > least, apart / error, np.sign(apart) * np.inf)
+        ratios[np.abs(apart) <= least] = 0.0
+        ratios[np.isnan(self.scores)] = np.nan
+        return ratios, np.sqrt(np.square(influence).sum(axis=1))
+
+    def _rows(self, kept: np.ndarray) -> np.ndarray:
+        """Return each cluster's part of the rows: shape (clusters,)."""
+        clusters = self.resampler.clusters[kept]
+        sizes = np.bincount(clusters, minlength=self.resampler.n_clusters)
+        return np.asarray(sizes / max(1, len(clusters)))
+
+    def _interval(
+        self,
+        place: int,
+        column: int,
+        counts: Counts,
+        ratios: np.ndarray | None,
+        errors: np.ndarray,
+    ) -> Interval | None:
+        level = self.resampler.level
+        if ratios is None or self.scores is None or not counts.enough:
+            return None
+        if column in self.shares.columns:
+            return self.shares.interval(place, column, level)
+        drawn, error = defined(self.scores[place, column]), float(errors[place, column])
+        if drawn is None or not np.isfinite(error):
+            return None
+        value = scored_total(self.score, self.sums[:, place].sum(axis=0))[column]
+        if np.ptp(drawn) <= ROUNDING * abs(value):
+            return None
+        known = ratios[place, column]
+        widened = student(counts.effective, level) / student(counts.n_clusters, level)
+        found = studentised(known[~np.isnan(known)], float(value), error, widened, level)
+        return _within(found, self.columns[column]) if self.columns else found
+
+    # ------------------------------------------------------------------------ differences
+
+    def shared(self, kept: np.ndarray, sides: Sequence[Sides]) -> Shared:
+        """Return what ``randomised`` takes of comparisons on the rows *kept*, shape (rows,)."""
+        numbers = sorted({i for of in sides for i in (*of.first, *of.second)})
+        at = {number: place for place, number in enumerate(numbers)}
+        placed = [
+            Sides(tuple(at[i] for i in of.first), tuple(at[i] for i in of.second)) for of in sides
+        ]
+        if not self._lost(kept, numbers).any():
+            return Shared(numbers, None, self.sums[:, numbers], placed)
+        away = self._away(kept, numbers)
+        return Shared(numbers, away, self._sums(kept, numbers), placed)
+
+    def difference(self, sides: Sides, tests: Sequence[Tested] | None) -> tuple[Difference, ...]:
+        """Return the mean of the second side's scores less that of the first's, one a column."""
+        first, second = (
+            [self.among[i] for i in numbers] for numbers in (sides.first, sides.second)
+        )
+        counts = Counts.of(self.kept[first[0]], self.resampler)
+        values = scored_total(self.score, self.sums.sum(axis=0))
+        both = np.stack([values[of].mean(axis=0) for of in (first, second)])
+        resampled = None
+        if self.scores is not None and counts.enough and tests is not None:
+            resampled = (self.scores[second] - self.scores[first]).mean(axis=0)
+        found = []
+        for column, (one, other) in enumerate(both.T):
+            drawn = None
+            if resampled is not None and tests is not None:
+                intervals = None
+                if column in self.shares.columns:
+                    intervals = [
+                        self.shares.difference(first, second, column, level)
+                        for level in self.resampler.levels
+                    ]
+                drawn = Drawn(resampled[column], tests[column], intervals)
+            found.append(difference((one, other), drawn, counts, self.resampler))
+        return tuple(found)
+
+
+def _within(found: Interval | None, column: Column) -> Interval | None:
+    """Return an interval cut at the limits of what a row can score."""
+    if found is None:
+        return None
+    low = found.low if column.least is None else max(found.low, column.least)
+    high = found.high if column.most is None else min(found.high, column.most)
+    return Interval(low, high)
+
+
+def _scored(score: Score, drawn: np.ndarray) -> np.ndarray:
+    """Return scores (conditions, columns, resamples); one condition at a time, for the cache."""
+    return np.stack([scored(score, of) for of in drawn])
