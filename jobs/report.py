@@ -92,6 +92,7 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
             table.correction,
             contrasts.resolve(table.contrasts, plan.conditions),
             table.subgroups,
+            table.margins,
             table.most_empty,
         ),
         commands=_commands(run, plan),

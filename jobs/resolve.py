@@ -15,7 +15,7 @@ import polars as pl
 
 from empathy_core import backends, data, metrics, weights
 from empathy_core.backends import Rendering, answers, human, lm_eval
-from empathy_core.errors import ConfigError, Damaged, RunMismatch
+from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
@@ -27,6 +27,7 @@ from jobs.provenance import provenance
 from jobs.tables import Config, load_prompt
 from jobs.variants import Variant
 from reports import subsets
+from reports.keys import column_keys
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
     evaluated = examples.filter(pl.col("block").is_not_null())
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
+    _check_margins(config)
     made: dict[str, pl.DataFrame] = {}
     found = _Found(config, evaluated, run if write else None)
     for name in config.models:
@@ -360,6 +362,15 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
     metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
     group = name if hasattr(metric, "model") else LEXICAL
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+
+
+def _check_margins(config: Config) -> None:
+    """Raise ``UnknownName`` where a margin is declared for no column of the metrics."""
+    loaded = {n: metrics.load(n, options) for n, options in config.metrics.items()}
+    known = sorted(column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values())
+    for name in config.report.margins:
+        if name not in known:
+            raise UnknownName("column under report.margins", name, known)
 
 
 def _words(config: Config, notes: Sequence[str]) -> Words:

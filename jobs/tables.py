@@ -23,7 +23,7 @@ from empathy_core.types import (
     Quantization,
 )
 from jobs.finetune_table import FinetuneTable
-from jobs.strict import NAME, Positive, Share, Table
+from jobs.strict import NAME, Above0, Positive, Share, Table
 from reports.layout import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
@@ -147,6 +147,7 @@ class ReportTable(Table):
     """``[report]``: words around the tables, how they are set, and what is tested.
 
     Attributes:
+        margins: Key of a column → the least difference that matters, in units of the score.
         redact: Whether the page withholds texts: ``auto`` those of sources whose licence does not
             let them be passed on.
     """
@@ -166,6 +167,7 @@ class ReportTable(Table):
         default_factory=dict
     )
     subgroups: tuple[str, ...] = ()
+    margins: dict[str, Above0] = Field(default_factory=dict)
     most_empty: Share = 0.05
 
 

@@ -32,8 +32,9 @@ SUMMARY: dict[str, Any] = {
     "metric": pl.String,  # key
     "column": pl.String,
     "score": pl.Float64,  # each example once, its samples averaged; null: no row was scored
-    "low": pl.Float64,  # of the 95 % interval; null: too few questions
+    "low": pl.Float64,  # of the 95 % interval; null: too few questions, or they do not vary
     "high": pl.Float64,
+    "one_sided": pl.Boolean,  # the interval is one bound; the other end is that of the scale
     "n": pl.Int64,  # answers that the score is made of
     "n_unscored": pl.Int64,  # answers that the metric could not score
     "n_expected": pl.Int64,
@@ -75,6 +76,8 @@ def aggregate(collected: Collected, spec: ReportSpec) -> Aggregated:
     summary: Lines = []
     pairs: Lines = []
     declared: Lines = []
+    n_main = sum(c.main for metric in spec.metrics.values() for c in metric.columns)
+    n_declared = max(1, n_main * len(spec.analysis.contrasts))
     for key, metric in spec.metrics.items():
         whole = _Scored.of(aligned, spec.conditions, key, metric)
         for subset, mask in masks.items():
@@ -86,7 +89,7 @@ def aggregate(collected: Collected, spec: ReportSpec) -> Aggregated:
                 lines, of_pairs = _numbers(part.on_common_rows(), COMMON, pairs=True)
                 summary += lines
                 pairs += of_pairs
-        declared += _contrasts(spec.analysis.contrasts, whole)
+        declared += _contrasts(spec.analysis.contrasts, whole, n_declared)
     frames = pl.DataFrame(summary, schema=SUMMARY), pl.DataFrame(pairs, schema=PAIRS)
     summarised, paired = _with_common(*frames)
     return Aggregated(
@@ -236,8 +239,13 @@ class _Scored:
 
 def _numbers(of: _Scored, subset: str, *, pairs: bool) -> tuple[Lines, Lines]:
     """Return the records of the summary and of the pairs."""
+    n_pairs = math.comb(len(of.rows), 2) if pairs else 0
     found = compare_all(
-        of.rows, of.metric.score, of.aligned.resampler(of.mask), None if pairs else []
+        of.rows,
+        of.metric.score,
+        of.aligned.resampler(of.mask).for_tests(max(1, n_pairs)),
+        None if pairs else [],
+        of.metric.columns,
     )
     scores = [reduced(of.metric, rows) for rows in of.rows]
     named = {"subset": subset, "metric": of.key}
@@ -275,6 +283,7 @@ def _summary(
                 "score": _or_null(scores[i][k]),
                 "low": interval.low if interval else None,
                 "high": interval.high if interval else None,
+                "one_sided": interval.one_sided if interval else None,
                 "n_questions": estimate.n_clusters,
                 "n_common": int(of.common.sum()) if i in decisive else None,
             }  # fmt: skip
@@ -296,8 +305,10 @@ def _named(condition: Condition) -> dict[str, object]:
 # ---------------------------------------------------------------------------- declared contrasts
 
 
-def _contrasts(declared: Sequence[Contrast], of: _Scored) -> Iterator[dict[str, object]]:
-    """Yield the records of the main columns."""
+def _contrasts(
+    declared: Sequence[Contrast], of: _Scored, n_tests: int
+) -> Iterator[dict[str, object]]:
+    """Yield the records of the main columns; *n_tests*: of the family, all metrics together."""
     if not any(column.main for column in of.metric.columns):
         return
     places = {c.id: i for i, c in enumerate(of.conditions)}
@@ -305,7 +316,8 @@ def _contrasts(declared: Sequence[Contrast], of: _Scored) -> Iterator[dict[str, 
     for one in declared:
         first, second = ([places[pair[side]] for pair in one.pairs] for side in (0, 1))
         left, right = ([of.rows[i] for i in side] for side in (first, second))
-        found = contrast(left, right, of.metric.score, of.aligned.resampler())
+        resampler = of.aligned.resampler().for_tests(n_tests)
+        found = contrast(left, right, of.metric.score, resampler, of.metric.columns)
         cells = np.mean([scores[j] - scores[i] for i, j in zip(first, second, strict=True)], axis=0)
         bounds = of.possible.difference(first, second) if of.possible else None
         named = {"name": one.name, "label": one.label, "pairs": len(one.pairs), "metric": of.key}

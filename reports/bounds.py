@@ -110,4 +110,4 @@ def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the means of values (conditions, examples, columns) where *known*."""
     n = known.sum(axis=0)
     sums = np.where(known, values, 0.0).sum(axis=1)
-    return np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
+    return np.asarray(np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0))

@@ -106,18 +106,25 @@ def compare(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
         for comparison in ordered(spec.finetunes)
         for key, metric in spec.metrics.items()
         if any(column.main for column in metric.columns)
-        for line in _differences(collected, comparison, key, metric)
+        for line in _differences(collected, comparison, key, metric, n_tests(spec, comparison))
     ]
     return corrected(pl.DataFrame(rows, schema=COMPARED), ("family",))
 
 
+def n_tests(spec: ReportSpec, comparison: Comparison) -> int:
+    """Return how many differences the family of a comparison has, under all main columns."""
+    n_main = sum(c.main for metric in spec.metrics.values() for c in metric.columns)
+    return max(1, n_main * sum(c.family == comparison.family for c in spec.finetunes))
+
+
 def _differences(
-    collected: Collected, comparison: Comparison, key: str, metric: MetricProtocol
+    collected: Collected, comparison: Comparison, key: str, metric: MetricProtocol, n_tests: int
 ) -> Iterator[dict[str, object]]:
     """Compare on the examples that either should have; what only one has scored is left out."""
     aligned = Aligned.of(collected, (comparison.base, comparison.tuned))
     base, tuned = aligned.statistics(key, metric.statistics)
-    found = paired_difference(base, tuned, metric.score, aligned.resampler())
+    resampler = aligned.resampler().for_tests(n_tests)
+    found = paired_difference(base, tuned, metric.score, resampler, metric.columns)
     cells = reduced(metric, tuned) - reduced(metric, base)
     bounds = possible(aligned, key, metric)
     ends = bounds.difference([0], [1]) if bounds else None

@@ -53,6 +53,8 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
         Group(str(part["label"][0]), tuple(map(line, part.iter_rows(named=True))))
         for _, part in contrasts.group_by("name", maintain_order=True)
     )
+    n_tests = contrasts[p_column(spec)].count() or 1
+    tested = how_tested(spec, "the declared contrasts and main columns", n_tests)
     heads = (
         ("First",), ("Second",), ("Difference", "[95% interval]"), ("Effect",),
         ("Detectable",), ("p",), ("n",),
@@ -61,9 +63,9 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
     notes = (
         *words.notes,
         f"{told}. Difference: second less first, the mean over pairs of conditions. "
-        f"{DAGGER} {how_tested(spec, 'the declared contrasts and main columns')}. Effect: the "
-        "difference in standard deviations of a question's difference. Detectable: the least "
-        "difference that this many questions show with 80% probability at the 5% level.",
+        f"{DAGGER} {tested}. Effect: the difference in standard deviations of a question's "
+        "difference. Detectable: the least "
+        "difference that this many questions and tests show with 80% probability at the 5% level.",
     )
     words = replace(
         words,

@@ -120,7 +120,7 @@ def _tests(mine: pl.DataFrame, numbers: Numbers, family: str) -> list[str]:
     if not k or numbers.collected.partial:
         return []
     marked = any(is_significant(row, p) for row in mine.iter_rows(named=True))
-    tested = how_tested(numbers.spec, f"the {k} differences of the fine-tunes “{family}”")
+    tested = how_tested(numbers.spec, f"the {k} differences of the fine-tunes “{family}”", k)
     return [f"{DAGGER} {tested}." if marked else f"No difference here has {tested}."]
 
 

@@ -1,6 +1,7 @@
 """How tables are set and which tests they show: what the configuration says under [report]."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Environment = Literal["auto", "table", "table*", "longtable"]
@@ -48,10 +49,13 @@ class Analysis:
             Benjamini and Hochberg's (at most 5 % false ones among the findings).
         subgroups: What the rows are divided by: ``length``, ``source``, or another column of the
             examples.
+        margins: Key of a column → the least difference that matters, in units of the score: what
+            "not significantly different" must exclude by a test of equivalence.
         most_empty: Share of empty answers above which a table is stamped and nothing is marked.
     """
 
     correction: Correction = "holm"
     contrasts: tuple[Contrast, ...] = ()
     subgroups: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
     most_empty: float = 0.05

@@ -163,8 +163,14 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
             else "In brackets:"
         )
         told.append(
-            f"{what} the {100 * LEVEL:g}% percentile bootstrap interval over {most:,} questions "
-            f"({RESAMPLES:,} resamples; answers to one question stay together)."
+            f"{what} the {100 * LEVEL:g}% interval over {most:,} questions (bootstrap-t, "
+            f"{RESAMPLES:,} resamples; of shares, Korn and Graubard's; answers to one question "
+            "stay together)."
+        )
+    if of_all["one_sided"].any():
+        told.append(
+            "\N{LESS-THAN OR EQUAL TO} and \N{GREATER-THAN OR EQUAL TO}: the one-sided "
+            f"{100 * LEVEL:g}% bound of a share of none or of all."
         )
     if of_all.filter(pl.col("n_questions") < LEAST_CLUSTERS).height:
         told.append(f"No interval and no test under {LEAST_CLUSTERS} questions.")
@@ -184,7 +190,7 @@ def _tests(
     of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
     subset = pl.col("subset") == subset_of_tests(numbers.pairs, key)
     k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
-    tested = how_tested(spec, f"the {k} pairs of a column")
+    tested = how_tested(spec, f"the {k} pairs of a column", k)
     if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
         return [f"{DAGGER} better than every other ranked row, {tested}."]
     return [f"No best row is better than every other ranked row with {tested}."]

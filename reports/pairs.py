@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.stats import Difference, benjamini_hochberg, holm
+from empathy_core.stats import Difference, benjamini_hochberg, holm, least_detectable
 from reports.ranks import opposed
 
 PAIRS: dict[str, Any] = {
@@ -28,8 +28,12 @@ PAIRS: dict[str, Any] = {
     "p_randomization": pl.Float64,
     "p_holm": pl.Float64,  # p_randomization, corrected over the family
     "p_bh": pl.Float64,  # the same by Benjamini and Hochberg: share of false findings
+    "p_floor": pl.Float64,  # least p_randomization that these questions and shuffles allow
     "effect": pl.Float64,  # difference in standard deviations of a question's difference
-    "detectable": pl.Float64,  # least difference found with 80 % probability at the 5 % level
+    "standard_error": pl.Float64,  # of the difference
+    "detectable": pl.Float64,  # least difference found with 80 % probability, corrected for m tests
+    "narrow_low": pl.Float64,  # of the 90 % interval, which a test of equivalence takes
+    "narrow_high": pl.Float64,
     "n": pl.Int64,  # examples that both have scored
     "n_left_out": pl.Int64,  # examples that one of them has not
     "n_questions": pl.Int64,
@@ -69,8 +73,11 @@ def record(
         "high": found.interval.high if found.interval else None,
         "p_bootstrap": found.p_bootstrap,
         "p_randomization": found.p_randomization,
+        "p_floor": found.p_floor,
         "effect": found.effect,
-        "detectable": found.detectable,
+        "standard_error": found.standard_error,
+        "narrow_low": found.narrow.low if found.narrow else None,
+        "narrow_high": found.narrow.high if found.narrow else None,
         "n": found.n,
         "n_left_out": found.n_left_out,
         "n_questions": found.n_clusters,
@@ -85,7 +92,10 @@ def _or_null(value: float | None) -> float | None:
 
 
 def corrected(frame: pl.DataFrame, family: Sequence[str]) -> pl.DataFrame:
-    """Return *frame* with both corrections, each over the rows that agree in *family*."""
+    """Return *frame* with both corrections, each over the rows that agree in *family*.
+
+    So is the least difference that could have been found.
+    """
     if frame.is_empty():
         return frame
     parts = frame.partition_by(family, maintain_order=True) if family else [frame]
@@ -94,8 +104,16 @@ def corrected(frame: pl.DataFrame, family: Sequence[str]) -> pl.DataFrame:
 
 def _corrected(family: pl.DataFrame) -> pl.DataFrame:
     found = family["p_randomization"].to_list()
+    n_tests = len(found) - found.count(None)
+    detectable = [
+        None if error is None or not n_tests else least_detectable(error, n_tests)
+        for error in family["standard_error"]
+    ]
     ways: tuple[tuple[str, Callable[..., tuple[float | None, ...]]], ...] = (
         ("p_holm", holm),
         ("p_bh", benjamini_hochberg),
     )
-    return family.with_columns(pl.Series(name, way(found), dtype=pl.Float64) for name, way in ways)
+    return family.with_columns(
+        pl.Series("detectable", detectable, dtype=pl.Float64),
+        *(pl.Series(name, way(found), dtype=pl.Float64) for name, way in ways),
+    )

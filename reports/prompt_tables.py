@@ -33,7 +33,7 @@ def prompt_tables(
     *found* is ``prompts.SPREADS`` and *most* ``prompts.MOVERS``.
     """
     tables = (
-        *_ranges(spec, found.filter(pl.col("kind") == "spread"), words),
+        *_ranges(spec, found.filter(pl.col("kind") == "spread"), words, _tested(found, spec)),
         *_interactions(spec, found.filter(pl.col("kind") == "interaction"), words),
         *_movers(spec, most, words),
     )
@@ -57,7 +57,12 @@ def _by_label(rows: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, object]]
         yield name, list(members)
 
 
-def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words) -> Iterator[Table]:
+def _tested(found: pl.DataFrame, spec: ReportSpec) -> str:
+    n_tests = found[p_column(spec)].count() or 1
+    return how_tested(spec, "the ranges and interactions of all models", n_tests)
+
+
+def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words, tested: str) -> Iterator[Table]:
     if rows.is_empty():
         return
     columns, names = _columns(spec), row_labels(spec.conditions)
@@ -88,7 +93,7 @@ def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words) -> Iterator[Tabl
                 *words.notes,
                 "Range: highest less lowest score, which is never negative; its interval is that "
                 f"of the two prompts' difference. {DAGGER} "
-                f"{how_tested(spec, 'the ranges and interactions of all models')}: the answers to "
+                f"{tested}: the answers to "
                 "a question change prompts. At equal "
                 "length: the same difference, the answers' lengths held equal (regression of the "
                 "differences of a question's answers on the difference of the logarithms of their "
@@ -119,8 +124,8 @@ def _interactions(spec: ReportSpec, rows: pl.DataFrame, words: Words) -> Iterato
             notes=(
                 *words.notes,
                 "Interaction: root mean square of what is left of the scores when each model's "
-                "and each prompt's mean is taken out; 0 if prompts do the same to both. p: share "
-                "of the bootstrap resamples, moved to no interaction, with such a value.",
+                "and each prompt's mean is taken out; 0 if prompts do the same to both. p: "
+                "Hotelling's test over questions.",
             ),
         ),
         ("Models", "Metric"),

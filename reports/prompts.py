@@ -110,12 +110,19 @@ def prompted(spec: ReportSpec) -> list[Prompted]:
 def spreads(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
     """Return what prompts do to every main column (``SPREADS``)."""
     groups = prompted(spec)
-    rows = [*_spreads(collected, spec, groups), *_interactions(collected, spec, groups)]
+    family = _n_tests(spec, groups)
+    rows = [*_spreads(collected, spec, groups, family), *_interactions(collected, spec, groups)]
     frame = pl.DataFrame(rows, schema=SPREADS)
     return frame.with_columns(
         pl.Series(name, way(frame["p"].to_list()), dtype=pl.Float64)
         for name, way in (("p_holm", holm), ("p_bh", benjamini_hochberg))
     )
+
+
+def _n_tests(spec: ReportSpec, groups: Sequence[Prompted]) -> int:
+    """Return how many tests p is corrected for: ranges and interactions under all main columns."""
+    n_main = sum(column.main for _, metric in _main(spec) for column in metric.columns)
+    return max(1, n_main * (len(groups) + len(list(_crossed(groups)))))
 
 
 def _in_order(lines: Iterable[Line]) -> list[dict[str, object]]:
@@ -137,7 +144,7 @@ def _main(spec: ReportSpec) -> Iterator[tuple[str, MetricProtocol]]:
 
 
 def _spreads(
-    collected: Collected, spec: ReportSpec, groups: Sequence[Prompted]
+    collected: Collected, spec: ReportSpec, groups: Sequence[Prompted], n_tests: int
 ) -> list[dict[str, object]]:
     """Return the spread of each model; of the same rows all at once, since they share shuffles."""
     rows = same_rows(collected, (i for group in groups for i in group.ids))
@@ -146,15 +153,17 @@ def _spreads(
         return len(group.ids), frozenset(rows[i] for i in group.ids)
 
     return _in_order(
-        line for members in _alike(groups, of) for line in _spread_lines(collected, spec, members)
+        line
+        for members in _alike(groups, of)
+        for line in _spread_lines(collected, spec, members, n_tests)
     )
 
 
 def _spread_lines(
-    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Prompted]]
+    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Prompted]], n_tests: int
 ) -> Iterator[Line]:
     aligned = Aligned.of(collected, [i for _, group in members for i in group.ids])
-    resampler = aligned.resampler()
+    resampler = aligned.resampler().for_tests(n_tests)
     words = [aligned.values(i, "words") for i in aligned.conditions]
     k = len(members[0][1].ids)
     parts = [slice(start, start + k) for start in range(0, len(words), k)]

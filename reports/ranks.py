@@ -9,7 +9,7 @@ from typing import Literal
 
 import polars as pl
 
-from empathy_core.stats import RESAMPLES
+from empathy_core.stats import shuffles_for
 from empathy_core.types import Column
 from reports.keys import ALL
 from reports.labels import printed
@@ -214,10 +214,11 @@ def p_column(spec: ReportSpec) -> str:
     return f"p_{spec.analysis.correction}"
 
 
-def how_tested(spec: ReportSpec, family: str) -> str:
-    """Return the test in words; *family*: what it is corrected over."""
+def how_tested(spec: ReportSpec, family: str, n_tests: int) -> str:
+    """Return the test in words; *family*: the *n_tests* that it is corrected over."""
     how = {"holm": "Holm", "bh": "Benjamini\N{EN DASH}Hochberg"}[spec.analysis.correction]
+    shuffles = f"{shuffles_for(n_tests):,} shuffles"
     return (
-        f"p < {ALPHA} (approximate randomisation by question, two-sided, {RESAMPLES:,} shuffles, "
+        f"p < {ALPHA} (approximate randomisation by question, two-sided, {shuffles}, "
         f"{how}-corrected over {family})"
     )

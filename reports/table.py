@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from empathy_core.stats import Interval
 from empathy_core.types import Column, Condition
 from reports.keys import ALL, column_keys, condition_keys, score_key
 from reports.labels import NOT_APPLICABLE, column_title, number, row_labels
@@ -246,7 +247,7 @@ class Value(NamedTuple):
     score: float | None
     n: int
     n_unscored: int
-    bounds: tuple[float, float] | None = None
+    bounds: Interval | None = None
 
 
 NO_VALUE = Value(None, 0, 0)
@@ -255,12 +256,16 @@ NO_VALUE = Value(None, 0, 0)
 def values_of(summary: pl.DataFrame) -> Mapping[tuple[str, str, str], Value]:
     """Return (condition, metric key, column) → value, of a summary of one subset."""
     fields = summary.select(
-        "condition", "metric", "column", "score", "n", "n_unscored", "low", "high"
+        "condition", "metric", "column", "score", "n", "n_unscored", "low", "high", "one_sided"
     )
     return {
-        (condition, metric, column): Value(score, n, unscored, None if low is None else (low, high))
-        for condition, metric, column, score, n, unscored, low, high in fields.iter_rows()
+        (condition, metric, column): Value(score, n, n_unscored, _bounds(*ends))
+        for condition, metric, column, score, n, n_unscored, *ends in fields.iter_rows()
     }
+
+
+def _bounds(low: float | None, high: float | None, one_sided: bool | None) -> Interval | None:
+    return None if low is None or high is None else Interval(low, high, one_sided is True)
 
 
 def value_text(value: Value | None, column: Column) -> str:
@@ -271,17 +276,26 @@ def value_text(value: Value | None, column: Column) -> str:
     return number(value.score, column)
 
 
-def interval_text(bounds: tuple[float, float] | None, column: Column, layout: Layout) -> str:
+def interval_text(bounds: Interval | None, column: Column, layout: Layout) -> str:
     """Return an interval as it is printed, e.g. ``[0.2101, 0.2233]``; empty if there is none.
 
-    ``± 0.0066`` is half its width.
+    ``± 0.0066`` is half its width; a bound on one side alone is ``≤ 9.5%``.
     """
     if bounds is None or layout.intervals == "none":
         return ""
-    low, high = bounds
+    low, high = bounds.low, bounds.high
+    if bounds.one_sided:
+        return one_sided_text(bounds, column)
     if layout.intervals == "plusminus":
         return f"\N{PLUS-MINUS SIGN} {number((high - low) / 2, column)}"
     return f"[{number(low, column)}, {number(high, column)}]"
+
+
+def one_sided_text(bounds: Interval, column: Column) -> str:
+    """Return the bound that a share of 0 or 1 has: the other end is that of the scale."""
+    if bounds.low == 0:
+        return f"\N{LESS-THAN OR EQUAL TO} {number(bounds.high, column)}"
+    return f"\N{GREATER-THAN OR EQUAL TO} {number(bounds.low, column)}"
 
 
 def headings(wanted: Sequence[Column], n_stubs: int) -> tuple[tuple[Span, ...], tuple[Head, ...]]:

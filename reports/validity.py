@@ -178,7 +178,9 @@ def _lines(
             aligned.averaged(np.where(mask[:, None], by_id[one.of.condition.id], np.nan))
             for one, mask in zip(kept, masks, strict=True)
         ]
-        found = compare_all(rows, metric.score, aligned.resampler(), pairs=())
+        found = compare_all(
+            rows, metric.score, aligned.resampler(), pairs=(), columns=metric.columns
+        )
         for line, estimates in zip(cells, found.estimates, strict=True):
             for column, estimate in zip(metric.columns, estimates, strict=True):
                 line[key, column] = _cell(estimate, column, spec.layout)
@@ -194,6 +196,5 @@ def _count(mask: np.ndarray) -> Cell:
 
 
 def _cell(estimate: Estimate, column: Column, layout: Layout) -> Cell:
-    found = estimate.interval
-    told = interval_text((found.low, found.high) if found else None, column, layout)
+    told = interval_text(estimate.interval, column, layout)
     return Cell(number(estimate.value, column), interval=told, value=estimate.value)

@@ -75,7 +75,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Names:
         ("LLaMA varies by less than 0.1 on overlap", "false"),
         ("LLaMA varies by more than 0.1 on overlap", "true"),
         ("FLAN-T5 prompt1 is within 0.1 of prompt2 on overlap", "true"),
-        ("FLAN-T5 prompt1 is not significantly different from prompt2 on overlap", "true"),
+        (
+            "FLAN-T5 prompt1 is not significantly different from prompt2 on overlap",
+            "cannot be told",
+        ),  # no margin is declared
         ("LLaMA prompt1 is not significantly different from prompt2 on overlap", "false"),
         ("LLaMA prompt2 > 0.5 on overlap", "true"),
         ("LLaMA prompt2 < 0.5 on overlap", "false"),
@@ -285,7 +288,8 @@ def test_json_says_the_same(run: Names):
                           "low", "high", "p", "n", "n_questions", "holds", "shown",
                           "note"}  # fmt: skip
     assert first["holds"] is first["shown"] is True
-    assert told["counts"] == {"true": 3, "false": 1, "not significant": 0, "not testable": 0,
+    assert told["counts"] == {"true": 3, "false": 1, "not significant": 0, "cannot be told": 0,
+                              "not testable": 0,
                               "error": 1}  # fmt: skip
     assert told["exit_code"] == 2
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from empathy_core.stats import (
     RESAMPLES,
@@ -140,7 +141,7 @@ def test_spreads_of_unlike_numbers_of_prompts_are_refused(random: np.random.Gene
 
 
 def test_two_models_and_two_prompts_interact_as_their_contrast_says(random: np.random.Generator):
-    """What remains of four scores is a quarter of the difference of differences: the same p."""
+    """What remains of four scores is a quarter of the difference of differences: Student's p."""
     grid = [[rows(random.normal(size=100) + i * j * 0.1) for j in range(2)] for i in range(2)]
     (a, b), (c, d) = grid
 
@@ -148,8 +149,37 @@ def test_two_models_and_two_prompts_interact_as_their_contrast_says(random: np.r
     (theirs,) = contrast([a, d], [b, c], mean, ALONE)  # ((b - a) - (d - c)) / 2
 
     assert found.value == pytest.approx(abs(theirs.value) / 2, abs=1e-12)
-    assert found.p == theirs.p_bootstrap
+    crossed = (b - a - d + c)[:, 0]
+    assert found.p == pytest.approx(scipy.stats.ttest_1samp(crossed, 0).pvalue, rel=1e-9)
     assert 0.01 < found.p < 1
+
+
+def test_the_p_of_an_interaction_is_statsmodels_of_the_means_of_contrasts(
+    random: np.random.Generator,
+):
+    """Hotelling's test that the mean of six contrasts, of 3 models by 4 prompts, is zero."""
+    from statsmodels.stats.multivariate import test_mvmean as of_means
+
+    values = random.normal(size=(3, 4, 60)) + random.normal(size=60)
+    values[2, 3] += 0.8
+    apart = [values[i, j] - values[0, j] - values[i, 0] + values[0, 0]
+             for i in (1, 2) for j in (1, 2, 3)]  # fmt: skip
+
+    (found,) = interaction(
+        [[rows(of) for of in line] for line in values], mean, Resampler.by(range(60))
+    )
+
+    assert found.p == pytest.approx(of_means(np.array(apart).T).pvalue, rel=1e-9)
+    assert 1e-6 < found.p < 0.5
+
+
+def test_no_number_of_resamples_limits_the_p_of_an_interaction(random: np.random.Generator):
+    """What is far beyond chance stays so after a correction for a thousand tests."""
+    grid = [[rows(random.normal(size=100) + 3 * i * j) for j in range(2)] for i in range(2)]
+
+    (found,) = interaction(grid, mean, ALONE)
+
+    assert found.p < 1e-12
 
 
 def test_the_size_of_an_interaction_is_statsmodels_of_a_two_way_layout(

@@ -9,7 +9,6 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    calibrated,
     defined,
     percentiles,
     share,
@@ -71,9 +70,8 @@ class Interaction:
         value: Root mean square of what remains of the scores, models x prompts, when each model's
             and each prompt's mean are taken out; in the scores' units. Null where a score is
             missing, or there are not two of each.
-        p: Share of resamples whose remainders, less their mean over the resamples, have at least
-            such a root mean square, calibrated for few clusters (``calibrated``). Null as an
-            interval is in ``Estimate``.
+        p: Of no interaction, by Hotelling's test (``_hotelling``), which no number of resamples
+            limits. Null as an interval is in ``Estimate``, and where the clusters do not vary.
         n: Rows scored under all conditions.
         n_clusters: Their clusters.
     """
@@ -280,16 +278,12 @@ def interactions(
         counts = Counts.of(kept, resampler)
         places = np.unique(np.concatenate([tables[i].ravel() for i in members]))
         sums = cluster_sums(stack[places], kept, resampler)
-        scores, drawn = scored_total(score, sums.sum(axis=0)), None
-        if counts.enough and any(min(tables[i].shape) > 1 for i in members):
-            resampled = weighted(draws(resampler), sums)
-            drawn = np.stack([scored(score, of) for of in resampled])
+        scores = scored_total(score, sums.sum(axis=0))
+        influence = _influence(sums, scores, score, _parts(kept, resampler))
         for i in members:
             at = np.searchsorted(places, tables[i])
             found[i] = tuple(
-                _interaction(
-                    scores[at, column], None if drawn is None else drawn[at, column], counts
-                )
+                _interaction(scores[at, column], influence[:, at, column], counts)
                 for column in range(scores.shape[1])
             )
     return tuple(found[i] for i in range(len(tables)))
@@ -314,31 +308,62 @@ def _by_rows(
     yield from groups.values()
 
 
-def _interaction(scores: np.ndarray, drawn: np.ndarray | None, counts: Counts) -> Interaction:
-    """Judge one column: scores (models, prompts), drawn (models, prompts, resamples)."""
+def _parts(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Return each cluster's part of the rows *kept*, shape (rows,): shape (clusters,)."""
+    sizes = np.bincount(resampler.clusters[kept], minlength=resampler.n_clusters)
+    return np.asarray(sizes / max(1, kept.sum()))
+
+
+def _influence(sums: np.ndarray, scores: np.ndarray, score: Score, parts: np.ndarray) -> np.ndarray:
+    """Return what each cluster adds to each score: shape (clusters, conditions, columns).
+
+    The score less that without the cluster, times the other clusters' part of the rows: of a mean
+    over rows exactly what the cluster adds to it.
+    """
+    without = scored_total(score, sums.sum(axis=0) - sums)
+    return np.asarray((scores - without) * (1 - parts)[:, None, None])
+
+
+def _interaction(scores: np.ndarray, influence: np.ndarray, counts: Counts) -> Interaction:
+    """Judge one column: scores (models, prompts), influence (clusters, models, prompts)."""
     if min(scores.shape) < 2 or not np.isfinite(scores).all():
         return Interaction(None, None, counts.n, counts.n_clusters)
-    value = float(_size(_remainders(scores)))
+    value = float(np.sqrt((_remainders(scores) ** 2).mean()))
     p = None
-    if drawn is not None:
-        remainders = _remainders(drawn)
-        complete = defined(_size(remainders))
-        if complete is not None:
-            remainders = remainders[..., np.isfinite(remainders).all(axis=(0, 1))]
-            centred = remainders - remainders.mean(axis=-1, keepdims=True)
-            least = value - ROUNDING * float(np.abs(scores).max())
-            p = calibrated(share(_size(centred), least), counts.effective)
+    if counts.enough and np.isfinite(influence).all():
+        p = _hotelling(scores, influence, counts)
     return Interaction(value, p, counts.n, counts.n_clusters)
+
+
+def _hotelling(scores: np.ndarray, influence: np.ndarray, counts: Counts) -> float | None:
+    """Return the p of no interaction in scores (models, prompts).
+
+    Interaction is q = (models - 1) (prompts - 1) contrasts of the scores, which vary with the
+    questions together: T^2 = d' V^-1 d, V the contrasts' covariance over clusters, and
+    T^2 (n - q) / (q (n - 1)) is F's with q and n - q degrees of freedom. Hotelling (1931), The
+    Generalization of Student's Ratio, Annals of Mathematical Statistics 2(3); of repeated
+    measures: Rencher and Christensen (2012), Methods of Multivariate Analysis, section 5.9.
+    """
+    from scipy.linalg import helmert
+    from scipy.stats import f
+
+    contrasts = np.kron(*(helmert(size) for size in scores.shape))
+    d, own = contrasts @ scores.ravel(), influence.reshape(len(influence), -1) @ contrasts.T
+    scale = float(np.abs(scores).max())
+    if np.abs(d).max() <= ROUNDING * scale:
+        return 1.0
+    n, q = counts.effective, len(d)
+    covariance = own.T @ own * (counts.n_clusters / (counts.n_clusters - 1))
+    if n <= q + 1 or np.linalg.matrix_rank(covariance, hermitian=True) < q:
+        return None
+    squared = float(d @ np.linalg.solve(covariance, d))
+    return float(f.sf(squared * (n - q) / (q * (n - 1)), q, n - q))
 
 
 def _remainders(scores: np.ndarray) -> np.ndarray:
     """Take each model's and each prompt's mean out of scores (models, prompts, ...)."""
     models, prompts = scores.mean(axis=1, keepdims=True), scores.mean(axis=0, keepdims=True)
     return np.asarray(scores - models - prompts + scores.mean(axis=(0, 1), keepdims=True))
-
-
-def _size(remainders: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt((remainders**2).mean(axis=(0, 1))))
 
 
 # ---------------------------------------------------------------------------- rows

@@ -190,12 +190,19 @@ def _ordered(pair: Pair, sign: str, measure: Measure, gap: Gap) -> Check:
         return _check(measure, names, gap, (None, None), "one lacks too many scores to be ranked")
     shown = toward.significant
     if sign.endswith("="):
-        known = toward.low is not None and toward.least is not None
-        shown = min(toward.low or 0.0, toward.least or 0.0) >= -DUST if known else None
+        shown = _no_less(toward)
     note = _in_cells(gap, measure) if _moved(gap, measure) else ""
     if holds and shown is False and toward.p is not None and toward.p < ALPHA:
         note = "answers without a score might turn it"
     return _check(measure, names, gap, (holds, shown), note)
+
+
+def _no_less(gap: Gap) -> bool | None:
+    """Tell whether *gap* is shown not to be below zero; null where it was not tested."""
+    if gap.p is None or gap.value is None or gap.least is None:
+        return None
+    low = gap.value if gap.low is None else gap.low  # the same in every question
+    return min(low, gap.least) >= -DUST
 
 
 def _in_cells(gap: Gap, measure: Measure) -> str:
@@ -218,9 +225,25 @@ def _check(
 
 
 def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
-    gap = evidence.gap(*pair, measure)
-    holds = None if gap.p is None else gap.p >= ALPHA
-    return _check(measure, (pair[0].key, pair[1].key), gap, (holds, holds))
+    gap, margin = evidence.gap(*pair, measure), evidence.margins.get(measure.key)
+    names = pair[0].key, pair[1].key
+    if gap.p is None:
+        return _check(measure, names, gap, (None, None))
+    if gap.significant:
+        return _check(measure, names, gap, (False, False))
+    if margin is not None and gap.within(margin):
+        note = f"equivalent within {margin:g}"
+        return _check(measure, names, gap, (True, True), note)
+    return _check(measure, names, gap, (None, None), _undecided(gap, margin, measure))
+
+
+def _undecided(gap: Gap, margin: float | None, measure: Measure) -> str:
+    """Say why neither a difference nor its absence is shown, and what could have been."""
+    least = number(gap.detectable, measure.column)
+    found = f"a difference of {least} would be found four times in five"
+    if margin is None:
+        return f"no margin is declared (report.margins.{measure.key}); {found}"
+    return f"not shown to lie within the margin of {margin:g}; {found}"
 
 
 def _within(pair: Pair, bound: Digits, measure: Measure, evidence: Evidence) -> Check:

@@ -68,6 +68,9 @@ class Gap:
         least: What *value* is at least, whatever the answers without a score would get; null:
             not known. Without such answers it is *value*, as is *most*.
         unranked: One of the two lacks too many scores to have a place among all.
+        narrow: The 90 % interval of *value*, which a test of equivalence takes; null as *low*.
+        detectable: The least difference that the test would have found with 80 % probability,
+            corrected as *p* is; null where there is no test.
     """
 
     value: float | None
@@ -82,6 +85,8 @@ class Gap:
     least: float | None = None
     most: float | None = None
     unranked: bool = False
+    narrow: tuple[float, float] | None = None
+    detectable: float | None = None
 
     @property
     def significant(self) -> bool | None:
@@ -89,6 +94,17 @@ class Gap:
         return significant(
             self.value, self.p, opposed=self.opposed, least=self.least, most=self.most
         )
+
+    def within(self, margin: float) -> bool | None:
+        """Tell whether *value* is shown to be less than *margin* either way.
+
+        Two one-sided tests at 5 % (``stats.equivalent``), and no answer without a score may
+        lead out of the margin. Null where there is no interval.
+        """
+        if self.narrow is None or self.least is None or self.most is None:
+            return None
+        low, high = min(self.narrow[0], self.least), max(self.narrow[1], self.most)
+        return not self.opposed and -margin < low and high < margin
 
     def turned(self) -> "Gap":
         """Return the first less the second."""
@@ -105,6 +121,7 @@ class Gap:
             most=negated(self.least),
             scores=None if self.scores is None else self.scores[::-1],
             cells=None if self.cells is None else self.cells[::-1],
+            narrow=None if self.narrow is None else (-self.narrow[1], -self.narrow[0]),
         )
 
 
@@ -125,6 +142,8 @@ class Evidence:
         interactions: (group, group, measure) → corrected p of prompts doing to one model what
             they do to the other; either order.
         bases: Key of a fine-tune → keys of the conditions that it is compared with.
+        margins: Measure key → the least difference that matters, which "not significantly
+            different" must exclude; absent where none is declared.
         correction: Whose p is given; empty where there are no rows, hence no tests.
     """
 
@@ -138,6 +157,7 @@ class Evidence:
     ranges: Mapping[tuple[str, str], Gap] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str, str], float | None] = field(default_factory=dict)
     bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
     correction: str = ""
 
     def score(self, subject: Subject, measure: Measure) -> Score | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from empathy_core.errors import ConfigError
+from empathy_core.stats import LEAST_CLUSTERS
 from reports.claims.checks import Check, checks
 from reports.claims.grammar import parse
 from reports.claims.names import Meant, Names
@@ -60,10 +61,15 @@ def _decided(
     if unsettled := [c for c in found if c.holds is None]:
         return "cannot be told", unsettled[0].note
     shown = _shown(found, meant)
-    if not statement.significant:
-        settled = shown or not tests
-        held = _how_many(found, meant) if meant.quantifier == "most" else ""
-        return ("true", held) if settled else ("not significant", _why_not(found, shown))
+    if statement.significant:
+        return _significantly(found, shown, tests=tests)
+    held = _how_many(found, meant) if meant.quantifier == "most" else ""
+    return ("true", held) if shown or not tests else ("not significant", _why_not(found, shown))
+
+
+def _significantly(
+    found: Sequence[Check], shown: bool | None, *, tests: bool
+) -> tuple[Verdict, str]:
     if shown is None:
         return "not testable", NO_ROWS if not tests else _why_not(found, shown)
     if shown:
@@ -122,7 +128,8 @@ def _how_many(found: Sequence[Check], meant: Meant) -> str:
 def _why_not(found: Sequence[Check], shown: bool | None) -> str:
     if shown is None:
         few = min((c.gap.n_questions for c in found if c.gap.n_questions), default=0)
-        return f"not tested: {few} questions are too few" if few else "not tested"
+        too_few = 0 < few < LEAST_CLUSTERS
+        return f"not tested: {few} questions are too few" if too_few else "not tested"
     weak = sum(not c.shown for c in found)
     many = f"{weak} of {len(found)} comparisons" if len(found) > 1 else "it"
     return f"{many} may be chance"

@@ -64,6 +64,7 @@ def evidence_of_run(
         ranges=dict(_ranges(found, columns, p)),
         interactions=dict(_interactions(found, columns, p)),
         bases=_bases(spec, keys),
+        margins=spec.analysis.margins,
         correction=CORRECTIONS[p],
     )
 
@@ -126,7 +127,13 @@ def _gap(row: Mapping[str, Any], p: str, names: tuple[str, str, str]) -> Gap:
         value, row["low"], row["high"], row[p], row["n"], row["n_questions"], scores,
         opposed=row.get("opposed") is True,
         least=row.get("least", value), most=row.get("most", value),
+        narrow=_both(row.get("narrow_low"), row.get("narrow_high")),
+        detectable=row.get("detectable"),
     )  # fmt: skip
+
+
+def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def _interactions(
