@@ -13,7 +13,7 @@ import polars as pl
 
 from empathy_core.stats import RESAMPLES
 from empathy_core.types import Column, Condition
-from reports.keys import ALL, column_keys, condition_keys, score_key
+from reports.keys import ALL
 from reports.labels import NOT_APPLICABLE, number, printed, row_labels
 from reports.layout import Layout
 from reports.spec import ReportSpec
@@ -167,9 +167,7 @@ def score_table(
     """
     values = values_of(summary.filter(pl.col("subset") == subset))
     rows = sorted(spec.conditions, key=lambda c: c.model.backend != "human")
-    names, keys, of_columns = (
-        row_labels(spec.conditions), condition_keys(spec.conditions), column_keys(spec.metrics),
-    )  # fmt: skip
+    names, keys = row_labels(spec.conditions), spec.keys(summary["subset"])
     ranked = [] if words.stamp else ranked_rows(summary, spec, subset)
     marked = [_marks(ranked, w, values) for w in wanted]
     clear = [
@@ -185,7 +183,7 @@ def score_table(
             marked[place].get(condition.id, ""),
             dagger=condition.id == clear[place],
             interval=interval_text(value.bounds, column, spec.layout),
-            key=score_key(keys[condition.id], of_columns[key, column.name], subset),
+            key=keys.score(condition.id, (key, column.name), subset),
             value=value.score,
         )
 

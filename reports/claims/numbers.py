@@ -10,7 +10,7 @@ import polars as pl
 from empathy_core import models
 from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
-from reports.keys import ALL, column_keys, condition_keys
+from reports.keys import ALL, column_keys
 from reports.published import Published, PublishedRow
 from reports.spec import ReportSpec
 from reports.table import p_column
@@ -40,7 +40,8 @@ def evidence_of_run(
         spreads: ``prompts.SPREADS``; null leaves the range over prompts to the pairs.
         source: What the run is called.
     """
-    keys, columns, p = condition_keys(spec.conditions), column_keys(spec.metrics), p_column(spec)
+    columns, p = column_keys(spec.metrics), p_column(spec)
+    keys = {c.id: spec.keys().condition(c.id) for c in spec.conditions}
     found = pl.DataFrame(schema={"kind": pl.String}) if spreads is None else spreads
     return Evidence(
         source=source or spec.title,
