@@ -11,6 +11,7 @@ from empathy_core import models
 from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
 from reports.keys import ALL, column_keys
+from reports.labels import row_labels
 from reports.published import Published, PublishedRow
 from reports.spec import ReportSpec
 from reports.table import p_column
@@ -103,7 +104,7 @@ def _interactions(
 
 
 def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
-    inherited = _inherited(spec)
+    inherited, rows = _inherited(spec), row_labels(spec.conditions)
     tuned = {pair.tuned for pair in spec.finetunes}
     for condition in spec.conditions:
         model = condition.model
@@ -111,6 +112,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
         names = dict.fromkeys(filter(None, (model.name, model.label, published)))
         human = model.backend == "human"
         prompts = () if human else (condition.prompt.name, condition.prompt.label)
+        decoded = (f"{prompt}, {condition.decoding.name}" for prompt in prompts)
         yield Subject(
             keys[condition.id],
             tuple(names),
@@ -118,6 +120,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
             _group(model.name, condition.decoding.name),
             human,
             condition.id in tuned or bool(model.adapter),
+            tuple(dict.fromkeys(filter(None, (rows[condition.id], *decoded)))),
         )
 
 
