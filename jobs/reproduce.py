@@ -74,7 +74,8 @@ def _number(run: RunDir, what: str) -> dict[str, object] | None:
     path = run.report / "results.csv"
     if not path.exists():
         return None
-    frame = pl.read_csv(path, schema_overrides=dict.fromkeys(_AS_PRINTED, pl.String))
+    printed = dict.fromkeys(_AS_PRINTED, pl.String)
+    frame = pl.read_csv(path, schema_overrides=printed, infer_schema_length=None)
     return next(frame.filter(pl.col("key") == what).iter_rows(named=True), None)
 
 
