@@ -41,11 +41,20 @@ def _problem(name: str, there: Iterable[str]) -> str:
 
 def unusable(config: Config) -> Iterator[str]:
     """Yield what is wrong with names that stand in those of folders and files."""
+    for place, name in _folders(config):
+        try:
+            one_name(name, ".html")
+        except ConfigError as error:
+            yield f"{place}: {error}"
+
+
+def _folders(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield where it is said and the longest name of a file that is made of it."""
     decoding = max((*config.decoding, "asis"), key=len)
     for model, prompt in dict.fromkeys(contrasts.asked(config)):
         stem = Path(prompt).stem if prompt.endswith(".toml") else prompt
-        try:
-            one_name(f"{model}.{stem}.{decoding}-00000000", ".html")
-            one_name(f"generate-{model}-00000-of-00000", ".html")
-        except ConfigError as error:
-            yield f"models.{model[:60]}, its prompt and decoding name a folder together: {error}"
+        place = f"models.{model[:60]}: it, its prompt and decoding name a folder together"
+        yield place, f"{model}.{stem}.{decoding}-00000000"
+        yield f"models.{model[:60]}", f"generate-{model}-00000-of-00000"
+    for name in config.metrics:
+        yield f"metrics.{name[:60]}", f"score-{Path(name).stem}-00000000-00000-of-00000"

@@ -153,6 +153,9 @@ class Names:
             yield Side(_prompted(self._special(model, like), prompt), own)
         groups = {s.group for s in like} if said else set()
         yield Side(_prompted([s for s in subjects if s.group in groups], said), "model")
+        models = {s.model_names for s in like}
+        beside = [s for s in subjects if s.model_names in models and len(models) == 1]
+        yield Side(tuple(s for s in beside if said in map(fold, s.row_names)))
         for model, prompt in named:
             yield Side(self._only(model, _prompted(self._shortened(model), prompt)))
 
