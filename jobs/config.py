@@ -19,7 +19,7 @@ from empathy_core import metrics
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
 from empathy_core.training import preflight
-from jobs import contrasts
+from jobs import contrasts, names
 from jobs.tables import Config, DecodingTable, ReportTable, load_prompt, model_of, source_of
 from jobs.variants import variants
 from reports import published
@@ -306,6 +306,7 @@ def _names(config: Config) -> list[str]:
         problems.append(f"data.fractions: sum is {sum(config.data.fractions):g}, expected 1")
     if not (config.models or config.answers or config.finetune):
         problems.append("models: none given; name at least one under [models.<name>]")
+    problems += [] if problems else names.unusable(config)
     whole = config.model_dump()
     return problems + [p for path in config.assumed for p in _assumed(whole, path)]
 

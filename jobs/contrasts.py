@@ -13,7 +13,7 @@ from reports.layout import Contrast
 def check(config: Config, selector: str) -> None:
     """Raise ``UnknownName`` if *selector* is neither a model nor a model and one of its prompts."""
     known: dict[str, set[str]] = {}
-    for model, prompt in _asked(config):
+    for model, prompt in asked(config):
         known.setdefault(model, set()).add(
             Path(prompt).stem if prompt.endswith(".toml") else prompt
         )
@@ -24,7 +24,7 @@ def check(config: Config, selector: str) -> None:
         raise UnknownName(f"prompt of {model}", prompt, sorted(known[model]))
 
 
-def _asked(config: Config) -> Iterator[tuple[str, str]]:
+def asked(config: Config) -> Iterator[tuple[str, str]]:
     """Yield every model with each of its prompts."""
     for name, table in config.models.items():
         yield from ((name, prompt) for prompt in table.prompts or ("none",))

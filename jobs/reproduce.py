@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jobs.speaking import existing, say
 from reports import terminal
 from reports.collect import collect
 from reports.compare_runs import Side, changes_table, compare_runs
-from reports.keys import VERSUS, condition_keys
+from reports.keys import ALL, VERSUS, condition_keys, exact_condition_keys
 from reports.labels import decoding_words, full_name, row_labels
 
 
@@ -32,7 +32,7 @@ def is_key(run: RunDir, what: str | None) -> bool:
     if not what or not run.plans():
         return False
     plan, _ = last_plan(run)
-    conditions = condition_keys(plan.conditions).values()
+    conditions = _conditions(plan)
     keys = _keys(run)
     if what in keys or what in conditions:
         return True
@@ -57,8 +57,8 @@ def explain_key(options: Namespace) -> int:
     run = existing(options)
     plan, path = last_plan(run)
     found = _number(run, options.what)
-    keys = {key: i for i, key in condition_keys(plan.conditions).items()}
-    conditions = [c for c in plan.conditions if c.id in _named(plan, keys, options.what)]
+    named = _named(plan, found, options.what)
+    conditions = [c for c in plan.conditions if c.id in named]
     if options.json:
         told = {"number": found, "conditions": [_record(run, plan, c) for c in conditions]}
         say(json.dumps(told | {"plan": str(path), "again": again(run, plan)}, indent=1))
@@ -74,17 +74,41 @@ def _number(run: RunDir, what: str) -> dict[str, object] | None:
     path = run.report / "results.csv"
     if not path.exists():
         return None
-    return next(pl.read_csv(path).filter(pl.col("key") == what).iter_rows(named=True), None)
+    printed = dict.fromkeys(_AS_PRINTED, pl.String)
+    frame = pl.read_csv(path, schema_overrides=printed, infer_schema_length=None)
+    return next(frame.filter(pl.col("key") == what).iter_rows(named=True), None)
 
 
-def _named(plan: Plan, keys: dict[str, str], what: str) -> set[str]:
-    """Return the ids of the conditions that a key speaks of: the longest keys that stand in it."""
-    body = what.partition("@")[0]
-    if body.startswith("contrast."):
-        name = body.split(".")[1]
+_AS_PRINTED = ("text", "low_text", "high_text", "p_text")
+"""Columns whose last zeros count."""
+
+
+def _conditions(plan: Plan) -> dict[str, str]:
+    """Return key → id of each condition; of those that are called alike, too, by the exact key."""
+    ways = exact_condition_keys(plan.conditions), condition_keys(plan.conditions)
+    return {key: i for keys in ways for i, key in keys.items()}
+
+
+def _named(plan: Plan, found: Mapping[str, object] | None, what: str) -> set[str]:
+    """Return the ids of the conditions that a key is of: as ``results.csv`` says.
+
+    In a report of an older version that does not say it: the longest keys that stand in the key.
+    """
+    body, keys = what.partition("@")[0], _conditions(plan)
+    if found is None and what in keys:
+        return {keys[what]}
+    known = found if found is not None and "condition" in found else None
+    if known["contrast"] if known else body.startswith("contrast."):
+        name = known["contrast"] if known else body.split(".")[1]
         tables = {n: t for n, t in report_table(plan).contrasts.items() if n == name}
         pairs = contrasts.resolve(tables, plan.conditions)
         return {i for one in pairs for pair in one.pairs for i in pair}
+    if known:
+        return {str(known["condition"]), str(known["less"])}
+    return _standing_in(body, keys)
+
+
+def _standing_in(body: str, keys: Mapping[str, str]) -> set[str]:
     parts = body.split(VERSUS)
     found = set()
     for part in parts:
@@ -100,7 +124,9 @@ def _number_lines(found: dict[str, object] | None, what: str) -> Iterator[str]:
     bounds = f" [{found['low_text']}, {found['high_text']}]" if found["low_text"] else ""
     p = f", p {found['p_text']}" if found["p_text"] else ""
     yield f"{what} = {found['text']}{bounds}{p}"
-    yield f"  made of {found['n']:,} answers to {found['n_questions']:,} questions"
+    rows = found.get("subset", ALL)
+    of = "" if rows == ALL else f", {rows}"
+    yield f"  made of {found['n']:,} answers to {found['n_questions']:,} questions{of}"
 
 
 def _record(run: RunDir, plan: Plan, condition: Condition) -> dict[str, object]:

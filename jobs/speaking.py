@@ -6,6 +6,7 @@ from argparse import Namespace
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs import config as configuration
+from jobs.names import run_folder
 
 
 def say(text: str = "") -> None:
@@ -19,8 +20,13 @@ def warn(text: str) -> None:
 
 
 def run_dir(options: Namespace, name: str) -> RunDir:
-    """Return the run of that name, unless the command line names another."""
-    return RunDir((options.runs / (options.name or name)).absolute())
+    """Return the run of that name, unless the command line names another.
+
+    Raises:
+        ConfigError: No run can be called so.
+    """
+    chosen = name if options.name is None else options.name
+    return RunDir(run_folder(options.runs, chosen).absolute())
 
 
 def existing(options: Namespace) -> RunDir:

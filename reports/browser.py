@@ -20,7 +20,7 @@ from empathy_core.types import Column, Condition
 from reports.aligned import statistics_of
 from reports.collect import Collected
 from reports.failures import DIAGNOSTICS
-from reports.keys import column_keys, condition_keys
+from reports.keys import column_keys
 from reports.labels import full_name, row_labels
 from reports.notes import metric_name
 from reports.soundness import KEY
@@ -247,7 +247,7 @@ def _told(
 ) -> dict[str, object]:
     condition, names = part.condition, row_labels(spec.conditions)
     return {
-        "key": condition_keys(spec.conditions)[condition.id],
+        "key": spec.keys().condition(condition.id),
         "name": full_name(condition, names),
         "model": _place(models, condition.model.label),
         "prompt": _place(prompts, names[condition.id]),

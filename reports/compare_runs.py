@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core.stats import Resampler, holm, paired_difference
 from reports.aligned import statistics_of
 from reports.collect import Collected
-from reports.keys import column_keys, condition_keys
+from reports.keys import column_keys, exact_condition_keys
 from reports.labels import NOTHING, number, p_text
 from reports.ranks import ALPHA
 from reports.soundness import KEY
@@ -68,23 +68,27 @@ class Compared:
 
 
 def compare_runs(first: Side, second: Side) -> Compared:
-    """Compare conditions of equal key, row by row where both runs hold the same row."""
-    keys = [
-        {key: i for i, key in condition_keys(s.spec.conditions).items()} for s in (first, second)
+    """Compare conditions of equal names, row by row where both runs hold the same row."""
+    ids = [
+        {key: i for i, key in exact_condition_keys(s.spec.conditions).items()}
+        for s in (first, second)
     ]
-    shared = [key for key in keys[0] if key in keys[1]]
+    shared = [key for key in ids[0] if key in ids[1]]
+    keys = [s.spec.keys() for s in (first, second)]
     rows = [
         change
         for key in shared
-        for change in _changes(first, second, key, (keys[0][key], keys[1][key]))
+        for change in _changes(
+            first, second, keys[0].condition(ids[0][key]), (ids[0][key], ids[1][key])
+        )
     ]
     frame = pl.DataFrame(rows, schema=CHANGES)
     corrected = pl.Series("p_holm", holm(frame["p"].to_list()), dtype=pl.Float64)
     return Compared(
         _unlike(_flat(first.config), _flat(second.config)),
         _unlike(first.spec.provenance, second.spec.provenance),
-        tuple(key for key in keys[0] if key not in keys[1]),
-        tuple(key for key in keys[1] if key not in keys[0]),
+        tuple(keys[0].condition(i) for key, i in ids[0].items() if key not in ids[1]),
+        tuple(keys[1].condition(i) for key, i in ids[1].items() if key not in ids[0]),
         frame.with_columns(corrected).select(*CHANGES),
     )
 

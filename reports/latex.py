@@ -165,5 +165,7 @@ def _accented(char: str) -> str:
 
 
 def label(text: str) -> Tex:
-    """Return *text* as the name of a label, of characters that are safe in one."""
+    """Return *text* as a label, of characters that are safe in one; ``Tex`` is as it is."""
+    if isinstance(text, Tex):
+        return text
     return Tex(re.sub(r"[^A-Za-z0-9:._-]+", "-", text))

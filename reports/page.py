@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from empathy_core.types import Condition
 from reports.browser import browser
 from reports.collect import Coverage
-from reports.keys import condition_keys
 from reports.labels import decoding_words, full_name, row_labels
 from reports.notes import metric_name
 from reports.report import Report
@@ -58,15 +57,15 @@ def _facts(report: Report) -> Iterator[str]:
 
 
 def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[str, object]]:
-    labels, keys = row_labels(spec.conditions), condition_keys(spec.conditions)
+    labels, keys = row_labels(spec.conditions), spec.keys()
     return [
         {
             "name": full_name(condition, labels),
-            "key": keys[condition.id],
+            "key": keys.condition(condition.id),
             "counts": (c.n_answered, c.n_complete, c.n_expected, c.n_empty, c.n_cut),
             "facts": [(name, value) for name, value in _told(condition, c, spec) if value],
             "prompt": list(_prompt(condition)),
-            "commands": _commands(spec, keys[condition.id]),
+            "commands": _commands(spec, keys.condition(condition.id)),
         }
         for condition, c in zip(spec.conditions, coverage, strict=True)
     ]

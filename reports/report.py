@@ -16,6 +16,8 @@ from reports.failures import failure_series, failure_tables
 from reports.figures import Figure, failures_figure, training_figure
 from reports.finetuned import finetuned_tables
 from reports.finetuned_notes import partial_note
+from reports.keys import file_names
+from reports.latex import Tex
 from reports.prompt_tables import prompt_tables
 from reports.prompts import moved, spreads
 from reports.repeats import repeat_tables, repeats
@@ -157,15 +159,33 @@ def _subgroups(
 ) -> Iterator[Section]:
     """Yield a section for each declared column, a table for each of its values."""
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
-    for column, names in subgroups(collected, spec):
+    found = subgroups(collected, spec)
+    files = file_names(column for column, _ in found)
+    labels = _labels(files)
+    for column, names in found:
         tables = []
         for i, name in enumerate(names, 1):
             n = _n_questions(summary, name)
             questions = "1 question" if n == 1 else f"{n:,} questions"
-            caption = f"Only {column} {name.partition('=')[2]}: {questions}."
-            of = replace(words, caption=caption, label=f"{words.label}-by-{column}-{i}")
+            value = name.removeprefix(f"{column}=")
+            caption = f"Only {column} {value}: {questions}."
+            label = Tex(f"{latex.label(words.label)}-by-{labels[column]}-{i}")
+            of = replace(words, caption=caption, label=label)
             tables.append(score_table(summary, spec, wanted, of, name))
-        yield Section(f"table-by-{column}", f"By {column}", tuple(tables))
+        yield Section(f"table-by-{files[column]}", f"By {column}", tuple(tables))
+
+
+def _labels(files: Mapping[str, str]) -> dict[str, str]:
+    """Return what stands for each column in its tables' labels; *files*: column → name of files.
+
+    What is safe in a label, and the name of the files where that would be another's label, too.
+    """
+    safe = {column: latex.label(column) for column in files}
+    times = Counter(safe.values())
+    return {
+        column: safe[column] if times[safe[column]] == 1 and "+" not in name else name
+        for column, name in files.items()
+    }
 
 
 def _n_questions(summary: pl.DataFrame, subset: str) -> int:

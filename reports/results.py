@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core.types import Column
 from reports.aggregate import Aggregated
 from reports.comparisons import as_pairs
-from reports.keys import ALL, column_keys, condition_keys, difference_key, score_key
+from reports.keys import ALL, Keys
 from reports.labels import number, p_text
 from reports.ranks import p_column
 from reports.spec import ReportSpec
@@ -30,6 +30,10 @@ class Result:
         n_questions: Clusters that they belong to.
         text: *value* as the tables print it; so are *low_text*, *high_text* and *p_text*, which
             are empty where the number is null.
+        condition: Id of what is scored, or of a difference's second; empty of a contrast.
+        less: Id of a difference's first; else empty.
+        contrast: Name of a declared contrast; else empty.
+        metric: Key of the metric; *column*: name of its column; *subset*: name of the rows.
     """
 
     key: str
@@ -44,6 +48,12 @@ class Result:
     low_text: str = ""
     high_text: str = ""
     p_text: str = ""
+    condition: str = ""
+    less: str = ""
+    contrast: str = ""
+    metric: str = ""
+    column: str = ""
+    subset: str = ""
 
 
 Columns = Mapping[tuple[str, str], Column]
@@ -58,43 +68,39 @@ def results(
     of Table 2: *compared* is ``comparisons.COMPARED``.
     """
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
-    named = condition_keys(spec.conditions), column_keys(spec.metrics)
+    keys = spec.keys(numbers.summary["subset"])
     return (
-        *_scores(numbers.summary, columns, named),
-        *_differences(_tested(numbers.pairs, compared), columns, named, p_column(spec)),
-        *_contrasts(numbers.contrasts, columns, named[1], p_column(spec)),
+        *_scores(numbers.summary, columns, keys),
+        *_differences(_tested(numbers.pairs, compared), columns, keys, p_column(spec)),
+        *_contrasts(numbers.contrasts, columns, keys, p_column(spec)),
     )
 
 
-Named = tuple[dict[str, str], dict[tuple[str, str], str]]
-"""Keys of conditions and of columns."""
-
-
-def _scores(summary: pl.DataFrame, columns: Columns, named: Named) -> Iterator[Result]:
-    conditions, of_columns = named
+def _scores(summary: pl.DataFrame, columns: Columns, keys: Keys) -> Iterator[Result]:
     for row in summary.iter_rows(named=True):
         at = row["metric"], row["column"]
-        key = score_key(conditions[row["condition"]], of_columns[at], row["subset"])
+        key = keys.score(row["condition"], at, row["subset"])
         yield _result(key, "score", columns[at], row | {"value": row["score"], "p": None})
 
 
-def _differences(pairs: pl.DataFrame, columns: Columns, named: Named, p: str) -> Iterator[Result]:
-    conditions, of_columns = named
+def _differences(pairs: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
     for row in pairs.iter_rows(named=True):
         at = row["metric"], row["column"]
         if not columns[at].main:
             continue
-        one, other = conditions[row["second"]], conditions[row["first"]]
+        one, other = row["second"], row["first"]
         value, low, high = row["difference"], row["low"], row["high"]
-        found = row | {"value": value, "p": row[p]}
-        key = difference_key(one, other, of_columns[at])
+        found = row | {"value": value, "p": row[p], "condition": one, "less": other}
+        key = keys.difference(one, other, at)
         yield _result(key, "difference", columns[at], found)
         turned = found | {
             "value": None if value is None else -value,
             "low": None if high is None else -high,
             "high": None if low is None else -low,
+            "condition": other,
+            "less": one,
         }
-        key = difference_key(other, one, of_columns[at])
+        key = keys.difference(other, one, at)
         yield _result(key, "difference", columns[at], turned)
 
 
@@ -110,13 +116,11 @@ def _tested(pairs: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
     return pl.concat([of_all, own.select(of_all.columns)])
 
 
-def _contrasts(
-    contrasts: pl.DataFrame, columns: Columns, of_columns: dict[tuple[str, str], str], p: str
-) -> Iterator[Result]:
+def _contrasts(contrasts: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
     for row in contrasts.iter_rows(named=True):
         at = row["metric"], row["column"]
-        key = score_key(f"contrast.{row['name']}", of_columns[at])
-        found = row | {"value": row["difference"], "p": row[p]}
+        key = keys.contrast(row["name"], at)
+        found = row | {"value": row["difference"], "p": row[p], "contrast": row["name"]}
         yield _result(key, "contrast", columns[at], found)
 
 
@@ -144,6 +148,9 @@ def _result(
         low_text=text("low"),
         high_text=text("high"),
         p_text="" if row["p"] is None else p_text(row["p"]),
+        **{name: row.get(name, "") for name in ("condition", "less", "contrast", "metric")},
+        column=row["column"],
+        subset=row.get("subset", ALL),
     )
 
 

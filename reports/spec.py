@@ -1,10 +1,11 @@
 """What a report is about: which conditions, under which metrics, with which words around them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Condition
+from reports.keys import Keys
 from reports.layout import Analysis, Layout
 
 
@@ -115,3 +116,8 @@ class ReportSpec:
     layout: Layout = field(default_factory=Layout)
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
+
+    def keys(self, subsets: Iterable[str] = ()) -> Keys:
+        """Return what numbers are called; *subsets*: all that the report has."""
+        declared = [contrast.name for contrast in self.analysis.contrasts]
+        return Keys.of(self.conditions, self.metrics, declared, subsets)

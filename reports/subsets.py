@@ -1,6 +1,6 @@
 """Which rows a table is about: all, the therapists', or those of a subgroup. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -20,6 +20,7 @@ TEXTS = ("context", "response")
 MOST_VALUES = 12
 """Groups that a column makes; of more values, the less frequent stand together."""
 OTHERS = "other values"
+"""``all other values`` where a value is called so, too."""
 
 
 def therapist(spec: ReportSpec) -> Condition | None:
@@ -39,16 +40,39 @@ def subsets(collected: Collected, spec: ReportSpec) -> Iterator[tuple[str, pl.Se
     yield ALL, collected.examples["id"]
     if (human := therapist(spec)) is not None:
         yield THERAPIST, collected.expected[human.id]["example"].unique(maintain_order=True)
-    for column in spec.analysis.subgroups:
-        yield from groups(collected.examples, column)
+    yield from (group for _, of in _divided(collected, spec) for group in of)
 
 
 def subgroups(collected: Collected, spec: ReportSpec) -> list[tuple[str, list[str]]]:
-    """Return each declared column and the subsets that it makes."""
-    return [
-        (column, [name for name, _ in groups(collected.examples, column)])
-        for column in spec.analysis.subgroups
-    ]
+    """Return each declared column and the names of the subsets that it makes."""
+    return [(column, [name for name, _ in of]) for column, of in _divided(collected, spec)]
+
+
+Subset = tuple[str, pl.Series]
+"""Name, and examples (ids)."""
+
+
+def _divided(collected: Collected, spec: ReportSpec) -> list[tuple[str, list[Subset]]]:
+    """Return each declared column and its subsets.
+
+    Raises:
+        ConfigError: A column cannot be divided by, or two make a subset of the same name.
+    """
+    columns = dict.fromkeys(spec.analysis.subgroups)
+    found = [(column, groups(collected.examples, column)) for column in columns]
+    columns_of: dict[str, list[str]] = {}
+    for column, of in found:
+        for name, _ in of:
+            columns_of.setdefault(name, []).append(column)
+    if shared := [(name, of) for name, of in columns_of.items() if len(of) > 1]:
+        name, (one, other, *_) = shared[0]
+        msg = (
+            f"report.subgroups: '{one}' and '{other}' both make a subgroup that is called "
+            f"'{name}'; expected columns whose names, '=' and values cannot be mistaken for each "
+            "other's; rename one of the columns in the data"
+        )
+        raise ConfigError(msg)
+    return found
 
 
 def groups(examples: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
@@ -84,8 +108,13 @@ def groups(examples: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
         raise ConfigError(msg)
     found = [(value, values == value) for value in own]
     others = values.is_not_null() & ~values.is_in(own)
-    found += [(OTHERS, others)] if others.any() else []
+    found += [(_unlike(OTHERS, own), others)] if others.any() else []
     return [(f"{column}={name}", examples.filter(mask)["id"]) for name, mask in found]
+
+
+def _unlike(name: str, values: Sequence[str]) -> str:
+    """Return *name*, made longer until none of *values* is it."""
+    return _unlike(f"all {name}", values) if name in values else name
 
 
 def _own(values: pl.Series, questions: pl.Series) -> list[str]:

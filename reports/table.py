@@ -13,7 +13,7 @@ import polars as pl
 
 from empathy_core.stats import Interval
 from empathy_core.types import Column, Condition
-from reports.keys import ALL, column_keys, condition_keys, score_key
+from reports.keys import ALL
 from reports.labels import NOT_APPLICABLE, column_title, number, row_labels
 from reports.layout import Layout
 from reports.ranks import (
@@ -178,9 +178,7 @@ def score_table(
     rows = sorted(
         (c for c in spec.conditions if c.id in there), key=lambda c: c.model.backend != "human"
     )
-    names, keys, of_columns = (
-        row_labels(spec.conditions), condition_keys(spec.conditions), column_keys(spec.metrics),
-    )  # fmt: skip
+    names, keys = row_labels(spec.conditions), spec.keys(summary["subset"])
     nothing = Ranking({})
     marked = [nothing if words.stamp else ranking(of_subset, *w) for w in wanted]
     clear = _significant(of_subset, pairs, wanted, marked, p_column(spec))
@@ -193,7 +191,7 @@ def score_table(
             marked[place].marks.get(condition.id, ""),
             dagger=condition.id == clear[place],
             interval=interval_text(value.bounds, column, spec.layout),
-            key=score_key(keys[condition.id], of_columns[key, column.name], subset),
+            key=keys.score(condition.id, (key, column.name), subset),
             value=value.score,
         )
 

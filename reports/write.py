@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from polars import selectors
 
-from empathy_core.store import RunDir, make_dir, write_bytes
+from empathy_core.store import RunDir, make_dir, one_name, write_bytes
 from reports import html, page, results, terminal, tex
 from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
@@ -70,7 +70,8 @@ def _replace(final: Path, files: Iterable[tuple[str, bytes]]) -> None:
     try:
         make_dir(new)
         for name, content in files:
-            write_bytes(content, new / name)
+            stem, dot, ending = name.rpartition(".")
+            write_bytes(content, new / one_name(stem, dot + ending))
         with suppress(FileNotFoundError):
             final.rename(old)
         new.rename(final)

@@ -1,17 +1,21 @@
 """The language of claims: what its forms mean, what names mean, what is refused and how."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.errors import ConfigError
-from empathy_core.types import Column
+from empathy_core.types import Column, Condition, Decoding
+from reports.aggregate import SUMMARY
 from reports.claims.digits import Digits
 from reports.claims.evidence import Evidence, Measure, Subject
 from reports.claims.grammar import FORMS, parse
 from reports.claims.names import Names
+from reports.claims.numbers import evidence_of_run
 from reports.claims.statements import (
     Alike,
     Amount,
@@ -22,6 +26,10 @@ from reports.claims.statements import (
     Varies,
     Within,
 )
+from reports.labels import full_name, row_labels
+from reports.pairs import PAIRS
+from reports.table import ARROWS, line_label
+from tests.report_runs import HUMAN, Toy, condition, spec
 
 # ---------------------------------------------------------------------------- forms
 
@@ -284,3 +292,121 @@ def test_an_unknown_column_is_refused(words: str):
     """With what there is."""
     with pytest.raises(ConfigError, match="bertscore_f1"):
         NAMES.columns(words)
+
+
+# ---------------------------------------------------------------------------- as printed
+
+SMOL = condition("smollm2", "SmolLM2-135M-Instruct")
+HOT = Decoding("hot", sample=True)
+TWICE = (
+    SMOL, replace(SMOL, decoding=HOT), condition("smollm2", SMOL.model.label, "prompt1"),
+    condition("other", SMOL.model.label, "prompt2"), condition("plus", "C++", "prompt1"),
+    condition("sharp", "C#", "prompt1"), condition("bloke", "The Bloke, 7B and more", "prompt1"),
+    HUMAN,
+)  # fmt: skip
+
+
+def of_run(*conditions: Condition, metrics: Mapping[str, Toy] | None = None) -> Names:
+    """Return the names of a run without numbers."""
+    about = spec(*conditions, metrics=metrics)
+    return Names(evidence_of_run(about, pl.DataFrame(schema=SUMMARY), pl.DataFrame(schema=PAIRS)))
+
+
+@pytest.mark.parametrize("written", [str, str.upper, str.lower, lambda text: text.replace(",", "")])
+def test_a_condition_answers_to_what_tables_print(written: Callable[[str], str]):
+    """Model's label, prompt's, decoding where the tables have it; whatever the case."""
+    labels = row_labels(TWICE)
+
+    for one in TWICE:
+        said = written(full_name(one, labels))
+        assert meant(of_run(*TWICE), said) == [one.id], said
+
+
+def meant(names: Names, words: str) -> list[str]:
+    """Return the ids of the conditions that *words* mean among ``TWICE``."""
+    ids = {spec(*TWICE).keys().condition(c.id): c.id for c in TWICE}
+    return [ids[s.key] for s in names.conditions(words).subjects]
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ("SmolLM2\N{NON-BREAKING HYPHEN}135M\N{EN DASH}Instruct, No Prompt, greedy", "none.greedy"),
+        ("SmolLM2--135M-Instruct, No\N{NO-BREAK SPACE}Prompt, hot", "none.hot"),
+        ("SmolLM2-135M-Instruct under No Prompt, greedy", "none.greedy"),
+        ("smollm2 none, hot", "none.hot"),
+        ("smollm2 No Prompt greedy", "none.greedy"),
+        ("smollm2 prompt1 greedy", "prompt1"),
+    ],
+)
+def test_typographic_variants_are_the_same_name(words: str, keys: str):
+    """Dashes, blanks and commas; a decoding may be named where no table needs it."""
+    names = of_run(*TWICE)
+
+    assert [s.key for s in names.conditions(words).subjects] == [f"smollm2.{keys}"]
+
+
+def test_the_second_row_of_a_model_may_be_named_by_its_row_alone():
+    """As it stands in the table below the model."""
+    names = of_run(*TWICE)
+    left = names.conditions("smollm2 No Prompt, greedy").subjects
+    (right,) = names.conditions("No Prompt, hot", left).subjects
+
+    assert right.key == "smollm2.none.hot"
+
+
+@pytest.mark.parametrize(
+    ("words", "candidates"),
+    [
+        ("C prompt1", ("plus.prompt1", "sharp.prompt1")),
+        ("smollm2 No Prompt", ("smollm2.none.greedy", "smollm2.none.hot")),
+        ("SMOLLM2NONEHOT and C", ("plus.prompt1", "sharp.prompt1")),
+    ],
+)
+def test_what_may_be_several_is_refused_with_the_candidates(words: str, candidates: Sequence[str]):
+    """Nothing is guessed."""
+    with pytest.raises(ConfigError) as refused:
+        of_run(*TWICE).conditions(words)
+
+    assert all(key in str(refused.value) for key in candidates)
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.sampled_from(["none", "prompt1"])),
+                min_size=1, max_size=4, unique=True))  # fmt: skip
+def test_a_printed_name_never_means_another_condition(drawn: list[tuple[str, str]]):
+    """Whatever the labels: the one that is printed so, or a refusal."""
+    conditions = [condition(f"m{i}", of, prompt) for i, (of, prompt) in enumerate(drawn)]
+    names, labels = of_run(*conditions), row_labels(conditions)
+    keys = spec(*conditions).keys()
+
+    for one in conditions:
+        try:
+            found = names.conditions(full_name(one, labels)).subjects
+        except ConfigError:
+            continue
+        assert [s.key for s in found] == [keys.condition(one.id)]
+
+
+COLUMNS = (
+    Column("rouge1", "ROUGE-1"), Column("bert_f1", "F1", group="BERTScore"),
+    Column("perplexity", "Perplexity, by GPT-2 and more", "lower"), Column("a_f1", "F1", group="A"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("of", [line_label, lambda c: f"{c.group} {c.label} {ARROWS[c.better]}",
+                                lambda c: f"{c.group} {c.label} $\\downarrow$"])  # fmt: skip
+def test_a_column_answers_to_what_tables_print(column: Column, of: Callable[[Column], str]):
+    """With its group in brackets or above it, and with its arrow."""
+    names = Names(Evidence("test", SUBJECTS, tuple(Measure(c.name, c) for c in COLUMNS), {}))
+    said = parse(f"{A} > {B} on {of(column)}").on
+
+    assert [m.key for m in names.columns(said).measures] == [column.name]
+
+
+def test_a_heading_of_several_columns_is_refused_with_their_keys():
+    """``F1`` alone says too little."""
+    names = Names(Evidence("test", SUBJECTS, tuple(Measure(c.name, c) for c in COLUMNS), {}))
+
+    with pytest.raises(ConfigError, match=r"'F1' is the name of several columns: bert_f1, a_f1"):
+        names.columns("rouge1, F1")

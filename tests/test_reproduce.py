@@ -1,12 +1,16 @@
 """From a number back to its rows and the command that makes it again; two runs compared."""
 
 import json
+import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from tests.runs import ECHO, launch, write_config
+from jobs.launch import main
+from tests.runs import ECHO, ROOT, launch, write_config
 
 CONFIG = (
     ECHO.replace('prompts = ["none", "prompt1", "prompt2"]', 'prompts = ["none", "prompt2"]')
@@ -138,3 +142,91 @@ def test_a_wrong_contrast_is_refused_before_anything_runs(tmp_path: Path, line: 
     assert done.returncode == 2
     assert match in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+# ---------------------------------------------------------------------------- any names
+
+NAMES = (
+    ECHO.replace("[data.sources.sample]", """
+[data.sources.mine]
+path = "made.csv"
+context = "question"
+response = "answer"
+keep = ["topic", "age/sex"]
+""").replace('"none", "prompt1", "prompt2"', '"./my prompt.v2.toml", "./my-prompt.v2.toml"')
+    .replace("[models.therapist]", "").replace("[metrics.diagnostics]", "")
+    + """
+[report]
+subgroups = ["topic", "age/sex"]
+[report.contrasts.c]
+first = "echo.my prompt.v2"
+second = "echo.my-prompt.v2"
+"""
+)  # fmt: skip
+TOPICS, AGES = ("抑郁", "焦虑"), ("18-25", "18–25")  # noqa: RUF001 - an en dash
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run under names whose plain spellings are the same."""
+    folder = tmp_path_factory.mktemp("named")
+    for name, of in (("my prompt.v2", "prompt1"), ("my-prompt.v2", "prompt2")):
+        text = (ROOT / "empathy_core" / "prompts" / f"{of}.toml").read_text()
+        (folder / f"{name}.toml").write_text(text)
+    rows = [f"Question {i}: what can I do?,Answer {i}: breathe.,{TOPICS[i % 2]},{AGES[i // 2 % 2]}"
+            for i in range(24)]  # fmt: skip
+    (folder / "made.csv").write_text("\n".join(["question,answer,topic,age/sex", *rows]) + "\n")
+    assert main(["sweep", "--config", str(write_config(folder, NAMES)), "--runs", str(folder)]) == 0
+    return folder / "echo"
+
+
+def told(run: Path, key: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what ``explain`` says of a key."""
+    capsys.readouterr()
+    assert main(["explain", key, "--name", run.name, "--runs", str(run.parent), "--json"]) == 0, key
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_every_key_is_explained_by_its_own_conditions(
+    named: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Macros and results have the same keys; each is of what it is of, whatever it looks like."""
+    rows = pl.read_csv(named / "report" / "results.csv", infer_schema=False)
+    macros = (named / "report" / "macros.tex").read_text()
+    in_macros = re.findall(r"^\\report@number{([^}]*)}", macros, re.MULTILINE)
+    assert in_macros == rows["key"].to_list()
+    assert rows["key"].is_unique().all()
+
+    chosen = rows.filter(pl.col("column") == "rouge1")
+    assert set(chosen["kind"]) == {"score", "difference", "contrast"}
+    for row in chosen.to_dicts():
+        found = told(named, row["key"], capsys)
+        ids = {condition["id"] for condition in found["conditions"]}
+        of = {row["condition"], row["less"]} - {None, ""}
+        assert ids == of or (row["kind"] == "contrast" and len(ids) == 2)
+        assert found["number"]["text"] == row["text"]
+
+
+def test_each_condition_of_the_page_is_explained(named: Path, capsys: pytest.CaptureFixture[str]):
+    """By the key that stands beside it."""
+    page = (named / "report" / "index.html").read_text()
+    keys = re.findall(r'<td class="stub mono">([^<]*)</td>', page)
+
+    assert keys == ["echo.my+20+prompt+2e+v2", "echo.my+2d+prompt+2e+v2"]
+    for key, name in zip(keys, ("my prompt.v2", "my-prompt.v2"), strict=True):
+        (condition,) = told(named, key, capsys)["conditions"]
+        assert condition["id"].startswith(f"echo.{name}.greedy-")
+
+
+def test_a_report_of_an_older_version_is_explained(home: Path, capsys: pytest.CaptureFixture[str]):
+    """It does not say what a key is of, and had no keys of equal spelling to tell apart."""
+    path = home / "runs" / "echo" / "report" / "results.csv"
+    whole = path.read_bytes()
+    old = pl.read_csv(path, infer_schema=False).drop("condition", "less", "contrast", "metric")
+    path.write_text(old.drop("column", "subset").write_csv())
+    try:
+        for key, n in (("echo.none-vs-echo.prompt2.rouge1", 2), ("contrast.guidance.rouge1", 2),
+                       ("therapist.human.rouge1@therapist", 1)):  # fmt: skip
+            assert len(told(home / "runs" / "echo", key, capsys)["conditions"]) == n
+    finally:
+        path.write_bytes(whole)

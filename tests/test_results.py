@@ -41,7 +41,8 @@ def test_keys_are_plain_whatever_the_names(names: list[str]):
     """They stand in LaTeX commands and on command lines."""
     keys = condition_keys(condition(name, name) for name in names)
 
-    assert all(re.fullmatch(r"[A-Za-z0-9_.=-]+", key) for key in keys.values())
+    assert all(re.fullmatch(r"[A-Za-z0-9_.=+-]+", key) for key in keys.values())
+    assert len(set(keys.values())) == len(keys)
 
 
 def test_columns_of_equal_name_bear_their_metric():

@@ -36,7 +36,7 @@ from empathy_core.store.pieces import (
     read_piece,
     write_piece,
 )
-from empathy_core.store.rundir import RunDir
+from empathy_core.store.rundir import RunDir, one_name
 from empathy_core.store.schemas import EXAMPLES, GENERATIONS, SCORES, UNIT_BLOCKS, unit_inputs
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "disk_errors",
     "frame_bytes",
     "make_dir",
+    "one_name",
     "piece",
     "pieces",
     "read_journal",

@@ -1,14 +1,51 @@
 """The paths of a run."""
 
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from empathy_core.errors import Busy
-from empathy_core.store.files import MODE_FILE, disk_errors, make_dir
+from empathy_core.errors import Busy, ConfigError
+from empathy_core.store.files import MODE_FILE, PARTIAL, disk_errors, make_dir
+
+MOST_BYTES = 255
+"""Of the name of a file or folder, on nearly every file system."""
+UNFINISHED_BYTES = len(f"..01234567{PARTIAL}")
+"""What the name of a file has more while it is not yet whole."""
+
+
+def one_name(name: str, ending: str = "") -> str:
+    """Return *name* and *ending* as the name of one folder, or with an *ending* of one file.
+
+    Raises:
+        ConfigError: It would lead elsewhere, is too long, or holds what is no text.
+    """
+    if problem := _problem(name, ending):
+        shown = ascii(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+        msg = (
+            f"{shown} cannot be the name of a file or folder: {problem}; expected letters, digits "
+            "and signs other than '/'; choose another name"
+        )
+        raise ConfigError(msg)
+    return f"{name}{ending}"
+
+
+_SHOWN = 60
+
+
+def _problem(name: str, ending: str) -> str:
+    """Return why there can be no such file or folder; empty if there can."""
+    if name in ("", ".", ".."):
+        return "it stands for no folder, or for one above"
+    if "/" in name or any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        return "it holds a slash, or a character that is no text"
+    n_bytes, most = len(name.encode()), MOST_BYTES
+    if ending:
+        most -= len(ending) + UNFINISHED_BYTES
+    return f"it has {n_bytes} bytes, and {most} are the most" if n_bytes > most else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +86,11 @@ class RunDir:
 
     def rendering(self, key: str) -> Path:
         """What the planner learned when it rendered one model's prompts."""
-        return self.root / "prompts" / f"{key}.json"
+        return self.root / "prompts" / one_name(key, ".json")
 
     def generations(self, condition: str) -> Path:
         """Folder of a condition's pieces."""
-        return self.root / "generations" / condition
+        return self.root / "generations" / one_name(condition)
 
     def expected(self, condition: str) -> Path:
         """Which examples a condition covers, where it is not all of them (``example``)."""
@@ -69,11 +106,13 @@ class RunDir:
 
     def journal(self, condition: str, shard: int, n_shards: int, attempt: str) -> Path:
         """The journal of one attempt at one shard."""
-        return self.journals(condition) / f"{_shard_name(shard, n_shards, '')}.{attempt}.jsonl"
+        return self.journals(condition) / one_name(
+            f"{_shard_name(shard, n_shards, '')}.{attempt}", ".jsonl"
+        )
 
     def scores(self, metric: str, condition: str) -> Path:
         """Folder of a condition's per-row statistics under one metric (``<name>-<hash>``)."""
-        return self.root / "scores" / metric / condition
+        return self.root / "scores" / one_name(metric) / one_name(condition)
 
     def score(self, metric: str, condition: str, shard: int, n_shards: int) -> Path:
         """A piece of per-row statistics."""
@@ -81,23 +120,23 @@ class RunDir:
 
     def adapter(self, finetune: str) -> Path:
         """A trained adapter: complete, or not there."""
-        return self.root / "adapters" / finetune
+        return self.root / "adapters" / one_name(finetune)
 
     def training(self, finetune: str) -> Path:
         """What the attempts at one adapter have written so far, a folder each."""
-        return self.root / "adapters" / f".{finetune}.partial"
+        return self.root / "adapters" / f".{one_name(finetune, '.partial')}"
 
     def diagnosis(self, condition: str) -> Path:
         """The page on a condition's broken answers."""
-        return self.root / "diagnosis" / f"{condition}.html"
+        return self.root / "diagnosis" / one_name(condition, ".html")
 
     def curves(self, finetune: str, attempt: str) -> Path:
         """TensorBoard's files of one attempt at an adapter."""
-        return self.root / "tensorboard" / finetune / attempt
+        return self.root / "tensorboard" / one_name(finetune) / one_name(attempt)
 
     def log(self, task: str) -> Path:
         """The log of one task."""
-        return self.logs / f"{task}.log"
+        return self.logs / one_name(task, ".log")
 
     @property
     def slurm(self) -> Path:
@@ -111,11 +150,11 @@ class RunDir:
 
     def submission(self, name: str) -> Path:
         """Folder of one submission."""
-        return self.slurm / name
+        return self.slurm / one_name(name)
 
     def code(self, digest: str) -> Path:
         """The suite as it was when something was submitted."""
-        return self.slurm / "code" / digest
+        return self.slurm / "code" / one_name(digest)
 
     def plans(self) -> list[Path]:
         """Return the plans, oldest first."""
@@ -130,7 +169,8 @@ class RunDir:
     def set_aside(self, path: Path) -> Path:
         """Move a file that cannot be used out of the way, and return where it is now."""
         relative = path.relative_to(self.root)
-        target = self.root / "set-aside" / f"{uuid.uuid4().hex[:8]}-{'-'.join(relative.parts)}"
+        told = "-".join(relative.parts).encode()[-200:].decode(errors="ignore")  # its end, if long
+        target = self.root / "set-aside" / f"{uuid.uuid4().hex[:8]}-{told}"
         make_dir(target.parent)
         shutil.move(path, target)
         return target
@@ -165,7 +205,7 @@ class RunDir:
         """Hold the lock of one task, waiting as long as another process of this machine has it."""
         from filelock import FileLock
 
-        path = make_dir(self.root / "locks") / f"{task}.lock"
+        path = make_dir(self.root / "locks") / one_name(task, ".lock")
         lock = FileLock(path, mode=MODE_FILE)
         with disk_errors(path):
             lock.acquire()

@@ -15,6 +15,8 @@ class Subject:
         key: See ``reports.keys``.
         model_names: Of its model, the surest first: name, label, published name.
         prompt_names: Of its prompt: name, label; empty where a table gives none.
+        row_names: What can stand beside its model's name where the prompt alone does not tell it
+            from another row: as tables print it, and prompt and decoding.
         group: Equal for conditions that differ in the prompt alone.
         human: People answered: none of ``every model``, and not among what ``best`` looks at.
         tuned: A fine-tune: a shortened name never means it.
@@ -26,6 +28,7 @@ class Subject:
     group: str
     human: bool = False
     tuned: bool = False
+    row_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

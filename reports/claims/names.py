@@ -1,9 +1,11 @@
 """Which conditions and columns the words of a claim mean. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import product
 from typing import Literal
 
 from empathy_core.errors import ConfigError, UnknownName
@@ -88,30 +90,44 @@ class Names:
         return Meant(self._columns(words), "each")
 
     def _columns(self, words: str) -> tuple[Measure, ...]:
+        if whole := self._named_column(words):  # a heading may hold a comma
+            return (whole,)
         parts = [p for p in re.split(r",| and ", words, flags=re.IGNORECASE) if p.strip()]
         if not parts:
             raise UnknownName("column", words, [m.key for m in self.evidence.measures])
         return tuple(dict.fromkeys(m for part in parts for m in self._column(part)))
 
+    def _named_column(self, words: str) -> Measure | None:
+        """Return the column that is called so; null if none is.
+
+        Raises:
+            ConfigError: Several are.
+        """
+        measures, words = self.evidence.measures, self._meant(words)
+        of = (lambda m: m.key), (lambda m: m.title), (lambda m: m.column.name), _label
+        for names, same in product(of, (seen, fold)):
+            found = [m for m in measures if same(words) and same(names(m)) == same(words)]
+            if len(found) > 1:
+                listed = ", ".join(m.key for m in found)
+                msg = f"'{words}' is the name of several columns: {listed}; say which by its key"
+                raise ConfigError(msg)
+            if found:
+                return found[0]
+        return None
+
     def _column(self, words: str) -> tuple[Measure, ...]:
+        if named := self._named_column(words):
+            return (named,)
         words, measures = self._meant(words), self.evidence.measures
-        said = fold(words)
-        ways: tuple[Callable[[Measure], bool], ...] = (
-            lambda m: fold(m.key) == said,
-            lambda m: fold(m.title) == said,
-            lambda m: said in (fold(m.column.name), fold(m.column.label)),
-            lambda m: m.main and _begins(m.title, words),
-            lambda m: _begins(m.title, words),
-        )
-        for way in ways:
-            if found := tuple(m for m in measures if said and way(m)):
+        for among in ([m for m in measures if m.main], measures):
+            if found := tuple(m for m in among if _begins(m.title, words)):
                 return found
         known = [m.key for m in measures if m.main] + [m.key for m in measures if not m.main]
         raise UnknownName("column", words.strip(), known, "Or: all, all but …, most.")
 
     def _meant(self, words: str) -> str:
         """Return *words*, or what they are an alias for."""
-        plain = re.sub(r"^\s*the ", "", words, flags=re.IGNORECASE).strip()
+        plain = _ARROW.sub("", words).strip()
         aliases = {fold(name): meaning for name, meaning in self.aliases.items()}
         return aliases.get(fold(plain), plain)
 
@@ -127,7 +143,8 @@ class Names:
     def _readings(self, words: str, like: Sequence[Subject]) -> Iterator[Side]:
         """Yield what *words* could mean, the surest first; most are empty."""
         said, subjects = self._said(words), self.evidence.subjects
-        yield Side(tuple(s for s in subjects if fold(s.key) == said))
+        yield Side(self._of_key(words))
+        yield Side(self._printed(words))
         named = [(model, self._said(prompt)) for model, prompt in _splits(words) if model]
         for model, prompt in named:
             yield Side(self._only(model, _prompted(self._exact(model), prompt)))
@@ -136,18 +153,47 @@ class Names:
             yield Side(_prompted(self._special(model, like), prompt), own)
         groups = {s.group for s in like} if said else set()
         yield Side(_prompted([s for s in subjects if s.group in groups], said), "model")
+        models = {s.model_names for s in like}
+        beside = [s for s in subjects if s.model_names in models and len(models) == 1]
+        yield Side(tuple(s for s in beside if said in map(fold, s.row_names)))
         for model, prompt in named:
             yield Side(self._only(model, _prompted(self._shortened(model), prompt)))
 
+    def _of_key(self, words: str) -> tuple[Subject, ...]:
+        """Return the condition of this key.
+
+        Raises:
+            ConfigError: Signs and case apart, it is the key of several.
+        """
+        words, subjects = self._meant(words), self.evidence.subjects
+        if exact := tuple(s for s in subjects if s.key == words):
+            return exact
+        found = tuple(s for s in subjects if fold(s.key) == fold(words))
+        if len(found) > 1:
+            raise _ambiguous(words, found)
+        return found
+
+    def _printed(self, words: str) -> tuple[Subject, ...]:
+        """Return the one condition that tables print so: its model's label and its row's."""
+        meant, subjects = self._meant(words), self.evidence.subjects
+        for same in (str, seen):
+            found = tuple(s for s in subjects if same(meant) in map(same, _in_full(s)))
+            if len(found) == 1:
+                return found
+        return ()
+
     def _exact(self, words: str) -> Sequence[Subject]:
         """Return the conditions of the model of this name; the surest kind of name counts."""
-        said = self._said(words)
-        ranked: dict[int, list[Subject]] = {}
-        for subject in self.evidence.subjects:
-            names = [fold(name) for name in subject.model_names]
-            if said in names:
-                ranked.setdefault(names.index(said), []).append(subject)
-        return ranked[min(ranked)] if ranked else ()
+        meant = self._meant(words)
+        for same in (seen, fold):
+            ranked: dict[int, list[Subject]] = {}
+            for subject in self.evidence.subjects:
+                names = [same(name) for name in subject.model_names]
+                if same(meant) in names:
+                    ranked.setdefault(names.index(same(meant)), []).append(subject)
+            if ranked:
+                return ranked[min(ranked)]
+        return ()
 
     def _special(self, words: str, like: Sequence[Subject]) -> tuple[Subject, ...]:
         said, subjects, bases = self._said(words), self.evidence.subjects, self.evidence.bases
@@ -169,14 +215,7 @@ class Names:
         groups = dict.fromkeys(s.group for s in found)
         if len(groups) < 2:
             return tuple(found)
-        firsts = [next(s for s in found if s.group == g) for g in groups]
-        listed = ", ".join(s.key for s in firsts[:_LISTED])
-        more = f" and {len(firsts) - _LISTED} more" if len(firsts) > _LISTED else ""
-        msg = (
-            f"'{words}' may be {listed}{more}: say which by its name or key, or say it once for "
-            f"all under [names]"
-        )
-        raise ConfigError(msg)
+        raise _ambiguous(words, [next(s for s in found if s.group == g) for g in groups])
 
     def _unknown(self, words: str) -> str:
         said, subjects = fold(words), self.evidence.subjects
@@ -187,12 +226,27 @@ class Names:
         return f"unknown condition '{words}'.{guess} There are: {listed}. {_HINT}"
 
 
+def _ambiguous(words: str, found: Sequence[Subject]) -> ConfigError:
+    listed = ", ".join(s.key for s in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    msg = (
+        f"'{words}' may be {listed}{more}: say which by its name or key, or say it once for "
+        f"all under [names]"
+    )
+    return ConfigError(msg)
+
+
 _NEAR = 0.6
 _HINT = "A model's label, or its beginning, and the prompt's will do; or: tuned, base, every model"
 
 
 def _alike(said: str) -> Callable[[str], float]:
     return lambda spelling: SequenceMatcher(None, said, spelling).ratio()
+
+
+def _in_full(subject: Subject) -> list[str]:
+    """Return how tables print a condition, under each name of its model."""
+    return [", ".join((name, *subject.row_names[:1])) for name in subject.model_names]
 
 
 def _spellings(subject: Subject) -> Iterator[str]:
@@ -203,13 +257,30 @@ def _spellings(subject: Subject) -> Iterator[str]:
             yield from (fold(model + prompt) for prompt in subject.prompt_names or ("",))
 
 
+_ARROW = re.compile(r"\s*(?:[\N{UPWARDS ARROW}\N{DOWNWARDS ARROW}]|\\(?:up|down)arrow\b)")
+"""Which way is better, as headings print it."""
+
+
+def seen(text: str) -> str:
+    """Return *text* as a reader sees it: case and kinds of dashes, quotes and blanks apart."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = re.sub("[\N{HYPHEN}-\N{HORIZONTAL BAR}\N{MINUS SIGN}]|--+", "-", plain)
+    return " ".join(re.sub("[,`'\"\N{LEFT SINGLE QUOTATION MARK}-\N{RIGHT DOUBLE QUOTATION MARK}]",
+                           " ", plain).split())  # fmt: skip
+
+
 def fold(text: str) -> str:
-    """Return *text* without case, blanks and signs."""
-    return re.sub(r"[\W_]+", "", text.casefold())
+    """Return *text* without case, blanks, signs, and a ``the`` before it."""
+    return "".join(_words(text))
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[\W_]+", text.casefold()) if word]
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word for word in re.split(r"[\W_]+", re.sub(r"^\s*the\s+", "", plain)) if word]
+
+
+def _label(measure: Measure) -> str:
+    return measure.column.label
 
 
 def _begins(name: str, words: str) -> bool:
@@ -230,4 +301,6 @@ def _splits(words: str) -> Iterator[tuple[str, str]]:
 
 def _prompted(found: Iterable[Subject], prompt: str) -> tuple[Subject, ...]:
     """Return those under a prompt, folded; all of them if it is empty."""
-    return tuple(s for s in found if not prompt or prompt in map(fold, s.prompt_names))
+    found = tuple(found)
+    under = tuple(s for s in found if not prompt or prompt in map(fold, s.prompt_names))
+    return under or tuple(s for s in found if prompt in map(fold, s.row_names))

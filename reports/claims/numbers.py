@@ -11,7 +11,8 @@ from empathy_core import models
 from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
 from reports.comparisons import as_pairs
-from reports.keys import ALL, column_keys, condition_keys
+from reports.keys import ALL, column_keys
+from reports.labels import row_labels
 from reports.published import Published, PublishedRow
 from reports.ranks import COMMON, p_column
 from reports.spec import ReportSpec
@@ -44,7 +45,8 @@ def evidence_of_run(
         compared: ``comparisons.COMPARED``: an adapter less its base is tested in the family of
             its fine-tune, as Table 2 has it, and not among all pairs.
     """
-    keys, columns, p = condition_keys(spec.conditions), column_keys(spec.metrics), p_column(spec)
+    columns, p = column_keys(spec.metrics), p_column(spec)
+    keys = {c.id: spec.keys().condition(c.id) for c in spec.conditions}
     found = pl.DataFrame(schema={"kind": pl.String}) if spreads is None else spreads
     own = {}
     if compared is not None and not compared.is_empty():
@@ -145,7 +147,7 @@ def _interactions(
 
 
 def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
-    inherited = _inherited(spec)
+    inherited, rows = _inherited(spec), row_labels(spec.conditions)
     tuned = {pair.tuned for pair in spec.finetunes}
     for condition in spec.conditions:
         model = condition.model
@@ -153,6 +155,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
         names = dict.fromkeys(filter(None, (model.name, model.label, published)))
         human = model.backend == "human"
         prompts = () if human else (condition.prompt.name, condition.prompt.label)
+        decoded = (f"{prompt}, {condition.decoding.name}" for prompt in prompts)
         yield Subject(
             keys[condition.id],
             tuple(names),
@@ -160,6 +163,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
             _group(model.name, condition.decoding.name),
             human,
             condition.id in tuned or bool(model.adapter),
+            tuple(dict.fromkeys(filter(None, (rows[condition.id], *decoded)))),
         )
 
 
