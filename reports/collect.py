@@ -24,6 +24,7 @@ from empathy_core.store import (
     unit_inputs,
 )
 from empathy_core.types import Condition
+from empathy_core.visible import n_words, nothing_visible
 from reports.soundness import (
     KEY,
     Claim,
@@ -49,7 +50,7 @@ class Coverage:
         n_answered: Sound answers.
         n_scored: Metric key → sound rows of statistics, rows that it left unscored included.
         n_complete: Sound answers with a sound row of every metric.
-        n_empty: Answers without a visible character.
+        n_empty: Answers of which nothing is visible (``empathy_core.visible``).
         n_cut: Answers that ended at the limit of new tokens.
         n_prompt_cut: Answers to a truncated prompt.
     """
@@ -162,13 +163,14 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
 
 def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
+        texts = rows["text"].to_list()
         return rows.select(
             *KEY,
             "block",
-            empty=pl.col("text").str.strip_chars().str.len_bytes() == 0,
+            empty=pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean),
             cut=pl.col("stop") == "length",
             prompt_cut="prompt_truncated",
-            words=pl.col("text").str.count_matches(r"\S+"),
+            words=pl.Series([n_words(text) for text in texts], dtype=pl.UInt32),
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
 

@@ -10,7 +10,7 @@ from reports.collect import Collected, Coverage
 from reports.comparisons import Numbers
 from reports.failures import worse
 from reports.labels import share
-from reports.notes import signatures, stamp, unscored
+from reports.notes import signatures, stamp, uncounted
 from reports.spec import Comparison
 from reports.table import ALPHA, DAGGER
 
@@ -28,7 +28,6 @@ def table_notes(
         pl.col("family") == shown[0].family, pl.col("tuned").is_in([c.tuned for c in shown])
     )
     conditions = {i for c in shown for i in (c.base, c.unquantized, c.tuned) if i is not None}
-    summary = numbers.summary.filter(pl.col("condition").is_in(conditions))
     return (
         *partial_note(numbers.collected, ", and no difference is marked"),
         *empty_notes(numbers.collected, shown, named),
@@ -39,7 +38,7 @@ def table_notes(
         "questions (percentiles).",
         *_tests(mine, numbers, shown[0].family),
         *_untested(mine),
-        *unscored(summary, numbers.spec, numbers.wanted),
+        *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
         *_own(shown, named),
         *signatures(numbers.spec, numbers.wanted),
     )

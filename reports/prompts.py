@@ -206,13 +206,15 @@ def own_scores(
 ) -> list[np.ndarray] | None:
     """Return each row's own score under a column: shape (rows,) for each condition.
 
-    Null where the score of all rows is not the mean of the rows' own, as corpus BLEU is not.
+    Null where the score of all rows is not the mean of the rows' own, as corpus BLEU is not. A row
+    that a column leaves out (ROUGE-2, where a reference has no bigram) is NaN, and not in its mean.
     """
     with np.errstate(all="ignore"):
         own = [metric.score(of)[:, column] for of in rows]
         for of, scores in zip(rows, own, strict=True):
             kept = ~np.isnan(of).any(axis=1)
             whole = metric.score(of[kept].sum(axis=0))[column]
+            kept &= ~np.isnan(scores)
             if kept.any() and not abs(whole - scores[kept].mean()) <= ROUNDING * max(1, abs(whole)):
                 return None
     return own
