@@ -238,12 +238,14 @@ def uncounted(
         unscored, said = _of_metric(collected, spec.metrics[key], key, shown, examples)
         name, why = metric_name(key), why_unscored(spec.metrics[key])
         if unscored:
-            reason = f" ({why})" if why else ""
-            notes.append(f"Not scored by {name}{reason}: {_counts(unscored, shown)}.")
-        for remark, counts in said.items():
-            advice = f" {remark.advice}" if remark.advice else ""
-            notes.append(f"{name}: {remark.text}: {_counts(counts, shown)}.{advice}")
+            notes.append(_note(f"Not scored by {name}", why, _counts(unscored, shown)))
+        notes += [_note(name, of, _counts(counts, shown)) for of, counts in said.items()]
     return notes
+
+
+def _note(who: str, remark: Remark, counts: str) -> str:
+    return " ".join(filter(None, (f"{': '.join(filter(None, (who, remark.text, counts)))}.",
+                                  remark.advice)))  # fmt: skip
 
 
 Counted = dict[str, tuple[int, int] | None]

@@ -11,7 +11,7 @@ texts as ``visible.as_read`` gives them, so that an answer of which nothing is v
 one. An answer that is empty, or in which there is nothing to count, has a score all the same (0,
 say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
 
-Two members are optional: ``remarks(sums)`` (see ``remarks``) and ``why_unscored``, a text that the
+Two members are optional: ``remarks(sums)`` (see ``remarks``), and ``unscored``, a ``Remark`` that
 tables give as the reason where rows are unscored.
 """
 
@@ -140,9 +140,10 @@ def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:
     return found
 
 
-def why_unscored(metric: MetricProtocol) -> str:
+def why_unscored(metric: MetricProtocol) -> Remark:
     """Return the reason why a metric has rows that it does not score; empty if it gives none."""
-    return str(getattr(metric, "why_unscored", ""))
+    found: Remark = getattr(metric, "unscored", Remark(""))
+    return found
 
 
 def key(name: str, metric: MetricProtocol) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 
 from empathy_core import encoders, weights
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
-from empathy_core.metrics._parts import chunks, means, signature, version
+from empathy_core.metrics._parts import Remark, chunks, means, signature, version
 from empathy_core.types import Column, digest
 from empathy_core.visible import NORM, as_read
 
@@ -62,7 +62,9 @@ class Metric:
     rescale: bool = False
     batch_size: int = 64
 
-    why_unscored: ClassVar[str] = "no token that counts in the reference, or no finite number"
+    unscored: ClassVar[Remark] = Remark(
+        "no token that counts in the reference, or no finite number"
+    )
 
     def __post_init__(self) -> None:
         if self.layer is None:

@@ -7,7 +7,7 @@ the corpus score comes from summed counts, so that any subset of rows has its ow
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -48,6 +48,8 @@ class Metric:
     """
 
     tokenizer: BySacrebleu = "13a"
+
+    unscored: ClassVar[Remark] = Remark("the reference is empty")
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.metrics._parts import Remark, means, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -45,7 +45,7 @@ class Metric:
     revision: str | None = None
     empty: float | None = None
 
-    why_unscored: ClassVar[str] = "it gave no finite number"
+    unscored: ClassVar[Remark] = Remark("it gave no finite number")
 
     def __post_init__(self) -> None:
         if not self.keys:

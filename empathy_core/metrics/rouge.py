@@ -74,9 +74,10 @@ class Metric:
             raise ConfigError(msg)
 
     @property
-    def why_unscored(self) -> str:
+    def unscored(self) -> Remark:
         """Return what is so of a row that has no score."""
-        return f"the reference holds no token of {self._tokens_words()}"
+        text = f"the reference holds no token of {self._tokens_words()}"
+        return Remark(text, advice=advice("rouge"))
 
     @property
     def columns(self) -> tuple[Column, ...]:

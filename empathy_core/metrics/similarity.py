@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core import encoders
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.metrics._parts import Remark, means, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -40,7 +40,9 @@ class Metric:
     batch_size: int = 64
     label: str | None = None
 
-    why_unscored: ClassVar[str] = "no token that counts in the reference, or no finite number"
+    unscored: ClassVar[Remark] = Remark(
+        "no token that counts in the reference, or no finite number"
+    )
 
     @property
     def columns(self) -> tuple[Column, ...]:
