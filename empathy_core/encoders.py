@@ -70,7 +70,8 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     framing = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id,
                tokenizer.sep_token_id, tokenizer.pad_token_id)  # fmt: skip
     unknown = {tokenizer.unk_token_id} - set(framing)
-    return frozenset(tokenizer.all_special_ids) - unknown
+    added = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(added.union(tokenizer.all_special_ids) - unknown)
 
 
 def short_name(weights: str) -> str:

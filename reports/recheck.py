@@ -156,5 +156,5 @@ def _largest(ours: np.ndarray, theirs: np.ndarray) -> tuple[int | None, float | 
     if np.isnan(theirs).all() and not np.isnan(ours).all():
         return None, None
     neither = np.isnan(ours) & np.isnan(theirs)
-    gaps = np.nan_to_num(np.abs(ours - theirs)[~neither], nan=np.inf)
+    gaps = np.nan_to_num(np.abs(ours - theirs)[~neither], nan=np.inf, posinf=np.inf)
     return gaps.size, float(gaps.max()) if gaps.size else None

@@ -134,10 +134,9 @@ def test_an_encoders_own_special_tokens_count_as_such(tmp_path: Path) -> None:
     special = encoders.special_ids(tokens)
     assert tokens.unk_token_id not in special
     assert tokens.convert_tokens_to_ids("(end of answer)") in special
-    metric = similarity.Metric(ENCODER)
-    (unknown,) = tokens("\u5fc3", add_special_tokens=False).input_ids or [tokens.unk_token_id]
-    assert unknown not in special
-    assert measured(metric, frame(["\U0001f600"], ["Rest."]))[0, 2] == 0
+    rows = frame(["(end of answer)", "\U0001f600"], ["Rest."] * 2)
+    assert measured(similarity.Metric(str(folder)), rows)[:, 2].tolist() == [1, 0]
+    assert measured(bertscore.Metric(str(folder), layer=1), rows)[:, 4].tolist() == [1, 0]
 
 
 def test_a_reference_without_a_token_leaves_a_row_unscored() -> None:

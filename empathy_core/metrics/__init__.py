@@ -11,8 +11,8 @@ texts as ``visible.as_read`` gives them, so that an answer of which nothing is v
 one. An answer that is empty, or in which there is nothing to count, has a score all the same (0,
 say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
 
-Two members are optional: ``remarks(sums)`` (see ``remarks``), and ``unscored``, a ``Remark`` that
-tables give as the reason where rows are unscored.
+Two members are optional: ``remarks(sums)`` (see ``remarks``), and ``why_unscored``, a ``Remark``
+that tables give as the reason where rows are unscored.
 """
 
 import json
@@ -142,7 +142,7 @@ def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:
 
 def why_unscored(metric: MetricProtocol) -> Remark:
     """Return the reason why a metric has rows that it does not score; empty if it gives none."""
-    found: Remark = getattr(metric, "unscored", Remark(""))
+    found: Remark = getattr(metric, "why_unscored", Remark(""))
     return found
 
 

@@ -62,7 +62,7 @@ class Metric:
     rescale: bool = False
     batch_size: int = 64
 
-    unscored: ClassVar[Remark] = Remark(
+    why_unscored: ClassVar[Remark] = Remark(
         "no token that counts in the reference, or no finite number"
     )
 

@@ -49,7 +49,7 @@ class Metric:
 
     tokenizer: BySacrebleu = "13a"
 
-    unscored: ClassVar[Remark] = Remark("the reference is empty")
+    why_unscored: ClassVar[Remark] = Remark("the reference is empty")
 
     @property
     def columns(self) -> tuple[Column, ...]:

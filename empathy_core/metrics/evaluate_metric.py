@@ -45,7 +45,7 @@ class Metric:
     revision: str | None = None
     empty: float | None = None
 
-    unscored: ClassVar[Remark] = Remark("it gave no finite number")
+    why_unscored: ClassVar[Remark] = Remark("it gave no finite number")
 
     def __post_init__(self) -> None:
         if not self.keys:

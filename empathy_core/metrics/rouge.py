@@ -74,7 +74,7 @@ class Metric:
             raise ConfigError(msg)
 
     @property
-    def unscored(self) -> Remark:
+    def why_unscored(self) -> Remark:
         """Return what is so of a row that has no score."""
         text = f"the reference holds no token of {self._tokens_words()}"
         return Remark(text, advice=advice("rouge"))

@@ -40,7 +40,7 @@ class Metric:
     batch_size: int = 64
     label: str | None = None
 
-    unscored: ClassVar[Remark] = Remark(
+    why_unscored: ClassVar[Remark] = Remark(
         "no token that counts in the reference, or no finite number"
     )
 
