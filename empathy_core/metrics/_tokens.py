@@ -19,14 +19,18 @@ Tokenize = Callable[[str], list[str]]
 LATIN_WORDS = re.compile("[a-z0-9]+")
 _CHINESE = r"\p{Han}"
 _UNSPACED = r"\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-_READ: dict[str, Any] = {
-    "rouge_score": regex.compile(r"[A-Za-z0-9]"),
-    "13a": regex.compile(rf"(?![{_CHINESE}{_UNSPACED}])[\p{{L}}\p{{N}}]"),
-    "intl": regex.compile(rf"(?![{_CHINESE}{_UNSPACED}])[\p{{L}}\p{{N}}]"),
-    "zh": regex.compile(rf"(?![{_UNSPACED}])[\p{{L}}\p{{N}}]"),
+_LETTERS = r"[\p{L}\p{N}]"
+_STRANGE: dict[str, Any] = {
+    name: regex.compile(letters, regex.VERSION1)
+    for name, letters in (
+        ("rouge_score", rf"[{_LETTERS}--[A-Za-z0-9]]"),
+        ("13a", rf"[{_LETTERS}&&[{_CHINESE}{_UNSPACED}]]"),
+        ("intl", rf"[{_LETTERS}&&[{_CHINESE}{_UNSPACED}]]"),
+        ("zh", rf"[{_LETTERS}&&[{_UNSPACED}]]"),
+    )
 }
-"""Letters and digits of the scripts that a tokenizer finds words in. ``char`` reads all."""
-_LETTER = regex.compile(r"[\p{L}\p{N}]")
+"""Letters and digits that a tokenizer drops, or finds no words in. ``char`` reads all."""
+_LETTER = regex.compile(_LETTERS)
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +48,8 @@ def misread(text: str, tokenizer: Tokenizer) -> bool:
     """
     if tokenizer == "char" or text.isascii():
         return False
-    return 2 * len(_READ[tokenizer].findall(text)) < len(_LETTER.findall(text))
+    strange = len(_STRANGE[tokenizer].findall(text))
+    return strange > 0 and 2 * strange > len(_LETTER.findall(text))
 
 
 def advice(metric: str) -> str:
