@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from empathy_core import data
+from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
     EXAMPLES,
@@ -196,6 +196,7 @@ def _read_scores(
     run: RunDir, source: _Source, key: str, spec: ReportSpec, problems: Problems
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
+    added = metrics.added(metric)
     inputs = unit_inputs(source.found.blocks)
 
     def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
@@ -206,7 +207,10 @@ def _read_scores(
                 f"{piece.path} is stale: unit {', '.join(map(str, told[:5]))} was scored from "
                 f"other answers than those in {source.found.folder}: run sweep again"
             )
-        fresh = rows.filter(~pl.col("block").is_in(sorted(stale)))
+        lacking = [
+            pl.lit(v, pl.Float64).alias(n) for n, v in added.items() if n not in rows.columns
+        ]
+        fresh = rows.filter(~pl.col("block").is_in(sorted(stale))).with_columns(lacking)
         return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
 
     tags = {
@@ -214,7 +218,7 @@ def _read_scores(
         "data": spec.data_digest,
         "signature": metric.signature(),
     }
-    claim = Claim(tags, (*SCORES, *metric.statistics))
+    claim = Claim(tags, (*SCORES, *(name for name in metric.statistics if name not in added)))
     found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
     rows = sound_rows(found, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import json
 import re
 from itertools import cycle, islice
 from pathlib import Path
@@ -30,6 +31,8 @@ shards = 1
 workers = 1
 threads = 1
 """
+ADDED = ("reference_possible4", "short_references", "short_answers", "reference_bigram",
+         "no_token", "one_token", "misread")  # fmt: skip
 N = 24
 SENTENCE = "i hear how tired you are of it all and that sleep does not come at night"
 WORDS = SENTENCE.split(" ")
@@ -134,6 +137,31 @@ def test_answers_equal_to_their_references_score_1(swept: Path) -> None:
         "column", "score", "n", "n_unscored").iter_rows()}  # fmt: skip
     assert scores["bleu"] == (1, N, 0)
     assert {scores[c] for c in ("rouge1", "rouge2", "rougeL")} == {(1, N - 2, 2)}
+
+
+def test_scores_of_an_earlier_version_are_still_reported(swept: Path) -> None:
+    """They lack what is counted now; the numbers are those that were computed then."""
+    run = swept / "runs/nothing"
+    paths = [p for name in ("bleu", "rouge") for p in run.glob(f"scores/{name}-*/*/*.parquet")]
+    kept = [(path, *store.read_piece(path)) for path in paths]
+    for path, piece, frame in kept:
+        names = [n for n in ADDED if n in frame.columns]
+        rows = (
+            frame.fill_null(0).with_columns(n=pl.lit(1.0)) if "rouge1" in frame.columns else frame
+        )
+        store.write_piece(rows.drop(names), path, piece.tags)
+
+    done = launch("report", "--config", "c.toml", "--json", cwd=swept)
+
+    for path, piece, frame in kept:
+        store.write_piece(frame, path, piece.tags)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)["summary"]
+    scores = {r["column"]: r["score"] for r in summary if r["condition"].startswith("equal.")
+              and r["subset"] == "all"}  # fmt: skip
+    assert scores["rouge1"] == pytest.approx((N - 2) / N)  # Chinese was 0
+    assert scores["rouge2"] == pytest.approx((N - 4) / N)  # and so were single words
+    assert scores["bleu"] == 1
 
 
 def test_a_recheck_that_finds_a_wrong_score_fails(swept: Path) -> None:

@@ -11,8 +11,8 @@ texts as ``visible.as_read`` gives them, so that an answer of which nothing is v
 one. An answer that is empty, or in which there is nothing to count, has a score all the same (0,
 say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
 
-Two members are optional: ``remarks(sums)`` (see ``remarks``), and ``why_unscored``, a ``Remark``
-that tables give as the reason where rows are unscored.
+Three members are optional: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that
+tables give as the reason where rows are unscored; ``added`` (see ``added``).
 """
 
 import json
@@ -33,7 +33,8 @@ from empathy_core.metrics._parts import Remark
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "PLUGIN", "ROWS", "MetricProtocol", "Remark", "key", "load", "names", "remarks", "why_unscored",
+    "PLUGIN", "ROWS", "MetricProtocol", "Remark", "added", "key", "load", "names", "remarks",
+    "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -143,6 +144,15 @@ def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:
 def why_unscored(metric: MetricProtocol) -> Remark:
     """Return the reason why a metric has rows that it does not score; empty if it gives none."""
     found: Remark = getattr(metric, "why_unscored", Remark(""))
+    return found
+
+
+def added(metric: MetricProtocol) -> Mapping[str, float]:
+    """Return statistic → what it is read as in scores of earlier versions, which lack it.
+
+    With these values the scores are what the earlier version made of them.
+    """
+    found: Mapping[str, float] = getattr(metric, "added", {})
     return found
 
 

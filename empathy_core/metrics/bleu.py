@@ -73,6 +73,11 @@ class Metric:
         lengths = ("answer_tokens", "reference_tokens")
         return (*lengths, *matched, *possible, "reference_possible4", *short, "n")
 
+    @property
+    def added(self) -> dict[str, float]:
+        """Return what scores of earlier versions lack: there every reference had a 4-gram."""
+        return {"reference_possible4": 1, "short_references": 0, "short_answers": 0, "misread": 0}
+
     def signature(self) -> str:
         """Return the settings in sacreBLEU's own words."""
         return signature(

@@ -99,6 +99,11 @@ class Metric:
         counts = ("reference_bigram", "no_token", "one_token", "misread")
         return (*(c.name for c in self.columns), *counts, "n")
 
+    @property
+    def added(self) -> dict[str, float]:
+        """Return what scores of earlier versions lack: there every reference had a bigram."""
+        return {"reference_bigram": 1, "no_token": 0, "one_token": 0, "misread": 0}
+
     def signature(self) -> str:
         """Return the settings and the version of the tokenizer's library."""
         stem = f"porter-nltk-{version('nltk')}" if self.use_stemmer else "no"
