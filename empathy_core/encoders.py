@@ -13,6 +13,7 @@ from typing import Any
 
 from empathy_core import weights as places
 from empathy_core.errors import ConfigError, ModelError
+from empathy_core.visible import nothing_visible
 
 DEFAULT_MAX_TOKENS = 512
 """For tokenizers that name no limit (DeBERTa's says 10^30, more than its code can count)."""
@@ -24,25 +25,25 @@ class TokenEncoder:
 
     Attributes:
         max_tokens: Longer texts are cut to this length, special tokens included.
-        n_special: Special tokens that the tokenizer adds to a text.
+        special: Ids of special tokens; a text of these alone says nothing.
     """
 
     tokenizer: Any
     model: Any
     device: str
     max_tokens: int
-    n_special: int
+    special: frozenset[int]
 
     def ids(self, text: str) -> list[int]:
         """Return the tokens of *text*, special ones included, cut to ``max_tokens``.
 
-        A text of nothing but blanks has none.
+        A text of which nothing is visible, or nothing but special tokens is left, has none.
         """
         from bert_score.utils import sent_encode
 
         # on an empty text sent_encode calls a method that transformers 5 no longer has
-        tokens: list[int] = sent_encode(self.tokenizer, text) if text.strip() else []
-        return tokens
+        tokens: list[int] = [] if nothing_visible(text) else sent_encode(self.tokenizer, text)
+        return [] if self.special.issuperset(tokens) else tokens
 
     def cuts(self, text: str, ids: Sequence[int]) -> bool:
         """Tell whether *ids*, those of *text*, are only its beginning."""
@@ -59,6 +60,18 @@ class TokenEncoder:
         padded, lengths, mask = padding(ids, self.tokenizer.pad_token_id, dtype=torch.long)
         found = bert_encode(self.model, padded.to(self.device), attention_mask=mask.to(self.device))
         return [row[:length] for row, length in zip(found, lengths.tolist(), strict=True)]
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Return the ids of a tokenizer's special tokens, that of unknown words excepted.
+
+    GPT-2 has one token for unknown words, which its bytes never give, and for the end: that stays.
+    """
+    framing = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id,
+               tokenizer.sep_token_id, tokenizer.pad_token_id)  # fmt: skip
+    unknown = {tokenizer.unk_token_id} - set(framing)
+    added = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(added.union(tokenizer.all_special_ids) - unknown)
 
 
 def short_name(weights: str) -> str:
@@ -104,7 +117,7 @@ def token_encoder(weights: str, revision: str | None, layers: int) -> TokenEncod
         model.to(device()).eval(),
         device(),
         tokenizer.model_max_length,
-        tokenizer.num_special_tokens_to_add(),
+        special_ids(tokenizer),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,20 @@ def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: boo
     if recheck:
         from reports.recheck import recheck as compare
 
-        say(compare(run, spec, prepared_metrics(run, plan), recheck))
+        found = compare(run, spec, prepared_metrics(run, plan), recheck)
+        say(found.text)
+        if found.wrong:
+            warn(_not_equal(found.wrong))
+            return 1
     return 0
+
+
+def _not_equal(columns: Sequence[str]) -> str:
+    return (
+        f"recheck failed: stored scores are not the reference library's ({', '.join(columns)}): "
+        "expected equal values within rounding; the tables must not be used: look for another "
+        "version of a package, remove the run's scores of these metrics, and run sweep again"
+    )
 
 
 def _relative(path: Path) -> Path:

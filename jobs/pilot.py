@@ -14,6 +14,7 @@ from empathy_core import data, store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
+from empathy_core.visible import nothing_visible
 from jobs.plan import Plan, Task, generate_tasks
 
 MOST_EMPTY = 0.05
@@ -148,5 +149,5 @@ def answers(run: RunDir, condition: Condition) -> pl.DataFrame:
 
 
 def empty_share(found: pl.DataFrame) -> float:
-    """Return the share of answers that are empty or white space."""
-    return float((found["text"].str.strip_chars() == "").mean() or 0) if found.height else 0.0  # type: ignore[arg-type]  # a mean of booleans
+    """Return the share of answers of which nothing is visible."""
+    return sum(map(nothing_visible, found["text"])) / found.height if found.height else 0.0

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
+from empathy_core.visible import nothing_visible
 from jobs import survey
 from jobs.cluster import submitting
 from jobs.cluster.commands import launch_of, reached
@@ -113,7 +114,8 @@ def _some(condition: str, rows: Sequence[tuple[str, str, int]]) -> str:
     lines = [f"--- {condition}"]
     for context, text, _ in rows:
         lines.append("Q: " + textwrap.shorten(context, 160, placeholder=" …"))
-        lines.append("A: " + (textwrap.shorten(text, 400, placeholder=" …") or "(empty)"))
+        shown = textwrap.shorten(text, 400, placeholder=" …")
+        lines.append("A: " + (f"(empty) {shown}".strip() if nothing_visible(text) else shown))
     return "\n".join([*lines, ""])
 
 

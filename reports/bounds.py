@@ -70,6 +70,7 @@ def possible(aligned: Aligned, key: str, metric: MetricProtocol) -> Possible | N
     with np.errstate(all="ignore"):
         own = np.stack([metric.score(of) for of in rows])  # (conditions, rows, columns)
     own[~np.isfinite(own)] = np.nan
+    scorable = _scorable(aligned, own)
     ends = []
     for low in (True, False):
         filled = own.copy()
@@ -81,9 +82,20 @@ def possible(aligned: Aligned, key: str, metric: MetricProtocol) -> Possible | N
             found = own[..., place]
             end = float(np.nanmin(found) if low else np.nanmax(found)) if end is None else end
             filled[..., place] = np.where(np.isnan(found), end, found)
-        answered = np.where(np.stack(asked)[..., None], filled, np.nan)
+        answered = np.where(np.stack(asked)[..., None] & scorable, filled, np.nan)
         ends.append(np.stack([_averaged(aligned, of) for of in answered]))
     return Possible(*ends)
+
+
+def _scorable(aligned: Aligned, own: np.ndarray) -> np.ndarray:
+    """Return of which examples any condition has a score: shape (rows, columns).
+
+    Where none has, it is the question or its reference that cannot be scored, and not an answer.
+    """
+    known = (~np.isnan(own)).any(axis=0).astype(float)
+    found = np.zeros((aligned.examples.height, known.shape[1]))
+    np.maximum.at(found, aligned.places, known)
+    return np.asarray(found[aligned.places] > 0)
 
 
 def is_mean(metric: MetricProtocol, rows: Sequence[np.ndarray], column: int) -> bool:
@@ -94,8 +106,9 @@ def is_mean(metric: MetricProtocol, rows: Sequence[np.ndarray], column: int) -> 
     with np.errstate(all="ignore"):
         for of in rows:
             kept = of[~np.isnan(of).any(axis=1)]
-            whole, mean = metric.score(kept.sum(axis=0))[column], metric.score(kept)[:, column]
-            if len(kept) and not abs(whole - mean.mean()) <= ROUNDING * max(1, abs(whole)):
+            whole, own = metric.score(kept.sum(axis=0))[column], metric.score(kept)[:, column]
+            own = own[~np.isnan(own)]  # a column may leave out rows that another counts
+            if len(own) and not abs(whole - own.mean()) <= ROUNDING * max(1, abs(whole)):
                 return False
     return True
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from empathy_core import data
+from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
     EXAMPLES,
@@ -24,6 +24,7 @@ from empathy_core.store import (
     unit_inputs,
 )
 from empathy_core.types import Condition
+from empathy_core.visible import n_words, nothing_visible
 from reports.soundness import (
     KEY,
     Claim,
@@ -49,7 +50,7 @@ class Coverage:
         n_answered: Sound answers.
         n_scored: Metric key → sound rows of statistics, rows that it left unscored included.
         n_complete: Sound answers with a sound row of every metric.
-        n_empty: Answers without a visible character.
+        n_empty: Answers of which nothing is visible (``empathy_core.visible``).
         n_cut: Answers that ended at the limit of new tokens.
         n_prompt_cut: Answers to a truncated prompt.
     """
@@ -162,13 +163,14 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
 
 def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
+        texts = rows["text"].to_list()
         return rows.select(
             *KEY,
             "block",
-            empty=pl.col("text").str.strip_chars().str.len_bytes() == 0,
+            empty=pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean),
             cut=pl.col("stop") == "length",
             prompt_cut="prompt_truncated",
-            words=pl.col("text").str.count_matches(r"\S+"),
+            words=pl.Series([n_words(text) for text in texts], dtype=pl.UInt32),
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
 
@@ -194,6 +196,7 @@ def _read_scores(
     run: RunDir, source: _Source, key: str, spec: ReportSpec, problems: Problems
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
+    added = metrics.added(metric)
     inputs = unit_inputs(source.found.blocks)
 
     def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
@@ -204,7 +207,10 @@ def _read_scores(
                 f"{piece.path} is stale: unit {', '.join(map(str, told[:5]))} was scored from "
                 f"other answers than those in {source.found.folder}: run sweep again"
             )
-        fresh = rows.filter(~pl.col("block").is_in(sorted(stale)))
+        lacking = [
+            pl.lit(v, pl.Float64).alias(n) for n, v in added.items() if n not in rows.columns
+        ]
+        fresh = rows.filter(~pl.col("block").is_in(sorted(stale))).with_columns(lacking)
         return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
 
     tags = {
@@ -212,7 +218,7 @@ def _read_scores(
         "data": spec.data_digest,
         "signature": metric.signature(),
     }
-    claim = Claim(tags, (*SCORES, *metric.statistics))
+    claim = Claim(tags, (*SCORES, *(name for name in metric.statistics if name not in added)))
     found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
     rows = sound_rows(found, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")

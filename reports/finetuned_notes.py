@@ -10,7 +10,7 @@ from reports.collect import Collected, Coverage
 from reports.comparisons import Numbers, as_pairs
 from reports.failures import worse
 from reports.labels import share
-from reports.notes import opposed_notes, signatures, stamp, unscored
+from reports.notes import opposed_notes, signatures, stamp, uncounted
 from reports.ranks import how_tested, is_significant, p_column
 from reports.spec import Comparison
 from reports.table import DAGGER
@@ -29,7 +29,6 @@ def table_notes(
         pl.col("family") == shown[0].family, pl.col("tuned").is_in([c.tuned for c in shown])
     )
     conditions = {i for c in shown for i in (c.base, c.unquantized, c.tuned) if i is not None}
-    summary = numbers.summary.filter(pl.col("condition").is_in(conditions))
     return (
         *partial_note(numbers.collected, ", and no difference is marked"),
         *empty_notes(numbers.collected, shown, named),
@@ -41,7 +40,7 @@ def table_notes(
         *_tests(mine, numbers, shown[0].family),
         *opposed_notes(as_pairs(mine), numbers.summary, numbers.spec),
         *_untested(mine),
-        *unscored(summary, numbers.spec, numbers.wanted),
+        *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
         *_own(shown, named),
         *signatures(numbers.spec, numbers.wanted),
     )

@@ -1,9 +1,11 @@
 """The sentences below the tables and around them: what a reader must know of the numbers. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
+from empathy_core.metrics import MetricProtocol, Remark, remarks, why_unscored
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
 from reports.aggregate import ALL, THERAPIST, Aggregated, therapist
@@ -65,7 +67,7 @@ def main_notes(
         *_tests(numbers, spec, table, wanted),
         *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
         *_answers(collected, spec),
-        *unscored(summary, spec, wanted),
+        *uncounted(collected, spec, wanted),
         *_assumed(spec),
         *spec.notes,
         *signatures(spec, wanted),
@@ -79,21 +81,22 @@ def therapist_notes(
     human = therapist(spec)
     if human is None:
         return ()
-    n = collected.expected[human.id]["example"].n_unique()
+    examples = collected.expected[human.id]["example"].unique()
+    n = len(examples)
     return (
         *_partial(collected),
         f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
         *_marks(summary, spec, wanted, THERAPIST, stamp(collected)),
-        *unscored(summary, spec, wanted, THERAPIST),
+        *uncounted(collected, spec, wanted, examples=examples),
     )
 
 
 def detail_notes(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]
+    collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]
 ) -> tuple[str, ...]:
     """Return the notes of a detail table."""
-    return (*_partial(collected), *unscored(summary, spec, wanted), *signatures(spec, wanted))
+    return (*_partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
 
 
 def published_notes(collected: Collected) -> tuple[str, ...]:
@@ -337,24 +340,81 @@ def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
     return found
 
 
-def unscored(
-    summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted], subset: str = ALL
+def uncounted(
+    collected: Collected,
+    spec: ReportSpec,
+    wanted: Sequence[Wanted],
+    *,
+    conditions: Collection[str] | None = None,
+    examples: pl.Series | None = None,
 ) -> list[str]:
-    """Say which rows the metrics of *wanted* left out of their means."""
-    keys = {key for key, _ in wanted}
-    labels = row_labels(spec.conditions)
-    names = {c.id: full_name(c, labels) for c in spec.conditions}
-    rows = (
-        summary.filter(pl.col("subset") == subset, pl.col("metric").is_in(keys))
-        .filter(pl.col("n_unscored") > 0)
-        .select("metric", "condition", "n_unscored", "n")
-        .unique(maintain_order=True)
-    )
-    by_metric: dict[str, list[str]] = {}
-    for key, condition, n_unscored, n in rows.iter_rows():
-        left_out = f"{names[condition]} {n_unscored:,} of {n + n_unscored:,}"
-        by_metric.setdefault(metric_name(key), []).append(left_out)
-    return [f"Not scored by {name}: {'; '.join(rows)}." for name, rows in by_metric.items()]
+    """Say which rows the metrics of *wanted* left out and why, and where they had nothing to count.
+
+    Args:
+        collected: Whose scores.
+        spec: Of which metrics.
+        wanted: Columns; what is said holds of their metrics.
+        conditions: Ids; null: all.
+        examples: Ids of the rows that count; null: all.
+    """
+    shown = [c for c in spec.conditions if conditions is None or c.id in conditions]
+    notes = []
+    for key in dict.fromkeys(key for key, _ in wanted):
+        unscored, said = _of_metric(collected, spec.metrics[key], key, shown, examples)
+        name, why = metric_name(key), why_unscored(spec.metrics[key])
+        if unscored:
+            notes.append(_note(f"Not scored by {name}", why, _counts(unscored, shown)))
+        notes += [_note(name, of, _counts(counts, shown)) for of, counts in said.items()]
+    return notes
+
+
+def _note(who: str, remark: Remark, counts: str) -> str:
+    return " ".join(filter(None, (f"{': '.join(filter(None, (who, remark.text, counts)))}.",
+                                  remark.advice)))  # fmt: skip
+
+
+Counted = dict[str, tuple[int, int] | None]
+"""Condition id → rows that something is said of, and of how many; null: of all together."""
+
+
+def _of_metric(
+    collected: Collected,
+    metric: MetricProtocol,
+    key: str,
+    shown: Sequence[Condition],
+    examples: pl.Series | None,
+) -> tuple[Counted, dict[Remark, Counted]]:
+    """Return the rows that a metric left unscored, and what it has to say of the others."""
+    unscored: Counted = {}
+    said: dict[Remark, Counted] = {}
+    for condition in shown:
+        rows = collected.scores[condition.id, key]
+        if examples is not None:
+            rows = rows.filter(pl.col("example").is_in(examples.to_list()))
+        if not rows.height:
+            continue
+        scored = rows.select(metric.statistics).drop_nulls()
+        if lost := rows.height - scored.height:
+            unscored[condition.id] = (lost, rows.height)
+        for remark in remarks(metric, scored.sum().to_numpy()[0]) if scored.height else ():
+            counts = None if remark.n is None else (remark.n, scored.height)
+            said.setdefault(replace(remark, n=None), {})[condition.id] = counts
+    return unscored, said
+
+
+def _counts(counts: Counted, shown: Sequence[Condition]) -> str:
+    """Return how many rows of which conditions; once where all of several have the same."""
+    first = next(iter(counts.values()))
+    if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:
+        return f"{first[0]:,} of {first[1]:,} in each row" if first else "every row"
+    labels = row_labels(shown)
+    told = []
+    for condition in shown:
+        if condition.id in counts:
+            n = counts[condition.id]
+            name = full_name(condition, labels)
+            told.append(f"{name} {n[0]:,} of {n[1]:,}" if n else name)
+    return _listed(told)
 
 
 def _assumed(spec: ReportSpec) -> list[str]:

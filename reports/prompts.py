@@ -215,7 +215,8 @@ def own_scores(
 ) -> list[np.ndarray] | None:
     """Return each row's own score under a column: shape (rows,) for each condition.
 
-    Null where the score of all rows is not the mean of the rows' own, as corpus BLEU is not.
+    Null where the score of all rows is not the mean of the rows' own, as corpus BLEU is not. A row
+    that a column leaves out (ROUGE-2, where a reference has no bigram) is NaN, and not in its mean.
     """
     if not is_mean(metric, rows, column):
         return None

@@ -1,6 +1,7 @@
 """Stored scores against the reference libraries themselves, on rows drawn by seed."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,10 @@ from reports.notes import metric_name
 from reports.soundness import KEY
 from reports.spec import ReportSpec
 
+TOLERANCE = 5e-5
+"""Largest difference that is rounding: half of the last digit that is printed. Encoders on other
+hardware or in other batches differ by 1e-6, and by ten times that where scores are rescaled."""
+
 DIFFERENCES = {
     "metric": pl.String,  # key
     "column": pl.String,
@@ -22,20 +27,38 @@ DIFFERENCES = {
 """Schema of what ``differences`` returns."""
 
 
+class Rechecked(NamedTuple):
+    """What a recheck found.
+
+    Attributes:
+        text: For the terminal.
+        wrong: Columns in which a stored score is not the library's, as *text* names them.
+    """
+
+    text: str
+    wrong: tuple[str, ...]
+
+
 def recheck(
     run: RunDir, spec: ReportSpec, metrics: Mapping[str, MetricProtocol], n: int, seed: int = 0
-) -> str:
+) -> Rechecked:
     """Recompute *n* rows of every metric by its reference library, and say how far they differ.
 
     *metrics* are those of *spec*, prepared and with their encoders. Rows that are missing are not
     drawn.
     """
     found = differences(run, spec, metrics, n, seed)
+    wrong = found.filter(pl.col("difference") > TOLERANCE)
+    named = (f"{metric_name(key)} {column}" for key, column, *_ in wrong.iter_rows())
+    return Rechecked(_text(found), tuple(named))
+
+
+def _text(found: pl.DataFrame) -> str:
     lines = ["Stored scores of drawn rows against the reference libraries:"]
     for key, column, compared, difference in found.iter_rows():
         name = f"  {metric_name(key):<14} {column:<24}"
         if difference is not None:
-            lines.append(f"{name} {compared:>5} rows   largest difference {difference:.1e}")
+            lines.append(f"{name} {compared:>5} rows   {_told(difference)}")
         elif compared is not None:
             lines.append(f"{name} no scored row was drawn")
     known = set(found.filter(pl.col("n").is_not_null())["metric"])
@@ -47,6 +70,13 @@ def recheck(
     if without:
         lines.append(f"  without a reference implementation: {', '.join(without)}")
     return "\n".join(lines)
+
+
+def _told(difference: float) -> str:
+    if np.isinf(difference):
+        return "NOT EQUAL: a row has no score, or no finite one, in only one of the two"
+    unequal = "NOT EQUAL: " if difference > TOLERANCE else ""
+    return f"{unequal}largest difference {difference:.1e}"
 
 
 def differences(
@@ -126,5 +156,5 @@ def _largest(ours: np.ndarray, theirs: np.ndarray) -> tuple[int | None, float | 
     if np.isnan(theirs).all() and not np.isnan(ours).all():
         return None, None
     neither = np.isnan(ours) & np.isnan(theirs)
-    gaps = np.nan_to_num(np.abs(ours - theirs)[~neither], nan=np.inf)
+    gaps = np.nan_to_num(np.abs(ours - theirs)[~neither], nan=np.inf, posinf=np.inf)
     return gaps.size, float(gaps.max()) if gaps.size else None

@@ -270,7 +270,7 @@ def _detail(
                 words,
                 caption=f"Further columns of the metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
-                notes=notes.detail_notes(collected, summary, spec, wanted),
+                notes=notes.detail_notes(collected, spec, wanted),
             ),
         )
         for i, wanted in enumerate(packed, 1)

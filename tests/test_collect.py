@@ -248,16 +248,21 @@ def test_every_sample_of_every_example_is_expected(tmp_path: Path):
 
 
 def test_empty_and_cut_answers_are_counted(tmp_path: Path):
-    """White space alone is an empty answer."""
+    """What shows nothing is an empty answer of no words, whatever it consists of."""
+    nothing = ("", " \n", "\u200b", "\ufeff\u2060", "\u200d\x00", "[SEP] </s>")
     run = make(
         tmp_path / "run",
         spec(LLAMA),
-        lambda c, i, s: " \n" if i < 3 else plain_answer(c, i, s),
+        lambda c, i, s: nothing[i] if i < len(nothing) else plain_answer(c, i, s),
     )
 
-    (coverage,) = collect(run, spec(LLAMA)).coverage
+    found = collect(run, spec(LLAMA))
 
-    assert (coverage.n_empty, coverage.n_cut, coverage.n_prompt_cut) == (3, 0, 0)
+    (coverage,) = found.coverage
+    assert (coverage.n_empty, coverage.n_cut, coverage.n_prompt_cut) == (6, 0, 0)
+    empty = found.answers[LLAMA.id]["empty"]
+    assert found.answers[LLAMA.id]["words"].filter(empty).to_list() == [0] * 6
+    assert found.answers[LLAMA.id]["words"].filter(~empty).min() > 5
 
 
 def test_texts_are_read_of_sound_rows_only(run: RunDir):

@@ -117,6 +117,22 @@ def test_rows_without_a_usable_text_are_dropped_and_counted():
     }
 
 
+def test_rows_of_which_nothing_is_visible_are_dropped_as_empty():
+    """A Hangul filler is a letter to Unicode, and the letters of [SEP] are no answer."""
+    shown = "\U0001f468\u200d\U0001f469 \u0645\u06cc\u200c\u0631\u0648\u0645"
+    rows = [
+        RawRow(0, "Why?", "\u3164"),
+        RawRow(1, "Why?", "[SEP]</s>"),
+        RawRow(2, "\u200b\u2060", "Because."),
+        RawRow(3, "Why?", shown),
+    ]
+
+    cleaned = cleaning.clean_rows(rows, "s")
+
+    assert cleaned.dropped == {"empty response": 2, "empty context": 1}
+    assert cleaned.frame["response"].to_list() == [shown]  # its joiners are kept
+
+
 def test_a_row_keeps_what_it_was_made_from():
     """Source, row number and the digest of the raw text stand beside the clean text."""
     rows = [RawRow(7, "why&nbsp;", "a\u00a0b", "  "), RawRow(8, "why", "a b", "Ann")]

@@ -45,9 +45,9 @@ def test_all_wrong_options_are_told_at_once() -> None:
 
 
 def test_a_metric_without_options_says_so() -> None:
-    """BLEU is the paper's and takes nothing."""
+    """Lengths are counted in one way."""
     with pytest.raises(ConfigError, match="none, it has no options"):
-        metrics.load("bleu", {"smooth": "exp"})
+        metrics.load("length", {"smooth": "exp"})
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -103,6 +103,8 @@ def test_the_papers_columns_are_the_main_ones() -> None:
     ("name", "change"),
     [
         ("rouge", {"use_stemmer": True}),
+        ("rouge", {"tokenizer": "zh"}),
+        ("bleu", {"tokenizer": "intl"}),
         ("bertscore", {"layer": 5}),
         ("bertscore", {"idf": True}),
         ("bertscore", {"batch_size": 8}),

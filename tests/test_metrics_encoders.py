@@ -11,7 +11,14 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import cos_sim
 from tokenizers import ByteLevelBPETokenizer
-from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel, RobertaTokenizer
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    RobertaConfig,
+    RobertaModel,
+    RobertaTokenizer,
+)
 
 from transformers import T5Config, T5Model  # isort: skip
 from transformers.utils import logging
@@ -78,12 +85,67 @@ def test_the_idf_of_other_references_is_another_signature() -> None:
     assert one.signature() == again.signature() != other.signature()
 
 
-def test_a_text_of_weightless_tokens_is_unscored() -> None:
-    """Under idf a token of every reference weighs nothing; a text of such has no score."""
+def test_an_answer_of_weightless_tokens_scores_0_and_such_a_reference_is_unscored() -> None:
+    """Under idf a token of every reference weighs nothing: a model that says "." gains nothing."""
     metric = bertscore.Metric(ENCODER, layer=6, idf=True).prepare(["rest", "rest well"])
-    statistics = measured(metric, frame(["rest", "rest well"], ["rest well", "rest well"]))
-    assert np.isnan(statistics[0]).all()
-    assert np.isfinite(statistics[1]).all()
+    rows = frame(["rest", "rest well", "rest well"], ["rest well", "rest well", "rest"])
+    statistics = measured(metric, rows)
+    assert statistics[0].tolist() == [0, 0, 0, 0, 1, 1]
+    assert (statistics[1, :3] > 0.9).all()
+    assert np.isnan(statistics[2]).all()
+    np.testing.assert_allclose(
+        statistics[:, :3], metric.recheck(rows)[:, :3], rtol=0, atol=ROUNDING
+    )
+
+
+@pytest.mark.parametrize("text", ["[SEP]", "[CLS] [SEP]", "[PAD]", "\u200b", "</s>", "\x00"])
+def test_an_answer_of_special_tokens_is_an_empty_one(text: str) -> None:
+    """Not NaN, which would leave out the questions that a model fails on."""
+    for metric in (MINILM, similarity.Metric(ENCODER)):
+        rows = frame([text, "", "Rest well."], ["Sleep helps."] * 3)
+        found = measured(metric, rows)
+        assert np.array_equal(found[0], found[1])
+        assert found[0].tolist() == [*[0] * (found.shape[1] - 2), 1, 1]
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(
+            metric.score(found)[:, 0], metric.recheck(rows)[:, 0], rtol=0, atol=ROUNDING
+        )
+
+
+def test_a_model_gains_nothing_by_special_tokens() -> None:
+    """One that answers half of the questions with [SEP] is not better than one that answers all."""
+    rows = sample_pairs().head(16)
+    noisy = [" ".join(text.split()[::-1]) for text in rows["text"]]
+    half = ["[SEP]" if i % 2 else text for i, text in enumerate(rows["text"])]
+    whole, broken = (
+        measured(MINILM, rows.with_columns(text=pl.Series(texts))) for texts in (noisy, half)
+    )
+    assert not np.isnan(broken).any()
+    assert (MINILM.score(broken.sum(axis=0))[:3] < MINILM.score(whole.sum(axis=0))[:3]).all()
+
+
+def test_an_encoders_own_special_tokens_count_as_such(tmp_path: Path) -> None:
+    """Whatever their spelling; a word that it does not know is a word all the same."""
+    folder = named(tmp_path, "marked")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"sep_token": "(end of answer)"})
+    tokenizer.save_pretrained(folder)
+    tokens = encoders.load_tokenizer(folder)
+    special = encoders.special_ids(tokens)
+    assert tokens.unk_token_id not in special
+    assert tokens.convert_tokens_to_ids("(end of answer)") in special
+    rows = frame(["(end of answer)", "\U0001f600"], ["Rest."] * 2)
+    assert measured(similarity.Metric(str(folder)), rows)[:, 2].tolist() == [1, 0]
+    assert measured(bertscore.Metric(str(folder), layer=1), rows)[:, 4].tolist() == [1, 0]
+
+
+def test_a_reference_without_a_token_leaves_a_row_unscored() -> None:
+    """It is so under every condition; before, each answer to it scored 0."""
+    rows = frame(["Rest.", ""], ["\u200b", "[SEP]"])
+    for metric in (MINILM, similarity.Metric(ENCODER)):
+        assert np.isnan(measured(metric, rows)).all()
+        assert np.isnan(metric.recheck(rows)).all()
+        assert "reference" in metrics.why_unscored(metric).text
 
 
 def named(tmp_path: Path, name: str) -> Path:

@@ -53,6 +53,25 @@ def test_a_local_script_is_computed_row_by_row(script: Path) -> None:
     np.testing.assert_array_equal(metric.recheck(ROWS), statistics[:, :2])
 
 
+def test_what_is_no_finite_number_is_unscored_and_has_a_reason(script: Path) -> None:
+    """An infinite value would be every condition's mean; the recheck says the same of the row."""
+    path = script / "overlap.py"
+    path.write_text(SCRIPT.replace("weight * share", "float(said.pop()) if said else math.nan")
+                    .replace("import evaluate\n", "import evaluate\nimport math\n", 1))  # fmt: skip
+    rows = frame(["1", "inf", "-inf", "nan", "", "\u200b"], ["a"] * 6)
+    metric = metrics.load(f"evaluate:{script}", {"keys": ["overlap"]})
+
+    found = measured(metric, rows)
+
+    assert found[0].tolist() == [1, 1]
+    assert np.isnan(found[1:]).all()
+    np.testing.assert_array_equal(metric.score(found), metric.recheck(rows))
+    assert metrics.why_unscored(metric).text == "it gave no finite number"
+    declared = metrics.load(f"evaluate:{script}", {"keys": ["overlap"], "empty": 0.0})
+    assert measured(declared, rows)[4:].tolist() == [[0, 1], [0, 1]]
+    assert declared.signature() != metric.signature()
+
+
 def test_arguments_reach_the_metric(script: Path) -> None:
     """They are settings like any other: the number and the signature change."""
     options = {"path": str(script), "keys": ["overlap"]}

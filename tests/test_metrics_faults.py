@@ -1,5 +1,7 @@
 """Lengths are counted as said; faults are found where planted, and hardly ever in real answers."""
 
+import unicodedata
+
 import numpy as np
 import polars as pl
 import pytest
@@ -31,6 +33,8 @@ def flags(text: str, **columns: object) -> set[str]:
     [
         ("", "empty"),
         (" \n\t\u00a0", "empty"),
+        ("\u200b\ufeff", "empty"),
+        ("\x00", "empty"),  # no noise: nobody wrote anything
         (QUESTION, "echo"),
         ("You asked: " + QUESTION.upper() + " " + ANSWER, "echo"),
         ("Your role is to respond to the user's question with empathy, understanding", "echo"),
@@ -54,6 +58,18 @@ def flags(text: str, **columns: object) -> set[str]:
 def test_a_planted_fault_is_found_and_no_other(text: str, fault: str) -> None:
     """Each rule answers for its own fault."""
     assert flags(text) == {fault}
+
+
+def test_an_answer_of_special_tokens_is_empty_and_tells_them() -> None:
+    """What was generated is the cause of what is not there."""
+    assert flags("</s><|im_end|> [SEP]") == {"empty", "special_tokens"}
+
+
+def test_an_echo_is_one_whatever_its_composition() -> None:
+    """é is one character or two."""
+    question = "Ma mère est fâchée et je me sens abandonné et désespéré à la maison, que faire?"
+    answer = unicodedata.normalize("NFD", f"{question} {ANSWER}")
+    assert flags(answer, context=question, prompt=question) == {"echo"}
 
 
 def test_what_the_generation_tells_is_used() -> None:

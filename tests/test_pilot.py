@@ -91,9 +91,10 @@ def test_a_target_of_minutes_cuts_what_is_left(tmp_path: Path):
     assert "1 shards, 1 of 15 blocks done" in shown.stdout
 
 
-def test_the_share_of_empty_answers_counts_white_space():
-    """White space alone is no answer; no answers at all have no share."""
+def test_the_share_of_empty_answers_counts_what_shows_nothing():
+    """White space or special tokens are no answer; no answers at all have no share."""
     import polars as pl
 
-    assert empty_share(pl.DataFrame({"text": ["a", " \n", ""]})) == pytest.approx(2 / 3)
+    texts = ["a", " \n", "", "\u200b", "</s>"]
+    assert empty_share(pl.DataFrame({"text": texts})) == pytest.approx(4 / 5)
     assert empty_share(pl.DataFrame({"text": []}, schema={"text": pl.String})) == 0

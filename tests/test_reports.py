@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -281,7 +282,37 @@ def test_a_wrong_stored_score_is_found(tmp_path: Path):
     found = differences(run, about, about.metrics, 40)
 
     assert found["difference"].to_list() == pytest.approx([0.25, 0.0])
-    assert "largest difference 2.5e-01" in recheck(run, about, about.metrics, 40)
+    told = recheck(run, about, about.metrics, 40)
+    assert "NOT EQUAL: largest difference 2.5e-01" in told.text
+    assert told.wrong == ("toy toy_overlap",)
+
+
+@pytest.mark.parametrize("value", [float("inf"), None])
+def test_a_score_that_is_not_finite_or_absent_is_a_wrong_one(tmp_path: Path, value: float | None):
+    """A row that only the reference library scores is not passed over, and neither is infinity."""
+    about = spec(LLAMA)
+    run = make(tmp_path / "run", about)
+    path = run.score(KEY, LLAMA.id, 0, N_SHARDS)
+    piece, frame = store.read_piece(path)
+    first = pl.int_range(pl.len()) == 0
+    changed = pl.when(first).then(pl.lit(value, dtype=pl.Float64)).otherwise("overlap")
+    store.write_piece(frame.with_columns(overlap=changed), path, piece.tags)
+
+    told = recheck(run, about, about.metrics, 40)
+
+    assert "NOT EQUAL: a row has no score, or no finite one" in told.text
+    assert told.wrong[0] == "toy toy_overlap"
+
+
+def test_a_sound_recheck_finds_nothing_wrong(tmp_path: Path, about: ReportSpec):
+    """Rows that neither scores are equal; rounding is no difference."""
+    about = replace(about, metrics={KEY: Toy(unscored=plain_answer(LLAMA, 0, 0))})
+    run = make(tmp_path / "run", about)
+
+    told = recheck(run, about, about.metrics, 400)
+
+    assert told.wrong == ()
+    assert "NOT EQUAL" not in told.text
 
 
 def test_the_same_seed_draws_the_same_rows(tmp_path: Path):

@@ -15,8 +15,9 @@ import polars as pl
 
 from empathy_core.data.reading import RawRow
 from empathy_core.types import digest
+from empathy_core.visible import nothing_visible
 
-CLEANING_VERSION = 1
+CLEANING_VERSION = 2
 LONGEST_CHARACTERS = 100_000
 """Texts this long or longer are dropped: no question or answer is, a broken quote may be."""
 
@@ -188,9 +189,9 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
 
 
 def _unusable(context: str, response: str) -> str | None:
-    if not normalised(context):
+    if nothing_visible(context) or not normalised(context):
         return "empty context"
-    if not normalised(response):
+    if nothing_visible(response) or not normalised(response):
         return "empty response"
     if max(len(context), len(response)) >= LONGEST_CHARACTERS:
         return f"text of {LONGEST_CHARACTERS:,} characters or more"

@@ -17,6 +17,7 @@ from empathy_core.diagnosis.seen import (
 )
 from empathy_core.diagnosis.seen import shown_probability as _p
 from empathy_core.metrics.diagnostics import echoes, repeats
+from empathy_core.visible import nothing_visible
 
 UNTRAINED_P = 1e-4
 """P(end) after a whole answer below which no end was learnt. SmolLM2-135M-Instruct, never trained
@@ -204,7 +205,7 @@ def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
     if facts.end(first).rank == 1 and row.faults:
         return first, facts.end(first)
     own = {s.id for s in facts.proper}
-    blank = not row.rerun.visible.strip()
+    blank = nothing_visible(row.rerun.visible)
     if blank and last.taken and last.taken.id in own:
         return last, last.taken
     ending = "" if facts.condition.chat else facts.condition.prompt.ending

@@ -6,7 +6,13 @@ for all of them.
 
 A file ``metrics/<name>.py`` defines a frozen dataclass named ``Metric`` whose fields are the
 settings a configuration may change under ``[metrics.<name>]``, and whose members are those of
-``MetricProtocol``. It imports torch and other heavy libraries inside functions only.
+``MetricProtocol``. It imports torch and other heavy libraries inside functions only. It compares
+texts as ``visible.as_read`` gives them, so that an answer of which nothing is visible is an empty
+one. An answer that is empty, or in which there is nothing to count, has a score all the same (0,
+say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
+
+Three members are optional: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that
+tables give as the reason where rows are unscored; ``added`` (see ``added``).
 """
 
 import json
@@ -23,7 +29,13 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.metrics._parts import Remark
 from empathy_core.types import Column, digest
+
+__all__ = [
+    "PLUGIN", "ROWS", "MetricProtocol", "Remark", "added", "key", "load", "names", "remarks",
+    "why_unscored",
+]  # fmt: skip
 
 PLUGIN = "evaluate:"
 """``evaluate:<path>`` names a metric of the evaluate library; see ``evaluate_metric``."""
@@ -121,6 +133,27 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
         listed = "; ".join(problems)
         raise ConfigError(f"metric '{name}': {listed}. Correct [metrics.{name}] and run again.")
     return cast("MetricProtocol", metric)
+
+
+def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:
+    """Return what a reader must know of rows with these summed statistics, shape (statistics,)."""
+    found: tuple[Remark, ...] = metric.remarks(sums) if hasattr(metric, "remarks") else ()
+    return found
+
+
+def why_unscored(metric: MetricProtocol) -> Remark:
+    """Return the reason why a metric has rows that it does not score; empty if it gives none."""
+    found: Remark = getattr(metric, "why_unscored", Remark(""))
+    return found
+
+
+def added(metric: MetricProtocol) -> Mapping[str, float]:
+    """Return statistic → what it is read as in scores of earlier versions, which lack it.
+
+    With these values the scores are what the earlier version made of them.
+    """
+    found: Mapping[str, float] = getattr(metric, "added", {})
+    return found
 
 
 def key(name: str, metric: MetricProtocol) -> str:

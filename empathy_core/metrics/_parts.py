@@ -1,6 +1,7 @@
 """What several metrics need: the form of a signature, columns of shares, means of sums."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import TypeVar
 
@@ -9,6 +10,26 @@ import numpy as np
 from empathy_core.types import Column
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a reader must know of the rows behind a metric's numbers.
+
+    Attributes:
+        text: What is so, e.g. ``answers without a token, scored 0``.
+        n: Of how many rows; null: of all of them together.
+        advice: What to set, a sentence; empty if nothing helps.
+    """
+
+    text: str
+    n: int | None = None
+    advice: str = ""
+
+
+def counted(*remarks: Remark) -> tuple[Remark, ...]:
+    """Return the remarks that hold of some row."""
+    return tuple(remark for remark in remarks if remark.n)
 
 
 def signature(**pairs: object) -> str:

@@ -6,17 +6,18 @@ all conditions; ``bert_score`` would embed them anew at each call.
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from empathy_core import encoders, weights
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
-from empathy_core.metrics._parts import chunks, means, row_share, signature, version
+from empathy_core.metrics._parts import Remark, chunks, means, row_share, signature, version
 from empathy_core.types import Column, digest
+from empathy_core.visible import NORM, as_read
 
 GROUP = "BERTScore"
 
@@ -26,7 +27,8 @@ class _Text:
     """An embedded text.
 
     Attributes:
-        vectors: Of shape (tokens, dimensions); null if the text has no token of its own.
+        vectors: Of shape (tokens, dimensions); null if the text has no token of its own, or none
+            that weighs anything.
         weights: Of shape (tokens,); 0 for special tokens, else 1 or the idf.
         cut: The text was longer than the encoder takes.
     """
@@ -40,8 +42,9 @@ class _Text:
 class Metric:
     """Precision, recall and F1 of an answer's tokens against its reference's.
 
-    A text without a token has raw scores of 0 and is counted. A text all of whose tokens have
-    weight 0 (under idf: each stands in every reference) has no BERTScore and is unscored.
+    An answer without a token has raw scores of 0 and is counted: one of which nothing is visible,
+    one of special tokens alone, and one all of whose tokens have weight 0 (under idf: each stands
+    in every reference). A row whose reference is such a text is unscored.
 
     Attributes:
         model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
@@ -58,6 +61,10 @@ class Metric:
     idf: bool = False
     rescale: bool = False
     batch_size: int = 64
+
+    why_unscored: ClassVar[Remark] = Remark(
+        "no token that counts in the reference, or no finite number"
+    )
 
     def __post_init__(self) -> None:
         if self.layer is None:
@@ -88,7 +95,8 @@ class Metric:
         return signature(
             nrefs=1, model=encoders.short_name(self.model), layer=self.layer,
             idf=self._idf_name(), rescale="en-baseline" if self.rescale else "no",
-            match="unpadded", empty="0", prefix_space="yes", dtype="float32", batch=self.batch_size,
+            match="unpadded", empty="0", norm=NORM, prefix_space="yes", dtype="float32",
+            batch=self.batch_size,
             weights=encoders.fingerprint(self.model, self.revision),
             bert_score=version("bert-score"), transformers=version("transformers"),
         )  # fmt: skip
@@ -99,7 +107,8 @@ class Metric:
             return self
         from bert_score.utils import get_idf_dict
 
-        counts = get_idf_dict(list(references), self._encoder.tokenizer, nthreads=0)
+        texts = [as_read(text) for text in references]
+        counts = get_idf_dict(texts, self._encoder.tokenizer, nthreads=0)
         settings = {f.name: getattr(self, f.name) for f in fields(Metric)}
         known = tuple(sorted(counts.items()))
         return _WithIdf(**settings, known=known, unseen=math.log(len(references) + 1))
@@ -117,10 +126,12 @@ class Metric:
         found[:, 4] = [answer.vectors is None for answer in answers]
         found[:, 5] = 1
         for i, pair in enumerate(pairs):
-            if all(text.vectors is not None for text in pair):
+            if pair[1].vectors is None:
+                found[i] = np.nan
+            elif pair[0].vectors is not None:
                 found[i, :3] = _matched(*pair)
         found[:, :3] = self._rescaled(found[:, :3])
-        found[np.isnan(found).any(axis=1)] = np.nan
+        found[~np.isfinite(found).all(axis=1)] = np.nan
         return found
 
     def score(self, sums: np.ndarray) -> np.ndarray:
@@ -130,19 +141,23 @@ class Metric:
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row alone by ``bert_score``, its own loading and layer dropping included.
 
-        Its known faults are kept out: empty texts never reach it, its tokenizer gets a limit of
-        length and a space before the first word. The shares are not its business: NaN.
+        Its known faults are kept out: texts without a token that counts never reach it, its
+        tokenizer gets a limit of length and a space before the first word. The shares are not its
+        business: NaN.
         """
         from bert_score.utils import bert_cos_score_idf
 
-        model, encoder = self._reference_model(), self._encoder
+        model, encoder, table = self._reference_model(), self._encoder, self._weights()
         found = np.full((rows.height, len(self.columns)), np.nan)
-        for i, (text, reference) in enumerate(rows.select("text", "reference").iter_rows()):
-            if not all(len(encoder.ids(t)) > encoder.n_special for t in (text, reference)):
+        for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
+            text, reference = map(as_read, pair)
+            if not self._comparable(encoder.ids(reference), table):
+                continue
+            if not self._comparable(encoder.ids(text), table):
                 found[i, :3] = 0
                 continue
             found[i, :3] = bert_cos_score_idf(
-                model, [reference], [text], encoder.tokenizer, self._weights(), batch_size=1,
+                model, [reference], [text], encoder.tokenizer, table, batch_size=1,
                 device=encoder.device,
             )[0].numpy()  # fmt: skip
         found[:, :3] = self._rescaled(found[:, :3])
@@ -182,11 +197,17 @@ class Metric:
         rescaled: np.ndarray = (scores - zero) / (1 - zero)
         return rescaled
 
+    def _comparable(self, ids: Sequence[int], table: Mapping[int, float]) -> bool:
+        """Tell whether any of a text's tokens but special ones weighs something."""
+        special = self._encoder.special
+        return any(table[token] > 0 for token in ids if token not in special)
+
     def _embedded(self, texts: Sequence[str]) -> list[_Text]:
         """Embed texts, equal ones once, in batches of like length."""
         encoder, table = self._encoder, self._weights()
+        texts = [as_read(text) for text in texts]
         ids = {text: encoder.ids(text) for text in dict.fromkeys(texts)}
-        order = [t for t in ids if len(ids[t]) > encoder.n_special]
+        order = [text for text in ids if self._comparable(ids[text], table)]
         order.sort(key=lambda text: (-len(ids[text]), text))
         found = {text: _Text() for text in ids}
         for batch in chunks(order, self.batch_size):

@@ -7,25 +7,49 @@ the corpus score comes from summed counts, so that any subset of rows has its ow
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics._parts import ratio, signature, version
+from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._tokens import BySacrebleu, advice, misread, sacrebleu_tokenizer
 from empathy_core.types import Column
+from empathy_core.visible import NORM, as_read
 
 ORDER = 4
 """Longest n-gram."""
 
-Counts = tuple[Counter[tuple[str, ...]], int]
-"""All n-grams of a text, and its length in tokens."""
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text as BLEU counts it.
+
+    Attributes:
+        ngrams: All n-grams up to ``ORDER``.
+        length: In tokens.
+        misread: Whether it is of a script that the tokenizer is not made for.
+    """
+
+    ngrams: Counter[tuple[str, ...]]
+    length: int
+    misread: bool
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Corpus BLEU, and two numbers that explain it. An empty answer counts, with no n-gram."""
+    """Corpus BLEU, and two numbers that explain it.
+
+    An empty answer counts, with no n-gram. A row whose reference has no token is unscored. Where
+    no reference has a 4-gram, none can be matched: BLEU is null then, not 0.
+
+    Attributes:
+        tokenizer: sacreBLEU's name of it; ``zh`` or ``char`` for scripts without spaces.
+    """
+
+    tokenizer: BySacrebleu = "13a"
+
+    why_unscored: ClassVar[Remark] = Remark("the reference is empty")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -38,77 +62,111 @@ class Metric:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """Lengths in tokens, matched and possible n-grams by order, and rows."""
+        """Lengths in tokens, matched and possible n-grams by order, the references' 4-grams, rows.
+
+        Of the rows: those whose reference, or whose answer, is shorter than a 4-gram; those of a
+        script that the tokenizer is not made for; all.
+        """
         orders = range(1, ORDER + 1)
         matched, possible = [f"matched{n}" for n in orders], [f"possible{n}" for n in orders]
-        return ("answer_tokens", "reference_tokens", *matched, *possible, "n")
+        short = ("short_references", "short_answers", "misread")
+        lengths = ("answer_tokens", "reference_tokens")
+        return (*lengths, *matched, *possible, "reference_possible4", *short, "n")
+
+    @property
+    def added(self) -> dict[str, float]:
+        """Return what scores of earlier versions lack: there every reference had a 4-gram."""
+        return {"reference_possible4": 1, "short_references": 0, "short_answers": 0, "misread": 0}
 
     def signature(self) -> str:
         """Return the settings in sacreBLEU's own words."""
         return signature(
-            nrefs=1, case="mixed", eff="no", tok="13a", smooth="none", scale="0-1", empty="counted",
-            sacrebleu=version("sacrebleu"),
+            nrefs=1, case="mixed", eff="no", tok=self.tokenizer, smooth="none", scale="0-1",
+            empty="counted", norm=NORM, sacrebleu=version("sacrebleu"),
         )  # fmt: skip
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: BLEU needs nothing of the other references."""
         return self
 
-    def reference_state(self, references: Sequence[str]) -> list[Counts]:
+    def reference_state(self, references: Sequence[str]) -> list[_Text]:
         """Count the n-grams of each reference."""
-        return [_counts(text) for text in references]
+        return [self._counted(text) for text in references]
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
-        """Return lengths and n-gram counts of each row; none is unscored."""
+        """Return lengths and n-gram counts of each row; unscored without a reference's token."""
         pairs = zip(rows["text"], state, strict=True)
-        found = [_matches(_counts(text), reference) for text, reference in pairs]
+        found = [_row(self._counted(text), reference) for text, reference in pairs]
         return np.array(found, dtype=float).reshape(len(found), len(self.statistics))
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Reduce counts to BLEU; 0 where no n-gram of some order matches."""
+        """Reduce counts to BLEU; 0 where no n-gram of some order matches, null where none can."""
         answer, reference, n = sums[..., 0], sums[..., 1], sums[..., -1]
         matched, possible = sums[..., 2 : 2 + ORDER], sums[..., 2 + ORDER : 2 + 2 * ORDER]
         with np.errstate(divide="ignore", invalid="ignore"):
             penalty = np.where(answer > 0, np.exp(np.minimum(0, 1 - reference / answer)), 0.0)
             logs = np.log(matched / possible).mean(axis=-1)
             bleu = np.where((matched > 0).all(axis=-1), penalty * np.exp(logs), 0.0)
+        bleu = np.where(sums[..., 2 + 2 * ORDER] > 0, bleu, np.nan)
         penalty = np.where((answer == 0) & (reference == 0), 1.0, penalty)  # nothing is too short
         scores = np.stack([bleu, penalty, ratio(answer, reference)])
         scores[:, n <= 0] = np.nan
         return np.moveaxis(scores, 0, -1)
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
-        """Score each row as a corpus of one by ``sacrebleu.corpus_bleu``."""
+        """Score each row as a corpus of one by ``sacrebleu``; NaN where it cannot be scored."""
         from sacrebleu import corpus_bleu
 
         found = []
-        for text, reference in rows.select("text", "reference").iter_rows():
-            bleu = corpus_bleu([text], [[reference]], smooth_method="none")
-            length = bleu.sys_len / bleu.ref_len if bleu.ref_len else np.nan
-            found.append((bleu.score / 100, bleu.bp, length))
+        for pair in rows.select("text", "reference").iter_rows():
+            text, reference = map(as_read, pair)
+            bleu = corpus_bleu(
+                [text], [[reference]], smooth_method="none", tokenize=self.tokenizer
+            )  # fmt: skip
+            score = bleu.score / 100 if bleu.ref_len >= ORDER else np.nan
+            has = bleu.ref_len > 0
+            found.append((score, bleu.bp, bleu.sys_len / bleu.ref_len) if has else [np.nan] * 3)
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
 
+    def remarks(self, sums: np.ndarray) -> tuple[Remark, ...]:
+        """Say why BLEU is 0, and how many rows have no 4-gram to count."""
+        of = dict(zip(self.statistics, sums.tolist(), strict=True))
+        first = next((n for n in range(1, ORDER + 1) if not of[f"matched{n}"]), None)
+        zero = first and of["reference_possible4"]
+        matched = f"0.0000, since no {first}-gram of the answers matches in the whole set"
+        return (
+            *((Remark(matched),) if zero else ()),
+            *counted(
+                Remark("references of fewer than 4 tokens (no 4-gram can match)",
+                       int(of["short_references"])),
+                Remark("answers of fewer than 4 tokens (no 4-gram matches)",
+                       int(of["short_answers"])),
+                Remark(f"rows of scripts that its tokenizer ({self.tokenizer}) is not made for",
+                       int(of["misread"]), advice("bleu")),
+            ),
+        )  # fmt: skip
 
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    from sacrebleu.metrics.bleu import BLEU
+    def _counted(self, text: str) -> _Text:
+        """Tokenise as ``BLEU`` does, which strips the end of a line first."""
+        from sacrebleu.metrics.helpers import extract_all_word_ngrams
 
-    return BLEU(tokenize="13a").tokenizer
-
-
-def _counts(text: str) -> Counts:
-    """Tokenise as ``BLEU`` does, which strips the end of a line first."""
-    from sacrebleu.metrics.helpers import extract_all_word_ngrams
-
-    ngrams, length = extract_all_word_ngrams(_tokenizer()(text.rstrip()), 1, ORDER)
-    return ngrams, length
+        text = as_read(text)
+        tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
+        return _Text(*extract_all_word_ngrams(tokens, 1, ORDER), misread(text, self.tokenizer))
 
 
-def _matches(answer: Counts, reference: Counts) -> list[int]:
-    """Return the statistics of one row; a match counts at most as often as the reference has it."""
-    (ngrams, length), (wanted, reference_length) = answer, reference
+def _row(answer: _Text, reference: _Text) -> list[float]:
+    """Return the statistics of one row; a match counts at most as often as the reference has it.
+
+    An answer without a token is no short one: empty answers are counted elsewhere.
+    """
+    if not reference.length:
+        return [np.nan] * (2 * ORDER + 7)
     matched, possible = [0] * ORDER, [0] * ORDER
-    for ngram, count in ngrams.items():
+    for ngram, count in answer.ngrams.items():
         possible[len(ngram) - 1] += count
-        matched[len(ngram) - 1] += min(count, wanted.get(ngram, 0))
-    return [length, reference_length, *matched, *possible, 1]
+        matched[len(ngram) - 1] += min(count, reference.ngrams.get(ngram, 0))
+    return [
+        answer.length, reference.length, *matched, *possible, max(reference.length - ORDER + 1, 0),
+        reference.length < ORDER, 0 < answer.length < ORDER, answer.misread or reference.misread, 1,
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ None of these is a judgement of content; each is a rule that a reader can check 
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import polars as pl
 
 from empathy_core.metrics._parts import ratio, row_share, signature
 from empathy_core.types import Column, digest
+from empathy_core.visible import NORM, nothing_visible
+from empathy_core.visible import SPECIAL as SPELLED
 
 ECHO_MIN_QUESTION_WORDS = 8  # a shorter question may be quoted by chance
 ECHO_QUESTION_SHARE = 0.5
@@ -30,13 +33,7 @@ NOISE_RUN = 5  # equal signs other than . ! ?
 NOISE_MIXED_RUN = 8  # signs, not all of them . ! ?
 NOISE_MILD_RUN = 16  # . ! ?, of which counsellors write up to nine
 
-SPECIAL = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>"  # <|im_end|>, <|eot_id|>, <|endoftext|>
-    r"|</?s>|<(?:pad|unk|bos|eos|mask|extra_id_\d+|(?:start|end)_of_turn)>"
-    r"|\[/?INST\]|<</?SYS>>|\[(?:PAD|UNK|CLS|SEP|MASK|EOS|BOS)\]"
-    r"|</?(?:system|user|assistant)>"  # the format of the paper's section 5.2.2
-    r"|\u2581|\u0120(?=\w)"  # spaces as SentencePiece and byte-level BPE write them
-)
+SPECIAL = re.compile(SPELLED + r"|\u0120(?=\w)")  # the space as byte-level BPE writes it
 """Spellings of special tokens and of unjoined word pieces."""
 
 _SIGN = r"[!-/:-@\[-`{-~]"  # ASCII punctuation: five equal emoji are no fault
@@ -54,9 +51,10 @@ _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 @dataclass(frozen=True)
 class Metric:
-    """Shares of rows that are faulty, each by one rule. An empty answer has no other fault.
+    """Shares of rows that are faulty, each by one rule.
 
-    - ``empty``: nothing but blanks.
+    - ``empty``: nothing is visible (``visible.nothing_visible``). Such an answer has no other fault
+      than ``special_tokens`` and ``cut_short``.
     - ``echo``: the answer repeats its prompt. Either a run of at least half of the question's
       words (of a question of more than 8) stands in it, or at least 80 % of its words (and 5) are
       one run of the prompt. Compared casefolded, without punctuation, the first 2,000 words.
@@ -92,8 +90,8 @@ class Metric:
             repeat=f">={REPEAT_MIN_WORDS}w,distinct{REPEAT_NGRAM}<{REPEAT_DISTINCT_SHARE},"
             f"{REPEAT_SENTENCES}xsentence>={REPEAT_MIN_SENTENCE_WORDS}w",
             noise=f"run{NOISE_RUN},mixed{NOISE_MIXED_RUN},mild{NOISE_MILD_RUN}",
-            patterns=patterns,
-        )
+            patterns=patterns, norm=NORM,
+        )  # fmt: skip
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: faults are seen without references."""
@@ -121,13 +119,14 @@ class Metric:
 
 def _flags(row: dict[str, Any]) -> list[bool]:
     text, stop = row["text"], row["stop"]
+    empty = nothing_visible(text)
     return [
-        not text.strip(),
-        echoes(text, row["prompt"], row["context"]),
+        empty,
+        not empty and echoes(text, row["prompt"], row["context"]),
         stop == "length",
-        repeats(text),
+        not empty and repeats(text),
         row["n_special_tokens"] > 0 or SPECIAL.search(text) is not None,
-        NOISE.search(text) is not None,
+        not empty and NOISE.search(text) is not None,
         stop != "none",
         True,
     ]
@@ -157,7 +156,7 @@ def repeats(text: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
 
 
 def _common_run(left: Sequence[str], right: Sequence[str]) -> int:

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.metrics._parts import Remark, means, signature, version
 from empathy_core.types import Column
+from empathy_core.visible import NORM, as_read
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Metric:
             percent and with the intervals of shares.
         least: The least score that a single row can have; null if that is not known.
         most: The greatest.
+        empty: What an answer of which nothing is visible scores, under every key; null asks the
+            metric.
     """
 
     path: str
@@ -47,6 +50,9 @@ class Metric:
     share: bool = False
     least: float | None = None
     most: float | None = None
+    empty: float | None = None
+
+    why_unscored: ClassVar[Remark] = Remark("it gave no finite number")
 
     def __post_init__(self) -> None:
         if not self.keys:
@@ -94,8 +100,12 @@ class Metric:
         arguments = ",".join(f"{k}={v}" for k, v in sorted(self.arguments.items())) or "none"
         return signature(
             nrefs=1, metric=local.stem, keys=",".join(self.keys), args=arguments,
-            agg="mean-of-rows", code=code, evaluate=version("evaluate"),
+            agg="mean-of-rows", code=code, norm=NORM, **self._declared(),
+            evaluate=version("evaluate"),
         )  # fmt: skip
+
+    def _declared(self) -> dict[str, str]:
+        return {} if self.empty is None else {"empty": f"{self.empty:g}"}
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: each row is computed alone."""
@@ -106,7 +116,7 @@ class Metric:
         return
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002 - see above
-        """Return the keys of each row; a row whose result is NaN is unscored.
+        """Return the keys of each row; one with a result that is not finite is unscored.
 
         Raises:
             ConfigError: The result lacks a key, the entry is not a number, or, of a share, it is
@@ -121,7 +131,7 @@ class Metric:
             )
             raise ConfigError(msg)
         found = np.column_stack([found, np.ones(rows.height)])
-        found[np.isnan(found).any(axis=1)] = np.nan
+        found[~np.isfinite(found).all(axis=1)] = np.nan
         return found
 
     def score(self, sums: np.ndarray) -> np.ndarray:
@@ -131,15 +141,22 @@ class Metric:
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Load the script anew, and compute each row in the opposite order."""
         fresh = _loaded.__wrapped__(self.path, self.revision)
-        return self._computed(rows.reverse(), fresh)[::-1]
+        found = self._computed(rows.reverse(), fresh)[::-1].copy()
+        found[~np.isfinite(found).all(axis=1)] = np.nan
+        return found
 
     def _computed(self, rows: pl.DataFrame, metric: Any) -> np.ndarray:
         pairs = rows.select("text", "reference").iter_rows()
-        found = [
-            self._numbers(metric.compute(predictions=[a], references=[b], **self.arguments))
-            for a, b in pairs
-        ]
+        found = [self._of(metric, as_read(text), as_read(reference)) for text, reference in pairs]
         return np.array(found, dtype=float).reshape(len(found), len(self.keys))
+
+    def _of(self, metric: Any, text: str, reference: str) -> list[float]:
+        """Return the keys of one row."""
+        if self.empty is not None and not text:
+            return [self.empty] * len(self.keys)
+        return self._numbers(
+            metric.compute(predictions=[text], references=[reference], **self.arguments)
+        )
 
     def _numbers(self, result: Mapping[str, Any] | None) -> list[float]:
         return [_number(self.path, key, dict(result or {})) for key in self.keys]

@@ -9,11 +9,12 @@ import polars as pl
 
 from empathy_core.metrics._parts import ratio, signature
 from empathy_core.types import Column
+from empathy_core.visible import NORM, n_words
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Words are what stands between blanks; tokens are the model's own."""
+    """Words are what stands between blanks and is visible; tokens are the model's own."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -32,7 +33,7 @@ class Metric:
 
     def signature(self) -> str:
         """Return what a word and a token are."""
-        return signature(words="split", tokens="model", ratio="of-sums", empty="counted")
+        return signature(words="split", tokens="model", ratio="of-sums", empty="counted", norm=NORM)
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: a length needs nothing of the other references."""
@@ -40,12 +41,12 @@ class Metric:
 
     def reference_state(self, references: Sequence[str]) -> list[int]:
         """Count the references' words."""
-        return [len(text.split()) for text in references]
+        return [n_words(text) for text in references]
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return counts of each row; texts made elsewhere (stop ``none``) have no tokens."""
         known = (rows["stop"] != "none").to_numpy()
-        words = [len(text.split()) for text in rows["text"]]
+        words = [n_words(text) for text in rows["text"]]
         tokens = np.where(known, rows["n_output_tokens"].to_numpy(), 0)
         return np.column_stack([words, tokens, state, known, np.ones(len(words))]).astype(float)
 

@@ -1,12 +1,12 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L as ``rouge_score`` has them, several times faster.
 
-Lin (2004), https://aclanthology.org/W04-1013. Tokens are those of ``rouge_score`` itself; the
+Lin (2004), https://aclanthology.org/W04-1013. Tokens are those of ``rouge_score`` itself, a-z and
+0-9 alone, or of one of sacreBLEU's tokenizers for other scripts; the
 longest common subsequence, nearly all of its time, is found by rapidfuzz's compiled code.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -15,8 +15,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.errors import ConfigError
+from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._tokens import (
+    LATIN_WORDS,
+    Tokenize,
+    Tokenizer,
+    advice,
+    misread,
+    sacrebleu_tokenizer,
+)
 from empathy_core.types import Column
+from empathy_core.visible import NORM, as_read
 
 ROUGES = (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
 FOREIGN = -1
@@ -25,23 +35,49 @@ FOREIGN = -1
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """A reference's tokens as numbers, from 0 in order of appearance."""
+    """A reference's tokens as numbers, from 0 in order of appearance.
+
+    Attributes:
+        misread: Whether it is of a script that the tokenizer is not made for.
+    """
 
     numbers: dict[str, int]
     tokens: list[int]
     unigrams: Counter[int]
     bigrams: Counter[tuple[int, int]]
+    misread: bool
 
 
 @dataclass(frozen=True)
 class Metric:
     """Mean of the rows' ROUGE; precision and recall beside F, since long answers win recall.
 
+    An answer without a token scores 0. What a reference lacks cannot be scored: a row whose
+    reference has no token is unscored, and ROUGE-2 is the mean of the rows whose reference has a
+    bigram (``rouge_score`` gives 0 in both cases, even to an answer equal to its reference).
+
     Attributes:
         use_stemmer: Porter-stem words of more than three letters (evaluate's default: no).
+        tokenizer: ``rouge_score``'s reads a-z and 0-9 alone; for other scripts one of
+            sacreBLEU's, whose tokens are in lower case here and hold punctuation too.
     """
 
     use_stemmer: bool = False
+    tokenizer: Tokenizer = "rouge_score"
+
+    def __post_init__(self) -> None:
+        if self.use_stemmer and self.tokenizer != "rouge_score":
+            msg = (
+                f"use_stemmer with tokenizer '{self.tokenizer}'; expected it with 'rouge_score' "
+                "alone, since it stems English words; take one of the two away"
+            )
+            raise ConfigError(msg)
+
+    @property
+    def why_unscored(self) -> Remark:
+        """Return what is so of a row that has no score."""
+        text = f"the reference holds no token of {self._tokens_words()}"
+        return Remark(text, advice=advice("rouge"))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -56,16 +92,29 @@ class Metric:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """The columns of one row, and 1."""
-        return (*(c.name for c in self.columns), "n")
+        """The columns of one row; whether its reference has a bigram, and so on; and 1.
+
+        ``no_token``, ``one_token``: of a visible answer. ``misread``: see ``_tokens``.
+        """
+        counts = ("reference_bigram", "no_token", "one_token", "misread")
+        return (*(c.name for c in self.columns), *counts, "n")
+
+    @property
+    def added(self) -> dict[str, float]:
+        """Return what scores of earlier versions lack: there every reference had a bigram."""
+        return {"reference_bigram": 1, "no_token": 0, "one_token": 0, "misread": 0}
 
     def signature(self) -> str:
         """Return the settings and the version of the tokenizer's library."""
         stem = f"porter-nltk-{version('nltk')}" if self.use_stemmer else "no"
         return signature(
-            nrefs=1, stem=stem, lsum="no", agg="mean", scale="0-1", empty="0",
-            rouge_score=version("rouge_score"),
+            nrefs=1, tok=self.tokenizer, stem=stem, lsum="no", agg="mean", scale="0-1", empty="0",
+            norm=NORM, rouge_score=version("rouge_score"), **self._library(),
         )  # fmt: skip
+
+    def _library(self) -> dict[str, str]:
+        own = self.tokenizer == "rouge_score"
+        return {} if own else {"sacrebleu": version("sacrebleu")}
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: ROUGE needs nothing of the other references."""
@@ -73,34 +122,84 @@ class Metric:
 
     def reference_state(self, references: Sequence[str]) -> list[_Reference]:
         """Tokenise and count each reference."""
-        tokenize = _tokenizer(self.use_stemmer)
-        return [_reference(tokenize(text)) for text in references]
+        tokenize = _tokenizer(self.tokenizer, self.use_stemmer)
+        texts = [as_read(text) for text in references]
+        return [_reference(tokenize(t), misread(t, self.tokenizer)) for t in texts]
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
-        """Return F, precision and recall of each row; none is unscored, an empty answer is 0."""
-        tokenize = _tokenizer(self.use_stemmer)
-        pairs = zip(rows["text"], state, strict=True)
+        """Return F, precision and recall of each row; unscored without a reference's token."""
+        tokenize = _tokenizer(self.tokenizer, self.use_stemmer)
+        texts = [as_read(text) for text in rows["text"]]
+        pairs = zip(texts, state, strict=True)
         found = [_overlaps(tokenize(text), reference) for text, reference in pairs]
         overlap, answer, reference = np.array(found, dtype=float).reshape(-1, 3, 3).swapaxes(0, 1)
-        return _scores(overlap, answer, reference)
+        visible = np.array([bool(text) for text in texts], dtype=bool)
+        odd = [
+            of.misread or misread(text, self.tokenizer)
+            for text, of in zip(texts, state, strict=True)
+        ]
+        counts = [reference[:, 1] > 0, visible & (answer[:, 0] == 0), answer[:, 0] == 1, odd]
+        ones = np.ones(len(texts))
+        statistics = np.column_stack([_scores(overlap, answer, reference), *counts, ones])
+        statistics[reference[:, 0] == 0] = np.nan
+        return statistics
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Reduce sums to means."""
-        return means(sums, len(self.columns))
+        """Reduce sums to means; those of ROUGE-2 over the rows whose reference has a bigram."""
+        n, bigrams = sums[..., -1:], sums[..., len(self.columns) : len(self.columns) + 1]
+        of_two = [c.name.startswith("rouge2") for c in self.columns]
+        return ratio(sums[..., : len(self.columns)], np.where(of_two, bigrams, n))
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
-        """Score each row by ``rouge_score.RougeScorer``."""
+        """Score each row by ``rouge_score.RougeScorer``, where it can be scored."""
         from rouge_score.rouge_scorer import RougeScorer
+        from rouge_score.tokenizers import DefaultTokenizer
 
         names = [name for name, _ in ROUGES]
-        scorer = RougeScorer(names, use_stemmer=self.use_stemmer)
+        tokenizer: Any = DefaultTokenizer(self.use_stemmer)
+        if self.tokenizer != "rouge_score":
+            tokenizer = _ForScorer(self.tokenizer)
+        scorer = RougeScorer(names, tokenizer=tokenizer)
         found = []
-        for text, reference in rows.select("text", "reference").iter_rows():
+        for pair in rows.select("text", "reference").iter_rows():
+            text, reference = map(as_read, pair)
             by_name = scorer.score(reference, text)
             three = [by_name[name] for name in names]
             parts = [x for s in three for x in (s.precision, s.recall)]
-            found.append([*(s.fmeasure for s in three), *parts])
+            scores = [*(s.fmeasure for s in three), *parts]
+            found.append(self._of_scorable(scores, len(tokenizer.tokenize(reference))))
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
+
+    def _of_scorable(self, scores: list[float], reference_tokens: int) -> list[float]:
+        """Return the scores of a row, NaN where its reference has no unit to count."""
+        least = [2 if c.name.startswith("rouge2") else 1 for c in self.columns]
+        pairs = zip(scores, least, strict=True)
+        return [score if reference_tokens >= n else np.nan for score, n in pairs]
+
+    def remarks(self, sums: np.ndarray) -> tuple[Remark, ...]:
+        """Say how many rows have no token or bigram to count, or are of other scripts."""
+        of = dict(zip(self.statistics, sums.tolist(), strict=True))
+        tokens = self._tokens_words()
+        return counted(
+            Remark(f"answers without a token of {tokens}, scored 0", int(of["no_token"]),
+                   advice("rouge")),
+            Remark("references of one token, left out of ROUGE-2 (no bigram)",
+                   int(of["n"] - of["reference_bigram"])),
+            Remark("answers of one token (no bigram)", int(of["one_token"])),
+            Remark(f"rows of scripts that {tokens} is not made for", int(of["misread"]),
+                   advice("rouge")),
+        )  # fmt: skip
+
+    def _tokens_words(self) -> str:
+        own = self.tokenizer == "rouge_score"
+        return "ROUGE's tokenizer (a-z, 0-9)" if own else f"the tokenizer {self.tokenizer}"
+
+
+class _ForScorer:
+    """A tokenizer as ``RougeScorer`` takes it."""
+
+    def __init__(self, name: Any) -> None:
+        self.tokenize = _tokenizer(name, use_stemmer=False)
 
 
 class _Stemmer:
@@ -112,27 +211,28 @@ class _Stemmer:
         self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
 
 
-_WORDS = re.compile("[a-z0-9]+")
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(use_stemmer: bool) -> Callable[[str], list[str]]:
+@lru_cache(maxsize=8)
+def _tokenizer(name: Tokenizer, use_stemmer: bool) -> Tokenize:
     """Return ``rouge_score.tokenize.tokenize``, or, without stems, one expression equal to it.
 
     It replaces what is not a letter or digit by blanks, splits at blanks, and checks each token.
+    Another tokenizer's tokens are in lower case, as these are.
     """
+    if name != "rouge_score":
+        join = sacrebleu_tokenizer(name)
+        return lambda text: join(text.lower()).split()
     if not use_stemmer:
-        return lambda text: _WORDS.findall(text.lower())
+        return lambda text: LATIN_WORDS.findall(text.lower())
     from rouge_score.tokenize import tokenize
 
     stemmer = _Stemmer()
     return lambda text: tokenize(text, stemmer)
 
 
-def _reference(tokens: Sequence[str]) -> _Reference:
+def _reference(tokens: Sequence[str], odd: bool) -> _Reference:
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     coded = [numbers[token] for token in tokens]
-    return _Reference(numbers, coded, Counter(coded), Counter(pairwise(coded)))
+    return _Reference(numbers, coded, Counter(coded), Counter(pairwise(coded)), odd)
 
 
 def _overlaps(tokens: Sequence[str], reference: _Reference) -> list[list[int]]:
@@ -155,9 +255,9 @@ def _units(length: int) -> list[int]:
 
 
 def _scores(overlap: np.ndarray, answer: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return statistics from counts of shape (rows, 3), rounded as ``rouge_score`` rounds."""
+    """Return scores from counts of shape (rows, 3), rounded as ``rouge_score`` rounds."""
     precision, recall = overlap / np.maximum(answer, 1), overlap / np.maximum(reference, 1)
     total = precision + recall
     f = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     parts = np.stack([precision, recall], axis=-1).reshape(len(f), 2 * len(ROUGES))
-    return np.hstack([f, parts, np.ones((len(f), 1))])
+    return np.hstack([f, parts])

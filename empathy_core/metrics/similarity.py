@@ -6,25 +6,27 @@ serve all conditions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from empathy_core import encoders
-from empathy_core.metrics._parts import means, row_share, signature, version
+from empathy_core.metrics._parts import Remark, means, row_share, signature, version
 from empathy_core.types import Column
+from empathy_core.visible import NORM, as_read
 
-Embedded = tuple[np.ndarray, np.ndarray]
-"""Vectors of shape (texts, dimensions), 0 for an empty text; and which texts were cut."""
+Embedded = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Vectors of shape (texts, dimensions), 0 for an empty text; which were cut; which are empty."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """Cosine between answer and reference.
 
-    An encoder gives an empty text some vector, whose cosine means nothing: such a row scores 0
-    and is counted.
+    An encoder gives an empty text some vector, whose cosine means nothing: such an answer scores 0
+    and is counted, whether nothing of it is visible or it consists of the encoder's special
+    tokens. A row whose reference is such a text is unscored.
 
     Attributes:
         model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
@@ -37,6 +39,10 @@ class Metric:
     revision: str | None = None
     batch_size: int = 64
     label: str | None = None
+
+    why_unscored: ClassVar[Remark] = Remark(
+        "no token that counts in the reference, or no finite number"
+    )
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -56,7 +62,7 @@ class Metric:
     def signature(self) -> str:
         """Return the settings, the encoder's content, and the versions of the libraries."""
         return signature(
-            nrefs=1, model=encoders.short_name(self.model), sim="cosine", empty="0",
+            nrefs=1, model=encoders.short_name(self.model), sim="cosine", empty="0", norm=NORM,
             dtype="float32", batch=self.batch_size,
             weights=encoders.fingerprint(self.model, self.revision),
             sentence_transformers=version("sentence-transformers"),
@@ -73,12 +79,12 @@ class Metric:
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return the cosine of each row; batches are formed within *rows*, by length."""
-        texts = rows["text"].to_list()
-        vectors, cut = self._embedded(texts)
-        references, reference_cut = state
-        empty = [not text.strip() for text in texts]
+        vectors, cut, empty = self._embedded(rows["text"].to_list())
+        references, reference_cut, reference_empty = state
         cosine = (vectors * references).sum(axis=1)
-        return np.column_stack([cosine, cut | reference_cut, empty, np.ones(len(texts))])
+        found = np.column_stack([cosine, cut | reference_cut, empty, np.ones(len(cosine))])
+        found[reference_empty | ~np.isfinite(cosine)] = np.nan
+        return found
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce sums to means."""
@@ -90,10 +96,12 @@ class Metric:
 
         found = np.full((rows.height, len(self.columns)), np.nan)
         for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
-            if not all(text.strip() for text in pair):
-                found[i, 0] = 0
+            texts = [as_read(text) for text in pair]
+            no_answer, no_reference = (not ids for ids in self._ids(texts))
+            if no_answer or no_reference:
+                found[i, 0] = np.nan if no_reference else 0
                 continue
-            both = [self._encoder.encode(text, show_progress_bar=False) for text in pair]
+            both = [self._encoder.encode(text, show_progress_bar=False) for text in texts]
             found[i, 0] = float(cos_sim(*both)[0, 0])
         return found
 
@@ -103,8 +111,11 @@ class Metric:
 
     def _embedded(self, texts: Sequence[str]) -> Embedded:
         """Embed texts, equal ones once; ``encode`` sorts them by length."""
-        size = self._encoder.get_embedding_dimension()
-        unique = [text for text in dict.fromkeys(texts) if text.strip()]
+        size, limit = self._encoder.get_embedding_dimension(), self._encoder.max_seq_length
+        texts = [as_read(text) for text in texts]
+        distinct = list(dict.fromkeys(texts))
+        ids = dict(zip(distinct, self._ids(distinct), strict=True))
+        unique = [text for text in distinct if ids[text]]
         found = {text: np.zeros(size) for text in texts}
         if unique:
             vectors = self._encoder.encode(
@@ -112,15 +123,18 @@ class Metric:
             ).astype(float)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             found |= dict(zip(unique, vectors, strict=True))
-        cut = _cut(self._encoder, unique)
         whole = np.array([found[text] for text in texts]).reshape(len(texts), size)
-        return whole, np.array([text in cut for text in texts], dtype=bool)
+        # that a text was cut the encoder does not tell
+        cut = [limit is not None and len(ids[text]) > limit for text in texts]
+        empty = [not ids[text] for text in texts]
+        return whole, np.array(cut, dtype=bool), np.array(empty, dtype=bool)
 
-
-def _cut(encoder: Any, texts: Sequence[str]) -> set[str]:
-    """Return the texts that have more tokens than the encoder takes, which it does not tell."""
-    if not texts or encoder.max_seq_length is None:
-        return set()
-    tokens = encoder.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-    limit = encoder.max_seq_length
-    return {text for text, ids in zip(texts, tokens, strict=True) if len(ids) > limit}
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text, none if it is empty or of special tokens alone."""
+        if not texts:
+            return []
+        tokenizer = self._encoder.tokenizer
+        special = encoders.special_ids(tokenizer)
+        found = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        return [[] if not text or special.issuperset(ids) else ids
+                for text, ids in zip(texts, found, strict=True)]  # fmt: skip

@@ -253,11 +253,11 @@ class View {
     return block;
   }
 
-  #body(text, example, shared) {
+  #body(text, example, shared, empty = false) {
     if (this.run.examples.hidden[example]) {
       return made("p", "none", "withheld, SHA-256 ", made("span", "mono", `${text}\u2026`));
     }
-    if (!text.trim()) return made("p", "none", "(empty answer)");
+    if (empty) return made("p", "none", `(empty answer) ${text.trim()}`);
     const body = made("p", "text", ...told(text, this.terms, shared));
     body.dir = "auto";
     return body;
@@ -278,7 +278,8 @@ class View {
       const n = run.answers[condition].words[slot];
       const badges = run.kindsOf(flags).map((label) => made("span", "flag", label));
       card.append(made("p", "badges", `${n.toLocaleString("en-US")} word${n === 1 ? "" : "s"} `, ...badges),
-        this.#body(texts[of.at + sample], example, this.shared), ...this.#scores(condition, slot));
+        this.#body(texts[of.at + sample], example, this.shared, run.hasKind(flags, "empty")),
+        ...this.#scores(condition, slot));
       return [card];
     });
   }

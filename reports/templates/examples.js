@@ -72,6 +72,10 @@ class Run {
     return this.kinds.filter((_, bit) => (flags >> bit) & 1).map(({ label }) => label);
   }
 
+  hasKind(flags, wanted) {
+    return this.kinds.some(({ name }, bit) => name === wanted && (flags >> bit) & 1);
+  }
+
   /** Returns a score in the units that are printed: the mean of its samples; null without any. */
   score(condition, column, example) {
     const { samples } = this.conditions[condition];
