@@ -28,6 +28,7 @@ def typed() -> str:
 def sweep(options: Namespace) -> int:
     """Plan, execute, report."""
     from jobs import sweep as stages
+    from jobs import versions
 
     config = configuration.read(options.config, options.overrides, options.allow)
     run = run_dir(options, config.name)
@@ -46,6 +47,7 @@ def sweep(options: Namespace) -> int:
             return tell_submitted(found, run, options)
         return _write_report(run, options, recheck=0, partial=False)
     planned = stages.plan(config, run, typed())
+    versions.tell(run, planned.plan)
     for path, reason in planned.aside:
         warn(f"set aside as {path}: {reason}")
     settings = Settings(config.local.workers, config.local.threads)
@@ -58,10 +60,12 @@ def sweep(options: Namespace) -> int:
 
 def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
+    from jobs import versions
     from jobs.cluster.commands import scripts
 
     on_slurm = options.test_only or executor_of(options.executor, quiet=True) == "slurm"
     planned = stages.preview(config, run, typed())
+    versions.tell(run, planned.plan)
     texts = scripts(config, run, planned, options) if on_slurm else []
     if options.json:
         say(json.dumps(_preview(planned) | {"scripts": texts}, indent=1))

@@ -34,6 +34,8 @@ from empathy_core.store.pieces import (
     piece,
     pieces,
     read_piece,
+    versions,
+    versions_tag,
     write_piece,
 )
 from empathy_core.store.rundir import RunDir
@@ -62,6 +64,8 @@ __all__ = [
     "read_piece",
     "remove_leftovers",
     "unit_inputs",
+    "versions",
+    "versions_tag",
     "write_bytes",
     "write_json",
     "write_piece",

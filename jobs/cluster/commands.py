@@ -37,10 +37,12 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
     Planning and submission share the lock, so that two sweeps at once submit each task once.
     """
     from jobs import sweep as stages
+    from jobs import versions
 
     with run.lock():
         now = reached(run)  # before planning: a controller that is down costs nothing
-        planned = stages.plan_locked(config, run, command)
+        planned = stages.plan_locked(config, run, command, now.awaited_ids())
+        versions.tell(run, planned.plan)
         for path, reason in planned.aside:
             warn(f"set aside as {path}: {reason}")
         if planned.path is None:

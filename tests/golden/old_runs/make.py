@@ -159,7 +159,7 @@ samples = 1
 
 # ---------------------------------------------------------------------------- inputs
 
-WORDS = (
+WORDS = (  # noqa: SIM905  a list of words
     "you can feel sad today and still talk with someone who will listen to what is hard for you "
     "at work or home because nobody has to carry a worry like this alone for a long time"
 ).split()
