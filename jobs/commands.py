@@ -180,7 +180,7 @@ def data(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Merge and write the tables of the run's newest plan, or set two runs beside each other."""
     if options.compare:
-        from jobs.reproduce import compare
+        from jobs.compare import compare
 
         return compare(options, options.compare)
     return _write_report(
@@ -189,11 +189,15 @@ def report(options: Namespace) -> int:
 
 
 def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
+    from jobs import versions
     from jobs.planfile import last_plan
     from jobs.report import prepared_metrics, report_spec
     from reports.write import write_report
 
     plan, _ = last_plan(run)
+    if options.command == "report":
+        for outdated in versions.outdated_scores(plan):
+            warn(outdated)
     spec = report_spec(run, plan, options.overrides if options.command == "report" else ())
     written = write_report(run, spec, partial=partial)
     if options.json:
@@ -201,11 +205,23 @@ def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: boo
     else:
         say(written.text)
         say(f"\ntables and page: {_relative(run.report)}")
+    if written.kept:
+        warn(_kept(run, written.kept))
     if recheck:
         from reports.recheck import recheck as compare
 
         say(compare(run, spec, prepared_metrics(run, plan), recheck))
     return 0
+
+
+def _kept(run: RunDir, kept: Path) -> str:
+    """Return what is said where a report by another version of the suite was replaced."""
+    where = ["--runs", str(run.root.parent), "--compare", str(kept), str(run.root)]
+    return (
+        f"an earlier version of the suite wrote the tables that were there; they are kept in "
+        f"{_relative(kept)}. Which numbers moved, and why:\n  "
+        f"{shlex.join(['python', '-m', 'jobs.launch', 'report', *where])}"
+    )
 
 
 def _relative(path: Path) -> Path:

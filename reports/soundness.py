@@ -100,8 +100,8 @@ def _foreign(piece: Piece, frame: pl.DataFrame, claim: Claim) -> str:
             return f"is foreign: its {tag} is '{found}', expected '{expected}': {away}"
     if lacking := [name for name in claim.columns if name not in frame.columns]:
         return (
-            f"is foreign: it has no column {', '.join(lacking)}, as if another version of the suite "
-            "had made it: run sweep again, which makes it anew from what is there"
+            f"is foreign: it has no column {', '.join(lacking)}, as if another version of the "
+            "suite had made it: run sweep again, which makes it anew from what is there"
         )
     mixed = set(frame["condition"].unique().to_list()) - {claim.tags["condition"]}
     if mixed:
