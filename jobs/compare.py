@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core import store
+from empathy_core import data, store
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
@@ -58,7 +58,11 @@ def compare(options: Namespace, names: Sequence[str]) -> int:
     if isinstance(first, RunDir) and isinstance(second, RunDir):
         from jobs.reproduce import compare as compare_runs
 
-        return compare_runs(options, names)
+        code = compare_runs(options, names)
+        if not options.json:
+            for hint in _hints(first, second):
+                say(hint)
+        return code
     found = _movements((names[0], first), (names[1], second), partial=options.partial)
     say(json.dumps(_as_json(found), indent=1) if options.json else movements_text.text(found))
     return 0
@@ -73,6 +77,22 @@ def _found(options: Namespace, name: str) -> RunDir | Path:
             return RunDir(path.absolute())
     there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
     raise UnknownName("run or report folder", name, there)
+
+
+def _hints(first: RunDir, second: RunDir) -> Iterator[str]:
+    """Yield what of two runs differs by the version of the suite alone, and how to see more."""
+    rows = [data.cleaned_by(run) for run in (first, second)]
+    if rows[0] != rows[1]:
+        yield f"\nrows cleaned by version {rows[0]} and {rows[1]} of the cleaning rules"
+    if not all(run.report.is_dir() for run in (first, second)):
+        return
+    versions = [version_of(run.report) for run in (first, second)]
+    if versions[0] != versions[1]:
+        both = f"{first.report} {second.report}"
+        yield (
+            f"\ntheir reports were written by version {versions[0]} and {versions[1]} of the "
+            f"numbers; what moved by that: report --compare {both}"
+        )
 
 
 Named = tuple[str, RunDir | Path]
@@ -207,9 +227,11 @@ def _scores(
     if before is None:
         return None
     rows, key = now
-    data = rows.spec.data_digest
-    old = survey.scored(run, before, condition.id, data)
-    if not old.paths or old.blocks != survey.scored(rows.run, key, condition.id, data).blocks:
+    old, new = (
+        survey.scored(where, of, condition.id, rows.spec.data_digest)
+        for where, of in ((run, before), (rows.run, key))
+    )
+    if not old.paths or old.blocks != new.blocks:
         return None
     return pl.concat([store.read_piece(path)[1] for path in old.paths])
 

@@ -81,15 +81,12 @@ def resolve(
     evaluated = examples.filter(pl.col("block").is_not_null())
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
-    made: dict[str, pl.DataFrame] = {}
     found = _Found(config, evaluated, run, write=write, awaited=awaited)
     for name in config.models:
         spec = config.model_spec(name)
         if spec.backend == "human":
             condition, texts, note = _therapist(spec, examples)
-            condition = versions.as_begun(condition, run)
-            made[condition.id] = texts
-            found.conditions[condition.id] = condition
+            found.add_made(condition, texts)
             found.notes.append(note)
             continue
         for condition in _of_model(config, name, spec):
@@ -98,10 +95,7 @@ def resolve(
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        condition, texts = _elsewhere(config, name, evaluated)
-        condition = versions.as_begun(condition, run)
-        made[condition.id] = texts
-        found.conditions[condition.id] = condition
+        found.add_made(*_elsewhere(config, name, evaluated))
     conditions = tuple(found.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
@@ -114,11 +108,11 @@ def resolve(
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
         words=_words(config, found.notes),
         finetunes=finetunes,
-        made_elsewhere=tuple(made),
+        made_elsewhere=tuple(found.made),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
-    return Resolved(plan, examples, audit, made, found.renderings)
+    return Resolved(plan, examples, audit, found.made, found.renderings)
 
 
 @dataclass
@@ -128,6 +122,7 @@ class _Found:
     Attributes:
         write: Whether renderings are kept in the run.
         awaited: Ids of conditions that are in the queue.
+        made: Condition id → texts made elsewhere.
     """
 
     config: Config
@@ -138,6 +133,13 @@ class _Found:
     conditions: dict[str, Condition] = field(default_factory=dict)
     renderings: dict[str, Rendering] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    made: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
+        """Add a condition whose texts were made elsewhere."""
+        final = versions.as_begun(condition, self.run)
+        self.conditions[final.id] = final
+        self.made[final.id] = texts
 
     def rendered(self, condition: Condition) -> Condition:
         """Render a condition's prompts, add it if it is new, and return it."""

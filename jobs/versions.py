@@ -173,9 +173,10 @@ def tell(run: RunDir, plan: Plan) -> None:
         warn(note)
     if found:
         warn(
-            "What is there stays, and the notes below the tables say so. To make everything by one "
-            "version: another --name, or for answers alone remove their folders under "
-            f"{run.root / 'generations'}, for an adapter its folder under {run.root / 'adapters'}."
+            "What is there stays, what is missing is made by this version, and the notes below the "
+            "tables say so. To make everything by one version: another --name, or for answers "
+            f"alone remove their folders under {run.root / 'generations'}, for an adapter its "
+            f"folder under {run.root / 'adapters'}."
         )
 
 

@@ -41,6 +41,7 @@ def table_notes(
         *_untested(mine),
         *unscored(summary, numbers.spec, numbers.wanted),
         *_own(shown, named),
+        *numbers.spec.older,
         *signatures(numbers.spec, numbers.wanted),
     )
 

@@ -49,6 +49,7 @@ def main_notes(
         *unscored(summary, spec, wanted),
         *_assumed(spec),
         *spec.notes,
+        *spec.older,
         *signatures(spec, wanted),
     )
 

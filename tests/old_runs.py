@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.runs import ROOT
 
 ARCHIVE = Path(__file__).with_name("golden") / "old_runs" / "old_runs.tar.xz"
-MADE_IN = "/home/author/study"
+MADE_IN = "/srv/study"
 NAMES = ("imported", "half", "queued", "tuned", "planned")
 
 

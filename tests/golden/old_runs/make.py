@@ -9,7 +9,7 @@ and Slurm installed, never with a later one:
 The runs: ``imported`` is finished (texts made elsewhere, echoes, a therapist); ``half`` was killed
 while it generated; ``queued`` was submitted to a cluster that is gone; ``tuned`` trained a tiny
 model; ``planned`` was planned and nothing else. All texts were written for them here. Interpreter,
-host and platform are replaced by words; the folder in which the runs are made is an author's.
+host and platform are replaced by words; ``HOME`` stays in what an adapter records.
 """
 
 import csv
@@ -37,8 +37,8 @@ from jobs import sweep
 from tests.slurm.cluster import Cluster
 from tests.tiny_models import bpe_tokenizer
 
-HOME = Path("/home/author/study")
-"""An author's; files of the runs hold it, and some of those are checked by their size."""
+HOME = Path("/srv/study")
+"""Files of the runs hold it, and some of those are checked by their size."""
 
 FINISHED = Path(__file__).with_name("old_runs.tar.xz")
 ROOT = Path(__file__).parents[3]
