@@ -294,7 +294,7 @@ def _report(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--compare", nargs=2, metavar=("A", "B"),
-        help="instead, show the differences between two runs, paired where they hold the same rows; "
+        help="instead, show the differences between two runs, paired where they have equal rows; "
         "or between a report (its folder) and a run or report: which numbers moved, and by which "
         "change of the suite",
     )  # fmt: skip
