@@ -17,7 +17,6 @@ import polars as pl
 
 from empathy_core import data, store
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
 from jobs import survey
@@ -197,7 +196,7 @@ def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tupl
     labels, keys = row_labels(now.spec.conditions), condition_keys(now.spec.conditions)
     for condition in now.spec.conditions:
         texts = _texts(now, condition)
-        for key, metric in now.spec.metrics.items():
+        for key in now.spec.metrics:
             seen = now.collected.scores[condition.id, key]
             old = _scores(then.run, before.get(metric_name(key)), (now, key), condition)
             yield (
@@ -205,7 +204,8 @@ def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tupl
                 Side(
                     name=full_name(condition, labels),
                     samples=condition.decoding.samples if condition.decoding.sample else 1,
-                    lacking=_lacking(now.collected, condition, seen, metric),
+                    lacking=seen.height < now.collected.expected[condition.id].height
+                    or any(map(_unscored, (seen, old))),
                     unlike=None if old is None else unlike(old, seen, texts),
                 ),
             )
@@ -245,14 +245,9 @@ def _texts(rows: _Rows, condition: Condition) -> pl.DataFrame:
     return joined.select(*KEY, "text", "reference")
 
 
-def _lacking(
-    collected: Collected, condition: Condition, scores: pl.DataFrame, metric: MetricProtocol
-) -> bool:
-    """Tell whether an answer is missing, or was not scored."""
-    if scores.height < collected.expected[condition.id].height:
-        return True
-    unscored = pl.any_horizontal(pl.col(name).is_null() for name in metric.statistics)
-    return bool(scores.select(unscored.any()).item())
+def _unscored(scores: pl.DataFrame | None) -> bool:
+    """Tell whether a row has statistics that are null."""
+    return scores is not None and any(series.null_count() for series in scores)
 
 
 def _contrasts(rows: _Rows | None) -> dict[str, tuple[str, ...]]:

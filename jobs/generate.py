@@ -233,12 +233,12 @@ def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
     if not work.path.exists():
         return {}
     try:
-        piece, frame = store.read_piece(work.path)
+        _, frame = store.read_piece(work.path)
+        versions = store.versions(work.path)
     except Damaged:
         log.warning("%s is damaged and is computed again", work.path)
         work.run.set_aside(work.path)
         return {}
-    versions = store.versions(piece)
     return {
         block: JournalBlock(rows.to_dicts(), 0.0, versions.get(block))
         for (block,), rows in frame.group_by("block", maintain_order=True)

@@ -142,10 +142,9 @@ def _counts(run: RunDir, condition: Condition) -> Counter[int]:
         counts[own] = 0
     for path in store.pieces(run.generations(condition.id)):
         try:
-            piece = store.piece(path)
+            versions = store.versions(path)
         except Damaged:  # whatever reads its rows says so
             continue
-        versions = store.versions(piece)
         if own == GENERATION_VERSION and not versions:
             continue
         blocks = pl.read_parquet(path, columns=["block"])["block"]

@@ -75,7 +75,8 @@ def _rows(movements: Sequence[Movement]) -> Iterator[str]:
                 more = f" and {len(mine) - ROWS:,} more" if len(mine) > ROWS else ""
                 alike = ", ".join(sorted(set().union(*mine.values())))
                 at = side.name, movement.moved.metric
-                told[at] = f"{len(mine):,} rows ({alike}): {', '.join(named)}{more}"
+                n = "1 row" if len(mine) == 1 else f"{len(mine):,} rows"
+                told[at] = f"{n} ({alike}): {', '.join(named)}{more}"
     for (name, metric), sentence in told.items():
         yield f"    {name}, {metric}: {sentence}"
 

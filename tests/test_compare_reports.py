@@ -181,7 +181,7 @@ def test_the_text_names_numbers_changes_and_rows():
 
     assert "a.rouge1  value: 0.5000 -> 0.4000" in shown
     assert next(c for c in CHANGES if c.about == "empty answers").says in shown
-    assert "A, rouge: 1 rows (nothing visible): m-1" in shown
+    assert "A, rouge: 1 row (nothing visible): m-1" in shown
     assert "metric rouge: rouge|0\n  -> rouge|" in shown
     assert next(c for c in CHANGES if c.about == "verdicts").says in shown
 

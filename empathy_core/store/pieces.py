@@ -31,9 +31,17 @@ class Piece:
     tags: Mapping[str, str]
 
 
-def versions(piece: Piece) -> dict[int, int]:
-    """Return block → version of the generation code, where it is not the condition's own."""
-    return {int(b): v for b, v in json.loads(piece.tags.get(_VERSIONS, "{}")).items()}
+def versions(path: Path) -> dict[int, int]:
+    """Return block → version of the generation code, where it is not the condition's own.
+
+    Only what a piece says of itself is read; its rows are not proven.
+
+    Raises:
+        Damaged: The file is not a piece.
+    """
+    with _damage(path):
+        said = pl.read_parquet_metadata(path).get(_VERSIONS, "{}")
+        return {int(block): version for block, version in json.loads(said).items()}
 
 
 def versions_tag(versions: Mapping[int, int]) -> dict[str, str]:

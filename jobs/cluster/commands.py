@@ -139,11 +139,19 @@ def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -
 
 
 def retry(options: Namespace) -> int:
-    """Submit again what was submitted and failed, with more of what it lacked."""
+    """Submit again what was submitted and failed, with more of what it lacked.
+
+    Raises:
+        ConfigError: Nothing was submitted, or by a version that scores otherwise.
+    """
+    from jobs import versions
+
     run = existing(options)
     with run.lock():
         now = reached(run)
         plan, path = last_plan(run)
+        if outdated := versions.outdated_scores(plan):
+            raise ConfigError("; ".join(outdated))  # or each score element would fail
         config = Config.model_validate_json(json.dumps(plan.config))
         standing = survey.standing(run, plan)
         for damaged, reason in standing.unusable():
