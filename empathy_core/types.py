@@ -183,6 +183,7 @@ class Condition:
         fingerprint: Digest of the weights, tokenizer and adapter that were resolved.
         rendered: Digest of all rendered token ids; empty for backends without a tokenizer.
         block_size: Distinct contexts per batch; null where it cannot change the text (fp32).
+        generation_version: ``GENERATION_VERSION`` when the condition was first answered.
     """
 
     model: ModelSpec
@@ -192,6 +193,7 @@ class Condition:
     fingerprint: str = ""
     rendered: str = ""
     block_size: int | None = None
+    generation_version: int = GENERATION_VERSION
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -209,7 +211,7 @@ class Condition:
             "fingerprint": self.fingerprint,
             "rendered": self.rendered,
             "block_size": self.block_size,
-            "generation_version": GENERATION_VERSION,
+            "generation_version": self.generation_version,
         }
 
     @property

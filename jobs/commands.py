@@ -29,6 +29,7 @@ def typed() -> str:
 def sweep(options: Namespace) -> int:
     """Plan, execute, report."""
     from jobs import sweep as stages
+    from jobs import versions
 
     config = configuration.read(options.config, options.overrides, options.allow)
     run = run_dir(options, config.name)
@@ -47,6 +48,7 @@ def sweep(options: Namespace) -> int:
             return tell_submitted(found, run, options)
         return _write_report(run, options, recheck=0, partial=False)
     planned = stages.plan(config, run, typed())
+    versions.tell(run, planned.plan)
     for path, reason in planned.aside:
         warn(f"set aside as {path}: {reason}")
     settings = Settings(config.local.workers, config.local.threads)
@@ -59,10 +61,12 @@ def sweep(options: Namespace) -> int:
 
 def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
+    from jobs import versions
     from jobs.cluster.commands import scripts
 
     on_slurm = options.test_only or executor_of(options.executor, quiet=True) == "slurm"
     planned = stages.preview(config, run, typed())
+    versions.tell(run, planned.plan)
     texts = scripts(config, run, planned, options) if on_slurm else []
     if options.json:
         say(json.dumps(_preview(planned) | {"scripts": texts}, indent=1))
@@ -177,7 +181,7 @@ def data(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Merge and write the tables of the run's newest plan, or set two runs beside each other."""
     if options.compare:
-        from jobs.reproduce import compare
+        from jobs.compare import compare
 
         return compare(options, options.compare)
     return _write_report(
@@ -186,11 +190,15 @@ def report(options: Namespace) -> int:
 
 
 def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
+    from jobs import versions
     from jobs.planfile import last_plan
     from jobs.report import prepared_metrics, report_spec
     from reports.write import write_report
 
     plan, _ = last_plan(run)
+    if options.command == "report":
+        for outdated in versions.outdated_scores(plan):
+            warn(outdated)
     spec = report_spec(run, plan, options.overrides if options.command == "report" else ())
     written = write_report(run, spec, partial=partial)
     if options.json:
@@ -198,6 +206,8 @@ def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: boo
     else:
         say(written.text)
         say(f"\ntables and page: {_relative(run.report)}")
+    if written.kept:
+        warn(_kept(run, written.kept))
     if recheck:
         from reports.recheck import recheck as compare
 
@@ -214,6 +224,16 @@ def _not_equal(columns: Sequence[str]) -> str:
         f"recheck failed: stored scores are not the reference library's ({', '.join(columns)}): "
         "expected equal values within rounding; the tables must not be used: look for another "
         "version of a package, remove the run's scores of these metrics, and run sweep again"
+    )
+
+
+def _kept(run: RunDir, kept: Path) -> str:
+    """Return what is said where a report by another version of the suite was replaced."""
+    where = ["--runs", str(run.root.parent), "--compare", str(kept), str(run.root)]
+    return (
+        f"an earlier version of the suite wrote the tables that were there; they are kept in "
+        f"{_relative(kept)}. Which numbers moved, and why:\n  "
+        f"{shlex.join(['python', '-m', 'jobs.launch', 'report', *where])}"
     )
 
 

@@ -1,6 +1,6 @@
 """``[finetune.*]`` → what the plan holds of it: adapters, their conditions, what is compared."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import polars as pl
@@ -10,6 +10,7 @@ from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import preflight
 from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec
+from jobs import versions
 from jobs.plan import PlannedFinetune
 from jobs.tables import Config
 from jobs.variants import Variant, variants
@@ -29,9 +30,11 @@ class Data:
 
 
 def resolve_finetunes(
-    config: Config, data: Data, run: RunDir, *, write: bool
+    config: Config, data: Data, run: RunDir, *, write: bool, awaited: Collection[str] = ()
 ) -> list[tuple[Variant, PlannedFinetune]]:
     """Return every adapter of the configuration, its rows encoded and looked at.
+
+    *awaited* are the ids of those that are in the queue.
 
     Raises:
         PreflightFailed: Something is wrong with the rows, and it is not allowed.
@@ -39,18 +42,21 @@ def resolve_finetunes(
         ModelError: Weights or tokenizer are absent, or cannot render the prompt.
     """
     found = []
-    for variant in variants(config):
-        planned = _planned(variant, data, run, write=write)
+    for wanted in variants(config):
+        base = weights.model_fingerprint(wanted.spec.base)
+        spec = versions.as_trained(wanted.spec, (base, data.digest), run, awaited)
+        variant = replace(wanted, spec=spec)
+        planned = _planned(variant, base, data, run, write=write)
         preflight.stop(planned.findings, planned.spec.allow)
         found.append((variant, planned))
     return found
 
 
-def _planned(variant: Variant, data: Data, run: RunDir, *, write: bool) -> PlannedFinetune:
+def _planned(
+    variant: Variant, base: str, data: Data, run: RunDir, *, write: bool
+) -> PlannedFinetune:
     spec = variant.spec
-    base = weights.model_fingerprint(spec.base)
-    digest = spec.digest(base, data.digest)
-    id_ = f"{spec.name}-{digest[:8]}"
+    id_ = spec.id(base, data.digest)
     known = run.rendering(f"preflight-{id_}")
     if known.exists():
         seen = read_json(known)
@@ -65,7 +71,7 @@ def _planned(variant: Variant, data: Data, run: RunDir, *, write: bool) -> Plann
             write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
     return PlannedFinetune(
         id=id_,
-        digest=digest,
+        digest=spec.digest(base, data.digest),
         family=variant.family,
         spec=spec,
         base_fingerprint=base,

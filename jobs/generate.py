@@ -23,7 +23,7 @@ from empathy_core import backends, data, store
 from empathy_core.backends import BackendProtocol, Request
 from empathy_core.errors import Damaged
 from empathy_core.store import Journal, JournalBlock, RunDir
-from empathy_core.types import Condition, ModelSpec
+from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
 from jobs.plan import Plan, Task
 from jobs.survey import adapters_of, trained
 
@@ -70,6 +70,12 @@ class _Shard:
     def made_with(self) -> str:
         """What the names of journals bear, so that another adapter's blocks are not taken."""
         return f"{self.adapter[:12]}-" if self.adapter else ""
+
+    @property
+    def version(self) -> int | None:
+        """Of the generation code, where it is not the one that the condition was begun with."""
+        begun_with = self.condition.generation_version
+        return GENERATION_VERSION if begun_with != GENERATION_VERSION else None
 
     @property
     def path(self) -> Path:
@@ -125,7 +131,7 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
     journal = Journal(work.journal)
     try:
         for block, done in _answered(work, missing, examples, overlong):
-            journal.append(block, done.rows, done.seconds)
+            journal.append(block, done.rows, done.seconds, done.version)
             found.blocks[block] = done
             n_tokens = sum(row["n_output_tokens"] for row in done.rows)
             listen(Progress(len(done.rows), n_tokens))
@@ -172,7 +178,7 @@ def _answered(
             if backend and backend.halvings
             else "",
         )
-        yield block, JournalBlock(records, seconds)
+        yield block, JournalBlock(records, seconds, work.version)
 
 
 # ---------------------------------------------------------------------------- resume
@@ -228,13 +234,14 @@ def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
         return {}
     try:
         _, frame = store.read_piece(work.path)
+        versions = store.versions(work.path)
     except Damaged:
         log.warning("%s is damaged and is computed again", work.path)
         work.run.set_aside(work.path)
         return {}
     return {
-        block[0]: JournalBlock(rows.to_dicts(), 0.0)
-        for block, rows in frame.group_by("block", maintain_order=True)
+        block: JournalBlock(rows.to_dicts(), 0.0, versions.get(block))
+        for (block,), rows in frame.group_by("block", maintain_order=True)
     }
 
 
@@ -270,4 +277,5 @@ def _compact(work: _Shard, blocks: Mapping[int, JournalBlock], load_s: float) ->
         **_peaks(),
     }
     store.write_json(timing, work.path.with_suffix(".timing.json"))
-    store.write_piece(frame, work.path, work.tags)
+    versions = {block: done.version for block, done in blocks.items() if done.version is not None}
+    store.write_piece(frame, work.path, work.tags | store.versions_tag(versions))

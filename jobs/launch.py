@@ -293,8 +293,10 @@ def _report(command: argparse.ArgumentParser) -> None:
         help="also recompute N rows of every metric through the reference libraries",
     )  # fmt: skip
     command.add_argument(
-        "--compare", nargs=2, metavar=("RUN_A", "RUN_B"),
-        help="instead, say what tells two runs apart, paired where they hold the same rows",
+        "--compare", nargs=2, metavar=("A", "B"),
+        help="instead, show the differences between two runs, paired where they have equal rows; "
+        "or between a report (its folder) and a run or report: which numbers moved, and by which "
+        "change of the suite",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import adapters
 from jobs import config as configuration
-from jobs import contrasts
+from jobs import contrasts, versions
 from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.planfile import last_plan
@@ -82,6 +82,7 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
         published=table.published,
         provenance=plan.provenance,
         notes=words.notes,
+        older=versions.notes(run, plan),
         audit_text=audit_text(found),
         withheld=withheld,
         not_to_pass_on=shown,

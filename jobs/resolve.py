@@ -6,7 +6,7 @@ errors of the user's come from here, before a task starts.
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
+from jobs import versions
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -56,7 +57,14 @@ class Resolved:
     renderings: Mapping[str, Rendering]
 
 
-def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) -> Resolved:
+def resolve(
+    config: Config,
+    run: RunDir,
+    command: str,
+    *,
+    write: bool = True,
+    awaited: Collection[str] = (),
+) -> Resolved:
     """Return the plan of *config* in *run*.
 
     Args:
@@ -64,9 +72,10 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         run: Holds the frozen rows if it was planned before.
         command: As typed, for the provenance.
         write: Whether rows and renderings are kept in the run; a dry run writes nothing.
+        awaited: Ids of conditions and fine-tunes that are in the queue.
 
     Raises:
-        RunMismatch: The run was made from other data, cleaning or split.
+        RunMismatch: The run was made from other data or another split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
     examples, audit, identity, carried = _examples(config, run, write=write)
@@ -74,25 +83,21 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
-    made: dict[str, pl.DataFrame] = {}
-    found = _Found(config, evaluated, run if write else None)
+    found = _Found(config, evaluated, run, write=write, awaited=awaited)
     for name in config.models:
         spec = config.model_spec(name)
         if spec.backend == "human":
             condition, texts, note = _therapist(spec, examples)
-            made[condition.id] = texts
-            found.conditions[condition.id] = condition
+            found.add_made(condition, texts)
             found.notes.append(note)
             continue
         for condition in _of_model(config, name, spec):
             found.notes += _trained_otherwise(found.rendered(condition))
     frozen = Data(examples, digest(identity, 16))
-    trained = resolve_finetunes(config, frozen, run, write=write)
+    trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        condition, texts = _elsewhere(config, name, evaluated)
-        made[condition.id] = texts
-        found.conditions[condition.id] = condition
+        found.add_made(*_elsewhere(config, name, evaluated))
     conditions = tuple(found.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
@@ -105,11 +110,11 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
         words=_words(config, found.notes),
         finetunes=finetunes,
-        made_elsewhere=tuple(made),
+        made_elsewhere=tuple(found.made),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
-    return Resolved(plan, examples, audit, made, found.renderings)
+    return Resolved(plan, examples, audit, found.made, found.renderings)
 
 
 @dataclass
@@ -117,19 +122,32 @@ class _Found:
     """The conditions so far, in the order of the tables.
 
     Attributes:
-        run: Where renderings are kept; null if they are not.
+        write: Whether renderings are kept in the run.
+        awaited: Ids of conditions that are in the queue.
+        made: Condition id → texts made elsewhere.
     """
 
     config: Config
     evaluated: pl.DataFrame
-    run: RunDir | None
+    run: RunDir
+    write: bool
+    awaited: Collection[str]
     conditions: dict[str, Condition] = field(default_factory=dict)
     renderings: dict[str, Rendering] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    made: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
+        """Add a condition whose texts were made elsewhere."""
+        final = versions.as_begun(condition, self.run)
+        self.conditions[final.id] = final
+        self.made[final.id] = texts
 
     def rendered(self, condition: Condition) -> Condition:
         """Render a condition's prompts, add it if it is new, and return it."""
-        final, rendering = _rendered(self.config, condition, self.evaluated, self.run)
+        where = self.run if self.write else None
+        rendered, rendering = _rendered(self.config, condition, self.evaluated, where)
+        final = versions.as_begun(rendered, self.run, self.awaited)
         if final.id not in self.conditions:
             self.conditions[final.id] = final
             self.renderings[final.id] = rendering
@@ -182,7 +200,7 @@ def _examples(
     identity = data.identity(spec, evaluate)
     if run.data.exists():
         frozen = read_json(run.data)["identity"]
-        changed = _changes(frozen, identity)
+        changed = data.changes(frozen, identity)
         if changed:
             msg = (
                 f"{run.root} was made from other data: {'; '.join(changed)}. Rows must not move "
@@ -190,17 +208,17 @@ def _examples(
                 f"or remove {run.root}"
             )
             raise RunMismatch(msg)
-        carried = _carried(spec, evaluate, run, write=write)
-        return data.load(run), read_json(run.audit), identity, carried
+        examples = data.load(run)
+        carried = _carried(spec, examples["id"], run, write=write)
+        return examples, read_json(run.audit), frozen, carried
     prepared = data.prepare(spec, evaluate)
+    versions.check_refrozen(run, digest(prepared.identity, 16))
     if write:
         data.freeze(prepared, run)
     return prepared.examples, prepared.audit, identity, prepared.carried.frame
 
 
-def _carried(
-    spec: data.DataSpec, evaluate: data.EvaluateSpec, run: RunDir, *, write: bool
-) -> pl.DataFrame:
+def _carried(spec: data.DataSpec, ids: pl.Series, run: RunDir, *, write: bool) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
     A sweep that was killed while it replaced them is mended so, too.
@@ -211,7 +229,7 @@ def _carried(
         found = None
     if found is not None and found.keep == data.columns.wanted(spec.sources):
         return found.frame
-    fresh = data.prepare(spec, evaluate).carried
+    fresh = data.carried(spec, ids)
     if write:
         data.columns.replace(fresh, run)
     return fresh.frame
@@ -220,16 +238,6 @@ def _carried(
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
     """Return the run's rows, or what they would be; nothing is written."""
     return _examples(config, run, write=False)[0]
-
-
-def _changes(old: Any, new: Any, path: str = "") -> list[str]:
-    """Return the settings that differ, as ``path: old → new``, at most five of them."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted({*old, *new})
-        found = [c for k in keys for c in _changes(old.get(k), new.get(k), f"{path}.{k}")]
-        return found[:5]
-    same = digest(old) == digest(new)
-    return [] if same else [f"{path[1:]}: {str(old)[:60]} → {str(new)[:60]}"]
 
 
 # ---------------------------------------------------------------------------- models

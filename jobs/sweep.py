@@ -1,7 +1,7 @@
 """A sweep from configuration to tables: plan under the lock, do what is missing, report."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,10 +52,16 @@ def plan(config: Config, run: RunDir, command: str) -> Planned:
         return plan_locked(config, run, command)
 
 
-def plan_locked(config: Config, run: RunDir, command: str) -> Planned:
-    """Plan a sweep under a lock that the caller holds."""
+def plan_locked(
+    config: Config, run: RunDir, command: str, awaited: Collection[str] = ()
+) -> Planned:
+    """Plan a sweep under a lock that the caller holds.
+
+    *awaited* are the ids of conditions and fine-tunes that are in the queue: they stay what they
+    are, whatever the version of the suite that submitted them.
+    """
     store.remove_leftovers(run.root)
-    resolved = resolve(config, run, command)
+    resolved = resolve(config, run, command, awaited=awaited)
     _write_made(run, resolved)
     standing = survey.standing(run, resolved.plan)
     aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())

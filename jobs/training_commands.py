@@ -96,12 +96,14 @@ def _with_finetunes(options: Namespace) -> Config:
 def finetune(options: Namespace) -> int:
     """Plan, and train what adapters are missing, here or on Slurm."""
     from jobs import sweep as stages
+    from jobs import versions
 
     config = _with_finetunes(options)
     run = run_dir(options, config.name)
     if executor_of(options.executor, quiet=options.json) == "slurm":
         return _submitted(config, run, options)
     planned = stages.plan(config, run, typed())
+    versions.tell(run, planned.plan)
     for path, reason in planned.aside:
         warn(f"set aside as {path}: {reason}")
     settings = Settings(config.local.workers, config.local.threads)
@@ -115,12 +117,14 @@ def finetune(options: Namespace) -> int:
 
 def _submitted(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
+    from jobs import versions
     from jobs.cluster import submitting
     from jobs.cluster.commands import launch_of, reached, tell_submitted
 
     with run.lock():
         now = reached(run)
-        planned = stages.plan_locked(config, run, typed())
+        planned = stages.plan_locked(config, run, typed(), now.awaited_ids())
+        versions.tell(run, planned.plan)
         what = launch_of(config, run, planned, options)
         ready = {*planned.standing.trained, *now.training()}
         found = submitting.submit_tasks(what, finetune_tasks(planned.plan, ready), now)

@@ -42,6 +42,7 @@ def table_notes(
         *_untested(mine),
         *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
         *_own(shown, named),
+        *numbers.spec.older,
         *signatures(numbers.spec, numbers.wanted),
     )
 

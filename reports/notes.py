@@ -70,6 +70,7 @@ def main_notes(
         *uncounted(collected, spec, wanted),
         *_assumed(spec),
         *spec.notes,
+        *spec.older,
         *signatures(spec, wanted),
     )
 

@@ -70,7 +70,7 @@ def read_folder(
             problems.append(str(error))
             continue
         if wrong := _foreign(piece, frame, claim):
-            problems.append(f"{path} {wrong}: move it away and run sweep again")
+            problems.append(f"{path} {wrong}")
         else:
             kept.append((piece, reduce(piece, frame)))
     extra = _doubled([piece for piece, _ in kept], problems)
@@ -92,16 +92,22 @@ def _one(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _foreign(piece: Piece, frame: pl.DataFrame, claim: Claim) -> str:
-    """Return what shows that a piece does not belong where it lies; empty if it does."""
+    """Return what shows that a piece does not belong where it lies, and what to do; else empty."""
+    away = "move it away and run sweep again"
     for tag, expected in claim.tags.items():
         if piece.tags.get(tag) != expected:
-            return f"is foreign: its {tag} is '{piece.tags.get(tag)}', expected '{expected}'"
+            found = piece.tags.get(tag)
+            return f"is foreign: its {tag} is '{found}', expected '{expected}': {away}"
     if lacking := [name for name in claim.columns if name not in frame.columns]:
-        return f"is foreign: it has no column {', '.join(lacking)}"
+        return (
+            f"is foreign: it has no column {', '.join(lacking)}, as if another version of the "
+            "suite had made it: run sweep again, which makes it anew from what is there"
+        )
     mixed = set(frame["condition"].unique().to_list()) - {claim.tags["condition"]}
     if mixed:
         found = ", ".join(sorted(map(str, mixed)))
-        return f"is foreign: it mixes in rows of {found}, expected {claim.tags['condition']} only"
+        own = claim.tags["condition"]
+        return f"is foreign: it mixes in rows of {found}, expected {own} only: {away}"
     return ""
 
 

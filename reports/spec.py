@@ -86,6 +86,7 @@ class ReportSpec:
         published: File in ``published/`` to compare with; null means none.
         provenance: Commit, versions, command, platform: printed on the page only.
         notes: Further sentences for the notes of the main table.
+        older: Sentences on what an older version of the suite made: rows, answers, adapters.
         audit_text: The data audit, as printed by ``data``.
         withheld: Source → why no word of its examples stands on the page: ids, digests and scores
             do.
@@ -108,6 +109,7 @@ class ReportSpec:
     published: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
     audit_text: str = ""
     withheld: Mapping[str, str] = field(default_factory=dict)
     not_to_pass_on: Mapping[str, str] = field(default_factory=dict)

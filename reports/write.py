@@ -11,13 +11,17 @@ from typing import Any
 import polars as pl
 from polars import selectors
 
-from empathy_core.store import RunDir, make_dir, one_name, write_bytes
+from empathy_core.store import RunDir, make_dir, one_name, read_json, write_bytes
 from reports import html, page, results, terminal, tex
+from reports.changes import VERSION
 from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
 from reports.macros import macros
 from reports.report import Report, build
 from reports.spec import ReportSpec
+
+RECORD = "version.json"
+"""File of a report that says of which version its numbers are; see ``changes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Written:
         text: The main table for a terminal, and the adapters beside their bases.
         summary: Every number (``aggregate.SUMMARY``).
         problems: What is missing or wrong; empty if the run is whole.
+        kept: Where the report of another version of the numbers is, which this one replaces; null
+            if there was none.
     """
 
     folder: Path
@@ -35,12 +41,14 @@ class Written:
     summary: pl.DataFrame
     coverage: tuple[Coverage, ...]
     problems: tuple[str, ...]
+    kept: Path | None = None
 
 
 def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Written:
     """Merge the run and write its tables and page; *partial* stamps what is there.
 
-    Side effect: ``report/`` is replaced as a whole. Everything in it but ``index.html`` is made
+    Side effect: ``report/`` is replaced as a whole; one by another version of the suite, whose
+    numbers may be others, is kept beside it. Everything in it but ``index.html`` is made
     of the rows and *spec* alone: no time, path, name or executor enters, so that equal rows give
     equal bytes.
 
@@ -51,15 +59,34 @@ def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Wri
     """
     report = build(collect(run, spec, partial=partial), spec)
     with run.task_lock("report"):
-        _replace(run.report, _files(report))
+        kept = _earlier(run)
+        _replace(run.report, _files(report), kept)
     main = [t for s in report.sections if s.file in ("table1", "table2") for t in s.tables]
     found = report.collected
     text = "\n\n".join(map(terminal.text, main))
-    return Written(run.report, text, report.summary, found.coverage, found.problems)
+    return Written(run.report, text, report.summary, found.coverage, found.problems, kept)
 
 
-def _replace(final: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def _earlier(run: RunDir) -> Path | None:
+    """Return where the report that stands is to be kept, if another version of numbers wrote it."""
+    version = version_of(run.report) if run.report.is_dir() else VERSION
+    return None if version == VERSION else run.earlier_report(version)
+
+
+def version_of(report: Path) -> int:
+    """Return the version of a report's numbers; those before versions were recorded are 0.
+
+    Raises:
+        Damaged: The record cannot be read.
+    """
+    path = report / RECORD
+    return int(read_json(path)["numbers"]) if path.exists() else 0
+
+
+def _replace(final: Path, files: Iterable[tuple[str, bytes]], kept: Path | None = None) -> None:
     """Write *files* into a folder beside *final*, then let it take the place of *final*.
+
+    What was there goes to *kept*, if that is given, in the place of what is there.
 
     A folder that is not empty cannot be renamed over, so the old one is renamed away first. What
     a killed report left beside *final* goes too: the lock says that nobody is at work on it.
@@ -72,8 +99,10 @@ def _replace(final: Path, files: Iterable[tuple[str, bytes]]) -> None:
         for name, content in files:
             stem, dot, ending = name.rpartition(".")
             write_bytes(content, new / one_name(stem, dot + ending))
+        if kept:
+            shutil.rmtree(kept, ignore_errors=True)
         with suppress(FileNotFoundError):
-            final.rename(old)
+            final.rename(kept or old)
         new.rename(final)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -101,6 +130,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     yield "macros.tex", macros(report.results, report.stamp, report.spec.title)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
+    yield RECORD, json.dumps({"numbers": VERSION}) + "\n"
     yield "index.html", html.page(page.context(report))
 
 

@@ -20,6 +20,7 @@ from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, columns, reading, splitting
 from empathy_core.data.audit_words import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
+from empathy_core.data.frozen import VERSION, changes
 from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
 from empathy_core.errors import Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
@@ -31,6 +32,9 @@ __all__ = [
     "Prepared",
     "Source",
     "audit_text",
+    "carried",
+    "changes",
+    "cleaned_by",
     "columns",
     "freeze",
     "identity",
@@ -62,7 +66,8 @@ def identity(data: DataSpec, evaluate: EvaluateSpec) -> dict[str, Any]:
     """Return everything that could change a row, its split or its block.
 
     Files are hashed, not parsed; of a Hub data set the commit is asked for (offline: looked up in
-    the Hub's cache). Where a file lies is no part of it.
+    the Hub's cache). Where a file lies is no part of it. Rows that are frozen are compared with it
+    by ``changes``: what is new here must bear the name and the default of its setting.
 
     Raises:
         ConfigError: The settings contradict themselves.
@@ -170,7 +175,22 @@ def _counts(
     return _audit.Counts(source, n_raw, kept, dropped, repaired)
 
 
+def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:
+    """Return what the rows *ids*, which may have been cleaned by older rules, carry along.
+
+    Raises:
+        DataError: A source is missing or unreadable, or lacks a column.
+    """
+    raws = {entry.name: reading.read(entry) for entry in data.sources if entry.keep}
+    return columns.carried(data.sources, raws, ids)
+
+
 # ---------------------------------------------------------------------------- frozen rows
+
+
+def cleaned_by(run: RunDir) -> int:
+    """Return the version of the cleaning rules that a run's rows were frozen under."""
+    return int(read_json(run.data)["identity"][VERSION])
 
 
 def freeze(prepared: Prepared, run: RunDir) -> None:

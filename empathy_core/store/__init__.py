@@ -8,7 +8,7 @@
       adapters/<finetune id>/                            trained in .<finetune id>.partial/
       scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
       slurm/{jobs.jsonl,<submission>/,code/<digest>/}    what was submitted, and the code it runs
-      logs/  report/  set-aside/
+      logs/  report/  report-of-version-<number>/  set-aside/
 
 A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a
 digest of each block's rows. Work is done if and only if a piece holds it and the digests agree;
@@ -34,6 +34,8 @@ from empathy_core.store.pieces import (
     piece,
     pieces,
     read_piece,
+    versions,
+    versions_tag,
     write_piece,
 )
 from empathy_core.store.rundir import RunDir, one_name
@@ -63,6 +65,8 @@ __all__ = [
     "read_piece",
     "remove_leftovers",
     "unit_inputs",
+    "versions",
+    "versions_tag",
     "write_bytes",
     "write_json",
     "write_piece",

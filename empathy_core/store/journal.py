@@ -25,11 +25,25 @@ class Journal:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
         self.path = path
 
-    def append(self, block: int, rows: Sequence[Mapping[str, object]], seconds: float) -> None:
-        """Add a finished block and the time it took, and flush it to the disk."""
+    def append(
+        self,
+        block: int,
+        rows: Sequence[Mapping[str, object]],
+        seconds: float,
+        version: int | None = None,
+    ) -> None:
+        """Add a finished block and the time it took, and flush it to the disk.
+
+        Args:
+            block: Its number.
+            rows: Its rows.
+            seconds: What it took.
+            version: See ``JournalBlock``.
+        """
         body = json.dumps(rows, ensure_ascii=False)
         check = hashlib.sha256(body.encode()).hexdigest()[:16]
         head = f'{{"block":{block},"seconds":{seconds:.3f},"check":"{check}"'
+        head += "" if version is None else f',"version":{version}'
         line = f'{head},"rows":{body}}}\n'.encode()
         with disk_errors(self.path):
             written = os.write(self._descriptor, line)
@@ -46,10 +60,16 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class JournalBlock:
-    """One finished block of a journal: its rows, and the seconds it took."""
+    """One finished block of a journal.
+
+    Attributes:
+        seconds: What it took.
+        version: Of the generation code, where it is not the one that the condition is of.
+    """
 
     rows: list[dict[str, Any]]
     seconds: float
+    version: int | None = None
 
 
 def read_journal(path: Path) -> dict[int, JournalBlock]:
@@ -64,7 +84,8 @@ def read_journal(path: Path) -> dict[int, JournalBlock]:
             entry = json.loads(line)
             body = json.dumps(entry["rows"], ensure_ascii=False)
             if hashlib.sha256(body.encode()).hexdigest()[:16] == entry["check"]:
-                found.setdefault(entry["block"], JournalBlock(entry["rows"], entry["seconds"]))
+                done = JournalBlock(entry["rows"], entry["seconds"], entry.get("version"))
+                found.setdefault(entry["block"], done)
         except (ValueError, KeyError, TypeError):
             continue
     return found

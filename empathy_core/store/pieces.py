@@ -31,6 +31,28 @@ class Piece:
     tags: Mapping[str, str]
 
 
+def versions(path: Path) -> dict[int, int]:
+    """Return block → version of the generation code, where it is not the condition's own.
+
+    Only what a piece says of itself is read; its rows are not proven.
+
+    Raises:
+        Damaged: The file is not a piece.
+    """
+    with _damage(path):
+        said = pl.read_parquet_metadata(path).get(_VERSIONS, "{}")
+        return {int(block): version for block, version in json.loads(said).items()}
+
+
+def versions_tag(versions: Mapping[int, int]) -> dict[str, str]:
+    """Return the tag that ``versions`` reads; none where every block is of the condition's own."""
+    listed = {str(block): versions[block] for block in sorted(versions)}
+    return {_VERSIONS: json.dumps(listed)} if listed else {}
+
+
+_VERSIONS = "generation_versions"
+
+
 def block_digests(frame: pl.DataFrame) -> dict[int, str]:
     """Return a digest (16 hex digits) of each block's rows, in their order.
 

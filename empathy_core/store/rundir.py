@@ -79,6 +79,10 @@ class RunDir:
         """The tables and the page."""
         return self.root / "report"
 
+    def earlier_report(self, version: int) -> Path:
+        """The last report whose numbers were of an earlier version of the suite."""
+        return self.root / f"report-of-version-{version}"
+
     @property
     def logs(self) -> Path:
         """One log for each task."""

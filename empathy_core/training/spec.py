@@ -68,6 +68,7 @@ class FinetuneSpec:
         allow: Names of preflight findings that do not stop the training; tables print them.
         trackers: Where the curves go besides the log: names that transformers knows.
         processes: Processes of one node, a GPU each; null means as many as there are GPUs.
+        training_version: ``TRAINING_VERSION`` when the adapter was trained.
     """
 
     name: str
@@ -102,6 +103,7 @@ class FinetuneSpec:
     allow: tuple[str, ...] = ()
     trackers: tuple[str, ...] = ("tensorboard",)
     processes: int | None = None
+    training_version: int = TRAINING_VERSION
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -122,12 +124,15 @@ class FinetuneSpec:
                 "ending": self.prompt.ending,
             },
             "lora": asdict(self.lora) | {"modules": self.modules},
-            "training_version": TRAINING_VERSION,
         }
 
     def digest(self, base_fingerprint: str, data_digest: str) -> str:
         """Return 64 hex digits that stand for the adapter: settings, weights of the base, rows."""
         return digest([self.identity(), base_fingerprint, data_digest])
+
+    def id(self, base_fingerprint: str, data_digest: str) -> str:
+        """Return what the adapter's folder is called, e.g. ``counsel-n525-s0-2e31b18d``."""
+        return f"{self.name}-{self.digest(base_fingerprint, data_digest)[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,12 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
     Planning and submission share the lock, so that two sweeps at once submit each task once.
     """
     from jobs import sweep as stages
+    from jobs import versions
 
     with run.lock():
         now = reached(run)  # before planning: a controller that is down costs nothing
-        planned = stages.plan_locked(config, run, command)
+        planned = stages.plan_locked(config, run, command, now.awaited_ids())
+        versions.tell(run, planned.plan)
         for path, reason in planned.aside:
             warn(f"set aside as {path}: {reason}")
         if planned.path is None:
@@ -137,11 +139,19 @@ def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -
 
 
 def retry(options: Namespace) -> int:
-    """Submit again what was submitted and failed, with more of what it lacked."""
+    """Submit again what was submitted and failed, with more of what it lacked.
+
+    Raises:
+        ConfigError: Nothing was submitted, or by a version that scores otherwise.
+    """
+    from jobs import versions
+
     run = existing(options)
     with run.lock():
         now = reached(run)
         plan, path = last_plan(run)
+        if outdated := versions.outdated_scores(plan):
+            raise ConfigError("; ".join(outdated))  # or each score element would fail
         config = Config.model_validate_json(json.dumps(plan.config))
         standing = survey.standing(run, plan)
         for damaged, reason in standing.unusable():

@@ -73,6 +73,16 @@ class Flight:
         found = self.of_stage("finetune")
         return {f.submission.key: f.submission.job for f in found if f.submission.job}
 
+    def awaited_ids(self) -> frozenset[str]:
+        """Return the ids of the conditions and fine-tunes that elements in the queue will do."""
+        asked = (
+            (self.ledger.plan(element.submission), task)
+            for element in self.of_stage("generate")
+            for task in element.tasks
+        )
+        conditions = (c.id for plan, task in asked for c in plan.of_model(task.key))
+        return frozenset([*conditions, *self.training()])
+
     def overlapping(self, tasks: Iterable[Task]) -> list[str]:
         """Return the generate jobs in the queue that share a block with *tasks*.
 
