@@ -74,6 +74,7 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     made: dict[str, pl.DataFrame] = {}
     found = _Found(config, evaluated, run if write else None)
+    found.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
         spec = config.model_spec(name)
         if spec.backend == "human":
@@ -88,7 +89,8 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
     trained = resolve_finetunes(config, frozen, run, write=write)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        condition, texts = _elsewhere(config, name, evaluated)
+        condition, texts, notes = _elsewhere(config, name, evaluated)
+        found.notes += notes
         made[condition.id] = texts
         found.conditions[condition.id] = condition
     conditions = tuple(found.conditions.values())
@@ -330,13 +332,16 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
 
 def _elsewhere(
     config: Config, name: str, evaluated: pl.DataFrame
-) -> tuple[Condition, pl.DataFrame]:
+) -> tuple[Condition, pl.DataFrame, list[str]]:
     table = config.answers[name]
     path, key = Path(table.path), table.question or table.example
+    layout, where = table.layout(), f"answers.{name}"
     if table.format == "lm-eval":
-        texts = lm_eval.read(path, key)
+        found = lm_eval.read(path, key, layout, where)
     else:
-        texts = answers.read(path, key, table.text, table.sample)
+        columns = answers.Columns(key, table.text, table.sample)
+        found = answers.read(path, columns, layout, where)
+    texts = found.texts
     if table.question:
         texts = answers.by_question(texts, evaluated)
     texts = answers.matched(answers.once(texts, path), evaluated["id"].to_list(), path)
@@ -346,7 +351,13 @@ def _elsewhere(
     condition = Condition(
         spec, load_prompt(table.prompt), decoding, fingerprint=_texts_digest(texts)
     )
-    return condition, texts
+    notes = []
+    if found.repaired:
+        notes.append(
+            f"{spec.label}: in {found.repaired} of the imported answers, characters that are not "
+            "valid Unicode were replaced by U+FFFD."
+        )
+    return condition, texts, notes
 
 
 def _texts_digest(texts: pl.DataFrame) -> str:

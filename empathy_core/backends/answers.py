@@ -1,44 +1,92 @@
 """Answers made elsewhere: any table of example id and text (vLLM, an API, a colleague)."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from empathy_core.data import Source, reading
-from empathy_core.data.cleaning import clean, question_digest
+from empathy_core.data import Layout, Source, reading
+from empathy_core.data.cleaning import clean, question_digest, without_surrogates
 from empathy_core.errors import DataError
 
+SCHEMA = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
 
-def read(path: Path, example: str, text: str, sample: str | None = None) -> pl.DataFrame:
-    """Return the columns ``example``, ``sample`` (from 0) and ``text`` of a table of answers.
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Answers as they were found.
+
+    Attributes:
+        texts: ``SCHEMA``; samples are numbered from 0.
+        repaired: Answers in which halves of surrogate pairs, or invalid bytes, were replaced.
+    """
+
+    texts: pl.DataFrame
+    repaired: int
+
+
+def imported(rows: Sequence[tuple[str, int, str]]) -> Imported:
+    """Return answers (example, sample, text) as a table can hold them."""
+    whole = [(without_surrogates(name), i, without_surrogates(text)) for name, i, text in rows]
+    repaired = sum(text != row[2] for (_, _, text), row in zip(whole, rows, strict=True))
+    return Imported(pl.DataFrame(whole, schema=SCHEMA, orient="row"), repaired)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a table of answers are called.
+
+    Attributes:
+        example: The example's id, or its question.
+        text: The answer; null counts as an empty answer.
+        sample: Numbers several answers to one example, if there is such a column.
+    """
+
+    example: str
+    text: str
+    sample: str | None = None
+
+
+def read(path: Path, columns: Columns, layout: Layout, where: str) -> Imported:
+    """Return the answers in a CSV, JSON, JSON lines or parquet file, letter by letter.
 
     Args:
-        path: CSV, JSON, JSON lines or parquet.
-        example: Name of the column that holds the example's id.
-        text: Name of the column that holds the answer; null counts as an empty answer.
-        sample: Name of the column that numbers several answers to one example, if there is one.
+        path: The file.
+        columns: Its columns.
+        layout: How it is written.
+        where: Dotted name of the table that names the file.
 
     Raises:
-        DataError: The file or a column is missing.
+        DataError: The file or a column is missing, a line holds no whole row, or a cell holds no
+            text.
     """
     source = Source(
-        name="answers", path=str(path), context=(example,), response=text, author=sample
-    )
-    rows = reading.read(source).rows
-    try:
-        numbers = [int(row.author or 0) if sample else 0 for row in rows]
-    except ValueError as error:
-        msg = f"{path}: column '{sample}' must number the samples 0, 1, 2 …; mend it and run again"
-        raise DataError(msg) from error
-    return pl.DataFrame(
-        {
-            "example": [row.context for row in rows],
-            "sample": numbers,
-            "text": [row.response or "" for row in rows],
-        },
-        schema={"example": pl.String, "sample": pl.Int32, "text": pl.String},
-    )
+        name=where, path=str(path), context=(columns.example,), response=columns.text,
+        author=columns.sample, layout=layout, missing=(), table=where,
+    )  # fmt: skip
+    rows = reading.read(source, complete=True).rows
+    for row in rows:
+        if not (row.context or "").strip():
+            msg = f"{path}, {row.place}: column '{columns.example}' is empty; say what is answered"
+            raise DataError(msg)
+    return imported([
+        (row.context or "", _number(row, columns.sample, path), row.response or "") for row in rows
+    ])  # fmt: skip
+
+
+def _number(row: reading.RawRow, column: str | None, path: Path) -> int:
+    if column is None:
+        return 0
+    number = (row.author or "").strip()
+    if not re.fullmatch(r"[0-9]{1,9}", number):
+        msg = (
+            f"{path}, {row.place}: column '{column}' holds '{number[:40]}': it must number the "
+            "samples 0, 1, 2 …; correct it"
+        )
+        raise DataError(msg)
+    return int(number)
 
 
 def by_question(texts: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:

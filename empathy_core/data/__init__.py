@@ -20,7 +20,14 @@ from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, columns, reading, splitting
 from empathy_core.data.audit_words import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
-from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
+from empathy_core.data.specs import (
+    DataSpec,
+    EvaluateSpec,
+    Layout,
+    Source,
+    source,
+    source_names,
+)
 from empathy_core.errors import Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
 
@@ -28,6 +35,7 @@ __all__ = [
     "CLEANING_VERSION",
     "DataSpec",
     "EvaluateSpec",
+    "Layout",
     "Prepared",
     "Source",
     "audit_text",
@@ -90,7 +98,7 @@ def _identity(
         settings = {key: getattr(entry, key) for key in (_COLUMNS if entry.response else _PATTERN)}
         if entry.response:
             settings["context"] = list(entry.context)
-        sources[entry.name] = {**settings, **contents[entry.name]}
+        sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
     return {
         "cleaning_version": CLEANING_VERSION,
         "sources": sources,
@@ -101,6 +109,16 @@ def _identity(
         "duplicates": data.duplicates,
         "evaluate": asdict(evaluate),
     }
+
+
+def _unusual(source: Source) -> dict[str, Any]:
+    """Return what is not usual in how a source is read: older runs know nothing of the rest."""
+    default = Source("")
+    given: dict[str, Any] = {**asdict(source.layout), "broken_rows": source.broken_rows}
+    usual: dict[str, Any] = {**asdict(default.layout), "broken_rows": default.broken_rows}
+    if set(source.missing) != set(default.missing):
+        given["missing"] = sorted(source.missing)
+    return {key: value for key, value in given.items() if value != usual.get(key)}
 
 
 # ---------------------------------------------------------------------------- preparing
