@@ -24,8 +24,8 @@ _SPELLINGS = {
 _SPELLING = re.compile(f"[{''.join(_SPELLINGS)}]")
 
 _SIGNS = re.compile(
-    r"(?<=\d)([\W_]+)(?=\d)"  # 1.5, 2-3, 12:30, 5/7, 1 5
-    r"|(?:(?<=[\s(\[\"'])|^)([-.])(?=\d)"  # -5, .5
+    r"\d([\W_]+)(?=\d)"  # 1.5, 2-3, 12:30, 5/7, 1 5
+    r"|([-.])(?<![^\s(\[\"'][-.])(?=\d)"  # -5, .5
 )
 _IN_NAMES = "#%&@"
 """Punctuation to Unicode, but a part of names and numbers: C#, 5 %, R&D."""
@@ -47,10 +47,12 @@ def _reduced(text: str, table: "_Rule") -> str:
     else:  # NFKC twice, since a folded text may no longer be in it
         text = _SPELLING.sub(lambda match: _SPELLINGS[match[0]], text)
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    parts = _SIGNS.split(text)  # text, sign or null, sign or null, text, …
-    for i, part in enumerate(parts):
-        parts[i] = _sign(part or "") if i % 3 else part.translate(table)
-    return "".join(parts)
+    parts, done = [], 0
+    for match in _SIGNS.finditer(text):
+        begin, end = match.span(match.lastindex or 0)
+        parts += [text[done:begin].translate(table), _sign(text[begin:end])]
+        done = end
+    return "".join([*parts, text[done:].translate(table)])
 
 
 def _sign(between: str) -> str:
