@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from empathy_core.backends import answers, lm_eval
+from empathy_core.backends import lm_eval
 from empathy_core.errors import DataError
 from tests.runs import ECHO, launch, write_config
 
@@ -26,14 +25,6 @@ def log(path: Path, *lines: object) -> Path:
     """Write a sample log."""
     path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines) + "\n")
     return path
-
-
-def examples(*contexts: str) -> pl.DataFrame:
-    """Return what ``by_question`` reads of the examples."""
-    from empathy_core.data.cleaning import question_digest
-
-    ids = [f"s-{i}" for i in range(len(contexts))]
-    return pl.DataFrame({"id": ids, "question": list(map(question_digest, contexts))})
 
 
 # ---------------------------------------------------------------------------- logs
@@ -89,33 +80,11 @@ def test_a_broken_log_is_a_clear_error(tmp_path: Path, content: bytes):
         lm_eval.read(tmp_path / "samples.jsonl", "Context")
 
 
-# ---------------------------------------------------------------------------- questions
-
-
-def test_every_row_of_a_question_gets_its_answer():
-    """Case, spaces and markup of the question do not matter."""
-    texts = pl.DataFrame(
-        {"example": ["<p>WHY do&nbsp;I worry</p>", "Unasked?"], "sample": [0, 0],
-         "text": ["yes", "no"]}
-    )  # fmt: skip
-
-    found = answers.by_question(texts, examples("Why do I worry?", "Other", "Why do I worry?"))
-
-    assert sorted(found.rows()) == [("s-0", 0, "yes"), ("s-2", 0, "yes")]
-
-
-def test_two_answers_to_one_question_are_refused(tmp_path: Path):
-    """Equal answers count once; unlike ones cannot be told apart by the question."""
-    texts = pl.DataFrame({"example": ["q", "q"], "sample": [0, 0], "text": ["yes", "yes"]})
-    unlike = texts.with_columns(text=pl.Series(["yes", "no"]))
-
-    assert answers.once(answers.by_question(texts, examples("q")), tmp_path).height == 1
-    with pytest.raises(DataError, match="answers 1 examples more than once"):
-        answers.once(answers.by_question(unlike, examples("q")), tmp_path)
+# ---------------------------------------------------------------------------- a sweep
 
 
 def test_a_log_is_a_condition_like_any_other(tmp_path: Path):
-    """The sweep scores a log's answers beside a model's; one that lacks a question is refused."""
+    """The sweep scores a log's answers beside a model's."""
     lines = [
         sample(i, f"Answer {i}.", doc={"Context": f"Question number {i}: what can I do?"})
         for i in range(24)
@@ -133,7 +102,3 @@ def test_a_log_is_a_condition_like_any_other(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     report = tmp_path / "runs" / "echo" / "report" / "results.csv"
     assert any(line.startswith("harness.none.rouge1,score,") for line in report.open())
-    log(tmp_path / "samples.jsonl", *lines[:-1])
-    lacking = launch("sweep", "--config", str(path), "--name", "again", cwd=tmp_path)
-    assert lacking.returncode != 0
-    assert "has no answer to 1 of 24 evaluated examples" in lacking.stderr

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.errors import DataError
+from empathy_core.errors import DataError, NoColumn
 
 _EXPECTED = "expected the samples_<task>_<time>.jsonl that --log_samples writes"
 
@@ -38,7 +38,7 @@ def read(path: Path, field: str) -> pl.DataFrame:
                 f"{where}: the document has no field '{field}'; its fields: {fields}; name the one "
                 'with the question: question = "…" (or with the example\'s id: example = "…")'
             )
-            raise DataError(msg)
+            raise NoColumn(msg)
         rows += [(str(doc[field]), i, text) for i, text in enumerate(texts)]
     if not rows:
         raise DataError(f"{path} holds no sample: {_EXPECTED}")

@@ -21,7 +21,7 @@ import polars as pl
 
 from empathy_core.data import hub
 from empathy_core.data.specs import Source
-from empathy_core.errors import DataError
+from empathy_core.errors import DataError, NoColumn
 
 Record = Mapping[str, object]
 
@@ -222,9 +222,9 @@ def _require_columns(source: Source, there: Sequence[str]) -> None:
             guess = f" Did you mean '{near[0]}'?" if near else ""
             msg = (
                 f"{_where(source)} has no column '{column}'.{guess} It has: "
-                f"{', '.join(map(str, there)) or 'none'}. Correct data.sources.{source.name}."
+                f"{', '.join(map(str, there)) or 'none'}. Correct {source.where}."
             )
-            raise DataError(msg)
+            raise NoColumn(msg)
 
 
 def _rows(source: Source, records: Iterable[Record | None]) -> Iterable[RawRow]:

@@ -40,6 +40,7 @@ class Source:
         keep: Columns that are carried along, to divide the tables by; no row depends on them.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
+        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
     name: str
@@ -57,6 +58,12 @@ class Source:
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
+    table: str = ""
+
+    @property
+    def where(self) -> str:
+        """The dotted name of its table in the configuration."""
+        return self.table or f"data.sources.{self.name}"
 
     @property
     def columns(self) -> tuple[str, ...]:
