@@ -11,7 +11,7 @@ from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
 from jobs import survey
 from jobs.cluster import submitting
-from jobs.cluster.commands import launch_of, reached
+from jobs.cluster.commands import launch_of, reached, withdrawn_if_refused
 from jobs.cluster.flight import flight
 from jobs.local import LocalExecutor, Settings
 from jobs.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
@@ -34,10 +34,13 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
     with run.lock():
         now = reached(run) if executor == "slurm" else None
         planned = plan_locked(config, run, command)
+        for text in planned.warnings:
+            warn(text)
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
         if now is not None and planned.path is not None:
-            what = launch_of(config, run, planned, options)
-            found = submitting.submit_tasks(what, tasks, now)
+            with withdrawn_if_refused(run, planned):
+                what = launch_of(config, run, planned, options)
+                found = submitting.submit_tasks(what, tasks, now)
             for left in found.left:
                 warn(f"not submitted: {left}")
             for one in found.arrays:

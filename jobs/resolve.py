@@ -6,19 +6,20 @@ errors of the user's come from here, before a task starts.
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from empathy_core import backends, data, metrics, weights
-from empathy_core.backends import Rendering, answers, human, lm_eval
+from empathy_core.backends import Rendering, human
 from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
-from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
+from empathy_core.types import Condition, ModelSpec, Prompt, digest
+from jobs import imported
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -29,9 +30,6 @@ from jobs.variants import Variant
 from reports import subsets
 
 log = logging.getLogger(__name__)
-
-_NO_DECODING = Decoding(name="asis")
-"""Texts made elsewhere were decoded we do not know how."""
 
 _HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
 """A therapist was given the question and nothing else."""
@@ -46,6 +44,7 @@ class Resolved:
         audit: What the data audit found.
         made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
         renderings: Condition id → what rendering its prompts showed.
+        remarks: What the author may want to mend before anything is computed.
     """
 
     plan: Plan
@@ -53,6 +52,7 @@ class Resolved:
     audit: Mapping[str, Any]
     made: Mapping[str, pl.DataFrame]
     renderings: Mapping[str, Rendering]
+    remarks: tuple[str, ...] = ()
 
 
 def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) -> Resolved:
@@ -68,11 +68,13 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         RunMismatch: The run was made from other data, cleaning or split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
-    examples, audit, identity, carried = _examples(config, run, write=write)
+    later: list[Callable[[], object]] = []
+    examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(pl.col("block").is_not_null())
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     made: dict[str, pl.DataFrame] = {}
+    remarks: list[str] = []
     found = _Found(config, evaluated, run if write else None)
     found.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
@@ -89,10 +91,11 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
     trained = resolve_finetunes(config, frozen, run, write=write)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        condition, texts, notes = _elsewhere(config, name, evaluated)
-        found.notes += notes
-        made[condition.id] = texts
-        found.conditions[condition.id] = condition
+        one = imported.condition(name, config.answers[name], examples)
+        made[one.condition.id] = one.texts
+        found.conditions[one.condition.id] = one.condition
+        found.notes += one.notes
+        remarks += one.remarks
     conditions = tuple(found.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
@@ -109,7 +112,9 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
-    return Resolved(plan, examples, audit, made, found.renderings)
+    for keep in later if write else ():  # last: what is refused above binds nobody to these rows
+        keep()
+    return Resolved(plan, examples, audit, made, found.renderings, tuple(remarks))
 
 
 @dataclass
@@ -175,12 +180,16 @@ def _shards(
 
 
 def _examples(
-    config: Config, run: RunDir, *, write: bool
+    config: Config, run: RunDir, later: list[Callable[[], object]]
 ) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any], pl.DataFrame]:
-    """Return rows, audit, identity, and what the rows carry along."""
+    """Return rows, audit, identity, and what the rows carry along.
+
+    What the run does not hold yet is written by the calls that are added to *later*. Frozen rows
+    bind from the first plan on: before it, nobody can have answered them.
+    """
     spec, evaluate = config.data_spec(), config.evaluate_spec()
     identity = data.identity(spec, evaluate)
-    if run.data.exists():
+    if run.data.exists() and run.plans():
         frozen = read_json(run.data)["identity"]
         changed = _changes(frozen, identity)
         if changed:
@@ -190,16 +199,18 @@ def _examples(
                 f"or remove {run.root}"
             )
             raise RunMismatch(msg)
-        carried = _carried(spec, evaluate, run, write=write)
+        carried = _carried(spec, evaluate, run, later)
         return data.load(run), read_json(run.audit), identity, carried
     prepared = data.prepare(spec, evaluate)
-    if write:
-        data.freeze(prepared, run)
+    later.append(partial(data.freeze, prepared, run))
     return prepared.examples, prepared.audit, identity, prepared.carried.frame
 
 
 def _carried(
-    spec: data.DataSpec, evaluate: data.EvaluateSpec, run: RunDir, *, write: bool
+    spec: data.DataSpec,
+    evaluate: data.EvaluateSpec,
+    run: RunDir,
+    later: list[Callable[[], object]],
 ) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
@@ -212,14 +223,13 @@ def _carried(
     if found is not None and found.keep == data.columns.wanted(spec.sources):
         return found.frame
     fresh = data.prepare(spec, evaluate).carried
-    if write:
-        data.columns.replace(fresh, run)
+    later.append(partial(data.columns.replace, fresh, run))
     return fresh.frame
 
 
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
     """Return the run's rows, or what they would be; nothing is written."""
-    return _examples(config, run, write=False)[0]
+    return _examples(config, run, [])[0]
 
 
 def _changes(old: Any, new: Any, path: str = "") -> list[str]:
@@ -325,43 +335,11 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
         f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
         "rows have no second answer to their question."
     )
-    condition = Condition(spec, _HUMAN_PROMPT, _NO_DECODING, fingerprint=_texts_digest(drawn))
+    condition = Condition(
+        spec, _HUMAN_PROMPT, imported.NO_DECODING, fingerprint=imported.texts_digest(drawn)
+    )
     texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
     return condition, texts, note
-
-
-def _elsewhere(
-    config: Config, name: str, evaluated: pl.DataFrame
-) -> tuple[Condition, pl.DataFrame, list[str]]:
-    table = config.answers[name]
-    path, key = Path(table.path), table.question or table.example
-    layout, where = table.layout(), f"answers.{name}"
-    if table.format == "lm-eval":
-        found = lm_eval.read(path, key, layout, where)
-    else:
-        columns = answers.Columns(key, table.text, table.sample)
-        found = answers.read(path, columns, layout, where)
-    texts = found.texts
-    if table.question:
-        texts = answers.by_question(texts, evaluated)
-    texts = answers.matched(answers.once(texts, path), evaluated["id"].to_list(), path)
-    n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
-    decoding = replace(_NO_DECODING, sample=n_samples > 1, samples=n_samples)
-    spec = ModelSpec(name, table.label or name, "answers", published=table.published)
-    condition = Condition(
-        spec, load_prompt(table.prompt), decoding, fingerprint=_texts_digest(texts)
-    )
-    notes = []
-    if found.repaired:
-        notes.append(
-            f"{spec.label}: in {found.repaired} of the imported answers, characters that are not "
-            "valid Unicode were replaced by U+FFFD."
-        )
-    return condition, texts, notes
-
-
-def _texts_digest(texts: pl.DataFrame) -> str:
-    return digest(texts.to_dicts(), 16)
 
 
 # ---------------------------------------------------------------------------- metrics and words

@@ -31,8 +31,13 @@ def existing(options: Namespace) -> RunDir:
     """
     name = options.name or configuration.read(options.config, options.overrides).name
     run = run_dir(options, name)
-    if not run.root.is_dir():
-        there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+    try:
+        found = run.root.is_dir()
+        there = [] if found else sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+    except OSError as error:
+        msg = f"cannot read {run.root}: {error.strerror}; expected a run; give its folder: --runs"
+        raise ConfigError(msg) from error
+    if not found:
         listed = ", ".join(there) or "none"
         msg = f"no run '{name}' in {options.runs}; runs there: {listed}; start one with sweep"
         raise ConfigError(msg)

@@ -133,12 +133,18 @@ class ModelTable(Table):
 
 
 class AnswersTable(LayoutTable):
-    """``[answers.<name>]``: texts made elsewhere, a condition like any other."""
+    """``[answers.<name>]``: texts made elsewhere, a condition like any other.
+
+    Attributes:
+        example: Column with the ids of the run's examples.
+        question: Column with their questions. Neither is needed where the columns are called
+            ``question`` or ``example``.
+    """
 
     path: str
     format: Literal["table", "lm-eval"] = "table"
     label: str | None = None
-    example: str = "example"
+    example: str | None = None
     question: str | None = None
     text: str = "text"
     sample: str | None = None
@@ -299,7 +305,32 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
             raise ConfigError(msg)
         spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
-    if spec.backend == "hf" and table.prompts is None:
+    if spec.backend != "human" and table.prompts is None:
         msg = 'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"]'
         raise ConfigError(msg)
     return spec
+
+
+def require_conditions(config: Config) -> None:
+    """Refuse a sweep that would have nothing to answer or to score.
+
+    Raises:
+        ConfigError: No model gets a prompt and a decoding, and no text made elsewhere is named.
+    """
+    lacking = []
+    for name, model in config.models.items():
+        if config.model_spec(name).backend == "human" or (model.prompts and model.decodings):
+            return
+        lacking.append(f"models.{name}.{'decodings' if model.prompts else 'prompts'}")
+    for name, table in config.finetune.items():
+        if table.evaluate and table.decodings:
+            return
+        lacking.append(f"finetune.{name}.{'evaluate' if table.decodings else 'decodings'}")
+    if config.answers:
+        return
+    msg = (
+        f"the configuration '{config.name}' evaluates nothing, for want of {', '.join(lacking)}: "
+        'expected a model with prompts, such as prompts = ["none"], or texts made elsewhere '
+        "under [answers.<name>]"
+    )
+    raise ConfigError(msg)

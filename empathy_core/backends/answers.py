@@ -1,4 +1,4 @@
-"""Answers made elsewhere: any table of example id and text (vLLM, an API, a colleague)."""
+"""Answers made elsewhere: any table of question, or id, and text (vLLM, an API, a colleague)."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ SCHEMA = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class Found:
     """Answers as they were found.
 
     Attributes:
@@ -27,11 +27,11 @@ class Imported:
     repaired: int
 
 
-def imported(rows: Sequence[tuple[str, int, str]]) -> Imported:
+def of_rows(rows: Sequence[tuple[str, int, str]]) -> Found:
     """Return answers (example, sample, text) as a table can hold them."""
     whole = [(without_surrogates(name), i, without_surrogates(text)) for name, i, text in rows]
     repaired = sum(text != row[2] for (_, _, text), row in zip(whole, rows, strict=True))
-    return Imported(pl.DataFrame(whole, schema=SCHEMA, orient="row"), repaired)
+    return Found(pl.DataFrame(whole, schema=SCHEMA, orient="row"), repaired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Columns:
     sample: str | None = None
 
 
-def read(path: Path, columns: Columns, layout: Layout, where: str) -> Imported:
+def read(path: Path, columns: Columns, layout: Layout, where: str) -> Found:
     """Return the answers in a CSV, JSON, JSON lines or parquet file, letter by letter.
 
     Args:
@@ -71,7 +71,7 @@ def read(path: Path, columns: Columns, layout: Layout, where: str) -> Imported:
         if not (row.context or "").strip():
             msg = f"{path}, {row.place}: column '{columns.example}' is empty; say what is answered"
             raise DataError(msg)
-    return imported([
+    return of_rows([
         (row.context or "", _number(row, columns.sample, path), row.response or "") for row in rows
     ])  # fmt: skip
 
@@ -89,24 +89,123 @@ def _number(row: reading.RawRow, column: str | None, path: Path) -> int:
     return int(number)
 
 
-def by_question(texts: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
-    """Return answers to examples instead of to questions: each row of a question gets its answer.
+# ---------------------------------------------------------------------------- whose answers
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """By what answers find their examples.
+
+    Attributes:
+        column: Of the file.
+        by_question: Whether it holds questions; ids of examples otherwise.
+    """
+
+    column: str
+    by_question: bool
+
+
+ID, QUESTION = Key("example", by_question=False), Key("question", by_question=True)
+
+
+def keys(example: str | None, question: str | None) -> tuple[Key, ...]:
+    """Return the keys to try, in order: the one that is named, else the columns of these names."""
+    if question is not None:
+        return (Key(question, by_question=True),)
+    return (Key(example, by_question=False),) if example is not None else (ID, QUESTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Answers that found their examples, and what found none.
+
+    Attributes:
+        texts: ``example``, ``sample``, ``text`` of the evaluated examples that are answered, in
+            their order.
+        n_asked: Evaluated examples.
+        unanswered: Ids of those without an answer.
+        unknown: Ids or questions of answers to none of the run's examples.
+        n_not_evaluated: Answers to examples of the run that are not evaluated.
+    """
+
+    texts: pl.DataFrame
+    n_asked: int
+    unanswered: tuple[str, ...]
+    unknown: tuple[str, ...]
+    n_not_evaluated: int
+
+    def note(self) -> str:
+        """Return what a reader of the numbers must know; empty if every example is answered."""
+        parts = []
+        if self.unanswered:
+            parts.append(
+                f"{len(self.unanswered)} of {self.n_asked} examples have no answer in the imported "
+                "file; they are missing, not scored as 0"
+            )
+        if self.unknown:
+            parts.append(f"answers to no example of this run, left out: {len(self.unknown)}")
+        return "; ".join(parts)
+
+    def remark(self) -> str:
+        """Return the same with names, for the author who may still add what is missing."""
+        parts = [f"answers {self.n_asked - len(self.unanswered)} of {self.n_asked} examples"]
+        if self.unanswered:
+            parts.append(f"no answer to {_some(self.unanswered)}")
+        if self.unknown:
+            parts.append(f"answers to no example of this run: {_some(self.unknown)}")
+        if self.n_not_evaluated:
+            parts.append(f"answers to examples that are not evaluated: {self.n_not_evaluated}")
+        return "; ".join(parts)
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(f"'{name[:60]}'" for name in names[:3])
+    return f"{listed} and {len(names) - 3} more" if len(names) > 3 else listed
+
+
+def matched(texts: pl.DataFrame, examples: pl.DataFrame, key: Key, where: str) -> Matched:
+    """Return the answers under the examples that they answer.
+
+    By question, each example of a question gets the question's answer; case, spaces, punctuation
+    and markup do not matter.
 
     Args:
-        texts: As ``read`` returns it, with the question's text as ``example``.
-        examples: ``store.EXAMPLES``.
+        texts: As ``read`` returns it; ``example`` holds what *key* says.
+        examples: ``store.EXAMPLES``; those without a block are not evaluated.
+        key: By what answers find their examples.
+        where: For messages: the table of the configuration, and the file.
+
+    Raises:
+        DataError: No evaluated example is answered, one is answered twice, or samples are missing.
     """
-    digests = [question_digest(clean(question)[0]) for question in texts["example"]]
-    asked = texts.with_columns(question=pl.Series(digests, dtype=pl.String))
-    return (
-        examples.select("question", "id")
-        .join(asked.select("question", "sample", "text").unique(maintain_order=True), on="question")
-        .select("sample", "text", example="id")
-        .select("example", "sample", "text")
+    rows = examples.select(id="id", key="question" if key.by_question else "id", block="block")
+    named = texts.with_columns(key=pl.Series(_names(texts, key), dtype=pl.String))
+    found = named.join(rows, on="key", how="left", maintain_order="left")
+    asked = rows.filter(pl.col("block").is_not_null()).select(example="id").with_row_index("at")
+    own = found.filter(pl.col("block").is_not_null()).select("sample", "text", example="id")
+    if own.is_empty():
+        raise DataError(_nothing(texts, rows, key, where, examples))
+    own = _whole(_once(own.unique(maintain_order=True) if key.by_question else own, where), where)
+    ordered = asked.join(own, on="example").sort("at", "sample")
+    evaluated = rows.filter(pl.col("block").is_not_null())
+    others = named.join(evaluated, on="key", how="anti")
+    return Matched(
+        texts=ordered.select("example", "sample", "text"),
+        n_asked=asked.height,
+        unanswered=tuple(asked.join(own, on="example", how="anti").sort("at")["example"]),
+        unknown=tuple(dict.fromkeys(others.join(rows, on="key", how="anti")["example"])),
+        n_not_evaluated=others.join(rows, on="key", how="semi").height,
     )
 
 
-def once(found: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _names(texts: pl.DataFrame, key: Key) -> list[str]:
+    """Return under which name each answer's example is known."""
+    if not key.by_question:
+        return texts["example"].to_list()
+    return [question_digest(clean(question)[0]) for question in texts["example"]]
+
+
+def _once(found: pl.DataFrame, where: str) -> pl.DataFrame:
     """Return *found* as it is.
 
     Raises:
@@ -115,30 +214,47 @@ def once(found: pl.DataFrame, path: Path) -> pl.DataFrame:
     twice = found.filter(pl.struct("example", "sample").is_duplicated())["example"].unique().sort()
     if twice.len():
         msg = (
-            f"{path} answers {twice.len()} examples more than once ({', '.join(twice.head(3))} …): "
+            f"{where} answers {twice.len()} examples more than once ({_some(twice.to_list())}): "
             'expected one row an example, or a column that numbers them (sample = "…")'
         )
         raise DataError(msg)
     return found
 
 
-def matched(texts: pl.DataFrame, examples: Sequence[str], path: Path) -> pl.DataFrame:
-    """Return the answers to *examples*, in their order; answers to other examples are left out.
+def _whole(found: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Return *found* as it is.
 
     Raises:
-        DataError: An example, or one of its samples, has no answer.
+        DataError: Not every example that is answered has the same samples, 0, 1, 2 ….
     """
-    n_samples = int(texts["sample"].n_unique()) or 1
-    wanted = pl.DataFrame({"example": list(examples)}).join(
-        pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32}), how="cross"
-    )
-    found = wanted.join(texts, on=["example", "sample"], how="left", maintain_order="left")
-    lacking = found.filter(pl.col("text").is_null())["example"].unique(maintain_order=True)
-    if lacking.len():
+    n_samples = int(found["sample"].n_unique())
+    each = found.group_by("example", maintain_order=True).agg("sample")
+    uneven = [
+        name for name, numbers in each.iter_rows() if sorted(numbers) != list(range(n_samples))
+    ]
+    if uneven:
         msg = (
-            f"{path} has no answer to {lacking.len()} of {len(examples)} evaluated examples "
-            f"({', '.join(lacking.head(3))} …): add them (an empty text is allowed, and counted); "
-            "the ids stand in examples/examples.parquet of the run"
+            f"{where} has not the samples 0 to {n_samples - 1} of {len(uneven)} examples "
+            f"({_some(uneven)}): expected as many answers to each; add them (an empty text is "
+            "allowed, and counted), or leave these examples out"
         )
         raise DataError(msg)
     return found
+
+
+def _nothing(
+    texts: pl.DataFrame, rows: pl.DataFrame, key: Key, where: str, examples: pl.DataFrame
+) -> str:
+    """Return what is said where no answer is of an evaluated example: samples of both sides."""
+    what = "question" if key.by_question else "id"
+    asked = examples.filter(pl.col("block").is_not_null())
+    shown = asked["context" if key.by_question else "id"].to_list()
+    of_others = set(_names(texts, key)) & set(rows["key"])
+    split = f" (examples that it answers, not evaluated: {len(of_others)})" if of_others else ""
+    return (
+        f"{where}: none of its {texts.height} answers is of an evaluated example{split}; its "
+        f"column '{key.column}' was compared with the {what}s of this run. There: "
+        f"{_some(texts['example'].unique(maintain_order=True).to_list())}. Here: {_some(shown)}. "
+        'Name the column with the questions (question = "…") or with the ids (example = "…"); '
+        "data --export examples.csv writes both"
+    )

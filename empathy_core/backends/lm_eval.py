@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from empathy_core.backends.answers import Imported, imported
+from empathy_core.backends.answers import Found, of_rows
 from empathy_core.data import Layout, cells, files
-from empathy_core.errors import DataError
+from empathy_core.errors import DataError, NoColumn
 
 _EXPECTED = "expected the samples_<task>_<time>.jsonl that --log_samples writes"
 
 
-def read(path: Path, field: str, layout: Layout, where: str) -> Imported:
+def read(path: Path, field: str, layout: Layout, where: str) -> Found:
     """Return the answers to what *field* of the documents holds.
 
     Args:
@@ -42,7 +42,7 @@ def read(path: Path, field: str, layout: Layout, where: str) -> Imported:
         rows += [(name, i, text) for i, text in enumerate(texts)]
     if not rows:
         raise DataError(f"{path} holds no sample: {_EXPECTED}")
-    return imported(rows)
+    return of_rows(rows)
 
 
 def _name(doc: object, field: str, place: str, where: str) -> str:
@@ -59,7 +59,7 @@ def _name(doc: object, field: str, place: str, where: str) -> str:
             f"{place}: the document has no field '{field}'; its fields: {fields}; name the one "
             'with the question: question = "…" (or with the example\'s id: example = "…")'
         )
-        raise DataError(msg)
+        raise NoColumn(msg)
     return found
 
 

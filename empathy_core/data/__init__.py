@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -28,7 +29,7 @@ from empathy_core.data.specs import (
     source,
     source_names,
 )
-from empathy_core.errors import Damaged, DataError
+from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Source",
     "audit_text",
     "columns",
+    "export",
     "freeze",
     "identity",
     "load",
@@ -186,6 +188,33 @@ def _counts(
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
     return _audit.Counts(source, n_raw, kept, dropped, repaired)
+
+
+def export(examples: pl.DataFrame, path: Path) -> int:
+    """Write the evaluated examples for people to answer elsewhere, and return how many.
+
+    Columns: ``example``, the id, and ``question``, its text; either leads an answer back.
+
+    Args:
+        examples: ``store.EXAMPLES``.
+        path: A file ``.csv``, ``.jsonl`` or ``.parquet``; replaced if it is there.
+
+    Raises:
+        ConfigError: Its name ends otherwise, or it cannot be written.
+    """
+    writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
+    if path.suffix not in writers:
+        msg = f"--export {path}: expected a file .csv, .jsonl or .parquet; change its name"
+        raise ConfigError(msg)
+    asked = examples.filter(pl.col("block").is_not_null())
+    buffer = io.BytesIO()
+    getattr(asked.select(example="id", question="context"), writers[path.suffix])(buffer)
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        msg = f"--export {path}: {error.strerror}; expected a folder that you may write to"
+        raise ConfigError(msg) from error
+    return asked.height
 
 
 # ---------------------------------------------------------------------------- frozen rows

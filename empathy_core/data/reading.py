@@ -10,7 +10,7 @@ from pathlib import Path
 from empathy_core.data import cells, files, hub
 from empathy_core.data.files import Record, Table
 from empathy_core.data.specs import Source
-from empathy_core.errors import DataError
+from empathy_core.errors import DataError, NoColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _require_columns(source: Source, table: Table) -> None:
             )
             raise DataError(msg)
         if column not in there and not _has_field(table, column):
-            raise DataError(_no_column(source, column, there))
+            raise NoColumn(_no_column(source, column, there))
 
 
 def _has_field(table: Table, column: str) -> bool:

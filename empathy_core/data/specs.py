@@ -80,9 +80,9 @@ class Source:
             broken JSON. ``drop`` leaves them out and counts them.
         missing: Texts that count as a missing value where one is all that a cell holds; case
             does not matter. Not looked for in the columns of ``keep``.
-        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
+        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
     name: str

@@ -5,12 +5,13 @@ import shlex
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from empathy_core.errors import ConfigError
+from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs import survey
 from jobs.cluster import inspection, submitting
@@ -41,13 +42,29 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
     with run.lock():
         now = reached(run)  # before planning: a controller that is down costs nothing
         planned = stages.plan_locked(config, run, command)
-        for path, reason in planned.aside:
-            warn(f"set aside as {path}: {reason}")
+        for text in planned.warnings:
+            warn(text)
         if planned.path is None:
             return None
-        what = launch_of(config, run, planned, options)
-        found = submitting.submit_missing(what, planned.standing, now)
+        with withdrawn_if_refused(run, planned):
+            what = launch_of(config, run, planned, options)
+            found = submitting.submit_missing(what, planned.standing, now)
     return found if found.arrays or found.left or found.n_before else None
+
+
+@contextmanager
+def withdrawn_if_refused(run: RunDir, planned: Planned) -> Iterator[None]:
+    """Remove the plan again if nothing could be submitted of it: a first plan binds to its rows.
+
+    Call it under the run's lock.
+    """
+    try:
+        yield
+    except EmpathyError:
+        submitted = {one.plan for one in Ledger(run).submissions()}
+        if planned.path is not None and planned.path.name not in submitted:
+            planned.path.unlink(missing_ok=True)
+        raise
 
 
 def overrides(options: Namespace) -> Resources:
