@@ -216,9 +216,10 @@ def _text(file: _File) -> str:
 
 def _csv(file: _File, separator: str) -> Table:
     csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
+    text, separator = _text(file), file.layout.separator or separator
     reader = csv.reader(
-        io.StringIO(_text(file), newline=""),
-        delimiter=file.layout.separator or separator,
+        io.StringIO(text, newline=""),
+        delimiter=separator,
         quoting=csv.QUOTE_MINIMAL if file.layout.quotes else csv.QUOTE_NONE,
         strict=True,  # else a mark behind a quoted cell vanishes
     )
@@ -240,7 +241,9 @@ def _csv(file: _File, separator: str) -> Table:
             records.append(dict(zip(header, row, strict=True)) if whole else None)
             lines.append(line)
     except csv.Error as error:
-        raise DataError(_misquoted(file, begin, error)) from error
+        head = text.partition("\n")[0]
+        guess = "" if separator in head else another_separator(head, file.where)
+        raise DataError(_misquoted(file, begin, error) + guess) from error
     return Table(header, records, lines, fault, "too few or too many cells", _UNQUOTED)
 
 
@@ -254,7 +257,16 @@ def _misquoted(file: _File, line: int, error: Exception) -> str:
     return (
         f"{file.path}, line {line}: quotation marks do not enclose a whole cell ({error}): "
         "expected marks at its begin and end, and marks within it doubled. Let a CSV library "
-        f"write the file, or set {file.where}.quotes = false if the marks belong to the texts"
+        f"write the file, or set {file.where}.quotes = false if the marks belong to the texts."
+    )
+
+
+def another_separator(head: str, where: str) -> str:
+    """Return the advice to name the separator that a header of one cell holds; empty if none."""
+    mark = next((mark for mark in ";\t|," if mark in head), "")
+    shown = "\\t" if mark == "\t" else mark
+    return (
+        f' Cells seem to be separated otherwise: set {where}.separator = "{shown}".' if mark else ""
     )
 
 

@@ -74,8 +74,9 @@ def read(source: Source, *, complete: bool = False) -> Raw:
     else:
         columns, records, commit = hub.load(source)
         found, key = Table(columns, records), hub.content(source, commit)
+    if found.records:
+        _require_columns(source, found)
     broken = _require_whole(source, found, complete=complete)
-    _require_columns(source, found)
     cut = _Cutter(source, found, complete)
     rows = tuple(cut.rows())
     unmatched = len(found.records) - broken - len(rows)
@@ -169,11 +170,8 @@ def _any_at(record: Record, column: str) -> bool:
 def _no_column(source: Source, column: str, there: Sequence[str]) -> str:
     near = get_close_matches(column, there, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
-    if len(there) == 1 and (mark := next((m for m in ";\t|," if m in there[0]), "")):
-        shown = "\\t" if mark == "\t" else mark
-        guess = (
-            f' Its cells seem to be separated otherwise: set {source.where}.separator = "{shown}".'
-        )
+    if len(there) == 1:
+        guess = files.another_separator(there[0], source.where) or guess
     listed = ", ".join(there)[:300] or "none"
     found = f"{_place(source)} has no column '{column}'.{guess} It has: {listed}."
     return f"{found} Correct {source.where}."
