@@ -53,6 +53,10 @@ class UnknownName(ConfigError):
 class DataError(EmpathyError):
     """A data file is missing, unreadable, or holds no usable row."""
 
+    def __init__(self, message: str) -> None:
+        # a name in a file may be half a surrogate pair, which nothing can print
+        super().__init__(message.encode("utf-8", "replace").decode())
+
 
 class NoColumn(DataError):
     """A data file has no column of the name that was asked for."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from empathy_core.backends import answers, lm_eval
-from empathy_core.data import Layout
+from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, prepare
 from empathy_core.errors import DataError
 from tests.runs import ECHO, launch, write_config
 
@@ -46,6 +46,61 @@ def test_a_log_gives_what_the_model_said_before_any_filter(tmp_path: Path):
     found = _log(path).texts
 
     assert found.rows() == [("Why do I worry?", 0, "I see.\u2028You worry.")]
+
+
+def test_half_a_surrogate_pair_in_a_log_is_replaced_and_counted(tmp_path: Path):
+    """A model's answer that was cut within an emoji can be stored."""
+    path = log(tmp_path / "samples.jsonl", sample(0, "fine"))
+    path.write_text(path.read_text().replace("fine", "fine \\ud83d"))
+
+    found = _log(path)
+
+    assert found.texts["text"].to_list() == ["fine \ufffd"]
+    assert found.repaired == 1
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        (["Why?"], r"samples\.jsonl:1: .*a list of 1.*answers\.x.*'Context\.0'"),
+        ({"text": "Why?"}, r"an object with the fields text.*'Context\.text'"),
+    ],
+)
+def test_a_question_that_is_no_text_is_refused(tmp_path: Path, context: object, said: str):
+    """With the line, what is there, and the field to name instead, which is then read."""
+    path = log(tmp_path / "samples.jsonl", sample(0, "fine", doc={"Context": context}))
+
+    with pytest.raises(DataError, match=said):
+        _log(path)
+    field = "Context.0" if isinstance(context, list) else "Context.text"
+    assert _log(path, field).texts["example"].to_list() == ["Why?"]
+
+
+def test_a_log_of_another_encoding_is_read_when_it_is_named(tmp_path: Path):
+    """As tables are."""
+    path = log(tmp_path / "samples.jsonl", sample(0, "caf\u00e9"))
+    path.write_bytes(path.read_text().encode("cp1252"))
+
+    with pytest.raises(DataError, match=r"answers\.x\.encoding"):
+        _log(path)
+    assert lm_eval.read(path, "Context", Layout("cp1252"), "x").texts["text"][0] == "caf\u00e9"
+
+
+def test_questions_that_differ_by_a_sign_do_not_collide(tmp_path: Path):
+    """1.5 mg and 15 mg, and two Thai words, are questions of their own."""
+    asked = ["Is 1.5 mg much?", "Is 15 mg much?", "\u0e02\u0e49\u0e32?", "\u0e02\u0e32?"]
+    lines = [sample(i, f"answer {i}", doc={"Context": q}) for i, q in enumerate(asked)]
+    rows = "".join(f"{q},An answer.\n" for q in asked)
+    (tmp_path / "d.csv").write_text("q,a\n" + rows, encoding="utf-8")
+    source = Source("own", path=str(tmp_path / "d.csv"), context=("q",), response="a")
+    examples = prepare(DataSpec((source,)), EvaluateSpec(split="all")).examples
+
+    read = _log(log(tmp_path / "samples.jsonl", *lines)).texts
+    found = answers.matched(read, examples, answers.Key("Context", by_question=True), "x").texts
+
+    assert dict(found.select("example", "text").iter_rows()) == {
+        f"own-{i:05d}": f"answer {i}" for i in range(4)
+    }
 
 
 def test_repeats_are_samples(tmp_path: Path):
