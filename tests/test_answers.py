@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from empathy_core.backends import answers, lm_eval
@@ -101,6 +102,16 @@ def test_questions_that_differ_by_a_sign_do_not_collide(tmp_path: Path):
     assert dict(found.select("example", "text").iter_rows()) == {
         f"own-{i:05d}": f"answer {i}" for i in range(4)
     }
+
+
+def test_rows_that_an_older_version_froze_are_found_by_their_question():
+    """Its digests of questions may be others; the questions are the same."""
+    texts = pl.DataFrame([("Why?", 0, "So.")], schema=answers.SCHEMA, orient="row")
+    frozen = pl.DataFrame({"id": ["s-0"], "context": ["why"], "question": ["old"], "block": [0]})
+
+    found = answers.matched(texts, frozen, answers.Key("question", by_question=True), "x")
+
+    assert found.texts.rows() == [("s-0", 0, "So.")]
 
 
 def test_repeats_are_samples(tmp_path: Path):

@@ -178,7 +178,9 @@ def matched(texts: pl.DataFrame, examples: pl.DataFrame, key: Key, where: str) -
     Raises:
         DataError: No evaluated example is answered, one is answered twice, or samples are missing.
     """
-    rows = examples.select(id="id", key="question" if key.by_question else "id", block="block")
+    # not the digests that are frozen with the run: an older version may have made them
+    known = map(question_digest, examples["context"]) if key.by_question else examples["id"]
+    rows = examples.select("id", "block").with_columns(key=pl.Series(list(known), dtype=pl.String))
     named = texts.with_columns(key=pl.Series(_names(texts, key), dtype=pl.String))
     found = named.join(rows, on="key", how="left", maintain_order="left")
     asked = rows.filter(pl.col("block").is_not_null()).select(example="id").with_row_index("at")
