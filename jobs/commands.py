@@ -12,14 +12,14 @@ from empathy_core.store import RunDir
 from jobs import config as configuration
 from jobs.local import Outcome, Settings
 from jobs.progress import Bar
-from jobs.speaking import existing, run_dir, say, warn
+from jobs.speaking import LAUNCH, command, existing, run_dir, say, warn
 from jobs.sweep import Planned
 from jobs.tables import Config, require_conditions
 
 
 def typed() -> str:
     """Return the command line as typed, for the provenance."""
-    return shlex.join(["python", "-m", "jobs.launch", *sys.argv[1:]])
+    return shlex.join([*LAUNCH, *sys.argv[1:]])
 
 
 # ---------------------------------------------------------------------------- sweep
@@ -53,7 +53,7 @@ def sweep(options: Namespace) -> int:
     outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, options)
+        return tell_failed(failed, run, options)
     return _write_report(run, options, recheck=0, partial=False)
 
 
@@ -99,13 +99,14 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def tell_failed(failed: list[Outcome], options: Namespace) -> int:
+def tell_failed(failed: list[Outcome], run: RunDir, options: Namespace) -> int:
     """Say which tasks failed and why, and return the exit code."""
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
-        f"{len(failed)} tasks failed; everything else is done and kept. Mend the cause and run the "
-        "same command again, or see what is there with: report --partial"
+        f"{len(failed)} tasks failed; everything else is done and kept. Correct the cause and run "
+        "the same command again, or see what is there with\n"
+        f"  {command(run, 'report', '--partial')}"
     )
     if options.json:
         say(json.dumps({"failed": [o.task.id for o in failed]}))

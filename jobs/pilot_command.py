@@ -17,7 +17,7 @@ from jobs.local import LocalExecutor, Settings
 from jobs.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.plan import Plan, Task
 from jobs.progress import Bar
-from jobs.speaking import say, warn
+from jobs.speaking import command, say, warn
 from jobs.sweep import Planned, plan_locked
 from jobs.tables import Config
 
@@ -86,7 +86,8 @@ def _tell(
     if lost:
         msg = (
             f"the pilot's block is missing of {', '.join(lost)}: expected an answer to each of its "
-            "questions; see why with explain --failed (on Slurm) or in the log named above"
+            "questions; see why in the log named above, or on Slurm with\n"
+            f"  {command(run, 'explain', '--failed')}"
         )
         raise Incomplete(msg)
     made = set(plan.made_elsewhere)

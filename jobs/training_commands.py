@@ -108,7 +108,7 @@ def finetune(options: Namespace) -> int:
     outcomes = stages.train(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, options)
+        return tell_failed(failed, run, options)
     _tell(run, planned.plan, options)
     return 0
 
