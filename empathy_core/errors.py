@@ -4,6 +4,7 @@
     ├── ConfigError         the configuration or command line is wrong (2)
     │   └── UnknownName     a name that no file answers to; carries the closest match (2)
     ├── DataError           a data file is missing, unreadable or holds no usable row (2)
+    │   └── NoColumn        it has no column of that name (2)
     ├── ModelError          weights, tokenizer or adapter cannot be used here (2)
     ├── PreflightFailed     a fine-tune was found to be wrong before it was trained (2)
     ├── RunMismatch         the run directory belongs to other data or another plan (2)
@@ -51,6 +52,14 @@ class UnknownName(ConfigError):
 
 class DataError(EmpathyError):
     """A data file is missing, unreadable, or holds no usable row."""
+
+    def __init__(self, message: str) -> None:
+        # a name in a file may be half a surrogate pair, which nothing can print
+        super().__init__(message.encode("utf-8", "replace").decode())
+
+
+class NoColumn(DataError):
+    """A data file has no column of the name that was asked for."""
 
 
 class ModelError(EmpathyError):

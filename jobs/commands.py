@@ -13,14 +13,14 @@ from empathy_core.store import RunDir
 from jobs import config as configuration
 from jobs.local import Outcome, Settings
 from jobs.progress import Bar
-from jobs.speaking import existing, run_dir, say, warn
+from jobs.speaking import LAUNCH, command, existing, run_dir, say, warn
 from jobs.sweep import Planned
-from jobs.tables import Config
+from jobs.tables import Config, require_conditions
 
 
 def typed() -> str:
     """Return the command line as typed, for the provenance."""
-    return shlex.join(["python", "-m", "jobs.launch", *sys.argv[1:]])
+    return shlex.join([*LAUNCH, *sys.argv[1:]])
 
 
 # ---------------------------------------------------------------------------- sweep
@@ -32,6 +32,7 @@ def sweep(options: Namespace) -> int:
     from jobs import versions
 
     config = configuration.read(options.config, options.overrides, options.allow)
+    require_conditions(config)
     run = run_dir(options, config.name)
     if options.dry_run or options.test_only:
         return _dry_run(config, run, options)
@@ -49,13 +50,13 @@ def sweep(options: Namespace) -> int:
         return _write_report(run, options, recheck=0, partial=False)
     planned = stages.plan(config, run, typed())
     versions.tell(run, planned.plan)
-    for path, reason in planned.aside:
-        warn(f"set aside as {path}: {reason}")
+    for text in planned.warnings:
+        warn(text)
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = stages.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, options)
+        return tell_failed(failed, run, options)
     return _write_report(run, options, recheck=0, partial=False)
 
 
@@ -103,13 +104,14 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def tell_failed(failed: list[Outcome], options: Namespace) -> int:
+def tell_failed(failed: list[Outcome], run: RunDir, options: Namespace) -> int:
     """Say which tasks failed and why, and return the exit code."""
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
-        f"{len(failed)} tasks failed; everything else is done and kept. Mend the cause and run the "
-        "same command again, or see what is there with: report --partial"
+        f"{len(failed)} tasks failed; everything else is done and kept. Correct the cause and run "
+        "the same command again, or see what is there with\n"
+        f"  {command(run, 'report', '--partial')}"
     )
     if options.json:
         say(json.dumps({"failed": [o.task.id for o in failed]}))
@@ -142,6 +144,7 @@ def _preview(planned: Planned) -> dict[str, Any]:
             for c in plan.conditions
         ],
         "metrics": {m.name: m.signature for m in plan.metrics},
+        "remarks": list(planned.resolved.remarks),
     }
 
 
@@ -156,6 +159,7 @@ def _preview_text(planned: Planned) -> str:
         made = "made elsewhere" if condition["prompt"] is None else f"{condition['shards']} shards"
         done = f"{condition['blocks_done']} of {condition['blocks']} blocks done"
         lines.append(f"  {condition['id']}: {made}, {done}")
+    lines += [f"  {remark}" for remark in shown["remarks"]]
     for condition in shown["conditions"]:
         if condition["prompt"] is not None:
             lines += ["", f"--- {condition['id']} sees:", condition["prompt"]]
@@ -168,12 +172,17 @@ def _preview_text(planned: Planned) -> str:
 
 
 def data(options: Namespace) -> int:
-    """Print the data audit."""
+    """Print the data audit, or write the evaluated examples to be answered elsewhere."""
     from empathy_core import data as core
     from empathy_core.data import audit_text
 
     config = configuration.read(options.config, options.overrides)
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())
+    if options.export:
+        n = core.export(prepared.examples, options.export)
+        said = f'{n} examples: add a column "text" and name the file under [answers.<name>] path'
+        say(json.dumps({"exported": str(options.export), "examples": n}) if options.json else said)
+        return 0
     say(json.dumps(prepared.audit, indent=1) if options.json else audit_text(prepared.audit))
     return 0
 

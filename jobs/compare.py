@@ -23,12 +23,11 @@ from jobs import survey
 from jobs.planfile import last_plan
 from jobs.report import report_spec
 from jobs.speaking import say
-from reports import movements_text, results
+from reports import comparisons, movements_text, results
 from reports.aggregate import aggregate
 from reports.changes import VERSION, Side
 from reports.collect import Collected, collect
 from reports.compare_reports import Movements, Reported, compare_reports
-from reports.comparisons import compare
 from reports.keys import condition_keys
 from reports.labels import full_name, row_labels
 from reports.notes import metric_name
@@ -127,7 +126,9 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
         msg = f"{name} holds no plan: expected a run that was swept; start it with sweep"
         raise ConfigError(msg)
     spec, collected = rows.spec, rows.collected
-    numbers = results.results(spec, aggregate(collected, spec), compare(collected, spec))
+    numbers = results.results(
+        spec, aggregate(collected, spec), comparisons.compare(collected, spec)
+    )
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
         for key, metric in spec.metrics.items()

@@ -58,7 +58,7 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
 
 def _of_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         msg = f"{path} is not valid TOML: {error}; mend that line and run again"
         raise ConfigError(msg) from error
@@ -127,7 +127,7 @@ def _put_profile_below(table: dict[str, Any]) -> None:
         msg = f"unknown cluster profile '{name}'.{guess} Known: {listed}, or a path to a TOML file"
         raise ConfigError(msg)
     try:
-        below = tomllib.loads(path.read_text(encoding="utf-8"))
+        below = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         msg = f"the cluster profile {path} is not valid TOML: {error}; mend that line"
         raise ConfigError(msg) from error

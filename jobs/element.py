@@ -141,7 +141,8 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
     if torch.version.cuda and not torch.cuda.is_available():
         msg = (
             f"no usable GPU on this node: {submission.gpus} asked for, and CUDA_VISIBLE_DEVICES "
-            f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; keep away from it: retry --exclude"
+            f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; expected one that torch can use; "
+            "keep away from this node: explain prints the command"
         )
         raise BadNode(msg)
 

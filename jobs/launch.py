@@ -102,7 +102,9 @@ measured and printed; too far is an error, and nothing is written.
     "data": """\
 print the data audit: rows in and out, duplicates, leaks, lengths, licences
 
-Reads the sources of the configuration, cleans and splits them, and writes nothing.
+Reads the sources of the configuration, cleans and splits them. With --export FILE it writes
+the evaluated examples instead (columns example and question): answer them elsewhere, add the
+answers as a column text, and name that file under [answers.<name>].
 """,
     "report": """\
 merge the scores of a run and write its tables and page
@@ -220,6 +222,14 @@ def _preflight(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--export", type=Path, metavar="FILE",
+        help="instead, write the evaluated examples, ids and questions, to be answered elsewhere "
+        "(.csv, .jsonl or .parquet)",
+    )  # fmt: skip
+
+
 def _merge(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "adapter", metavar="ADAPTER", help="a fine-tune of the run, as status names it"
@@ -328,6 +338,7 @@ OWN = (
     (("sweep",), _sweep),
     (("sweep", "finetune", "preflight"), _allow),
     (("preflight",), _preflight),
+    (("data",), _data),
     (("merge",), _merge),
     (("retry",), _retry),
     (("sweep", "finetune", "retry"), _resources),

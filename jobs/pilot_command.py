@@ -12,13 +12,13 @@ from empathy_core.store import RunDir
 from empathy_core.visible import nothing_visible
 from jobs import survey
 from jobs.cluster import submitting
-from jobs.cluster.commands import launch_of, reached
+from jobs.cluster.commands import launch_of, reached, withdrawn_if_refused
 from jobs.cluster.flight import flight
 from jobs.local import LocalExecutor, Settings
 from jobs.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.plan import Plan, Task
 from jobs.progress import Bar
-from jobs.speaking import say, warn
+from jobs.speaking import command, say, warn
 from jobs.sweep import Planned, plan_locked
 from jobs.tables import Config
 
@@ -35,10 +35,13 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
     with run.lock():
         now = reached(run) if executor == "slurm" else None
         planned = plan_locked(config, run, command)
+        for text in planned.warnings:
+            warn(text)
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
         if now is not None and planned.path is not None:
-            what = launch_of(config, run, planned, options)
-            found = submitting.submit_tasks(what, tasks, now)
+            with withdrawn_if_refused(run, planned):
+                what = launch_of(config, run, planned, options)
+                found = submitting.submit_tasks(what, tasks, now)
             for left in found.left:
                 warn(f"not submitted: {left}")
             for one in found.arrays:
@@ -84,7 +87,8 @@ def _tell(
     if lost:
         msg = (
             f"the pilot's block is missing of {', '.join(lost)}: expected an answer to each of its "
-            "questions; see why with explain --failed (on Slurm) or in the log named above"
+            "questions; see why in the log named above, or on Slurm with\n"
+            f"  {command(run, 'explain', '--failed')}"
         )
         raise Incomplete(msg)
     made = set(plan.made_elsewhere)

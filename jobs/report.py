@@ -1,8 +1,6 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,12 +17,11 @@ from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.planfile import last_plan
 from jobs.score import load
+from jobs.speaking import command, shown_path
 from jobs.survey import adapters_of, trained
 from jobs.tables import ReportTable
 from reports.layout import Analysis, Layout
 from reports.spec import Commands, Comparison, CurvePoint, ReportSpec
-
-LAUNCH = "python -m jobs.launch"
 
 
 class _AsPlanned:
@@ -53,7 +50,8 @@ def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # no
         listed = "\n  ".join(written.problems[:20])
         msg = (
             f"the report is stamped PARTIAL: expected every row, but\n  {listed}\n"
-            "see why with: explain, resubmit what failed with: retry"
+            f"see why with\n  {command(run, 'explain', '--failed')}\nsubmit again what failed with"
+            f"\n  {command(run, 'retry')}"
         )
         raise Incomplete(msg)
 
@@ -115,11 +113,10 @@ def _licensed(
 
 
 def _commands(run: RunDir, plan: Plan) -> Commands:
-    name = shlex.quote(run.root.name)
     return Commands(
         again=again(run, plan),
-        explain=f"{LAUNCH} explain --name {name}",
-        unredacted=f"{LAUNCH} report --name {name} --set report.redact=false",
+        explain=command(run, "explain"),
+        unredacted=command(run, "report", "--set", "report.redact=false"),
     )
 
 
@@ -127,10 +124,8 @@ def again(run: RunDir, plan: Plan) -> str:
     """Return the command that does the whole from nothing, beside this run."""
     commit = plan.provenance.get("commit", "")
     checkout = f"git checkout {commit} && " if len(commit) == 40 else ""
-    path = last_plan(run)[1]
-    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    name = shlex.quote(f"{run.root.name}-again")
-    return f"{checkout}{LAUNCH} sweep --config {shlex.quote(str(here))} --name {name}"
+    path = shown_path(run, last_plan(run)[1])
+    return checkout + command(run, "sweep", "--config", path, name=f"{run.root.name}-again")
 
 
 def report_table(plan: Plan, overrides: Sequence[str] = ()) -> ReportTable:

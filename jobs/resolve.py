@@ -6,20 +6,20 @@ errors of the user's come from here, before a task starts.
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from empathy_core import backends, data, metrics, weights
-from empathy_core.backends import Rendering, answers, human, lm_eval
+from empathy_core.backends import Rendering, human
 from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
-from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
-from jobs import versions
+from empathy_core.types import Condition, ModelSpec, Prompt, digest
+from jobs import imported, versions
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -31,9 +31,6 @@ from reports import subsets
 from reports.keys import column_keys
 
 log = logging.getLogger(__name__)
-
-_NO_DECODING = Decoding(name="asis")
-"""Texts made elsewhere were decoded we do not know how."""
 
 _HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
 """A therapist was given the question and nothing else."""
@@ -48,6 +45,7 @@ class Resolved:
         audit: What the data audit found.
         made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
         renderings: Condition id → what rendering its prompts showed.
+        remarks: What the author may want to mend before anything is computed.
     """
 
     plan: Plan
@@ -55,6 +53,7 @@ class Resolved:
     audit: Mapping[str, Any]
     made: Mapping[str, pl.DataFrame]
     renderings: Mapping[str, Rendering]
+    remarks: tuple[str, ...] = ()
 
 
 def resolve(
@@ -78,12 +77,15 @@ def resolve(
         RunMismatch: The run was made from other data or another split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
-    examples, audit, identity, carried = _examples(config, run, write=write)
+    later: list[Callable[[], object]] = []
+    examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(pl.col("block").is_not_null())
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
+    remarks: list[str] = []
     found = _Found(config, evaluated, run, write=write, awaited=awaited)
+    found.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
         spec = config.model_spec(name)
         if spec.backend == "human":
@@ -97,7 +99,10 @@ def resolve(
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        found.add_made(*_elsewhere(config, name, evaluated))
+        one = imported.condition(name, config.answers[name], examples)
+        found.add_made(one.condition, one.texts)
+        found.notes += one.notes
+        remarks += one.remarks
     conditions = tuple(found.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
@@ -114,7 +119,9 @@ def resolve(
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
-    return Resolved(plan, examples, audit, found.made, found.renderings)
+    for keep in later if write else ():  # last: what is refused above binds nobody to these rows
+        keep()
+    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(remarks))
 
 
 @dataclass
@@ -193,12 +200,16 @@ def _shards(
 
 
 def _examples(
-    config: Config, run: RunDir, *, write: bool
+    config: Config, run: RunDir, later: list[Callable[[], object]]
 ) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any], pl.DataFrame]:
-    """Return rows, audit, identity, and what the rows carry along."""
+    """Return rows, audit, identity, and what the rows carry along.
+
+    What the run does not hold yet is written by the calls that are added to *later*. Frozen rows
+    bind from the first plan on: before it, nobody can have answered them.
+    """
     spec, evaluate = config.data_spec(), config.evaluate_spec()
     identity = data.identity(spec, evaluate)
-    if run.data.exists():
+    if run.data.exists() and run.plans():
         frozen = read_json(run.data)["identity"]
         changed = data.changes(frozen, identity)
         if changed:
@@ -209,16 +220,17 @@ def _examples(
             )
             raise RunMismatch(msg)
         examples = data.load(run)
-        carried = _carried(spec, examples["id"], run, write=write)
+        carried = _carried(spec, examples["id"], run, later)
         return examples, read_json(run.audit), frozen, carried
     prepared = data.prepare(spec, evaluate)
     versions.check_refrozen(run, digest(prepared.identity, 16))
-    if write:
-        data.freeze(prepared, run)
+    later.append(partial(data.freeze, prepared, run))
     return prepared.examples, prepared.audit, identity, prepared.carried.frame
 
 
-def _carried(spec: data.DataSpec, ids: pl.Series, run: RunDir, *, write: bool) -> pl.DataFrame:
+def _carried(
+    spec: data.DataSpec, ids: pl.Series, run: RunDir, later: list[Callable[[], object]]
+) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
     A sweep that was killed while it replaced them is mended so, too.
@@ -230,14 +242,13 @@ def _carried(spec: data.DataSpec, ids: pl.Series, run: RunDir, *, write: bool) -
     if found is not None and found.keep == data.columns.wanted(spec.sources):
         return found.frame
     fresh = data.carried(spec, ids)
-    if write:
-        data.columns.replace(fresh, run)
+    later.append(partial(data.columns.replace, fresh, run))
     return fresh.frame
 
 
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
     """Return the run's rows, or what they would be; nothing is written."""
-    return _examples(config, run, write=False)[0]
+    return _examples(config, run, [])[0]
 
 
 # ---------------------------------------------------------------------------- models
@@ -333,34 +344,11 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
         f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
         "rows have no second answer to their question."
     )
-    condition = Condition(spec, _HUMAN_PROMPT, _NO_DECODING, fingerprint=_texts_digest(drawn))
+    condition = Condition(
+        spec, _HUMAN_PROMPT, imported.NO_DECODING, fingerprint=imported.texts_digest(drawn)
+    )
     texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
     return condition, texts, note
-
-
-def _elsewhere(
-    config: Config, name: str, evaluated: pl.DataFrame
-) -> tuple[Condition, pl.DataFrame]:
-    table = config.answers[name]
-    path, key = Path(table.path), table.question or table.example
-    if table.format == "lm-eval":
-        texts = lm_eval.read(path, key)
-    else:
-        texts = answers.read(path, key, table.text, table.sample)
-    if table.question:
-        texts = answers.by_question(texts, evaluated)
-    texts = answers.matched(answers.once(texts, path), evaluated["id"].to_list(), path)
-    n_samples = int(texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
-    decoding = replace(_NO_DECODING, sample=n_samples > 1, samples=n_samples)
-    spec = ModelSpec(name, table.label or name, "answers", published=table.published)
-    condition = Condition(
-        spec, load_prompt(table.prompt), decoding, fingerprint=_texts_digest(texts)
-    )
-    return condition, texts
-
-
-def _texts_digest(texts: pl.DataFrame) -> str:
-    return digest(texts.to_dicts(), 16)
 
 
 # ---------------------------------------------------------------------------- metrics and words

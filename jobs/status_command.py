@@ -11,7 +11,7 @@ from jobs import survey
 from jobs.cluster.inspection import Inspected, inspect
 from jobs.cluster.standing import StageLine, stage_lines
 from jobs.planfile import last_plan
-from jobs.speaking import existing, say, warn
+from jobs.speaking import command, existing, say, warn
 from jobs.status import Line, Training, trainings
 from jobs.status import lines as lines_of
 
@@ -54,7 +54,7 @@ def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
         return json.dumps(whole, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        text += ["", _stages(stages), *_times(lines, stages), *_next(stages, found)]
+        text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, found)]
     return "\n".join(text), not busy
 
 
@@ -102,8 +102,9 @@ def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
     return [f"about {minutes:.1f} min of generation left on {running} running elements"]
 
 
-def _next(stages: Sequence[StageLine], found: Inspected) -> list[str]:
+def _next(run: RunDir, stages: Sequence[StageLine], found: Inspected) -> list[str]:
     n_failed = sum(sum(s.failed.values()) for s in stages)
-    if found.reached and n_failed:
-        return ["see why: explain --failed      submit them again: retry"]
-    return []
+    if not (found.reached and n_failed):
+        return []
+    why, again = command(run, "explain", "--failed"), command(run, "retry")
+    return [f"see why:            {why}", f"submit them again:  {again}"]

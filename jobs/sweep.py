@@ -39,6 +39,12 @@ class Planned:
         """The plan itself."""
         return self.resolved.plan
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the author should know before anything is computed."""
+        aside = [f"set aside as {path}: {reason}" for path, reason in self.aside]
+        return [*aside, *self.resolved.remarks]
+
 
 def plan(config: Config, run: RunDir, command: str) -> Planned:
     """Plan a sweep under the lock, and record the plan.

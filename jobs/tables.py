@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from empathy_core import data, models, prompts
-from empathy_core.data import DataSpec, EvaluateSpec, Source
+from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source
 from empathy_core.errors import ConfigError
 from empathy_core.types import (
     Architecture,
@@ -27,8 +27,23 @@ from jobs.strict import NAME, Above0, Positive, Share, Table
 from reports.layout import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
+_AS_USUAL = Layout()
 
-class SourceTable(Table):
+
+class LayoutTable(Table):
+    """How the file of a source or of answers is written: see ``empathy_core.data.Layout``."""
+
+    encoding: str | None = None
+    separator: Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')] | None = None
+    quotes: bool | None = None
+
+    def layout(self, base: Layout = _AS_USUAL) -> Layout:
+        """Return *base* with what is given here."""
+        given = {key: getattr(self, key) for key in LayoutTable.model_fields}
+        return replace(base, **{key: value for key, value in given.items() if value is not None})
+
+
+class SourceTable(LayoutTable):
     """``[data.sources.<name>]``: a shipped source, changed here or there, or one's own."""
 
     hub: str | None = None
@@ -42,6 +57,8 @@ class SourceTable(Table):
     pattern: str | None = None
     column: str | None = None
     keep: tuple[str, ...] | None = None
+    broken_rows: Literal["error", "drop"] | None = None
+    missing: tuple[str, ...] | None = None
     licence: str | None = None
     redistribute: bool | None = None
     homepage: str | None = None
@@ -115,13 +132,19 @@ class ModelTable(Table):
     slurm: Resources | None = None
 
 
-class AnswersTable(Table):
-    """``[answers.<name>]``: texts made elsewhere, a condition like any other."""
+class AnswersTable(LayoutTable):
+    """``[answers.<name>]``: texts made elsewhere, a condition like any other.
+
+    Attributes:
+        example: Column with the ids of the run's examples.
+        question: Column with their questions. Neither is needed where the columns are called
+            ``question`` or ``example``.
+    """
 
     path: str
     format: Literal["table", "lm-eval"] = "table"
     label: str | None = None
-    example: str = "example"
+    example: str | None = None
     question: str | None = None
     text: str = "text"
     sample: str | None = None
@@ -240,11 +263,12 @@ def source_of(name: str, table: SourceTable) -> Source:
         UnknownName: It is not shipped and the table does not say where it is.
         ConfigError: The columns are not named.
     """
-    given = _given(table)
+    given = _given(table, *LayoutTable.model_fields)
     if isinstance(given.get("context"), str):
         given["context"] = (given["context"],)
     if name in data.source_names():
-        return replace(data.source(name), **given)
+        shipped = data.source(name)
+        return replace(shipped, layout=table.layout(shipped.layout), **given)
     if not given.get("hub") and not given.get("path"):
         data.source(name)  # raises, with the closest match
     if "response" not in given and "pattern" not in given:
@@ -252,7 +276,7 @@ def source_of(name: str, table: SourceTable) -> Source:
         raise ConfigError(msg)
     given.setdefault("context", ())
     given.setdefault("response", "")
-    return Source(name=name, **given)
+    return Source(name=name, layout=table.layout(), **given)
 
 
 _MODEL_FIELDS = {f.name for f in fields(ModelSpec)}
@@ -283,7 +307,32 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
             raise ConfigError(msg)
         spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
-    if spec.backend == "hf" and table.prompts is None:
+    if spec.backend != "human" and table.prompts is None:
         msg = 'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"]'
         raise ConfigError(msg)
     return spec
+
+
+def require_conditions(config: Config) -> None:
+    """Refuse a sweep that would have nothing to answer or to score.
+
+    Raises:
+        ConfigError: No model gets a prompt and a decoding, and no text made elsewhere is named.
+    """
+    lacking = []
+    for name, model in config.models.items():
+        if config.model_spec(name).backend == "human" or (model.prompts and model.decodings):
+            return
+        lacking.append(f"models.{name}.{'decodings' if model.prompts else 'prompts'}")
+    for name, table in config.finetune.items():
+        if table.evaluate and table.decodings:
+            return
+        lacking.append(f"finetune.{name}.{'evaluate' if table.decodings else 'decodings'}")
+    if config.answers:
+        return
+    msg = (
+        f"the configuration '{config.name}' evaluates nothing, for want of {', '.join(lacking)}: "
+        'expected a model with prompts, such as prompts = ["none"], or texts made elsewhere '
+        "under [answers.<name>]"
+    )
+    raise ConfigError(msg)

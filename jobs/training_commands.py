@@ -104,13 +104,13 @@ def finetune(options: Namespace) -> int:
         return _submitted(config, run, options)
     planned = stages.plan(config, run, typed())
     versions.tell(run, planned.plan)
-    for path, reason in planned.aside:
-        warn(f"set aside as {path}: {reason}")
+    for text in planned.warnings:
+        warn(text)
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = stages.train(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, options)
+        return tell_failed(failed, run, options)
     _tell(run, planned.plan, options)
     return 0
 
@@ -119,15 +119,21 @@ def _submitted(config: Config, run: RunDir, options: Namespace) -> int:
     from jobs import sweep as stages
     from jobs import versions
     from jobs.cluster import submitting
-    from jobs.cluster.commands import launch_of, reached, tell_submitted
+    from jobs.cluster.commands import (
+        launch_of,
+        reached,
+        tell_submitted,
+        withdrawn_if_refused,
+    )
 
     with run.lock():
         now = reached(run)
         planned = stages.plan_locked(config, run, typed(), now.awaited_ids())
         versions.tell(run, planned.plan)
-        what = launch_of(config, run, planned, options)
         ready = {*planned.standing.trained, *now.training()}
-        found = submitting.submit_tasks(what, finetune_tasks(planned.plan, ready), now)
+        with withdrawn_if_refused(run, planned):
+            what = launch_of(config, run, planned, options)
+            found = submitting.submit_tasks(what, finetune_tasks(planned.plan, ready), now)
     if found.arrays or found.left or found.n_before:
         return tell_submitted(found, run, options)
     _tell(run, planned.plan, options)

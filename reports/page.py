@@ -1,5 +1,6 @@
 """What ``index.html`` shows, in the order it shows it."""
 
+import shlex
 from collections.abc import Iterator
 
 from empathy_core.types import Condition
@@ -113,5 +114,5 @@ def _prompt(condition: Condition) -> Iterator[tuple[str, str]]:
 def _commands(spec: ReportSpec, key: str) -> list[tuple[str, str]]:
     """Return the commands that tell of a condition and make it again: (what, command)."""
     told, again = spec.commands.explain, spec.commands.again
-    explained = [("its files and scores", f"{told} {key}")] if told else []
+    explained = [("its files and scores", f"{told} {shlex.quote(key)}")] if told else []
     return explained + ([("makes it again", again)] if again else [])

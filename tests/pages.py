@@ -151,7 +151,7 @@ def opened(
     settings = {"viewport": {"width": 1280, "height": 900}, **context}
     with browser.new_context(**settings) as window:
         found = Opened(window.new_page())
-        found.page.set_default_timeout(10_000)
+        found.page.set_default_timeout(60_000)
         found.page.goto(path.absolute().as_uri() + address)
         if ready:
             found.page.locator("#browser[data-ready]").wait_for(state="attached")

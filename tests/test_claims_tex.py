@@ -78,6 +78,14 @@ def test_a_file_that_cannot_be_used_is_a_problem(tmp_path: Path, text: str, matc
     assert any(match in p.message for p in read(tmp_path, text).problems)
 
 
+def test_a_byte_order_mark_before_the_claims_is_no_problem(tmp_path: Path):
+    """Editors on Windows write one; lines are counted as without."""
+    found = read(tmp_path, "\ufeff[[claims]]\nsays = 'A > B on m'\n")
+
+    assert not found.problems
+    assert [(claim.says, claim.place.line) for claim in found.claims] == [("A > B on m", 2)]
+
+
 def test_a_file_that_is_not_there_or_no_text_is_a_problem(tmp_path: Path):
     """With the reason."""
     (tmp_path / "latin.toml").write_bytes(b"says = '\xe9'")

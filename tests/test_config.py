@@ -103,6 +103,23 @@ def test_an_unknown_configuration_names_the_known_ones():
         config.read("papre")
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path):
+    """In a configuration and in the cluster profile that it names."""
+    (tmp_path / "site.toml").write_text("\ufeffaccount = 'mine'\n", encoding="utf-8")
+    path = write_config(tmp_path, "\ufeff" + ECHO + "[slurm]\nprofile = 'site.toml'\n")
+
+    assert config.read(str(path)).slurm.account == "mine"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("separator", '";;"'), ("separator", "'\"'"), ("broken_rows", '"skip"')]
+)
+def test_how_a_file_is_written_is_checked(tmp_path: Path, key: str, value: str):
+    """A separator is one character that is no quotation mark; rows are an error or dropped."""
+    with pytest.raises(ConfigError, match=rf"data\.sources\.sample\.{key}"):
+        config.read(str(write_config(tmp_path)), [f"data.sources.sample.{key}={value}"])
+
+
 def test_broken_toml_names_the_line(tmp_path: Path):
     """A syntax error tells where."""
     with pytest.raises(ConfigError, match="line 2"):

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from empathy_core import data
-from empathy_core.data import DataSpec, EvaluateSpec, Source
+from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import RunDir
 from tests.runs import launch, write_config
@@ -21,6 +21,7 @@ name = "r"
 path = "own.csv"
 context = "q"
 response = "a"
+encoding = "utf-8"
 [evaluate]
 split = "all"
 [decoding.greedy]
@@ -45,7 +46,10 @@ def own(tmp_path: Path) -> Source:
         table = csv.DictWriter(file, ["q", "a", "topic", "votes"])
         table.writeheader()
         table.writerows(rows())
-    return Source("own", path=str(path), context=("q",), response="a", keep=("topic",))
+    return Source(
+        "own", path=str(path), context=("q",), response="a", keep=("topic",),
+        layout=Layout(encoding="utf-8"),
+    )  # fmt: skip
 
 
 def test_every_row_carries_what_its_source_keeps(own: Source):

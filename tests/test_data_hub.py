@@ -95,6 +95,24 @@ def test_a_data_set_is_loaded_once_and_then_needs_no_hub(root: Path, tmp_path: P
     assert any(request.endswith("/combined.json") for request in hub.requests)
 
 
+def test_a_cell_that_is_no_text_is_refused_and_its_field_can_be_named(root: Path, tmp_path: Path):
+    """As in files: a data set of lists of answers has no answer of its own."""
+    repository = root / "datasets/owner/nested"
+    repository.mkdir(exist_ok=True)
+    rows = [
+        {"Context": row["Context"], "Response": {"texts": [row["Response"], ""]}} for row in ROWS
+    ]
+    (repository / "rows.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with HubStandIn(root) as hub:
+        load = Loader(hub.url, tmp_path / "home")
+        refused, named = load("owner/nested"), load("owner/nested", response="Response.texts.0")
+
+    assert "row 0 (counted from 0): column 'Response' holds an object" in refused.stderr
+    assert "write 'Response.texts.0'" in refused.stderr
+    answers, _ = json.loads(named.stdout)
+    assert sorted(answers) == sorted(row["Response"] for row in ROWS)
+
+
 def test_a_data_set_that_is_nowhere_says_how_to_fetch_it(load: Loader):
     """Offline and not cached: the message leads to prefetch and to a path."""
     done = load("owner/card", {"HF_HUB_OFFLINE": "1"})

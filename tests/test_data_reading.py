@@ -2,12 +2,22 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare, reading, source, source_names
+from empathy_core.data import (
+    DataSpec,
+    EvaluateSpec,
+    Layout,
+    Source,
+    prepare,
+    reading,
+    source,
+    source_names,
+)
 from empathy_core.errors import ConfigError, DataError, UnknownName
 
 ROWS = [
@@ -19,6 +29,8 @@ CSV = """id,q,a,by
 sad?","Loss, ""grief"" and time.",Ann
 2,How do I sleep?,A fixed hour.,
 """
+LAST = "2,How do I sleep?,A fixed hour.,\n"
+HEAD = CSV.removesuffix(LAST)
 
 
 def _source(path: Path, **changed: object) -> Source:
@@ -85,21 +97,32 @@ def test_a_pattern_takes_one_column_apart(tmp_path: Path):
     assert raw.dropped == {"pattern not found": 1}
 
 
-def test_broken_json_lines_are_dropped_and_counted(tmp_path: Path):
-    """A torn line costs one row, and the others keep their numbers."""
-    data = _lines(ROWS[:1]) + b'\n{"q": "torn\n\n[1, 2]\n' + _lines(ROWS[1:]) + b"\n"
-
-    raw = reading.read(_source(_write(tmp_path / "d.jsonl", data)))
-
-    assert [row.row for row in raw.rows] == [0, 3]
-    assert raw.dropped == {"broken line": 2}
+BROKEN = [
+    ("d.jsonl", _lines(ROWS[:1]) + b'\n{"q": "torn\n\n[1, 2]\n' + _lines(ROWS[1:]), "broken line"),
+    ("d.csv", (HEAD + "2,Why,now?,So.,Bea\n3,How\n" + LAST).encode(), "too few or too many cells"),
+]
 
 
-def test_rows_with_surplus_cells_are_counted(tmp_path: Path):
-    """An unquoted comma shifts cells: the row is read and the audit says how many there are."""
-    path = _write(tmp_path / "d.csv", CSV.encode() + b"3,Why,now?,So.,Bea\n")
+@pytest.mark.parametrize(("name", "data", "reason"), BROKEN, ids=["json", "csv"])
+def test_lines_that_hold_no_whole_row_are_an_error_unless_allowed(
+    tmp_path: Path, name: str, data: bytes, reason: str
+):
+    """Then each costs one row and is counted, none is used cut, and the others keep their numbers.
 
-    assert reading.read(_source(path)).repaired == {"surplus cells": 1}
+    An unquoted comma moves cells: the rest of the text would be left out.
+    """
+    source = _source(_write(tmp_path / name, data))
+
+    line = 2 if name == "d.jsonl" else 4
+    with pytest.raises(DataError, match=rf"line {line} .*; 2 lines.*mine\.broken_rows = \"drop\""):
+        reading.read(source)
+    raw = reading.read(replace(source, broken_rows="drop"))
+
+    assert [(row.row, row.context) for row in raw.rows] == [
+        (0, "Why am I\nsad?"),
+        (3, "How do I sleep?"),
+    ]
+    assert raw.dropped == {reason: 2}
 
 
 BAD = [
@@ -156,11 +179,15 @@ def test_a_misspelt_path_names_the_closest_file(tmp_path: Path):
 
 
 def test_damaged_bytes_are_repaired_row_by_row_and_counted(tmp_path: Path):
-    """NUL and invalid UTF-8 cost a character, not the row, and never the rows beside it."""
+    """NUL and invalid UTF-8 cost a character, not the row, and never the rows beside it.
+
+    The author must have said that it is UTF-8, since the file may be in another encoding.
+    """
     data = b"id,q,a,by\n1,Why\xff\xfe?,So\x00.,\n2,How?,caf\xc3\xa9,\n3,Who?,\xe2\x80,\n"
     path = _write(tmp_path / "d.csv", data)
 
-    prepared = prepare(DataSpec((_source(path),)), EvaluateSpec(split="all"))
+    as_it_is = _source(path, layout=Layout(encoding="utf-8"))
+    prepared = prepare(DataSpec((as_it_is,)), EvaluateSpec(split="all"))
 
     rows = dict(prepared.examples.select("context", "response").iter_rows())
     assert rows == {"Why\ufffd?": "So.", "How?": "caf\u00e9"}
@@ -175,10 +202,10 @@ def test_json_escapes_can_break_nothing(tmp_path: Path):
     data = rb'{"q": "Why\u0000?", "a": "So \ud83d.", "by": {"name": "Ann"}}'
     path = _write(tmp_path / "d.jsonl", data)
 
-    prepared = prepare(DataSpec((_source(path),)), EvaluateSpec(split="all"))
+    prepared = prepare(DataSpec((_source(path, author="by.name"),)), EvaluateSpec(split="all"))
 
     assert prepared.examples.select("context", "response", "author").rows() == [
-        ("Why?", "So \ufffd.", '{"name": "Ann"}')
+        ("Why?", "So \ufffd.", "Ann")
     ]
 
 

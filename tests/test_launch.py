@@ -160,12 +160,12 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/echo/generations/*/journal/*")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=300)
 
     assert process.returncode == 130
     assert "the same command goes on" in said
@@ -182,7 +182,7 @@ def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[1] for process in both]
+    said = [process.communicate(timeout=300)[1] for process in both]
     alone = launch("sweep", "--config", "echo.toml", "--name", "alone", cwd=tmp_path)
 
     assert [process.returncode for process in both] == [0, 0], said

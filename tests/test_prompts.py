@@ -75,10 +75,12 @@ def test_unknown_prompt_names_the_closest() -> None:
         prompts.prompt("promt2")
 
 
-def test_own_prompt_is_read_from_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_own_prompt_is_read_from_its_path(tmp_path: Path, mark: str) -> None:
     """A user's file is a prompt named by the file."""
     path = tmp_path / "warm.toml"
-    path.write_text('text = "Be warm. {context}"\n[[messages]]\nrole="user"\ncontent="{context}"\n')
+    text = 'text = "Be warm. {context}"\n[[messages]]\nrole="user"\ncontent="{context}"\n'
+    path.write_text(mark + text, encoding="utf-8")
     found = prompts.read(path)
     assert (found.name, found.label, found.plain("Hi")) == ("warm", "warm", "Be warm. Hi")
 

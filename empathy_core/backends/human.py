@@ -17,7 +17,7 @@ ANSWERS: dict[str, Any] = {
     "example": pl.String,  # the evaluated row
     "text": pl.String,  # the other therapist's answer
     "partner": pl.String,  # the row it was taken from
-    "copy": pl.Boolean,  # equal to the row's own answer in letters and digits
+    "copy": pl.Boolean,  # equal to the row's own answer in its normal form
 }
 
 

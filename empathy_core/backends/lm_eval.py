@@ -5,58 +5,73 @@ for each request the texts of its repeats. Several filters over the same answers
 lines of one ``doc_id``; what the model said, before any filter, is taken.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from empathy_core.errors import DataError
+from empathy_core.backends.answers import Found, of_rows
+from empathy_core.data import Layout, cells, files
+from empathy_core.errors import DataError, NoColumn
 
 _EXPECTED = "expected the samples_<task>_<time>.jsonl that --log_samples writes"
 
 
-def read(path: Path, field: str) -> pl.DataFrame:
-    """Return the columns ``example`` (what *field* of the documents holds), ``sample``, ``text``.
+def read(path: Path, field: str, layout: Layout, where: str) -> Found:
+    """Return the answers to what *field* of the documents holds.
+
+    Args:
+        path: The log.
+        field: Of the documents; ``a.b`` is the field b of an object a.
+        layout: How the file is written.
+        where: Dotted name of the table that names the file.
 
     Raises:
         DataError: The file is missing or is no such log, the task generates no text, or a
-            document lacks the field.
+            document lacks the field or holds no text there.
     """
     rows: list[tuple[str, int, str]] = []
     seen: set[object] = set()
-    for number, line in _lines(path):
-        where = f"{path}:{number}"
-        doc, texts = line.get("doc"), _texts(line.get("resps"), where)
-        if line.get("doc_id", number) in seen:
+    for number, line in _lines(path, layout, where):
+        place = f"{path}:{number}"
+        doc, texts = line.get("doc"), _texts(line.get("resps"), place)
+        document = repr(line.get("doc_id", number))
+        if document in seen:
             continue
-        seen.add(line.get("doc_id", number))
-        if not isinstance(doc, dict) or doc.get(field) is None:
-            fields = ", ".join(sorted(doc)) if isinstance(doc, dict) else "none"
-            msg = (
-                f"{where}: the document has no field '{field}'; its fields: {fields}; name the one "
-                'with the question: question = "…" (or with the example\'s id: example = "…")'
-            )
-            raise DataError(msg)
-        rows += [(str(doc[field]), i, text) for i, text in enumerate(texts)]
+        seen.add(document)
+        name = _name(doc, field, place, where)
+        rows += [(name, i, text) for i, text in enumerate(texts)]
     if not rows:
         raise DataError(f"{path} holds no sample: {_EXPECTED}")
-    schema = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return of_rows(rows)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        content = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): {_EXPECTED}") from error
+def _name(doc: object, field: str, place: str, where: str) -> str:
+    """Return what tells which example a document is."""
+    found = None
+    if isinstance(doc, Mapping):
+        try:
+            found = cells.label(cells.at(doc, field))
+        except cells.NoText as error:
+            raise DataError(f"{place}: of the document, {error.told(field, where)}") from error
+    if found is None:
+        fields = ", ".join(sorted(doc)) if isinstance(doc, Mapping) else "none"
+        msg = (
+            f"{place}: the document has no field '{field}'; its fields: {fields}; name the one "
+            'with the question: question = "…" (or with the example\'s id: example = "…")'
+        )
+        raise NoColumn(msg)
+    return found
+
+
+def _lines(path: Path, layout: Layout, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    files.require_use(path, layout, "jsonl", where)
+    content = files.decoded(path, files.read(path), layout, where)
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
-        except json.JSONDecodeError as error:
+            found = files.load_json(line)
+        except ValueError as error:
             raise DataError(f"{path}:{number} is not JSON ({error}): {_EXPECTED}") from error
         if not isinstance(found, dict) or "resps" not in found:
             raise DataError(f"{path}:{number} has no 'resps': {_EXPECTED}")

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -21,14 +22,22 @@ from empathy_core.data import cleaning, columns, reading, splitting
 from empathy_core.data.audit_words import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.frozen import VERSION, changes
-from empathy_core.data.specs import DataSpec, EvaluateSpec, Source, source, source_names
-from empathy_core.errors import Damaged, DataError
+from empathy_core.data.specs import (
+    DataSpec,
+    EvaluateSpec,
+    Layout,
+    Source,
+    source,
+    source_names,
+)
+from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
 
 __all__ = [
     "CLEANING_VERSION",
     "DataSpec",
     "EvaluateSpec",
+    "Layout",
     "Prepared",
     "Source",
     "audit_text",
@@ -36,6 +45,7 @@ __all__ = [
     "changes",
     "cleaned_by",
     "columns",
+    "export",
     "freeze",
     "identity",
     "load",
@@ -95,7 +105,7 @@ def _identity(
         settings = {key: getattr(entry, key) for key in (_COLUMNS if entry.response else _PATTERN)}
         if entry.response:
             settings["context"] = list(entry.context)
-        sources[entry.name] = {**settings, **contents[entry.name]}
+        sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
     return {
         "cleaning_version": CLEANING_VERSION,
         "sources": sources,
@@ -106,6 +116,16 @@ def _identity(
         "duplicates": data.duplicates,
         "evaluate": asdict(evaluate),
     }
+
+
+def _unusual(source: Source) -> dict[str, Any]:
+    """Return what is not usual in how a source is read: older runs know nothing of the rest."""
+    default = Source("")
+    given: dict[str, Any] = {**asdict(source.layout), "broken_rows": source.broken_rows}
+    usual: dict[str, Any] = {**asdict(default.layout), "broken_rows": default.broken_rows}
+    if set(source.missing) != set(default.missing):
+        given["missing"] = sorted(source.missing)
+    return {key: value for key, value in given.items() if value != usual.get(key)}
 
 
 # ---------------------------------------------------------------------------- preparing
@@ -183,6 +203,33 @@ def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:
     """
     raws = {entry.name: reading.read(entry) for entry in data.sources if entry.keep}
     return columns.carried(data.sources, raws, ids)
+
+
+def export(examples: pl.DataFrame, path: Path) -> int:
+    """Write the evaluated examples for people to answer elsewhere, and return how many.
+
+    Columns: ``example``, the id, and ``question``, its text; either leads an answer back.
+
+    Args:
+        examples: ``store.EXAMPLES``.
+        path: A file ``.csv``, ``.jsonl`` or ``.parquet``; replaced if it is there.
+
+    Raises:
+        ConfigError: Its name ends otherwise, or it cannot be written.
+    """
+    writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
+    if path.suffix not in writers:
+        msg = f"--export {path}: expected a file .csv, .jsonl or .parquet; change its name"
+        raise ConfigError(msg)
+    asked = examples.filter(pl.col("block").is_not_null())
+    buffer = io.BytesIO()
+    getattr(asked.select(example="id", question="context"), writers[path.suffix])(buffer)
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        msg = f"--export {path}: {error.strerror}; expected a folder that you may write to"
+        raise ConfigError(msg) from error
+    return asked.height
 
 
 # ---------------------------------------------------------------------------- frozen rows

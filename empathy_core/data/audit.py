@@ -5,14 +5,15 @@ cleaned rows, before any was dropped.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from empathy_core.data import neighbours
-from empathy_core.data.cleaning import CLEANING_VERSION, normalised
+from empathy_core.data.cleaning import CLEANING_VERSION
+from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.types import digest
 
@@ -49,6 +50,7 @@ def audit(
     near = _near(answers)
     return {
         "cleaning_version": CLEANING_VERSION,
+        "warnings": [warning for entry in counts for warning in _warnings(entry, examples)],
         "sources": [_source(entry) for entry in counts],
         "rows": examples.height,
         "questions": examples["question"].n_unique(),
@@ -76,6 +78,26 @@ def _source(entry: Counts) -> dict[str, Any]:
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
     }
+
+
+def _warnings(entry: Counts, examples: pl.DataFrame) -> Iterator[str]:
+    """Yield what makes it likely that a source's columns are not those that were meant."""
+    rows = examples.filter(pl.col("source") == entry.source.name)
+    where = f"check the columns of {entry.source.where}"
+    suspicions = (
+        (rows["context"] == rows["response"], "the answer is the question once more"),
+        (_one_word(rows["response"]), "the answer is a single word"),
+    )
+    for found, said in suspicions:
+        if (n := int(found.sum())) > rows.height / 2:
+            yield f"{entry.source.name}: in {n:,} of {rows.height:,} rows {said}; {where}."
+
+
+def _one_word(texts: pl.Series) -> pl.Series:
+    """Return which texts are one word; a script without spaces cannot be judged."""
+    return ~texts.str.contains(
+        r"\s|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+    )
 
 
 # ---------------------------------------------------------------------------- duplicates

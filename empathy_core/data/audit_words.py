@@ -1,18 +1,28 @@
 """The audit as a person reads it in a terminal: counts, and what each means in words. Pure."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def text(audit: Mapping[str, Any]) -> str:
     """Return the audit in lines of at most 100 characters."""
-    parts = (_sources, _duplicates, _splits, _leaks, _shape, _evaluated)
-    return "\n\n".join("\n".join(part(audit)) for part in parts) + "\n"
+    parts = (_warnings, _sources, _duplicates, _splits, _leaks, _shape, _evaluated)
+    shown = ("\n".join(part(audit)) for part in parts)
+    return "\n\n".join(filter(None, shown)) + "\n"
 
 
 def _line(label: str, value: object, meaning: str = "") -> str:
     shown = f"{value:,}" if isinstance(value, int) else str(value)
     return f"  {label:<34}{shown:>9}  {meaning}".rstrip()
+
+
+def _warnings(audit: Mapping[str, Any]) -> Iterator[str]:
+    warnings = audit.get("warnings")  # audits of older runs have none
+    if warnings:
+        yield "WARNINGS"
+        for warning in warnings:
+            yield textwrap.fill(warning, 100, initial_indent="  ", subsequent_indent="  ")
 
 
 def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
@@ -31,7 +41,7 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
 def _duplicates(audit: Mapping[str, Any]) -> Iterator[str]:
     exact, near = audit["exact_duplicates"], audit["near_duplicates"]
     times = ", ".join(f"{n:,} stand {_times(t)}" for t, n in exact["pairs_by_times"].items())
-    yield "DUPLICATES (equal letters and digits after casefolding)"
+    yield "DUPLICATES (equal but for case, spaces and the punctuation of sentences)"
     yield _line("clean rows before dropping", exact["rows"])
     yield _line("distinct question-answer pairs", exact["distinct_pairs"])
     yield f"    {times}"
@@ -60,7 +70,7 @@ def _leaks(audit: Mapping[str, Any]) -> Iterator[str]:
     yield _line(
         "questions on several sides", leaks["questions"], "a tuned model may have read them"
     )
-    yield _line("answers on several sides", leaks["answers"], "equal letters and digits")
+    yield _line("answers on several sides", leaks["answers"], "equal but for case and punctuation")
     yield _line("pairs of near-equal answers", leaks["near_answers"], "on different sides")
     yield _line("validation and test rows", leaks["held_out_rows"])
     yield _line("  question also in train", leaks["held_out_rows_question_in_train"])
@@ -90,7 +100,7 @@ def _evaluated(audit: Mapping[str, Any]) -> Iterator[str]:
     rows = audit["evaluated"]
     yield "EVALUATED IN THIS RUN"
     yield _line("rows", rows["rows"], f"from {', '.join(rows['splits'])}")
-    yield _line("questions", rows["questions"], "distinct by letters and digits")
+    yield _line("questions", rows["questions"], "distinct but for case and punctuation")
     yield _line("contexts", rows["contexts"], f"distinct texts, in {rows['blocks']:,} blocks")
     if rows["pairs"] < rows["rows"]:
         yield _line("rows beyond the first of a pair", rows["rows"] - rows["pairs"], "duplicates")

@@ -6,16 +6,15 @@ Raise ``CLEANING_VERSION`` whenever a text may come out differently: it is part 
 import hashlib
 import html
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
 from empathy_core.types import digest
-from empathy_core.visible import nothing_visible
 
 CLEANING_VERSION = 2
 LONGEST_CHARACTERS = 100_000
@@ -31,12 +30,28 @@ _TAG_NAMES = (
 )
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?=[\s/>])[^<>]*>|<!--|<!\[(?:if|endif)", re.IGNORECASE)
 _NO_TAG = re.compile(rf"<(?!/?(?:{_TAG_NAMES})[\s/>]|!--|!\[(?:if|endif))", re.IGNORECASE)
+_ESCAPED_AGAIN = re.compile(rf"&(?:(?:amp|AMP|#0{{0,5}}38|#[xX]0{{0,4}}26);)+(?={_ENTITY[1:]})")
 _BARE_AMPERSAND = re.compile(rf"&(?!{_ENTITY[1:]})")
 _PARAGRAPH = re.compile(r"</?(?:blockquote|d[dlt]|div|h[1-6]|p|pre|table)(?=[\s/>])", re.IGNORECASE)
 _LINE = re.compile(r"<(?:br|li|tr)(?=[\s/>])|</?[ou]l(?=[\s/>])", re.IGNORECASE)
 
 
+_ROUNDS = 8
+"""How often markup is taken off; more layers of it are nobody's text."""
+
+
 def _without_html(text: str) -> str:
+    """Return what a browser would show, of text that was escaped several times, too."""
+    for _ in range(_ROUNDS):
+        if "<" not in text and "&" not in text:
+            break
+        text, before = _unescaped(_ESCAPED_AGAIN.sub("&", text)), text
+        if text == before:
+            break
+    return text
+
+
+def _unescaped(text: str) -> str:
     if _TAG.search(text):
         return _soup_text(text)
     return re.sub(_ENTITY, lambda match: html.unescape(match[0]), text)
@@ -69,7 +84,7 @@ def _plain_spaces(text: str) -> str:
 
 
 def _collapsed(text: str) -> str:
-    text = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", text))
+    text = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]{2,}|\t", " ", text))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
@@ -88,7 +103,8 @@ _ADDRESS = re.compile(
 
 def _spaced_sentences(text: str) -> str:
     """Put a space between sentences that ran together, as in ``with.Seriously``."""
-    return re.sub(r"\S+", _spaced, text) if _RUN_TOGETHER.search(text) else text
+    maybe = re.search(r"[.?!][A-Z]", text)  # much faster than the whole pattern
+    return re.sub(r"\S+", _spaced, text) if maybe and _RUN_TOGETHER.search(text) else text
 
 
 def _spaced(match: re.Match[str]) -> str:
@@ -98,8 +114,14 @@ def _spaced(match: re.Match[str]) -> str:
 
 # ---------------------------------------------------------------------------- texts
 
+
+def without_surrogates(text: str) -> str:
+    """Return *text* with U+FFFD for each run of lone surrogates, which no file can hold."""
+    return text if text.isascii() else re.sub("[\ud800-\udfff]+", "\ufffd", text)
+
+
 _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("invalid UTF-8", lambda text: re.sub("[\ud800-\udfff]+", "\ufffd", text)),
+    ("invalid UTF-8", without_surrogates),
     ("NUL bytes", lambda text: text.replace("\x00", "")),
     ("HTML", _without_html),
     ("unusual spaces", _plain_spaces),
@@ -120,16 +142,11 @@ def clean(text: str) -> tuple[str, frozenset[str]]:
     return text, frozenset(repairs)
 
 
-def normalised(text: str) -> str:
-    """Return what makes two texts the same to us: letters and digits, casefolded."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
-
-
 # ---------------------------------------------------------------------------- rows
 
 
 def question_digest(context: str) -> str:
-    """Return what rows of the same question share: letters and digits count, nothing else."""
+    """Return what rows of the same question share: their normal form."""
     return digest(normalised(context), 16)
 
 
@@ -189,9 +206,9 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
 
 
 def _unusable(context: str, response: str) -> str | None:
-    if nothing_visible(context) or not normalised(context):
+    if not LETTER_OR_DIGIT.search(context):
         return "empty context"
-    if nothing_visible(response) or not normalised(response):
+    if not LETTER_OR_DIGIT.search(response):
         return "empty response"
     if max(len(context), len(response)) >= LONGEST_CHARACTERS:
         return f"text of {LONGEST_CHARACTERS:,} characters or more"

@@ -74,8 +74,12 @@ def load(source: Source) -> tuple[Sequence[str], list[dict[str, Any]], str]:
     except (DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise _failure(source, error) from error
     _require_commit(source, sha, found)
-    wanted = [column for column in source.columns if column in found.column_names]
+    wanted = [name for name in found.column_names if _is_read(name, source)]
     return found.column_names, found.select_columns(wanted).to_polars().to_dicts(), sha
+
+
+def _is_read(column: str, source: Source) -> bool:
+    return any(name == column or name.startswith(f"{column}.") for name in source.columns)
 
 
 def _require_commit(source: Source, sha: str, found: Any) -> None:

@@ -1,17 +1,20 @@
 """Texts that are nearly equal: Jaccard similarity of their sets of five-word sequences. Pure.
 
+Words are those of ``normal.words``.
+
 Exact, not estimated: every pair that shares a sequence is compared, by sparse matrix products.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.data import normal
+
 if TYPE_CHECKING:
     import numpy as np
 
 WORDS = 5
 THRESHOLD = 0.8
-_WORD = r"(?u)\w+"
 _ENTRIES_PER_CHUNK = 20_000_000
 """Upper bound of one product's non-zero entries: about 250 MB, however many texts there are."""
 
@@ -48,8 +51,8 @@ def _shingles(texts: Sequence[str], words: int) -> "tuple[Any, np.ndarray]":
     from sklearn.feature_extraction.text import HashingVectorizer
 
     vectorizer = HashingVectorizer(
-        ngram_range=(words, words), token_pattern=_WORD, binary=True, norm=None,
-        alternate_sign=False, n_features=2**30, dtype=np.float32,
+        ngram_range=(words, words), tokenizer=normal.words, token_pattern=None, lowercase=False,
+        binary=True, norm=None, alternate_sign=False, n_features=2**30, dtype=np.float32,
     )  # fmt: skip
     if not texts:
         return csr_matrix((0, 1), dtype=np.float32), np.zeros(0)

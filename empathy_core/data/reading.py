@@ -1,29 +1,16 @@
-"""Files and Hub data sets into raw rows. Nothing is cleaned here, and nothing is guessed.
+"""Files and Hub data sets into raw rows. Nothing is cleaned here, and nothing is guessed."""
 
-Bytes that are not UTF-8 survive as lone surrogates, so that cleaning can repair and count them
-row by row.
-"""
-
-import csv
-import gzip
 import hashlib
-import io
-import json
-import sys
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import polars as pl
-
-from empathy_core.data import hub
+from empathy_core.data import cells, files, hub
+from empathy_core.data.files import Record, Table
 from empathy_core.data.specs import Source
-from empathy_core.errors import DataError
-
-Record = Mapping[str, object]
+from empathy_core.errors import DataError, NoColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +18,12 @@ class RawRow:
     """One row as its source has it.
 
     Attributes:
-        row: 0-based number in the raw file; a broken line has one too.
+        row: 0-based number in the raw file; a line that holds no whole row has one too.
         context: Null if absent.
         response: Null if absent.
         author: Null if absent.
         kept: Of the source's ``keep``, in its order; null if absent.
+        place: Where a person finds it, such as ``line 7``.
     """
 
     row: int
@@ -43,6 +31,7 @@ class RawRow:
     response: str | None
     author: str | None = None
     kept: tuple[str | None, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +50,41 @@ class Raw:
     content: Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Column names, and one record a raw row; null is a broken line."""
-
-    columns: Sequence[str]
-    records: Sequence[Record | None]
-    ragged: int = 0
+_Take = Callable[[object], str | None]
 
 
-def read(source: Source) -> Raw:
+def read(source: Source, *, complete: bool = False) -> Raw:
     """Return all rows of *source*.
+
+    Args:
+        source: Where the rows are, and which columns are read.
+        complete: Whether each row must have every column; what is null is there.
 
     Raises:
         ConfigError: The source does not say where or which columns.
-        DataError: The place is missing or unreadable, a column is not there, or there is no row.
+        DataError: The place is missing or unreadable, a column is not there, a cell holds no
+            text, or there is no row.
     """
     source.check()
     if source.path:
-        data = _bytes(Path(source.path).expanduser())
-        found = _parse(data, Path(source.path))
+        path = Path(source.path).expanduser()
+        data = files.read(path)
+        found = files.parse(path, data, source.layout, source.where)
         key: dict[str, str | None] = {"sha256": hashlib.sha256(data).hexdigest()}
     else:
         columns, records, commit = hub.load(source)
-        found, key = _Table(columns, records), hub.content(source, commit)
-    broken = sum(record is None for record in found.records)
-    if broken == len(found.records):
-        msg = f"{_where(source)} holds no row: expected a header and rows; choose another file"
-        raise DataError(msg)
-    _require_columns(source, found.columns)
-    rows = tuple(_rows(source, found.records))
-    dropped = Counter({"broken line": broken, "pattern not found": -len(rows) - broken})
-    dropped["pattern not found"] += len(found.records)
-    return Raw(rows, +dropped, +Counter({"surplus cells": found.ragged}), key)
+        found, key = Table(columns, records), hub.content(source, commit)
+    if found.records:
+        _require_columns(source, found)
+    broken = _require_whole(source, found, complete=complete)
+    cut = _Cutter(source, found, complete)
+    rows = tuple(cut.rows())
+    unmatched = len(found.records) - broken - len(rows)
+    dropped = Counter({found.reason: broken, "pattern not found": unmatched})
+    return Raw(rows, +dropped, +Counter({MISSING_WORD: cut.missing}), key)
+
+
+MISSING_WORD = "cells that held a word for a missing value"
 
 
 def content(source: Source) -> Mapping[str, str | None]:
@@ -110,140 +101,137 @@ def content(source: Source) -> Mapping[str, str | None]:
         with path.open("rb") as file:
             return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
-def _where(source: Source) -> str:
+def _place(source: Source) -> str:
     return source.path or f"{source.hub} (Hub)"
 
 
-# ---------------------------------------------------------------------------- bytes
+# ---------------------------------------------------------------------------- whole rows
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        near = get_close_matches(path.name, _neighbours(path), n=1)
-        guess = f" Did you mean {path.parent / near[0]}?" if near else ""
-        return DataError(f"no file {path}.{guess} Set the source's path to a file that is there.")
-    if isinstance(error, IsADirectoryError):
-        return DataError(f"{path} is a folder: expected one file; set the source's path to it")
-    return DataError(f"{path} cannot be read ({error}): check it, or choose another file")
+def _require_whole(source: Source, table: Table, *, complete: bool) -> int:
+    """Return how many lines hold no whole row; *complete*: whether there may be none at all.
+
+    Raises:
+        DataError: There is such a line and the source does not drop them, or there is no row.
+    """
+    broken = sum(record is None for record in table.records)
+    if broken and source.broken_rows == "error":
+        others = f"; {broken:,} lines are like it" if broken > 1 else ""
+        msg = f"{_place(source)}: {table.fault}{others}. {table.remedy}"
+        if not complete:
+            msg += (
+                f', or set {source.where}.broken_rows = "drop": such rows are dropped and counted'
+            )
+        raise DataError(msg)
+    if broken == len(table.records):
+        said = f" ({table.fault})" if broken else ""
+        msg = (
+            f"{_place(source)} holds no row{said}: expected a header and rows; choose another file"
+        )
+        raise DataError(msg)
+    return broken
 
 
-def _neighbours(path: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in path.parent.iterdir())
-    except OSError:
-        return []
+def _require_columns(source: Source, table: Table) -> None:
+    """Prove that each column is there, and once.
 
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-# ---------------------------------------------------------------------------- formats
-
-
-def _parse(data: bytes, path: Path) -> _Table:
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(path, error) from error
-        name = name.removesuffix(".gz")
-    suffix = name.rpartition(".")[2]
-    parsers: dict[str, Callable[[bytes, Path], _Table]] = {
-        "csv": lambda d, _: _csv(d, ","),
-        "tsv": lambda d, _: _csv(d, "\t"),
-        "json": _json,
-        "jsonl": _json,
-        "ndjson": _json,
-        "parquet": _parquet,
-    }
-    if suffix not in parsers:
-        msg = f"{path} has an unknown format '.{suffix}': expected one of {', '.join(parsers)}"
-        raise DataError(f"{msg} (or one of them with .gz); convert it")
-    return parsers[suffix](data, path)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
-
-
-def _csv(data: bytes, delimiter: str) -> _Table:
-    csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
-    reader = csv.DictReader(io.StringIO(_text(data), newline=""), delimiter=delimiter)
-    records = list(reader)
-    ragged = sum(None in record for record in records)
-    return _Table(reader.fieldnames or (), records, ragged)
-
-
-def _json(data: bytes, path: Path) -> _Table:
-    text = _text(data)
-    try:
-        whole = json.loads(text, strict=False)
-        values = whole if isinstance(whole, list) else [whole]
-    except ValueError:
-        values = [_json_line(line) for line in text.split("\n") if line.strip()]
-    records = [value if isinstance(value, dict) else None for value in values]
-    if values and not any(records):
-        msg = f"{path} is not JSON that we can read: expected an array of objects or one a line"
-        raise DataError(f"{msg}; convert it")
-    columns = dict.fromkeys(key for record in records if record for key in record)
-    return _Table(tuple(columns), records)
-
-
-def _json_line(line: str) -> object:
-    try:
-        return json.loads(line, strict=False)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parquet(data: bytes, path: Path) -> _Table:
-    try:
-        frame = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise _unreadable(path, error) from error
-    return _Table(frame.columns, frame.to_dicts())
-
-
-# ---------------------------------------------------------------------------- columns
-
-
-def _require_columns(source: Source, there: Sequence[str]) -> None:
+    Raises:
+        DataError: It is not.
+    """
+    there = [str(column) for column in table.columns]
     for column in source.columns:
-        if column not in there:
-            near = get_close_matches(column, there, n=1, cutoff=0.5)
-            guess = f" Did you mean '{near[0]}'?" if near else ""
+        if there.count(column) > 1:
             msg = (
-                f"{_where(source)} has no column '{column}'.{guess} It has: "
-                f"{', '.join(map(str, there)) or 'none'}. Correct data.sources.{source.name}."
+                f"{_place(source)} has {there.count(column)} columns '{column}': expected one of "
+                "that name; rename the others"
             )
             raise DataError(msg)
+        if column not in there and not _has_field(table, column):
+            raise NoColumn(_no_column(source, column, there))
 
 
-def _rows(source: Source, records: Iterable[Record | None]) -> Iterable[RawRow]:
-    """Yield rows; records that are broken or that the pattern does not match are left out."""
-    regex = None if source.response else source.regex()
-    for row, record in enumerate(records):
-        if record is None:
-            continue
-        author = _cell(record.get(source.author)) if source.author else None
-        kept = tuple(_cell(record.get(name)) for name in source.keep)
-        if regex is None:
-            parts = [cell for name in source.context if (cell := _cell(record.get(name)))]
-            context, response = "\n\n".join(parts) or None, _cell(record.get(source.response))
-            yield RawRow(row, context, response, author, kept)
-        elif match := regex.search(_cell(record.get(source.column or "")) or ""):
-            yield RawRow(row, match["context"], match["response"], author, kept)
+def _has_field(table: Table, column: str) -> bool:
+    """Return whether any record has the field that a dotted column names."""
+    if column.partition(".")[0] not in table.columns:
+        return False
+    return any(_any_at(record, column) for record in table.records if record is not None)
 
 
-def _cell(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _any_at(record: Record, column: str) -> bool:
+    try:
+        return cells.at(record, column) is not cells.ABSENT
+    except cells.NoText:  # what is there is told where it is read
+        return True
+
+
+def _no_column(source: Source, column: str, there: Sequence[str]) -> str:
+    near = get_close_matches(column, there, n=1, cutoff=0.5)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    if len(there) == 1:
+        guess = files.another_separator(there[0], source.where) or guess
+    listed = ", ".join(there)[:300] or "none"
+    found = f"{_place(source)} has no column '{column}'.{guess} It has: {listed}."
+    return f"{found} Correct {source.where}."
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+class _Cutter:
+    """Cuts the records of a table into rows.
+
+    Attributes:
+        missing: Cells so far that held a word for a missing value.
+    """
+
+    def __init__(self, source: Source, table: Table, complete: bool) -> None:
+        self.source, self.table, self.complete = source, table, complete
+        self.words = frozenset(word.strip().casefold() for word in source.missing)
+        self.longest = max(map(len, self.words), default=0)
+        self.missing = 0
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield rows; records that are broken or that the pattern does not match are left out."""
+        source = self.source
+        regex = None if source.response else source.regex()
+        for row, record in enumerate(self.table.records):
+            if record is None:
+                continue
+            author = self._value(row, record, source.author, cells.label) if source.author else None
+            kept = tuple(self._cell(row, record, name, cells.label) for name in source.keep)
+            if regex is None:
+                parts = [self._value(row, record, name, cells.text) for name in source.context]
+                context = "\n\n".join(part for part in parts if part) or None
+                response = self._value(row, record, source.response, cells.text)
+            elif match := regex.search(
+                self._cell(row, record, source.column or "", cells.text) or ""
+            ):
+                context, response = map(self._known, match.group("context", "response"))
+            else:
+                continue
+            yield RawRow(row, context, response, author, kept, self.table.place(row))
+
+    def _value(self, row: int, record: Record, column: str, take: _Take) -> str | None:
+        return self._known(self._cell(row, record, column, take))
+
+    def _known(self, cell: str | None) -> str | None:
+        """Return a cell, or null where it only says that there is nothing."""
+        if cell and len(cell) < self.longest + 9 and cell.strip().casefold() in self.words:
+            self.missing += 1
+            return None
+        return cell
+
+    def _cell(self, row: int, record: Record, column: str, take: _Take) -> str | None:
+        try:
+            value = cells.at(record, column)
+            if value is not cells.ABSENT or not self.complete:
+                return take(value)
+            found = cells.NoText("nothing, not even null")
+        except cells.NoText as error:
+            found = error
+        place = f"{_place(self.source)}, {self.table.place(row)}"
+        msg = f"{place}: {found.told(column, self.source.where)}"
+        raise DataError(msg)

@@ -20,12 +20,49 @@ OWN_NAMES = (*EXAMPLES, "exposed", "length")
 """What a column that is carried along cannot be called."""
 
 
+MISSING = ("nan", "-nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")
+"""What programs write where a value is missing; case does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a text file is written.
+
+    Attributes:
+        encoding: Python's name of it; null means UTF-8, or what a byte order mark says. Where
+            ``utf-8`` is given, invalid bytes are replaced and counted.
+        separator: The character between cells; null means a comma in CSV and a tab in TSV.
+        quotes: Whether quotation marks may enclose a cell.
+    """
+
+    encoding: str | None = None
+    separator: str | None = None
+    quotes: bool = True
+
+    def check(self, where: str) -> None:
+        """Prove that the encoding is one that Python knows; *where*: the table's dotted name.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        try:
+            if self.encoding:
+                b"text".decode(self.encoding)
+        except (LookupError, ValueError) as error:
+            msg = (
+                f"{where}.encoding is '{self.encoding}', which is no encoding of texts ({error}): "
+                "expected a name such as utf-8, utf-16, cp1252 or gb18030; correct it"
+            )
+            raise ConfigError(msg) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One file or Hub data set of questions and answers.
 
     Texts come from columns (``context`` and ``response``) or, where ``response`` is empty, from
-    one text column that a pattern takes apart.
+    one text column that a pattern takes apart. ``a.b`` is the field b of a column a that holds
+    objects, ``a.0`` the first entry of one that holds lists.
 
     Attributes:
         name: Unique in a run; the first part of every example's id.
@@ -38,8 +75,14 @@ class Source:
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
         keep: Columns that are carried along, to divide the tables by; no row depends on them.
+        layout: How its file is written.
+        broken_rows: What is done with lines that hold no whole row: too few or too many cells,
+            broken JSON. ``drop`` leaves them out and counts them.
+        missing: Texts that count as a missing value where one is all that a cell holds; case
+            does not matter. Not looked for in the columns of ``keep``.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
+        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
     name: str
@@ -54,9 +97,18 @@ class Source:
     pattern: str | None = None
     column: str | None = None
     keep: tuple[str, ...] = ()
+    layout: Layout = Layout()
+    broken_rows: Literal["error", "drop"] = "error"
+    missing: tuple[str, ...] = MISSING
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
+    table: str = ""
+
+    @property
+    def where(self) -> str:
+        """The dotted name of its table in the configuration."""
+        return self.table or f"data.sources.{self.name}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -78,11 +130,11 @@ class Source:
         try:
             compiled = re.compile(self.pattern or "", re.DOTALL)
         except re.error as error:
-            msg = f"data.sources.{self.name}.pattern is no regular expression ({error}): correct it"
+            msg = f"{self.where}.pattern is no regular expression ({error}): correct it"
             raise ConfigError(msg) from error
         if not {"context", "response"} <= set(compiled.groupindex):
             msg = (
-                f"data.sources.{self.name}.pattern has the named groups "
+                f"{self.where}.pattern has the named groups "
                 f"{sorted(compiled.groupindex)}: expected (?P<context>…) and (?P<response>…)"
             )
             raise ConfigError(msg)
@@ -92,25 +144,38 @@ class Source:
         """Prove that the source says where its texts are.
 
         Raises:
-            ConfigError: No place, or no columns.
+            ConfigError: No place or no columns, or settings that contradict each other.
         """
-        where = f"data.sources.{self.name}"
+        where = self.where
         if not self.path and not self.hub:
             msg = f"{where} has no hub id and no path: set {where}.path to the file"
             raise ConfigError(msg)
         if self.response:
-            if not self.context:
-                msg = f'{where} names no context column: set {where}.context = ["…"]'
-                raise ConfigError(msg)
+            self._check_columns()
         elif not self.column or not self.pattern:
             msg = f"{where} names no columns: set context and response, or column and pattern"
             raise ConfigError(msg)
         else:
             self.regex()
+        self.layout.check(where)
+        if self.layout != Layout() and not self.path:
+            msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
+            raise ConfigError(msg)
         if taken := [name for name in self.keep if name in (*self.texts, *OWN_NAMES)]:
             msg = (
                 f"{where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
                 "columns: leave it out"
+            )
+            raise ConfigError(msg)
+
+    def _check_columns(self) -> None:
+        if not self.context:
+            msg = f'{self.where} names no context column: set {self.where}.context = ["…"]'
+            raise ConfigError(msg)
+        if self.response in self.context:
+            msg = (
+                f"{self.where} takes '{self.response}' for the question and for the answer, so "
+                "that an echo would be perfect: name two different columns"
             )
             raise ConfigError(msg)
 

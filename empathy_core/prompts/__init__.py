@@ -41,7 +41,7 @@ def read(path: Path) -> Prompt:
             type, or ``{context}`` does not stand exactly once in each form.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"prompt {path} cannot be read ({error}); expected a TOML file; mend it or its path"
         raise ConfigError(msg) from error

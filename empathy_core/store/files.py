@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ PARTIAL = ".tmp"
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk and a forbidden place into a ``StorageError`` that names *path*."""
+    """Turn a full disk and a place that cannot be written into a ``StorageError`` of *path*."""
     try:
         yield
     except OSError as error:
@@ -30,10 +30,36 @@ def disk_errors(path: Path) -> Iterator[None]:
                 "free some space or raise the quota, then run the same command again"
             )
             raise StorageError(msg) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            msg = f"cannot write {path}: {error.strerror}; choose another place with --runs"
-            raise StorageError(msg) from error
+        if error.errno in _NO_PLACE:
+            raise StorageError(_unwritable(path, error)) from error
         raise
+
+
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
+"""A file, or a link to nothing, stands where a folder must be."""
+
+_NO_PLACE = (
+    *_IN_THE_WAY, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL,
+)  # fmt: skip
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    obstacle = _obstacle(path) if error.errno in _IN_THE_WAY else ""
+    return (
+        f"cannot write {path}: {obstacle or error.strerror}; expected a folder that you may write "
+        "to, or a path where one can be made: choose another place with --runs"
+    )
+
+
+def _obstacle(path: Path) -> str:
+    """Return what stands where a folder of *path* must be; empty if nothing does."""
+    with suppress(OSError):  # a name that is too long
+        for folder in reversed([path, *path.parents]):
+            if folder.is_symlink() and not folder.exists():
+                return f"{folder} is a link to a path that is not there"
+            if folder.exists() and not folder.is_dir():
+                return f"{folder} is not a folder"
+    return ""
 
 
 def make_dir(path: Path) -> Path:
@@ -41,7 +67,10 @@ def make_dir(path: Path) -> Path:
     with disk_errors(path):
         missing = [path, *path.parents]
         for folder in reversed([p for p in missing if not p.is_dir()]):
-            folder.mkdir(mode=MODE_DIR, exist_ok=True)  # parents=True would forget the mode
+            try:
+                folder.mkdir(mode=MODE_DIR, exist_ok=True)  # parents=True would forget the mode
+            except FileNotFoundError as error:  # its parent is there, but takes no folders: /proc
+                raise StorageError(_unwritable(folder, error)) from error
     return path
 
 

@@ -1,27 +1,27 @@
 """The commands that speak of Slurm: submit, retry, logs, explain, cancel, gc."""
 
 import json
-import shlex
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from empathy_core.errors import ConfigError
+from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs import survey
 from jobs.cluster import inspection, submitting
 from jobs.cluster.flight import Flight, flight
-from jobs.cluster.history import REMEDIES, Attempt
+from jobs.cluster.history import REMEDIES, Attempt, next_commands
 from jobs.cluster.inspection import Element
 from jobs.cluster.ledger import Ledger
 from jobs.cluster.standing import failed_elements
 from jobs.cluster.submitting import ClusterError, Launch, Submitted
 from jobs.planfile import last_plan
-from jobs.speaking import existing, say, warn
+from jobs.speaking import alike, command, existing, say, warn
 from jobs.sweep import Planned
 from jobs.tables import Config
 from slurm import queue, submit
@@ -43,13 +43,29 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
         now = reached(run)  # before planning: a controller that is down costs nothing
         planned = stages.plan_locked(config, run, command, now.awaited_ids())
         versions.tell(run, planned.plan)
-        for path, reason in planned.aside:
-            warn(f"set aside as {path}: {reason}")
+        for text in planned.warnings:
+            warn(text)
         if planned.path is None:
             return None
-        what = launch_of(config, run, planned, options)
-        found = submitting.submit_missing(what, planned.standing, now)
+        with withdrawn_if_refused(run, planned):
+            what = launch_of(config, run, planned, options)
+            found = submitting.submit_missing(what, planned.standing, now)
     return found if found.arrays or found.left or found.n_before else None
+
+
+@contextmanager
+def withdrawn_if_refused(run: RunDir, planned: Planned) -> Iterator[None]:
+    """Remove the plan again if nothing could be submitted of it: a first plan binds to its rows.
+
+    Call it under the run's lock.
+    """
+    try:
+        yield
+    except EmpathyError:
+        submitted = {one.plan for one in Ledger(run).submissions()}
+        if planned.path is not None and planned.path.name not in submitted:
+            planned.path.unlink(missing_ok=True)
+        raise
 
 
 def overrides(options: Namespace) -> Resources:
@@ -100,20 +116,15 @@ def tell_submitted(found: Submitted, run: RunDir, options: Namespace) -> int:
             say(f"submitted {s.job}: {s.stage} {s.key}, {len(s.shards)} elements{held}{waits}")
         if found.n_before:
             say(f"{found.n_before} elements of this run were in the queue already")
-        say(f"watch it: {_again('status', run)} --watch\ntables will be in {run.report}")
+        say(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
     if not found.left:
         return 0
     listed = "\n  ".join(found.left)
     warn(
         f"not submitted:\n  {listed}\nWhat was submitted is recorded and runs. For the rest, run "
-        f"this again when there is room:\n  {_again('retry', run)} --all"
+        f"this again when there is room:\n  {command(run, 'retry', '--all')}"
     )
     return 2
-
-
-def _again(command: str, run: RunDir) -> str:
-    where = ["--runs", str(run.root.parent), "--name", run.root.name]
-    return shlex.join(["python", "-m", "jobs.launch", command, *where])
 
 
 def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -> list[str]:
@@ -159,7 +170,10 @@ def retry(options: Namespace) -> int:
             standing = survey.standing(run, plan)
         what = submitting.launch(config, run, plan, path.name, overrides(options))
         if not now.submissions:
-            msg = "nothing of this run was ever submitted: expected a sweep first; run sweep"
+            msg = (
+                "nothing of this run was ever submitted: expected a sweep first:\n"
+                f"  {alike(options, 'sweep')}"
+            )
             raise ConfigError(msg)
         before = [t for s in now.submissions for e in s.elements for t in e]
         only = None if options.all else {task.id for task in before}
@@ -201,10 +215,10 @@ def explain(options: Namespace) -> int:
     rows = inspection.accounting(found, known)
     shown = [(e, inspection.history(e, rows)) for e in found]
     if options.json:
-        say(json.dumps([_as_json(e, h) for e, h in shown], indent=1))
+        say(json.dumps([_as_json(run, e, h) for e, h in shown], indent=1))
         return 0
     for element, history in shown:
-        say(_story(element, history))
+        say(_story(run, element, history))
     return 0
 
 
@@ -217,7 +231,10 @@ def _elements(run: RunDir, options: Namespace) -> tuple[Sequence[Element], inspe
     if options.failed:
         return failed_elements(plan, survey.standing(run, plan), found), found
     if options.what is None:
-        msg = "say which: a task, a condition, a model, an element (12_3), or --failed; see status"
+        msg = (
+            "say which: a task, a condition, a model, an element (12_3), or --failed; see\n"
+            f"  {command(run, 'status')}"
+        )
         raise ConfigError(msg)
     return _with_earlier(inspection.chosen(options.what, plan, found), found), found
 
@@ -232,17 +249,18 @@ def _with_earlier(elements: Sequence[Element], found: inspection.Inspected) -> l
     return list(listed.values())
 
 
-def _as_json(element: Element, history: Sequence[Attempt]) -> dict[str, Any]:
+def _as_json(run: RunDir, element: Element, history: Sequence[Attempt]) -> dict[str, Any]:
     return {
         "element": element.id,
         "tasks": [task.id for task in element.tasks],
         "state": element.state,
         "log": str(element.log),
         "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history],
+        "next": [command(run, *words) for words in _next(element, history)],
     }
 
 
-def _story(element: Element, history: Sequence[Attempt]) -> str:
+def _story(run: RunDir, element: Element, history: Sequence[Attempt]) -> str:
     lines = [f"{', '.join(t.id for t in element.tasks)}: element {element.id}"]
     for number, attempt in enumerate(history, 1):
         where = f" on {attempt.node}" if attempt.node else ""
@@ -255,7 +273,13 @@ def _story(element: Element, history: Sequence[Attempt]) -> str:
         lines += ["  last lines:", *(f"    {line[:200]}" for line in tail)]
     remedy = REMEDIES.get(kind, "")
     lines += [f"  what to do: {remedy}"] if remedy else []
+    lines += [f"    {command(run, *words)}" for words in _next(element, history)]
     return "\n".join([*lines, f"  log: {element.log}"])
+
+
+def _next(element: Element, history: Sequence[Attempt]) -> tuple[tuple[str, ...], ...]:
+    task, last = element.tasks[0].id, history[-1]
+    return next_commands(last.kind, task, element.submission.asked, last.node)
 
 
 def _times(attempt: Attempt) -> str:
@@ -282,7 +306,7 @@ def cancel(options: Namespace) -> int:
     try:
         queue.cancel(names)
     except SlurmError as error:
-        msg = f"Slurm: {error}; see what is in the queue with status"
+        msg = f"Slurm: {error}; see what is in the queue with\n  {command(run, 'status')}"
         raise ClusterError(msg) from error
     say(f"cancelled {' '.join(names)}" if names else "nothing of this run is in the queue")
     return 0

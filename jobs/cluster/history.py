@@ -19,24 +19,56 @@ REMEDIES = {
     "done": "",
     "running": "nothing: it is at work",
     "queued": "nothing: it waits in the queue",
-    "out of memory": "give it more: retry --mem GB, or a smaller evaluate.block_size",
-    "time limit": "it goes on from its journal: retry --time MIN, or more shards",
-    "time limit, nothing finished": "one block needs longer than the limit: retry --time MIN",
-    "preempted": "Slurm runs it again by itself; if it is not in the queue: retry",
-    "node failure": "Slurm runs it again by itself; if it is not queued: retry --exclude NODE",
-    "killed": "somebody or the kernel sent SIGKILL: retry, with --mem GB if memory was short",
-    "cancelled": "somebody cancelled it: retry",
-    "bad node": "keep away from that node: retry --exclude NODE",
-    "run directory not seen": "put --runs on a file system that all nodes share; retry",
-    "setup failed": "mend slurm.setup or slurm.python in the configuration, then sweep",
-    "disk": "free some space, or raise the quota, then retry; what was finished is kept",
-    "mistake": "mend what the message names, then sweep",
-    "exception": "read the log: logs TASK; then retry",
-    "incomplete": "rows are missing: see what failed with status, then retry",
-    "ended without a word": "read the log: logs TASK; then retry",
-    "never started": "it left the queue without starting (a dependency, or scancel): retry",
+    "out of memory": "give it more memory, or take a smaller evaluate.block_size",
+    "time limit": "it goes on from its journal: give it more time, or take more shards",
+    "time limit, nothing finished": "one block needs longer than the limit: give it more time",
+    "preempted": "Slurm runs it again by itself; if it is not in the queue, submit it again",
+    "node failure": "Slurm runs it again by itself; if it is not queued, avoid that node",
+    "killed": "somebody or the kernel sent SIGKILL: submit it again, with more if memory was short",
+    "cancelled": "somebody cancelled it: submit it again",
+    "bad node": "keep away from that node",
+    "run directory not seen": "put --runs on a file system that all nodes share, and sweep again",
+    "setup failed": "correct slurm.setup or slurm.python in the configuration, and sweep again",
+    "disk": "free some space, or raise the quota, and submit it again; what was finished is kept",
+    "mistake": "correct what the message names, and sweep again",
+    "exception": "read the log, correct the cause, and submit it again",
+    "incomplete": "rows are missing: see what failed, and submit it again",
+    "ended without a word": "read the log, and submit it again",
+    "never started": "it left the queue without starting (a dependency, scancel): submit it again",
 }
 """What to do about each class."""
+
+_SWEEP_INSTEAD = ("run directory not seen", "setup failed", "mistake")
+"""Classes after which the configuration or the place has to change: a retry would fail again."""
+
+
+def next_commands(
+    kind: str, task: str, asked: Mapping[str, Any], node: str
+) -> tuple[tuple[str, ...], ...]:
+    """Return the commands to call next about an element, each as its words.
+
+    Args:
+        kind: Of its last attempt.
+        task: Id of its first task.
+        asked: Resources that it was given; twice as much is proposed of what was short.
+        node: Where it ran; empty if it did not.
+    """
+    if kind in ("done", "running", "queued", *_SWEEP_INSTEAD):
+        return ()
+    first = {
+        "exception": (("logs", task),),
+        "ended without a word": (("logs", task),),
+        "incomplete": (("status",),),
+    }
+    more: list[str] = []
+    if kind == "out of memory" and asked.get("mem_gb"):
+        more = ["--mem", f"{2 * asked['mem_gb']:g}"]
+    elif kind.startswith("time limit") and asked.get("time_min"):
+        more = ["--time", str(2 * asked["time_min"])]
+    elif kind in ("node failure", "bad node") and node:
+        more = ["--exclude", node]
+    return (*first.get(kind, ()), ("retry", *more))
+
 
 _SLURM = (
     (re.compile(r"(?i)exceeded (job |step )?memory limit|oom[-_ ]kill"), "out of memory"),

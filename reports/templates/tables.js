@@ -12,6 +12,11 @@ function valueOf(cell) {
   return text === "" || text === "\u2013" || text === "N/A" ? null : text;
 }
 
+/** Returns a word as a shell reads it back, as Python's shlex.quote does. */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
+}
+
 /** Compares two values; what is absent comes last in either direction. */
 function compared(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null);
@@ -121,7 +126,7 @@ class Keys {
       made("code", "", key), ` = ${shown} `,
       copyButton("Copy key", key),
       copyButton("Copy \\res{\u2026}", `\\res{${key}}`),
-      copyButton("Copy command", `${explain} ${key}`),
+      copyButton("Copy command", `${explain} ${quoted(key)}`),
     );
     this.bar.hidden = false;
   }

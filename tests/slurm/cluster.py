@@ -91,7 +91,7 @@ class Cluster:
         lines = self.run("squeue", "-h", "-r", *options, "-o", "%i|%T").splitlines()
         return dict(line.split("|") for line in lines)
 
-    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 60) -> None:
+    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 300) -> None:
         """Return as soon as *predicate* holds.
 
         Raises:
@@ -155,7 +155,7 @@ def _word(value: object) -> str:
 
 def _output(command: list[str], env: dict[str, str], cwd: Path) -> str:
     done = subprocess.run(
-        command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+        command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
     )
     if done.returncode:
         msg = f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}"

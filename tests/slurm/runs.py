@@ -3,12 +3,16 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests import runs
 from tests.runs import ECHO, write_config
 from tests.slurm.cluster import Cluster
+
+QUIET = ("-o", "/dev/null")
 
 SLURM = """
 [slurm]
@@ -37,9 +41,23 @@ def sweep(cluster: Cluster, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def drained(cluster: Cluster, timeout_s: float = 120) -> None:
+def drained(cluster: Cluster, timeout_s: float = 600) -> None:
     """Wait until nothing is in the queue."""
     cluster.wait_for(lambda: not cluster.queue(), timeout_s)
+
+
+@contextmanager
+def held(cluster: Cluster) -> Iterator[None]:
+    """Let nothing that is submitted start, however slow this machine is."""
+    n_nodes = len(set(cluster.run("sinfo", "-h", "-N", "-p", "all", "-o", "%N").split()))
+    blocker = cluster.submit(
+        "-p", "all", "-N", str(n_nodes), "--exclusive", *QUIET, "--wrap", "sleep 900"
+    )
+    cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")
+    try:
+        yield
+    finally:
+        cluster.run("scancel", blocker)
 
 
 def status(cluster: Cluster, folder: Path, *arguments: str, **env: str) -> dict[str, Any]:

@@ -126,6 +126,11 @@ def test_what_slurm_would_refuse_is_refused_before_anything_is_submitted(
     assert words in done.stderr.lower()
     assert "Traceback" not in done.stderr
     assert strict.queue() == {}
+    mended = launch(  # with other data: nobody answered those of the refused sweep
+        strict, "sweep", "--config", "echo.toml", "--set", "evaluate.limit=8", "--dry-run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert mended.returncode == 0, mended.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from tests.slurm.runs import (
     SLURM,
     drained,
     explained,
+    held,
     job_ids,
     launch,
     on_cluster,
+    processes,
     status,
     sweep,
     tables,
@@ -111,11 +114,12 @@ def test_gc_removes_what_is_finished_and_nothing_else(cluster: Cluster, finished
 
 def test_a_second_sweep_leaves_what_is_queued_alone(cluster: Cluster, tmp_path: Path):
     """While a run is in the queue, sweep submits nothing; a new prompt is submitted alone."""
-    on_cluster(tmp_path, ECHO.replace("[models.echo]", SLOW) + SLURM)
-    sweep(cluster, tmp_path)
-    same = sweep(cluster, tmp_path)
+    on_cluster(tmp_path)
     more = 'models.echo.prompts=["none", "prompt1", "prompt2", "special_tokens"]'
-    grown = sweep(cluster, tmp_path, "--set", more)
+    with held(cluster):
+        sweep(cluster, tmp_path)
+        same = sweep(cluster, tmp_path)
+        grown = sweep(cluster, tmp_path, "--set", more)
     drained(cluster)
     standing = status(cluster, tmp_path)
     rows = [line["rows"] for line in standing["conditions"]]
@@ -126,9 +130,6 @@ def test_a_second_sweep_leaves_what_is_queued_alone(cluster: Cluster, tmp_path: 
     assert all(line["done"] for line in standing["conditions"])
     assert rows == [116, 128, 128, 128, 128]
     assert "PARTIAL" not in (tmp_path / "runs/echo/report/table1.tex").read_text()
-
-
-SLOW = "[models.echo]\noptions = { delay_s = 0.03 }"
 
 
 def test_two_sweeps_at_once_do_each_shard_once(cluster: Cluster, tmp_path: Path):
@@ -146,7 +147,7 @@ def test_two_sweeps_at_once_do_each_shard_once(cluster: Cluster, tmp_path: Path)
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[0] for process in both]
+    said = [process.communicate(timeout=300)[0] for process in both]
     drained(cluster)
     started = [
         line
@@ -168,15 +169,11 @@ def test_an_edit_after_submission_changes_nothing(cluster: Cluster, tmp_path: Pa
     for package in ("jobs", "slurm", "empathy_core", "reports"):  # what is not committed yet too
         subprocess.run(["cp", "-rT", str(ROOT / package), str(copy / package)], check=True)
     env = cluster.env | {"PYTHONPATH": str(copy)}
-    blocker = cluster.submit(
-        "-p", "all", "-N", "4", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 30"
-    )
-    cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")
-    sweep_done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
-    assert sweep_done.returncode == 0, sweep_done.stderr
-    (copy / "jobs" / "element.py").write_text("raise SystemExit('edited')\n")
-    (tmp_path / "echo.toml").write_text("name = 'echo'\n")
-    cluster.run("scancel", blocker)
+    with held(cluster):
+        sweep_done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
+        assert sweep_done.returncode == 0, sweep_done.stderr
+        (copy / "jobs" / "element.py").write_text("raise SystemExit('edited')\n")
+        (tmp_path / "echo.toml").write_text("name = 'echo'\n")
     drained(cluster)
     report = json.loads((tmp_path / "runs/echo/report/summary.json").read_text())
 
@@ -233,16 +230,19 @@ def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tm
     on_cluster(tmp_path, slow + SLURM)
     said = sweep(cluster, tmp_path)
     first = job_ids(said)[0]
-    cluster.wait_for(lambda: cluster.queue().get(f"{first}_1") == "RUNNING")
+    cluster.wait_for(lambda: processes(cluster, first, 1))
+    for process in processes(cluster, first, 1):  # it cannot end before it is cancelled
+        os.kill(process, signal.SIGSTOP)
     one = launch(cluster, "cancel", f"{first}_1", "--config", "echo.toml", cwd=tmp_path)
     drained(cluster)
     assert one.returncode == 0, one.stderr
     assert "PARTIAL" in (tmp_path / "runs/echo/report/table1.tex").read_text()
     assert explained(cluster, tmp_path, "generate-echo-00001-of-00003") == ["cancelled"]
-    again = launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
-    assert "generate echo, 1 elements" in again.stdout, again.stderr
-    everything = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
-    assert everything.returncode == 0, everything.stderr
+    with held(cluster):
+        again = launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
+        assert "generate echo, 1 elements" in again.stdout, again.stderr
+        everything = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+        assert everything.returncode == 0, everything.stderr
     drained(cluster)
     launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
     drained(cluster)
@@ -253,10 +253,10 @@ def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tm
 
 def test_a_cancelled_report_is_made_by_the_next_sweep(cluster: Cluster, tmp_path: Path):
     """With its report job cancelled, a run has no tables; a sweep writes them at once."""
-    slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.03 }")
-    on_cluster(tmp_path, slow + SLURM)
-    sweep(cluster, tmp_path)
-    done = launch(cluster, "cancel", "report", "--config", "echo.toml", cwd=tmp_path)
+    on_cluster(tmp_path)
+    with held(cluster):
+        sweep(cluster, tmp_path)
+        done = launch(cluster, "cancel", "report", "--config", "echo.toml", cwd=tmp_path)
     drained(cluster)
     there = (tmp_path / "runs/echo/report").exists()
     said = sweep(cluster, tmp_path)
@@ -269,13 +269,13 @@ def test_a_cancelled_report_is_made_by_the_next_sweep(cluster: Cluster, tmp_path
 
 def test_a_launcher_killed_after_sbatch_loses_no_job(cluster: Cluster, tmp_path: Path):
     """A submission whose job id was never recorded is found again by its comment."""
-    slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.05 }")
-    on_cluster(tmp_path, slow + SLURM)
-    sweep(cluster, tmp_path)
+    on_cluster(tmp_path)
     record = tmp_path / "runs/echo/slurm/jobs.jsonl"
-    lines = [line for line in record.read_text().splitlines() if line]
-    record.write_text("\n".join(lines[1:]) + "\n")
-    again = sweep(cluster, tmp_path)
+    with held(cluster):
+        sweep(cluster, tmp_path)
+        lines = [line for line in record.read_text().splitlines() if line]
+        record.write_text("\n".join(lines[1:]) + "\n")
+        again = sweep(cluster, tmp_path)
     drained(cluster)
 
     assert job_ids(again) == []

@@ -1,0 +1,367 @@
+"""The bytes of a file into records of named cells, exactly; what cannot be read so is refused."""
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import polars as pl
+
+from empathy_core.data.specs import Layout
+from empathy_core.errors import DataError
+
+Record = Mapping[str, object]
+
+SUFFIXES = ("csv", "tsv", "json", "jsonl", "ndjson", "parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column names, and one record a raw row.
+
+    Attributes:
+        columns: As often as they are there.
+        records: Null where a line holds no whole row.
+        lines: Where each record begins in the file, from 1; empty where a format has no lines.
+        fault: What is wrong with the first line that holds no whole row.
+        reason: What such lines are called in counts.
+        remedy: What to do about them.
+    """
+
+    columns: Sequence[str]
+    records: Sequence[Record | None]
+    lines: Sequence[int] = ()
+    fault: str = ""
+    reason: str = "broken line"
+    remedy: str = "Correct the file"
+
+    def place(self, row: int) -> str:
+        """Return where a person finds a row."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row} (counted from 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file's bytes, and what the configuration says of it.
+
+    Attributes:
+        where: Dotted name of the table that names the file.
+    """
+
+    path: Path
+    data: bytes
+    layout: Layout
+    where: str
+
+
+def read(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        DataError: The file is missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Return what to tell of a file that cannot be opened, with the nearest name beside it."""
+    if isinstance(error, FileNotFoundError):
+        near = get_close_matches(path.name, _neighbours(path), n=1)
+        guess = f" Did you mean {path.parent / near[0]}?" if near else ""
+        return DataError(f"no file {path}.{guess} Set the source's path to a file that is there.")
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path} is a folder: expected one file; set the source's path to it")
+    return DataError(f"{path} cannot be read ({error}): check it, or choose another file")
+
+
+def _neighbours(path: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in path.parent.iterdir())
+    except OSError:
+        return []
+
+
+def parse(path: Path, data: bytes, layout: Layout, where: str) -> Table:
+    """Return the rows of a file.
+
+    Args:
+        path: Its name tells the format.
+        data: Its bytes.
+        layout: How it is written.
+        where: Dotted name of the table that names the file, for what is said.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is described.
+    """
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise unreadable(path, error) from error
+        name = name.removesuffix(".gz")
+    suffix = name.rpartition(".")[2]
+    if suffix not in SUFFIXES:
+        msg = f"{path} has an unknown format '.{suffix}': expected one of {', '.join(SUFFIXES)}"
+        raise DataError(f"{msg} (or one of them with .gz); convert it")
+    file = _File(path, data, layout, where)
+    require_use(path, layout, suffix, where)
+    if suffix == "parquet":
+        return _parquet(file)
+    return _csv(file, "\t" if suffix == "tsv" else ",") if suffix in ("csv", "tsv") else _json(file)
+
+
+def require_use(path: Path, layout: Layout, suffix: str, where: str) -> None:
+    """Refuse a setting of the layout that would change nothing.
+
+    Raises:
+        DataError: There is one.
+    """
+    unused = {"encoding": layout.encoding is not None and suffix == "parquet"}
+    cells = {"separator": layout.separator is not None, "quotes": not layout.quotes}
+    unused |= {key: given and suffix not in ("csv", "tsv") for key, given in cells.items()}
+    for key in (key for key, useless in unused.items() if useless):
+        raise DataError(f"{where}.{key} does nothing to the {suffix} file {path}: remove it")
+
+
+# ---------------------------------------------------------------------------- text
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins alike
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_OFTEN = ("cp1252", "cp1251", "gb18030", "shift_jis", "euc_kr")
+"""Encodings that files without a mark are often in; which one, only a reader can see."""
+
+
+def decoded(path: Path, data: bytes, layout: Layout, where: str) -> str:
+    """Return a file's text: UTF-8, what a byte order mark says, or the layout's encoding.
+
+    Bytes that are not UTF-8 survive as lone surrogates where ``utf-8`` is the layout's encoding,
+    so that they can be counted row by row.
+
+    Raises:
+        DataError: The text is in another encoding.
+    """
+    said = layout.encoding
+    codec = said or next((c for mark, c in _MARKS if data.startswith(mark)), "utf-8")
+    tolerant = said is not None and codecs.lookup(said).name == "utf-8"
+    _require_some_utf8(path, data, codec, where)
+    try:
+        text = data.decode(codec, errors="surrogateescape" if tolerant else "strict")
+    except (UnicodeError, ValueError) as error:
+        raise DataError(_undecoded(path, data, codec, error, where)) from error
+    return text.removeprefix("\ufeff")
+
+
+def _require_some_utf8(path: Path, data: bytes, codec: str, where: str) -> None:
+    """Refuse UTF-16 without a byte order mark, which is UTF-8 with a NUL at every other place."""
+    begin = data[:200]
+    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if codec == "utf-8" and len(begin) > 3 and not any(begin[first::2]):
+            msg = (
+                f"{path} seems to be UTF-16 without a byte order mark: expected UTF-8; set "
+                f'{where}.encoding = "{name}"'
+            )
+            raise DataError(msg)
+
+
+def _undecoded(path: Path, data: bytes, codec: str, error: Exception, where: str) -> str:
+    place = getattr(error, "start", 0)
+    line = data.count(b"\n", 0, place) + 1
+    if codec != "utf-8":
+        return (
+            f"{path} is not {codec} (byte {place}, line {line}): expected what "
+            f"its byte order mark or {where}.encoding says; correct the encoding"
+        )
+    found = [(name, _excerpt(data, place, name)) for name in _OFTEN]
+    shown = ", ".join(f"{name} would read “{excerpt}”" for name, excerpt in found if excerpt)
+    return (
+        f"{path} is not UTF-8 (byte 0x{data[place]:02X}, line {line}): expected UTF-8, or UTF-16 "
+        f'with a byte order mark. Save it so, or set {where}.encoding: {shown}; "utf-8" takes the '
+        "file as UTF-8 with damaged bytes, which are replaced and counted"
+    )
+
+
+def _excerpt(data: bytes, place: int, codec: str) -> str:
+    """Return the words around a byte as *codec* reads them; empty if the file cannot be in it."""
+    try:
+        data.decode(codec)
+    except UnicodeDecodeError:
+        return ""
+    before = data[:place].decode(codec, errors="ignore").splitlines() or [""]
+    after = data[place : place + 40].decode(codec, errors="ignore").splitlines() or [""]
+    return f"{before[-1][-12:]}{after[0][:12]}"
+
+
+# ---------------------------------------------------------------------------- formats
+
+
+def _text(file: _File) -> str:
+    return decoded(file.path, file.data, file.layout, file.where)
+
+
+def _csv(file: _File, separator: str) -> Table:
+    csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
+    text, separator = _text(file), file.layout.separator or separator
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if file.layout.quotes else csv.QUOTE_NONE,
+        strict=True,  # else a mark behind a quoted cell vanishes
+    )
+    header: list[str] = []
+    records: list[Record | None] = []
+    lines, fault, begin = [], "", 1
+    try:
+        for row in reader:
+            line, begin = begin, reader.line_num + 1
+            if not row:  # a blank line
+                continue
+            if not header:
+                header = row
+                continue
+            whole = len(row) == len(header)
+            if not whole and not fault:
+                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                fault = f"line {line} has {cells}, expected {len(header)}"
+            records.append(dict(zip(header, row, strict=True)) if whole else None)
+            lines.append(line)
+    except csv.Error as error:
+        head = text.partition("\n")[0]
+        guess = "" if separator in head else another_separator(head, file.where)
+        raise DataError(_misquoted(file, begin, error) + guess) from error
+    return Table(header, records, lines, fault, "too few or too many cells", _UNQUOTED)
+
+
+_UNQUOTED = (
+    "A text that holds the separator needs quotation marks around it: let a CSV library write the "
+    "file, or use JSON lines"
+)
+
+
+def _misquoted(file: _File, line: int, error: Exception) -> str:
+    return (
+        f"{file.path}, line {line}: quotation marks do not enclose a whole cell ({error}): "
+        "expected marks at its begin and end, and marks within it doubled. Let a CSV library "
+        f"write the file, or set {file.where}.quotes = false if the marks belong to the texts."
+    )
+
+
+def another_separator(head: str, where: str) -> str:
+    """Return the advice to name the separator that a header of one cell holds; empty if none."""
+    mark = next((mark for mark in ";\t|," if mark in head), "")
+    shown = "\\t" if mark == "\t" else mark
+    return (
+        f' Cells seem to be separated otherwise: set {where}.separator = "{shown}".' if mark else ""
+    )
+
+
+class _Twice(ValueError):
+    """An object has a key twice."""
+
+
+def load_json(text: str) -> object:
+    """Return the value of a JSON text; control characters within strings are allowed.
+
+    Raises:
+        ValueError: It is not JSON, is nested too deeply, or an object has a key twice.
+    """
+    try:
+        return json.loads(text, strict=False, object_pairs_hook=_object)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        msg = f"the key '{twice}' is there twice"
+        raise _Twice(msg)
+    return made
+
+
+def _json(file: _File) -> Table:
+    text = _text(file)
+    try:
+        whole = load_json(text)
+    except ValueError as error:
+        return _json_lines(file, text, error)
+    values = whole if isinstance(whole, list) else [whole]
+    _require_rows_first(file, values)
+    records = [value if isinstance(value, dict) else None for value in values]
+    first = next((i for i, record in enumerate(records) if record is None), 0)
+    fault = f"row {first} (counted from 0) is no object"
+    if values and not any(record is not None for record in records):
+        raise DataError(_no_json(file, fault))
+    return Table(_keys(records), records, (), fault)
+
+
+def _json_lines(file: _File, text: str, error: ValueError) -> Table:
+    records: list[Record | None] = []
+    lines, fault = [], ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = load_json(line)
+            said = "it is no object"
+        except ValueError as found:
+            value, said = None, str(found)
+        records.append(value if isinstance(value, dict) else None)
+        lines.append(number)
+        if records[-1] is None and not fault:
+            fault = f"line {number} is no JSON object ({said})"
+    if not any(record is not None for record in records):
+        raise DataError(_no_json(file, str(error)))
+    return Table(_keys(records), records, lines, fault)
+
+
+def _no_json(file: _File, said: str) -> str:
+    return (
+        f"{file.path} is not JSON that we can read ({said}): expected an array of objects, or one "
+        "object a line; convert it"
+    )
+
+
+def _keys(records: Sequence[Record | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for record in records if record for key in record))
+
+
+def _require_rows_first(file: _File, values: Sequence[object]) -> None:
+    """Refuse a file of columns, as pandas' ``to_json`` writes by default."""
+    if len(values) != 1 or not isinstance(values[0], dict):
+        return
+    columns = list(values[0].values())
+    tables = columns and all(isinstance(column, dict) and column for column in columns)
+    if tables and len({tuple(column) for column in columns}) == 1:
+        msg = (
+            f"{file.path} holds one object a column ({', '.join(values[0])[:80]}), or one a row "
+            "under its name: expected an array of objects, or one object a line; write it with "
+            'orient="records" (pandas: to_json(path, orient="records", lines=True))'
+        )
+        raise DataError(msg)
+
+
+def _parquet(file: _File) -> Table:
+    try:
+        frame = pl.read_parquet(io.BytesIO(file.data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise unreadable(file.path, error) from error
+    return Table(frame.columns, frame.to_dicts())
