@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from reports.changes import Change
 from reports.compare_reports import Movement, Movements
 
 LISTED = 8
@@ -12,8 +11,8 @@ ROWS = 5
 
 
 def text(found: Movements) -> str:
-    """Return the comparison: what moved, by what can have moved it, and the rows behind it."""
-    return "\n".join([*_head(found), *_groups(found), *_silent(found)])
+    """Return the comparison: what was changed, what moved and by which change, and the rows."""
+    return "\n".join([*_head(found), *_legend(found), *_groups(found)])
 
 
 def _head(found: Movements) -> Iterator[str]:
@@ -35,31 +34,43 @@ def _head(found: Movements) -> Iterator[str]:
     )
 
 
+def _legend(found: Movements) -> Iterator[str]:
+    """Name the changes that lie between the two reports."""
+    if found.between:
+        yield "\nwhat the suite changed in between:"
+    for change in found.between:
+        none = " (moves no number)" if change.moves is None else ""
+        yield f"  [{change.version}] {change.about}, {change.date}{none}: {change.says}"
+
+
 def _groups(found: Movements) -> Iterator[str]:
     groups: dict[tuple[int, ...], list[Movement]] = {}
     for movement in found.found:
         groups.setdefault(tuple(c.version for c in movement.causes), []).append(movement)
-    for _, movements in sorted(groups.items(), key=lambda of: (not of[0], of[0])):
+    for _, movements in sorted(groups.items(), key=_order):
         yield ""
-        yield from _causes(movements[0].causes, movements)
+        yield _explained(movements)
         yield from _rows(movements)
         yield from _listed(movements)
 
 
-def _causes(causes: Sequence[Change], movements: Sequence[Movement]) -> Iterator[str]:
+def _order(group: tuple[tuple[int, ...], Sequence[Movement]]) -> tuple[bool, bool, tuple[int, ...]]:
+    """Put first what nothing explains, then values, then the rest."""
+    versions, movements = group
+    return bool(versions), all(m.part != "value" for m in movements), versions
+
+
+def _explained(movements: Sequence[Movement]) -> str:
+    causes = movements[0].causes
     n = len({m.moved.key for m in movements})
-    numbers = "1 number" if n == 1 else f"{n:,} numbers"
+    moved = "1 number moved" if n == 1 else f"{n:,} numbers moved"
     if not causes:
-        yield (
-            f"{numbers} moved, and no declared change of the suite explains it: look for other "
-            "conditions, settings, answers or package versions"
+        return (
+            f"{moved}, and no declared change of the suite explains it: look for other conditions, "
+            "settings, answers or package versions"
         )
-    elif len(causes) == 1:
-        yield f"{numbers} moved, which this change explains:"
-    else:
-        yield f"{numbers} moved, which one or more of these changes explain:"
-    for change in causes:
-        yield f"  {change.about} (version {change.version}, {change.date}): {change.says}"
+    named = ", ".join(f"[{c.version}] {c.about}" for c in causes)
+    return f"{moved}, explained by {'' if len(causes) == 1 else 'one or more of '}{named}:"
 
 
 def _rows(movements: Sequence[Movement]) -> Iterator[str]:
@@ -89,12 +100,3 @@ def _listed(movements: Sequence[Movement]) -> Iterator[str]:
         yield f"    {movement.moved.key}  {movement.part}: {change}"
     if len(ordered) > LISTED:
         yield f"    and {len(ordered) - LISTED:,} more (all: --json)"
-
-
-def _silent(found: Movements) -> Iterator[str]:
-    """Name the changes that move no number."""
-    silent = [change for change in found.between if change.moves is None]
-    if silent:
-        yield "\nalso changed, without moving a number:"
-    for change in silent:
-        yield f"  {change.about} (version {change.version}, {change.date}): {change.says}"

@@ -43,10 +43,9 @@ def unlike(before: pl.DataFrame, now: pl.DataFrame, texts: pl.DataFrame) -> Unli
 
 def features(text: str, reference: str) -> Iterator[str]:
     """Yield what is special about an answer and its reference, as ``changes`` names it."""
-    if not text.strip():
-        yield "empty"
-    elif not _visible(_SPECIAL.sub("", text)):
-        yield "nothing visible"
+    unseen = not _visible(_SPECIAL.sub("", text))
+    if unseen:
+        yield "nothing visible" if text.strip() else "empty"
     elif any(unicodedata.category(c) == "Cf" for c in text):
         yield "invisible characters"
     both = text + reference
@@ -54,7 +53,8 @@ def features(text: str, reference: str) -> Iterator[str]:
         yield "not in composed form"
     if any(c.isalpha() and "LATIN" not in unicodedata.name(c, "LATIN") for c in both):
         yield "letters of other scripts"
-    if min(len(text.split()), len(reference.split())) < _VERY_SHORT_WORDS:
+    counted = (reference,) if unseen else (text, reference)
+    if min(len(one.split()) for one in counted) < _VERY_SHORT_WORDS:
         yield "very short"
 
 
