@@ -15,6 +15,7 @@ import polars as pl
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
 from empathy_core.types import digest
+from empathy_core.visible import nothing_visible
 
 CLEANING_VERSION = 2
 LONGEST_CHARACTERS = 100_000
@@ -206,9 +207,9 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
 
 
 def _unusable(context: str, response: str) -> str | None:
-    if not LETTER_OR_DIGIT.search(context):
+    if nothing_visible(context) or not LETTER_OR_DIGIT.search(context):
         return "empty context"
-    if not LETTER_OR_DIGIT.search(response):
+    if nothing_visible(response) or not LETTER_OR_DIGIT.search(response):
         return "empty response"
     if max(len(context), len(response)) >= LONGEST_CHARACTERS:
         return f"text of {LONGEST_CHARACTERS:,} characters or more"

@@ -104,7 +104,9 @@ class Names:
             ConfigError: Several are.
         """
         measures, words = self.evidence.measures, self._meant(words)
-        of = (lambda m: m.key), (lambda m: m.title), (lambda m: m.column.name), _label
+        of: tuple[Callable[[Measure], str], ...] = (
+            lambda m: m.key, lambda m: m.title, lambda m: m.column.name, _label,
+        )  # fmt: skip
         for names, same in product(of, (seen, fold)):
             found = [m for m in measures if same(words) and same(names(m)) == same(words)]
             if len(found) > 1:
