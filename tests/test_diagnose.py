@@ -53,14 +53,17 @@ def question(i: int) -> str:
     return f"Question number {i}: what can I do?"
 
 
-def taught(folder: Path, responses: list[str], *, end: bool, steps: int = 150) -> Path:
-    """Write a tiny Llama that was trained to give *responses* to the questions.
+LEARNT = 0.01
+"""Mean loss of a response, in nats a token, at which nothing else is likely to be answered."""
+
+
+def taught(folder: Path, responses: list[str], *, end: bool) -> Path:
+    """Write a tiny Llama that was trained until it gives *responses* to the questions.
 
     Args:
         folder: Where to.
         responses: One a question.
         end: Whether the end token is a label after each, as it should be.
-        steps: Of AdamW, all rows in each.
     """
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama(folder))
     torch.manual_seed(0)
@@ -74,9 +77,13 @@ def taught(folder: Path, responses: list[str], *, end: bool, steps: int = 150) -
         said = tokenizer(response, add_special_tokens=False)["input_ids"]
         said += [tokenizer.eos_token_id] * end
         rows.append((torch.tensor([asked + said]), torch.tensor([[-100] * len(asked) + said])))
-    for _ in range(steps):
+    worst = float("inf")
+    while worst > LEARNT:  # however many steps that takes on this processor
+        worst = 0.0
         for ids, labels in rows:
-            model(input_ids=ids, labels=labels).loss.backward()
+            loss = model(input_ids=ids, labels=labels).loss
+            loss.backward()
+            worst = max(worst, loss.item())
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
@@ -114,10 +121,10 @@ def bugs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = {
         "ended": ended,
         "endless": taught(folder / "endless", said, end=False),
-        "silent": taught(folder / "silent", [""] * N_ROWS, end=True, steps=30),
+        "silent": taught(folder / "silent", [""] * N_ROWS, end=True),
         "stopped": stopping_at(folder / "stopped", ended, first),
         "padded": stopping_at(
-            folder / "padded", taught(folder / "pads", ["<pad>"] * N_ROWS, end=True, steps=60), 2
+            folder / "padded", taught(folder / "pads", ["<pad>"] * N_ROWS, end=True), 2
         ),
         "raw": untrained(folder / "raw"),
         "half": ended,
