@@ -55,6 +55,6 @@ def _folders(config: Config) -> Iterator[tuple[str, str]]:
         stem = Path(prompt).stem if prompt.endswith(".toml") else prompt
         place = f"models.{model[:60]}: it, its prompt and decoding name a folder together"
         yield place, f"{model}.{stem}.{decoding}-00000000"
-        yield f"models.{model[:60]}", f"generate-{model}-00000-of-00000"
+        yield f"models.{model[:60]}", f"generate-{model}-00000000-00000-of-00000"
     for name in config.metrics:
         yield f"metrics.{name[:60]}", f"score-{Path(name).stem}-00000000-00000-of-00000"

@@ -29,7 +29,7 @@ from reports.write import write_report
 from tests.papers import needs_latex
 from tests.report_runs import FLAN, LLAMA, Toy, condition, make, spec
 from tests.runs import ECHO, write_config
-from tests.test_macros import compiled, text
+from tests.test_macros import compiled, text, told
 
 IMITATING = st.text("ab-.=@+_ /–抑v", max_size=6) | st.sampled_from(  # noqa: RUF001 - an en dash
     ["a-vs-b", "contrast", "none", "toy_words", "a.none", "all", "a+20+b", "a b", "a/b", "++", "m"]
@@ -242,6 +242,24 @@ def test_no_name_of_a_column_leads_out_of_the_report(tmp_path: Path):
     assert len(set(labels)) == len(labels)
 
 
+@settings(max_examples=3, deadline=None)
+@given(st.dictionaries(NAMES.filter(bool), st.just("v"), min_size=1, max_size=4), NAMES)
+def test_whatever_columns_and_labels_are_called_a_report_stays_in_its_folder(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[str, str], label: str
+):
+    """The tree beside it is what it was; every declared column has its three files in it."""
+    home = tmp_path_factory.mktemp("home")
+    columns = {name: of for name, of in columns.items() if "=" not in name}
+    run, about = written(home / "deep" / "run", columns, n=12)
+    before = {p for p in home.rglob("*") if run.report not in (p, *p.parents)}
+
+    write_report(run, replace(about, label=label, title=label, caption=label))
+
+    after = {p for p in home.rglob("*") if run.report not in (p, *p.parents)}
+    assert after - before <= {run.root / "locks", run.root / "locks" / "report.lock"}
+    assert len(list(run.report.glob("table-by-*"))) == 3 * len(columns)
+
+
 @given(st.lists(NAMES | st.sampled_from(["A", "a", "a-standalone", "x" * 400]), max_size=6))
 def test_no_two_columns_share_a_file_whatever_they_are_called(columns: list[str]):
     """Plain ones are as they are unless another is the same but for case."""
@@ -333,6 +351,19 @@ def test_tables_by_columns_of_any_name_stand_in_one_paper(tmp_path: Path):
     assert "multiply defined" not in said
     shown = text(run.report)
     assert all(f"L{i}: {i + 1}" in shown for i in range(len(labels)))
+
+
+@needs_latex
+def test_a_key_that_has_become_ambiguous_stops_tex(tmp_path: Path):
+    """It names what it may be, and prints no number of either."""
+    found = report(tmp_path / "run", {"topic": ["work family", "work/family"]})
+    lost = "llama.prompt1.toy_words@topic=work-family"
+
+    said = told(tmp_path, rf"A \res{{{lost}}}", results=found.results)
+
+    assert "no output PDF file produced" in said
+    assert f"No number is called {lost} The nearest: " in said
+    assert all(f"llama.prompt1.toy_words@topic=work+{n}+family" in said for n in ("20", "2f"))
 
 
 # ---------------------------------------------------------------------------- folders
