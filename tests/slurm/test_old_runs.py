@@ -6,7 +6,7 @@ from pathlib import Path
 from empathy_core import store
 from tests import old_runs
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import drained, job_ids, launch
+from tests.slurm.runs import SLURM, drained, job_ids, launch
 
 
 def _said(cluster: Cluster, home: Path, *arguments: str) -> str:
@@ -43,16 +43,20 @@ def test_jobs_that_are_gone_are_submitted_again_by_a_sweep(cluster: Cluster, tmp
 def test_what_an_older_version_has_in_the_queue_stays_its_own(cluster: Cluster, tmp_path: Path):
     """A version that generates otherwise neither submits it twice nor answers it twice."""
     home = old_runs.unpack(tmp_path / "home")
-    config = ("--config", "planned.toml", "--set", "models.echo.options.delay_s=0.3")
-    first = _said(cluster, home, "sweep", *config)
+    path = home / "planned.toml"
+    path.write_text(f"{path.read_text()}{SLURM}[slurm.options]\nhold = true\n")
+    config = ("--config", "planned.toml")
+    jobs = job_ids(_said(cluster, home, "sweep", *config))
     suite = old_runs.raised(tmp_path / "suite", "GENERATION_VERSION")
     newer = {"PYTHONPATH": str(suite)}
-    same = launch(cluster, "sweep", *config, cwd=home, env=newer)
+    again = launch(cluster, "sweep", *config, cwd=home, env=newer)
+    assert again.returncode == 0, again.stderr
+    for job in {element.split("_")[0] for element in cluster.queue()}:
+        cluster.run("scontrol", "release", job)
     drained(cluster)
-    after = launch(cluster, "status", *config[:2], "--json", cwd=home, env=newer)
+    after = launch(cluster, "status", *config, "--json", cwd=home, env=newer)
 
-    assert len(job_ids(first)) == 3
-    assert same.returncode == 0, same.stderr
-    assert "generate" not in same.stdout
+    assert len(jobs) == 3
+    assert "generate" not in again.stdout
     assert all(line["done"] for line in json.loads(after.stdout)["conditions"])
     assert len(list((home / "runs/planned/generations").glob("echo.*"))) == 1
