@@ -146,7 +146,7 @@ def _numbers(options: Namespace) -> _Numbers:
 
 def _of_run(options: Namespace) -> _Numbers:
     from jobs.planfile import last_plan
-    from jobs.report import report_spec
+    from jobs.report import written_spec
     from reports import notes
     from reports.aggregate import aggregate
     from reports.claims.numbers import evidence_of_run
@@ -157,7 +157,7 @@ def _of_run(options: Namespace) -> _Numbers:
     from reports.validity import doubtful
 
     run = existing(options)
-    spec = report_spec(run, last_plan(run)[0], options.overrides)
+    spec = written_spec(run, last_plan(run)[0], options.overrides)
     collected = collect(run, spec, partial=options.partial)
     found = aggregate(collected, spec)
     evidence = evidence_of_run(

@@ -13,12 +13,13 @@ from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import adapters
-from jobs import config as configuration
-from jobs import contrasts
+from jobs import contrasts, settings
 from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.planfile import last_plan
 from jobs.score import load
+from jobs.settings import Recorded
+from jobs.speaking import warn
 from jobs.survey import adapters_of, trained
 from jobs.tables import ReportTable
 from reports.layout import Analysis, Layout
@@ -59,13 +60,31 @@ def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # no
 
 
 def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
-    """Return what the tables of *plan* are about; *overrides* change its table ``[report]``.
+    """Return what a report of *plan* is to be; *overrides* change its table ``[report]``.
 
     Raises:
         ConfigError: An override is no setting of that table.
     """
-    found = read_json(run.audit)
-    table = report_table(plan, overrides)
+    return _spec(run, plan, settings.to_write(plan, overrides))
+
+
+def written_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
+    """Return what the report that stands in *run* is: for all that speaks of it.
+
+    Side effect: warns where the configuration changed after it was written.
+
+    Raises:
+        ConfigError: *overrides* contradict it.
+        Damaged: Its record of settings cannot be read.
+    """
+    found = settings.written(run, plan, overrides)
+    if told := settings.out_of_date(found, run, plan):
+        warn(f"warning: {told}")
+    return _spec(run, plan, found)
+
+
+def _spec(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
+    found, table = read_json(run.audit), recorded.table
     withheld, shown = _licensed(found["sources"], table)
     words = plan.words
     return ReportSpec(
@@ -94,7 +113,8 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
             table.subgroups,
             table.most_empty,
         ),
-        commands=_commands(run, plan),
+        commands=_commands(run, plan, recorded),
+        settings=recorded.record(),
     )
 
 
@@ -112,36 +132,30 @@ def _licensed(
     return (kept, {}) if table.redact == "auto" else ({}, kept)
 
 
-def _commands(run: RunDir, plan: Plan) -> Commands:
+def _commands(run: RunDir, plan: Plan, recorded: Recorded) -> Commands:
     name = shlex.quote(run.root.name)
+    kept = (o for o in recorded.as_options() if not o.startswith("report.redact="))
+    shown = _set(*kept, "report.redact=false")
     return Commands(
-        again=again(run, plan),
+        again=again(run, plan, recorded),
         explain=f"{LAUNCH} explain --name {name}",
-        unredacted=f"{LAUNCH} report --name {name} --set report.redact=false",
+        unredacted=f"{LAUNCH} report --name {name}{shown}",
     )
 
 
-def again(run: RunDir, plan: Plan) -> str:
-    """Return the command that does the whole from nothing, beside this run."""
+def _set(*options: str) -> str:
+    return "".join(f" --set {shlex.quote(option)}" for option in options)
+
+
+def again(run: RunDir, plan: Plan, recorded: Recorded) -> str:
+    """Return the command that does the whole from nothing, beside this run, its report as well."""
     commit = plan.provenance.get("commit", "")
     checkout = f"git checkout {commit} && " if len(commit) == 40 else ""
     path = last_plan(run)[1]
     here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     name = shlex.quote(f"{run.root.name}-again")
-    return f"{checkout}{LAUNCH} sweep --config {shlex.quote(str(here))} --name {name}"
-
-
-def report_table(plan: Plan, overrides: Sequence[str] = ()) -> ReportTable:
-    """Return ``[report]`` of the plan's configuration, with *overrides* (``report.a=b``).
-
-    What an older version of the suite knew and this one does not is left out.
-
-    Raises:
-        ConfigError: An override is no setting of that table, or has a wrong value.
-    """
-    given = plan.config.get("report", {})
-    table = {k: v for k, v in given.items() if k in ReportTable.model_fields}
-    return configuration.report_table(table, overrides)
+    changed = _set(*recorded.as_options())
+    return f"{checkout}{LAUNCH} sweep --config {shlex.quote(str(here))} --name {name}{changed}"
 
 
 def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:

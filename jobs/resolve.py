@@ -19,6 +19,7 @@ from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
+from jobs import origins
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -104,6 +105,7 @@ def resolve(config: Config, run: RunDir, command: str, *, write: bool = True) ->
         words=_words(config, found.notes),
         finetunes=finetunes,
         made_elsewhere=tuple(made),
+        made_from=origins.digests(config),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )

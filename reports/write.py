@@ -17,7 +17,7 @@ from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
 from reports.macros import macros
 from reports.report import Report, build
-from reports.spec import ReportSpec
+from reports.spec import SETTINGS, ReportSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     yield "macros.tex", macros(report.results, report.stamp, report.spec.title)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
+    if report.spec.settings:
+        yield SETTINGS, json.dumps(report.spec.settings, indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
 
 
