@@ -152,6 +152,7 @@ def _of_run(options: Namespace) -> _Numbers:
     from reports.claims.numbers import evidence_of_run
     from reports.claims.typed import citables_of_run
     from reports.collect import collect
+    from reports.keys import condition_keys
     from reports.prompts import spreads
     from reports.results import results
     from reports.validity import doubtful
@@ -165,7 +166,12 @@ def _of_run(options: Namespace) -> _Numbers:
     )
     printed = results(spec, found.summary, found.pairs, found.contrasts)
     stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
-    return _Numbers(evidence, citables_of_run(printed, evidence), stamp)
+    keys = condition_keys(spec.conditions)
+    contrasts = {
+        c.name: (c.label, tuple(dict.fromkeys(keys[i] for pair in c.pairs for i in pair)))
+        for c in spec.analysis.contrasts
+    }
+    return _Numbers(evidence, citables_of_run(printed, evidence, contrasts), stamp)
 
 
 # ---------------------------------------------------------------------------- suggestions
