@@ -50,8 +50,9 @@ _DIMENSION = (
 _UNIT = (
     r"(?:\s|~|\\[,;: ]|-|\$)*(?:hours?|hrs?|h|minutes?|min|seconds?|secs?|s|ms|[\N{MICRO SIGN}un]s|"
     r"days?|weeks?|months?|years?|[KMGTP]i?B|[KMB]|billion|million|thousand|[kMGT]?Hz|[kM]?bps|"
-    r"parameters?|params|tokens?|words|sentences|characters|epochs?|steps?|examples|rows|answers|"
-    r"questions|samples|participants|raters|people|users|GPU\S*|CPU\S*|cores?|kWh|k?W|k?g|k?m|"
+    r"parameters?|params|bits?|bytes?|tokens?|words|sentences|characters|epochs?|steps?|examples|rows|answers|"
+    r"questions|samples|participants|raters|people|users|GPU\S*|CPU\S*|cores?|kWh|k?W|k?g|"
+    r"[kcmn\N{MICRO SIGN}]?m|"
     r"[EPTG]?FLOPS?|USD|EUR|GBP|dollars|euros|pounds|cents|"
     r"(?:standard deviations|\\?\N{DEGREE SIGN}))(?![A-Za-z])"
 )
@@ -79,13 +80,20 @@ _BEFORE = re.compile(
     r"(?:\s|~|\{|-)*$"
 )
 _SETTING = re.compile(
-    r"(?:learning[ -]rates?|weight[ -]decay|dropout|temperatures?|top[-_ ]?[pk]|"
+    r"(?:learning[ -]rates?|weight[ -]decay|dropout|temperatures?|top[-_ ]?\$?[pk]|"
     r"warm-?up(?: ratio)?|momentum|penalty|thresholds?|patience|margin|tolerance|clip\w*|"
     r"gradient norm|smoothing|"
     r"\\(?:alpha|beta|gamma|lambda|epsilon|varepsilon|eta|delta|sigma|mu|theta|omega)"
     r"(?:_(?:\w|\{[^{}]*\}))?)"
-    r"(?:\s|~|\$|\(|\{|of\b|is\b|was\b|to\b|set\b|at\b|by\b|a\b|=|:|\\approx|\\in)*$"
+    r"(?:[\s~$({:=\d.^}-]|\\times|\\approx|\\in\b|\b(?:of|is|was|to|set|at|by|a|or|and)\b)*$"
 )
+_CITES = re.compile(r"\\[A-Za-z]*[cC]ite")
+_CELL_OF_NONE = re.compile(
+    r"(?i:learning[ -]rate|weight[ -]decay|dropout|temperature|warm-?up|momentum|threshold|"
+    r"patience|\b(?:hours?|minutes|seconds|runtime|time|param(?:eter)?s|memory|price|cost|latency|throughput|"
+    r"version|release|year)\b)|\bGB\b|\bLR\b"
+)
+"""Row or head of a cell that holds a setting or a quantity."""
 _SIGNS: Mapping[str, Relation] = {
     "=": "=", "\\approx": "=", "\\sim": "=", "\\simeq": "=", "\N{ALMOST EQUAL TO}": "=",
     "of": "=", "is": "=", "was": "=",
@@ -102,8 +110,9 @@ _SIGNS: Mapping[str, Relation] = {
 _SIGN = "|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))
 _RELATION = re.compile(rf"(?P<sign>{_SIGN})(?:[\s~${{}}]|\\[,;: ])*$")
 _P = re.compile(
-    r"(?<![A-Za-z\\])[pP](?:\s?-?\s?values?)?(?:_(?:\w|\{(?:[^{}]|\{[^{}]*\})*\}))?"
-    rf"(?:[\s~${{}}]|\\[,;: ])*(?P<sign>{_SIGN})?(?:[\s~${{}}]|\\[,;: ])*$"
+    r"(?<![A-Za-z\\])(?<!top-)(?<!top-\$)(?<!top )(?<!top \$)[pP](?:\s?-?\s?values?)?"
+    r"(?:_(?:\w|\{(?:[^{}]|\{[^{}]*\})*\}))?"
+    rf"(?:[\s~${{}}]|\\[,;: ])*(?P<sign>{_SIGN})(?:[\s~${{}}]|\\[,;: ])*$"
 )
 _BESIDE = re.compile(r"(?P<pm>\\pm|\N{PLUS-MINUS SIGN}|\+/?-)(?:[\s~${}]|\\[,;: ])*$")
 _SCRIPT = re.compile(
@@ -173,6 +182,7 @@ class Number:
         sure: Two decimals or more, or a percentage with a decimal; else it takes a name beside it.
         bounds: Whether it stands where bounds of intervals do.
         subscript: Beside the number before, without plus-minus.
+        cited: Its sentence cites other work.
     """
 
     place: Place
@@ -185,6 +195,7 @@ class Number:
     sure: bool = True
     bounds: bool = False
     subscript: bool = False
+    cited: bool = False
 
 
 def numbers(file: TexFile, macros: Mapping[str, str] | None = None) -> Iterator[Number]:
@@ -204,7 +215,7 @@ def numbers(file: TexFile, macros: Mapping[str, str] | None = None) -> Iterator[
     written = definitions([file]) if macros is None else macros
     source = expanded(_without_generated(file), written)
     text = blanked(source.text)
-    around = _Around(text)
+    around = _Around(text, tabular.cells(source.text, text))
     for found in _matches(text):
         line = file.line(source.origins[found.start("mantissa")])
         if line not in ignored and (number := around.number(found, Place(file.name, line))):
@@ -227,9 +238,8 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
 class _Around:
     """The text around each number: its sentence, or its row and head."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.cells = tabular.cells(text)
+    def __init__(self, text: str, cells: tuple[tabular.Cell, ...]) -> None:
+        self.text, self.cells = text, cells
         self.stops = [0, *(m.end() for m in _STOP.finditer(text)), len(text)]
 
     def number(self, found: re.Match[str], place: Place) -> Number | None:
@@ -246,7 +256,7 @@ class _Around:
         opened = self.stops[behind - 1]
         sentence = self.text[opened : self.stops[min(behind, len(self.stops) - 1)]]
         form, relation = self._form(found, near, cell, scripted=script is not None)
-        if form == "value" and (cell is None and self._is_none(found, near, digits)):
+        if form == "value" and self._is_none(found, near, digits, cell):
             return None
         if "." not in digits.text and not digits.percent and form != "p":
             return None
@@ -257,6 +267,7 @@ class _Around:
             sure=_is_sure(digits),
             bounds=bool(_OPENED.search(near) or _CLOSED.match(after) or _INTERVAL.search(sentence)),
             subscript=script is not None and not script["sign"] and form == "beside",
+            cited=cell is None and bool(_CITES.search(sentence)),
         )  # fmt: skip
 
     def _form(
@@ -266,7 +277,7 @@ class _Around:
         relation = _RELATION.search(near)
         sign: Relation = _SIGNS[relation["sign"]] if relation else "="
         if p or (cell and re.search(r"(?<![A-Za-z])[pP](?![A-Za-z])", cell.head)):
-            return "p", _SIGNS[p["sign"]] if p is not None and p["sign"] else sign
+            return "p", _SIGNS[p["sign"]] if p else sign
         if beside or scripted:
             return "beside", "="
         if _TIMES.match(self.text, found.end()) and not found["percent"]:
@@ -276,8 +287,12 @@ class _Around:
             return "relative", sign
         return "value", sign
 
-    def _is_none(self, found: re.Match[str], near: str, digits: Digits) -> bool:
-        """Tell whether what stands beside a number of prose says that it is no result."""
+    def _is_none(
+        self, found: re.Match[str], near: str, digits: Digits, cell: tabular.Cell | None
+    ) -> bool:
+        """Tell whether what stands beside a number says that it is no result."""
+        if cell is not None:
+            return bool(_CELL_OF_NONE.search(cell.words))
         end = found.end()
         if _AFTER.match(self.text, end) or _TIMES.match(self.text, end) or _BEFORE.search(near):
             return True
@@ -314,7 +329,7 @@ def _is_sure(digits: Digits) -> bool:
     """Tell whether a number is written as results are, whatever is said around it."""
     if digits.percent:
         return digits.decimals > 0
-    return digits.decimals > 1 and digits.value not in (0.0, 1.0)
+    return digits.decimals > 1 and (digits.decimals > 2 or digits.value not in (0.0, 1.0))
 
 
 # ---------------------------------------------------------------------------- what holds none

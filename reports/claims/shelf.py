@@ -99,7 +99,9 @@ class Shelf:
 
     Attributes:
         things: Everything that a citable is of, each once.
-        about: Places in *things*: shape (citables, most), filled up with ``len(things)``.
+        sets: Places in *things* of what any citable is about, each set once: shape (sets, most),
+            filled up with ``len(things)``.
+        set_of: Which of *sets* each citable is about.
         kinds: Of *things*, and an empty one at the end.
         distinct: As ``Thing.distinct``, of *things*, and false at the end.
         names: Finds any spelling in ``words``, the longest first.
@@ -113,7 +115,8 @@ class Shelf:
     rank: np.ndarray
     command: np.ndarray
     things: tuple[Thing, ...]
-    about: np.ndarray
+    sets: np.ndarray
+    set_of: np.ndarray
     kinds: np.ndarray
     distinct: np.ndarray
     names: re.Pattern[str] | None
@@ -124,9 +127,10 @@ class Shelf:
         """Put *citables* on a shelf."""
         things = tuple(dict.fromkeys(thing for c in citables for thing in c.about))
         places = {thing: i for i, thing in enumerate(things)}
-        most = max((len(c.about) for c in citables), default=0)
-        padded = [[*map(places.__getitem__, c.about), *[len(things)] * (most - len(c.about))]
-                  for c in citables]  # fmt: skip
+        sets = dict.fromkeys(c.about for c in citables)
+        most = max(map(len, sets), default=0)
+        padded = [[*(places[t] for t in one), *[len(things)] * (most - len(one))] for one in sets]
+        numbered = {about: i for i, about in enumerate(sets)}
         meant: dict[str, list[int]] = {}
         for i, thing in enumerate(things):
             for spelling in thing.spellings:
@@ -140,7 +144,8 @@ class Shelf:
             np.array([c.rank for c in citables], int),
             np.array([c.command for c in citables], str),
             things,
-            np.array(padded, int).reshape(len(citables), most),
+            np.array(padded, int).reshape(len(sets), most),
+            np.array([numbered[c.about] for c in citables], int),
             np.array([*(t.kind for t in things), ""], str),
             np.array([*(t.distinct for t in things), False], bool),
             re.compile(rf"(?<![^ ])(?:{ordered})(?![^ ])") if meant else None,
@@ -180,11 +185,18 @@ class Shelf:
         text = " ".join(filter(None, (head, own, " ".join(after.split()[:5]))))
         start = len(head) + 1 if head else 0
         in_name = any(a < start + len(own) and start < b for a, b, _ in self._mentions(text))
-        version = re.search(r"([A-Z][A-Za-z]*)[\s~-]*$", of.before)
-        is_version = bool(version) and not of.sure and of.digits.value < 10
-        return in_name or (is_version and not self._mentions(words(version[1]) if version else ""))
+        capital = re.search(r"([A-Z][A-Za-z]*)[\s~-]*$", of.before)
+        if in_name or not capital or of.sure or of.digits.value >= 10:
+            return in_name
+        last = self._named(words(capital[1]))
+        return not (last & (self.kinds == "column")).any()  # BLEU 3.1 is none: LLaMA 3.1 is one
 
     # ------------------------------------------------------------------------ which may be meant
+
+    def of_any(self, named: np.ndarray) -> np.ndarray:
+        """Return which citables are about any of *named* (things + 1,): shape (citables,)."""
+        found: np.ndarray = named[self.sets].any(1)[self.set_of]
+        return found
 
     def agrees(self, said: Said, *, all_columns: bool = False) -> np.ndarray:
         """Return which citables are of what the sentence names: shape (citables,).
@@ -194,20 +206,23 @@ class Shelf:
         """
         agreed = np.ones(len(self.citables), bool)
         for kind in ("column", "model"):
-            of_kind = said.here & (self.kinds == kind)
-            binding = of_kind if all_columns or kind == "model" else of_kind & self.distinct
+            of_kind = self.kinds == kind
+            named = said.here & of_kind
+            binding = named if all_columns or kind == "model" else named & self.distinct
             if binding.any():
-                has = (self.kinds == kind)[self.about].any(1)
-                agreed &= of_kind[self.about].any(1) | ~has
+                agreed &= self.of_any(named) | ~self.of_any(of_kind)
         divided = self.kinds == "subset"
-        agreed &= ~divided[self.about].any(1) | (said.near & divided)[self.about].any(1)
+        if divided.any():
+            agreed &= ~self.of_any(divided) | self.of_any(said.near & divided)
         return agreed
 
     def same_prompt(self, said: Said) -> np.ndarray:
         """Return which citables are of a prompt that the sentence names, if it names one."""
-        named = said.here & (self.kinds == "prompt")
-        has = (self.kinds == "prompt")[self.about].any(1)
-        return named[self.about].any(1) | ~has if named.any() else np.ones(len(has), bool)
+        of_prompts = self.kinds == "prompt"
+        named = said.here & of_prompts
+        if not named.any():
+            return np.ones(len(self.citables), bool)
+        return self.of_any(named) | ~self.of_any(of_prompts)
 
     def unlike(self, found: Citable, said: Said) -> str:
         """Return what the sentence names that *found* is not of."""
@@ -221,7 +236,7 @@ class Shelf:
     def n_named(self, said: Said) -> np.ndarray:
         """Return how many models that the words name each citable is of."""
         models = said.near & (self.kinds == "model")
-        n_named: np.ndarray = models[self.about].sum(1)
+        n_named: np.ndarray = models[self.sets].sum(1)[self.set_of]
         return n_named
 
     # ------------------------------------------------------------------------ digits
@@ -248,7 +263,7 @@ class Shelf:
         at = np.flatnonzero(among)
         if not len(at):
             return None
-        about = self.about[at]
+        about = self.sets[self.set_of[at]]
         n_words, away = said.n_words[about], np.where(said.n_words > 0, said.away, 0)[about]
         known = (about < len(self.things)).sum(1)
         here = said.here[about].sum(1) / np.maximum(1, known)

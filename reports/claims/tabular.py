@@ -43,9 +43,13 @@ class _Part:
     last: int
 
 
-def cells(text: str) -> tuple[Cell, ...]:
-    """Return the cells with numbers of every table in *text*, in order."""
-    return tuple(cell for found in _TABLE.finditer(text) for cell in _of_table(found))
+def cells(text: str, shown: str) -> tuple[Cell, ...]:
+    """Return the cells with numbers of every table in *text*, in order.
+
+    *shown*: the same, place for place, without what prints nothing.
+    """
+    spans = (found.span("body") for found in _TABLE.finditer(text))
+    return tuple(cell for start, end in spans for cell in _of_table(shown[start:end], start))
 
 
 def at(found: Sequence[Cell], place: int) -> Cell | None:
@@ -54,10 +58,10 @@ def at(found: Sequence[Cell], place: int) -> Cell | None:
     return found[i] if i >= 0 and place < found[i].end else None
 
 
-def _of_table(found: re.Match[str]) -> Iterator[Cell]:
+def _of_table(body: str, offset: int) -> Iterator[Cell]:
     heads: list[list[_Part]] = []
     group, label, begun = "", "", False
-    for row in _rows(found["body"], found.start("body")):
+    for row in _rows(body, offset):
         filled = [part for part in row if re.search(r"[A-Za-z]", part.text)]
         numeric = [part for part in row if _NUMBER.search(_without_label(part.text))]
         if not numeric:

@@ -180,24 +180,30 @@ def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ..
 def _typed(of: Number, shelf: Shelf, last: Typed | None) -> Typed | None:
     """Return what a number is; null if it is nothing to look at. *last*: the one before it."""
     said = shelf.read(of)
-    if said.is_part_of_a_name or (not of.sure and not said.names_something and of.form != "p"):
+    named = said.names_something
+    of_others = of.cited and of.digits.decimals < _EXACT  # where nothing of the run is named
+    if said.is_part_of_a_name or (not named and (of_others or not (of.sure or of.form == "p"))):
         return None
-    if of.form == "p":
-        return _of_test(of, shelf, said)
     if of.form == "beside":
         return _of_width(of, shelf, said, last)
-    if of.form == "ratio":
-        return _of_ratio(of, shelf, said)
+    if of.form in ("p", "ratio"):
+        return (_of_test if of.form == "p" else _of_ratio)(of, shelf, said)
+    if of.relation != "=" and of.digits.decimals < _EXACT:
+        return _of_bound(of, shelf, said)
     found = _of_value(of, shelf, said)
-    if found.same is None and of.form == "relative":
-        return _of_ratio(of, shelf, said) or found
-    is_bound = found.same is None and of.relation != "=" and of.digits.decimals < 3
-    return _of_bound(of, shelf, said) if is_bound else found
+    relative = of.form == "relative" and found.same is None
+    return (_of_ratio(of, shelf, said) if relative else None) or found
+
+
+_EXACT = 3
+"""Decimals from which on a number after ``above`` is a result, and no round bound."""
 
 
 _HUNDRED = 100.0
+_POINTS = re.compile(r"[\s~$}-]*(?:\w+ )?points?\b")
+"""After a difference on a scale up to 100: ``0.75 points``, ``1.2 ROUGE points``."""
 _INSTEAD = re.compile(
-    r"\b(?:without|no prompt|than|from|over|versus|vs|against|base|compared|unlike|both)\b",
+    r"\b(?:without|than|from|over|versus|vs|against|base|compared|unlike|both)\b",
     re.IGNORECASE,
 )
 """A sentence with one of these speaks of a prompt that it need not name."""
@@ -213,7 +219,7 @@ def _of_value(of: Number, shelf: Shelf, said: Said) -> Typed:
         good = same & allowed & agreed
         if good.any():
             return _found(of, shelf, said, good, scale, how)
-    for scale, how, same in found:
+    for scale, how, same in found if said.names_something else ():
         if best := shelf.best(same & ~tests, of, said, scale):
             doubt = _doubt(best, of, shelf, said)
             near = _nearest(of, shelf, said)
@@ -231,11 +237,15 @@ def _scaled(of: Number, shelf: Shelf) -> Iterator[tuple[float, str, np.ndarray]]
         if digits.decimals:  # whole percents are roundings of nearly anything
             yield 1.0, "100 x", same & ~percent
         return
-    yield 1.0, "", same & ~percent
-    if digits.value >= 1 and digits.decimals:
+    points = bool(_POINTS.match(of.after))
+    if not points:
+        yield 1.0, "", same & ~percent
+    if points or (digits.value >= 1 and digits.decimals):
         hundred = shelf.has(digits, _HUNDRED)
         yield _HUNDRED, "without its sign", hundred & percent
         yield _HUNDRED, "100 x", hundred & ~percent
+    if points:
+        yield 1.0, "", same & ~percent
     yield 1.0, "as a share", same & percent
 
 
@@ -380,7 +390,7 @@ def _of_bound(of: Number, shelf: Shelf, said: Said) -> Typed | None:
     """
     agreed = shelf.agrees(said, all_columns=True) & np.isin(shelf.command, ("", "res"))
     for kind in ("column", "model"):
-        agreed &= (said.here & (shelf.kinds == kind))[shelf.about].any(1)
+        agreed &= shelf.of_any(said.here & (shelf.kinds == kind))
     scales = (1.0, _HUNDRED) if of.digits.value > 1 and not of.digits.percent else (1.0,)
     if not agreed.any() or any(
         (agreed & shelf.holds(of.relation, of.digits, s)).any() for s in scales
