@@ -146,19 +146,20 @@ def _numbers(options: Namespace) -> _Numbers:
 
 def _of_run(options: Namespace) -> _Numbers:
     from jobs.planfile import last_plan
-    from jobs.report import report_spec
+    from jobs.report import written_spec
     from reports import notes
     from reports.aggregate import aggregate
     from reports.claims.numbers import evidence_of_run
     from reports.claims.typed import citables_of_run
     from reports.collect import collect
     from reports.comparisons import compare
+    from reports.keys import condition_keys
     from reports.prompts import spreads
     from reports.results import results
     from reports.validity import doubtful
 
     run = existing(options)
-    spec = report_spec(run, last_plan(run)[0], options.overrides)
+    spec = written_spec(run, last_plan(run)[0], options.overrides)
     collected = collect(run, spec, partial=options.partial)
     found = aggregate(collected, spec)
     compared = compare(collected, spec)
@@ -168,7 +169,12 @@ def _of_run(options: Namespace) -> _Numbers:
     )  # fmt: skip
     printed = results(spec, found, compared)
     stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
-    return _Numbers(evidence, citables_of_run(printed, evidence), stamp)
+    keys = condition_keys(spec.conditions)
+    contrasts = {
+        c.name: (c.label, tuple(dict.fromkeys(keys[i] for pair in c.pairs for i in pair)))
+        for c in spec.analysis.contrasts
+    }
+    return _Numbers(evidence, citables_of_run(printed, evidence, contrasts), stamp)
 
 
 # ---------------------------------------------------------------------------- suggestions

@@ -21,7 +21,7 @@ from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
 from jobs import survey
 from jobs.planfile import last_plan
-from jobs.report import report_spec
+from jobs.report import written_spec
 from jobs.speaking import say
 from reports import comparisons, movements_text, results
 from reports.aggregate import aggregate
@@ -113,7 +113,7 @@ def _rows(where: RunDir | Path, *, partial: bool) -> _Rows | None:
     run = where if isinstance(where, RunDir) else RunDir(where.parent)
     if not run.plans():
         return None
-    spec = report_spec(run, last_plan(run)[0])
+    spec = written_spec(run, last_plan(run)[0])
     return _Rows(run, spec, collect(run, spec, partial=partial or isinstance(where, Path)))
 
 

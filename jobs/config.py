@@ -7,6 +7,7 @@ each with its dotted path, what is allowed there and the closest match.
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -235,7 +236,7 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
     Raises:
         ConfigError: An override is of another table, no setting, or has a wrong value.
     """
-    whole: dict[str, Any] = {"report": dict(table)}
+    whole: dict[str, Any] = {"report": deepcopy(dict(table))}  # overrides reach into its tables
     for text in overrides:
         change = _override(text)
         if set(change) != {"report"}:

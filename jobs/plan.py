@@ -99,6 +99,8 @@ class Plan:
         shards: Model → number of shards of its work.
         finetunes: Adapters to be trained, before the conditions that answer with them.
         made_elsewhere: Ids of the conditions that the planner writes itself (therapist, answers).
+        made_from: Name under ``[answers]`` → SHA-256 of its file when it was read; recorded, never
+            part of an identity (the texts themselves are).
         provenance: Commit, versions, command; recorded, never part of an identity.
         config: The resolved configuration, as JSON has it.
     """
@@ -113,6 +115,7 @@ class Plan:
     words: Words
     finetunes: tuple[PlannedFinetune, ...] = ()
     made_elsewhere: tuple[str, ...] = ()
+    made_from: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 

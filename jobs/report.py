@@ -11,13 +11,13 @@ from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import adapters
-from jobs import config as configuration
-from jobs import contrasts, versions
+from jobs import contrasts, settings, versions
 from jobs.generate import Listener
 from jobs.plan import Plan, PlannedFinetune, Task
 from jobs.planfile import last_plan
 from jobs.score import load
-from jobs.speaking import command, shown_path
+from jobs.settings import Recorded
+from jobs.speaking import command, shown_path, warn
 from jobs.survey import adapters_of, trained
 from jobs.tables import ReportTable
 from reports.layout import Analysis, Layout
@@ -57,13 +57,31 @@ def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # no
 
 
 def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
-    """Return what the tables of *plan* are about; *overrides* change its table ``[report]``.
+    """Return what a report of *plan* is to be; *overrides* change its table ``[report]``.
 
     Raises:
         ConfigError: An override is no setting of that table.
     """
-    found = read_json(run.audit)
-    table = report_table(plan, overrides)
+    return _spec(run, plan, settings.to_write(plan, overrides))
+
+
+def written_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
+    """Return what the report that stands in *run* is: for all that speaks of it.
+
+    Side effect: warns where the configuration changed after it was written.
+
+    Raises:
+        ConfigError: *overrides* contradict it.
+        Damaged: Its record of settings cannot be read.
+    """
+    found = settings.written(run, plan, overrides)
+    if told := settings.out_of_date(found, run, plan):
+        warn(f"warning: {told}")
+    return _spec(run, plan, found)
+
+
+def _spec(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
+    found, table = read_json(run.audit), recorded.table
     withheld, shown = _licensed(found["sources"], table)
     words = plan.words
     return ReportSpec(
@@ -94,7 +112,8 @@ def report_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repor
             table.margins,
             table.most_empty,
         ),
-        commands=_commands(run, plan),
+        commands=_commands(run, plan, recorded),
+        settings=recorded.record(),
     )
 
 
@@ -112,33 +131,26 @@ def _licensed(
     return (kept, {}) if table.redact == "auto" else ({}, kept)
 
 
-def _commands(run: RunDir, plan: Plan) -> Commands:
+def _commands(run: RunDir, plan: Plan, recorded: Recorded) -> Commands:
+    kept = (o for o in recorded.as_options() if not o.startswith("report.redact="))
     return Commands(
-        again=again(run, plan),
+        again=again(run, plan, recorded),
         explain=command(run, "explain"),
-        unredacted=command(run, "report", "--set", "report.redact=false"),
+        unredacted=command(run, "report", *_set(*kept, "report.redact=false")),
     )
 
 
-def again(run: RunDir, plan: Plan) -> str:
-    """Return the command that does the whole from nothing, beside this run."""
+def _set(*options: str) -> list[str]:
+    return [word for option in options for word in ("--set", option)]
+
+
+def again(run: RunDir, plan: Plan, recorded: Recorded) -> str:
+    """Return the command that does the whole from nothing, beside this run, its report as well."""
     commit = plan.provenance.get("commit", "")
     checkout = f"git checkout {commit} && " if len(commit) == 40 else ""
-    path = shown_path(run, last_plan(run)[1])
-    return checkout + command(run, "sweep", "--config", path, name=f"{run.root.name}-again")
-
-
-def report_table(plan: Plan, overrides: Sequence[str] = ()) -> ReportTable:
-    """Return ``[report]`` of the plan's configuration, with *overrides* (``report.a=b``).
-
-    What an older version of the suite knew and this one does not is left out.
-
-    Raises:
-        ConfigError: An override is no setting of that table, or has a wrong value.
-    """
-    given = plan.config.get("report", {})
-    table = {k: v for k, v in given.items() if k in ReportTable.model_fields}
-    return configuration.report_table(table, overrides)
+    path, changed = shown_path(run, last_plan(run)[1]), _set(*recorded.as_options())
+    name = f"{run.root.name}-again"
+    return checkout + command(run, "sweep", "--config", path, *changed, name=name)
 
 
 def _comparisons(run: RunDir, made: PlannedFinetune) -> Iterator[Comparison]:

@@ -19,7 +19,7 @@ from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
-from jobs import imported, versions
+from jobs import imported, origins, versions
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -116,6 +116,7 @@ def resolve(
         words=_words(config, found.notes),
         finetunes=finetunes,
         made_elsewhere=tuple(found.made),
+        made_from=origins.digests(config),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )

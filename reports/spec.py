@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Condition
 from reports.keys import Keys
 from reports.layout import Analysis, Layout
+
+SETTINGS = "settings.json"
+"""File of a report that holds what ``[report]`` said when it was written; see ``jobs.settings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class ReportSpec:
         layout: How the tables are set.
         analysis: What is tested and divided.
         commands: What the page says that one can type.
+        settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
     """
 
     conditions: tuple[Condition, ...]
@@ -118,6 +123,7 @@ class ReportSpec:
     layout: Layout = field(default_factory=Layout)
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""

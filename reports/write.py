@@ -18,7 +18,7 @@ from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
 from reports.macros import macros
 from reports.report import Report, build
-from reports.spec import ReportSpec
+from reports.spec import SETTINGS, ReportSpec
 
 RECORD = "version.json"
 """File of a report that says of which version its numbers are; see ``changes``."""
@@ -131,6 +131,8 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
     yield RECORD, json.dumps({"numbers": VERSION}) + "\n"
+    if report.spec.settings:
+        yield SETTINGS, json.dumps(report.spec.settings, indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
 
 

@@ -21,11 +21,13 @@ class Digits:
         text: As typed.
         value: What it says; a percentage is a share.
         half: Half of the unit of its last digit, in units of *value*.
+        decimals: Digits after the point, as typed.
     """
 
     text: str
     value: float
     half: float
+    decimals: int = 0
 
     @classmethod
     def of(cls, text: str) -> "Digits":
@@ -38,10 +40,16 @@ class Digits:
         if not re.fullmatch(PATTERN, plain):
             msg = f"'{text}' is not a number"
             raise ValueError(msg)
-        bare = plain.rstrip("%")
-        scale = 0.01 if plain.endswith("%") else 1.0
-        decimals = len(bare.partition(".")[2])
-        return cls(plain, float(bare) * scale, 0.5 * 10.0**-decimals * scale)
+        return cls.scaled(plain, plain.rstrip("%"), percent=plain.endswith("%"))
+
+    @classmethod
+    def scaled(
+        cls, text: str, mantissa: str, exponent: int = 0, *, percent: bool = False
+    ) -> "Digits":
+        """Return the number whose mantissa is *mantissa*, a plain decimal; shown as *text*."""
+        scale = 10.0**exponent * (0.01 if percent else 1.0)
+        decimals = len(mantissa.partition(".")[2])
+        return cls(text, float(mantissa) * scale, 0.5 * 10.0**-decimals * scale, decimals)
 
     @property
     def percent(self) -> bool:

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from reports.claims.checks import Check
 from reports.claims.judge import Judged, Verdict
 from reports.claims.read import Claim, Problem
-from reports.claims.typed import Citable, Typed
+from reports.claims.shelf import Citable
+from reports.claims.typed import Typed
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
@@ -57,13 +58,18 @@ class Findings:
         """Typed numbers that are no result."""
         return tuple(t for t in self.typed if t.same is None)
 
+    @property
+    def doubtful(self) -> tuple[Typed, ...]:
+        """Typed numbers that have the digits of a result of which the text does not speak."""
+        return tuple(t for t in self.typed if t.doubt)
+
     def exit_code(self, *, strict: bool) -> int:
         """Return the exit code; *strict*: whatever is not plainly true does not hold."""
         counts = self.counts
         if self.problems or counts["error"]:
             return MISTAKE
         doubtful = sum(counts[v] for v in VERDICTS if v not in ("true", "false", "error"))
-        doubtful += len(self.unknown) + len(self.warnings)
+        doubtful += len(self.unknown) + len(self.doubtful) + len(self.warnings)
         return DOES_NOT_HOLD if counts["false"] or (strict and doubtful) else HOLDS
 
 
@@ -138,5 +144,7 @@ def _typed(of: Typed) -> dict[str, Any]:
         "same": cited(of.same),
         "n_same": of.n_same,
         "named": of.named,
+        "how": of.how or None,
+        "doubt": of.doubt or None,
         "nearest": cited(of.nearest),
     }

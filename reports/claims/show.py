@@ -6,7 +6,8 @@ from textwrap import fill
 from reports.claims.checks import Check
 from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
-from reports.claims.typed import Citable, Typed
+from reports.claims.shelf import Citable
+from reports.claims.typed import HALF, Typed
 from reports.labels import number, p_text
 
 LISTED = 8
@@ -150,10 +151,15 @@ def _scores(check: Check) -> Iterator[str]:
 
 def _numbers(found: Findings, width: int) -> Iterator[str]:
     files = f"{len(found.files)} files" if len(found.files) > 1 else found.files[0]
-    n = len(found.unknown)
-    yield f"numbers typed by hand in {files}: {len(found.typed)}, of which {n} no result"
-    same = [_same(of, of.same) for of in found.typed if of.same]
-    for lines in ([_unknown(of) for of in found.unknown], same):
+    doubtful = found.doubtful
+    in_doubt = f", {len(doubtful)} in doubt" if doubtful else ""
+    yield (
+        f"numbers typed by hand in {files}: {len(found.typed)}, of which {len(found.unknown)} no "
+        f"result{in_doubt}"
+    )
+    same = [_same(of, of.same) for of in found.typed if of.same and not of.doubt]
+    doubted = [_doubted(of, of.same) for of in doubtful if of.same]
+    for lines in ([_unknown(of) for of in found.unknown], doubted, same):
         yield from (_wrapped("  ", line, width) for line in lines[:LISTED])
         if len(lines) > LISTED:
             yield f"  and {len(lines) - LISTED} more: --json lists all"
@@ -164,15 +170,36 @@ def _numbers(found: Findings, width: int) -> Iterator[str]:
 def _unknown(of: Typed) -> str:
     told = f"{of.place}: {of.text} is no result"
     near = of.nearest
-    return told if near is None else f"{told}; the nearest is {near.text}, {near.macro}"
+    if near is None:
+        return f"{told}: the report tests nothing of that" if of.text.startswith("p ") else told
+    if of.how:
+        return f"{told}; {of.how} {near.macro} is {near.text}"
+    return f"{told}; the nearest is {_printed(near)}"
+
+
+def _printed(near: Citable) -> str:
+    return f"{near.text}, {near.macro}"
+
+
+def _doubted(of: Typed, same: Citable) -> str:
+    near = f"; the nearest of that is {_printed(of.nearest)}" if of.nearest else ""
+    return f"{of.place}: {of.text} has the digits of {_written(of, same)}, but {of.doubt}{near}"
+
+
+def _written(of: Typed, same: Citable) -> str:
+    """Return what a number is of *same*."""
+    how = f"{of.how} " if of.how in ("100 x", HALF) else ""
+    after = f" {of.how}" if of.how and not how else ""
+    return f"{how}{same.macro}{after}{f' ({same.text})' if of.how else ''}"
 
 
 def _same(of: Typed, same: Citable) -> str:
     others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
+    written = _written(of, same)
     if not of.named:
-        return f"{of.place}: {of.text} has the digits of {same.macro}{others}, named nowhere near"
-    verb = "may be written" if same.command else "is"
-    return f"{of.place}: {of.text} {verb} {same.macro}{others}"
+        return f"{of.place}: {of.text} has the digits of {written}{others}, named nowhere near"
+    verb = "may be written" if same.command and not of.how else "is"
+    return f"{of.place}: {of.text} {verb} {written}{others}"
 
 
 def _counted(found: Findings, width: int) -> Iterator[str]:

@@ -9,37 +9,18 @@ import numpy as np
 from empathy_core.types import Column
 from reports.claims.digits import DUST
 from reports.claims.evidence import Evidence, Measure, Subject
+from reports.claims.expand import definitions
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.prose import Number, numbers
+from reports.claims.shelf import Citable, Said, Shelf, Thing, told_by, words
 from reports.keys import difference_key, score_key
-from reports.labels import number, p_text, printed
+from reports.labels import number, p_text
 from reports.results import Result
 
+__all__ = ["Citable", "Contrasts", "Typed", "citables_of_published", "citables_of_run", "find"]
 
-@dataclass(frozen=True, slots=True)
-class Citable:
-    """A number that a macro prints.
-
-    Attributes:
-        command: ``res``, ``resci`` or ``resp``; empty where a publication's numbers have no macro.
-        value: Without its sign: prose says which way by a word.
-        text: As printed.
-        about: What prose may call each thing that it is of: model, prompt, column.
-        rank: Scores before differences, values before bounds.
-    """
-
-    command: str
-    key: str
-    value: float
-    column: Column
-    text: str
-    about: tuple[tuple[str, ...], ...] = ()
-    rank: int = 0
-
-    @property
-    def macro(self) -> str:
-        """Return what to write instead of the digits."""
-        return f"\\{self.command}{{{self.key}}}" if self.command else self.key
+Contrasts = Mapping[str, tuple[str, tuple[str, ...]]]
+"""Name of a declared contrast → its label, and the keys of the conditions that it compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +33,8 @@ class Typed:
         n_same: How many results have these digits.
         named: Whether the words around it name anything of *same*; else its digits may be chance.
         nearest: Of the results that the words around it may mean, the nearest; null: there is none.
+        how: What it is of *same*: ``100 x``, ``half the width of``; empty: the number itself.
+        doubt: Why it may be another number than *same*, whose digits it has; empty: it is not.
     """
 
     place: Place
@@ -60,6 +43,8 @@ class Typed:
     n_same: int
     nearest: Citable | None
     named: bool = False
+    how: str = ""
+    doubt: str = ""
 
 
 # ---------------------------------------------------------------------------- what can be cited
@@ -77,154 +62,339 @@ def citables_of_published(evidence: Evidence) -> tuple[Citable, ...]:
     return tuple(found)
 
 
-def citables_of_run(results: Sequence[Result], evidence: Evidence) -> tuple[Citable, ...]:
+def citables_of_run(
+    results: Sequence[Result], evidence: Evidence, contrasts: Contrasts | None = None
+) -> tuple[Citable, ...]:
     """Return every number of *results* that a macro prints."""
     known = dict(_known(evidence))
+    known |= dict(_declared(evidence, contrasts or {}))
     columns = {m.key: m.column for m in evidence.measures}
     found = []
     for result in results:
-        about, column = known.get(result.key.partition("@")[0], ((), None))
-        column = column or columns.get(_column_of(result.key, columns))
+        plain, _, subset = result.key.partition("@")
+        about, column = known.get(plain, ((), None))
+        column = column or columns.get(_column_of(plain, columns))
         if column is not None:
-            found += list(_parts(result, column, about))
+            divided = (_subset(subset),) if subset else ()
+            found += list(_parts(result, column, (*about, *divided)))
     return tuple(found)
 
 
-def _parts(result: Result, column: Column, about: tuple[tuple[str, ...], ...]) -> Iterator[Citable]:
+def _parts(result: Result, column: Column, about: tuple[Thing, ...]) -> Iterator[Citable]:
     rank = 2 * (result.kind != "score") + ("@" in result.key)
     p = Column("p", "p", None, 3)
+    both = f"[{result.low_text}, {result.high_text}]"
     parts = (
         ("res", result.value, column, result.text, rank),
-        ("resci", result.low, column, f"[{result.low_text}, {result.high_text}]", rank + 4),
-        ("resci", result.high, column, f"[{result.low_text}, {result.high_text}]", rank + 4),
+        ("resci", result.low, column, both, rank + 4),
+        ("resci", result.high, column, both, rank + 4),
         ("resp", result.p, p, p_text(result.p), rank + 8),
     )
     for command, value, of, text, place in parts:
         if value is not None:
-            yield Citable(command, result.key, abs(value), of, text, about, place)
+            widths = _widths(result) if command == "res" else ()
+            yield Citable(command, result.key, abs(value), of, text, about, place, widths)
 
 
-def _known(evidence: Evidence) -> Iterator[tuple[str, tuple[tuple[tuple[str, ...], ...], Column]]]:
+def _widths(result: Result) -> tuple[float, ...]:
+    """Return half the width of an interval, and how far its bounds are from the value."""
+    value, low, high = result.value, result.low, result.high
+    if value is None or low is None or high is None:
+        return ()
+    return (high - low) / 2, high - value, value - low
+
+
+Known = Iterator[tuple[str, tuple[tuple[Thing, ...], Column]]]
+
+
+def _known(evidence: Evidence) -> Known:
     for measure in evidence.measures:
         for one in evidence.subjects:
-            of_one = _about((one,), measure), measure.column
-            yield score_key(one.key, measure.key), of_one
+            yield score_key(one.key, measure.key), (_about((one,), measure), measure.column)
             for other in evidence.subjects:
                 of_two = _about((one, other), measure), measure.column
                 yield difference_key(one.key, other.key, measure.key), of_two
 
 
+def _declared(evidence: Evidence, contrasts: Contrasts) -> Known:
+    by_key = {subject.key: subject for subject in evidence.subjects}
+    for name, (label, keys) in contrasts.items():
+        sides = tuple(by_key[key] for key in keys if key in by_key)
+        own = Thing("contrast", told_by((name, label)), label)
+        for measure in evidence.measures:
+            key = score_key(f"contrast.{name}", measure.key)
+            yield key, ((*_about(sides, measure), own), measure.column)
+
+
 def _column_of(key: str, columns: Mapping[str, Column]) -> str:
-    """Return the column in which a key of a subset or contrast ends."""
-    plain = key.partition("@")[0]
-    return max((c for c in columns if plain.endswith(f".{c}")), key=len, default="")
+    """Return the column in which a key of a contrast ends."""
+    return max((c for c in columns if key.endswith(f".{c}")), key=len, default="")
 
 
-def _about(subjects: Iterable[Subject], measure: Measure) -> tuple[tuple[str, ...], ...]:
-    found = [_spelled((measure.key, measure.column.name, measure.title, measure.column.label))]
+_COMMON = ("none", "our", "ours", "the", "my", "a", "an", "base", "model", "human")
+"""Words of prose that name nothing by themselves, whatever is called so."""
+
+
+def _about(subjects: Iterable[Subject], measure: Measure) -> tuple[Thing, ...]:
+    names = (measure.key, measure.column.name, measure.title, measure.column.label)
+    found = [Thing("column", told_by(names), measure.title, _is_distinct(measure))]
     for subject in subjects:
         shortened = [re.split(r"[\W_]+", name)[0] for name in subject.model_names]
-        found += [_spelled((*subject.model_names, *shortened)), _spelled(subject.prompt_names)]
-    return tuple(filter(None, found))
+        short = (s for s in shortened if len(s) > 1 and s.casefold() not in _COMMON)
+        label = (subject.model_names or ("",))[-1]
+        found.append(Thing("model", told_by((*subject.model_names, *short)), label))
+        prompts = [name for name in subject.prompt_names if name.casefold() not in _COMMON]
+        found.append(Thing("prompt", told_by(prompts), (subject.prompt_names or ("",))[-1]))
+    return tuple(dict.fromkeys(thing for thing in found if thing.spellings))
 
 
-def _spelled(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f" {spelling} " for n in names if (spelling := _words(n))))
+def _is_distinct(measure: Measure) -> bool:
+    """Tell whether a column's label is no plain word of prose: ``ROUGE-1``, and not ``Words``."""
+    capitals = sum(letter.isupper() for letter in measure.title)
+    return capitals > 1 or bool(re.search(r"\d", measure.title)) or " " in measure.title
 
 
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+def _subset(name: str) -> Thing:
+    parts = [part for part in words(name).split() if len(part) > 2 and not part.isdigit()]
+    return Thing("subset", tuple(dict.fromkeys(parts)), name)
 
 
 # ---------------------------------------------------------------------------- beside the prose
 
 
-@dataclass(frozen=True, slots=True)
-class _Shelf:
-    """All that can be cited, a number of each in arrays of shape (citables,).
-
-    Attributes:
-        things: Spellings of everything that a citable is of, each once, and nothing at the end.
-        about: Places in *things*: shape (citables, most), filled up with the last.
-    """
-
-    citables: tuple[Citable, ...]
-    values: np.ndarray
-    printed: np.ndarray
-    percent: np.ndarray
-    rank: np.ndarray
-    things: tuple[tuple[str, ...], ...]
-    about: np.ndarray
-
-    @classmethod
-    def of(cls, citables: Sequence[Citable]) -> "_Shelf":
-        things = tuple(dict.fromkeys(thing for c in citables for thing in c.about))
-        places = {thing: i for i, thing in enumerate(things)}
-        most = max((len(c.about) for c in citables), default=0)
-        padded = [[*map(places.get, c.about), *[len(things)] * (most - len(c.about))]
-                  for c in citables]  # fmt: skip
-        return cls(
-            tuple(citables),
-            np.array([c.value for c in citables]),
-            np.array([printed(c.value, c.column) for c in citables]),
-            np.array([c.column.percent for c in citables], bool),
-            np.array([c.rank for c in citables]),
-            (*things, ()),
-            np.array(padded, int).reshape(len(citables), most),
-        )
-
-    def best(self, among: np.ndarray, of: Number) -> Citable | None:
-        """Return that of *among* (citables,) of which the text around *of* says most.
-
-        Of those of which it says as much: what is named nearest, then the nearest value.
-        """
-        at = np.flatnonzero(among)
-        if not len(at):
-            return None
-        before, after = f" {_words(of.before)} ", f" {_words(of.after)} "
-        named = np.array([_named(thing, before, after) for thing in self.things])
-        about = self.about[at]
-        n_words, away = named[about, 0], named[about, 1]
-        share = (n_words > 0).sum(1) / np.maximum(1, (about < len(self.things) - 1).sum(1))
-        off = np.abs(self.values[at] - of.digits.value)
-        keys = (off, -n_words.sum(1), away.sum(1), self.rank[at], -share)  # the last counts most
-        return self.citables[int(at[np.lexsort(keys)[0]])]
-
-
-def _named(thing: tuple[str, ...], before: str, after: str) -> tuple[int, int]:
-    """Return of how many words the name of *thing* is that stands nearest, and how far away.
-
-    What follows a number is less likely to be what it is of: it counts as twice as far.
-    """
-    found = []
-    for spelling in thing:
-        n_words = len(spelling.split())
-        if (at := before.rfind(spelling)) >= 0:
-            found.append((len(before) - at - len(spelling), -n_words))
-        if (at := after.find(spelling)) >= 0:
-            found.append((2 * at, -n_words))
-    away, n_words = min(found, default=(0, 0))
-    return -n_words, away
-
-
 def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ...]:
     """Return every number of *manuscript* that looks like a result."""
-    shelf = _Shelf.of(citables)
-    return tuple(_typed(of, shelf) for file in manuscript.files for of in numbers(file))
+    shelf, macros = Shelf.of(citables), definitions(manuscript.files)
+    found = []
+    for file in manuscript.files:
+        last: Typed | None = None
+        for of in numbers(file, macros):
+            typed = _typed(of, shelf, last)
+            if of.form != "beside":
+                last = typed
+            if typed is not None:
+                found.append(typed)
+    return tuple(found)
 
 
-def _typed(of: Number, shelf: _Shelf) -> Typed:
-    digits = of.digits
-    most = digits.half * (1 + DUST)
-    off = np.minimum(np.abs(shelf.values - digits.value), np.abs(shelf.printed - digits.value))
-    same = off <= most
-    if not digits.percent:
-        same &= ~shelf.percent
-    elif "." not in digits.text:  # whole percents are roundings of nearly anything
-        same &= shelf.percent
-    if found := shelf.best(same, of):
-        near = f" {_words(of.before)} {_words(of.after)} "
-        named = any(spelling in near for thing in found.about for spelling in thing)
-        return Typed(of.place, digits.text, found, int(same.sum()), None, named)
-    values = np.array([c.command in ("", "res") for c in shelf.citables], bool)
-    return Typed(of.place, digits.text, None, 0, shelf.best(values, of))
+def _typed(of: Number, shelf: Shelf, last: Typed | None) -> Typed | None:
+    """Return what a number is; null if it is nothing to look at. *last*: the one before it."""
+    said = shelf.read(of)
+    named = said.names_something
+    of_others = of.cited and of.digits.decimals < _EXACT  # where nothing of the run is named
+    if said.is_part_of_a_name or (not named and (of_others or not (of.sure or of.form == "p"))):
+        return None
+    if of.form == "beside":
+        return _of_width(of, shelf, said, last)
+    if of.form in ("p", "ratio"):
+        return (_of_test if of.form == "p" else _of_ratio)(of, shelf, said)
+    if of.relation != "=" and of.digits.decimals < _EXACT:
+        return _of_bound(of, shelf, said)
+    found = _of_value(of, shelf, said)
+    relative = of.form == "relative" and found.same is None
+    return (_of_ratio(of, shelf, said) if relative else None) or found
+
+
+_EXACT = 3
+"""Decimals from which on a number after ``above`` is a result, and no round bound."""
+
+
+_HUNDRED = 100.0
+_POINTS = re.compile(r"[\s~$}-]*(?:\w+ )?points?\b")
+"""After a difference on a scale up to 100: ``0.75 points``, ``1.2 ROUGE points``."""
+_INSTEAD = re.compile(
+    r"\b(?:without|than|from|over|versus|vs|against|base|compared|unlike|both)\b",
+    re.IGNORECASE,
+)
+"""A sentence with one of these speaks of a prompt that it need not name."""
+
+
+def _of_value(of: Number, shelf: Shelf, said: Said) -> Typed:
+    """Return the score, difference or bound that a number is, or the nearest."""
+    digits, tests = of.digits, shelf.command == "resp"
+    allowed = ~tests & ((shelf.command != "resci") | of.bounds)
+    agreed = shelf.agrees(said)
+    found = list(_scaled(of, shelf))
+    for scale, how, same in found:
+        good = same & allowed & agreed
+        if good.any():
+            return _found(of, shelf, said, good, scale, how)
+    for scale, how, same in found if said.names_something else ():
+        if best := shelf.best(same & ~tests, of, said, scale):
+            doubt = _doubt(best, of, shelf, said)
+            near = _nearest(of, shelf, said)
+            return Typed(of.place, digits.text, best, int((same & ~tests).sum()), near,
+                         how=how, doubt=doubt)  # fmt: skip
+    return Typed(of.place, digits.text, None, 0, _nearest(of, shelf, said))
+
+
+def _scaled(of: Number, shelf: Shelf) -> Iterator[tuple[float, str, np.ndarray]]:
+    """Yield scale, its words, and what has the digits under it: as printed first."""
+    digits, percent = of.digits, shelf.percent
+    same = shelf.has(digits)
+    if digits.percent:
+        yield 1.0, "", same & percent
+        if digits.decimals:  # whole percents are roundings of nearly anything
+            yield 1.0, "100 x", same & ~percent
+        return
+    points = bool(_POINTS.match(of.after))
+    if not points:
+        yield 1.0, "", same & ~percent
+    if points or (digits.value >= 1 and digits.decimals):
+        hundred = shelf.has(digits, _HUNDRED)
+        yield _HUNDRED, "without its sign", hundred & percent
+        yield _HUNDRED, "100 x", hundred & ~percent
+    if points:
+        yield 1.0, "", same & ~percent
+    yield 1.0, "as a share", same & percent
+
+
+def _found(of: Number, shelf: Shelf, said: Said, good: np.ndarray, scale: float, how: str) -> Typed:
+    """Return the best of *good*; in doubt where it is of another prompt than is named."""
+    prompted = good & shelf.same_prompt(said)
+    best = shelf.best(prompted if prompted.any() else good, of, said, scale)
+    if best is None:
+        raise AssertionError(of)
+    doubt = ""
+    if not prompted.any() and not _INSTEAD.search(of.sentence):
+        doubt = "of another prompt than the text names"
+    named = _is_near(best, shelf, said)
+    n_same = int((prompted if prompted.any() else good).sum())
+    near = _nearest(of, shelf, said) if doubt else None
+    return Typed(of.place, of.digits.text, best, n_same, near, named, how, doubt)
+
+
+def _is_near(found: Citable, shelf: Shelf, said: Said) -> bool:
+    return any(said.near[shelf.things.index(thing)] for thing in found.about)
+
+
+def _doubt(found: Citable, of: Number, shelf: Shelf, said: Said) -> str:
+    """Return why *found* may not be what was meant."""
+    if other := shelf.unlike(found, said):
+        return f"the text names {other}"
+    if found.command == "resci" and not of.bounds:
+        return "it is a bound of an interval"
+    return "it is of a subset that the text does not name"
+
+
+def _nearest(of: Number, shelf: Shelf, said: Said) -> Citable | None:
+    """Return the value nearest to a number among those that the words may mean."""
+    values = np.isin(shelf.command, ("", "res"))
+    agreed = values & shelf.agrees(said)
+    among = agreed & shelf.same_prompt(said)
+    for candidates in (among, agreed, values):
+        if candidates.any():
+            is_large = of.digits.value > 1 and not of.digits.percent
+            small = bool((shelf.values[candidates] <= 1).all())
+            return shelf.best(candidates, of, said, _HUNDRED if is_large and small else 1.0)
+    return None
+
+
+# ---------------------------------------------------------------------------- other kinds
+
+
+def _of_test(of: Number, shelf: Shelf, said: Said) -> Typed | None:
+    """Return the test that a typed p is of; null where it is a level that is declared."""
+    tests = shelf.command == "resp"
+    speaks = said.here & np.isin(shelf.kinds, ("column", "model", "contrast"))
+    is_level = of.relation != "=" and any(abs(of.digits.value - x) < DUST for x in LEVELS)
+    if not speaks.any() and is_level:
+        return None
+    meant = tests
+    if speaks.any():
+        meant = tests & shelf.agrees(said, all_columns=True)
+        n_named = np.where(meant, shelf.n_named(said), -1)
+        meant = meant & (n_named == n_named.max())
+    holds = meant & shelf.holds(of.relation, of.digits)
+    sign = "" if of.relation == "=" else f"{of.relation} "
+    text = f"p {sign or '= '}{of.digits.text}"
+    if best := shelf.best(holds, of, said):
+        named = _is_near(best, shelf, said)
+        return Typed(of.place, text, best, int(holds.sum()), None, named)
+    return Typed(of.place, text, None, 0, shelf.best(meant, of, said))
+
+
+HALF = "half the width of"
+
+LEVELS = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
+"""Levels of significance that a paper may declare."""
+
+
+def _of_width(of: Number, shelf: Shelf, said: Said, last: Typed | None) -> Typed | None:
+    """Return what stands beside a number: half the width of its interval, or a bound's distance.
+
+    Null where the number before it is none of the run: that is told already.
+    """
+    plain = _of_value(of, shelf, said) if of.subscript else None
+    if plain is not None and plain.same is not None and not plain.doubt:
+        return plain
+    if last is None or last.same is None:
+        return None
+    same, of_hundred = last.same, last.how in ("100 x", "without its sign")
+    if not same.widths:
+        return None
+    scale = _HUNDRED if of_hundred and not of.digits.percent else 1.0
+    most = of.digits.half / scale * (1 + DUST)
+    half = Citable("resci", same.key, same.widths[0], same.column,
+                   number(same.widths[0], same.column))  # fmt: skip
+    if any(abs(width - of.digits.value / scale) <= most for width in same.widths):
+        return Typed(of.place, of.digits.text, half, 1, None, named=True, how=HALF)
+    return Typed(of.place, of.digits.text, None, 0, half, how=HALF)
+
+
+def _of_ratio(of: Number, shelf: Shelf, said: Said) -> Typed | None:
+    """Return the two scores whose ratio a number is; null where the text does not say of which."""
+    models = said.here & (shelf.kinds == "model")
+    scores = np.isin(shelf.command, ("", "res")) & (shelf.rank == 0)
+    columns = said.here & (shelf.kinds == "column")
+    if not models.any() or not (models.sum() > 1 or columns.any()):
+        return None
+    ours = np.flatnonzero(scores & shelf.agrees(said))
+    others = ours if models.sum() > 1 else np.flatnonzero(scores)
+    relative = of.form == "relative"
+    found = sorted(
+        ((abs(ratio - of.digits.value), of_two)
+         for ratio, of_two in _ratios(shelf, ours, others, relative=relative)),
+        key=lambda one: one[0],
+    )  # fmt: skip
+    if not found:
+        return None
+    n_same = sum(off <= of.digits.half * (1 + DUST) for off, _ in found)
+    nearest = found[0][1]
+    if n_same:
+        return Typed(of.place, of.digits.text, nearest, n_same, None, named=True)
+    return None if relative else Typed(of.place, of.digits.text, None, 0, nearest)
+
+
+def _ratios(
+    shelf: Shelf, ours: np.ndarray, others: np.ndarray, *, relative: bool
+) -> Iterator[tuple[float, Citable]]:
+    """Yield every ratio of scores of one column, or what it is more or less than 1."""
+    for i in ours:
+        for j in others:
+            one, two = shelf.citables[i], shelf.citables[j]
+            if i == j or one.column.name != two.column.name or not two.value:
+                continue
+            ratio = one.value / two.value
+            value = abs(ratio - 1) if relative else ratio
+            shown = f"{100 * value:.1f}%" if relative else f"{value:.2f}"
+            less = " - 1" if relative else ""
+            key = f"{one.macro} / {two.macro}{less}"
+            yield value, Citable("", key, value, one.column, shown)
+
+
+def _of_bound(of: Number, shelf: Shelf, said: Said) -> Typed | None:
+    """Return a bound that nothing of what the text names keeps; null where something does.
+
+    Where the text does not name both a column and a model it cannot be told: a claim can.
+    """
+    agreed = shelf.agrees(said, all_columns=True) & np.isin(shelf.command, ("", "res"))
+    for kind in ("column", "model"):
+        agreed &= shelf.of_any(said.here & (shelf.kinds == kind))
+    scales = (1.0, _HUNDRED) if of.digits.value > 1 and not of.digits.percent else (1.0,)
+    if not agreed.any() or any(
+        (agreed & shelf.holds(of.relation, of.digits, s)).any() for s in scales
+    ):
+        return None
+    text = f"{of.relation} {of.digits.text}"
+    return Typed(of.place, text, None, 0, shelf.best(agreed, of, said))
