@@ -15,7 +15,7 @@ import polars as pl
 
 from empathy_core import encoders, weights
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
-from empathy_core.metrics._parts import chunks, means, row_share, signature, version
+from empathy_core.metrics._parts import as_means, chunks, means, row_share, signature, version
 from empathy_core.types import Column, digest
 
 GROUP = "BERTScore"
@@ -76,7 +76,9 @@ class Metric:
             for (n, label), low in zip(parts, least, strict=True)
         ]
         counts = (("truncated", "Cut by the encoder"), ("empty", "Scored 0 as empty"))
-        return (*main, *(row_share(f"bertscore_{n}", label, GROUP) for n, label in counts))
+        return as_means(
+            [*main, *(row_share(f"bertscore_{n}", label, GROUP) for n, label in counts)]
+        )
 
     @property
     def statistics(self) -> tuple[str, ...]:

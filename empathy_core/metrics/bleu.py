@@ -33,7 +33,7 @@ class Metric:
         return (
             Column("bleu", "BLEU", main=True, least=0, most=1),
             Column("brevity_penalty", "Brevity penalty", better=None, least=0, most=1),
-            Column("length_ratio", "Length ratio (tokens)", better=None, least=0),
+            Column("length_ratio", "Length ratio (tokens)", better=None, least=0, ratio=(0, 1)),
         )
 
     @property
@@ -66,15 +66,19 @@ class Metric:
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce counts to BLEU; 0 where no n-gram of some order matches."""
-        answer, reference, n = sums[..., 0], sums[..., 1], sums[..., -1]
-        matched, possible = sums[..., 2 : 2 + ORDER], sums[..., 2 + ORDER : 2 + 2 * ORDER]
+        answer, reference, *counts, n = np.moveaxis(np.asarray(sums, float), -1, 0)
+        matched, possible = counts[:ORDER], counts[ORDER:]
         with np.errstate(divide="ignore", invalid="ignore"):
-            penalty = np.where(answer > 0, np.exp(np.minimum(0, 1 - reference / answer)), 0.0)
-            logs = np.log(matched / possible).mean(axis=-1)
-            bleu = np.where((matched > 0).all(axis=-1), penalty * np.exp(logs), 0.0)
-        penalty = np.where((answer == 0) & (reference == 0), 1.0, penalty)  # nothing is too short
+            penalty = np.exp(np.minimum(0.0, 1 - reference / answer))
+            # the fourth root of a product, as two square roots: faster than logarithms
+            bleu = penalty * np.sqrt(np.sqrt(_product(matched) / _product(possible)))
+        if not answer.all():
+            penalty = np.where(answer > 0, penalty, np.where(reference > 0, 0.0, 1.0))
+        if not possible[-1].all():
+            bleu = np.where(_product(matched) > 0, bleu, 0.0)  # nothing is possible
         scores = np.stack([bleu, penalty, ratio(answer, reference)])
-        scores[:, n <= 0] = np.nan
+        if not n.all():
+            scores[:, n <= 0] = np.nan
         return np.moveaxis(scores, 0, -1)
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
@@ -87,6 +91,12 @@ class Metric:
             length = bleu.sys_len / bleu.ref_len if bleu.ref_len else np.nan
             found.append((bleu.score / 100, bleu.bp, length))
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
+
+
+def _product(counts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the product over orders; of a billion tokens it is 1e36."""
+    first, second, third, fourth = counts
+    return np.asarray(first * second * third * fourth)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics._parts import means, signature, version
+from empathy_core.metrics._parts import as_means, means, signature, version
 from empathy_core.types import Column
 
 ROUGES = (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
@@ -52,7 +52,7 @@ class Metric:
             for name, label in ROUGES
             for part in ("precision", "recall")
         ]
-        return (*main, *parts)
+        return as_means([*main, *parts])
 
     @property
     def statistics(self) -> tuple[str, ...]:

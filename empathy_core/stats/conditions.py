@@ -27,7 +27,7 @@ from empathy_core.stats.resampling import (
 )
 from empathy_core.stats.results import Counts, Difference, Drawn, Estimate, difference
 from empathy_core.stats.shares import Shares
-from empathy_core.stats.shuffles import Shared, Sides, Tested
+from empathy_core.stats.shuffles import Shared, Sides, Tested, randomised
 from empathy_core.types import Column
 
 
@@ -208,6 +208,10 @@ class Conditions:
             return Shared(numbers, None, self.sums[:, numbers], placed)
         away = self._away(kept, numbers)
         return Shared(numbers, away, self._sums(kept, numbers), placed)
+
+    def tests(self, shared: Sequence[Shared]) -> list[list[tuple[Tested, ...]]]:
+        """Return for each group of comparisons, and each of these, a test a column."""
+        return randomised(self.sums, shared, self.score, self.resampler, self.columns)
 
     def difference(self, sides: Sides, tests: Sequence[Tested] | None) -> tuple[Difference, ...]:
         """Return the mean of the second side's scores less that of the first's, one a column."""
