@@ -128,7 +128,7 @@ class Conditions:
             tuple(
                 Estimate(
                     or_null(value),
-                    self._interval(place, column, of, ratios, errors),
+                    self._interval((place, column), float(value), of, ratios, errors),
                     *of.fields,
                 )
                 for column, value in enumerate(values[place])
@@ -173,26 +173,26 @@ class Conditions:
 
     def _interval(
         self,
-        place: int,
-        column: int,
+        at: tuple[int, int],
+        value: float,
         counts: Counts,
         ratios: np.ndarray | None,
         errors: np.ndarray,
     ) -> Interval | None:
-        level = self.resampler.level
+        """Return that of one condition and column (*at*), of which *value* is the score."""
+        (place, column), level = at, self.resampler.level
         if ratios is None or self.scores is None or not counts.enough:
             return None
         if column in self.shares.columns:
             return self.shares.interval(place, column, level)
-        drawn, error = defined(self.scores[place, column]), float(errors[place, column])
+        drawn, error = defined(self.scores[at]), float(errors[at])
         if drawn is None or not np.isfinite(error):
             return None
-        value = scored_total(self.score, self.sums[:, place].sum(axis=0))[column]
         if np.ptp(drawn) <= ROUNDING * abs(value):
             return None
-        known = ratios[place, column]
+        known = ratios[at]
         widened = student(counts.effective, level) / student(counts.n_clusters, level)
-        found = studentised(known[~np.isnan(known)], float(value), error, widened, level)
+        found = studentised(known[~np.isnan(known)], value, error, widened, level)
         return _within(found, self.columns[column]) if self.columns else found
 
     # ------------------------------------------------------------------------ differences
