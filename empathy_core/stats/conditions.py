@@ -157,11 +157,11 @@ class Conditions:
         squares, products, own, whole = np.split(sums, [k, 2 * k, 2 * k + 1], axis=1)
         apart = self.scores - values[..., None]
         with np.errstate(all="ignore"):
-            variance = squares - 2 * apart * products + apart**2 * own
-            error = np.sqrt(np.maximum(variance, 0.0)) / whole
-            least = ROUNDING * np.abs(values)[..., None]
-            ratios = np.where(error > least, apart / error, np.sign(apart) * np.inf)
-        ratios[np.abs(apart) <= least] = 0.0
+            moved = apart**2 * own
+            variance = squares - 2 * apart * products + moved
+            varies = variance > ROUNDING * (squares + moved)  # else it is their rounding
+            ratios = np.where(varies, apart * whole / np.sqrt(variance), np.sign(apart) * np.inf)
+        ratios[np.abs(apart) <= ROUNDING * np.abs(values)[..., None]] = 0.0
         ratios[np.isnan(self.scores)] = np.nan
         return ratios, np.sqrt(np.square(influence).sum(axis=1))
 

@@ -5,7 +5,7 @@ not, and shares of 0 to 10 %; then the chance that any of the 528 tests among 33
 do not differ finds something after Holm (asked: at most 6.5 %). An experiment is a column, so that
 hundreds meet one set of draws; each batch has its own.
 
-    nice python tests/benchmarks/simulate_coverage.py [experiments]
+    nice python tests/benchmarks/simulate_coverage.py [experiments [shares|scores|others|families]]
 
 Prints a table: covered, in percent, and mean width; ``none`` is the share of experiments in which
 no interval is given (they count neither way), ``off`` those whose truth lies above or below.
@@ -205,10 +205,10 @@ def corpora(n: int, kind: str, experiments: int) -> tuple[Seen, Seen]:
 
 
 def _true_bleu(better: float) -> float:
-    """Return BLEU of a million answers."""
+    """Return BLEU of half a million answers."""
     random = np.random.default_rng(5)
     sums = np.zeros(len(BLEU.statistics))
-    for _ in range(20):
+    for _ in range(10):
         skill = skills(random, np.arange(50_000), 1)
         sums += corpus(random, skill.shape, skill * better).sum(axis=(0, 1))
     return float(BLEU.score(sums)[0])
@@ -379,22 +379,31 @@ def others_table(experiments: int) -> Iterator[tuple[str, int, str, Seen]]:
         yield "difference at equal length", n, "alone", at_equal_length(n, experiments)
 
 
-def main() -> None:
-    """Print the tables."""
-    experiments = int(sys.argv[1]) if len(sys.argv) > 1 else EXPERIMENTS
-    print(f"{experiments:,} experiments each, {RESAMPLES:,} resamples; in percent")
-    print(f"{'':42s} {'n':>4s} {'rows':8s} {'covered':>7s} {'width':>8s} {'none':>6s}    off")
-    for table in (shares_table, scores_table, others_table):
-        for name, n, kind, seen in table(experiments):
-            print(f"{name:42s} {n:4d} {kind:8s} {seen}", flush=True)
+def families(experiments: int) -> None:
+    """Print how often a family of tests finds something where nothing is."""
     for n, kind in ((20, "alone"), (50, "unequal")):
-        found = any_found(33, n, kind, experiments)
-        shuffles = shuffles_for(33 * 32 // 2)
+        found, shuffles = any_found(33, n, kind, experiments), shuffles_for(33 * 32 // 2)
         print(
             f"any of 528 tests of 33 conditions, {shuffles:,} shuffles, {n} questions, {kind}: "
             f"{100 * found:.1f} % (asked at most 6.5)",
             flush=True,
         )
+
+
+TABLES = {"shares": shares_table, "scores": scores_table, "others": others_table}
+
+
+def main() -> None:
+    """Print the tables."""
+    experiments = int(sys.argv[1]) if len(sys.argv) > 1 else EXPERIMENTS
+    chosen = sys.argv[2:] or [*TABLES, "families"]
+    print(f"{experiments:,} experiments each, {RESAMPLES:,} resamples; in percent")
+    print(f"{'':45s} {'n':>4s} {'rows':8s} {'covered':>7s} {'width':>8s} {'none':>6s}    off")
+    for name in chosen:
+        for what, n, kind, seen in TABLES[name](experiments) if name in TABLES else ():
+            print(f"{what:45s} {n:4d} {kind:8s} {seen}", flush=True)
+    if "families" in chosen:
+        families(experiments)
 
 
 if __name__ == "__main__":
