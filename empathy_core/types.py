@@ -242,6 +242,8 @@ class Column:
             tell. Not every percentage is one: a mean of percentages is none.
         least: The least score that a single row can have; null if that is not known.
         most: The greatest; null if that is not known, or if there is no limit.
+        ratio: Numbers of the two statistics whose sums' ratio the score is: of a mean over rows
+            its own, and the number of rows. Null if it is made otherwise; tests then take longer.
     """
 
     name: str
@@ -254,3 +256,4 @@ class Column:
     share: bool = False
     least: float | None = None
     most: float | None = None
+    ratio: tuple[int, int] | None = None

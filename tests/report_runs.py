@@ -37,9 +37,12 @@ class Toy:
     @property
     def columns(self) -> tuple[Column, ...]:
         return (
-            Column(f"{self.name}_overlap", "Overlap", main=self.main),
-            Column(f"{self.name}_words", "Words", better="lower", decimals=1, main=self.main),
-        )
+            Column(f"{self.name}_overlap", "Overlap", main=self.main, ratio=(0, 2)),
+            Column(
+                f"{self.name}_words", "Words", better="lower", decimals=1, main=self.main,
+                ratio=(1, 2),
+            ),
+        )  # fmt: skip
 
     @property
     def statistics(self) -> tuple[str, ...]:

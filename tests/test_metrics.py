@@ -145,3 +145,18 @@ def test_parts_of_an_encoders_rows_differ_by_rounding_only(name: str) -> None:
     parts = np.vstack([measured(metric, rows[a : a + 5]) for a in range(0, rows.height, 5)])
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-6)
     assert np.array_equal(measured(metric, rows), whole)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_declared_ratio_is_the_score(name: str) -> None:
+    """Tests of means divide two sums where a column says which: it must be what ``score`` does."""
+    metric = metrics.load(name, OPTIONS.get(name, {}))
+    random = np.random.default_rng(0)
+    sums = random.integers(1, 50, size=(20, len(metric.statistics))).astype(float)
+
+    scores = metric.score(sums)
+
+    declared = [(i, c.ratio) for i, c in enumerate(metric.columns) if c.ratio]
+    assert declared or name == "bleu"
+    for i, (above, below) in declared:
+        np.testing.assert_allclose(scores[:, i], sums[:, above] / sums[:, below], rtol=1e-12)

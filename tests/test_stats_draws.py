@@ -92,11 +92,16 @@ def test_two_seeds_draw_otherwise_and_one_seed_the_same():
 DIGITS = """
 import numpy as np
 from empathy_core.stats import Resampler, compare_all
+from empathy_core.types import Column
 random = np.random.default_rng(0)
 drawn = Resampler.by(random.integers(0, 300, 787))
 data = [np.column_stack([random.normal(size=(787, 5)), np.ones(787)]) for _ in range(7)]
+for of in data:
+    of[:, 0] = of[:, 0] > 1
 data[2][5] = np.nan
-print(compare_all(data, lambda sums: sums[..., :-1] / sums[..., -1:], drawn))
+columns = [Column("x", "X", share=i == 0, ratio=(i, 5) if i < 3 else None) for i in range(5)]
+drawn = drawn.for_tests(30)
+print(compare_all(data, lambda sums: sums[..., :-1] / sums[..., -1:], drawn, columns=columns))
 """
 
 

@@ -1,7 +1,7 @@
 """What several metrics need: the form of a signature, columns of shares, means of sums."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from typing import TypeVar
 
@@ -55,6 +55,11 @@ def row_share(name: str, label: str, group: str) -> Column:
     )  # fmt: skip
 
 
+def as_means(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return columns that say that ``means`` makes them."""
+    return tuple(replace(c, ratio=(i, len(columns))) for i, c in enumerate(columns))
+
+
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Return above / below by element, NaN where *below* is 0.
 
@@ -70,7 +75,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def means(sums: np.ndarray, n_values: int) -> np.ndarray:
-    """Reduce sums whose last statistic is the number of rows to the first *n_values* means."""
+    """Reduce sums whose last statistic is the number of rows to the *n_values* before it."""
     return ratio(sums[..., :n_values], sums[..., -1:])
 
 

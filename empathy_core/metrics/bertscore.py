@@ -15,7 +15,15 @@ import polars as pl
 
 from empathy_core import encoders, weights
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
-from empathy_core.metrics._parts import Remark, chunks, means, row_share, signature, version
+from empathy_core.metrics._parts import (
+    Remark,
+    as_means,
+    chunks,
+    means,
+    row_share,
+    signature,
+    version,
+)
 from empathy_core.types import Column, digest
 from empathy_core.visible import NORM, as_read
 
@@ -83,7 +91,9 @@ class Metric:
             for (n, label), low in zip(parts, least, strict=True)
         ]
         counts = (("truncated", "Cut by the encoder"), ("empty", "Scored 0 as empty"))
-        return (*main, *(row_share(f"bertscore_{n}", label, GROUP) for n, label in counts))
+        return as_means(
+            [*main, *(row_share(f"bertscore_{n}", label, GROUP) for n, label in counts)]
+        )
 
     @property
     def statistics(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Metric:
         return (
             Column("bleu", "BLEU", main=True, least=0, most=1),
             Column("brevity_penalty", "Brevity penalty", better=None, least=0, most=1),
-            Column("length_ratio", "Length ratio (tokens)", better=None, least=0),
+            Column("length_ratio", "Length ratio (tokens)", better=None, least=0, ratio=(0, 1)),
         )
 
     @property
@@ -102,15 +102,21 @@ class Metric:
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce counts to BLEU; 0 where no n-gram of some order matches, null where none can."""
         answer, reference, n = sums[..., 0], sums[..., 1], sums[..., -1]
-        matched, possible = sums[..., 2 : 2 + ORDER], sums[..., 2 + ORDER : 2 + 2 * ORDER]
+        matched, possible = ([sums[..., 2 + of * ORDER + i] for i in range(ORDER)] for of in (0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            penalty = np.where(answer > 0, np.exp(np.minimum(0, 1 - reference / answer)), 0.0)
-            logs = np.log(matched / possible).mean(axis=-1)
-            bleu = np.where((matched > 0).all(axis=-1), penalty * np.exp(logs), 0.0)
-        bleu = np.where(sums[..., 2 + 2 * ORDER] > 0, bleu, np.nan)
-        penalty = np.where((answer == 0) & (reference == 0), 1.0, penalty)  # nothing is too short
+            penalty = np.exp(np.minimum(0.0, 1 - reference / answer))
+            # the fourth root of a product, as two square roots: faster than logarithms
+            bleu = penalty * np.sqrt(np.sqrt(_product(matched) / _product(possible)))
+        if not answer.all():
+            penalty = np.where(answer > 0, penalty, np.where(reference > 0, 0.0, 1.0))
+        if not possible[-1].all():
+            bleu = np.where(_product(matched) > 0, bleu, 0.0)  # nothing is possible
+        could = sums[..., 2 + 2 * ORDER]
+        if not could.all():
+            bleu = np.where(could > 0, bleu, np.nan)
         scores = np.stack([bleu, penalty, ratio(answer, reference)])
-        scores[:, n <= 0] = np.nan
+        if not n.all():
+            scores[:, n <= 0] = np.nan
         return np.moveaxis(scores, 0, -1)
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
@@ -153,6 +159,12 @@ class Metric:
         text = as_read(text)
         tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
         return _Text(*extract_all_word_ngrams(tokens, 1, ORDER), misread(text, self.tokenizer))
+
+
+def _product(counts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the product over orders; of a billion tokens it is 1e36."""
+    first, second, third, fourth = counts
+    return np.asarray(first * second * third * fourth)
 
 
 def _row(answer: _Text, reference: _Text) -> list[float]:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -74,7 +74,12 @@ class Metric:
             ("empty", "Empty"), ("echo", "Echo of the prompt"), ("cut_short", "At the token limit"),
             ("repetition", "Repetition"), ("special_tokens", "Special tokens"), ("noise", "Noise"),
         )  # fmt: skip
-        return tuple(row_share(name, label, "Diagnostics") for name, label in labels)
+        shares = [row_share(name, label, "Diagnostics") for name, label in labels]
+        stops = len(shares)  # which of the rows tell why they stopped, and then all rows
+        return tuple(
+            replace(c, ratio=(i, stops if c.name == "cut_short" else stops + 1))
+            for i, c in enumerate(shares)
+        )
 
     @property
     def statistics(self) -> tuple[str, ...]:

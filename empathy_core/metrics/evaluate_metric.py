@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from empathy_core.metrics._parts import Remark, means, signature, version
+from empathy_core.metrics._parts import Remark, as_means, means, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -83,9 +83,13 @@ class Metric:
         shown: dict[str, Any] = {"least": self.least, "most": self.most}
         if self.share:
             shown = {"share": True, "least": 0, "most": 1, "percent": True, "decimals": 1}
-        return tuple(
-            Column(f"{name}_{key}", _label(name, key), better=self.better, main=self.main, **shown)
-            for key in self.keys
+        return as_means(
+            [
+                Column(
+                    f"{name}_{key}", _label(name, key), better=self.better, main=self.main, **shown
+                )
+                for key in self.keys
+            ]
         )
 
     @property

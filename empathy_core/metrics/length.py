@@ -21,9 +21,9 @@ class Metric:
         """Means, and all words of the answers over all words of the references."""
         shared: dict[str, Any] = {"better": None, "group": "Length", "least": 0}
         return (
-            Column("words", "Words", decimals=1, **shared),
-            Column("tokens", "Tokens", decimals=1, **shared),
-            Column("words_ratio", "Words / reference", decimals=2, **shared),
+            Column("words", "Words", decimals=1, ratio=(0, 4), **shared),
+            Column("tokens", "Tokens", decimals=1, ratio=(1, 3), **shared),
+            Column("words_ratio", "Words / reference", decimals=2, ratio=(0, 2), **shared),
         )
 
     @property

@@ -7,7 +7,7 @@ longest common subsequence, nearly all of its time, is found by rapidfuzz's comp
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,8 @@ from empathy_core.metrics._tokens import (
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
+COUNTS = ("reference_bigram", "no_token", "one_token", "misread")
+"""What of a row is counted beside its scores."""
 ROUGES = (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
 FOREIGN = -1
 """Stands for every token of an answer that its reference does not have."""
@@ -88,7 +90,12 @@ class Metric:
             for name, label in ROUGES
             for part in ("precision", "recall")
         ]
-        return (*main, *parts)
+        every = [*main, *parts]
+        bigrams, n = len(every), len(every) + len(COUNTS)
+        return tuple(
+            replace(c, ratio=(i, bigrams if c.name.startswith("rouge2") else n))
+            for i, c in enumerate(every)
+        )
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -96,8 +103,7 @@ class Metric:
 
         ``no_token``, ``one_token``: of a visible answer. ``misread``: see ``_tokens``.
         """
-        counts = ("reference_bigram", "no_token", "one_token", "misread")
-        return (*(c.name for c in self.columns), *counts, "n")
+        return (*(c.name for c in self.columns), *COUNTS, "n")
 
     @property
     def added(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core import encoders
-from empathy_core.metrics._parts import Remark, means, row_share, signature, version
+from empathy_core.metrics._parts import Remark, as_means, means, row_share, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -48,10 +48,12 @@ class Metric:
     def columns(self) -> tuple[Column, ...]:
         """The cosine; shares of rows with a text that was cut, and with no answer."""
         label = f"Sentence Transformer ({self.label or encoders.short_name(self.model)})"
-        return (
-            Column("similarity", label, main=True, least=-1, most=1),
-            row_share("similarity_truncated", "Cut by the encoder", "Similarity"),
-            row_share("similarity_empty", "Scored 0 as empty", "Similarity"),
+        return as_means(
+            [
+                Column("similarity", label, main=True, least=-1, most=1),
+                row_share("similarity_truncated", "Cut by the encoder", "Similarity"),
+                row_share("similarity_empty", "Scored 0 as empty", "Similarity"),
+            ]
         )
 
     @property

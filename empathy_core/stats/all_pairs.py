@@ -9,7 +9,7 @@ import numpy as np
 from empathy_core.stats.conditions import Conditions
 from empathy_core.stats.resampling import Resampler, Score, scored_rows, stacked
 from empathy_core.stats.results import Counts, Difference, Estimate
-from empathy_core.stats.shuffles import Sides, randomised
+from empathy_core.stats.shuffles import Sides
 from empathy_core.types import Column
 
 
@@ -72,7 +72,7 @@ def _differences(
         if Counts.of(kept, own.resampler).enough
     ]
     shared = [of for _, of in groups]
-    found = randomised(own.sums, shared, own.score, own.resampler) if shared else []
+    found = own.tests(shared) if shared else []
     tests = dict(zip((pair for of, _ in groups for pair in of), chain(*found), strict=True))
     for kept, members in _by_rows(own.kept, pairs):
         among = own.on(kept, sorted({i for pair in members for i in pair}))

@@ -27,7 +27,7 @@ from empathy_core.stats.resampling import (
 )
 from empathy_core.stats.results import Counts, Difference, Drawn, Estimate, difference
 from empathy_core.stats.shares import Shares
-from empathy_core.stats.shuffles import Shared, Sides, Tested
+from empathy_core.stats.shuffles import Shared, Sides, Tested, randomised
 from empathy_core.types import Column
 
 
@@ -128,7 +128,7 @@ class Conditions:
             tuple(
                 Estimate(
                     or_null(value),
-                    self._interval(place, column, of, ratios, errors),
+                    self._interval((place, column), float(value), of, ratios, errors),
                     *of.fields,
                 )
                 for column, value in enumerate(values[place])
@@ -157,11 +157,11 @@ class Conditions:
         squares, products, own, whole = np.split(sums, [k, 2 * k, 2 * k + 1], axis=1)
         apart = self.scores - values[..., None]
         with np.errstate(all="ignore"):
-            variance = squares - 2 * apart * products + apart**2 * own
-            error = np.sqrt(np.maximum(variance, 0.0)) / whole
-            least = ROUNDING * np.abs(values)[..., None]
-            ratios = np.where(error > least, apart / error, np.sign(apart) * np.inf)
-        ratios[np.abs(apart) <= least] = 0.0
+            moved = apart**2 * own
+            variance = squares - 2 * apart * products + moved
+            varies = variance > ROUNDING * (squares + moved)  # else it is their rounding
+            ratios = np.where(varies, apart * whole / np.sqrt(variance), np.sign(apart) * np.inf)
+        ratios[np.abs(apart) <= ROUNDING * np.abs(values)[..., None]] = 0.0
         ratios[np.isnan(self.scores)] = np.nan
         return ratios, np.sqrt(np.square(influence).sum(axis=1))
 
@@ -173,26 +173,26 @@ class Conditions:
 
     def _interval(
         self,
-        place: int,
-        column: int,
+        at: tuple[int, int],
+        value: float,
         counts: Counts,
         ratios: np.ndarray | None,
         errors: np.ndarray,
     ) -> Interval | None:
-        level = self.resampler.level
+        """Return that of one condition and column (*at*), of which *value* is the score."""
+        (place, column), level = at, self.resampler.level
         if ratios is None or self.scores is None or not counts.enough:
             return None
         if column in self.shares.columns:
             return self.shares.interval(place, column, level)
-        drawn, error = defined(self.scores[place, column]), float(errors[place, column])
+        drawn, error = defined(self.scores[at]), float(errors[at])
         if drawn is None or not np.isfinite(error):
             return None
-        value = scored_total(self.score, self.sums[:, place].sum(axis=0))[column]
         if np.ptp(drawn) <= ROUNDING * abs(value):
             return None
-        known = ratios[place, column]
+        known = ratios[at]
         widened = student(counts.effective, level) / student(counts.n_clusters, level)
-        found = studentised(known[~np.isnan(known)], float(value), error, widened, level)
+        found = studentised(known[~np.isnan(known)], value, error, widened, level)
         return _within(found, self.columns[column]) if self.columns else found
 
     # ------------------------------------------------------------------------ differences
@@ -208,6 +208,10 @@ class Conditions:
             return Shared(numbers, None, self.sums[:, numbers], placed)
         away = self._away(kept, numbers)
         return Shared(numbers, away, self._sums(kept, numbers), placed)
+
+    def tests(self, shared: Sequence[Shared]) -> list[list[tuple[Tested, ...]]]:
+        """Return for each group of comparisons, and each of these, a test a column."""
+        return randomised(self.sums, shared, self.score, self.resampler, self.columns)
 
     def difference(self, sides: Sides, tests: Sequence[Tested] | None) -> tuple[Difference, ...]:
         """Return the mean of the second side's scores less that of the first's, one a column."""

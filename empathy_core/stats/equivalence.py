@@ -31,7 +31,7 @@ def equivalent(difference: Difference, margin: float) -> bool | None:
         )
     if difference.narrow is None:
         return None
-    return -margin < difference.narrow.low and difference.narrow.high < margin
+    return bool(-margin < difference.narrow.low and difference.narrow.high < margin)
 
 
 def least_detectable(standard_error: float, n_tests: int = 1) -> float:

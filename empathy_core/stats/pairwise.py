@@ -8,7 +8,7 @@ from empathy_core.stats.all_pairs import compare_all
 from empathy_core.stats.conditions import Conditions
 from empathy_core.stats.resampling import Resampler, Score, scored_by_all, stacked
 from empathy_core.stats.results import Counts, Difference, Estimate
-from empathy_core.stats.shuffles import Sides, randomised
+from empathy_core.stats.shuffles import Sides
 from empathy_core.types import Column
 
 
@@ -86,5 +86,5 @@ def contrast(
     own = Conditions.of(stack, on_rows, score, resampler, columns)
     sides, tests = Sides(tuple(range(k)), tuple(range(k, 2 * k))), None
     if Counts.of(kept, resampler).enough:
-        ((tests,),) = randomised(own.sums, [own.shared(kept, [sides])], score, resampler)
+        ((tests,),) = own.tests([own.shared(kept, [sides])])
     return own.difference(sides, tests)

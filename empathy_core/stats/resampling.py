@@ -27,6 +27,7 @@ EXTREME_SHUFFLES = 20
 
 _BLOCK = 200  # resamples at once, each block with a stream of its own: 1.3 MB at 787 clusters
 _CELLS = 160_000  # of resamples x clusters at once, at least
+_WHOLE = 2**24  # below it single precision holds whole numbers
 _THREADS = min(2, os.cpu_count() or 1)
 _MOST_KEPT = 2**29  # bytes of draws that wait for the next metric; 20,000 clusters take 0.4 GB
 _ALL_ORDERED, _MOST_ORDERS = 8, 40_320  # 8 things have 40,320 orders
@@ -207,7 +208,8 @@ def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
 class Product:
     """Sums (clusters, ...) that are to be multiplied by weights many times.
 
-    A cluster or a sum of nothing but zeros costs nothing.
+    A cluster or a sum of nothing but zeros costs nothing. Small whole numbers are multiplied in
+    single precision, which holds their sums exactly, in half the time.
     """
 
     def __init__(self, sums: np.ndarray) -> None:
@@ -215,7 +217,10 @@ class Product:
         self._clusters = np.flatnonzero(flat.any(axis=1))
         self._sums = np.flatnonzero(flat.any(axis=0))
         self._all = len(self._clusters) == len(flat), len(self._sums) == flat.shape[1]
-        self._flat = np.ascontiguousarray(flat[np.ix_(self._clusters, self._sums)].T)
+        flat = flat[np.ix_(self._clusters, self._sums)].T
+        most = len(sums) * np.abs(flat).max(initial=0.0)  # of as many draws as clusters
+        self._exact = np.float32 if most < _WHOLE and (flat == np.rint(flat)).all() else np.float64
+        self._flat = np.ascontiguousarray(flat, dtype=self._exact)
 
     @property
     def n_used(self) -> int:
@@ -231,7 +236,7 @@ class Product:
             result[:] = 0.0
         for rows in _blocks(len(weights), max(_BLOCK, _CELLS // self.n_used)):
             part = weights[rows] if self._all[0] else weights[rows].take(self._clusters, axis=1)
-            found = self._flat @ part.T.astype(float)
+            found = self._flat @ part.T.astype(self._exact)
             if self._all[1]:
                 result[:, rows] = found
             else:

@@ -15,6 +15,7 @@ from empathy_core.stats.resampling import (
     scored_total,
     swaps,
 )
+from empathy_core.types import Column
 
 _AT_ONCE = 4096  # shuffles: the sums of a pair stay in the processor's cache
 
@@ -61,7 +62,11 @@ class Tested:
 
 
 def randomised(
-    sums: np.ndarray, groups: Sequence[Shared], score: Score, resampler: Resampler
+    sums: np.ndarray,
+    groups: Sequence[Shared],
+    score: Score,
+    resampler: Resampler,
+    columns: Sequence[Column] = (),
 ) -> list[list[tuple[Tested, ...]]]:
     """Return for each group and comparison a test a column.
 
@@ -75,19 +80,23 @@ def randomised(
         groups: Comparisons, by the rows that their conditions share.
         score: ``MetricProtocol.score``.
         resampler: Of the same rows.
+        columns: ``MetricProtocol.columns``, which say what is a ratio; none: no column is.
     """
     # what all conditions share does not change sides
     unlike = np.where((sums == sums[:, :1]).all(axis=(0, 1)), 0.0, sums)
     whole = Product(unlike)
     parts = [None if of.away is None else Product(of.away) for of in groups]
-    observed = [[_Observed.of(group, sides, score) for sides in group.sides] for group in groups]
+    observed = [
+        [_Observed.of(group, sides, score, columns) for sides in group.sides] for group in groups
+    ]
 
     def counted(rows: slice) -> list[list[np.ndarray]]:
         swapped = swaps(resampler, rows)
         mixed = _multiplied(whole, swapped, sums.shape[1:])
         found = []
         for group, away, of in zip(groups, parts, observed, strict=True):
-            own = mixed[list(group.places)]
+            whole_rows = [*group.places] == [*range(len(mixed))]
+            own = mixed if whole_rows else mixed[list(group.places)]
             if away is not None:
                 own = own - _multiplied(away, swapped, own.shape[:2])
             found.append([one.extreme(own, score) for one in of])
@@ -117,35 +126,61 @@ class _Observed:
     Attributes:
         totals: Sums of both sides: shape (2, conditions, statistics).
         least: How far from zero a shuffled difference must be, shape (columns,).
-        floor: Shape (columns,).
+        floor: Least p of so many clusters that differ, likewise.
+        linear: Columns that need no call of *score*, and the limits of what changes sides.
+        others: The other columns.
     """
 
     sides: Sides
     totals: np.ndarray
     least: np.ndarray
     floor: np.ndarray
+    linear: Sequence["_Linear"]
+    others: Sequence[int]
 
     @classmethod
-    def of(cls, group: Shared, sides: Sides, score: Score) -> "_Observed":
+    def of(
+        cls, group: Shared, sides: Sides, score: Score, columns: Sequence[Column]
+    ) -> "_Observed":
         both = np.stack([group.sums[:, list(of)] for of in (sides.first, sides.second)])
-        totals = both.sum(axis=1)
+        totals, apart = both.sum(axis=1), both[1] - both[0]
         scores = scored_total(score, totals).mean(axis=1)
         # what differs by rounding alone is equal: counts give the same difference many times
         rounding = ROUNDING * np.abs(scores).max(axis=0)
-        value = scores[1] - scores[0]
-        alone = _differences(totals, np.moveaxis(both[1] - both[0], 0, -1), score)
+        values = scores[1] - scores[0]
+        least = np.abs(values) - rounding
+        alone = _differences(totals, np.moveaxis(apart, 0, -1), score)
         with np.errstate(invalid="ignore"):
-            differ = np.count_nonzero(np.abs(alone - value[:, None]) > rounding[:, None], axis=-1)
-        floor = np.ldexp(1.0, np.minimum(0, 1 - differ))
-        return cls(sides, totals, np.abs(value) - rounding, floor)
+            unlike = np.abs(alone - values[:, None]) > rounding[:, None]
+        floor = np.ldexp(1.0, np.minimum(0, 1 - np.count_nonzero(unlike, axis=-1)))
+        fixed = (apart == 0).all(axis=(0, 1))  # no shuffle changes these statistics
+        linear = [
+            _Linear.of(i, column.ratio[0], totals[:, 0, column.ratio], least[i])
+            for i, column in enumerate(columns)
+            if column.ratio and fixed[column.ratio[1]] and len(sides.first) == 1
+            and np.isfinite(values[i])
+        ]  # fmt: skip
+        done = {of.column for of in linear}
+        others = [i for i in range(len(values)) if i not in done]
+        return cls(sides, totals, least, floor, linear, others)
 
     def extreme(self, mixed: np.ndarray, score: Score) -> np.ndarray:
         """Return how many shuffles are as extreme, and have a score: shape (2, columns)."""
-        first, second = (mixed[list(of)] for of in (self.sides.first, self.sides.second))
-        size = np.abs(_differences(self.totals, second - first, score))
-        with np.errstate(invalid="ignore"):
-            known, far = np.isfinite(size), size >= self.least[:, None]
-        return np.stack([np.count_nonzero(known & far, axis=-1), np.count_nonzero(known, axis=-1)])
+        counts = np.full((2, len(self.least)), mixed.shape[-1])
+        first, second = self.sides.first, self.sides.second
+        for of in self.linear:
+            changed = mixed[second[0], of.statistic] - mixed[first[0], of.statistic]
+            counts[0, of.column] = of.extreme(changed)
+        if self.others:
+            one = len(first) == 1  # a view rather than a copy
+            swapped = (
+                (mixed[second[0]] - mixed[first[0]])[None] if one
+                else mixed[list(second)] - mixed[list(first)]
+            )  # fmt: skip
+            found = _differences(self.totals, swapped, score)
+            for column in self.others:
+                counts[:, column] = _counted(found[column], self.least[column])
+        return counts
 
     def tests(self, counts: np.ndarray, n: int) -> tuple[Tested, ...]:
         """Return a test a column; *counts* as ``extreme`` has them, of all *n* shuffles."""
@@ -155,6 +190,40 @@ class _Observed:
             p = max(counted_in(n_extreme, n_known), floor) if enough(n_known, n) else None
             found.append(Tested(p, floor))
         return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    """A column that is a ratio whose lower sum no shuffle changes, d on both sides.
+
+    With upper sums a and c, of which w changes sides, the difference is (c - a - 2 w) / d: it is
+    as extreme as was observed where w does not lie between two limits.
+    """
+
+    column: int
+    statistic: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, column: int, statistic: int, totals: np.ndarray, least: float) -> "_Linear":
+        """Return it; *totals* of shape (2, 2) are (a, d) and (c, d)."""
+        middle, far = float(totals[1, 0] - totals[0, 0]) / 2, abs(float(least * totals[1, 1])) / 2
+        return cls(column, statistic, *((middle - far, middle + far) if least > 0 else (0, -1)))
+
+    def extreme(self, changed: np.ndarray) -> int:
+        """Return how many of some shuffles are."""
+        if self.low > self.high:  # nothing is observed, and every shuffle is as extreme
+            return len(changed)
+        return int(np.count_nonzero(changed <= self.low) + np.count_nonzero(changed >= self.high))
+
+
+def _counted(differences: np.ndarray, least: float) -> tuple[int, int]:
+    """Return how many of some shuffles are *least* from zero or further, and have a score."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(differences)
+        known, far = np.isfinite(size), size >= least
+    return int(np.count_nonzero(known & far)), int(np.count_nonzero(known))
 
 
 def _differences(totals: np.ndarray, swapped: np.ndarray, score: Score) -> np.ndarray:
@@ -168,7 +237,9 @@ def _differences(totals: np.ndarray, swapped: np.ndarray, score: Score) -> np.nd
     Returns:
         Mean over the conditions, shape (columns, shuffles).
     """
-    changed = np.stack([totals[0][..., None] + swapped, totals[1][..., None] - swapped])
+    changed = np.empty((2, *swapped.shape))
+    np.add(totals[0][..., None], swapped, out=changed[0])
+    np.subtract(totals[1][..., None], swapped, out=changed[1])
     with np.errstate(all="ignore"):  # a metric that divides by zero says so by NaN or infinity
         first, second = np.moveaxis(score(np.moveaxis(changed, -2, -1)), -1, -2)
         apart = second - first
