@@ -109,28 +109,26 @@ def test_equal_answers_differ_by_nothing_for_certain():
 
 
 def test_references_without_a_word_give_null_where_there_is_no_score():
-    """Tokens over tokens of no reference is no number; BLEU of it is zero, and no finding."""
+    """Tokens over tokens of no reference is no number, and neither is BLEU of it."""
     nothing = bleu_rows(["I hear you."] * 40, [""] * 40)
 
-    bleu, penalty, length = interval(nothing, BLEU.score, Resampler.by(range(40)))
+    found = interval(nothing, BLEU.score, Resampler.by(range(40)))
     differences = paired_difference(nothing, nothing, BLEU.score, Resampler.by(range(40)))
 
-    assert (bleu.value, bleu.interval, bleu.n) == (0, None, 40)
-    assert penalty.value == 1
-    assert (length.value, length.interval) == (None, None)
+    assert {(of.value, of.interval, of.n, of.n_unscored) for of in found} == {(None, None, 0, 40)}
     assert differences[2].value is differences[2].p_bootstrap is None
 
 
-def test_one_reference_without_a_word_among_many_is_a_row_like_others():
-    """It adds nothing to what is matched, and its answer's tokens to what is said."""
-    many = bleu_rows(
-        ["I hear you very well."] * 39 + ["Well."], ["Now I hear you very well."] * 39 + [""]
-    )
+def test_one_reference_without_a_word_among_many_is_left_out():
+    """Its row is not scored; the others are what they are without it."""
+    answers = ["I hear you very well."] * 19 + ["I hear you very well today."] * 20
+    many = bleu_rows([*answers, "Well."], ["Now I hear you very well."] * 39 + [""])
 
     bleu, _, length = interval(many, BLEU.score, Resampler.by(range(40)))
 
+    assert (bleu.n, bleu.n_unscored, length.n) == (39, 1, 39)
+    assert bleu.value == interval(many[:39], BLEU.score, Resampler.by(range(39)))[0].value
     assert 0 < bleu.interval.low <= bleu.value <= bleu.interval.high
-    assert length.interval is not None
 
 
 def test_a_score_that_few_resamples_lack_has_an_interval_and_one_that_many_lack_has_none():

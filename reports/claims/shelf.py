@@ -222,7 +222,7 @@ class Shelf:
         named = said.here & of_prompts
         if not named.any():
             return np.ones(len(self.citables), bool)
-        return self.of_any(named) | ~self.of_any(of_prompts)
+        return np.asarray(self.of_any(named) | ~self.of_any(of_prompts))
 
     def unlike(self, found: Citable, said: Said) -> str:
         """Return what the sentence names that *found* is not of."""
