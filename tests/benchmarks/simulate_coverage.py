@@ -172,7 +172,9 @@ def corpus(random: np.random.Generator, shape: tuple[int, int], skill: np.ndarra
         left = random.binomial(np.maximum(left - 1, 0), np.clip(chance * skill, 0, 1))
         matched.append(left)
     possible = [np.maximum(lengths - k, 0) for k in range(4)]
-    return np.stack([lengths, wanted, *matched, *possible, np.ones(shape)], axis=-1).astype(float)
+    other = [np.maximum(wanted - 3, 0), *np.zeros((3, *shape))]  # 4-grams of the references, faults
+    found = [lengths, wanted, *matched, *possible, *other, np.ones(shape)]
+    return np.stack(found, axis=-1).astype(float)
 
 
 def bleu(sums: np.ndarray) -> np.ndarray:
