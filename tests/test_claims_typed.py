@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from empathy_core.types import Column
 from reports.claims import show
+from reports.claims.citables import citables_of_run
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.findings import DOES_NOT_HOLD, HOLDS, Findings
 from reports.claims.manuscript import Manuscript, scan
 from reports.claims.shelf import Citable
-from reports.claims.typed import Typed, citables_of_run, find
+from reports.claims.typed import Typed, find
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text
 from reports.results import Result
@@ -411,8 +412,8 @@ def test_all_of_it_is_told_in_words_and_counts_as_doubt():
     assert f"is 100 x \\res{{t5.none.rouge1}} ({t5:.4f})" in shown
     assert "2.90 is half the width of \\resci{t5.none.rouge1} (0.0290)" in shown
     assert (
-        f"{flan:.4f} has the digits of \\res{{flan.none.rouge1}}, but the text names T5; the nearest "
-        f"of that is {t5:.4f}, \\res{{t5.none.rouge1}}"
+        f"{flan:.4f} has the digits of \\res{{flan.none.rouge1}}, but the text names T5; the "
+        f"nearest of that is {t5:.4f}, \\res{{t5.none.rouge1}}"
     ) in shown
     assert "0.9999 is no result; the nearest is" in shown
     assert "p = 0.011 is no result; the nearest is 0.500, \\resp{" in shown
