@@ -18,7 +18,8 @@ from reports.claims.judge import judge
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.names import Names
 from reports.claims.read import Claim, Claims, Problem, read_comments, read_toml
-from reports.claims.typed import Citable, find
+from reports.claims.shelf import Citable
+from reports.claims.typed import find
 
 DEFAULT = Path("claims.toml")
 
@@ -136,8 +137,8 @@ def _numbers(options: Namespace) -> _Numbers:
         msg = "--published and --name are two things to check against: leave one of them out"
         raise ConfigError(msg)
     if options.published:
+        from reports.claims.citables import citables_of_published
         from reports.claims.numbers import evidence_of_published
-        from reports.claims.typed import citables_of_published
 
         evidence = evidence_of_published(published.load(options.published))
         return _Numbers(evidence, citables_of_published(evidence))
@@ -149,8 +150,8 @@ def _of_run(options: Namespace) -> _Numbers:
     from jobs.report import written_spec
     from reports import notes
     from reports.aggregate import aggregate
+    from reports.claims.citables import citables_of_run
     from reports.claims.numbers import evidence_of_run
-    from reports.claims.typed import citables_of_run
     from reports.collect import collect
     from reports.comparisons import compare
     from reports.keys import condition_keys

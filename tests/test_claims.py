@@ -8,6 +8,7 @@ import pytest
 
 from empathy_core.types import Condition
 from reports.aggregate import aggregate
+from reports.claims.citables import citables_of_run
 from reports.claims.evidence import Evidence
 from reports.claims.findings import Checked, Findings, as_json
 from reports.claims.judge import Judged, judge
@@ -17,7 +18,6 @@ from reports.claims.numbers import evidence_of_run
 from reports.claims.read import Claim
 from reports.claims.show import text
 from reports.claims.suggest import suggest
-from reports.claims.typed import citables_of_run
 from reports.collect import collect
 from reports.prompts import spreads
 from reports.results import results

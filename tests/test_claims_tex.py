@@ -7,11 +7,13 @@ import pytest
 from empathy_core.errors import DataError
 from empathy_core.types import Column
 from reports.claims import manuscript
+from reports.claims.citables import citables_of_published
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.manuscript import Manuscript, scan
 from reports.claims.prose import numbers
 from reports.claims.read import Claims, read_comments, read_toml
-from reports.claims.typed import Citable, Typed, citables_of_published, find
+from reports.claims.shelf import Citable
+from reports.claims.typed import Typed, find
 
 # ---------------------------------------------------------------------------- a file of claims
 

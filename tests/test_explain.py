@@ -4,12 +4,18 @@ import csv
 import hashlib
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from empathy_core import prompts
+from empathy_core.training.spec import FinetuneSpec
+from empathy_core.types import Condition, Decoding, ModelSpec
+from jobs import origins
 from jobs.launch import main
 from jobs.nearest import nearest
+from jobs.plan import Plan, PlannedFinetune, Words
 from tests.runs import launch, write_config
 
 CONFIG = """
@@ -237,3 +243,27 @@ def test_the_nearest_of_many_are_scores_before_differences():
     assert nearest("m", known) == ["a.x.m", "b.x.m", "b.x-vs-a.x.m", "a.x-vs-b.x.m"]
     assert nearest("A.X.M", known)[0] == "a.x.m"
     assert nearest("q", known) == []
+
+
+# ---------------------------------------------------------------------------- fine-tunes
+
+
+def test_a_fine_tune_is_told_with_its_base_its_rows_and_its_adapter(tmp_path: Path):
+    """And with what a model is told with: its adapter is that of this run."""
+    base = ModelSpec("base", "Base", "hf", "decoder", weights="owner/base", quantization="nf4")
+    tuned = replace(base, name="tuned-n8-s3", label="Tuned", adapter="adapters/tuned")
+    condition = Condition(tuned, prompts.prompt("prompt2"), Decoding(), fingerprint="f" * 16)
+    spec = FinetuneSpec(tuned.name, "Tuned", base, prompts.prompt("prompt1"), chat=False, seed=3)
+    made = PlannedFinetune("tuned-n8-s3-abc", "0" * 64, "tuned", spec, "b" * 16, "mine", 8)
+    plan = Plan((condition,), "d" * 16, 1, {}, 1, "error", (), Words(), finetunes=(made,))
+
+    told = dict(origins.of_condition(plan, condition, tmp_path))
+
+    assert told["fine-tuned in this run"] == "tuned-n8-s3-abc"
+    assert told["base"] == "base (owner/base)"
+    assert told["trained on"] == "8 rows of mine, seed 3"
+    assert told["digest of the adapter"] == "not trained yet"
+    assert (told["dtype"], told["quantization"]) == ("float32", "nf4")
+    assert told["decoding"] == "greedy, at most 256 new tokens"
+    assert told["trained under prompt"] == "prompt1"
+    assert str(told["prompt"]).startswith("prompt2: ")

@@ -1,26 +1,17 @@
 r"""Numbers typed by hand beside the results of a run: which they are, or which is nearest. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from empathy_core.types import Column
 from reports.claims.digits import DUST
-from reports.claims.evidence import Evidence, Measure, Subject
 from reports.claims.expand import definitions
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.prose import Number, numbers
-from reports.claims.shelf import Citable, Said, Shelf, Thing, told_by, words
-from reports.keys import difference_key, score_key
-from reports.labels import number, p_text
-from reports.results import Result
-
-__all__ = ["Citable", "Contrasts", "Typed", "citables_of_published", "citables_of_run", "find"]
-
-Contrasts = Mapping[str, tuple[str, tuple[str, ...]]]
-"""Name of a declared contrast → its label, and the keys of the conditions that it compares."""
+from reports.claims.shelf import Citable, Said, Shelf
+from reports.labels import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,121 +36,6 @@ class Typed:
     named: bool = False
     how: str = ""
     doubt: str = ""
-
-
-# ---------------------------------------------------------------------------- what can be cited
-
-
-def citables_of_published(evidence: Evidence) -> tuple[Citable, ...]:
-    """Return the printed scores of a publication."""
-    found = []
-    for subject in evidence.subjects:
-        for measure in evidence.measures:
-            if score := evidence.score(subject, measure):
-                key, text = score_key(subject.key, measure.key), number(score.value, measure.column)
-                about = _about((subject,), measure)
-                found.append(Citable("", key, abs(score.value), measure.column, text, about))
-    return tuple(found)
-
-
-def citables_of_run(
-    results: Sequence[Result], evidence: Evidence, contrasts: Contrasts | None = None
-) -> tuple[Citable, ...]:
-    """Return every number of *results* that a macro prints."""
-    known = dict(_known(evidence))
-    known |= dict(_declared(evidence, contrasts or {}))
-    columns = {m.key: m.column for m in evidence.measures}
-    found = []
-    for result in results:
-        plain, _, subset = result.key.partition("@")
-        about, column = known.get(plain, ((), None))
-        column = column or columns.get(_column_of(plain, columns))
-        if column is not None:
-            divided = (_subset(subset),) if subset else ()
-            found += list(_parts(result, column, (*about, *divided)))
-    return tuple(found)
-
-
-def _parts(result: Result, column: Column, about: tuple[Thing, ...]) -> Iterator[Citable]:
-    rank = 2 * (result.kind != "score") + ("@" in result.key)
-    p = Column("p", "p", None, 3)
-    both = f"[{result.low_text}, {result.high_text}]"
-    parts = (
-        ("res", result.value, column, result.text, rank),
-        ("resci", result.low, column, both, rank + 4),
-        ("resci", result.high, column, both, rank + 4),
-        ("resp", result.p, p, p_text(result.p), rank + 8),
-    )
-    for command, value, of, text, place in parts:
-        if value is not None:
-            widths = _widths(result) if command == "res" else ()
-            yield Citable(command, result.key, abs(value), of, text, about, place, widths)
-
-
-def _widths(result: Result) -> tuple[float, ...]:
-    """Return half the width of an interval, and how far its bounds are from the value."""
-    value, low, high = result.value, result.low, result.high
-    if value is None or low is None or high is None:
-        return ()
-    return (high - low) / 2, high - value, value - low
-
-
-Known = Iterator[tuple[str, tuple[tuple[Thing, ...], Column]]]
-
-
-def _known(evidence: Evidence) -> Known:
-    for measure in evidence.measures:
-        for one in evidence.subjects:
-            yield score_key(one.key, measure.key), (_about((one,), measure), measure.column)
-            for other in evidence.subjects:
-                of_two = _about((one, other), measure), measure.column
-                yield difference_key(one.key, other.key, measure.key), of_two
-
-
-def _declared(evidence: Evidence, contrasts: Contrasts) -> Known:
-    by_key = {subject.key: subject for subject in evidence.subjects}
-    for name, (label, keys) in contrasts.items():
-        sides = tuple(by_key[key] for key in keys if key in by_key)
-        own = Thing("contrast", told_by((name, label)), label)
-        for measure in evidence.measures:
-            key = score_key(f"contrast.{name}", measure.key)
-            yield key, ((*_about(sides, measure), own), measure.column)
-
-
-def _column_of(key: str, columns: Mapping[str, Column]) -> str:
-    """Return the column in which a key of a contrast ends."""
-    return max((c for c in columns if key.endswith(f".{c}")), key=len, default="")
-
-
-_COMMON = ("none", "our", "ours", "the", "my", "a", "an", "base", "model", "human")
-"""Words of prose that name nothing by themselves, whatever is called so."""
-
-
-def _about(subjects: Iterable[Subject], measure: Measure) -> tuple[Thing, ...]:
-    names = (measure.key, measure.column.name, measure.title, measure.column.label)
-    found = [Thing("column", told_by(names), measure.title, _is_distinct(measure))]
-    for subject in subjects:
-        shortened = [re.split(r"[\W_]+", name)[0] for name in subject.model_names]
-        short = (s for s in shortened if len(s) > 1 and s.casefold() not in _COMMON)
-        label = (subject.model_names or ("",))[-1]
-        found.append(Thing("model", told_by((*subject.model_names, *short)), label))
-        prompts = [name for name in subject.prompt_names if name.casefold() not in _COMMON]
-        found.append(Thing("prompt", told_by(prompts), (subject.prompt_names or ("",))[-1]))
-    return tuple(dict.fromkeys(thing for thing in found if thing.spellings))
-
-
-def _is_distinct(measure: Measure) -> bool:
-    """Tell whether a column's label is no plain word of prose: ``ROUGE-1``, and not ``Words``."""
-    capitals = sum(letter.isupper() for letter in measure.title)
-    return capitals > 1 or bool(re.search(r"\d", measure.title)) or " " in measure.title
-
-
-def _subset(name: str) -> Thing:
-    parts = [part for part in words(name).split() if len(part) > 2 and not part.isdigit()]
-    return Thing("subset", tuple(dict.fromkeys(parts)), name)
-
-
-# ---------------------------------------------------------------------------- beside the prose
 
 
 def find(manuscript: Manuscript, citables: Sequence[Citable]) -> tuple[Typed, ...]:
@@ -212,14 +88,15 @@ _INSTEAD = re.compile(
 def _of_value(of: Number, shelf: Shelf, said: Said) -> Typed:
     """Return the score, difference or bound that a number is, or the nearest."""
     digits, tests = of.digits, shelf.command == "resp"
-    allowed = ~tests & ((shelf.command != "resci") | of.bounds)
-    agreed = shelf.agrees(said)
+    nameless = not said.names_something  # there, digits alone decide, if they are many
+    bounds = of.bounds or (nameless and digits.decimals >= _EXACT)
+    allowed = ~tests & ((shelf.command != "resci") | bounds)
+    allowed &= nameless | shelf.agrees(said)
     found = list(_scaled(of, shelf))
     for scale, how, same in found:
-        good = same & allowed & agreed
-        if good.any():
-            return _found(of, shelf, said, good, scale, how)
-    for scale, how, same in found if said.names_something else ():
+        if (same & allowed).any():
+            return _found(of, shelf, said, same & allowed, scale, how)
+    for scale, how, same in found if not nameless else ():
         if best := shelf.best(same & ~tests, of, said, scale):
             doubt = _doubt(best, of, shelf, said)
             near = _nearest(of, shelf, said)
@@ -254,7 +131,8 @@ def _found(of: Number, shelf: Shelf, said: Said, good: np.ndarray, scale: float,
     prompted = good & shelf.same_prompt(said)
     best = shelf.best(prompted if prompted.any() else good, of, said, scale)
     if best is None:
-        raise AssertionError(of)
+        msg = "expected at least one of *good*"
+        raise ValueError(msg)
     doubt = ""
     if not prompted.any() and not _INSTEAD.search(of.sentence):
         doubt = "of another prompt than the text names"
