@@ -222,12 +222,8 @@ class Shelf:
         named = said.here & of_prompts
         if not named.any():
             return np.ones(len(self.citables), bool)
-<<<<<<< HEAD
-        return np.asarray(self.of_any(named) | ~self.of_any(of_prompts))
-=======
         agreed: np.ndarray = self.of_any(named) | ~self.of_any(of_prompts)
         return agreed
->>>>>>> w-typed
 
     def unlike(self, found: Citable, said: Said) -> str:
         """Return what the sentence names that *found* is not of."""
