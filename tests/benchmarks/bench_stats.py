@@ -1,10 +1,11 @@
 """Resampling of 787 answers by eight conditions under nine metrics, and sacreBLEU's bootstrap.
 
 Asked are all pairs with intervals, paired bootstrap and randomisation, 10,000 resamples of whole
-questions and as many shuffles as the family of each column's pairs needs, in 2 s on two cores; SciPy does one pair at a time, of which a few are timed. Asked of
-BLEU is ten times sacreBLEU's speed from the same counts, and the same p within 0.01: by its own
-formula, since it takes the size of each difference before it centres them, which makes it a test
-of one side where ours has two. Best of three, since the machine is shared.
+questions, and as many shuffles as the family of a column's pairs needs, in 2 s on two cores; SciPy
+does one pair at a time, of which a few are timed. Asked of BLEU is ten times sacreBLEU's speed
+from the same counts, and the same p within 0.01: by its own formula, since it takes the size of
+each difference before it centres them, which makes it a test of one side where ours has two. Best
+of three, since the machine is shared.
 """
 
 import statistics
