@@ -71,9 +71,19 @@ def test_every_metric_keeps_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("texts", [sample_pairs, odd])
 def test_what_a_column_declares_holds_for_every_row(name: str, texts) -> None:
-    """A row's own score lies between the least and the most; of a share, it is 0 or 1."""
+    """A row's own score lies between the least and the most; of a share, it is 0 or 1.
+
+    And what is the ratio of two statistics is that of their sums, too.
+    """
     metric = metrics.load(name, OPTIONS.get(name, {}))
-    own = metric.score(measured(metric, texts().head(40)))
+    statistics = measured(metric, texts().head(40))
+    own, total = metric.score(statistics), statistics.sum(axis=0)
+    for column, value in zip(metric.columns, metric.score(total), strict=True):
+        if column.ratio is not None:
+            above, below = total[list(column.ratio)]
+            assert value == pytest.approx(above / below, rel=1e-12)
+    unknown = [c.name for c in metric.columns if c.ratio is None]
+    assert unknown == (["bleu", "brevity_penalty"] if name == "bleu" else [])
     shares = [c.name for c in metric.columns if c.share]
     for column, scores in zip(metric.columns, own.T, strict=True):
         told = scores[~np.isnan(scores)]

@@ -123,46 +123,57 @@ class Conditions:
         """Return one a column, for each condition."""
         values = scored_total(self.score, self.sums.sum(axis=0))
         counts = [Counts.of(kept, self.resampler) for kept in self.kept]
-        ratios, errors = self._ratios(values)
+        columns = [i for i in range(values.shape[1]) if i not in self.shares.columns]
+        ratios, errors = self._ratios(values, columns)
+
+        def interval(place: int, column: int) -> Interval | None:
+            of = counts[place]
+            if not of.enough or ratios is None:
+                return None
+            if column in self.shares.columns:
+                return self.shares.interval(place, column, self.resampler.level)
+            at = place, columns.index(column)
+            known = float(values[place, column]), float(errors[at])
+            return self._studentised((place, column), known, ratios[at], of)
+
         return tuple(
             tuple(
-                Estimate(
-                    or_null(value),
-                    self._interval((place, column), float(value), of, ratios, errors),
-                    *of.fields,
-                )
+                Estimate(or_null(value), interval(place, column), *of.fields)
                 for column, value in enumerate(values[place])
             )
             for place, of in enumerate(counts)
         )
 
-    def _ratios(self, values: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    def _ratios(
+        self, values: np.ndarray, columns: Sequence[int]
+    ) -> tuple[np.ndarray | None, np.ndarray]:
         """Return each resample's distance from *values* (conditions, columns) in its own errors.
 
-        Shape (conditions, columns, resamples); and the standard errors (conditions, columns).
-        A cluster's influence is u = (value - value without it) (1 - m), m its part of the rows: of
-        a mean over rows, what it adds to the mean. In a resample with d = score - value it is
-        u - d m, and the clusters' parts of the rows add up to M: the squared error is
-        sum(w (u - d m)^2) / M^2, w how often a cluster is drawn.
+        Of some *columns*: shape (conditions, columns, resamples); and the standard errors
+        (conditions, columns). A cluster's influence is u = (value - value without it) (1 - m), m
+        its part of the rows: of a mean over rows, what it adds to the mean. In a resample with
+        d = score - value it is u - d m, and the clusters' parts of the rows add up to M: the
+        squared error is sum(w (u - d m)^2) / M^2, w how often a cluster is drawn.
         """
-        if self.scores is None or self.drawn is None:
-            return None, np.full(values.shape, np.nan)
+        if self.scores is None:
+            return None, values
         without = scored_total(self.score, np.moveaxis(self.sums.sum(axis=0) - self.sums, 0, 1))
         rows = np.stack([self._rows(kept) for kept in self.kept])[..., None]
-        influence = (values[:, None] - without) * (1 - rows)
-        # a cluster without which there is no score is seen by its error, which is NaN
+        # a cluster without which there is no score is seen by the error, which is NaN
+        influence = ((values[:, None] - without) * (1 - rows))[..., columns]
         parts = np.concatenate([influence**2, influence * rows, rows**2, rows], axis=-1)
         sums = weighted(draws(self.resampler), np.moveaxis(on_grid(parts), 1, 0))
-        k = values.shape[1]
+        k = len(columns)
         squares, products, own, whole = np.split(sums, [k, 2 * k, 2 * k + 1], axis=1)
-        apart = self.scores - values[..., None]
+        scores, values = self.scores[:, columns], values[:, columns, None]
+        apart = scores - values
         with np.errstate(all="ignore"):
             moved = apart**2 * own
             variance = squares - 2 * apart * products + moved
             varies = variance > ROUNDING * (squares + moved)  # else it is their rounding
             ratios = np.where(varies, apart * whole / np.sqrt(variance), np.sign(apart) * np.inf)
-        ratios[np.abs(apart) <= ROUNDING * np.abs(values)[..., None]] = 0.0
-        ratios[np.isnan(self.scores)] = np.nan
+        ratios[np.abs(apart) <= ROUNDING * np.abs(values)] = 0.0
+        ratios[np.isnan(scores)] = np.nan
         return ratios, np.sqrt(np.square(influence).sum(axis=1))
 
     def _rows(self, kept: np.ndarray) -> np.ndarray:
@@ -171,29 +182,24 @@ class Conditions:
         sizes = np.bincount(clusters, minlength=self.resampler.n_clusters)
         return np.asarray(sizes / max(1, len(clusters)))
 
-    def _interval(
+    def _studentised(
         self,
         at: tuple[int, int],
-        value: float,
+        of: tuple[float, float],
+        ratios: np.ndarray,
         counts: Counts,
-        ratios: np.ndarray | None,
-        errors: np.ndarray,
     ) -> Interval | None:
-        """Return that of one condition and column (*at*), of which *value* is the score."""
-        (place, column), level = at, self.resampler.level
-        if ratios is None or self.scores is None or not counts.enough:
-            return None
-        if column in self.shares.columns:
-            return self.shares.interval(place, column, level)
-        drawn, error = defined(self.scores[at]), float(errors[at])
+        """Return the interval of one condition and column (*at*); *of* is its value and error."""
+        value, error = of
+        drawn = None if self.scores is None else defined(self.scores[at])
         if drawn is None or not np.isfinite(error):
             return None
         if np.ptp(drawn) <= ROUNDING * abs(value):
             return None
-        known = ratios[at]
+        level = self.resampler.level
         widened = student(counts.effective, level) / student(counts.n_clusters, level)
-        found = studentised(known[~np.isnan(known)], value, error, widened, level)
-        return _within(found, self.columns[column]) if self.columns else found
+        found = studentised(ratios[~np.isnan(ratios)], value, error, widened, level)
+        return _within(found, self.columns[at[1]]) if self.columns else found
 
     # ------------------------------------------------------------------------ differences
 

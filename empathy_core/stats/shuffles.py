@@ -95,8 +95,8 @@ def randomised(
         mixed = _multiplied(whole, swapped, sums.shape[1:])
         found = []
         for group, away, of in zip(groups, parts, observed, strict=True):
-            whole_rows = [*group.places] == [*range(len(mixed))]
-            own = mixed if whole_rows else mixed[list(group.places)]
+            every = [*group.places] == [*range(len(mixed))]
+            own = mixed if every else mixed[list(group.places)]
             if away is not None:
                 own = own - _multiplied(away, swapped, own.shape[:2])
             found.append([one.extreme(own, score) for one in of])
@@ -126,7 +126,8 @@ class _Observed:
     Attributes:
         totals: Sums of both sides: shape (2, conditions, statistics).
         least: How far from zero a shuffled difference must be, shape (columns,).
-        floor: Least p of so many clusters that differ, likewise.
+        floor: Least p of so many clusters that differ, likewise: of a ratio, in its statistics; of
+            other columns, in any.
         linear: Columns that need no call of *score*, and the limits of what changes sides.
         others: The other columns.
     """
@@ -149,17 +150,19 @@ class _Observed:
         rounding = ROUNDING * np.abs(scores).max(axis=0)
         values = scores[1] - scores[0]
         least = np.abs(values) - rounding
-        alone = _differences(totals, np.moveaxis(apart, 0, -1), score)
-        with np.errstate(invalid="ignore"):
-            unlike = np.abs(alone - values[:, None]) > rounding[:, None]
-        floor = np.ldexp(1.0, np.minimum(0, 1 - np.count_nonzero(unlike, axis=-1)))
-        fixed = (apart == 0).all(axis=(0, 1))  # no shuffle changes these statistics
+        unlike = (apart != 0).any(axis=1)  # (clusters, statistics)
+        fixed = ~unlike.any(axis=0)  # no shuffle changes these statistics
+        ratios = {i: list(column.ratio) for i, column in enumerate(columns) if column.ratio}
+        differ = [
+            np.count_nonzero(unlike[:, ratios.get(i, slice(None))].any(axis=-1))
+            for i in range(len(values))
+        ]
+        floor = np.ldexp(1.0, np.minimum(0, 1 - np.array(differ)))
         linear = [
-            _Linear.of(i, column.ratio[0], totals[:, 0, column.ratio], least[i])
-            for i, column in enumerate(columns)
-            if column.ratio and fixed[column.ratio[1]] and len(sides.first) == 1
-            and np.isfinite(values[i])
-        ]  # fmt: skip
+            _Linear.of(i, ratio[0], totals[:, 0, ratio], least[i])
+            for i, ratio in ratios.items()
+            if fixed[ratio[1]] and len(sides.first) == 1 and np.isfinite(values[i])
+        ]
         done = {of.column for of in linear}
         others = [i for i in range(len(values)) if i not in done]
         return cls(sides, totals, least, floor, linear, others)

@@ -36,10 +36,9 @@ from empathy_core.stats import (
 from empathy_core.stats.resampling import cluster_sums, swaps
 from empathy_core.types import Column
 
-EXPERIMENTS, BATCH, RESAMPLES = 4000, 250, 1999
+EXPERIMENTS, BATCH, RESAMPLES = 4000, 250, 999
 SIZES = (20, 32, 50, 200)
 UNEQUAL, GIANT = (1, 1, 2, 8, 3), 40
-CLUSTERED = ("normal", "log-normal, 0.5", "beta(0.3, 3)")
 SHARES = (0.0, 0.01, 0.03, 0.05, 0.1)
 BLEU = metrics.load("bleu", {})
 
@@ -106,6 +105,17 @@ WORLDS: dict[str, tuple[Draw, float]] = {
         lambda r, shape: (r.random(shape) < 0.3) * r.beta(1, 4, shape), 0.3 * 0.2,
     ),
 }  # fmt: skip
+
+PAIRS = (
+    ("normal", "normal"), ("beta(0.3, 3)", "beta(0.3, 3)"), ("log-normal, 1", "log-normal, 1"),
+    ("log-normal, 0.5", "log-normal, 1"),
+)  # fmt: skip
+KINDS = (
+    ("alone", tuple(WORLDS), PAIRS),
+    ("unequal", ("normal", "log-normal, 0.5", "beta(0.3, 3)"), PAIRS[:2]),
+    ("giant", ("normal",), PAIRS[:1]),
+)
+"""Rows of questions, scores of single conditions, and of two whose difference is looked at."""
 
 
 def drawn(random: np.random.Generator, world: str, clusters: np.ndarray, n: int) -> np.ndarray:
@@ -345,13 +355,10 @@ def _least_p(
 def scores_table(experiments: int) -> Iterator[tuple[str, int, str, Seen]]:
     """Yield each line of means and corpus scores, and of their differences."""
     for n in SIZES:
-        for kind in ("alone", "unequal", "giant"):
-            for world in WORLDS if kind == "alone" else CLUSTERED:
+        for kind, singles, pairs in KINDS:
+            for world in singles:
                 yield f"mean, {world}", n, kind, single(world, n, kind, experiments)
-            for worlds in (
-                ("normal", "normal"), ("log-normal, 1", "log-normal, 1"),
-                ("beta(0.3, 3)", "beta(0.3, 3)"), ("log-normal, 0.5", "log-normal, 1"),
-            ):  # fmt: skip
+            for worlds in pairs:
                 name = f"difference, {worlds[1]} - {worlds[0]}"
                 yield name, n, kind, paired(worlds, n, kind, experiments)
             if kind != "giant":
