@@ -7,11 +7,12 @@ reports but the file formats.
 # ruff: noqa: D102 - the protocol documents the members of a metric
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,7 @@ from reports.spec import ReportSpec
 from tests.report_runs import HUMAN, condition, examples, spec, write_answers, write_scores
 
 KEY = "said-00000000"
-N = 30
+N = 50  # two to a question: 25 questions, enough for tests
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def worst(design: Design, one: str, other: str) -> float:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=15, deadline=None, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a seed gives nothing to shrink
 )  # fmt: skip
 @given(designs())
@@ -263,3 +264,103 @@ def test_everything_that_is_said_of_a_design_agrees(design: Design):
     check_claims(design, about, report, values)
     if ranked == models:
         check_daggers(about, report, ranked)
+
+
+# ---------------------------------------------------------------------------- known cases
+
+
+def designed(root: Path, **texts: Callable[[int, int], str | None]) -> tuple[Report, Names]:
+    """Return the report of conditions by name: a text for each example and sample, or none."""
+    several = {name: sum(of(0, k) is not None for k in range(9)) for name, of in texts.items()}
+    conditions = {
+        name: condition(name, name, decoding=Decoding("d", 9, sample=k > 1, samples=k))
+        for name, k in several.items()
+    }
+    rows = {
+        (conditions[name].id, e, k): text
+        for name, of in texts.items()
+        for e in range(N)
+        for k in range(several[name])
+        if (text := of(e, k)) is not None
+    }
+    about, report = made(root / "run", Design(tuple(conditions.values()), rows))
+    return report, names_of(about, report)
+
+
+def noise(name: str, example: int) -> float:
+    """Return a number below 0.05, the same whenever it is asked for."""
+    return crc32(f"{name} {example}".encode()) % 1000 / 20_000
+
+
+def once(name: str, level: float) -> Callable[[int, int], str | None]:
+    """Return one answer an example, around *level*."""
+    return lambda e, k: None if k else f"{level + noise(name, e):.6f}"
+
+
+def test_samples_are_averaged_and_not_the_first_compared(tmp_path: Path):
+    """Of three samples the first is bad and the others are good; one greedy answer lies between."""
+    report, names = designed(
+        tmp_path,
+        s=lambda e, k: None if k > 2 else f"{(0.2, 1.0, 1.0)[k] - noise('s', e):.6f}",
+        g=once("g", 0.5),
+    )
+
+    main = cells(report, "table1")
+
+    assert (main["s.none.said"].mark, main["s.none.said"].dagger) == ("best", True)
+    shown = {r.key: r for r in report.results}["s.none-vs-g.none.said"]
+    assert shown.value == pytest.approx(
+        main["s.none.said"].value - main["g.none.said"].value, abs=1e-9
+    )
+    assert judge("s > g on said", names).verdict == "true"
+    assert judge("g significantly > s on said", names).verdict == "false"
+
+
+def test_scores_that_are_missing_where_it_is_hard_win_nothing(tmp_path: Path):
+    """B has no score on the hard half: its mean is higher than A's, and A is better on both's."""
+    hard = range(1, N, 2)
+    report, names = designed(
+        tmp_path,
+        a=lambda e, k: None if k else f"{(0.2 if e in hard else 0.8) + noise('a', e):.6f}",
+        b=lambda e, k: None if k else "x" if e in hard else f"{0.7 + noise('b', e):.6f}",
+        c=lambda e, k: None if k else "x",
+        d=once("d", 0.1),
+    )
+
+    main = cells(report, "table1")
+    notes = " ".join(report.sections[0].tables[0].words.notes)
+
+    assert main["b.none.said"].value > main["a.none.said"].value
+    assert models_of(main) == {"a"}
+    assert "not ranked, with scores for less than 95%: b, No Prompt (25 of 50 examples)" in notes
+    assert "In the other order on the examples that both have" in notes
+    assert judge("a significantly > b on said", names).verdict == "cannot be told"
+    assert judge("b > a on said", names).verdict == "cannot be told"
+    assert judge("b is best among a, b on said", names).verdict != "true"
+
+
+def test_one_of_33_conditions_that_is_far_better_is_significantly_so(tmp_path: Path):
+    """528 pairs: the shuffles are as many as the correction needs, and no lack is proven."""
+    levels = {f"m{i}": 0.1 if i else 0.9 for i in range(33)}
+    report, names = designed(tmp_path, **{n: once(n, level) for n, level in levels.items()})
+
+    assert cells(report, "table1")["m0.none.said"].dagger
+    assert judge("m0 significantly > m1 on said", names).verdict == "true"
+    assert judge("m0 is significantly best on said", names).verdict == "true"
+    assert judge("m0 is not significantly different from m1 on said", names).verdict == "false"
+    told = judge("m1 is not significantly different from m2 on said", names)
+    assert (told.verdict, "no margin is declared" in told.reason) == ("cannot be told", True)
+
+
+def test_no_difference_is_shown_by_equivalence_alone(tmp_path: Path):
+    """Within a declared margin it is true; within a narrower one it cannot be told."""
+    texts = {"m1": once("m1", 0.4), "m2": once("m2", 0.4)}
+    _, names = designed(tmp_path, **texts)
+
+    says = "m1 is not significantly different from m2 on said"
+    verdicts = [
+        judge(says, Names(replace(names.evidence, margins={"said": margin}))).verdict
+        for margin in (0.05, 0.0001)
+    ]
+
+    assert verdicts == ["true", "cannot be told"]
