@@ -129,7 +129,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     yield "macros.tex", macros(report.results, report.stamp, report.spec.title)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
-    yield RECORD, json.dumps({"numbers": VERSION}) + "\n"
+    yield RECORD, json.dumps({"numbers": VERSION, "stamp": report.stamp}) + "\n"
     yield "index.html", html.page(page.context(report))
 
 
