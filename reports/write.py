@@ -130,9 +130,10 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     yield "macros.tex", macros(report.results, report.stamp, report.spec.title)
     yield "summary.csv", csv(report.summary)
     yield "summary.json", json.dumps(summary_json(report), indent=1, ensure_ascii=False) + "\n"
-    yield RECORD, json.dumps({"numbers": VERSION}) + "\n"
-    if report.spec.settings:
-        yield SETTINGS, json.dumps(report.spec.settings, indent=1, ensure_ascii=False) + "\n"
+    for name, record in ((RECORD, {"numbers": VERSION}), (SETTINGS, report.spec.settings)):
+        if record:
+            marked = {**record, "stamp": report.stamp}
+            yield name, json.dumps(marked, indent=1, ensure_ascii=False) + "\n"
     yield "index.html", html.page(page.context(report))
 
 

@@ -25,7 +25,7 @@ KEY = "toy-00000000"
 SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts", "validity")
 FILES = {
     *(f"{name}{end}" for name in SECTIONS for end in (".tex", "-standalone.tex", ".html")),
-    "summary.csv", "summary.json", "pairs.csv", "prompts.csv", "results.csv",
+    "summary.csv", "summary.json", "version.json", "pairs.csv", "prompts.csv", "results.csv",
     "index.html", "macros.tex",
     *(f"figure-{name}{end}" for name in ("scores", "differences", "answers")
       for end in (".svg", ".pdf")),
