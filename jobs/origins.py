@@ -84,13 +84,16 @@ def _of_file(plan: Plan, condition: Condition) -> Iterator[Fact]:
         yield "SHA-256 when it was read", then or "not recorded by that version"
         yield "SHA-256 now", _now(path, then)
         yield "format", given.format
-        read_as = (("question", given.question), ("example", given.question or given.example),
-                   ("text", given.text if given.format == "table" else None),
-                   ("sample", given.sample))  # fmt: skip
-        kinds = {"question": "questions", "example": "ids of the examples", "text": "answers",
-                 "sample": "numbers of the samples"}  # fmt: skip
-        columns = {kinds[k]: v for k, v in read_as if v and not (k == "example" and given.question)}
-        yield "columns", ", ".join(f"{kind}: '{column}'" for kind, column in columns.items())
+        keyed = given.question or given.example
+        columns = {
+            "questions": given.question,
+            "ids of the examples": None if given.question else given.example,
+            "questions or ids of the examples": None if keyed else "question' or 'example",
+            "answers": given.text if given.format == "table" else None,
+            "numbers of the samples": given.sample,
+        }
+        named = (f"{kind}: '{column}'" for kind, column in columns.items() if column)
+        yield "columns", ", ".join(named)
     yield "digest of the texts", condition.fingerprint
     if condition.decoding.samples > 1:
         yield "answers to an example", condition.decoding.samples

@@ -136,7 +136,8 @@ def _number_lines(found: dict[str, Any] | None, what: str, settings: Recorded) -
     if found is None:
         yield what
         return
-    bounds = f" [{found['low_text']}, {found['high_text']}]" if found["low_text"] else ""
+    side = ", one-sided" if found.get("one_sided") is True else ""
+    bounds = f" [{found['low_text']}, {found['high_text']}{side}]" if found["low_text"] else ""
     p = found["p_text"]
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""

@@ -83,26 +83,15 @@ def resolve(
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
-    remarks: list[str] = []
     found = _Found(config, evaluated, run, write=write, awaited=awaited)
     found.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
-        spec = config.model_spec(name)
-        if spec.backend == "human":
-            condition, texts, note = _therapist(spec, examples)
-            found.add_made(condition, texts)
-            found.notes.append(note)
-            continue
-        for condition in _of_model(config, name, spec):
-            found.notes += _trained_otherwise(found.rendered(condition))
+        _add_model(config, name, examples, found)
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, found, *one, run) for one in trained)
     for name in config.answers:
-        one = imported.condition(name, config.answers[name], examples)
-        found.add_made(one.condition, one.texts)
-        found.notes += one.notes
-        remarks += one.remarks
+        found.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(found.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
@@ -122,7 +111,7 @@ def resolve(
     )
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(remarks))
+    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(found.remarks))
 
 
 @dataclass
@@ -133,6 +122,7 @@ class _Found:
         write: Whether renderings are kept in the run.
         awaited: Ids of conditions that are in the queue.
         made: Condition id → texts made elsewhere.
+        remarks: What the author should know before anything is computed.
     """
 
     config: Config
@@ -144,6 +134,13 @@ class _Found:
     renderings: dict[str, Rendering] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def add_imported(self, of: imported.Imported) -> None:
+        """Add a condition of imported answers, and what must be said of it."""
+        self.add_made(of.condition, of.texts)
+        self.notes += of.notes
+        self.remarks += of.remarks
 
     def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
         """Add a condition whose texts were made elsewhere."""
@@ -161,6 +158,18 @@ class _Found:
             self.renderings[final.id] = rendering
             self.notes += _rendering_notes(final, rendering)
         return final
+
+
+def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found) -> None:
+    """Add the conditions of a model, or the one of people."""
+    spec = config.model_spec(name)
+    if spec.backend == "human":
+        condition, texts, note = _therapist(spec, examples)
+        found.add_made(condition, texts)
+        found.notes.append(note)
+        return
+    for condition in _of_model(config, name, spec):
+        found.notes += _trained_otherwise(found.rendered(condition))
 
 
 def _compared(

@@ -115,8 +115,10 @@ def _by_rows(*features: str) -> Moves:
 
 def _counted(moved: Moved, part: Part) -> bool:
     """Which rows have something to count is another question under BLEU and ROUGE, too."""
-    if part != "key" and not moved.same_metric and moved.metric in ("bleu", "rouge"):
-        return True
+    seen = [side.unlike for side in moved.sides]
+    alike = bool(seen) and all(unlike is not None and not unlike.rows for unlike in seen)
+    if alike and part != "key" and not moved.same_metric and moved.metric in ("bleu", "rouge"):
+        return True  # the rows are what they were, and fewer of them count
     return _by_rows("not in composed form", "letters of other scripts", "very short")(moved, part)
 
 

@@ -17,6 +17,8 @@ _ANYWHERE = {
     "$-$": r"\ensuremath{-}",
     "$+$": "+",
     r"\textless{}": r"\ensuremath{<}",
+    r"$\leq$": r"\ensuremath{\leq}",
+    r"$\geq$": r"\ensuremath{\geq}",
     ",": "{,}",
     "--": r"\mbox{--}",
 }
@@ -38,6 +40,8 @@ def macros(results: Sequence[Result], stamp: str, title: str = "") -> str:
 def _line(result: Result, mark: str) -> str:
     """Return the definition of a number: key, value, interval, n, p, mark."""
     interval = f"[{_plain(result.low_text)},~{_plain(result.high_text)}]" if result.low_text else ""
+    if result.one_sided:
+        interval = _plain(result.interval_text)
     parts = (
         result.key, _plain(result.text), interval, _plain(f"{result.n:,}"), _p(result), mark,
     )  # fmt: skip

@@ -34,6 +34,8 @@ class Result:
         less: Id of a difference's first; else empty.
         contrast: Name of a declared contrast; else empty.
         metric: Key of the metric; *column*: name of its column; *subset*: name of the rows.
+        one_sided: The interval is one bound alone, of a share of 0 or 1; the other end is the
+            scale's.
     """
 
     key: str
@@ -54,6 +56,18 @@ class Result:
     metric: str = ""
     column: str = ""
     subset: str = ""
+    one_sided: bool = False
+
+    @property
+    def interval_text(self) -> str:
+        """Return the interval as prose cites it; empty where there is none."""
+        if not self.low_text:
+            return ""
+        if self.one_sided:
+            above = self.low == 0
+            sign = "\N{LESS-THAN OR EQUAL TO}" if above else "\N{GREATER-THAN OR EQUAL TO}"
+            return f"{sign} {self.high_text if above else self.low_text}"
+        return f"[{self.low_text}, {self.high_text}]"
 
 
 Columns = Mapping[tuple[str, str], Column]
@@ -151,6 +165,7 @@ def _result(
         **{name: row.get(name, "") for name in ("condition", "less", "contrast", "metric")},
         column=row["column"],
         subset=row.get("subset", ALL),
+        one_sided=row.get("one_sided") is True,
     )
 
 
@@ -159,5 +174,7 @@ def frame(found: Sequence[Result]) -> pl.DataFrame:
     numbers = dict.fromkeys(("value", "low", "high", "p"), pl.Float64)
     schema = {f.name: pl.String for f in fields(Result)} | numbers
     return pl.DataFrame(
-        [astuple(r) for r in found], schema | {"n": pl.Int64, "n_questions": pl.Int64}, orient="row"
+        [astuple(r) for r in found],
+        schema | {"n": pl.Int64, "n_questions": pl.Int64, "one_sided": pl.Boolean},
+        orient="row",
     )

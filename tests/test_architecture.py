@@ -41,12 +41,12 @@ def test_a_module_imports_only_what_its_package_may(path: Path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_modules_and_functions_stay_short(path: Path):
-    """A module has at most 400 lines and a function at most 60."""
+    """A module has at most 500 lines and a function at most 60."""
     text = path.read_text()
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 60]
 
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 500
     assert not too_long
 
 

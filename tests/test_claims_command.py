@@ -53,7 +53,11 @@ UNSURE = "Therapist is within 0.19 of Echo none on rouge1"  # 0.1810, the interv
         ((FALSE, "Ekko prompt2 > none on words"), (), 2),
         ((TRUE, UNSURE), (), 0),
         ((TRUE, UNSURE), ("--strict",), 4),
-        (("Echo is not significantly different from Echo on rouge",), ("--strict",), 0),
+        (
+            ("Echo is not significantly different from Echo on rouge",),
+            ("--strict",),
+            4,
+        ),  # no margin
     ],
 )
 def test_the_exit_code_tells_what_was_found(

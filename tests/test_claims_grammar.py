@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from empathy_core.errors import ConfigError
 from empathy_core.types import Column, Condition, Decoding
+from empathy_core.visible import nothing_visible
 from reports.aggregate import SUMMARY
 from reports.claims.digits import Digits
 from reports.claims.evidence import Evidence, Measure, Subject
@@ -371,7 +372,10 @@ def test_what_may_be_several_is_refused_with_the_candidates(words: str, candidat
     assert all(key in str(refused.value) for key in candidates)
 
 
-@given(st.lists(st.tuples(st.text(max_size=8), st.sampled_from(["none", "prompt1"])),
+SEEN = st.text(max_size=8).filter(lambda label: not nothing_visible(label))
+
+
+@given(st.lists(st.tuples(SEEN, st.sampled_from(["none", "prompt1"])),
                 min_size=1, max_size=4, unique=True))  # fmt: skip
 def test_a_printed_name_never_means_another_condition(drawn: list[tuple[str, str]]):
     """Whatever the labels: the one that is printed so, or a refusal."""

@@ -120,7 +120,10 @@ def test_of_imported_answers_file_digest_and_columns_are_told(
     assert str(home / "good.csv") in shown
     assert digest("good.csv") in shown
     assert "SHA-256 now:                the same" in shown
-    assert "ids of the examples: 'example', answers: 'said', numbers of the samples: 'k'" in shown
+    assert (
+        "questions or ids of the examples: 'question' or 'example', answers: 'said', "
+        "numbers of the samples: 'k'"
+    ) in shown
     assert "answers to an example:      2" in shown
     for word in ("dtype", "weights", "greedy", "at most", "chat template", "quantization"):
         assert word not in shown, word

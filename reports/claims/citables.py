@@ -47,7 +47,7 @@ def citables_of_run(
 def _parts(result: Result, column: Column, about: tuple[Thing, ...]) -> Iterator[Citable]:
     rank = 2 * (result.kind != "score") + ("@" in result.key)
     p = Column("p", "p", None, 3)
-    both = f"[{result.low_text}, {result.high_text}]"
+    both = result.interval_text
     parts = (
         ("res", result.value, column, result.text, rank),
         ("resci", result.low, column, both, rank + 4),
