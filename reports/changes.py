@@ -113,15 +113,6 @@ def _by_rows(*features: str) -> Moves:
     return moves
 
 
-def _counted(moved: Moved, part: Part) -> bool:
-    """Which rows have something to count is another question under BLEU and ROUGE, too."""
-    seen = [side.unlike for side in moved.sides]
-    alike = bool(seen) and all(unlike is not None and not unlike.rows for unlike in seen)
-    if alike and part != "key" and not moved.same_metric and moved.metric in ("bleu", "rouge"):
-        return True  # the rows are what they were, and fewer of them count
-    return _by_rows("not in composed form", "letters of other scripts", "very short")(moved, part)
-
-
 def _samples(moved: Moved, part: Part) -> bool:
     return part != "key" and any(side.samples > 1 for side in moved.sides)
 
@@ -190,7 +181,7 @@ CHANGES: tuple[Change, ...] = (
         "Texts are compared in composed form (NFC), and rows in which a metric has no token or "
         "n-gram to count are counted and noted or left out; before, equal texts in other scripts "
         "scored 0.",
-        _counted,
+        _by_rows("not in composed form", "letters of other scripts", "very short"),
         ("not in composed form", "letters of other scripts", "very short"),
     ),
     Change(
