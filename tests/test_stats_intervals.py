@@ -11,6 +11,7 @@ from empathy_core.stats import (
     compare_all,
     equivalent,
     interval,
+    intervals,
     least_detectable,
     paired_difference,
     resampling,
@@ -93,6 +94,20 @@ def test_too_few_questions_that_differ_from_the_rest_have_no_interval():
 
     assert found.value == pytest.approx(0.4 / 30)
     assert found.interval is None
+
+
+def test_a_bound_among_resamples_without_variation_is_no_number_in_between():
+    """An infinite ratio at the quantile itself, or on either side of it: no interval, no NaN."""
+    finite = np.linspace(-2, 2, 95)
+    for n_below in range(6):
+        ratios = np.concatenate([np.full(n_below, -np.inf), finite, np.full(6 - n_below, np.inf)])
+        found = intervals.studentised(ratios, 1.0, 0.1, 1.0, 0.95)
+        few = max(n_below, 6 - n_below) <= 2  # of 101, the quantiles are the third from both ends
+        assert (found is not None) == few
+        if found is not None:
+            assert found.low < 1 < found.high
+    assert intervals.quantile(np.array([-np.inf, 0.0, 1.0]), 0.25) == -np.inf
+    assert intervals.quantile(np.array([-1.0, 0.0, np.inf]), 0.75) == np.inf
 
 
 def test_bleu_without_a_four_gram_match_has_no_interval():

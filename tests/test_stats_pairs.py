@@ -108,10 +108,10 @@ def test_a_resample_is_the_score_of_the_rows_of_the_clusters_that_were_drawn(
     assert 0.01 < found.p_randomization < 1
 
 
-def test_a_contrast_of_one_pair_is_the_pair(bleu: list[np.ndarray]):
+def test_a_contrast_of_one_pair_twice_is_the_pair(bleu: list[np.ndarray]):
     """To rounding, for the same draws and the same shuffles."""
-    one = contrast([bleu[0]], [bleu[1]], BLEU.score, FEW)
-    pair = paired_difference(bleu[0], bleu[1], BLEU.score, FEW)
+    one = contrast([bleu[0]] * 2, [bleu[1]] * 2, BLEU.score, FEW)
+    pair = compare_all(bleu[:2], BLEU.score, FEW).differences[0, 1]
 
     for ours, theirs in zip(one, pair, strict=True):
         assert ours.value == pytest.approx(theirs.value, abs=1e-12)

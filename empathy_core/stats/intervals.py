@@ -94,7 +94,9 @@ def quantile(ordered: np.ndarray, share: float) -> float:
     place = share * (len(ordered) - 1)
     below, above = float(ordered[int(place)]), float(ordered[min(int(place) + 1, len(ordered) - 1)])
     part = place - int(place)
-    return below if below == above or not part else below + part * (above - below)
+    if below == above or not part or isinf(below):
+        return below
+    return below + part * (above - below)
 
 
 # ---------------------------------------------------------------------------- of single scores

@@ -48,7 +48,7 @@ def paired_difference(
     Raises:
         ValueError: The two, or the resampler, are of different rows.
     """
-    return compare_all([first, second], score, resampler, columns=columns).differences[0, 1]
+    return contrast([first], [second], score, resampler, columns)
 
 
 def contrast(
