@@ -46,14 +46,22 @@ def paper_table(words: Words | None = None) -> Table:
             for column in cols:
                 value = row.values.get(column.name)
                 n = 787 if value is not None else 0
-                rows.append((conditions[-1].id, row.model, row.prompt, "greedy", "all", key,
-                             column.name, value, None, None, n, 787 - n, 787, 500))  # fmt: skip
+                ranked = backend != "human"
+                rows.append(
+                    {
+                        "condition": conditions[-1].id, "model": row.model, "prompt": row.prompt,
+                        "decoding": "greedy", "subset": "all", "metric": key,
+                        "column": column.name, "score": value, "n": n, "n_unscored": 787 - n,
+                        "n_expected": 787, "n_questions": 500, "n_examples": n, "ranked": ranked,
+                        **dict.fromkeys(("common", "least", "most"), value if ranked else None),
+                    }
+                )  # fmt: skip
     metrics = {
         key: _Columns(tuple(replace(c, main=True) for c in cols)) for key, cols in by_metric.items()
     }
     about = spec(*conditions, metrics=metrics)
     wanted = [w for of_metric in columns(about, main=True) for w in of_metric]
-    summary = pl.DataFrame(rows, schema=SUMMARY, orient="row")
+    summary = pl.DataFrame(rows, schema=SUMMARY)
     words = words or Words("Comparison of models across various evaluation metrics.", "tab:main",
                            NOTES)  # fmt: skip
     return score_table(summary, about, wanted, words)
