@@ -282,7 +282,7 @@ def planned(run: RunDir, config: dict[str, Any] | None = None) -> Plan:
         {**source, "name": "free", "licence": "MIT", "redistribute": True},
         {**source, "name": "amod", "licence": "RAIL-D", "redistribute": False},
     ]
-    store.write_json(audit, run.audit)
+    data.freeze(replace(prepared, audit=audit), run)
     return plan
 
 
@@ -305,7 +305,7 @@ def test_licences_decide_unless_the_setting_does(
     assert about.withheld == withheld
     assert about.not_to_pass_on == kept
     assert about.commands.unredacted == (
-        "python -m jobs.launch report --name run --set report.redact=false"
+        f"python -m jobs.launch report --set report.redact=false --runs {tmp_path} --name run"
     )
 
 
