@@ -20,7 +20,7 @@ def run_folder(runs: Path, name: str) -> Path:
     Raises:
         ConfigError: No run can be called so.
     """
-    there = [p.name for p in runs.glob("*") if (p / "plans").is_dir()]
+    there = _there(runs)
     if name not in there and (problem := _problem(name, there)):
         msg = (
             f"{name[:60]!a} cannot be the name of a run: {problem}; expected at most "
@@ -29,6 +29,14 @@ def run_folder(runs: Path, name: str) -> Path:
         )
         raise ConfigError(msg)
     return runs / name
+
+
+def _there(runs: Path) -> list[str]:
+    """Return the names of runs; none where there is no folder, which whoever needs one says."""
+    try:
+        return [p.name for p in runs.glob("*") if (p / "plans").is_dir()]
+    except OSError:
+        return []
 
 
 def _problem(name: str, there: Iterable[str]) -> str:

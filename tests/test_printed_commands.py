@@ -73,9 +73,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         where = [] if default else ["--runs", str(folder / "runs")]
-        options = ["--config", str(config), "--name", "a run", "--executor", "local"]
+        options = ["--config", str(config), "--name", "a-run", "--executor", "local"]
         assert main(["sweep", *options, *where]) == 0
-        yield folder / "runs" / "a run"
+        yield folder / "runs" / "a-run"
 
 
 def told(arguments_: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
@@ -93,7 +93,7 @@ def test_what_explain_prints_makes_the_run_again(run: Path, capsys: pytest.Captu
     again = next(line for line in text.splitlines() if line.startswith("again "))
     [line] = printed(again)
 
-    assert means(line) == run.with_name("a run-again")
+    assert means(line) == run.with_name("a-run-again")
     assert ("--runs" in line) == (Path.cwd() != run.parents[1])
     shown = told([*arguments(line), "--dry-run", "--executor", "local"], capsys)
     assert "1 conditions, 1 tasks to do" in shown
@@ -109,7 +109,7 @@ def test_what_the_page_prints_is_about_this_run(run: Path, capsys: pytest.Captur
     key = Tags(text).of("td")
     keys = [attributes["data-key"] for attributes in key if "data-key" in attributes]
 
-    assert set(found.values()) == {run, run.with_name("a run-again")}
+    assert set(found.values()) == {run, run.with_name("a-run-again")}
     assert {_parser().parse_args(arguments(line)).command for line in lines} == {
         "explain", "report", "sweep",
     }  # fmt: skip
@@ -140,12 +140,12 @@ def test_what_a_failed_sweep_prints_shows_what_is_there(
 ):
     """One model fails, the other's answers are reported by the command that is printed."""
     config = run.parents[1] / "my config.toml"
-    options = ["--config", str(config), "--runs", str(run.parent), "--name", "half a run"]
+    options = ["--config", str(config), "--runs", str(run.parent), "--name", "half-a-run"]
     bad = ["--set", 'models.bad={use="echo", prompts=["none"], options={fail=" "}}']
     text = told(["sweep", *options, *bad, "--executor", "local"], capsys, 1)
     [line] = printed(text)
 
-    assert means(line) == run.with_name("half a run")
+    assert means(line) == run.with_name("half-a-run")
     assert "PARTIAL" in told(arguments(line), capsys)
 
 
