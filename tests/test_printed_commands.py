@@ -124,12 +124,12 @@ def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixtur
     """A run that is not there is begun by the command; what was asked of none leads to status."""
     config = run.parents[1] / "my config.toml"
     where = ["--config", str(config), "--runs", str(run.parent), "--set", "report.title=a b"]
-    [line] = printed(told(["report", *where, "--name", "not yet"], capsys, 2))
+    [line] = printed(told(["report", *where, "--name", "not-yet"], capsys, 2))
     options = _parser().parse_args(arguments(line))
     explain = [*arguments(command(RunDir(run), "explain"))]
     [status] = printed(told(explain, capsys, 2))
 
-    assert means(line) == run.with_name("not yet")
+    assert means(line) == run.with_name("not-yet")
     assert options.overrides == ["report.title=a b"]
     assert means(status) == run
     assert "1 of 1 conditions are complete" in told(arguments(status), capsys)
