@@ -29,7 +29,7 @@ On a cluster (where sbatch is configured) sweep submits job arrays and returns; 
 EPILOG = """\
 A configuration is a TOML file (or the name of a shipped one: demo, paper). Any value can be
 changed with --set, for example:  --set evaluate.limit=8  --set decoding.greedy.max_new_tokens=64
-Exit codes: 0 done, 1 some work failed, 2 a mistake to mend, 3 rows missing or damaged, 4 a claim
+Exit codes: 0 done, 1 some work failed, 2 a usage error, 3 rows missing or damaged, 4 a claim
 does not hold.
 """
 

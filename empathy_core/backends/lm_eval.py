@@ -46,7 +46,7 @@ def read(path: Path, field: str, layout: Layout, where: str) -> Found:
 
 
 def _name(doc: object, field: str, place: str, where: str) -> str:
-    """Return what tells which example a document is."""
+    """Return the field that identifies the example of a document."""
     found = None
     if isinstance(doc, Mapping):
         try:
