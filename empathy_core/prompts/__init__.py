@@ -43,7 +43,7 @@ def read(path: Path) -> Prompt:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"prompt {path} cannot be read ({error}); expected a TOML file; correct it or its path"
+        msg = f"prompt {path} cannot be read ({error}); expected a TOML file; fix it or its path"
         raise ConfigError(msg) from error
     if problems := _problems(table):
         msg = f"prompt {path}: {'; '.join(problems)}; see {_HERE / 'prompt1.toml'} for a model"
