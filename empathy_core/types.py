@@ -6,12 +6,12 @@ Frames of many rows have their schemas in ``store``.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-GENERATION_VERSION = 2
+GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
 
 Role = Literal["system", "user", "assistant"]
@@ -78,7 +78,13 @@ _NOT_IDENTITY = (
     "revision",
     "adapter",
     "adapter_revision",
+    "tokenizer",
 )
+
+
+def _without_unset(fields: dict[str, object], names: Iterable[str]) -> dict[str, object]:
+    """Return *fields* without those of *names* that say nothing: ids must not move by them."""
+    return {k: v for k, v in fields.items() if v or k not in names}
 
 
 _NOT_IDENTITY_OPTIONS = ("delay_s", "hog", "hog_mb")
@@ -102,6 +108,14 @@ class ModelSpec:
         chat_template: Whether prompts go through the tokenizer's chat template.
         template_default: ``suppress`` drops the system text a template adds by itself; ``keep``
             leaves it there, and the table note names it.
+        tokenizer: Where the tokenizer and its chat template lie, if not beside the weights:
+            ``adapter`` for those beside the adapter, else as ``weights``. Null means the weights'.
+        fold_system: A system message is put before the first user message, for templates that
+            have no system role.
+        template_arguments: What the chat template is called with besides the messages, e.g.
+            ``enable_thinking``.
+        reasoning: How a thought begins and ends in an answer, e.g. ``<think>`` and ``</think>``;
+            null means as the chat template writes it, if it writes any.
         gated: The Hub asks for a token.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
@@ -120,6 +134,10 @@ class ModelSpec:
     adapter_revision: str | None = None
     chat_template: bool = False
     template_default: Literal["suppress", "keep"] = "suppress"
+    tokenizer: str | None = None
+    fold_system: bool = False
+    template_arguments: tuple[tuple[str, str | int | float | bool], ...] = ()
+    reasoning: tuple[str, str] | None = None
     gated: bool = False
     licence: str = ""
     published: str = ""
@@ -137,7 +155,7 @@ class ModelSpec:
         fields["options"] = [
             [name, value] for name, value in self.options if name not in _NOT_IDENTITY_OPTIONS
         ]
-        return fields
+        return _without_unset(fields, ("fold_system", "template_arguments", "reasoning"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,7 @@ class Decoding:
         top_k: 0 means no limit.
         top_p: 1.0 means no limit.
         samples: Answers per example; more than one needs ``sample``.
+        stop: Texts at the first of which an answer ends; they are no part of it.
     """
 
     name: str = "greedy"
@@ -163,6 +182,7 @@ class Decoding:
     no_repeat_ngram_size: int = 0
     samples: int = 1
     seed: int = 0
+    stop: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, object]:
         """Return what changes the text: a greedy decoding has no temperature and no seed."""
@@ -171,7 +191,7 @@ class Decoding:
         if not self.sample:
             for unused in ("temperature", "top_k", "top_p", "samples", "seed"):
                 del fields[unused]
-        return fields
+        return _without_unset(fields, ("stop",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +204,14 @@ class Condition:
         rendered: Digest of all rendered token ids; empty for backends without a tokenizer.
         block_size: Distinct contexts per batch; null where it cannot change the text (fp32).
         generation_version: ``GENERATION_VERSION`` when the condition was first answered.
+        stored_quantization: How the checkpoint itself is quantised, e.g. ``gptq 4-bit``; empty if
+            it is not.
+        structure: Generation settings of the checkpoint's own that are no matter of taste, e.g.
+            ``forced_bos_token_id``: names and values as JSON.
+        reasoning: The delimiters of a thought that were found; null if there are none.
+        tokenizer_digest: Of the tokenizer's files; no part of the identity, since the rendered
+            ids are.
+        template_digest: Of the chat template's text; as before.
     """
 
     model: ModelSpec
@@ -194,11 +222,22 @@ class Condition:
     rendered: str = ""
     block_size: int | None = None
     generation_version: int = GENERATION_VERSION
+    stored_quantization: str = ""
+    structure: tuple[tuple[str, str], ...] = ()
+    reasoning: tuple[str, str] | None = None
+    tokenizer_digest: str = ""
+    template_digest: str = ""
 
     @property
     def identity(self) -> Mapping[str, object]:
         """Everything that could change the text of an answer."""
+        found: dict[str, object] = {
+            "stored_quantization": self.stored_quantization,
+            "structure": self.structure,
+            "reasoning": self.reasoning,
+        }
         return {
+            **_without_unset(found, found),
             "model": self.model.identity(),
             "prompt": {
                 "text": self.prompt.text,

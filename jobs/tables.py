@@ -105,6 +105,7 @@ class DecodingTable(Table):
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     samples: Positive = 1
     seed: int = 0
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 class ModelTable(Table):
@@ -126,6 +127,10 @@ class ModelTable(Table):
     adapter_revision: str | None = None
     chat_template: bool | None = None
     template_default: Literal["suppress", "keep"] | None = None
+    tokenizer: str | None = None
+    fold_system: bool | None = None
+    template_arguments: dict[str, str | int | float | bool] | None = None
+    reasoning: tuple[str, str] | None = None
     licence: str | None = None
     published: str | None = None
     options: dict[str, str | int | float | bool] | None = None
@@ -290,8 +295,9 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
         ConfigError: Its architecture or its prompts are not named.
     """
     given = {k: v for k, v in _given(table).items() if k in _MODEL_FIELDS}
-    if "options" in given:
-        given["options"] = tuple(sorted(given["options"].items()))
+    for key in ("options", "template_arguments"):
+        if key in given:
+            given[key] = tuple(sorted(given[key].items()))
     known = table.use or name
     if known in models.names():
         base = replace(models.model(known), name=name)

@@ -29,7 +29,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One generated answer; the fields are those of ``store.GENERATIONS``."""
+    """One generated answer; the fields are those of ``store.GENERATIONS``.
+
+    Attributes:
+        thought: What a reasoning model wrote before its answer; never scored.
+    """
 
     text: str
     stop: Literal["eos", "length", "none"]
@@ -39,6 +43,8 @@ class Answer:
     n_special_tokens: int = 0
     prompt_truncated: bool = False
     output_ids: tuple[int, ...] = ()
+    thought: str = ""
+    n_thought_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,5 +27,6 @@ def model(name: str) -> ModelSpec:
         hint = "Or give a model of your own: weights and architecture under [models.<name>]."
         raise UnknownName("model", name, names(), hint)
     table = tomllib.loads((_HERE / f"{name}.toml").read_text(encoding="utf-8"))
-    options = tuple(sorted(table.pop("options", {}).items()))
-    return ModelSpec(name=name, options=options, **table)
+    for key in ("options", "template_arguments"):
+        table[key] = tuple(sorted(table.pop(key, {}).items()))
+    return ModelSpec(name=name, **table)

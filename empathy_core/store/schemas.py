@@ -34,6 +34,8 @@ GENERATIONS: dict[str, Any] = {
     "n_special_tokens": pl.Int32,  # generated special tokens other than the final end token
     "prompt_truncated": pl.Boolean,
     "output_ids": pl.List(pl.Int32),
+    "thought": pl.String,  # what a reasoning model wrote before its answer; never scored
+    "n_thought_tokens": pl.Int32,  # of n_output_tokens, delimiters included
 }
 """Schema of a piece under ``generations/``; tags ``kind``, ``condition``, ``data``."""
 
