@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, PreflightFailed
 from empathy_core.prompts import prompt
 from empathy_core.training import preflight, preflight_model

@@ -14,7 +14,8 @@ from tokenizers import models as tokenizer_models
 from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store.schemas import EXAMPLES

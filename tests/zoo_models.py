@@ -215,3 +215,79 @@ def disturbed(model: Any) -> Any:
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
     return model
+
+
+# ---------------------------------------------------------------------------- adapters
+
+ADAPTERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "lora": ("LoraConfig", {}),
+    "rslora": ("LoraConfig", {"use_rslora": True}),
+    "dora": ("LoraConfig", {"use_dora": True}),
+    "bias": ("LoraConfig", {"bias": "lora_only"}),
+    "all_biases": ("LoraConfig", {"bias": "all"}),
+    "modules_to_save": ("LoraConfig", {"modules_to_save": ["lm_head"]}),
+    "embedding_saved": ("LoraConfig", {"modules_to_save": ["embed_tokens", "lm_head"]}),
+    "lm_head": ("LoraConfig", {"target_modules": ["q_proj", "lm_head"]}),
+    "trainable_tokens": ("LoraConfig", {"trainable_token_indices": [5, 46, 300]}),
+    "rank_pattern": ("LoraConfig", {"rank_pattern": {"v_proj": 2}}),
+    "alpha_pattern": ("LoraConfig", {"alpha_pattern": {"q_proj": 64}}),
+    "some_layers": ("LoraConfig", {"layers_to_transform": [1]}),
+    "ia3": (
+        "IA3Config",
+        {"target_modules": ["k_proj", "v_proj", "down_proj"], "feedforward_modules": ["down_proj"]},
+    ),
+    "loha": ("LoHaConfig", {}),
+    "lokr": ("LoKrConfig", {}),
+    "adalora": ("AdaLoraConfig", {"total_step": 10}),
+    "oft": ("OFTConfig", {"oft_block_size": 8}),
+    "boft": ("BOFTConfig", {"boft_block_size": 8}),
+    "vera": ("VeraConfig", {}),
+    "prompt_tuning": ("PromptTuningConfig", {"num_virtual_tokens": 4}),
+    "p_tuning": ("PromptEncoderConfig", {"num_virtual_tokens": 4, "encoder_hidden_size": 16}),
+    "prefix_tuning": ("PrefixTuningConfig", {"num_virtual_tokens": 4}),
+    "alora": ("LoraConfig", {"alora_invocation_tokens": [78, 72]}),
+}
+"""Kind of an adapter → the class of its configuration in ``peft``, and what that is called with."""
+
+_ON_LAYERS = ("LoraConfig", "LoHaConfig", "LoKrConfig", "AdaLoraConfig", "OFTConfig", "BOFTConfig")
+
+
+def adapter_config(kind: str, **settings: Any) -> Any:
+    """Return peft's configuration of an adapter of *kind* for a decoder."""
+    import peft
+
+    name, given = ADAPTERS[kind]
+    usual: dict[str, Any] = {"task_type": "CAUSAL_LM"}
+    if name in (*_ON_LAYERS, "VeraConfig"):
+        usual["target_modules"] = ["q_proj", "v_proj"]
+    if name == "VeraConfig":
+        usual["target_modules"] = ["q_proj", "o_proj"]  # of one shape
+    return getattr(peft, name)(**{**usual, **given, **settings})
+
+
+def make_adapter(
+    base: Path, kind: str, folder: Path, *, n_tokens: int | None = None, **settings: Any
+) -> Path:
+    """Write an adapter of *kind* for *base* whose weights are random to *folder*.
+
+    Args:
+        base: Folder of a decoder.
+        kind: Of ``ADAPTERS``.
+        folder: Where to.
+        n_tokens: To how many rows the embedding is resized first; null leaves it.
+        settings: For its configuration.
+    """
+    from peft import get_peft_model
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    torch.manual_seed(2)
+    if n_tokens:
+        model.resize_token_embeddings(n_tokens)
+    adapted = get_peft_model(model, adapter_config(kind, **settings))
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(folder)
+    return folder

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from empathy_core import weights
 from empathy_core.backends.hf import end_tokens
 from empathy_core.backends.loading import load_model, with_adapter
-from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.rendering import Renderer, context_window
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.store import make_dir, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
@@ -92,7 +93,7 @@ def rendered(condition: Condition, contexts: Sequence[str]) -> list[tuple[int, .
     from transformers import AutoConfig
 
     folder = weights.locate(str(condition.model.weights), condition.model.revision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(condition.model)
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
     renderer = Renderer(condition, tokenizer, window, "truncate")
     return [prompt.ids for prompt in renderer.prompts(contexts)]
@@ -123,7 +124,7 @@ def merge(
     try:
         make_dir(made)
         rows, adapted = _adapted(whole, folder, made, prompts)
-        plain = replace(whole, weights=str(made), revision=None, adapter=None)
+        plain = replace(whole, weights=str(made), revision=None, adapter=None, tokenizer=None)
         merged = _logits(load_model(plain, made), rows)
         exact = _distance(adapted, merged)
         if not exact.largest <= bound:
@@ -174,7 +175,7 @@ def _adapted(
     whole: ModelSpec, folder: Path, made: Path, prompts: Sequence[Sequence[int]]
 ) -> tuple[list[_Row], list["Tensor"]]:
     """Answer the prompts with the adapter on its whole base, then merge it and save that."""
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(whole)
     base = load_model(replace(whole, adapter=None), folder)
     tuned = with_adapter(base, whole, folder).eval()
     ends = end_tokens(base.generation_config, base.config, tokenizer)

@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 
 from empathy_core import weights
-from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends import checkpoint
+from empathy_core.backends.rendering import Renderer, context_window
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.training import batches, preflight, rows, tokens
 from empathy_core.training.spec import Finding, FinetuneSpec, Pair, Row
 from empathy_core.types import Condition, Decoding
@@ -53,13 +55,11 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
         DataError: There is no row to train on, or an evaluated row is among them.
         ModelError: Weights or tokenizer are absent, or cannot render the prompt.
     """
-    from transformers import AutoConfig
-
     pairs = rows.training_pairs(spec, examples)
     validation = rows.validation_pairs(spec, examples)
     folder = weights.locate(str(spec.base.weights), spec.base.revision)
-    tokenizer = load_tokenizer(folder)
-    window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
+    tokenizer = tokenizer_of(spec.base)
+    window = context_window(checkpoint.read_config(folder, spec.base.name), tokenizer)
     stops = tokens.stop_tokens(folder, tokenizer)
     encoder = tokens.Encoder(spec, tokenizer, window, stops)
     pad = batches.pad_token(tokenizer, stops)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from empathy_core.backends import checkpoint
 from empathy_core.backends.chat import ChatTemplate, special_spellings
 from empathy_core.backends.hf import end_tokens
 from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer
@@ -30,9 +31,9 @@ def stop_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
         folder: Where the model lies: ``generation_config.json`` if there is one, ``config.json``.
         tokenizer: Its tokenizer.
     """
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = checkpoint.read_config(folder, folder.name)
     if (folder / "generation_config.json").is_file():
         generation = GenerationConfig.from_pretrained(folder)
     else:
