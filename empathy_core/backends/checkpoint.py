@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -219,6 +220,33 @@ def faults(info: Mapping[str, Any], model_type: str) -> list[str]:
     return [*missing, *shaped, *unexpected]
 
 
+_EXPERT = re.compile(r"(?P<layer>.*\.experts)\.(?P<number>\d+)\.(?P<part>.+)")
+
+
+def uneven_experts(shapes: Mapping[str, Shape | None]) -> list[str]:
+    """Return a phrase for each tensor that one expert of a layer has and another lacks.
+
+    transformers puts the experts of a layer together, and says of what it cannot put together
+    neither which nor why.
+    """
+    layers: dict[str, dict[str, dict[int, Shape | None]]] = {}
+    for name, shape in shapes.items():
+        if found := _EXPERT.fullmatch(name):
+            parts = layers.setdefault(found["layer"], {})
+            parts.setdefault(found["part"], {})[int(found["number"])] = shape
+    uneven = []
+    for layer, parts in layers.items():
+        n_experts = 1 + max(max(numbers) for numbers in parts.values())
+        for part, by_number in parts.items():
+            usual = Counter(by_number.values()).most_common(1)[0][0]
+            uneven += [
+                f"no {layer}.{number}.{part} of shape {usual}"
+                for number in range(n_experts)
+                if by_number.get(number, "none") != usual
+            ]
+    return uneven
+
+
 def refuse(who: str, folder: Path, found: Sequence[str]) -> None:
     """Raise ``ModelError`` where there are faults."""
     if not found:
@@ -259,6 +287,7 @@ def _skeleton(folder: Path, who: str, _: object) -> Any:
         refuse(who, folder, lacking)
     else:
         return None
+    refuse(who, folder, uneven_experts(shapes))
     config = read_config(folder, who)
     loaded = _without_content(config, shapes)
     if loaded is None:

@@ -154,18 +154,20 @@ def _keep_exact(loaded: Any) -> None:
 
 
 def _one_precision(loaded: Any, dtype: Any) -> None:
-    """Give layers that were stored in FP8 the precision that is asked for.
+    """Give a model that was stored in FP8, and is not run in it, the precision that is asked for.
 
-    Where they are not run in FP8, transformers leaves weight times scale in the precision of the
-    scale, which is float32 in some checkpoints: the layers do not go together then.
+    transformers then leaves each tensor in the precision of its file, and weights in that of
+    their scales: the layers do not go together.
     """
     import torch
 
+    weights = dict(loaded.named_parameters())
+    if any(weight.dtype == torch.float8_e4m3fn for weight in weights.values()):
+        return
     kept = [*(loaded._keep_in_fp32_modules or ()), *(loaded._keep_in_fp32_modules_strict or ())]
-    for name, layer in loaded.named_modules():
-        wide = type(layer) is torch.nn.Linear and layer.weight.dtype == torch.float32
-        if wide and not any(part in name for part in kept):
-            layer.to(dtype)
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not any(part in name for part in kept):
+            weight.data = weight.data.to(dtype)
 
 
 # ---------------------------------------------------------------------------- adapters

@@ -151,7 +151,8 @@ def check_asked(model: ModelSpec, stored: Stored | None, installed: Callable[[st
         msg = (
             f"{model.name}: quantization = '{asked}'{double} is asked of '{model.weights}', which "
             f"is quantised already ({stored.label}) and is loaded as it is stored; expected no "
-            "'quantization' there; leave it out, or take weights that are not quantised"
+            "'quantization' there; leave it out (quantization = \"none\" in a fine-tune), or take "
+            "weights that are not quantised"
         )
         raise ModelError(msg)
     lacking = [package for package in stored.packages if not installed(package)]
