@@ -187,7 +187,9 @@ def _embedding_names(model: Any) -> set[str]:
 def _plain(name: str) -> str:
     """Return the base's name of a tensor that peft saved whole."""
     name = name.removeprefix(_PREFIX)
-    return name.replace(".base_layer.", ".").replace(".token_adapter.", ".")
+    for wrapped in (".base_layer.", ".token_adapter.", ".modules_to_save.", ".original_module."):
+        name = name.replace(wrapped, ".")
+    return name
 
 
 def resize(model: Any, adapter: Adapter) -> None:
