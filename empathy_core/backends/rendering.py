@@ -148,6 +148,8 @@ class Renderer:
         return prompt.plain(context)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
         plain = not self.condition.chat  # a template spells its special tokens itself
         encoded = self.tokenizer(texts, add_special_tokens=plain, verbose=False)["input_ids"]
         if n := len(self._closing):
