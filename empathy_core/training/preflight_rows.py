@@ -1,13 +1,16 @@
-"""Thirteen questions to the rows of a fine-tune, before a model is loaded.
+"""Fourteen questions to the rows of a fine-tune, before a model is loaded.
 
 Written without the encoder's code, so that its faults show. Each answer is a ``Finding``; all are
 given, in the order of ``ROW_NAMES``. Where there are no rows, only ``no-rows`` is wrong.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from empathy_core.training import preflight_labels as labels
+from empathy_core.training.feed import total_steps
 from empathy_core.training.preflight_seen import Answer, Case, Checked, Seen, some
+from empathy_core.training.rates import FEWEST_STEPS, full_rate_steps
 from empathy_core.training.spec import IGNORED, Finding
 
 
@@ -166,6 +169,22 @@ def _truncated(case: Case) -> Answer:
     )
 
 
+def _few_steps(case: Case) -> Answer:
+    spec, n = case.spec, len(case.checked.rows)
+    if not n:
+        return "no rows", ""
+    n_steps = total_steps(spec, math.ceil(n / spec.batch_size))
+    full = full_rate_steps(spec, n_steps)
+    evidence = (
+        f"{n} rows in batches of {spec.batch_size} are {n_steps} steps, whose learning rates are "
+        f"those of {full:.1f} steps at the full rate; expected at least {FEWEST_STEPS:g}"
+    )
+    if full >= FEWEST_STEPS:
+        return evidence, ""
+    raises = "raise max_steps, or " if spec.max_steps == n_steps else ""
+    return evidence, f"{raises}take more epochs or a smaller batch_size: so few steps teach nothing"
+
+
 _QUESTIONS: dict[str, Callable[[Case], Answer]] = {
     "no-rows": _no_rows,
     "labels-shifted": labels.labels_shifted,
@@ -180,6 +199,7 @@ _QUESTIONS: dict[str, Callable[[Case], Answer]] = {
     "special-tokens-doubled": _special_tokens_doubled,
     "template-differs": _template_differs,
     "truncated": _truncated,
+    "few-steps": _few_steps,
 }
 
 ROW_NAMES = tuple(_QUESTIONS)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from empathy_core.types import ModelSpec, Prompt, digest
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised by hand whenever the training code may produce another adapter from the same settings."""
 
 IGNORED = -100
@@ -58,7 +58,7 @@ class FinetuneSpec:
         batch_size: Rows of one optimiser step, over all processes.
         micro_batch: Rows of one forward pass; divides ``batch_size``.
         batching: ``length``: rows of similar length meet in a batch. ``shuffled``: as drawn.
-        warmup: Share of the steps in which the learning rate rises.
+        warmup: Share of the steps in which the learning rate rises; see ``rates``.
         evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
         validation_limit: Rows of the validation split that are used; null means all.
         patience: Evaluations without a lower validation loss after which training stops; 0 never.

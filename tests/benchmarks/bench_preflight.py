@@ -78,7 +78,7 @@ def main() -> None:
     if preflight.wrong(found, ()):
         raise SystemExit(preflight.text(found))
     tokens = sum(len(row.input_ids) for row in made.rows)
-    print(f"{ROWS} rows of {tokens / ROWS:.0f} tokens on average, thirteen findings right")
+    print(f"{ROWS} rows of {tokens / ROWS:.0f} tokens on average, fourteen findings right")
     print(
         f"encoding {middle - start:.1f} s, findings {end - middle:.1f} s of one core; "
         f"{wall_s:.1f} s on the clock"
