@@ -184,9 +184,9 @@ def test_modules_that_do_not_exist(llama: Path) -> None:
     found = Bench(llama, Lora(modules=("q_prj", "v_proj"))).check()
     assert failing(found) == {"adapter-modules"}
     finding = found["adapter-modules"]
-    assert finding.evidence.startswith("q_prj: no linear layer")
+    assert "is named 'q_prj'. Did you mean 'q_proj'?" in finding.evidence
     assert "down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj" in finding.evidence
-    assert "'q_proj'" in finding.remedy
+    assert "'modules'" in finding.remedy
     assert found["overfit-fails"].evidence == "not checked, since adapter-modules failed"
 
 

@@ -8,6 +8,7 @@ whole (``loop_saving``).
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -28,6 +29,7 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
     """Batches and loss of ``transformers.Trainer``; ``run`` is set after construction."""
 
     run: Run
+    lr_scheduler: Any
     loss_is_scaled_for_ga = True
     _micros: tuple[Micro, ...] = ()
     _losses: tuple[Any, ...] = ()
@@ -155,7 +157,8 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
             msg = (
                 f"{self.run.job.spec.name}: {len(without)} of {len(weights)} tensors of the "
                 f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
-                "take other lora.modules, leave quantization out, or update bitsandbytes"
+                f'name layers that the loss reaches: exclude = ["{_part(without[0])}"], or other '
+                "modules; on quantised weights, update bitsandbytes"
             )
             raise ModelError(msg)
         self.run.gradients_seen = True
@@ -174,3 +177,9 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
             "or look at these rows"
         )
         raise ModelError(msg)
+
+
+def _part(name: str) -> str:
+    """Return a pattern of the layers beside the one whose update is called *name*."""
+    layer = name.removeprefix("base_model.model.").partition(".lora_")[0]
+    return re.sub(r"\.\d+\..*", ".*", layer)

@@ -10,7 +10,7 @@ import polars as pl
 
 from empathy_core import weights
 from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
-from empathy_core.training import batches, preflight, rows, tokens
+from empathy_core.training import batches, modules, preflight, rows, tokens
 from empathy_core.training.spec import Finding, FinetuneSpec, Pair, Row
 from empathy_core.types import Condition, Decoding
 
@@ -51,13 +51,15 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
 
     Raises:
         DataError: There is no row to train on, or an evaluated row is among them.
-        ModelError: Weights or tokenizer are absent, or cannot render the prompt.
+        ModelError: Weights or tokenizer are absent, the base has no such layers, or the prompt
+            cannot be rendered.
     """
     from transformers import AutoConfig
 
     pairs = rows.training_pairs(spec, examples)
     validation = rows.validation_pairs(spec, examples)
     folder = weights.locate(str(spec.base.weights), spec.base.revision)
+    modules.updated(modules.of_folder(folder), spec)
     tokenizer = load_tokenizer(folder)
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
     stops = tokens.stop_tokens(folder, tokenizer)

@@ -25,13 +25,17 @@ class Lora:
         r: Rank.
         alpha: Scaling: the update is multiplied by alpha / r.
         modules: Names of the linear layers that get an update; empty means ``q_proj``, ``v_proj``
-            for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder.
+            for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder; see
+            ``modules.settled`` for bases that have none.
+        exclude: Patterns of whole names, with ``*`` for anything, of layers that get none. Towers
+            for images and sounds get none anyway: no text goes through them.
     """
 
     r: int = 8
     alpha: float = 16
     dropout: float = 0.1
     modules: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,9 @@ class FinetuneSpec:
         fields = asdict(self)
         for absent in _NOT_IDENTITY:
             del fields[absent]
+        lora = asdict(self.lora) | {"modules": self.modules}
+        if not self.lora.exclude:  # ids of adapters that were trained before there was one
+            del lora["exclude"]
         return fields | {
             "base": self.base.identity(),
             "prompt": {
@@ -123,7 +130,7 @@ class FinetuneSpec:
                 "messages": [asdict(m) for m in self.prompt.messages],
                 "ending": self.prompt.ending,
             },
-            "lora": asdict(self.lora) | {"modules": self.modules},
+            "lora": lora,
         }
 
     def digest(self, base_fingerprint: str, data_digest: str) -> str:
