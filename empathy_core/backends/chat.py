@@ -2,56 +2,64 @@
 
 Some templates put a system text of their own in front where none is given ("You are a helpful
 AI assistant named …"), or lines of their own into the one that is given (dates). The first kind
-can be suppressed; what stays is named. Strings only; tokens are ``rendering``'s.
+can be suppressed; what stays is named. Others write nothing to open an answer with. Strings only;
+tokens are ``rendering``'s.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from itertools import takewhile
+from typing import Any
 
-from empathy_core.errors import ModelError
-from empathy_core.types import Message
+from empathy_core.errors import ModelError, UnknownName
+from empathy_core.types import Message, ModelSpec
 
 _NOW = datetime(2024, 7, 26)  # a calendar date: the one in Llama 3.1's own template
 _PROBE = (Message("user", "probe question"), Message("assistant", "probe answer"))
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-_ROLE_NAME = re.compile(r"(system|developer|user|assistant|model)\b\s*")
+_NO_ARGUMENTS = {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
+_ROLE_NAME = re.compile(r"(?i)(system|developer|user|assistant|model):?(?:\s*\n\s*|\s*\Z)")
+"""The name of a role is a line of its own, right behind a special token."""
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """The chat template of one tokenizer.
+    """The chat template of one tokenizer, as one model's settings use it.
 
     Attributes:
         tokenizer: A transformers tokenizer with a template.
-        model: Name for messages.
-        default: What happens to the template's own system text where a prompt brings none.
+        spec: The model; its ``template_default``, ``template_arguments`` and ``fold_system`` say
+            how the template is used.
     """
 
     tokenizer: Any
-    model: str
-    default: Literal["suppress", "keep"]
+    spec: ModelSpec
 
     def render(self, messages: Sequence[Message]) -> str:
         """Return the conversation up to where the answer begins, special tokens spelled out.
 
         Raises:
-            ModelError: The template refuses or leaves out a message, or its own system text
-                cannot be told apart.
+            ModelError: The template refuses or leaves out a message, opens no answer, or its own
+                system text cannot be told apart.
         """
-        text = self._applied(messages, answer=True)
-        for message in messages:
+        turns = self._folded(messages)
+        text = self._applied(turns, answer=True)
+        for message in turns:
             if message.content.strip() not in text:
                 msg = (
-                    f"{self.model}: the chat template leaves out the {message.role} message "
+                    f"{self.spec.name}: the chat template leaves out the {message.role} message "
                     f"'{message.content[:60]}'; expected every message in the prompt; use a "
-                    "prompt whose messages have other roles, or chat_template = false"
+                    "prompt whose messages have other roles, set fold_system = true if it is the "
+                    "system message, or chat_template = false"
                 )
                 raise ModelError(msg)
-        if messages[0].role == "system" or self.default == "keep":
+        text += self.opening_added
+        if turns[0].role == "system" or self.spec.template_default == "keep":
             return text
         if not text.startswith(self._head):
             raise ModelError(self._inseparable())
@@ -59,59 +67,160 @@ class ChatTemplate:
 
     def added(self, messages: Sequence[Message]) -> str:
         """Return the words that the template adds to *messages* and that ``render`` keeps."""
-        if messages[0].role != "system":
-            return self._words(self._head_or_all(messages)) if self.default == "keep" else ""
-        head = self._head_or_all(messages)
-        return self._words(head.replace(messages[0].content.strip(), "", 1))
+        turns = self._folded(messages)
+        if turns[0].role != "system":
+            return self._words(self._before(turns)) if self.spec.template_default == "keep" else ""
+        return self._words(self._before(turns).replace(turns[0].content.strip(), "", 1))
 
-    def around_answer(self, messages: Sequence[Message]) -> tuple[str, str]:
-        """Return what the template writes between ``render``'s end and an answer, and after it.
+    def around_answer(
+        self, messages: Sequence[Message], reasoning: tuple[str, str] | None = None
+    ) -> tuple[str, str]:
+        """Return what stands between ``render``'s end and an answer, and after the answer.
+
+        Args:
+            messages: The prompt.
+            reasoning: How a thought begins and ends. Where the template opens one at the end of
+                the prompt, an empty thought is closed before the answer.
 
         Raises:
-            ModelError: The template cannot render an answer.
+            ModelError: The template cannot render an answer, or opens it in another way than it
+                writes one.
         """
-        asked, answer = self._applied(messages, answer=True), _PROBE[1]
-        before, found, after = self._applied((*messages, answer)).rpartition(answer.content)
+        turns, answer = self._folded(messages), _PROBE[1]
+        asked = self._applied(turns, answer=True) + self.opening_added
+        before, found, after = self._applied((*turns, answer)).rpartition(answer.content)
         if not found:
             msg = (
-                f"{self.model}: the chat template leaves out the answer; expected it as the last "
-                "turn; train with chat_template = false, or take another model"
+                f"{self.spec.name}: the chat template leaves out the answer; expected it as the "
+                "last turn; train with chat_template = false, or take another model"
             )
             raise ModelError(msg)
-        return (before.removeprefix(asked) if before.startswith(asked) else ""), after
+        if before.startswith(asked.rstrip()):
+            return before.removeprefix(asked.rstrip()).removeprefix(_blank_end(asked)), after
+        if asked.startswith(before.rstrip()) and reasoning:
+            opened = asked[len(before.rstrip()) :].strip()
+            if opened == reasoning[0].strip():
+                return f"\n{reasoning[1].strip()}\n\n", after
+        raise ModelError(self._opened_otherwise(asked, before))
+
+    # ------------------------------------------------------------------------ the opening
+
+    @cached_property
+    def opening_added(self) -> str:
+        """What opens an answer where the template itself writes nothing; else empty.
+
+        A template that does not ask whether an answer is to follow ends with the user's turn: the
+        model then writes the assistant's header itself. What stands between question and answer
+        in a finished conversation is put there instead, if it is the same in all of its turns.
+
+        Raises:
+            ModelError: It is not the same, or the template opens answers in another way than it
+                writes them.
+        """
+        user, answer = _PROBE
+        asked = self._applied((user,), answer=True)
+        tail = asked.rpartition(user.content)[2]
+        last = self._between(self._applied((user, answer)))
+        earlier = self._between(self._applied((user, answer, Message("user", "next question"))))
+        if last is None or earlier is None:
+            return ""  # what is left out of it is said by ``render``
+        if asked != self._applied((user,)):
+            if not any(self._alike(tail, other) for other in (last, earlier)):
+                raise ModelError(self._opened_otherwise(tail, last))
+            return ""
+        if not last.startswith(tail) or not last[len(tail) :].strip():
+            return ""
+        if last != earlier:
+            raise ModelError(self._opened_otherwise(tail, last))
+        return last[len(tail) :]
+
+    def _between(self, text: str) -> str | None:
+        """Return what stands between the probe's question and its answer; null without both."""
+        question, answer = (m.content for m in _PROBE)
+        after = text.partition(question)[2]
+        return after.partition(answer)[0] if answer in after else None
+
+    @staticmethod
+    def _alike(opened: str, written: str) -> bool:
+        """Tell whether an opening begins as what stands before an answer does, or reverse.
+
+        The rest of the longer one is a thought, or a channel.
+        """
+        return opened.startswith(written.rstrip()) or written.startswith(opened.rstrip())
+
+    def _opened_otherwise(self, asked: str, written: str) -> str:
+        return (
+            f"{self.spec.name}: the chat template asks for an answer with '…{asked[-60:]}', but "
+            f"writes '…{written[-60:]}' before one; expected the same opening, since a model "
+            "continues what it was trained on; correct the template, set 'reasoning' if it opens "
+            "a thought, or set chat_template = false"
+        )
+
+    # ------------------------------------------------------------------------ its own text
+
+    def _folded(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Return *messages*, the system's put before the user's words if the settings say so."""
+        if not self.spec.fold_system or messages[0].role != "system":
+            return tuple(messages)
+        system, user, *later = messages
+        return (replace(user, content=f"{system.content}\n\n{user.content}"), *later)
 
     @cached_property
     def _head(self) -> str:
-        """What stands before the first turn where no system message is given.
-
-        The turn itself is what the same user message adds to a longer conversation.
-        """
+        """What stands before the first turn where no system message is given."""
         head = self._before_last((_PROBE[0],), _PROBE)
         if head is None:
             raise ModelError(self._inseparable())
         return head
 
     def _before_last(self, first: Sequence[Message], later: Sequence[Message]) -> str | None:
-        """Return the rendering of *first* without its last turn; null if it cannot be told.
+        """Return what stands before the last turn of *first*; null if it cannot be told.
+
+        That turn is what the same message adds to a longer conversation. An answer that is the
+        last turn may be written otherwise than one that is not, so only its end is looked at.
 
         Args:
             first: Messages that end in a user's.
-            later: A conversation to which that last message can be added.
+            later: A conversation that ends in an answer, to which that message can be added.
         """
-        before = self._applied(later)
-        longer = self._applied((*later, first[-1]))
-        whole = self._applied(first)
-        turn = longer[len(before) :]
-        if not turn or not longer.startswith(before) or not whole.endswith(turn):
+        end, answer = self._end_of_answer(later), later[-1].content
+        rest = self._applied((*later, first[-1]), answer=True).rpartition(answer)[2]
+        whole = self._applied(first, answer=True)
+        turn = rest[len(end) :]
+        if not rest.startswith(end) or first[-1].content.strip() not in turn:
             return None
-        return whole.removesuffix(turn)
+        return whole.removesuffix(turn) if whole.endswith(turn) else None
 
-    def _head_or_all(self, messages: Sequence[Message]) -> str:
+    def _end_of_answer(self, conversation: Sequence[Message]) -> str:
+        """Return what closes the last answer of *conversation* where another turn follows.
+
+        Some templates end the last one otherwise unless the next answer is opened.
+        """
+        opening = self._opening
+        with suppress(ModelError):  # not every template opens an answer after an answer
+            text = self._applied(conversation, answer=True)
+            after = text.rpartition(conversation[-1].content)[2]
+            if opening and after.endswith(opening):
+                return after.removesuffix(opening)
+        return self._applied(conversation).rpartition(conversation[-1].content)[2]
+
+    @cached_property
+    def _opening(self) -> str:
+        """What the template writes where an answer is to follow, and not where none is."""
+        closed = self._applied((_PROBE[0],))
+        opened = self._applied((_PROBE[0],), answer=True)
+        if opened.startswith(closed):
+            return opened[len(closed) :]
+        pieces = self._pieces(opened)  # what closes a conversation may stand there instead
+        pairs = zip(self._pieces(closed), pieces, strict=False)
+        same = takewhile(lambda pair: pair[0] == pair[1], pairs)
+        return "".join(pieces[len(list(same)) :])
+
+    def _before(self, messages: Sequence[Message]) -> str:
         """Return what stands before the first user turn, its markers included if need be."""
         until = [m.role for m in messages].index("user")
         first = messages[: until + 1]
-        later = (*messages[:until], *_PROBE)
-        head = self._before_last(first, later)
+        head = self._before_last(first, (*messages[:until], *_PROBE))
         if head is None:
             text = self._applied(first)
             return text[: text.rindex(first[-1].content.strip())]
@@ -131,48 +240,122 @@ class ChatTemplate:
         return bos if bos and self._head.startswith(bos) and not turn.startswith(bos) else ""
 
     def _words(self, text: str) -> str:
-        """Return *text* without special tokens and the names of roles."""
-        special = sorted(special_spellings(self.tokenizer), key=len, reverse=True)
-        pieces = re.split("|".join(map(re.escape, special)), text) if special else [text]
-        bare = (_ROLE_NAME.sub("", piece.strip(), count=1).strip() for piece in pieces)
+        """Return *text* without special tokens and the names of roles; its words are its own."""
+        own = (piece.strip() for piece in self._pieces(text) if piece not in self._spellings)
+        bare = (piece[m.end() :] if (m := _ROLE_NAME.match(piece)) else piece for piece in own)
         return " ".join(piece for piece in bare if piece)
+
+    def _pieces(self, text: str) -> list[str]:
+        """Return *text* cut into special tokens and what stands between them."""
+        spelled = sorted(filter(None, self._spellings), key=len, reverse=True)
+        if not spelled:
+            return [text]
+        return [p for p in re.split(f"({'|'.join(map(re.escape, spelled))})", text) if p]
+
+    @cached_property
+    def _spellings(self) -> set[str]:
+        return special_spellings(self.tokenizer)
+
+    # ------------------------------------------------------------------------ applying it
 
     @cached_property
     def _undated(self) -> str:
         """The template, always on the same day: else each day would have other prompts."""
-        template = str(self.tokenizer.get_chat_template())
-        return _TODAY.sub(lambda call: repr(_NOW.strftime(call[2])), template)
+        return _TODAY.sub(lambda call: repr(_NOW.strftime(call[2])), self.text)
+
+    @cached_property
+    def text(self) -> str:
+        """The template itself."""
+        return str(self.tokenizer.get_chat_template())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ``text``, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def _arguments(self) -> dict[str, str | int | float | bool]:
+        """What the template is called with besides the messages.
+
+        Raises:
+            ModelError: The template does not read one of them.
+        """
+        from jinja2 import Environment, TemplateError, meta
+
+        given = dict(self.spec.template_arguments)
+        if not given:
+            return given
+        try:
+            # parsed only, never rendered
+            syntax = Environment(
+                autoescape=True, extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]
+            ).parse(self._undated)
+            read = meta.find_undeclared_variables(syntax) - _NO_ARGUMENTS
+        except TemplateError:  # transformers adds words of its own to the language
+            return given
+        if unknown := sorted(set(given) - read):
+            raise UnknownName(
+                f"template argument of the model '{self.spec.name}'", unknown[0], sorted(read)
+            )
+        return given
+
+    @cached_property
+    def _in_parts(self) -> bool:
+        """Whether the template takes contents as lists of parts only, as those for images do."""
+        probe = _PROBE[0].content
+        plain = self._spelled([{"role": "user", "content": probe}], answer=False)
+        if probe in plain:
+            return False
+        parts = [{"role": "user", "content": [{"type": "text", "text": probe}]}]
+        return probe in self._spelled(parts, answer=False)
 
     def _applied(self, messages: Sequence[Message], *, answer: bool = False) -> str:
         from jinja2 import TemplateError
 
-        turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            text = self.tokenizer.apply_chat_template(
-                turns,
-                chat_template=self._undated,
-                tokenize=False,
-                add_generation_prompt=answer,
-                date_string=_NOW.strftime("%d %b %Y"),
-            )
+            turns = [
+                {
+                    "role": m.role,
+                    "content": [{"type": "text", "text": m.content}]
+                    if self._in_parts
+                    else m.content,
+                }
+                for m in messages
+            ]
+            return self._spelled(turns, answer=answer)
         except (TemplateError, ValueError, TypeError) as error:
             roles = ", ".join(m.role for m in messages)
             msg = (
-                f"{self.model}: the tokenizer's chat template cannot render the roles {roles} "
-                f"({error}); expected a template for them; use a prompt without a system message "
-                "(a .toml file of your own), or chat_template = false"
+                f"{self.spec.name}: the tokenizer's chat template cannot render the roles {roles} "
+                f"({error}); expected a template for them; set fold_system = true to put a "
+                "system message before the user's words, use a prompt without one (a .toml file "
+                "of your own), or set chat_template = false"
             )
             raise ModelError(msg) from error
+
+    def _spelled(self, turns: Sequence[dict[str, Any]], *, answer: bool) -> str:
+        text = self.tokenizer.apply_chat_template(
+            list(turns),
+            chat_template=self._undated,
+            tokenize=False,
+            add_generation_prompt=answer,
+            **{"date_string": _NOW.strftime("%d %b %Y"), **self._arguments},
+        )
         return str(text)
 
     def _inseparable(self) -> str:
         start = self._applied((_PROBE[0],))[:120]
         return (
-            f"{self.model}: the chat template's own text cannot be told apart from the first turn "
-            f"('{start}…'), so it cannot be suppressed; expected a template that only adds "
+            f"{self.spec.name}: the chat template's own text cannot be told apart from the first "
+            f"turn ('{start}…'), so it cannot be suppressed; expected a template that only adds "
             'to a conversation; set template_default = "keep" (it is then named in the table '
             "note), give a prompt with a system message, or set chat_template = false"
         )
+
+
+def _blank_end(text: str) -> str:
+    """Return the white space that *text* ends in."""
+    return text[len(text.rstrip()) :]
 
 
 def special_spellings(tokenizer: Any) -> set[str]:

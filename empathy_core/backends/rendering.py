@@ -83,7 +83,45 @@ class Renderer:
                 "chat_template = true; set it to false, or take the instruction-tuned model"
             )
             raise ModelError(msg)
-        return ChatTemplate(self.tokenizer, model.name, model.template_default)
+        template = ChatTemplate(self.tokenizer, model)
+        if self.condition.template_digest not in ("", template.digest):
+            msg = (
+                f"{model.name}: the chat template in use is not the planned one (SHA-256 "
+                f"{template.digest[:12]}, expected {self.condition.template_digest[:12]}); it "
+                "changed since the sweep was planned; run sweep again, or pin 'revision'"
+            )
+            raise ModelError(msg)
+        return template
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to prompts so that an answer can follow; sentences for the table note."""
+        if self.condition.chat:
+            opening = self._template.opening_added.strip()
+            return (f"the chat template opens no answer; {opening} is added",) if opening else ()
+        left_out = [self.tokenizer.convert_ids_to_tokens(i) for i in self._closing]
+        return (
+            (f"the tokenizer closes texts with {''.join(left_out)}; left out",) if left_out else ()
+        )
+
+    @property
+    def template_digest(self) -> str:
+        """SHA-256 of the chat template; empty where none is used."""
+        return self._template.digest if self.condition.chat else ""
+
+    @cached_property
+    def _closing(self) -> list[int]:
+        """Special tokens that the tokenizer puts behind a text, which a decoder is to continue.
+
+        Empty for an encoder-decoder, whose encoder reads them, and for chat prompts.
+        """
+        if self.condition.chat or self.condition.model.architecture == "encoder-decoder":
+            return []
+        bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = self.tokenizer("a")["input_ids"]
+        starts = range(len(whole) - len(bare) + 1)
+        start = next((i for i in starts if whole[i : i + len(bare)] == bare), None)
+        return [] if start is None else whole[start + len(bare) :]
 
     @cached_property
     def preamble(self) -> str:
@@ -110,10 +148,12 @@ class Renderer:
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         plain = not self.condition.chat  # a template spells its special tokens itself
-        encoded = self.tokenizer(texts, add_special_tokens=plain, verbose=False)
-        for ids in encoded["input_ids"]:
+        encoded = self.tokenizer(texts, add_special_tokens=plain, verbose=False)["input_ids"]
+        if n := len(self._closing):
+            encoded = [ids[:-n] for ids in encoded]
+        for ids in encoded:
             self._check(ids)
-        return list(encoded["input_ids"])
+        return list(encoded)
 
     def _check(self, ids: Sequence[int]) -> None:
         name, bos = self.condition.model.name, self.tokenizer.bos_token_id
@@ -124,6 +164,15 @@ class Renderer:
             msg = (
                 f"{name}: prompts begin with {self.tokenizer.bos_token} twice; expected it once; "
                 "take it out of the prompt's text, since the tokenizer adds it"
+            )
+            raise ModelError(msg)
+        decoder = self.condition.model.architecture == "decoder"
+        if not self.condition.chat and decoder and ids[-1] == self.tokenizer.eos_token_id:
+            msg = (
+                f"{name}: prompts end in {self.tokenizer.eos_token}, and a model that is to "
+                "continue them has ended already; expected the question's last word; take the "
+                "token out of the prompt's text, or set add_eos_token = false in the tokenizer's "
+                "tokenizer_config.json"
             )
             raise ModelError(msg)
 
@@ -211,6 +260,8 @@ def render(
         digest=hashlib.sha256("\n".join(p.sha256 for p in prompts).encode()).hexdigest(),
         first=tokenizer.decode(list(prompts[0].ids), clean_up_tokenization_spaces=False),
         preamble=renderer.preamble,
+        notes=renderer.notes,
+        template_digest=renderer.template_digest,
         max_prompt_tokens=max(p.n_whole for p in prompts),
         context_window=renderer.window,
         overlong=tuple(e for (e, _), p in zip(examples, prompts, strict=True) if not p.fits),

@@ -129,8 +129,7 @@ class Encoder:
 
     @cached_property
     def _template(self) -> ChatTemplate:
-        base = self.spec.base
-        return ChatTemplate(self.tokenizer, base.name, base.template_default)
+        return ChatTemplate(self.tokenizer, self.spec.base)
 
     @cached_property
     def _form(self) -> _Form:
