@@ -12,6 +12,7 @@ import torch
 
 from empathy_core import models, weights
 from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.stops import stop_tokens
 from empathy_core.errors import ConfigError, PreflightFailed
 from empathy_core.prompts import prompt
 from empathy_core.training import preflight, preflight_model
@@ -19,7 +20,7 @@ from empathy_core.training.batches import collate, pad_token
 from empathy_core.training.preflight_rows import ROW_NAMES
 from empathy_core.training.preflight_seen import Checked
 from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder, stop_tokens
+from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import SHARED, tiny_llama, tiny_t5
 
@@ -54,7 +55,7 @@ class Bench:
     def checked(self, spec: FinetuneSpec, pairs: Sequence[Pair] = PAIRS) -> Checked:
         """Encode as the training does, and ask as the evaluation does."""
         tokenizer = self.tokenizer
-        stops = stop_tokens(self.folder, tokenizer)
+        stops = stop_tokens(self.folder, tokenizer, spec.base, chat=spec.chat)
         condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
         asked = Renderer(condition, tokenizer, 512, "error").prompts([p.context for p in pairs])
         pad = pad_token(tokenizer, stops)

@@ -15,12 +15,13 @@ from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.stops import stop_tokens
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store.schemas import EXAMPLES
 from empathy_core.training.rows import training_pairs, validation_pairs
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder, stop_tokens
+from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import LLAMA_TEMPLATE, TEXT, bpe_tokenizer, tiny_llama, tiny_t5
 
@@ -203,8 +204,8 @@ def test_stop_tokens_are_the_evaluations(tmp_path: Path) -> None:
             (folder / "generation_config.json").unlink()
         base = replace(decoder(), weights=str(folder))
         loaded: Any = backends.load(base)
-        assert stop_tokens(folder, load_tokenizer(folder)) == loaded.ends
-    assert loaded.ends == EOT
+        assert stop_tokens(folder, load_tokenizer(folder)) == loaded.ends(chat=False)
+    assert loaded.ends(chat=False) == EOT
 
 
 def test_a_template_that_ends_turns_in_no_stop_is_followed(llama: Any) -> None:

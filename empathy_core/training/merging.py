@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
-from empathy_core.backends.hf import end_tokens
+from empathy_core.backends.stops import end_tokens
 from empathy_core.backends.loading import load_model, with_adapter
 from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
 from empathy_core.errors import ModelError

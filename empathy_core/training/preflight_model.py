@@ -278,7 +278,7 @@ def _given_back(trial: Trial, tokenizer: Any, spec: FinetuneSpec, ends: frozense
     prompts = [prompt(row, encoder_decoder=kind) for row in trial.rows]
     backend = HfBackend(spec.base, trial.model, tokenizer, "error")
     decoding = Decoding(max_new_tokens=max(map(len, wanted)) + 8)
-    answers = backend.continued(prompts, decoding)
+    answers = backend.continued(prompts, decoding, chat=spec.chat)
     texts = [
         tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for ids in wanted

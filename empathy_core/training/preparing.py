@@ -10,6 +10,7 @@ import polars as pl
 
 from empathy_core import weights
 from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.stops import stop_tokens
 from empathy_core.training import batches, modules, preflight, rows, tokens
 from empathy_core.training.spec import Finding, FinetuneSpec, Pair, Row
 from empathy_core.types import Condition, Decoding
@@ -62,7 +63,7 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     modules.updated(modules.of_folder(folder), spec)
     tokenizer = load_tokenizer(folder)
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
-    stops = tokens.stop_tokens(folder, tokenizer)
+    stops = stop_tokens(folder, tokenizer, spec.base, chat=spec.chat)
     encoder = tokens.Encoder(spec, tokenizer, window, stops)
     pad = batches.pad_token(tokenizer, stops)
     train = encoder.encode(pairs)

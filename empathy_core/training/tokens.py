@@ -9,11 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from empathy_core.backends.chat import ChatTemplate, special_spellings
-from empathy_core.backends.hf import end_tokens
 from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
@@ -21,23 +19,6 @@ from empathy_core.types import Condition, Decoding
 
 _TAG = re.compile(r"<[^<>\s]+>\Z")
 _PROBE = "probe question"
-
-
-def stop_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens at which the evaluation will end an answer, without loading weights.
-
-    Args:
-        folder: Where the model lies: ``generation_config.json`` if there is one, ``config.json``.
-        tokenizer: Its tokenizer.
-    """
-    from transformers import AutoConfig, GenerationConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if (folder / "generation_config.json").is_file():
-        generation = GenerationConfig.from_pretrained(folder)
-    else:
-        generation = GenerationConfig.from_model_config(config)
-    return end_tokens(generation, config, tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
