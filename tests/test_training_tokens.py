@@ -224,17 +224,36 @@ def test_a_template_without_an_end_ends_in_eos() -> None:
     assert parts(row, tokenizer) == ("user: I feel sad.\nassistant:", " You are not alone.</s>")
 
 
-def test_words_that_a_template_writes_into_an_answer_are_left_out() -> None:
-    """An empty thought, say, is not the therapist's: only white space around an answer is kept."""
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [("(thought)\\n", "", r"writes '\(thought\)'"), ("", " (said)", r"writes '\(said\)'")],
+)
+def test_a_template_that_puts_words_into_answers_is_refused(
+    before: str, after: str, words: str
+) -> None:
+    """They would be scored as the therapist's, whether before or after the answer."""
     template = LLAMA_TEMPLATE.replace(
         "'<|stop|>\n\n' + message['content'] | trim + '<|eot|>'",
-        "'<|stop|>\n\n' + ('(thought)\n' if message['role'] == 'assistant' else '')"
-        " + message['content'] | trim + ' (said)<|eot|>'",
+        f"'<|stop|>\n\n' + ('{before}' if message['role'] == 'assistant' else '')"
+        f" + message['content'] | trim + '{after}<|eot|>'",
     )
     assert template != LLAMA_TEMPLATE
     tokenizer = bpe_tokenizer(template=template)
-    row = encode(spec(NONE, chat=True), tokenizer)[0]
-    assert parts(row, tokenizer)[1] == "You are not alone.<|eot|>"
+    with pytest.raises(ModelError, match=words):
+        encode(spec(NONE, chat=True), tokenizer)
+
+
+def test_a_thought_that_a_template_writes_is_trained() -> None:
+    """It stands between prompt and answer, and the evaluation takes it off by its delimiters."""
+    template = LLAMA_TEMPLATE.replace(
+        "'<|stop|>\n\n' + message['content'] | trim",
+        "'<|stop|>\n\n' + ('(none)\n\n' if message['role'] == 'assistant' else '')"
+        " + message['content'] | trim",
+    )
+    tokenizer = bpe_tokenizer(template=template)
+    base = decoder(reasoning=("(", ")"))
+    row = encode(spec(NONE, chat=True, base=base), tokenizer)[0]
+    assert parts(row, tokenizer)[1] == "(none)\n\nYou are not alone.<|eot|>"
 
 
 def test_a_template_that_drops_the_answer_is_refused() -> None:
