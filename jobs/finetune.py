@@ -172,8 +172,8 @@ def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
     pairs = list({p.context: p for p in prepared.validation_pairs}.values())[: spec.samples]
     if not pairs:
         return None
-    decoding = Decoding(max_new_tokens=SAMPLE_TOKENS)
-    condition = replace(preparing.evaluated_as(spec), decoding=decoding)
+    room = SAMPLE_TOKENS if prepared.positions is None else min(SAMPLE_TOKENS, prepared.positions)
+    condition = replace(prepared.asked, decoding=Decoding(max_new_tokens=room))
     requests = [Request(pair.example, 0, pair.context) for pair in pairs]
     kept: list[Callable[..., Any]] = []
 

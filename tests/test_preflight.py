@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from empathy_core import models, weights
+from empathy_core.backends.positions import Decoder
 from empathy_core.backends.rendering import Renderer, load_tokenizer
 from empathy_core.backends.stops import stop_tokens
 from empathy_core.errors import ConfigError, PreflightFailed
@@ -58,14 +59,15 @@ class Bench:
         stops = stop_tokens(self.folder, tokenizer, spec.base, chat=spec.chat)
         condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
         asked = Renderer(condition, tokenizer, 512, "error").prompts([p.context for p in pairs])
-        pad = pad_token(tokenizer, stops)
+        decoder = Decoder(start=0) if spec.base.architecture != "decoder" else None
+        pad = pad_token(tokenizer, stops, len(tokenizer))
         return Checked(
             spec=spec,
             tokenizer=tokenizer,
             stops=stops,
             pad=pad,
             pairs=pairs,
-            rows=Encoder(spec, tokenizer, 512, stops).encode(pairs),
+            rows=Encoder(spec, tokenizer, 512, stops, decoder).encode(pairs),
             collate=partial(collate, pad=pad, encoder_decoder=spec.base.architecture != "decoder"),
             evaluated=[p.ids for p in asked],
         )

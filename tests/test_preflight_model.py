@@ -54,7 +54,7 @@ def rows(tokenizer: Any, *, encoder_decoder: bool = False, end: bool = True) -> 
         said = tokenizer(ANSWERS[i % 5], add_special_tokens=False)["input_ids"]
         said = [*said, tokenizer.eos_token_id] if end else said
         if encoder_decoder:
-            made.append(Row(str(i), tuple(asked), tuple(said), len(asked)))
+            made.append(Row(str(i), tuple(asked), tuple(said), len(asked), start=0))
         else:
             labels = (*[IGNORED] * len(asked), *said)
             made.append(Row(str(i), (*asked, *said), labels, len(asked)))

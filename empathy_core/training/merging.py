@@ -164,10 +164,15 @@ def _beyond(model: ModelSpec, exact: Distance, bound: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A prompt, and the tokens that the adapted model answers it with."""
+    """A prompt, and the tokens that the adapted model answers it with.
+
+    Attributes:
+        start: The token that an encoder-decoder's decoder begins with; null for a decoder.
+    """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    start: int | None
 
 
 def _adapted(
@@ -178,7 +183,7 @@ def _adapted(
     base = load_model(replace(whole, adapter=None), folder)
     tuned = with_adapter(base, whole, folder).eval()
     ends = end_tokens(base.generation_config, base.config, tokenizer)
-    rows = [_Row(tuple(prompt), _answered(base, prompt, ends)) for prompt in prompts]
+    rows = [_answered(base, prompt, ends) for prompt in prompts]
     logits = _logits(base, rows)
     merged = tuned.merge_and_unload(safe_merge=True)
     merged.save_pretrained(made)
@@ -188,8 +193,8 @@ def _adapted(
     return rows, logits
 
 
-def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """Return the most probable continuation, its end token included."""
+def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
+    """Return the prompt with its most probable continuation, the end token included."""
     import torch
 
     ids = torch.tensor([list(prompt)], device=model.device)
@@ -198,12 +203,15 @@ def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> tuple[i
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
+            num_beams=1,
             max_new_tokens=NEW_TOKENS,
             eos_token_id=list(ends),
             pad_token_id=ends[0],
         )
-    start = 1 if model.config.is_encoder_decoder else len(prompt)
-    return tuple(found[0, start:].tolist())
+    if not model.config.is_encoder_decoder:
+        return _Row(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
+    start, *answer = found[0].tolist()
+    return _Row(tuple(prompt), tuple(answer), start)
 
 
 def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
@@ -221,8 +229,9 @@ def _row_logits(model: Any, row: _Row) -> "Tensor":
         return torch.tensor([list(ids)], device=model.device)
 
     n = len(row.answer)
-    if model.config.is_encoder_decoder:
-        found = model(input_ids=tensor(row.prompt), labels=tensor(row.answer)).logits[0]
+    if row.start is not None:
+        read = tensor([row.start, *row.answer[:-1]])
+        found = model(input_ids=tensor(row.prompt), decoder_input_ids=read).logits[0]
     else:  # the logits at one place are for the next
         found = model(input_ids=tensor([*row.prompt, *row.answer])).logits[0, -n - 1 : -1]
     return found  # type: ignore[no-any-return]

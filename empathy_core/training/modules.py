@@ -30,11 +30,13 @@ class Anatomy:
         language: Those that a text goes through.
         elsewhere: Those of towers for images or sounds, which no text reaches.
         transposed: Names of those that hold their matrix as (inputs, outputs): GPT-2's ``Conv1D``.
+        n_tokens: Rows of the embedding.
     """
 
     language: Shapes
     elsewhere: Shapes
     transposed: frozenset[str]
+    n_tokens: int
 
     @property
     def parts_elsewhere(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ def anatomy(model: Any) -> Anatomy:
         language={name: shapes[name] for name in shapes if name in spoken},
         elsewhere={name: shapes[name] for name in shapes if name not in spoken},
         transposed=frozenset(transposed),
+        n_tokens=int(model.get_input_embeddings().weight.shape[0]),
     )
 
 

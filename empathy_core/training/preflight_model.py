@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.backends.positions import decoder_positions
 from empathy_core.errors import ModelError
 from empathy_core.training import modules
 from empathy_core.training.modules import Anatomy
@@ -277,7 +278,8 @@ def _given_back(trial: Trial, tokenizer: Any, spec: FinetuneSpec, ends: frozense
     wanted = [answer(row, ends, encoder_decoder=kind) for row in trial.rows]
     prompts = [prompt(row, encoder_decoder=kind) for row in trial.rows]
     backend = HfBackend(spec.base, trial.model, tokenizer, "error")
-    decoding = Decoding(max_new_tokens=max(map(len, wanted)) + 8)
+    room, limit = max(map(len, wanted)) + 8, decoder_positions(trial.model.config)
+    decoding = Decoding(max_new_tokens=room if limit is None else min(room, limit))
     answers = backend.continued(prompts, decoding, chat=spec.chat)
     texts = [
         tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

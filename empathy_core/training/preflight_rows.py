@@ -6,6 +6,7 @@ given, in the order of ``ROW_NAMES``. Where there are no rows, only ``no-rows`` 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from empathy_core.training import preflight_labels as labels
 from empathy_core.training.feed import total_steps
@@ -93,9 +94,7 @@ def _special_tokens_doubled(case: Case) -> Answer:
 def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
     """Return what stands twice in a row; empty if nothing does."""
     bos, stops = case.checked.tokenizer.bos_token_id, case.ends
-    inside = (
-        [] if case.spec.labels == "all" else [t for t in seen.trained[:-1] if t in case.special]
-    )
+    inside = [] if case.spec.labels == "all" else _inside(case, seen)
     turns = 1 + sum(m.role == "assistant" for m in case.spec.prompt.messages)
     last = [seen.ids[seen.row.n_prompt - 1]] if 0 < seen.row.n_prompt <= len(seen.ids) else []
     doubled = seen.ids[-2:] if case.seq2seq else []
@@ -111,6 +110,14 @@ def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
     if marker and _count(seen.ids[: seen.row.n_prompt], marker) > turns:
         return "a chat template stands inside a chat template"
     return ""
+
+
+def _inside(case: Case, seen: Seen) -> list[int]:
+    """Return the special tokens inside a row's answer: not those of a thought, nor its opening."""
+    said = list(case.said(replace(seen, trained=seen.trained[:-1])).said)
+    n = next((i for i, token in enumerate(said) if token not in case.special), len(said))
+    opening = said[:n] if list(case.openings)[-n:] == said[:n] else []
+    return [token for token in said[len(opening) :] if token in case.special]
 
 
 def _count(ids: Sequence[int], part: Sequence[int]) -> int:

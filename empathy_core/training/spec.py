@@ -164,6 +164,7 @@ class Row:
         labels: A decoder's: as long as ``input_ids``, at each position the id that stands there
             (the model shifts them itself) or ``IGNORED``. An encoder-decoder's: answer, end token.
         n_prompt: Tokens of the prompt.
+        start: What an encoder-decoder's decoder begins with, before the labels; null for a decoder.
         prompt_cut: Whether the question was cut.
         response_cut: Whether the answer was cut; such a row has no end token.
     """
@@ -174,6 +175,7 @@ class Row:
     n_prompt: int
     prompt_cut: bool = False
     response_cut: bool = False
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

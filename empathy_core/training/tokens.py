@@ -14,6 +14,7 @@ from typing import Any
 from empathy_core.backends import reasoning
 from empathy_core.backends.chat import ChatTemplate, special_spellings
 from empathy_core.backends.generation_settings import delimiters
+from empathy_core.backends.positions import Decoder
 from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
@@ -49,12 +50,14 @@ class Encoder:
         tokenizer: The base's transformers tokenizer.
         window: The base's limit in tokens; null if it has none.
         stops: Tokens at which the evaluation ends an answer.
+        decoder: How an encoder-decoder's answer begins; null for a decoder alone.
     """
 
     spec: FinetuneSpec
     tokenizer: Any
     window: int | None
     stops: tuple[int, ...]
+    decoder: Decoder | None = None
 
     def encode(self, pairs: Sequence[Pair]) -> list[Row]:
         """Return one row for each pair, in their order.
@@ -65,8 +68,8 @@ class Encoder:
             ModelError: The prompt cannot be rendered, or the tokenizer has no end token.
         """
         self._check()
-        if self._seq2seq:
-            return self._encoder_decoder_rows(pairs)
+        if self.decoder is not None:
+            return self._encoder_decoder_rows(pairs, self.decoder)
         prompts = self._prompts(pairs, self._renderer(self.window, "error"))
         answers = self._continuations(pairs)
         asked = self._with_room(pairs, prompts, answers)
@@ -306,17 +309,22 @@ class Encoder:
             return (*answer, self._form.end), False
         return tuple(answer[:room]), True
 
-    def _encoder_decoder_rows(self, pairs: Sequence[Pair]) -> list[Row]:
+    def _encoder_decoder_rows(self, pairs: Sequence[Pair], decoder: Decoder) -> list[Row]:
         """Return rows whose two sides each have room for ``max_tokens``.
 
-        The window bounds the encoder alone, as in the evaluation: T5's decoder has no limit.
+        The window bounds the encoder alone, as in the evaluation. The decoder has positions of
+        its own (BART), or no limit (T5).
         """
         prompts = self._prompts(pairs, self._renderer(self._limit, "truncate"))
+        limit, room = decoder.positions, self.spec.max_tokens
+        room = (room if limit is None else min(room, limit)) - len(decoder.forced)
         rows = []
         for pair, prompt, answer in zip(
             pairs, prompts, self._apart(self._texts(pairs)), strict=True
         ):
-            labels, cut = self._ended(answer, self.spec.max_tokens)
-            ids = prompt.ids
-            rows.append(Row(pair.example, ids, labels, len(ids), prompt.truncated, cut))
+            said, cut = self._ended(answer, room)
+            labels, ids = (*decoder.forced, *said), prompt.ids
+            rows.append(
+                Row(pair.example, ids, labels, len(ids), prompt.truncated, cut, decoder.start)
+            )
         return rows

@@ -52,7 +52,7 @@ def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflig
     stops = stop_tokens(weights.locate(str(spec.base.weights)), tokenizer)
     condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
     asked = Renderer(condition, tokenizer, WINDOW, "error").prompts([p.context for p in rows])
-    pad = pad_token(tokenizer, stops)
+    pad = pad_token(tokenizer, stops, len(tokenizer))
     return preflight.Checked(
         spec=spec,
         tokenizer=tokenizer,
