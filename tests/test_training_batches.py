@@ -132,13 +132,16 @@ def test_a_decoders_batch_by_eye() -> None:
 
 
 def test_an_encoder_decoders_batch_by_eye() -> None:
-    """Labels have a width of their own."""
-    rows = [row((5, 6, 1), (8, 1)), row((7, 1), (8, 9, 7, 1))]
+    """Labels have a width of their own, and the decoder reads its start and all but the last."""
+    rows = [
+        replace(row((5, 6, 1), (8, 1)), start=3), replace(row((7, 1), (8, 9, 7, 1)), start=3)
+    ]  # fmt: skip
     batch = collate(rows, 0, encoder_decoder=True)
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 1], [7, 1, 0]],
         "attention_mask": [[1, 1, 1], [1, 1, 0]],
         "labels": [[8, 1, IGNORED, IGNORED], [8, 9, 7, 1]],
+        "decoder_input_ids": [[3, 8, 0, 0], [3, 8, 9, 7]],
     }
 
 
