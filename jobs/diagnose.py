@@ -171,7 +171,7 @@ def _examined(
     from empathy_core.backends import stepping
 
     stepper = stepping.load(condition.model, plan.overlong)
-    stops = stepper.stops(chat=condition.chat)
+    stops = stepper.stops(condition)
     look = _Look(stepper, condition, options.top, tuple(s.id for s in stops))
     rows = look.rows(examples, picked)
     chosen = list(dict.fromkeys([k[0] for k in picked.keys] + examples["id"].to_list()))
@@ -224,7 +224,6 @@ class _Look:
     def _seen(self, example: Mapping[str, Any], row: Mapping[str, Any], new: Answer) -> Seen:
         from empathy_core.backends.stepping import Asked
 
-        ending = "" if self.condition.chat else self.condition.prompt.ending
         old = Answer(
             text=row["text"],
             stop=row["stop"],
@@ -242,8 +241,8 @@ class _Look:
             question=example["context"],
             prompt=self.condition.prompt.plain(example["context"]),
             faults=tuple(row["faults"]),
-            stored=self.stepper.answered(old, ending),
-            rerun=self.stepper.answered(new, ending),
+            stored=self.stepper.answered(old, self.condition, prompt.ids),
+            rerun=self.stepper.answered(new, self.condition, prompt.ids),
             prompt_tail=tuple(map(self.stepper.written, prompt.ids[-8:])),
             prompt_end=prompt.ids[-1],
             n_prompt_tokens=len(prompt.ids),

@@ -7,7 +7,7 @@ import polars as pl
 
 from empathy_core import weights
 from empathy_core.store import RunDir, read_json, write_json
-from empathy_core.training import preflight
+from empathy_core.training import modules, preflight
 from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs import loadable, versions
@@ -46,7 +46,7 @@ def resolve_finetunes(
         loadable.stored_quantization(wanted.spec.base, run, write=write)
         loadable.check_trainable(wanted.spec.base)
         base = weights.model_fingerprint(wanted.spec.base)
-        spec = versions.as_trained(wanted.spec, (base, data.digest), run, awaited)
+        spec = versions.as_trained(modules.settled(wanted.spec), (base, data.digest), run, awaited)
         variant = replace(wanted, spec=spec)
         planned = _planned(variant, base, data, run, write=write)
         preflight.stop(planned.findings, planned.spec.allow)

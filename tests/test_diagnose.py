@@ -401,13 +401,16 @@ def test_the_steps_are_those_of_one_whole_forward_pass(tmp_path: Path, architect
 
 
 def test_the_end_of_turn_is_read_from_the_chat_template(tmp_path: Path):
-    """What the template puts after an answer is an end, even if generation does not stop there."""
+    """What the template puts after an answer is an end; older versions did not stop there."""
     spec = replace(model(tiny_llama(tmp_path / "m"), "decoder"), chat_template=True)
     stepper = stepping.load(spec, "error")
     turn = stepper.tokenizer.convert_tokens_to_ids("<|eot|>")
-    by_id = {s.id: s for s in stepper.stops(chat=True)}
+    asked = condition(spec, "none", chat=True)
+    by_id = {s.id: s for s in stepper.stops(asked)}
+    before = {s.id: s for s in stepper.stops(replace(asked, generation_version=2))}
 
     assert by_id[turn].kind == "end of turn"
-    assert not by_id[turn].listed
+    assert by_id[turn].listed
+    assert not before[turn].listed
     assert by_id[stepper.tokenizer.eos_token_id].kind == "end of text"
-    assert turn not in {s.id for s in stepper.stops(chat=False)}
+    assert turn not in {s.id for s in stepper.stops(replace(asked, chat=False))}

@@ -103,6 +103,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "unknown type": lambda f: rewrite_config(f, model_type="lama"),
     "own code": lambda f: rewrite_config(f, model_type="mine", auto_map={"AutoConfig": "c.Mine"}),
     "wrong value": lambda f: rewrite_config(f, hidden_size="wide", rope_theta="many"),
+    "broken settings": unwritten("generation_config.json", '{"eos_token_id": '),
     "no tokenizer": without_tokenizer,
     "broken tokenizer": unwritten("tokenizer.json", '{"version": "1.0"}'),
     "lost tensor": lambda f: rewrite(
@@ -126,6 +127,7 @@ SAYS = {
     "unknown type": "is of type 'lama' and cannot be loaded (it is not known)",
     "own code": "(it comes with code of its own, which is never run)",
     "wrong value": "config.json cannot be read",
+    "broken settings": "generation_config.json cannot be read",
     "no tokenizer": "has no tokenizer that can be loaded",
     "broken tokenizer": "has no tokenizer that can be loaded",
     "lost tensor": "in 1 tensors (no model.layers.1.mlp.up_proj.weight)",

@@ -1,16 +1,18 @@
 """Answers from transformers models, decoder-only and encoder-decoder, in batches."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from empathy_core import weights
-from empathy_core.backends import Answer, Request, embedding
+from empathy_core.backends import Answer, Request, embedding, generation_settings, reasoning
 from empathy_core.backends.chat import special_spellings
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.logits import GumbelNoise, NanWatch, NoiseKey, Unpadded
 from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer, context_window
+from empathy_core.backends.stops import AtText, before_stop, end_tokens, turn_end
 from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition, Decoding, ModelSpec
@@ -32,6 +34,27 @@ class _Row:
 
     prompt: PromptTokens
     noise: NoiseKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How answers are made of prompts, and read.
+
+    Attributes:
+        ends: Tokens at which an answer ends.
+        settings: The checkpoint's own that are no matter of taste.
+        reasoning: The delimiters of a thought; null if there are none.
+    """
+
+    decoding: Decoding
+    ends: tuple[int, ...]
+    settings: Mapping[str, Any]
+    reasoning: tuple[str, str] | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts at the first of which an answer ends."""
+        return generation_settings.stop_texts(self.decoding.stop, self.settings)
 
 
 def load(model: ModelSpec, overlong: Overlong) -> "HfBackend":
@@ -59,8 +82,8 @@ class HfBackend:
         self._spec, self._model, self._tokenizer, self._overlong = spec, model, tokenizer, overlong
         self._fingerprint = weights.model_fingerprint(spec)
         self._window = context_window(model.config, tokenizer)
-        self._end = end_tokens(model.generation_config, model.config, tokenizer)
-        self._start = _decoder_start(model)
+        self._own = model.generation_config
+        self._start = generation_settings.decoder_start(self._own, model.config, spec.name)
         self._n_rows = embedding.rows_of(model)
         self._pad = embedding.fill_token(tokenizer, self._n_rows)
         spelled = sorted(special_spellings(tokenizer))
@@ -69,10 +92,15 @@ class HfBackend:
         # penalty would be in force without being in the condition.
         model.generation_config = GenerationConfig()
 
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Tokens at which an answer ends."""
-        return self._end
+    def ends(self, *, chat: bool) -> tuple[int, ...]:
+        """Return the tokens at which an answer ends, if prompts go through the chat template."""
+        turn = self.turn if chat else None
+        return end_tokens(self._own, self._model.config, self._tokenizer, turn)
+
+    @cached_property
+    def turn(self) -> int | None:
+        """The token by which the chat template ends an answer; null if there is none."""
+        return turn_end(self._tokenizer, self._spec)[0]
 
     @property
     def decoder_start(self) -> int | None:
@@ -90,22 +118,48 @@ class HfBackend:
         rows = self._rows(condition, requests)
         distinct = list(dict.fromkeys(rows))
         sampled = condition.decoding.sample
-        size = (condition.block_size or SAMPLED_ROWS) if sampled else max(len(distinct), 1)
-        answers: dict[_Row, Answer] = {}
+        size = condition.block_size or (SAMPLED_ROWS if sampled else max(len(distinct), 1))
+        how, answers = self._how(condition), dict[_Row, Answer]()
         for start in range(0, len(distinct), size):
             batch = distinct[start : start + size]
-            answers |= zip(batch, self._generated(batch, condition.decoding), strict=True)
+            answers |= zip(batch, self._generated(batch, how), strict=True)
         ending = "" if condition.chat else condition.prompt.ending
         return [_closed(answers[row], ending) for row in rows]
 
-    def continued(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Answer]:
+    def continued(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, chat: bool = False
+    ) -> list[Answer]:
         """Answer a batch of prompts that are tokens already, with the most probable ones.
+
+        Args:
+            prompts: Their ids.
+            decoding: A greedy one.
+            chat: Whether they went through the chat template.
 
         Raises:
             ModelError: One alone does not fit in memory, or the scores are not numbers.
         """
         rows = [_Row(PromptTokens(tuple(p), len(p), fits=True), None) for p in prompts]
-        return self._generated(rows, decoding)
+        structure = generation_settings.structure(self._own, self._model.config)
+        settings = generation_settings.as_settings(structure)
+        return self._generated(rows, _How(decoding, self.ends(chat=chat), settings))
+
+    def read(self, condition: Condition, prompt: Sequence[int], ids: Sequence[int]) -> Answer:
+        """Return what the suite makes of tokens as an answer: its text and its thought.
+
+        Args:
+            condition: What is answered.
+            prompt: Ids of the prompt.
+            ids: Ids of the answer, its end token included.
+        """
+        row = _Row(PromptTokens(tuple(prompt), len(prompt), fits=True), None)
+        answer = self._answer(row.prompt, list(ids), self._how(condition))
+        return _closed(answer, "" if condition.chat else condition.prompt.ending)
+
+    def _how(self, condition: Condition) -> _How:
+        settings = generation_settings.as_settings(condition.structure)
+        ends = self.ends(chat=condition.chat)
+        return _How(condition.decoding, ends, settings, condition.reasoning)
 
     def _check(self, condition: Condition) -> None:
         if condition.fingerprint and condition.fingerprint != self._fingerprint:
@@ -134,21 +188,21 @@ class HfBackend:
             rows.append(_Row(prompt, noise if condition.decoding.sample else None))
         return rows
 
-    def _generated(self, rows: Sequence[_Row], decoding: Decoding) -> list[Answer]:
+    def _generated(self, rows: Sequence[_Row], how: _How) -> list[Answer]:
         """Generate one batch; halve it as often as memory runs out."""
         try:
-            outputs = self._new_tokens(rows, decoding)
+            outputs = self._new_tokens(rows, how)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
             outputs = None  # the traceback holds the tensors: go on outside of this clause
         if outputs is not None:
-            return [self._answer(r.prompt, o) for r, o in zip(rows, outputs, strict=True)]
+            return [self._answer(r.prompt, o, how) for r, o in zip(rows, outputs, strict=True)]
         self._halve(rows)
         middle = (len(rows) + 1) // 2
         return [
-            *self._generated(rows[:middle], decoding),
-            *self._generated(rows[middle:], decoding),
+            *self._generated(rows[:middle], how),
+            *self._generated(rows[middle:], how),
         ]
 
     def _halve(self, rows: Sequence[_Row]) -> None:
@@ -167,20 +221,23 @@ class HfBackend:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _new_tokens(self, rows: Sequence[_Row], decoding: Decoding) -> list[list[int]]:
-        """Return the generated ids of each row, up to and including the first end token."""
+    def _new_tokens(self, rows: Sequence[_Row], how: _How) -> list[list[int]]:
+        """Return the generated ids of each row, up to and including the first end."""
         import torch
 
         ids, mask, n_padding = self._padded([row.prompt.ids for row in rows])
         start = 1 if self._start is not None else ids.shape[1]
         watch = NanWatch()
-        processors = [watch, *_processors(decoding, rows, n_padding, start)]
+        processors = [watch, *_processors(how.decoding, rows, n_padding, start)]
+        said = [partial(self._said, row.prompt, how) for row in rows]
+        at_text = AtText(how.texts, self._decoded, said, start) if how.texts else None
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                generation_config=self._settings(decoding),
+                generation_config=self._settings(how),
                 logits_processor=processors,
+                stopping_criteria=[at_text] if at_text else None,
             )
         if watch.seen:
             msg = (
@@ -188,7 +245,9 @@ class HfBackend:
                 f"{self._spec.dtype}; expected finite ones; use bfloat16 or float32"
             )
             raise ModelError(msg)
-        return [self._up_to_end(row) for row in output[:, start:].tolist()]
+        lengths = at_text.lengths if at_text else [None] * len(rows)
+        made = zip(output[:, start:].tolist(), lengths, strict=True)
+        return [_up_to_end(row[:length], how.ends) for row, length in made]
 
     def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any, list[int]]:
         """Return ids and mask of shape (rows, tokens), and how much padding the scores would see.
@@ -210,40 +269,69 @@ class HfBackend:
         device = self._model.device
         return ids.to(device), mask.to(device), n_padding
 
-    def _settings(self, decoding: Decoding) -> Any:
+    def _settings(self, how: _How) -> Any:
         """Return all of transformers' settings; sampling and penalties are processors of ours."""
         from transformers import GenerationConfig
 
+        # texts are stopped at by ``AtText``, and the start of an answer is known without a plan
+        ours = ("stop_strings", "decoder_start_token_id")
         return GenerationConfig(
-            max_new_tokens=decoding.max_new_tokens,
-            min_new_tokens=decoding.min_new_tokens or None,
+            max_new_tokens=how.decoding.max_new_tokens,
+            min_new_tokens=how.decoding.min_new_tokens or None,
             do_sample=False,
             num_beams=1,
-            eos_token_id=list(self._end),
+            eos_token_id=list(how.ends),
             pad_token_id=self._pad,
             decoder_start_token_id=self._start,
             use_cache=True,
+            **{name: value for name, value in how.settings.items() if name not in ours},
         )
 
-    def _up_to_end(self, ids: list[int]) -> list[int]:
-        ends = (i for i, token in enumerate(ids) if token in self._end)
-        return ids[: next(ends, len(ids)) + 1]
+    def _decoded(self, ids: Sequence[int], skip: bool = True) -> str:
+        """Return the text of tokens, without special ones if they are to be skipped."""
+        return str(
+            self._tokenizer.decode(
+                list(ids), skip_special_tokens=skip, clean_up_tokenization_spaces=False
+            )
+        )
 
-    def _answer(self, prompt: PromptTokens, ids: list[int]) -> Answer:
-        ended = bool(ids) and ids[-1] in self._end
+    def _parts(self, prompt: PromptTokens, how: _How, ids: Sequence[int]) -> reasoning.Parts:
+        """Return text and thought of an answer whose end token is taken off."""
+        of = how.reasoning
+        # the end of a prompt is enough: a delimiter has fewer than so many tokens
+        inside = of is not None and reasoning.opened(self._decoded(prompt.ids[-32:], False), of)
+        return reasoning.parts(ids, self._decoded, of, inside=inside)
+
+    def _said(self, prompt: PromptTokens, how: _How, ids: Sequence[int]) -> str:
+        return self._parts(prompt, how, ids).text
+
+    def _answer(self, prompt: PromptTokens, ids: list[int], how: _How) -> Answer:
+        ended = bool(ids) and ids[-1] in how.ends
         inside = ids[:-1] if ended else ids
+        parts = self._parts(prompt, how, inside)
+        text = before_stop(parts.text, how.texts)
+        # the last token that there is room for is made an end by some checkpoints (BART)
+        forced = "forced_eos_token_id" in how.settings and len(ids) == how.decoding.max_new_tokens
         return Answer(
-            text=self._tokenizer.decode(
-                inside, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            ),
-            stop="eos" if ended else "length",
+            text=text,
+            stop="eos" if (ended and not forced) or text != parts.text else "length",
             prompt_sha256=prompt.sha256,
             n_prompt_tokens=len(prompt.ids),
             n_output_tokens=len(ids),
-            n_special_tokens=sum(token in self._special for token in inside),
+            n_special_tokens=self._n_special(parts.said, inside, how),
             prompt_truncated=prompt.truncated,
             output_ids=tuple(ids),
+            thought=parts.thought,
+            n_thought_tokens=parts.n_thought,
         )
+
+    def _n_special(self, said: Sequence[int], ids: Sequence[int], how: _How) -> int:
+        """Count the special tokens of an answer, but for the one that every answer begins with."""
+        begins = {how.settings.get("forced_bos_token_id")}
+        if self._start is not None:
+            begins.add(self._tokenizer.bos_token_id)
+        opened = bool(said) and said[0] == ids[0] and said[0] in begins & self._special
+        return sum(token in self._special for token in said) - opened
 
 
 def _closed(answer: Answer, ending: str) -> Answer:
@@ -277,30 +365,9 @@ def _processors(
     return [*found, GumbelNoise([row.noise for row in rows if row.noise], start)]
 
 
-def end_tokens(generation: Any, config: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens that end an answer: the model's own, and the tokenizer's.
-
-    Llama 3.1 names three; some chat models name only the end of a text and not that of a turn.
-
-    Args:
-        generation: The model's own generation settings.
-        config: The model's configuration, which is asked where those name no end.
-        tokenizer: Its tokenizer.
-    """
-    named = generation.eos_token_id
-    if named is None:
-        named = config.eos_token_id
-    ends = [*named] if isinstance(named, list | tuple) else [named]
-    return tuple(sorted({e for e in (*ends, tokenizer.eos_token_id) if e is not None}))
-
-
-def _decoder_start(model: Any) -> int | None:
-    """Return the token that an encoder-decoder's answer begins with; null for a decoder."""
-    if not model.config.is_encoder_decoder:
-        return None
-    start = model.generation_config.decoder_start_token_id
-    start = model.config.decoder_start_token_id if start is None else start
-    return int(model.config.pad_token_id if start is None else start)
+def _up_to_end(ids: list[int], ends: Sequence[int]) -> list[int]:
+    places = (i for i, token in enumerate(ids) if token in ends)
+    return ids[: next(places, len(ids)) + 1]
 
 
 def _out_of_memory(error: BaseException) -> bool:

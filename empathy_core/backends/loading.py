@@ -9,6 +9,7 @@ from typing import Any
 
 from empathy_core.backends import checkpoint, peft_adapters, tokenizers
 from empathy_core.backends.peft_adapters import Adapter
+from empathy_core.backends.stops import read_settings
 from empathy_core.backends.stored import Stored, check_asked
 from empathy_core.errors import ModelError
 from empathy_core.types import ModelSpec
@@ -79,6 +80,7 @@ def check_loadable(model: ModelSpec, folder: Path) -> None:
     """
     config = checkpoint.read_config(folder, model.name)
     _check_architecture(model, config.is_encoder_decoder)
+    read_settings(folder)
     checked_quantization(model, folder)
     bones = checkpoint.skeleton(folder, model.name)
     if model.adapter:

@@ -8,7 +8,6 @@ and answer, with the cache and a few tokens at a time: hundreds of steps of a vo
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from inspect import signature
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,9 @@ CHUNK = 16
 _ENDS = re.compile(r"end|eo[stm]|</s>", re.IGNORECASE)
 """Spellings of ends. Of models whose padding is a second end (Qwen's <|endoftext|>) it is no bug
 that they stop at it."""
+
+TURN_ENDS_SINCE = 3
+"""Version of the generation code that ends answers at the template's end of turn."""
 
 _Forward = Callable[[list[int], Any], tuple["Tensor", Any]]
 
@@ -100,24 +102,21 @@ class Stepper:
             return f" {text}"
         return text if text and "\ufffd" not in text else str(raw)
 
-    def answered(self, answer: Answer, ending: str) -> Answered:
+    def answered(self, answer: Answer, condition: Condition, prompt: Sequence[int]) -> Answered:
         """Return an answer as ids, and what decoding makes of them now.
 
         Args:
             answer: As made or as stored.
-            ending: What closes an answer in the prompt's format; empty if nothing does.
+            condition: Whose answer it is.
+            prompt: Ids of the prompt.
         """
         ids = list(answer.output_ids)
-        inside = ids[:-1] if ids and ids[-1] in self.backend.ends else ids
-        visible = self._decoded(inside, skip=True)
-        if ending:
-            visible = visible.partition(ending)[0]
         return Answered(
             text=answer.text,
             stop=answer.stop,
             ids=answer.output_ids,
             tokens=tuple(map(self.written, ids)),
-            visible=visible,
+            visible=self.backend.read(condition, prompt, ids).text,
             whole=self._decoded(ids, skip=False),
             prompt_sha256=answer.prompt_sha256,
         )
@@ -127,17 +126,15 @@ class Stepper:
             self.tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
         )
 
-    def stops(self, *, chat: bool) -> tuple[Stop, ...]:
-        """Return what generation stops at, and the template's end of turn if it is not among it.
-
-        Args:
-            chat: Whether prompts go through the chat template.
-        """
-        turn = self._turn_end if chat else None
-        listed = [Stop(i, self.written(i), self._kind(i, turn)) for i in self.backend.ends]
-        if turn is None or turn in self.backend.ends:
-            return tuple(listed)
-        return (*listed, Stop(turn, self.written(turn), "end of turn", listed=False))
+    def stops(self, condition: Condition) -> tuple[Stop, ...]:
+        """Return what generation stops at; of answers of old versions, what it should have."""
+        turn = self.backend.turn if condition.chat else None
+        own = self.backend.ends(chat=False)
+        known = condition.generation_version >= TURN_ENDS_SINCE
+        return tuple(
+            Stop(i, self.written(i), self._kind(i, turn), listed=i in own or known)
+            for i in self.backend.ends(chat=condition.chat)
+        )
 
     def _kind(self, id_: int, turn_end: int | None) -> Kind:
         spelled = self.tokenizer.convert_ids_to_tokens(id_)
@@ -155,26 +152,6 @@ class Stepper:
         if spelled not in special_spellings(self.tokenizer):
             return "word"
         return "special" if _ENDS.search(spelled) else named.get(id_, "special")
-
-    @cached_property
-    def _turn_end(self) -> int | None:
-        """The special token that the chat template puts right after an answer; null if none."""
-        from jinja2 import TemplateError
-
-        said = "probe answer"
-        turns = [
-            {"role": "user", "content": "probe question"},
-            {"role": "assistant", "content": said},
-        ]
-        try:
-            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-            rest = text[text.rindex(said) + len(said) :].strip()
-        except (TemplateError, ValueError, TypeError):
-            return None
-        ids = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
-        special = special_spellings(self.tokenizer)
-        first = self.tokenizer.convert_ids_to_tokens(ids[0]) if ids else None
-        return int(ids[0]) if first in special else None
 
     # ------------------------------------------------------------------------ distributions
 
