@@ -338,6 +338,7 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as its_logging
 
     before = its_logging.get_verbosity()
+    its_logging.disable_progress_bar()
     its_logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
