@@ -20,6 +20,7 @@ from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
 from jobs import imported, origins, versions
+from jobs.answering import planned
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.pilot import measured, propose
@@ -151,12 +152,15 @@ class _Found:
     def rendered(self, condition: Condition) -> Condition:
         """Render a condition's prompts, add it if it is new, and return it."""
         where = self.run if self.write else None
-        rendered, rendering = _rendered(self.config, condition, self.evaluated, where)
+        answering, notes = planned(condition, where)
+        rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
         final = versions.as_begun(rendered, self.run, self.awaited)
         if final.id not in self.conditions:
             self.conditions[final.id] = final
             self.renderings[final.id] = rendering
-            self.notes += _rendering_notes(final, rendering)
+            # what an older version began goes on as it was begun
+            begun = final.generation_version < rendered.generation_version
+            self.notes += (*(() if begun else notes), *_rendering_notes(final, rendering))
         return final
 
 

@@ -290,7 +290,7 @@ class HfBackend:
             **{name: value for name, value in how.settings.items() if name not in ours},
         )
 
-    def _decoded(self, ids: Sequence[int], skip: bool = True) -> str:  # noqa: FBT001, FBT002 - as reasoning.Decode
+    def _decoded(self, ids: Sequence[int], skip: bool = True) -> str:
         """Return the text of tokens, without special ones if they are to be skipped."""
         return str(
             self._tokenizer.decode(
@@ -302,7 +302,7 @@ class HfBackend:
         """Return text and thought of an answer whose end token is taken off."""
         of = how.reasoning
         # the end of a prompt is enough: a delimiter has fewer than so many tokens
-        inside = of is not None and reasoning.opened(self._decoded(prompt.ids[-32:], False), of)  # noqa: FBT003
+        inside = of is not None and reasoning.opened(self._decoded(prompt.ids[-32:], False), of)
         return reasoning.parts(ids, self._decoded, of, inside=inside)
 
     def _said(self, prompt: PromptTokens, how: _How, ids: Sequence[int]) -> str:

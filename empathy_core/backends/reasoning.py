@@ -77,7 +77,7 @@ def parts(ids: Sequence[int], decode: Decode, of: Delimiters | None, *, inside: 
         inside: Whether the prompt ends within a thought.
     """
     if of is None:
-        return Parts(decode(ids, True), "", tuple(ids), 0)  # noqa: FBT003 - tokenizers call it so
+        return Parts(decode(ids, True), "", tuple(ids), 0)
     written = _Written(ids, decode)
     said, thoughts = _spans(written.whole, of, inside=inside)
     texts, kept = [], list[int]()
@@ -116,7 +116,7 @@ class _Written:
         self.whole = self._first(len(self._ids))
 
     def _first(self, n: int) -> str:
-        return self._decode(self._ids[:n], False)  # noqa: FBT003 - tokenizers call it so
+        return self._decode(self._ids[:n], False)
 
     def between(self, start: int, end: int) -> tuple[str, list[int]]:
         """Return the text of some characters without special tokens, and the tokens in there.
@@ -129,7 +129,7 @@ class _Written:
             return self.whole[start:end], []
         head = self._first(first)[start:]
         tail = self.whole[len(self._first(last)) : end]
-        return head + self._decode(self._ids[first:last], True) + tail, self._ids[first:last]  # noqa: FBT003 - as above
+        return head + self._decode(self._ids[first:last], True) + tail, self._ids[first:last]
 
     def _holding(self, n_characters: int) -> int:
         """Return how many tokens make the first characters of the text, at least."""

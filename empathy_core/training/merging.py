@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
-from empathy_core.backends.stops import end_tokens
 from empathy_core.backends.loading import load_model, with_adapter
 from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.stops import end_tokens
 from empathy_core.errors import ModelError
 from empathy_core.store import make_dir, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
