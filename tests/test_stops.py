@@ -214,7 +214,10 @@ def test_a_stop_text_within_a_thought_does_not_stop(llama: ModelSpec):
     (without,) = backend.answer(condition, requests(QUESTIONS[:1]))
 
     assert stop in thought
-    assert (answer.text, answer.stop) == (before_stop(said, condition.decoding.stop).lstrip(), "eos")
+    assert (answer.text, answer.stop) == (
+        before_stop(said, condition.decoding.stop).lstrip(),
+        "eos",
+    )
     assert answer.thought == thought.strip()
     assert without.text == before_stop(free.text, condition.decoding.stop) != answer.text
 
