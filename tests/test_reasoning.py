@@ -106,7 +106,7 @@ def parted(text: str, made: Any, of: tuple[str, str] | None, *, inside: bool = F
     """Split a text as tokens of *made*."""
     ids = made(text, add_special_tokens=False)["input_ids"]
 
-    def decode(some: Sequence[int], skip: bool) -> str:  # noqa: FBT001 - the tokenizer's
+    def decode(some: Sequence[int], skip: bool) -> str:
         return str(made.decode(list(some), skip_special_tokens=skip))
 
     found = parts(ids, decode, of, inside=inside)
