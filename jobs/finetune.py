@@ -16,6 +16,7 @@ from typing import Any
 
 from empathy_core import data, store
 from empathy_core.backends import Request
+from empathy_core.backends.generation_settings import find
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training import adapters, preflight, preparing
@@ -159,7 +160,8 @@ def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
     if not pairs:
         return None
     decoding = Decoding(max_new_tokens=SAMPLE_TOKENS)
-    condition = replace(preparing.evaluated_as(spec), decoding=decoding)
+    asked = replace(preparing.evaluated_as(spec), decoding=decoding)
+    condition = find(asked, prepared.folder, prepared.tokenizer).applied(asked)
     requests = [Request(pair.example, 0, pair.context) for pair in pairs]
     kept: list[Callable[..., Any]] = []
 
