@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from empathy_core import weights
 from empathy_core.backends.generation_settings import Found, find
-from empathy_core.backends.rendering import load_tokenizer
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.types import GENERATION_VERSION, Condition, digest
 
@@ -23,14 +23,14 @@ def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[
         return condition, ()
     parts = [
         condition.fingerprint, condition.model.identity(), condition.chat,
-        condition.decoding.stop, GENERATION_VERSION,
+        condition.decoding.stop, condition.model.tokenizer, GENERATION_VERSION,
     ]  # fmt: skip
     known = run.rendering(f"answering-{digest(parts, 16)}") if run else None
     if known and known.exists():
         found = _read(read_json(known))
     else:
         folder = weights.locate(str(condition.model.weights), condition.model.revision)
-        found = find(condition, folder, load_tokenizer(folder))
+        found = find(condition, folder, tokenizer_of(condition.model))
         if known:
             write_json(asdict(found), known)
     return found.applied(condition), found.notes(condition.model.label)

@@ -16,13 +16,12 @@ from typing import Any
 
 from empathy_core import data, store
 from empathy_core.backends import Request
-from empathy_core.backends.generation_settings import find
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training import adapters, preflight, preparing
 from empathy_core.training.job import Interrupted, Sample, StepReport, Trained, TrainingJob
 from empathy_core.training.preparing import Prepared
-from empathy_core.training.spec import Finding, FinetuneSpec
+from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
 from empathy_core.types import Decoding
 from jobs.generate import Listener, Progress, Saved
 from jobs.plan import Plan, PlannedFinetune, Task
@@ -40,7 +39,8 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
 
     Raises:
         PreflightFailed: Something is wrong with rows or model, and it is not allowed.
-        ModelError: The base cannot be used; a loss is not a number.
+        ModelError: The base cannot be used; a loss is not a number; it was planned by another
+            version of the training code.
         StorageError: The checkpoints do not fit on the disk.
         Saved: The listener asked for an end; the next attempt goes on from a checkpoint.
     """
@@ -48,6 +48,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     final, work = run.adapter(planned.id), run.training(planned.id)
     if adapters.is_complete(final):
         return
+    _check_version(planned)
     prepared = preparing.prepare(planned.spec, data.load(run))
     findings = _findings(planned, prepared, work)
     preflight.stop(findings, planned.spec.allow)
@@ -60,6 +61,18 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         raise Saved(str(saved)) from saved
     adapters.publish(trained, final, _origin(plan, planned, prepared, findings))
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_version(planned: PlannedFinetune) -> None:
+    """Refuse to train by today's code what its record would ascribe to another version's."""
+    version = planned.spec.training_version
+    if version != TRAINING_VERSION:
+        msg = (
+            f"{planned.spec.name} was planned by version {version} of the training code, and this "
+            f"is version {TRAINING_VERSION}, which makes another adapter of the same settings; "
+            "expected one version; run the same command again, which plans it anew"
+        )
+        raise ModelError(msg)
 
 
 def training_job(
@@ -159,9 +172,8 @@ def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
     pairs = list({p.context: p for p in prepared.validation_pairs}.values())[: spec.samples]
     if not pairs:
         return None
-    decoding = Decoding(max_new_tokens=SAMPLE_TOKENS)
-    asked = replace(preparing.evaluated_as(spec), decoding=decoding)
-    condition = find(asked, prepared.folder, prepared.tokenizer).applied(asked)
+    room = SAMPLE_TOKENS if prepared.positions is None else min(SAMPLE_TOKENS, prepared.positions)
+    condition = replace(prepared.asked, decoding=Decoding(max_new_tokens=room))
     requests = [Request(pair.example, 0, pair.context) for pair in pairs]
     kept: list[Callable[..., Any]] = []
 

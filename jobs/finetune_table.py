@@ -23,6 +23,9 @@ class FinetuneTable(Table):
         format: ``chat``: the base's chat template. ``plain``: the prompt's text. Null: as the
             base is asked.
         quantization: Of the base while it is trained and evaluated; ``none`` for plain LoRA.
+        modules: Names of the linear layers that get an update; empty means those of queries and
+            values, as the base calls them.
+        exclude: Patterns of whole names of layers that get none, e.g. ``model.layers.0.*``.
         prompt_chosen: On which rows the prompt was chosen; a table that compares on the test
             split says so if it was there.
         evaluate: Whether the sweep answers with the adapter and with its base.
@@ -46,6 +49,7 @@ class FinetuneTable(Table):
     alpha: Above0 = 16.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     modules: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     max_tokens: Positive = 1024
     min_response_tokens: Positive = 64
     learning_rate: Above0 = 2e-4

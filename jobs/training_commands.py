@@ -47,11 +47,11 @@ def preflight(options: Namespace) -> int:
 def _looked_at(
     config: Config, variant: Variant, run: RunDir, *, with_model: bool
 ) -> dict[str, Any]:
-    from empathy_core.training import preparing
+    from empathy_core.training import modules, preparing
     from jobs.finetune import model_findings
     from jobs.resolve import examples_of
 
-    spec = variant.spec
+    spec = modules.settled(variant.spec)
     prepared = preparing.prepare(spec, examples_of(config, run))
     findings = list(prepared.findings)
     if with_model and not checks.wrong(findings, spec.allow):

@@ -76,7 +76,7 @@ def _of_table(config: Config, name: str, table: FinetuneTable) -> Iterator[Varia
             train_size=None if size == "all" else size,
             sources=chosen,
             seed=seed,
-            lora=Lora(table.r, table.alpha, table.dropout, table.modules),
+            lora=Lora(table.r, table.alpha, table.dropout, table.modules, table.exclude),
             **{key: getattr(table, key) for key in _PASSED},
         )
         yield Variant(name, table, spec, shown or "all", whole if quantization else None)

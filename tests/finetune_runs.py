@@ -29,7 +29,7 @@ prompts = ["prompt2"]
 [finetune.q]
 base = "tiny"
 train_sizes = [16, "all"]
-epochs = 3.0
+epochs = 4.0
 batch_size = 8
 micro_batch = 4
 learning_rate = 0.01
@@ -50,7 +50,7 @@ threads = 1
 
 LONG = (
     TUNED.replace('train_sizes = [16, "all"]', "train_sizes = [32]")
-    .replace("epochs = 3.0", "epochs = 60.0\nevaluations = 1")
+    .replace("epochs = 4.0", "epochs = 60.0\nevaluations = 1")
     .replace("checkpoint_steps = 2", "checkpoint_steps = 10")
 )
 """240 steps, so that there is time to end it in the middle."""

@@ -18,7 +18,7 @@ from transformers import (
 
 from empathy_core import backends
 from empathy_core.backends.generation_settings import ALONE, STRUCTURE, decoder_start, find
-from empathy_core.backends.rendering import load_tokenizer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store import RunDir

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.positions import Decoder
+from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import stop_tokens
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, PreflightFailed
 from empathy_core.prompts import prompt
 from empathy_core.training import preflight, preflight_model
@@ -43,7 +45,8 @@ class Bench:
 
     def spec(self, name: str = "prompt1", *, chat: bool = False, **changed: Any) -> FinetuneSpec:
         """Return a fine-tune of it under a shipped prompt."""
-        settings = {"max_tokens": 400, "min_response_tokens": 8} | changed
+        settings = {"max_tokens": 400, "min_response_tokens": 8, "batch_size": 1, "micro_batch": 1}
+        settings |= changed
         return FinetuneSpec("tune", "Tune", self.base, prompt(name), chat, **settings)
 
     @property
@@ -57,14 +60,15 @@ class Bench:
         stops = stop_tokens(self.folder, tokenizer, spec.base, chat=spec.chat)
         condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
         asked = Renderer(condition, tokenizer, 512, "error").prompts([p.context for p in pairs])
-        pad = pad_token(tokenizer, stops)
+        decoder = Decoder(start=0) if spec.base.architecture != "decoder" else None
+        pad = pad_token(tokenizer, stops, len(tokenizer))
         return Checked(
             spec=spec,
             tokenizer=tokenizer,
             stops=stops,
             pad=pad,
             pairs=pairs,
-            rows=Encoder(spec, tokenizer, 512, stops).encode(pairs),
+            rows=Encoder(spec, tokenizer, 512, stops, decoder).encode(pairs),
             collate=partial(collate, pad=pad, encoder_decoder=spec.base.architecture != "decoder"),
             evaluated=[p.ids for p in asked],
         )
@@ -123,7 +127,7 @@ KINDS = [("prompt1", True), ("none", True), ("prompt1", False), ("none", False),
 def test_clean_rows_of_decoders_pass(
     request: pytest.FixtureRequest, model: str, name: str, chat: bool, labels: Any
 ) -> None:
-    """Every format, with each kind of pad token, gives thirteen findings that are all right."""
+    """Every format, with each kind of pad token, gives fourteen findings that are all right."""
     base: Bench = request.getfixturevalue(model)
     assert failures(base.checked(base.spec(name, chat=chat, labels=labels))) == {}
 
@@ -525,3 +529,19 @@ def test_an_encoder_decoders_row_is_shown_in_two_parts(t5: Bench) -> None:
     assert shown[1] == "input"
     assert "labels" in shown
     assert shown[-1].endswith("You are not alone with this.</s>'")
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_steps", "full"),
+    [({"batch_size": 16, "micro_batch": 4, "epochs": 1.0}, 1, "1.0"),
+     ({"max_steps": 2}, 2, "1.5"), ({"batch_size": 4, "epochs": 2.0}, 6, "3.5")],
+)  # fmt: skip
+def test_a_training_of_few_steps_is_found(
+    llama: Bench, settings: dict[str, Any], n_steps: int, full: str
+) -> None:
+    """Eleven rows in few batches teach nothing; the steps are counted at their rates."""
+    [(name, found)] = failures(llama.checked(llama.spec(**settings))).items()
+
+    assert name == "few-steps"
+    assert f"are {n_steps} steps, whose learning rates are those of {full} steps" in found.evidence
+    assert ("max_steps" in found.remedy) == ("max_steps" in settings)

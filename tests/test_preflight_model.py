@@ -10,7 +10,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from empathy_core.backends.loading import load_model
-from empathy_core.backends.rendering import load_tokenizer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
 from empathy_core.training import lora
 from empathy_core.training.preflight_model import NAMES, check_model
@@ -54,7 +54,7 @@ def rows(tokenizer: Any, *, encoder_decoder: bool = False, end: bool = True) -> 
         said = tokenizer(ANSWERS[i % 5], add_special_tokens=False)["input_ids"]
         said = [*said, tokenizer.eos_token_id] if end else said
         if encoder_decoder:
-            made.append(Row(str(i), tuple(asked), tuple(said), len(asked)))
+            made.append(Row(str(i), tuple(asked), tuple(said), len(asked), start=0))
         else:
             labels = (*[IGNORED] * len(asked), *said)
             made.append(Row(str(i), (*asked, *said), labels, len(asked)))
@@ -184,9 +184,9 @@ def test_modules_that_do_not_exist(llama: Path) -> None:
     found = Bench(llama, Lora(modules=("q_prj", "v_proj"))).check()
     assert failing(found) == {"adapter-modules"}
     finding = found["adapter-modules"]
-    assert finding.evidence.startswith("q_prj: no linear layer")
+    assert "is named 'q_prj'. Did you mean 'q_proj'?" in finding.evidence
     assert "down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj" in finding.evidence
-    assert "'q_proj'" in finding.remedy
+    assert "'modules'" in finding.remedy
     assert found["overfit-fails"].evidence == "not checked, since adapter-modules failed"
 
 

@@ -132,13 +132,16 @@ def test_a_decoders_batch_by_eye() -> None:
 
 
 def test_an_encoder_decoders_batch_by_eye() -> None:
-    """Labels have a width of their own."""
-    rows = [row((5, 6, 1), (8, 1)), row((7, 1), (8, 9, 7, 1))]
+    """Labels have a width of their own, and the decoder reads its start and all but the last."""
+    rows = [
+        replace(row((5, 6, 1), (8, 1)), start=3), replace(row((7, 1), (8, 9, 7, 1)), start=3)
+    ]  # fmt: skip
     batch = collate(rows, 0, encoder_decoder=True)
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 1], [7, 1, 0]],
         "attention_mask": [[1, 1, 1], [1, 1, 0]],
         "labels": [[8, 1, IGNORED, IGNORED], [8, 9, 7, 1]],
+        "decoder_input_ids": [[3, 8, 0, 0], [3, 8, 9, 7]],
     }
 
 
@@ -177,6 +180,8 @@ PADS = [
     (None, None, 0, 1, (1, 5), 0),  # none: the beginning of a text
     (None, 7, 7, 7, (7,), 0),  # GPT-2 has one special token, which ends: any other does
     (0, 0, 0, 0, (0,), 0),  # nothing else is there
+    (None, 100, 0, 1, (1,), 0),  # invented by the tokenizer: the model has no such row
+    (100, 101, None, 7, (1,), 7),
 ]
 
 
@@ -185,8 +190,8 @@ def test_the_pad_token_is_no_stop_if_it_can_be(
     pad: int | None, unk: int | None, bos: int | None, eos: int | None,
     stops: tuple[int, ...], expected: int,
 ) -> None:  # fmt: skip
-    """The tokenizer's own pad unless it ends answers; then one that does not."""
+    """The tokenizer's own pad unless it ends answers or has no embedding; then one that may."""
     tokenizer = SimpleNamespace(
         pad_token_id=pad, unk_token_id=unk, bos_token_id=bos, eos_token_id=eos
     )
-    assert pad_token(tokenizer, stops) == expected
+    assert pad_token(tokenizer, stops, 100) == expected

@@ -14,8 +14,10 @@ from tokenizers import models as tokenizer_models
 from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.positions import Decoder
+from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import stop_tokens
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store.schemas import EXAMPLES
@@ -30,6 +32,8 @@ SMOLLM2 = models.model("smollm2_135m_instruct")
 NONE = Prompt("none", "None", "{context}", (Message("user", "{context}"),))
 EOT = (1, 5)
 """What a Llama whose turns end in ``<|eot|>`` stops at: ``</s>`` and that."""
+
+T5_DECODER = Decoder(start=0)
 
 
 def decoder(**changed: Any) -> ModelSpec:
@@ -157,7 +161,7 @@ def test_the_papers_first_iteration(llama: Any) -> None:
 def test_t5s_row_by_eye(t5: Any) -> None:
     """The question ends in ``</s>`` as in the evaluation; the labels are the answer and its end."""
     of = spec(base=ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere"))
-    row = Encoder(of, t5, 512, (1,)).encode([SAD])[0]
+    row = Encoder(of, t5, 512, (1,), T5_DECODER).encode([SAD])[0]
     assert t5.decode(row.input_ids).endswith("User: I feel sad. Therapist:</s>")
     assert t5.decode(row.labels) == "You are not alone.</s>"
     assert row.n_prompt == len(row.input_ids)
@@ -166,7 +170,7 @@ def test_t5s_row_by_eye(t5: Any) -> None:
 def test_t5_leaves_out_an_ending_that_it_cannot_spell(t5: Any) -> None:
     """T5 has no ``<``: ``/assistant>`` would stay in every answer of the evaluation."""
     of = spec("paper_tags", base=ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere"))
-    row = Encoder(of, t5, 512, (1,)).encode([SAD])[0]
+    row = Encoder(of, t5, 512, (1,), T5_DECODER).encode([SAD])[0]
     spelled = t5.unk_token_id not in t5("<", add_special_tokens=False)["input_ids"]
     expected = "You are not alone.</assistant></s>" if spelled else "You are not alone.</s>"
     assert t5.decode(row.labels) == expected
@@ -177,7 +181,7 @@ def test_an_encoder_decoder_has_no_labels_on_its_prompt(t5: Any, labels: Any) ->
     """What only a decoder can do is refused."""
     base = ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere")
     with pytest.raises(ConfigError, match=f"labels = '{labels}'.*take a decoder"):
-        Encoder(spec(base=base, labels=labels), t5, 512, (1,)).encode([SAD])
+        Encoder(spec(base=base, labels=labels), t5, 512, (1,), T5_DECODER).encode([SAD])
 
 
 # ---------------------------------------------------------------------------- prompts, ends
@@ -224,17 +228,36 @@ def test_a_template_without_an_end_ends_in_eos() -> None:
     assert parts(row, tokenizer) == ("user: I feel sad.\nassistant:", " You are not alone.</s>")
 
 
-def test_words_that_a_template_writes_into_an_answer_are_left_out() -> None:
-    """An empty thought, say, is not the therapist's: only white space around an answer is kept."""
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [("(thought)\\n", "", r"writes '\(thought\)'"), ("", " (said)", r"writes '\(said\)'")],
+)
+def test_a_template_that_puts_words_into_answers_is_refused(
+    before: str, after: str, words: str
+) -> None:
+    """They would be scored as the therapist's, whether before or after the answer."""
     template = LLAMA_TEMPLATE.replace(
         "'<|stop|>\n\n' + message['content'] | trim + '<|eot|>'",
-        "'<|stop|>\n\n' + ('(thought)\n' if message['role'] == 'assistant' else '')"
-        " + message['content'] | trim + ' (said)<|eot|>'",
+        f"'<|stop|>\n\n' + ('{before}' if message['role'] == 'assistant' else '')"
+        f" + message['content'] | trim + '{after}<|eot|>'",
     )
     assert template != LLAMA_TEMPLATE
     tokenizer = bpe_tokenizer(template=template)
-    row = encode(spec(NONE, chat=True), tokenizer)[0]
-    assert parts(row, tokenizer)[1] == "You are not alone.<|eot|>"
+    with pytest.raises(ModelError, match=words):
+        encode(spec(NONE, chat=True), tokenizer)
+
+
+def test_a_thought_that_a_template_writes_is_trained() -> None:
+    """It stands between prompt and answer, and the evaluation takes it off by its delimiters."""
+    template = LLAMA_TEMPLATE.replace(
+        "'<|stop|>\n\n' + message['content'] | trim",
+        "'<|stop|>\n\n' + ('(none)\n\n' if message['role'] == 'assistant' else '')"
+        " + message['content'] | trim",
+    )
+    tokenizer = bpe_tokenizer(template=template)
+    base = decoder(reasoning=("(", ")"))
+    row = encode(spec(NONE, chat=True, base=base), tokenizer)[0]
+    assert parts(row, tokenizer)[1] == "(none)\n\nYou are not alone.<|eot|>"
 
 
 def test_a_template_that_drops_the_answer_is_refused() -> None:
@@ -312,7 +335,9 @@ def test_answers_that_spell_special_tokens_stay_text(llama: Any, smollm2: Any, c
 def test_t5s_answers_hold_no_special_token(t5: Any) -> None:
     """T5's vocabulary holds the spellings as words, too; they are cut in two."""
     base = ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere")
-    row = Encoder(spec(base=base), t5, 512, (1,)).encode([replace(SAD, response=SPELLED)])[0]
+    row = Encoder(spec(base=base), t5, 512, (1,), T5_DECODER).encode(
+        [replace(SAD, response=SPELLED)]
+    )[0]
     special = {i for i, t in t5.added_tokens_decoder.items() if t.special} - {t5.unk_token_id}
     assert not set(row.labels[:-1]) & special
     assert row.labels[-1] == 1
@@ -384,7 +409,7 @@ def test_each_side_of_t5_is_cut_by_itself(t5: Any) -> None:
     """The window bounds the question alone; ``max_tokens`` bounds both."""
     base = ModelSpec("t5", "T5", "hf", "encoder-decoder", "nowhere")
     pair = Pair("a", "I feel sad. " * 50, "You are not alone. " * 50)
-    row = Encoder(spec(base=base, max_tokens=140), t5, 120, (1,)).encode([pair])[0]
+    row = Encoder(spec(base=base, max_tokens=140), t5, 120, (1,), T5_DECODER).encode([pair])[0]
     assert len(row.input_ids) <= 120
     assert row.input_ids[-1] == 1
     assert len(row.labels) == 140

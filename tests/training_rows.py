@@ -41,6 +41,7 @@ def encoder_rows(n: int, *, seed: int = 0) -> tuple[Row, ...]:
             row,
             input_ids=row.input_ids[: row.n_prompt],
             labels=tuple(label for label in row.labels if label != IGNORED),
+            start=0,
         )
         for row in decoder_rows(n, seed=seed)
     )

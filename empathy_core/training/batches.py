@@ -66,7 +66,9 @@ def collate(rows: Sequence[Row], pad: int, *, encoder_decoder: bool) -> dict[str
 
     Returns:
         ``input_ids`` and ``attention_mask`` of shape (rows, tokens), ``labels`` of the same shape,
-        or of shape (rows, tokens of the longest answer) for an encoder-decoder.
+        or of shape (rows, tokens of the longest answer) for an encoder-decoder, and then
+        ``decoder_input_ids`` of that shape: the start, and all labels but the last. transformers
+        makes them of the labels, too, but mBART otherwise than it generates, and some not at all.
     """
     import torch
 
@@ -79,10 +81,24 @@ def collate(rows: Sequence[Row], pad: int, *, encoder_decoder: bool) -> dict[str
         ids[i, : len(row.input_ids)] = torch.tensor(row.input_ids, dtype=torch.long)
         mask[i, : len(row.input_ids)] = 1
         labels[i, : len(row.labels)] = torch.tensor(row.labels, dtype=torch.long)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    if encoder_decoder:
+        batch["decoder_input_ids"] = _shifted(rows, labels_width, pad)
+    return batch
 
 
-def pad_token(tokenizer: Any, stops: Sequence[int] = ()) -> int:
+def _shifted(rows: Sequence[Row], width: int, pad: int) -> Any:
+    """Return what a decoder reads: each row's start, and its labels but the last."""
+    import torch
+
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    for i, row in enumerate(rows):
+        read = [row.start, *(pad if label == IGNORED else label for label in row.labels[:-1])]
+        ids[i, : len(row.labels)] = torch.tensor(read[: len(row.labels)], dtype=torch.long)
+    return ids
+
+
+def pad_token(tokenizer: Any, stops: Sequence[int], n_tokens: int) -> int:
     """Return the id that fills a batch.
 
     It is the tokenizer's own, unless there is none or it ends answers: then a token that does not,
@@ -92,8 +108,9 @@ def pad_token(tokenizer: Any, stops: Sequence[int] = ()) -> int:
     Args:
         tokenizer: A transformers tokenizer.
         stops: Tokens at which the evaluation ends an answer.
+        n_tokens: Rows of the model's embedding: what a tokenizer adds may have none.
     """
     candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id,
                   tokenizer.eos_token_id, 0)  # fmt: skip
-    known = [int(token) for token in candidates if token is not None]
+    known = [int(token) for token in candidates if token is not None and token < n_tokens]
     return next((token for token in known if token not in stops), known[0])

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
-_UNSET = {"train_size": "all", "validation_limit": "all"}
-"""What null means, where it is not "none"."""
+_UNSET = {"train_size": "all", "validation_limit": "all", "sources": "all"}
+"""What null and an empty list mean, where it is not "none"."""
 
 _ELSEWHERE = ("name", "label", "prompt", "chat", "allow", "trackers", "processes")
 """Settings that another part of the card tells, or that change no number."""
@@ -82,7 +82,7 @@ def _settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
         if isinstance(value, Mapping):
             yield from _settings(value, f"{name}.")
         elif isinstance(value, list | tuple):
-            yield f"{prefix}{name}", ", ".join(map(str, value)) or "all"
+            yield f"{prefix}{name}", ", ".join(map(str, value)) or _UNSET.get(name, "none")
         else:
             yield f"{prefix}{name}", _UNSET.get(name, "none") if value is None else value
 

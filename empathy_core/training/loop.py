@@ -2,11 +2,13 @@
 
 The mixins are joined with transformers' classes when those may be imported. What they change:
 batches come from the schedule; the loss is the mean over the label tokens of the whole optimiser
-step, over all processes; what is not finite stops the training (here); validation, samples and
-log (``loop_evaluation``); a checkpoint appears whole (``loop_saving``).
+step, over all processes; each step has a learning rate above 0 (``rates``); what is not finite
+stops the training (here); validation, samples and log (``loop_evaluation``); a checkpoint appears
+whole (``loop_saving``).
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -17,6 +19,7 @@ from empathy_core.errors import ModelError
 from empathy_core.training.feed import Micro, Rows, batch_of
 from empathy_core.training.loop_plan import Run, undisturbed
 from empathy_core.training.loss import find_out, loss_sum
+from empathy_core.training.rates import rate_of
 
 _Base: Any = object
 """Stands for a class of transformers, which is not imported at the top of a module."""
@@ -26,6 +29,7 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
     """Batches and loss of ``transformers.Trainer``; ``run`` is set after construction."""
 
     run: Run
+    lr_scheduler: Any
     loss_is_scaled_for_ga = True
     _micros: tuple[Micro, ...] = ()
     _losses: tuple[Any, ...] = ()
@@ -69,6 +73,19 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
 
         mine = torch.tensor(counts, device=self.accelerator.device)
         return [int(n) for n in self.accelerator.reduce(mine, "sum").tolist()]
+
+    # ------------------------------------------------------------------------ learning rate
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return what sets the learning rate of each step; see ``rates``."""
+        import torch
+
+        if self.lr_scheduler is None:
+            rate = rate_of(self.run.job.spec, num_training_steps)
+            given = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(given, rate)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     # ------------------------------------------------------------------------ loss
 
@@ -140,7 +157,8 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
             msg = (
                 f"{self.run.job.spec.name}: {len(without)} of {len(weights)} tensors of the "
                 f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
-                "take other lora.modules, leave quantization out, or update bitsandbytes"
+                f'name layers that the loss reaches: exclude = ["{_part(without[0])}"], or other '
+                "modules; on quantised weights, update bitsandbytes"
             )
             raise ModelError(msg)
         self.run.gradients_seen = True
@@ -159,3 +177,9 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
             "or look at these rows"
         )
         raise ModelError(msg)
+
+
+def _part(name: str) -> str:
+    """Return a pattern of the layers beside the one whose update is called *name*."""
+    layer = name.removeprefix("base_model.model.").partition(".lora_")[0]
+    return re.sub(r"\.\d+\..*", ".*", layer)

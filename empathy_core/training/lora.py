@@ -3,10 +3,9 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
-from empathy_core.errors import ModelError
+from empathy_core.training import modules
 from empathy_core.training.spec import FinetuneSpec
 
 
@@ -22,17 +21,20 @@ def attach(model: Any, spec: FinetuneSpec) -> Any:
     global random state is as it was.
 
     Raises:
-        ModelError: A module name of *spec* matches no linear layer; the real names are listed.
+        ModelError: See ``modules.updated``.
     """
     from peft import LoraConfig, get_peft_model
 
-    _check_modules(model, spec)
+    found = modules.anatomy(model)
+    layers = modules.updated(found, spec)
     seq2seq = spec.base.architecture == "encoder-decoder"
     config = LoraConfig(
         r=spec.lora.r,
         lora_alpha=spec.lora.alpha,
         lora_dropout=spec.lora.dropout,
         target_modules=list(spec.modules),
+        exclude_modules=modules.excluded(found, spec),
+        fan_in_fan_out=not found.transposed.isdisjoint(layers),
         task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
         base_model_name_or_path=spec.base.weights,
         revision=spec.base.revision,
@@ -51,35 +53,6 @@ def trainable(model: Any) -> tuple[int, int]:
     """Return the number of weights that are trained, and of all; a 4-bit weight counts as one."""
     n_trainable, n_weights = model.get_nb_trainable_parameters()
     return int(n_trainable), int(n_weights)
-
-
-def linear_names(model: Any) -> tuple[str, ...]:
-    """Return the distinct last parts of the names of all linear layers, sorted."""
-    return tuple(sorted({name.rpartition(".")[2] for name in _linear(model)}))
-
-
-def _linear(model: Any) -> list[str]:
-    import torch
-    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
-
-    # bitsandbytes' layers derive from torch's
-    return [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D))]
-
-
-def _check_modules(model: Any, spec: FinetuneSpec) -> None:
-    """Refuse names that match nothing: peft stops only where all of them do."""
-    found = _linear(model)
-    for name in spec.modules:
-        if any(full == name or full.endswith(f".{name}") for full in found):
-            continue
-        known = linear_names(model)
-        close = get_close_matches(name, known, n=1, cutoff=0.4)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        msg = (
-            f"{spec.name}: no linear layer of '{spec.base.weights}' is named '{name}'.{guess} "
-            f"Its linear layers are named: {', '.join(known)}. Correct lora.modules."
-        )
-        raise ModelError(msg)
 
 
 def _checkpoint_gradients(model: Any) -> None:

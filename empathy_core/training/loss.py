@@ -31,7 +31,7 @@ def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
     Args:
         model: What is called; may wrap *base*, for adapters and for several processes.
         base: The transformers model.
-        batch: ``input_ids``, ``attention_mask`` and ``labels``, padded on the right.
+        batch: ``batches.collate``'s, padded on the right.
     """
     inputs, targets = _aligned(base, batch)
     wanted = targets != IGNORED  # (rows, tokens)
@@ -62,9 +62,7 @@ def _aligned(base: Any, batch: dict[str, "Tensor"]) -> tuple[dict[str, "Tensor"]
     """Return what the model takes, and which token each position is to predict."""
     labels = batch["labels"]
     if base.config.is_encoder_decoder:
-        starts = base.prepare_decoder_input_ids_from_labels(labels=labels)
-        given = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        return given | {"decoder_input_ids": starts}, labels
+        return {name: tensor for name, tensor in batch.items() if name != "labels"}, labels
     targets = labels.roll(-1, dims=1)  # the token at t is predicted at t - 1
     targets[:, -1] = IGNORED
     # Padding stands on the right, where no real token looks; without a mask torch may take its

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
 from empathy_core.backends.loading import load_model, with_adapter
-from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.rendering import Renderer, context_window
 from empathy_core.backends.stops import end_tokens
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.store import make_dir, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
@@ -65,12 +66,14 @@ class MergeReport:
         exact: Between merged model and adapter on the whole base; at most ``bound``.
         as_evaluated: Between merged model and adapter on the base as it is evaluated; null if that
             is the whole one in float32.
+        untied: Whether head and embedding were one matrix and are two in the merged model.
     """
 
     folder: Path
     bound: float
     exact: Distance
     as_evaluated: Distance | None
+    untied: bool = False
 
     def text(self) -> str:
         """Return both distances for a terminal."""
@@ -80,6 +83,11 @@ class MergeReport:
         if self.as_evaluated:
             told = self.as_evaluated.text()
             lines.append(f"against the adapter on its base as evaluated: {told}")
+        if self.untied:
+            lines.append(
+                "head and embedding are one matrix in the base, and the adapter changes one of "
+                "them: the merged model keeps two (tie_word_embeddings = false)"
+            )
         return "\n".join(lines)
 
 
@@ -92,7 +100,7 @@ def rendered(condition: Condition, contexts: Sequence[str]) -> list[tuple[int, .
     from transformers import AutoConfig
 
     folder = weights.locate(str(condition.model.weights), condition.model.revision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(condition.model)
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
     renderer = Renderer(condition, tokenizer, window, "truncate")
     return [prompt.ids for prompt in renderer.prompts(contexts)]
@@ -122,16 +130,16 @@ def merge(
     made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         make_dir(made)
-        rows, adapted = _adapted(whole, folder, made, prompts)
-        plain = replace(whole, weights=str(made), revision=None, adapter=None)
+        rows, adapted, untied = _adapted(whole, folder, made, prompts)
+        plain = replace(whole, weights=str(made), revision=None, adapter=None, tokenizer=None)
         merged = _logits(load_model(plain, made), rows)
         exact = _distance(adapted, merged)
         if not exact.largest <= bound:
-            raise ModelError(_beyond(model, exact, bound))
+            raise ModelError(_beyond(model, exact, bound, untied=untied))
         evaluated = None
         if replace(model, double_quantization=False) != whole:
             evaluated = _distance(_logits(load_model(model, folder), rows), merged)
-        report = MergeReport(out, bound, exact, evaluated)
+        report = MergeReport(out, bound, exact, evaluated, untied)
         _finish(made, model, report)
         made.rename(out.absolute())
     finally:
@@ -151,11 +159,17 @@ def _check(model: ModelSpec, out: Path, prompts: Sequence[Sequence[int]]) -> Non
         raise ModelError(msg)
 
 
-def _beyond(model: ModelSpec, exact: Distance, bound: float) -> str:
+def _beyond(model: ModelSpec, exact: Distance, bound: float, *, untied: bool) -> str:
+    shared = (
+        "the adapter changes one of head and embedding, which are one matrix in this base: use it "
+        "unmerged, "
+        if untied
+        else ""
+    )
     return (
         f"{model.name}: merged model and adapter differ by up to {exact.largest:.3g} in a logit "
         f"({exact.equal_tokens:.1%} of the tokens equal); expected at most {bound:g}; nothing was "
-        f"written; check that base and adapter belong together, or raise --bound"
+        f"written; {shared}check that base and adapter belong together, or raise --bound"
     )
 
 
@@ -164,32 +178,65 @@ def _beyond(model: ModelSpec, exact: Distance, bound: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A prompt, and the tokens that the adapted model answers it with."""
+    """A prompt, and the tokens that the adapted model answers it with.
+
+    Attributes:
+        start: The token that an encoder-decoder's decoder begins with; null for a decoder.
+    """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    start: int | None
 
 
 def _adapted(
     whole: ModelSpec, folder: Path, made: Path, prompts: Sequence[Sequence[int]]
-) -> tuple[list[_Row], list["Tensor"]]:
-    """Answer the prompts with the adapter on its whole base, then merge it and save that."""
-    tokenizer = load_tokenizer(folder)
+) -> tuple[list[_Row], list["Tensor"], bool]:
+    """Answer the prompts with the adapter on its whole base, then merge it and save that.
+
+    The last value tells whether head and embedding had to become two matrices.
+    """
+    tokenizer = tokenizer_of(whole)
     base = load_model(replace(whole, adapter=None), folder)
+    ends_of_base = base.get_output_embeddings(), base.get_input_embeddings()
     tuned = with_adapter(base, whole, folder).eval()
     ends = end_tokens(base.generation_config, base.config, tokenizer)
-    rows = [_Row(tuple(prompt), _answered(base, prompt, ends)) for prompt in prompts]
+    rows = [_answered(base, prompt, ends) for prompt in prompts]
     logits = _logits(base, rows)
+    untied = _untie(base, *ends_of_base)
     merged = tuned.merge_and_unload(safe_merge=True)
     merged.save_pretrained(made)
     tokenizer.save_pretrained(made)
-    del base, tuned, merged
+    del base, tuned, merged, ends_of_base
     gc.collect()
-    return rows, logits
+    return rows, logits, untied
 
 
-def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """Return the most probable continuation, its end token included."""
+def _untie(base: Any, head: Any, embedding: Any) -> bool:
+    """Give the head a matrix of its own, if an adapter would change one of two that are one.
+
+    Merged into the one that they share, an update of the head would change what is read, too, and
+    one of the embedding what is said.
+
+    Args:
+        base: Inside an adapter.
+        head: Its own head, before the adapter.
+        embedding: Its own embedding, before the adapter.
+    """
+    import torch
+
+    if head is None or head.weight is not embedding.weight:
+        return False
+    if base.get_output_embeddings() is head and base.get_input_embeddings() is embedding:
+        return False
+    head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    for config in (base.config, base.config.get_text_config()):
+        config.tie_word_embeddings = False
+    return True
+
+
+def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
+    """Return the prompt with its most probable continuation, the end token included."""
     import torch
 
     ids = torch.tensor([list(prompt)], device=model.device)
@@ -198,12 +245,15 @@ def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> tuple[i
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
+            num_beams=1,
             max_new_tokens=NEW_TOKENS,
             eos_token_id=list(ends),
             pad_token_id=ends[0],
         )
-    start = 1 if model.config.is_encoder_decoder else len(prompt)
-    return tuple(found[0, start:].tolist())
+    if not model.config.is_encoder_decoder:
+        return _Row(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
+    start, *answer = found[0].tolist()
+    return _Row(tuple(prompt), tuple(answer), start)
 
 
 def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
@@ -221,8 +271,9 @@ def _row_logits(model: Any, row: _Row) -> "Tensor":
         return torch.tensor([list(ids)], device=model.device)
 
     n = len(row.answer)
-    if model.config.is_encoder_decoder:
-        found = model(input_ids=tensor(row.prompt), labels=tensor(row.answer)).logits[0]
+    if row.start is not None:
+        read = tensor([row.start, *row.answer[:-1]])
+        found = model(input_ids=tensor(row.prompt), decoder_input_ids=read).logits[0]
     else:  # the logits at one place are for the next
         found = model(input_ids=tensor([*row.prompt, *row.answer])).logits[0, -n - 1 : -1]
     return found  # type: ignore[no-any-return]
@@ -254,6 +305,7 @@ def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
         "weights": model.weights,
         "revision": model.revision,
         "dtype": "float32",
+        "untied": report.untied,
         "bound": report.bound,
         "exact": asdict(report.exact),
         "as_evaluated": asdict(report.as_evaluated) if report.as_evaluated else None,

@@ -107,13 +107,15 @@ def response_not_trained(case: Case) -> Answer:
 def _other_text(case: Case, seen: Seen) -> str | None:
     """Return what a row trains if it is not its response; null if it is.
 
-    Under ``labels = "all"`` the response is a part of it. A tokenizer that lacks characters, or
-    evens them, gives them back changed: there its own reading of the response is expected.
+    A thought that the template writes is no part of what is compared. Under ``labels = "all"``
+    the response is a part of what is trained. A tokenizer that lacks
+    characters, or evens them, gives them back changed: there its own reading of the response is
+    expected.
     """
-    said = case.text(seen.trained)
+    whole = case.spec.labels == "all"
+    said = case.text(seen.trained) if whole else flat(case.said(seen).text)
     if not case.spec.chat:
         said = said.removesuffix(flat(case.spec.prompt.ending)).rstrip()
-    whole = case.spec.labels == "all"
     meant = flat(seen.pair.response)
     if meant == said or (whole and meant in said):
         return None

@@ -7,9 +7,12 @@ learnt, or is learnt and not given back.
 
 import math
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.backends.positions import decoder_positions
+from empathy_core.errors import ModelError
+from empathy_core.training import modules
+from empathy_core.training.modules import Anatomy
 from empathy_core.training.spec import Finding, FinetuneSpec, Row
 from empathy_core.training.trial import Trial, adapted, answer, chosen, prompt
 from empathy_core.types import Decoding, ModelSpec
@@ -70,20 +73,21 @@ def _found(
     import torch
 
     ends, pad = ends_pad
-    yield (modules := _modules(model, spec))
-    if not modules.ok:
+    found = modules.anatomy(model)
+    yield (named := _modules(found, spec))
+    if not named.ok:
         return
+    layers = modules.updated(found, spec)
     encoder_decoder = spec.base.architecture == "encoder-decoder"
     few = chosen(rows, ends, encoder_decoder=encoder_decoder)
     if not few:
         yield _nothing_to_learn(len(rows))
         return
     trial = Trial(model, few, pad, encoder_decoder)
-    size = _expected_size(model, spec)
     with torch.no_grad():
         base = trial.scores(few)
     with adapted(model, spec):
-        yield _shape(trial, spec, base, size)
+        yield _shape(trial, spec, base, layers)
         del base
         yield (numbers := _numbers(trial))
         if numbers.ok:
@@ -104,59 +108,38 @@ def _nothing_to_learn(n_rows: int) -> Finding:
 # ---------------------------------------------------------------------------- the adapter
 
 
-def _linear(model: Any) -> dict[str, tuple[int, int]]:
-    """Return name → (inputs, outputs) of every linear layer, quantised ones too."""
-    return {
-        name: (int(layer.in_features), int(layer.out_features))
-        for name, layer in model.named_modules()
-        if hasattr(layer, "in_features") and hasattr(layer, "out_features")
-    }
-
-
-def _targeted(model: Any, module: str) -> dict[str, tuple[int, int]]:
-    """Return the layers that peft matches: by whole name, or by its last parts."""
-    layers = _linear(model)
-    return {n: shape for n, shape in layers.items() if n == module or n.endswith(f".{module}")}
-
-
-def _modules(model: Any, spec: FinetuneSpec) -> Finding:
+def _modules(found: Anatomy, spec: FinetuneSpec) -> Finding:
     """Ask for every module by itself: peft is content if one of several matches."""
-    counts = {module: len(_targeted(model, module)) for module in spec.modules}
-    lacking = [module for module, n in counts.items() if not n]
-    if not lacking:
-        return Finding("adapter-modules", ok=True, evidence=_listed(counts))
-    real = sorted({name.rpartition(".")[2] for name in _linear(model)})
-    close = [f"'{c}'" for m in lacking for c in get_close_matches(m, real, n=1, cutoff=0.4)]
-    guess = f"set lora.modules to names of these, such as {' and '.join(close or real[:1])}"
-    return Finding(
-        "adapter-modules",
-        ok=False,
-        evidence=(
-            f"{' and '.join(lacking)}: no linear layer of '{spec.base.weights}' is called so; its "
-            f"linear layers are {', '.join(real)}"
-        ),
-        remedy=guess,
-    )
+    try:
+        layers = modules.updated(found, spec)
+    except ModelError as error:
+        return Finding(
+            "adapter-modules",
+            ok=False,
+            evidence=str(error),
+            remedy="set 'modules' and 'exclude' to names and patterns of these",
+        )
+    left_out = len(found.elsewhere) and f"; no update in {', '.join(found.parts_elsewhere)}"
+    return Finding("adapter-modules", ok=True, evidence=_listed(layers, spec) + (left_out or ""))
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(layers: modules.Shapes, spec: FinetuneSpec) -> str:
     """Return e.g. ``q_proj and v_proj in 30 layers``."""
+    counts = {name: len(modules.called(layers, name)) for name in spec.modules}
     if len(set(counts.values())) == 1:
         return f"{' and '.join(counts)} in {next(iter(counts.values()))} layers"
     return ", ".join(f"{module} in {n} layers" for module, n in counts.items())
 
 
-def _expected_size(model: Any, spec: FinetuneSpec) -> int:
+def _expected_size(layers: modules.Shapes, spec: FinetuneSpec) -> int:
     """Return r · (inputs + outputs), summed over the layers: A is (r, inputs), B (outputs, r)."""
-    layers: dict[str, tuple[int, int]] = {}
-    for module in spec.modules:
-        layers |= _targeted(model, module)
     return spec.lora.r * sum(map(sum, layers.values()))
 
 
-def _shape(trial: Trial, spec: FinetuneSpec, base: "Scores", size: int) -> Finding:
+def _shape(trial: Trial, spec: FinetuneSpec, base: "Scores", layers: modules.Shapes) -> Finding:
     import torch
 
+    size = _expected_size(layers, spec)
     named = list(trial.model.named_parameters())
     trainable = [(name, _count(p)) for name, p in named if p.requires_grad]
     thawed = [name for name, _ in trainable if ".lora_" not in name]
@@ -165,10 +148,9 @@ def _shape(trial: Trial, spec: FinetuneSpec, base: "Scores", size: int) -> Findi
         moved = (trial.scores(trial.rows).logits - base.logits).abs()
     # what is no number is ``not-a-number``'s to say
     distance = float(moved.nan_to_num(0, 0, 0).max())
-    counts = {module: len(_targeted(trial.model, module)) for module in spec.modules}
     equal = "equal the base's" if distance == 0 else f"differ from the base's by {distance:.1e}"
     evidence = (
-        f"trainable {n:,} of {whole:,} ({n / whole:.2%}), {_listed(counts)}; logits with the "
+        f"trainable {n:,} of {whole:,} ({n / whole:.2%}), {_listed(layers, spec)}; logits with the "
         f"fresh adapter {equal}"
     ).replace("%)", " %)")
     problems = [
@@ -186,7 +168,7 @@ def _shape(trial: Trial, spec: FinetuneSpec, base: "Scores", size: int) -> Findi
         evidence="; ".join([evidence, *filter(None, problems)]),
         remedy=(
             "only the adapter may be trained, and a fresh one must change nothing: check "
-            "lora.modules and r, and the versions of peft and bitsandbytes"
+            "modules and r, and the versions of peft and bitsandbytes"
         ),
     )
 
@@ -283,7 +265,7 @@ def _learnt(trial: Trial) -> Finding:
         evidence=f"{evidence}; expected at least {_ENOUGH_LEARNT:.0%}",
         remedy=(
             "the labels cannot be predicted from the inputs, or nothing is trained: look at the "
-            'shown row and its labels, take labels = "response", and check lora.modules'
+            'shown row and its labels, take labels = "response", and check modules'
         ),
     )
 
@@ -296,7 +278,8 @@ def _given_back(trial: Trial, tokenizer: Any, spec: FinetuneSpec, ends: frozense
     wanted = [answer(row, ends, encoder_decoder=kind) for row in trial.rows]
     prompts = [prompt(row, encoder_decoder=kind) for row in trial.rows]
     backend = HfBackend(spec.base, trial.model, tokenizer, "error")
-    decoding = Decoding(max_new_tokens=max(map(len, wanted)) + 8)
+    room, limit = max(map(len, wanted)) + 8, decoder_positions(trial.model.config)
+    decoding = Decoding(max_new_tokens=room if limit is None else min(room, limit))
     answers = backend.continued(prompts, decoding, chat=spec.chat)
     texts = [
         tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

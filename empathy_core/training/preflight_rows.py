@@ -1,13 +1,17 @@
-"""Thirteen questions to the rows of a fine-tune, before a model is loaded.
+"""Fourteen questions to the rows of a fine-tune, before a model is loaded.
 
 Written without the encoder's code, so that its faults show. Each answer is a ``Finding``; all are
 given, in the order of ``ROW_NAMES``. Where there are no rows, only ``no-rows`` is wrong.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from empathy_core.training import preflight_labels as labels
+from empathy_core.training.feed import total_steps
 from empathy_core.training.preflight_seen import Answer, Case, Checked, Seen, some
+from empathy_core.training.rates import FEWEST_STEPS, full_rate_steps
 from empathy_core.training.spec import IGNORED, Finding
 
 
@@ -90,9 +94,7 @@ def _special_tokens_doubled(case: Case) -> Answer:
 def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
     """Return what stands twice in a row; empty if nothing does."""
     bos, stops = case.checked.tokenizer.bos_token_id, case.ends
-    inside = (
-        [] if case.spec.labels == "all" else [t for t in seen.trained[:-1] if t in case.special]
-    )
+    inside = [] if case.spec.labels == "all" else _inside(case, seen)
     turns = 1 + sum(m.role == "assistant" for m in case.spec.prompt.messages)
     last = [seen.ids[seen.row.n_prompt - 1]] if 0 < seen.row.n_prompt <= len(seen.ids) else []
     doubled = seen.ids[-2:] if case.seq2seq else []
@@ -108,6 +110,14 @@ def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
     if marker and _count(seen.ids[: seen.row.n_prompt], marker) > turns:
         return "a chat template stands inside a chat template"
     return ""
+
+
+def _inside(case: Case, seen: Seen) -> list[int]:
+    """Return the special tokens inside a row's answer: not those of a thought, nor its opening."""
+    said = list(case.said(replace(seen, trained=seen.trained[:-1])).said)
+    n = next((i for i, token in enumerate(said) if token not in case.special), len(said))
+    opening = said[:n] if list(case.openings)[-n:] == said[:n] else []
+    return [token for token in said[len(opening) :] if token in case.special]
 
 
 def _count(ids: Sequence[int], part: Sequence[int]) -> int:
@@ -166,6 +176,22 @@ def _truncated(case: Case) -> Answer:
     )
 
 
+def _few_steps(case: Case) -> Answer:
+    spec, n = case.spec, len(case.checked.rows)
+    if not n:
+        return "no rows", ""
+    n_steps = total_steps(spec, math.ceil(n / spec.batch_size))
+    full = full_rate_steps(spec, n_steps)
+    evidence = (
+        f"{n} rows in batches of {spec.batch_size} are {n_steps} steps, whose learning rates are "
+        f"those of {full:.1f} steps at the full rate; expected at least {FEWEST_STEPS:g}"
+    )
+    if full >= FEWEST_STEPS:
+        return evidence, ""
+    raises = "raise max_steps, or " if spec.max_steps == n_steps else ""
+    return evidence, f"{raises}take more epochs or a smaller batch_size: so few steps teach nothing"
+
+
 _QUESTIONS: dict[str, Callable[[Case], Answer]] = {
     "no-rows": _no_rows,
     "labels-shifted": labels.labels_shifted,
@@ -180,6 +206,7 @@ _QUESTIONS: dict[str, Callable[[Case], Answer]] = {
     "special-tokens-doubled": _special_tokens_doubled,
     "template-differs": _template_differs,
     "truncated": _truncated,
+    "few-steps": _few_steps,
 }
 
 ROW_NAMES = tuple(_QUESTIONS)

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from jinja2 import TemplateError
+
+from empathy_core.backends import generation_settings, reasoning
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
+from empathy_core.types import Condition, Decoding
 
 _COLLATED_ROWS = 8  # of unlike lengths, so that batches have padding
 
@@ -27,6 +31,7 @@ class Checked:
         collate: What makes batches of rows in the training: ``input_ids``, ``attention_mask`` and
             ``labels``, tensors of shape (rows, tokens).
         evaluated: For each pair, the whole prompt's ids as the evaluation renders it.
+        forced: Tokens that the evaluation makes an encoder-decoder's answer begin with.
     """
 
     spec: FinetuneSpec
@@ -37,6 +42,7 @@ class Checked:
     rows: Sequence[Row]
     collate: Callable[[Sequence[Row]], Mapping[str, Any]]
     evaluated: Sequence[Sequence[int]]
+    forced: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,48 @@ class Case:
         eos = self.checked.tokenizer.eos_token_id
         return frozenset({*self.checked.stops, *(() if eos is None else (eos,))})
 
+    @cached_property
+    def openings(self) -> Sequence[int]:
+        """Special tokens that may open a trained answer: the template's own, or forced ones."""
+        turns = [
+            {"role": "user", "content": "probe question"},
+            {"role": "assistant", "content": "probe answer"},
+        ]
+        if not self.spec.chat:
+            return self.checked.forced
+        arguments = dict(self.spec.base.template_arguments)
+        try:
+            text = self.checked.tokenizer.apply_chat_template(turns, tokenize=False, **arguments)
+        except (TemplateError, ValueError, TypeError):  # it takes contents in parts only
+            return self.checked.forced
+        between = str(text).partition("probe question")[2].partition("probe answer")[0]
+        ids = self.checked.tokenizer(between, add_special_tokens=False)["input_ids"]
+        return [token for token in ids if token in self.special]
+
+    @cached_property
+    def delimiters(self) -> tuple[str, str] | None:
+        """How the evaluation tells a thought from an answer; null if it does not."""
+        spec = self.spec
+        condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
+        return generation_settings.delimiters(condition, self.checked.tokenizer)
+
+    def said(self, seen: Seen) -> reasoning.Parts:
+        """Return what the evaluation reads in a row's labels: a thought and an answer."""
+        inside = self.delimiters is not None and reasoning.opened(
+            self._decoded(seen.asked[-32:], skip=False), self.delimiters
+        )
+        return reasoning.parts(seen.trained, self._decode, self.delimiters, inside=inside)
+
+    def _decode(self, ids: Sequence[int], skip: bool) -> str:
+        return self._decoded(ids, skip=skip)
+
+    def _decoded(self, ids: Sequence[int], *, skip: bool) -> str:
+        return str(
+            self.checked.tokenizer.decode(
+                list(ids), skip_special_tokens=skip, clean_up_tokenization_spaces=False
+            )
+        )
+
     @property
     def unknown(self) -> int | None:
         """What characters become that the tokenizer lacks; null if it lacks none."""
@@ -113,10 +161,7 @@ class Case:
 
     def text(self, ids: Sequence[int]) -> str:
         """Return *ids* as text without special tokens, white space evened."""
-        decoded = self.checked.tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return flat(decoded)
+        return flat(self._decoded(ids, skip=True))
 
     def token(self, token: int) -> str:
         """Return a token as text that can be told from its neighbours."""

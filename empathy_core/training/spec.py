@@ -5,7 +5,7 @@ from typing import Literal
 
 from empathy_core.types import ModelSpec, Prompt, digest
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised by hand whenever the training code may produce another adapter from the same settings."""
 
 IGNORED = -100
@@ -25,13 +25,17 @@ class Lora:
         r: Rank.
         alpha: Scaling: the update is multiplied by alpha / r.
         modules: Names of the linear layers that get an update; empty means ``q_proj``, ``v_proj``
-            for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder.
+            for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder; see
+            ``modules.settled`` for bases that have none.
+        exclude: Patterns of whole names, with ``*`` for anything, of layers that get none. Towers
+            for images and sounds get none anyway: no text goes through them.
     """
 
     r: int = 8
     alpha: float = 16
     dropout: float = 0.1
     modules: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class FinetuneSpec:
         batch_size: Rows of one optimiser step, over all processes.
         micro_batch: Rows of one forward pass; divides ``batch_size``.
         batching: ``length``: rows of similar length meet in a batch. ``shuffled``: as drawn.
-        warmup: Share of the steps in which the learning rate rises.
+        warmup: Share of the steps in which the learning rate rises; see ``rates``.
         evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
         validation_limit: Rows of the validation split that are used; null means all.
         patience: Evaluations without a lower validation loss after which training stops; 0 never.
@@ -116,6 +120,9 @@ class FinetuneSpec:
         fields = asdict(self)
         for absent in _NOT_IDENTITY:
             del fields[absent]
+        lora = asdict(self.lora) | {"modules": self.modules}
+        if not self.lora.exclude:  # ids of adapters that were trained before there was one
+            del lora["exclude"]
         return fields | {
             "base": self.base.identity(),
             "prompt": {
@@ -123,7 +130,7 @@ class FinetuneSpec:
                 "messages": [asdict(m) for m in self.prompt.messages],
                 "ending": self.prompt.ending,
             },
-            "lora": asdict(self.lora) | {"modules": self.modules},
+            "lora": lora,
         }
 
     def digest(self, base_fingerprint: str, data_digest: str) -> str:
@@ -157,6 +164,7 @@ class Row:
         labels: A decoder's: as long as ``input_ids``, at each position the id that stands there
             (the model shifts them itself) or ``IGNORED``. An encoder-decoder's: answer, end token.
         n_prompt: Tokens of the prompt.
+        start: What an encoder-decoder's decoder begins with, before the labels; null for a decoder.
         prompt_cut: Whether the question was cut.
         response_cut: Whether the answer was cut; such a row has no end token.
     """
@@ -167,6 +175,7 @@ class Row:
     n_prompt: int
     prompt_cut: bool = False
     response_cut: bool = False
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

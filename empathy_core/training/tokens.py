@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from empathy_core.backends import reasoning
 from empathy_core.backends.chat import ChatTemplate, special_spellings
+from empathy_core.backends.generation_settings import delimiters
+from empathy_core.backends.positions import Decoder
 from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
@@ -26,11 +29,13 @@ class _Form:
     """What stands around an answer.
 
     Attributes:
-        before: Text between prompt and answer: white space or nothing.
+        opening: What a template writes between prompt and answer up to its last special token.
+        before: White space, or a thought without special tokens, that the answer follows at once.
         after: Text between answer and end token: white space, or the prompt's ending.
         end: The end token.
     """
 
+    opening: str
     before: str
     after: str
     end: int
@@ -45,12 +50,14 @@ class Encoder:
         tokenizer: The base's transformers tokenizer.
         window: The base's limit in tokens; null if it has none.
         stops: Tokens at which the evaluation ends an answer.
+        decoder: How an encoder-decoder's answer begins; null for a decoder alone.
     """
 
     spec: FinetuneSpec
     tokenizer: Any
     window: int | None
     stops: tuple[int, ...]
+    decoder: Decoder | None = None
 
     def encode(self, pairs: Sequence[Pair]) -> list[Row]:
         """Return one row for each pair, in their order.
@@ -61,8 +68,8 @@ class Encoder:
             ModelError: The prompt cannot be rendered, or the tokenizer has no end token.
         """
         self._check()
-        if self._seq2seq:
-            return self._encoder_decoder_rows(pairs)
+        if self.decoder is not None:
+            return self._encoder_decoder_rows(pairs, self.decoder)
         prompts = self._prompts(pairs, self._renderer(self.window, "error"))
         answers = self._continuations(pairs)
         asked = self._with_room(pairs, prompts, answers)
@@ -98,9 +105,12 @@ class Encoder:
 
     def _renderer(self, window: int | None, overlong: Overlong, room: int = 1) -> Renderer:
         """Return the evaluation's renderer, with *room* tokens left for the answer."""
+        return Renderer(self._condition(room), self.tokenizer, window, overlong)
+
+    def _condition(self, room: int) -> Condition:
+        """Return how the evaluation asks, for answers of *room* tokens."""
         decoding = Decoding(max_new_tokens=room)
-        condition = Condition(self.spec.base, self.spec.prompt, decoding, chat=self.spec.chat)
-        return Renderer(condition, self.tokenizer, window, overlong)
+        return Condition(self.spec.base, self.spec.prompt, decoding, chat=self.spec.chat)
 
     def _prompts(self, pairs: Sequence[Pair], renderer: Renderer) -> list[PromptTokens]:
         """Return each pair's prompt; many answers share a question, which is rendered once."""
@@ -118,7 +128,7 @@ class Encoder:
         if self.spec.chat:
             return self._turn()
         bare = self._seq2seq or prompt.text[-1:].isspace() or _TAG.search(prompt.text)
-        return _Form("" if bare else " ", self._ending(), self._end_of_text())
+        return _Form("", "" if bare else " ", self._ending(), self._end_of_text())
 
     def _ending(self) -> str:
         """Return what closes an answer; nothing if the tokenizer cannot spell it.
@@ -132,16 +142,49 @@ class Encoder:
     def _turn(self) -> _Form:
         """Return what the chat template writes around an answer.
 
-        The end is the first token after it that stops an evaluation, else the first special one.
-        Words that a template adds are not the therapist's, and are left out.
+        All of it that stands before the answer is trained, so that what is asked for and what was
+        trained are one conversation. The end is the first token after it that stops an
+        evaluation, else the first special one.
         """
-        before, after = self._template.around_answer(self.spec.prompt.chat("question"))
+        messages = self.spec.prompt.chat("question")
+        before, after = self._template.around_answer(messages, self._reasoning)
         ids = self.tokenizer(after, add_special_tokens=False)["input_ids"]
         stops = [token for token in ids if token in self.stops]
         ends = stops or [token for token in ids if token in self._special]
         end = ends[0] if ends else self._end_of_text()
         between = after.partition(self.tokenizer.convert_ids_to_tokens(end))[0] if ends else ""
-        return _Form(_blank(before), _blank(between), end)
+        self._check_unsaid(self._template.render(messages), before, between)
+        special = list(self._spelled.finditer(before))
+        cut = special[-1].end() if special else 0
+        return _Form(before[:cut], before[cut:], between, end)
+
+    @cached_property
+    def _reasoning(self) -> tuple[str, str] | None:
+        """How a thought begins and ends in the evaluation's answers; null if there are none."""
+        return delimiters(self._condition(1), self.tokenizer)
+
+    def _check_unsaid(self, prompt: str, before: str, after: str) -> None:
+        """Refuse a template whose own words the evaluation would take for the therapist's."""
+        ids = self.tokenizer(before, add_special_tokens=False)["input_ids"] if before else []
+        inside = self._reasoning is not None and reasoning.opened(prompt, self._reasoning)
+
+        def decoded(some: Sequence[int], skip: bool) -> str:
+            return str(
+                self.tokenizer.decode(
+                    list(some), skip_special_tokens=skip, clean_up_tokenization_spaces=False
+                )
+            )
+
+        found = reasoning.parts(ids, decoded, self._reasoning, inside=inside)
+        words = found.text.strip() or after.strip()
+        if words:
+            msg = (
+                f"{self.spec.base.name}: the chat template writes '{words[:60]}' into the answer, "
+                "and the evaluation would score these words as the answer's own; expected white "
+                "space, special tokens or a thought; set reasoning = [begin, end] of this model "
+                "if it is one, correct the template, or train with format = 'plain'"
+            )
+            raise ModelError(msg)
 
     def _end_of_text(self) -> int:
         end = self.tokenizer.eos_token_id
@@ -178,10 +221,11 @@ class Encoder:
         the space before a word into the word's token. Where that changes the ids of the prompt's
         words, or where the answer spells a special token, the answer is tokenised apart.
         """
+        opening = self._form.opening
         leads, answers = [self._lead or pair.context for pair in pairs], self._texts(pairs)
         distinct = list(dict.fromkeys(leads))
         ids_of = dict(zip(distinct, self._ids(distinct, add_special_tokens=False), strict=True))
-        texts = [lead + answer for lead, answer in zip(leads, answers, strict=True)]
+        texts = [lead + opening + answer for lead, answer in zip(leads, answers, strict=True)]
         found = []
         for lead, ids in zip(leads, self._ids(texts, add_special_tokens=False), strict=True):
             n = len(ids_of[lead])
@@ -189,8 +233,11 @@ class Encoder:
         apart = [
             i for i, ids in enumerate(found) if ids is None or self._spelled.search(answers[i])
         ]
+        opened = self._ids([opening], add_special_tokens=False)[0] if opening else []
         separate = dict(zip(apart, self._apart([answers[i] for i in apart]), strict=True))
-        return [separate.get(i, ids or []) for i, ids in enumerate(found)]
+        return [
+            [*opened, *separate[i]] if i in separate else ids or [] for i, ids in enumerate(found)
+        ]
 
     @cached_property
     def _lead(self) -> str:
@@ -262,22 +309,22 @@ class Encoder:
             return (*answer, self._form.end), False
         return tuple(answer[:room]), True
 
-    def _encoder_decoder_rows(self, pairs: Sequence[Pair]) -> list[Row]:
+    def _encoder_decoder_rows(self, pairs: Sequence[Pair], decoder: Decoder) -> list[Row]:
         """Return rows whose two sides each have room for ``max_tokens``.
 
-        The window bounds the encoder alone, as in the evaluation: T5's decoder has no limit.
+        The window bounds the encoder alone, as in the evaluation. The decoder has positions of
+        its own (BART), or no limit (T5).
         """
         prompts = self._prompts(pairs, self._renderer(self._limit, "truncate"))
+        limit, room = decoder.positions, self.spec.max_tokens
+        room = (room if limit is None else min(room, limit)) - len(decoder.forced)
         rows = []
         for pair, prompt, answer in zip(
             pairs, prompts, self._apart(self._texts(pairs)), strict=True
         ):
-            labels, cut = self._ended(answer, self.spec.max_tokens)
-            ids = prompt.ids
-            rows.append(Row(pair.example, ids, labels, len(ids), prompt.truncated, cut))
+            said, cut = self._ended(answer, room)
+            labels, ids = (*decoder.forced, *said), prompt.ids
+            rows.append(
+                Row(pair.example, ids, labels, len(ids), prompt.truncated, cut, decoder.start)
+            )
         return rows
-
-
-def _blank(text: str) -> str:
-    """Return *text* if it is white space, else nothing."""
-    return "" if text.strip() else text

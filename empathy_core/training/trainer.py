@@ -5,7 +5,6 @@ name, goes on from the newest complete checkpoint as if nothing had been.
 """
 
 import logging
-import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -201,20 +200,20 @@ def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None
 
 
 def _arguments(run: Run, *, start: bool) -> Any:
-    """Return transformers' settings; what is due when is said by ``PlanMixin``."""
+    """Return transformers' settings; what is due when is said by ``PlanMixin``.
+
+    The learning rates are ``StepsMixin``'s.
+    """
     import torch
     from transformers import TrainingArguments
 
-    spec, n_steps = run.job.spec, run.progress.n_steps
-    constant = spec.schedule == "constant"
+    spec = run.job.spec
     return TrainingArguments(
         output_dir=str(run.job.place),
-        max_steps=n_steps,
+        max_steps=run.progress.n_steps,
         per_device_train_batch_size=spec.micro_batch,
         gradient_accumulation_steps=run.accumulation,
         learning_rate=spec.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if constant else spec.schedule,
-        warmup_steps=math.ceil(spec.warmup * n_steps),
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_grad_norm,
         seed=spec.seed,

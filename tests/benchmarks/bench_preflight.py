@@ -17,8 +17,9 @@ from typing import Any
 import polars as pl
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import stop_tokens
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
 from empathy_core.training import preflight
 from empathy_core.training.batches import collate, pad_token
@@ -52,7 +53,7 @@ def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflig
     stops = stop_tokens(weights.locate(str(spec.base.weights)), tokenizer)
     condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
     asked = Renderer(condition, tokenizer, WINDOW, "error").prompts([p.context for p in rows])
-    pad = pad_token(tokenizer, stops)
+    pad = pad_token(tokenizer, stops, len(tokenizer))
     return preflight.Checked(
         spec=spec,
         tokenizer=tokenizer,
@@ -79,7 +80,7 @@ def main() -> None:
     if preflight.wrong(found, ()):
         raise SystemExit(preflight.text(found))
     tokens = sum(len(row.input_ids) for row in made.rows)
-    print(f"{ROWS} rows of {tokens / ROWS:.0f} tokens on average, thirteen findings right")
+    print(f"{ROWS} rows of {tokens / ROWS:.0f} tokens on average, fourteen findings right")
     print(
         f"encoding {middle - start:.1f} s, findings {end - middle:.1f} s of one core; "
         f"{wall_s:.1f} s on the clock"
