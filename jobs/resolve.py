@@ -22,8 +22,10 @@ from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
 from jobs import imported, origins, versions
+from jobs.answering import planned
 from jobs.config import setting
 from jobs.finetunes import Data, conditions_of, resolve_finetunes, shards_of
+from jobs.loadable import stored_quantization
 from jobs.pilot import measured, propose
 from jobs.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, Words
 from jobs.provenance import provenance
@@ -158,12 +160,15 @@ class _Found:
         """
         _check_room(condition)
         where = self.run if self.write else None
-        rendered, rendering = _rendered(self.config, condition, self.evaluated, where)
+        answering, notes = planned(condition, where)
+        rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
         final = versions.as_begun(rendered, self.run, self.awaited)
         if final.id not in self.conditions:
             self.conditions[final.id] = final
             self.renderings[final.id] = rendering
-            self.notes += _rendering_notes(final, rendering)
+            # what an older version began goes on as it was begun
+            begun = final.generation_version < rendered.generation_version
+            self.notes += (*(() if begun else notes), *_rendering_notes(final, rendering))
         return final
 
 
@@ -183,7 +188,8 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found)
         found.add_made(condition, texts)
         found.notes.append(note)
         return
-    for condition in _of_model(config, name, spec):
+    stored = stored_quantization(spec, found.run, write=found.write)
+    for condition in _of_model(config, name, spec, stored):
         found.notes += _trained_otherwise(found.rendered(condition))
 
 
@@ -279,9 +285,9 @@ def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
 # ---------------------------------------------------------------------------- models
 
 
-def _of_model(config: Config, name: str, spec: ModelSpec) -> list[Condition]:
+def _of_model(config: Config, name: str, spec: ModelSpec, stored: str) -> list[Condition]:
     fingerprint = weights.model_fingerprint(spec)
-    batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization)
+    batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization or stored)
     return [
         Condition(
             model=spec,
@@ -290,10 +296,17 @@ def _of_model(config: Config, name: str, spec: ModelSpec) -> list[Condition]:
             chat=spec.chat_template,
             fingerprint=fingerprint,
             block_size=config.evaluate.block_size if batched else None,
+            stored_quantization=stored,
+            tokenizer_digest=_tokenizer_digest(spec),
         )
         for prompt in config.models[name].prompts or ()
         for decoding in config.models[name].decodings
     ]
+
+
+def _tokenizer_digest(spec: ModelSpec) -> str:
+    hf = spec.backend == "hf" and spec.weights is not None
+    return weights.tokenizer_digest(weights.tokenizer_folder(spec)) if hf else ""
 
 
 def _trained_otherwise(condition: Condition) -> list[str]:
@@ -349,6 +362,8 @@ def _overlong(condition: Condition, rendering: Rendering) -> str:
 def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     who = f"{condition.model.label}, {condition.prompt.label}"
     notes = [f"{who}: {note}." for note in rendering.notes]
+    if stored := condition.stored_quantization:
+        notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:

@@ -84,7 +84,7 @@ def _told(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple
     yield "adapter's digest", spec.adapters.get(condition.id, "")
     yield "licence of the weights", model.licence
     yield "dtype", model.dtype if is_hf else ""
-    yield "quantization", model.quantization or ""
+    yield "quantization", model.quantization or condition.stored_quantization
     yield "chat template", ("applied" if condition.chat else "not applied") if is_hf else ""
     yield "decoding", decoding_words(condition.decoding) if is_hf else ""
     yield "questions in a batch", str(condition.block_size or "")

@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.chat import ChatTemplate
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ModelError
 from empathy_core.prompts import names, prompt
 from empathy_core.types import Condition, Decoding, Message, ModelSpec

@@ -10,7 +10,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from empathy_core.backends.loading import load_model
-from empathy_core.backends.rendering import load_tokenizer
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
 from empathy_core.training import lora
 from empathy_core.training.preflight_model import NAMES, check_model

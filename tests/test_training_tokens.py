@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.positions import Decoder
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import stop_tokens
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store.schemas import EXAMPLES

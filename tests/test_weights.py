@@ -56,6 +56,7 @@ def hub_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     extra.mkdir()
     (extra / "params.json").write_text("{}")
     (root / "models" / "someone" / "tiny" / "pytorch_model.bin").write_bytes(b"a pickle")
+    (root / "models" / "someone" / "tiny" / "consolidated.safetensors").write_bytes(b"the same")
     shutil.copytree(root / "models" / "someone" / "tiny", root / "models" / "someone" / "pickled")
     (root / "models" / "someone" / "pickled" / "model.safetensors").unlink()
     return root
@@ -66,7 +67,8 @@ def test_hub_model_is_fetched_once_and_found_offline(hub_root: Path, tmp_path: P
     with HubStandIn(hub_root) as hub:
         first = located("someone/tiny", tmp_path, HF_ENDPOINT=hub.url)
         commit = hub.commit("models", "someone/tiny")
-        assert not [r for r in hub.requests if "original" in r or ".bin" in r]
+        unwanted = ("original", ".bin", "consolidated")
+        assert not [r for r in hub.requests if any(name in r for name in unwanted)]
     assert first["commit"] == commit
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(first["files"])  # type: ignore[arg-type]
     assert "pytorch_model.bin" not in first["files"]  # type: ignore[operator]
@@ -147,6 +149,33 @@ def test_fingerprint_follows_contents_only(tmp_path: Path, monkeypatch: pytest.M
     changed[-1] ^= 1
     (first / "model.safetensors").write_bytes(changed)
     assert weights.fingerprint(first) != before
+
+
+def test_the_same_weights_under_other_names_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mistral's own names beside transformers'; where they stand alone, they are all there is."""
+    monkeypatch.setenv("EMPATHY_CACHE", str(tmp_path / "cache"))
+    folder = tiny_llama(tmp_path / "a")
+    before = weights.fingerprint(folder)
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert weights.fingerprint(folder) == before
+    (folder / "model.safetensors").unlink()
+    assert weights.fingerprint(folder) != before
+
+
+def test_a_tokenizer_is_told_by_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy without weights is the same; a changed template is another."""
+    monkeypatch.setenv("EMPATHY_CACHE", str(tmp_path / "cache"))
+    folder, bare = tiny_llama(tmp_path / "a"), tmp_path / "b"
+    AutoTokenizer.from_pretrained(folder).save_pretrained(bare)
+    assert not list(bare.glob("*.safetensors"))
+    assert weights.tokenizer_digest(bare) == weights.tokenizer_digest(folder)
+    template = (bare / "chat_template.jinja").read_text()
+    (bare / "chat_template.jinja").write_text(template + " ")
+    assert weights.tokenizer_digest(bare) != weights.tokenizer_digest(folder)
 
 
 def test_fingerprint_needs_no_writable_cache(

@@ -7,18 +7,13 @@ from functools import cached_property, partial
 from typing import Any
 
 from empathy_core import weights
-from empathy_core.backends import Answer, Request, generation_settings, reasoning
+from empathy_core.backends import Answer, Request, embedding, generation_settings, reasoning
 from empathy_core.backends.chat import special_spellings
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.logits import GumbelNoise, NanWatch, NoiseKey, Unpadded
-from empathy_core.backends.rendering import (
-    Overlong,
-    PromptTokens,
-    Renderer,
-    context_window,
-    load_tokenizer,
-)
+from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer, context_window
 from empathy_core.backends.stops import AtText, before_stop, end_tokens, turn_end
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition, Decoding, ModelSpec
 
@@ -69,7 +64,7 @@ def load(model: ModelSpec, overlong: Overlong) -> "HfBackend":
         ModelError: They are absent or cannot be used here.
     """
     folder = weights.locate(str(model.weights), model.revision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(model)
     return HfBackend(model, load_model(model, folder), tokenizer, overlong)
 
 
@@ -89,8 +84,8 @@ class HfBackend:
         self._window = context_window(model.config, tokenizer)
         self._own = model.generation_config
         self._start = generation_settings.decoder_start(self._own, model.config, spec.name)
-        pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-        self._pad = next(pad for pad in pads if pad is not None)
+        self._n_rows = embedding.rows_of(model)
+        self._pad = embedding.fill_token(tokenizer, self._n_rows)
         spelled = sorted(special_spellings(tokenizer))
         self._special = frozenset(tokenizer.convert_tokens_to_ids(spelled))
         # ``generate`` takes what is not given from here: a model's own temperature or repetition
@@ -178,6 +173,8 @@ class HfBackend:
     def _rows(self, condition: Condition, requests: Sequence[Request]) -> list[_Row]:
         renderer = Renderer(condition, self._tokenizer, self._window, self._overlong)
         prompts = renderer.prompts([request.context for request in requests])
+        ids = (prompt.ids for prompt in prompts)
+        embedding.check_inside(self._spec.name, self._tokenizer, ids, self._n_rows)
         rows = []
         for request, prompt in zip(requests, prompts, strict=True):
             if not prompt.fits and self._overlong == "error":

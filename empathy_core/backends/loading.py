@@ -1,13 +1,16 @@
 """Models as transformers, bitsandbytes and peft load them. Safetensors only, no remote code."""
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from empathy_core import weights
+from empathy_core.backends import checkpoint, peft_adapters, tokenizers
+from empathy_core.backends.peft_adapters import Adapter
+from empathy_core.backends.stops import read_settings
+from empathy_core.backends.stored import Stored, check_asked
 from empathy_core.errors import ModelError
 from empathy_core.types import ModelSpec
 
@@ -16,33 +19,72 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
     """Return the model in *folder*, quantised and adapted as *model* says, ready to generate.
 
     Raises:
-        ModelError: The weights are of another architecture, incomplete or too large; the adapter
-            belongs to another base.
+        ModelError: The weights are of another architecture, incomplete or too large, or quantised
+            otherwise than asked; the adapter belongs to another base, or does not fit.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # two hundred lines in a log
     device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
-    with _load_errors(model, folder):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        _check_architecture(model, config.is_encoder_decoder)
-        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    config = checkpoint.read_config(folder, model.name)
+    _check_architecture(model, config.is_encoder_decoder)
+    stored = checked_quantization(model, folder)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    with _load_errors(model, folder), checkpoint.quiet():
         loaded, info = kind.from_pretrained(
             folder,
             dtype=getattr(torch, model.dtype),
             device_map={"": device},
             use_safetensors=True,
             trust_remote_code=False,
-            quantization_config=_quantization(model),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, by name
+            **_quantization(model, stored),
         )
-    _check_complete(model, folder, info)
+    checkpoint.refuse(model.name, folder, checkpoint.faults(info, config.model_type))
     _keep_exact(loaded)
+    if stored is not None and stored.method == "fp8":
+        _one_precision(loaded, getattr(torch, model.dtype))
     if model.adapter:
         loaded = with_adapter(loaded, model, folder).get_base_model()
     return loaded.eval()
+
+
+def checked_quantization(model: ModelSpec, folder: Path) -> Stored | None:
+    """Return how the checkpoint in *folder* is quantised itself; null if it is not.
+
+    Raises:
+        ModelError: *model* asks for another quantisation, or a package is not installed.
+    """
+    stored = checkpoint.stored_in(folder, model.name)
+    check_asked(model, stored, _installed)
+    return stored
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def check_loadable(model: ModelSpec, folder: Path) -> None:
+    """Refuse weights and an adapter that could not be loaded, without loading any weight.
+
+    Raises:
+        ModelError: As ``load_model``, as far as configuration and headers tell; and where the
+            tokenizer beside the adapter is another than the base's, and *model* does not choose.
+    """
+    config = checkpoint.read_config(folder, model.name)
+    _check_architecture(model, config.is_encoder_decoder)
+    read_settings(folder)
+    checked_quantization(model, folder)
+    bones = checkpoint.skeleton(folder, model.name)
+    if model.adapter:
+        tokenizers.check_beside(model, _checked_adapter(model, folder, bones), folder)
 
 
 @contextmanager
@@ -79,33 +121,26 @@ def _check_architecture(model: ModelSpec, is_encoder_decoder: bool) -> None:
         raise ModelError(msg)
 
 
-def _quantization(model: ModelSpec) -> Any:
-    """Return bitsandbytes' settings; null where the weights are not quantised."""
-    if model.quantization is None:
-        return None
+def _quantization(model: ModelSpec, stored: Stored | None) -> Mapping[str, Any]:
+    """Return bitsandbytes' settings as an argument, and none where nothing is to be quantised.
+
+    Even a null would take the checkpoint's own settings away from transformers, which then loads
+    its weights without their scales.
+    """
+    if model.quantization is None or stored is not None:
+        return {}
     import torch
     from transformers import BitsAndBytesConfig
 
     if model.quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=model.quantization,
         bnb_4bit_use_double_quant=model.double_quantization,
         bnb_4bit_compute_dtype=getattr(torch, model.dtype),
     )
-
-
-def _check_complete(model: ModelSpec, folder: Path, info: Any) -> None:
-    """Refuse weights that lack a tensor: transformers fills it at random and only warns."""
-    lacking = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
-    if lacking:
-        msg = (
-            f"{model.name}: {folder} lacks {len(lacking)} tensors ({', '.join(lacking[:3])} …); "
-            "expected every tensor of the architecture, in its shape; load the model again, or "
-            "correct 'weights' (a model without a language head cannot answer)"
-        )
-        raise ModelError(msg)
+    return {"quantization_config": settings}
 
 
 def _keep_exact(loaded: Any) -> None:
@@ -120,75 +155,57 @@ def _keep_exact(loaded: Any) -> None:
             layer.support_avx512bf16_for_cpu = False
 
 
+def _one_precision(loaded: Any, dtype: Any) -> None:
+    """Give a model that was stored in FP8, and is not run in it, the precision that is asked for.
+
+    transformers then leaves each tensor in the precision of its file, and weights in that of
+    their scales: the layers do not go together.
+    """
+    import torch
+
+    weights = dict(loaded.named_parameters())
+    if any(weight.dtype == torch.float8_e4m3fn for weight in weights.values()):
+        return
+    kept = [*(loaded._keep_in_fp32_modules or ()), *(loaded._keep_in_fp32_modules_strict or ())]
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not any(part in name for part in kept):
+            weight.data = weight.data.to(dtype)
+
+
 # ---------------------------------------------------------------------------- adapters
 
 
 def with_adapter(loaded: Any, model: ModelSpec, folder: Path) -> Any:
     """Return *loaded*, which lies in *folder*, as peft's model with the adapter of *model*.
 
+    Side effect: the embedding of *loaded* is resized where the adapter was trained so.
+
     Raises:
-        ModelError: The adapter belongs to another base, or is damaged.
+        ModelError: The adapter belongs to another base, is damaged, or of a kind that cannot be.
     """
     from peft import PeftModel
 
-    adapter = weights.locate(str(model.adapter), model.adapter_revision)
-    _check_base(model, adapter, folder)
+    adapter = _checked_adapter(model, folder, checkpoint.skeleton(folder, model.name))
+    peft_adapters.resize(loaded, adapter)
     with warnings.catch_warnings():
         # peft warns and leaves at random what an adapter lacks.
         warnings.filterwarnings("error", message=".*missing adapter keys.*")
         try:
-            return PeftModel.from_pretrained(loaded, adapter)
+            return PeftModel.from_pretrained(loaded, adapter.folder)
         except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
             reason = " ".join(str(error).split())[:200]
             msg = (
-                f"{model.name}: adapter {adapter} does not fit '{model.weights}' ({reason}); "
-                "expected one trained on these weights; correct 'adapter' or 'weights'"
+                f"{model.name}: adapter {adapter.folder} does not fit '{model.weights}' "
+                f"({reason}); expected one trained on these weights; correct 'adapter' or "
+                "'weights'"
             )
             raise ModelError(msg) from error
 
 
-def _check_base(model: ModelSpec, adapter: Path, folder: Path) -> None:
-    """Refuse an adapter that names another base: shapes alone cannot tell two models apart."""
-    settings = adapter / "adapter_config.json"
-    if not settings.is_file() or not (adapter / "adapter_model.safetensors").is_file():
-        msg = (
-            f"{model.name}: {adapter} is no adapter; expected adapter_config.json and "
-            "adapter_model.safetensors, as peft saves them; correct 'adapter'"
-        )
-        raise ModelError(msg)
-    if record := weights.recorded(adapter):
-        _check_record(model, adapter, record, folder)
-        return
-    base = json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
-    accepted = {model.weights, str(folder), dict(model.options).get("adapter_base")}
-    if base not in accepted:
-        msg = (
-            f"{model.name}: adapter {adapter} was trained on '{base}', but the model loads "
-            f"'{model.weights}'; expected the same base; correct 'weights', or if both are the "
-            f'same model under two names, set options = {{ adapter_base = "{base}" }}'
-        )
-        raise ModelError(msg)
-
-
-def _check_record(model: ModelSpec, adapter: Path, record: Mapping[str, Any], folder: Path) -> None:
-    """Refuse what is not as this suite left it: other weights of the same name, another file."""
-    trained, found = str(record["base"]["fingerprint"]), weights.fingerprint(folder)
-    if trained != found and dict(model.options).get("adapter_base") != trained[:12]:
-        revisions = (record["base"].get("revision"), model.revision)
-        was, now = (f"revision {r}" if r else "no revision" for r in revisions)
-        msg = (
-            f"{model.name}: adapter {adapter} was trained on '{record['base'].get('weights')}' "
-            f"({was}, fingerprint {trained[:12]}), but the model loads '{model.weights}' ({now}, "
-            f"fingerprint {found[:12]}); expected the same weights; set 'weights' and 'revision' "
-            "to what it was trained on, train the adapter anew, or if both are the same weights "
-            f'kept in two ways, set options = {{ adapter_base = "{trained[:12]}" }}'
-        )
-        raise ModelError(msg)
-    sha256 = weights.file_digest(adapter / "adapter_model.safetensors")
-    if sha256 != record["adapter_sha256"]:
-        msg = (
-            f"{model.name}: the weights of adapter {adapter} are not what was trained (SHA-256 "
-            f"{sha256[:12]}, expected {record['adapter_sha256'][:12]}); copy the folder again, or "
-            "train the adapter anew"
-        )
-        raise ModelError(msg)
+def _checked_adapter(model: ModelSpec, folder: Path, bones: Any) -> Adapter:
+    """Return the adapter of *model*, which belongs to the weights in *folder* and fits them."""
+    adapter = peft_adapters.read_adapter(model)
+    peft_adapters.check_base(model, adapter, folder)
+    if bones is not None:
+        peft_adapters.check_fit(model, adapter, bones)
+    return adapter

@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from empathy_core.backends import Rendering
+from empathy_core.backends import Rendering, checkpoint, embedding
 from empathy_core.backends.chat import ChatTemplate, special_spellings
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition
 
@@ -147,6 +148,8 @@ class Renderer:
         return prompt.plain(context)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
         plain = not self.condition.chat  # a template spells its special tokens itself
         encoded = self.tokenizer(texts, add_special_tokens=plain, verbose=False)["input_ids"]
         if n := len(self._closing):
@@ -203,25 +206,6 @@ class Renderer:
         return tokens(n_characters)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer in *folder*.
-
-    Raises:
-        ModelError: There is none, or it needs code of its own.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        msg = (
-            f"{folder} has no tokenizer that can be loaded ({str(error).splitlines()[0][:160]}); "
-            "expected tokenizer.json beside the weights; save the tokenizer there with "
-            "save_pretrained (code shipped with a model is never run)"
-        )
-        raise ModelError(msg) from error
-
-
 def context_window(config: Any, tokenizer: Any) -> int | None:
     """Return how many tokens a model takes; null if it has no limit.
 
@@ -229,7 +213,7 @@ def context_window(config: Any, tokenizer: Any) -> int | None:
     it is the length that its tokenizer names, the one it was trained on (512).
     """
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is None:
+    if positions is None or positions < 1:  # XLNet says -1
         length = tokenizer.model_max_length
         return int(length) if length < _NO_LIMIT else None
     return int(positions)
@@ -249,12 +233,11 @@ def render(
     Raises:
         ModelError: See ``Renderer.prompts``.
     """
-    from transformers import AutoConfig
-
-    tokenizer = load_tokenizer(folder)
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = tokenizer_of(condition.model)
+    config = checkpoint.read_config(folder, condition.model.name)
     renderer = Renderer(condition, tokenizer, context_window(config, tokenizer), overlong)
     prompts = renderer.prompts([context for _, context in examples])
+    embedding.check_planned(condition.model, folder, tokenizer, [p.ids for p in prompts])
     spelled = re.compile("|".join(map(re.escape, special_spellings(tokenizer))) or r"\Z\A")
     return Rendering(
         digest=hashlib.sha256("\n".join(p.sha256 for p in prompts).encode()).hexdigest(),

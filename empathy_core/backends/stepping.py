@@ -17,13 +17,8 @@ from empathy_core.backends import Answer, Request
 from empathy_core.backends.chat import special_spellings
 from empathy_core.backends.hf import HfBackend
 from empathy_core.backends.loading import load_model
-from empathy_core.backends.rendering import (
-    Overlong,
-    PromptTokens,
-    Renderer,
-    context_window,
-    load_tokenizer,
-)
+from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer, context_window
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.diagnosis import Answered, Kind, Step, Stop, Token
 from empathy_core.types import Condition, ModelSpec
 
@@ -65,7 +60,7 @@ def load(model: ModelSpec, overlong: Overlong) -> "Stepper":
         ModelError: They are absent or cannot be used here.
     """
     folder = weights.locate(str(model.weights), model.revision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(model)
     loaded = load_model(model, folder)
     return Stepper(HfBackend(model, loaded, tokenizer, overlong), loaded, tokenizer, overlong)
 

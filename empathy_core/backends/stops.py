@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from empathy_core.backends import reasoning
+from empathy_core.backends import checkpoint, reasoning
 from empathy_core.backends.chat import ChatTemplate, special_spellings
 from empathy_core.errors import ModelError
 from empathy_core.types import Message, ModelSpec
@@ -17,15 +17,22 @@ def read_settings(folder: Path) -> tuple[Any, Any]:
     """Return generation settings and configuration of the model in *folder*, as loading has them.
 
     Raises:
-        OSError: There is no configuration.
-        ValueError: It cannot be read.
+        ModelError: One of both cannot be read.
     """
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if (folder / "generation_config.json").is_file():
+    config = checkpoint.read_config(folder, folder.name)
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return GenerationConfig.from_model_config(config), config
+    try:
         return GenerationConfig.from_pretrained(folder), config
-    return GenerationConfig.from_model_config(config), config
+    except Exception as error:  # a wrong value breaks settings anywhere, with any exception
+        msg = (
+            f"{path} cannot be read ({str(error)[:160]}); expected the JSON object that "
+            "save_pretrained writes; load the whole model again"
+        )
+        raise ModelError(msg) from error
 
 
 def end_tokens(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
 from empathy_core.backends.loading import load_model, with_adapter
-from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.rendering import Renderer, context_window
 from empathy_core.backends.stops import end_tokens
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.store import make_dir, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
@@ -99,7 +100,7 @@ def rendered(condition: Condition, contexts: Sequence[str]) -> list[tuple[int, .
     from transformers import AutoConfig
 
     folder = weights.locate(str(condition.model.weights), condition.model.revision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(condition.model)
     window = context_window(AutoConfig.from_pretrained(folder), tokenizer)
     renderer = Renderer(condition, tokenizer, window, "truncate")
     return [prompt.ids for prompt in renderer.prompts(contexts)]
@@ -130,7 +131,7 @@ def merge(
     try:
         make_dir(made)
         rows, adapted, untied = _adapted(whole, folder, made, prompts)
-        plain = replace(whole, weights=str(made), revision=None, adapter=None)
+        plain = replace(whole, weights=str(made), revision=None, adapter=None, tokenizer=None)
         merged = _logits(load_model(plain, made), rows)
         exact = _distance(adapted, merged)
         if not exact.largest <= bound:
@@ -195,7 +196,7 @@ def _adapted(
 
     The last value tells whether head and embedding had to become two matrices.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(whole)
     base = load_model(replace(whole, adapter=None), folder)
     ends_of_base = base.get_output_embeddings(), base.get_input_embeddings()
     tuned = with_adapter(base, whole, folder).eval()

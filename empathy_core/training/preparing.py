@@ -11,8 +11,9 @@ import polars as pl
 from empathy_core import weights
 from empathy_core.backends.generation_settings import find
 from empathy_core.backends.positions import decoder_of
-from empathy_core.backends.rendering import Renderer, context_window, load_tokenizer
+from empathy_core.backends.rendering import Renderer, context_window
 from empathy_core.backends.stops import read_settings, stop_tokens
+from empathy_core.backends.tokenizers import tokenizer_of
 from empathy_core.errors import ModelError
 from empathy_core.training import batches, modules, preflight, rows, tokens
 from empathy_core.training.spec import Finding, FinetuneSpec, Pair, Row
@@ -67,7 +68,7 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     folder = weights.locate(str(spec.base.weights), spec.base.revision)
     anatomy = modules.of_folder(folder)
     modules.updated(anatomy, spec)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(spec.base)
     generation, config = read_settings(folder)
     window = context_window(config, tokenizer)
     stops = stop_tokens(folder, tokenizer, spec.base, chat=spec.chat)

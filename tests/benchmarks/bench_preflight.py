@@ -17,8 +17,9 @@ from typing import Any
 import polars as pl
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer, load_tokenizer
+from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import stop_tokens
+from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
 from empathy_core.training import preflight
 from empathy_core.training.batches import collate, pad_token

@@ -1,0 +1,119 @@
+"""A model's tokenizer: where its settings say it lies, everywhere, and with a row for each id."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from transformers import AutoTokenizer
+
+from empathy_core import backends
+from empathy_core.backends import stepping
+from empathy_core.errors import ModelError
+from empathy_core.prompts import prompt
+from empathy_core.store import EXAMPLES
+from empathy_core.training import preparing
+from empathy_core.training.merging import rendered
+from empathy_core.training.spec import FinetuneSpec
+from empathy_core.types import ModelSpec
+from tests.zoo_answers import condition, ours, plain, requests, spec, theirs
+from tests.zoo_models import make
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    """A tiny Llama that is asked through a tokenizer of another place.
+
+    It knows one word more: an embedding of 448 rows has one for it.
+    """
+    root = tmp_path_factory.mktemp("words")
+    base = make("llama", root / "base", vocab_size=448)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["sad"])
+    tokenizer.save_pretrained(root / "words")
+    return spec(base, tokenizer=str(root / "words"))
+
+
+def in_rendering(model: ModelSpec) -> str:
+    """Return the first prompt as the planner renders it."""
+    pairs = [(r.example, r.context) for r in requests()]
+    return backends.render(condition(model), pairs).digest
+
+
+def in_answering(model: ModelSpec) -> tuple[int, ...]:
+    """Return the first prompt as the backend renders it."""
+    return ours(model)[0][0]
+
+
+def in_diagnosis(model: ModelSpec) -> tuple[int, ...]:
+    """Return the first prompt as the diagnosis renders it."""
+    stepper = stepping.load(model, "error")
+    return stepper.prompts(condition(model), [requests()[0].context])[0].ids
+
+
+def in_merging(model: ModelSpec) -> tuple[int, ...]:
+    """Return the first prompt as a merged model is compared on it."""
+    return rendered(condition(model), [requests()[0].context])[0]
+
+
+def in_training(model: ModelSpec) -> int:
+    """Return how many tokens the training's tokenizer has."""
+    tuned = FinetuneSpec("tuned", "Tuned", model, prompt("none"), chat=False)
+    made = [
+        {
+            "id": str(i), "context": f"I feel sad, {i}.", "response": f"I am here, {i}.",
+            "source": "made", "row": i, "raw_sha256": "", "question": str(i), "pair": str(i),
+            "author": None, "split": "train", "block": None,
+        }
+        for i in range(8)
+    ]  # fmt: skip
+    return len(preparing.prepare(tuned, pl.DataFrame(made, schema=EXAMPLES)).tokenizer)
+
+
+@pytest.mark.parametrize(
+    "place", [in_rendering, in_answering, in_diagnosis, in_merging, in_training]
+)
+def test_the_tokenizer_of_the_settings_is_used(
+    place: Callable[[ModelSpec], Any], model: ModelSpec
+) -> None:
+    """And not the one beside the weights."""
+    assert place(model) != place(replace(model, tokenizer=None))
+    assert place(replace(model, tokenizer=model.weights)) == place(replace(model, tokenizer=None))
+    if place is not in_rendering and place is not in_training:
+        assert 434 in place(model)
+
+
+def test_an_adapters_tokenizer_needs_an_adapter(model: ModelSpec) -> None:
+    """It is a setting that contradicts itself."""
+    with pytest.raises(ModelError, match='tokenizer = "adapter", but there is no adapter'):
+        backends.load(replace(model, tokenizer="adapter"))
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+def test_padding_is_a_token_that_the_model_has(tmp_path: Path) -> None:
+    """A [PAD] that was added later has no row; the batch is filled with another."""
+    base = make("llama", tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert tokenizer.pad_token_id == 434
+    tokenizer.save_pretrained(base)
+    prompts, answers = ours(spec(base))
+    assert answers == theirs(plain(base), prompts)
+
+
+def test_a_token_beyond_the_embedding_is_named(tmp_path: Path) -> None:
+    """Whether the planner or the backend meets it first."""
+    base = make("llama", tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["sad"])
+    tokenizer.save_pretrained(base)
+    pairs = [(r.example, r.context) for r in requests()]
+    with pytest.raises(ModelError, match=r"no row for: 'sad' \(434\); its embedding has 434 rows"):
+        backends.render(condition(spec(base)), pairs)
+    backend = backends.load(spec(base))
+    with pytest.raises(ModelError, match=r"no row for: 'sad' \(434\); its embedding has 434 rows"):
+        backend.answer(condition(spec(base)), requests())
