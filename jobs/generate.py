@@ -260,7 +260,7 @@ def _made_meanwhile(work: _Shard) -> bool:
 def _compact(work: _Shard, blocks: Mapping[int, JournalBlock], load_s: float) -> None:
     """Write the shard's piece, and its timings beside it."""
     rows = [
-        {"condition": work.condition.id, "block": block, **row}
+        {"condition": work.condition.id, "block": block, **store.ADDED, **row}
         for block in sorted(blocks)
         for row in blocks[block].rows
     ]

@@ -37,10 +37,32 @@ def as_begun(condition: Condition, run: RunDir, awaited: Collection[str] = ()) -
         awaited: Ids of conditions that elements in the queue will answer.
     """
     for version in range(GENERATION_VERSION, 0, -1):
-        begun = replace(condition, generation_version=version)
+        begun = _of_version(condition, version)
         if begun.id in awaited or _answered(run, begun.id):
             return begun
     return replace(condition, generation_version=GENERATION_VERSION)
+
+
+def _of_version(condition: Condition, version: int) -> Condition:
+    """Return *condition* as a version of the generation code knew it.
+
+    Before version 3 nothing was split, checkpoints' own settings were dropped, and in float32 no
+    batch was told apart: answers of such a condition go on to be made so.
+    """
+    begun = replace(condition, generation_version=version)
+    if version >= STRUCTURE_SINCE:
+        return begun
+    batched = condition.model.dtype != "float32" or condition.model.quantization
+    return replace(
+        begun,
+        structure=(),
+        reasoning=None,
+        block_size=condition.block_size if batched else None,
+    )
+
+
+STRUCTURE_SINCE = 3
+"""Version of the generation code that knows thoughts, structure and prompts that stand alone."""
 
 
 def _answered(run: RunDir, condition: str) -> bool:

@@ -26,7 +26,7 @@ from reports.notes import metric_name
 from reports.soundness import KEY
 from reports.spec import ReportSpec
 from reports.table import line_label
-from reports.validity import KINDS, doubtful
+from reports.validity import doubtful, kinds
 
 MOST_ANSWERS = 20_000
 """Answers that a page can hold: of more, examples evenly spaced in the run's order."""
@@ -39,7 +39,7 @@ NOT_COVERED, NO_ANSWER = -1, -2
 """What stands in place of flags where a condition has no answer."""
 UNSCORED = ("unscored", "Not scored")
 FAULTS = ("echo", "repetition", "special_tokens", "noise")
-"""Columns of the metric ``diagnostics`` that are flags; the others are among ``KINDS``."""
+"""Columns of the metric ``diagnostics`` that are flags; the others are among ``validity.kinds``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _part(
         answers = answers.with_columns(words=pl.lit(None, dtype=pl.Int64))
     known = answers.select(*KEY, "words").with_columns(**flagged)
     placed = rows.join(known, on=KEY, how="left", maintain_order="left")
-    bits = [placed[flag].fill_null(value=False).to_numpy() for flag, _, _ in KINDS]
+    bits = [placed[flag].fill_null(value=False).to_numpy() for flag, _, _ in kinds(spec)]
     bits.append(_unscored(spec, scores))
     bits += [np.nan_to_num(scores[of]) > 0 for of in _faults(spec)]
     flags = sum((bit.astype(np.int64) << i for i, bit in enumerate(bits)), np.zeros(len(rows), int))
@@ -239,7 +239,7 @@ def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
     """Return the flags, in the order of their bits: (name, label)."""
     labels = {(k, c.name): c.label for k, m in spec.metrics.items() for c in m.columns}
     faults = ((name, labels[key, name]) for key, name in _faults(spec))
-    return [*((name, label) for name, label, _ in KINDS), UNSCORED, *faults]
+    return [*((name, label) for name, label, _ in kinds(spec)), UNSCORED, *faults]
 
 
 def _told(
@@ -253,6 +253,7 @@ def _told(
         "prompt": _place(prompts, names[condition.id]),
         "human": condition.model.backend == "human",
         "samples": part.n_samples,
+        **({"thinks": True} if condition.reasoning else {}),
     }
 
 
@@ -301,7 +302,7 @@ class _Piece:
         self._rows: list[list[int]] = []
 
     def add(self, texts: Sequence[str | None]) -> None:
-        """Add an example's texts: question, reference, and each condition's samples."""
+        """Add an example's texts: question, reference, each condition's samples, and thoughts."""
         self._rows.append([-1 if text is None else self._place(text) for text in texts])
 
     def _place(self, text: str) -> int:
@@ -318,24 +319,25 @@ class _Piece:
 def _pieces(
     collected: Collected, spec: ReportSpec, examples: pl.DataFrame, parts: Sequence[_Part]
 ) -> list[_Piece]:
-    answers = [_answers(collected, part) for part in parts]
+    thinking = [(part, "thought") for part in parts if part.condition.reasoning]
+    columns = [*((part, "text") for part in parts), *thinking]
+    answers = [(part, _answers(collected, part, column)) for part, column in columns]
     hidden = examples["source"].is_in(list(spec.withheld)).to_list()
     pieces = [_Piece(0)]
     for i, own in enumerate(examples.select("context", "response").iter_rows()):
         if pieces[-1].size >= PIECE_CHARACTERS:
             pieces.append(_Piece(i))
-        samples = (texts[i * p.n_samples : (i + 1) * p.n_samples]
-                   for texts, p in zip(answers, parts, strict=True))  # fmt: skip
+        samples = (texts[i * p.n_samples : (i + 1) * p.n_samples] for p, texts in answers)
         told = [*own, *(text for of in samples for text in of)]
         pieces[-1].add([_digest(text) for text in told] if hidden[i] else told)
     return pieces
 
 
-def _answers(collected: Collected, part: _Part) -> list[str | None]:
-    """Return each slot's text; null where there is none."""
+def _answers(collected: Collected, part: _Part, column: str) -> list[str | None]:
+    """Return each slot's text, or thought; null where there is none."""
     ids = part.rows["example"].unique().to_list()
-    found = collected.texts(part.condition.id, ids).select(*KEY, "text")
-    return part.rows.join(found, on=KEY, how="left", maintain_order="left")["text"].to_list()
+    found = collected.texts(part.condition.id, ids).select(*KEY, column)
+    return part.rows.join(found, on=KEY, how="left", maintain_order="left")[column].to_list()
 
 
 def _digest(text: str | None) -> str | None:

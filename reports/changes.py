@@ -137,6 +137,12 @@ def _keys(moved: Moved, part: Part) -> bool:
     return part == "key" or moved.shared_key
 
 
+def _answers(moved: Moved, part: Part) -> bool:
+    """Answers are others: where the rows were compared, they are those of before."""
+    seen = [side.unlike for side in moved.sides]
+    return part != "key" and (not seen or None in seen)
+
+
 def _rows(moved: Moved, _: Part) -> bool:
     return not moved.same_rows
 
@@ -215,6 +221,14 @@ CHANGES: tuple[Change, ...] = (
         "Claims are corrected as the report's tables are, and \"not significantly different\" is "
         "true only by an equivalence test at a declared margin.",
         None,
+    ),
+    Change(
+        12, TODAY, "answers",
+        "What a reasoning model thinks is kept apart and not scored, answers end at the chat "
+        "template's end of turn, and tokens that a checkpoint forces or forbids are in force; "
+        "before, thoughts were scored as answers, some answers went on behind their turn, and "
+        "these settings were dropped. Answers that were made before stay as they are.",
+        _answers,
     ),
 )  # fmt: skip
 

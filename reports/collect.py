@@ -15,6 +15,7 @@ import polars as pl
 from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
+    ADDED,
     EXAMPLES,
     GENERATIONS,
     SCORES,
@@ -53,6 +54,8 @@ class Coverage:
         n_empty: Answers of which nothing is visible (``empathy_core.visible``).
         n_cut: Answers that ended at the limit of new tokens.
         n_prompt_cut: Answers to a truncated prompt.
+        n_thought_only: Empty answers behind a thought, most of which never left it.
+        n_special: Answers in which a special token was generated before the end.
     """
 
     condition: str
@@ -63,6 +66,8 @@ class Coverage:
     n_empty: int
     n_cut: int
     n_prompt_cut: int
+    n_thought_only: int
+    n_special: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,8 @@ class Collected:
             whether the question stands in the training split as well.
         expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
         answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
-            ``prompt_cut``, ``words``, ``text_hash``), in the order of *expected*, as are the
-            scores.
+            ``prompt_cut``, ``thought_only``, ``special``, ``words``, ``text_hash``), in the order
+            of *expected*, as are the scores.
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
@@ -99,10 +104,13 @@ class Collected:
         sound = self.answers[condition].select(KEY)
         if not self.files[condition]:
             return sound.clear().join(pl.DataFrame(schema=GENERATIONS), on=KEY)
-        rows = pl.scan_parquet(list(self.files[condition])).filter(
-            pl.col("example").is_in(list(examples))
+        # files of older versions lack columns, and one condition may have both
+        files = pl.scan_parquet(
+            list(self.files[condition]), schema=GENERATIONS, missing_columns="insert"
         )
-        once = rows.collect().unique(KEY, keep="any")
+        rows = files.filter(pl.col("example").is_in(list(examples)))
+        filled = rows.with_columns(pl.col(name).fill_null(v) for name, v in ADDED.items())
+        once = filled.collect().unique(KEY, keep="any")
         return sound.join(once, on=KEY, how="inner", maintain_order="left")
 
 
@@ -164,12 +172,15 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
 def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         texts = rows["text"].to_list()
+        empty = pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean)
         return rows.select(
             *KEY,
             "block",
-            empty=pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean),
+            empty=empty,
             cut=pl.col("stop") == "length",
             prompt_cut="prompt_truncated",
+            thought_only=empty & (rows["n_thought_tokens"] > 0),
+            special=pl.col("n_special_tokens") > 0,
             words=pl.Series([n_words(text) for text in texts], dtype=pl.UInt32),
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
@@ -250,7 +261,7 @@ def _coverage(
         complete = complete.join(rows.select(KEY), on=KEY, how="semi")
     counts = {
         name: int(sound[name].sum()) if name in sound.columns else 0
-        for name in ("empty", "cut", "prompt_cut")
+        for name in ("empty", "cut", "prompt_cut", "thought_only", "special")
     }
     return Coverage(
         condition=condition,
@@ -258,9 +269,7 @@ def _coverage(
         n_answered=sound.height,
         n_scored={key: rows.height for key, rows in mine.items()},
         n_complete=complete.height,
-        n_empty=counts["empty"],
-        n_cut=counts["cut"],
-        n_prompt_cut=counts["prompt_cut"],
+        **{f"n_{name}": count for name, count in counts.items()},
     )
 
 

@@ -95,7 +95,13 @@ def decoding_words(decoding: Decoding) -> str:
     penalty, ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
     words += [f"repetition penalty {penalty:g}"] * (penalty != 1)
     words += [f"no {ngram}-gram twice"] * (ngram > 0)
+    words += [f"ended before {', '.join(map(_quoted, decoding.stop))}"] * bool(decoding.stop)
     return ", ".join(words)
+
+
+def _quoted(text: str) -> str:
+    """Return *text* in quotation marks, line breaks spelled out."""
+    return "\N{LEFT DOUBLE QUOTATION MARK}" + repr(text)[1:-1] + "\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def short_signature(signature: str) -> str:

@@ -322,23 +322,29 @@ def _models(spec: ReportSpec) -> list[Condition]:
 
 
 def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
-    """Say how many answers are empty, cut short, or answer a cut question, where any is."""
+    """Say how many answers have a fault, where any has: empty, cut short, a special token …."""
     labels = row_labels(spec.conditions)
-    kinds: tuple[tuple[str, Callable[[Coverage], int]], ...] = (
-        ("Empty answers", lambda c: c.n_empty),
-        ("Ended by the token limit", lambda c: c.n_cut),
-        ("Question truncated to fit the model", lambda c: c.n_prompt_cut),
+    kinds: tuple[tuple[str, Callable[[Coverage], int], Callable[[int, int], str]], ...] = (
+        ("Empty answers", lambda c: c.n_empty, share),
+        ("Reasoning without an answer behind it (empty)", lambda c: c.n_thought_only, _n_of),
+        ("Ended by the token limit", lambda c: c.n_cut, share),
+        ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
+        ("Special tokens inside answers (left out)", lambda c: c.n_special, _n_of),
     )
     found = []
-    for what, count in kinds:
+    for what, count, told in kinds:
         named = [
-            f"{full_name(condition, labels)} {share(count(c), c.n_answered)}"
+            f"{full_name(condition, labels)} {told(count(c), c.n_answered)}"
             for condition, c in zip(spec.conditions, collected.coverage, strict=True)
             if count(c)
         ]
         if named:
             found.append(f"{what}: {'; '.join(named)}.")
     return found
+
+
+def _n_of(n: int, of: int) -> str:
+    return f"{n:,} of {of:,}"
 
 
 def uncounted(

@@ -38,6 +38,14 @@ KINDS = (
 )
 """What makes an answer doubtful: its flag, what the audit calls it, and the rows without it."""
 
+THOUGHT_ONLY = ("thought_only", "Reasoning without an answer", "an answer behind the reasoning")
+"""The same where a model's thoughts are told from its answers."""
+
+
+def kinds(spec: ReportSpec) -> tuple[tuple[str, str, str], ...]:
+    """Return what can make answers of these conditions doubtful."""
+    return (*KINDS, THOUGHT_ONLY) if any(c.reasoning for c in spec.conditions) else KINDS
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubtful:
@@ -65,12 +73,13 @@ def doubtful(collected: Collected, spec: ReportSpec) -> list[Doubtful]:
         answers = collected.answers[condition.id]
         if not answers.height:
             none = pl.Series(dtype=pl.Boolean)
-            found.append(Doubtful(condition, 0, {flag: none for flag, _, _ in KINDS}))
+            found.append(Doubtful(condition, 0, {flag: none for flag, _, _ in kinds(spec)}))
             continue
         rows = answers.join(questions, on="example", how="left", maintain_order="left")
         elsewhere = pl.col("question").n_unique().over("text_hash") > 1
         rows = rows.with_columns(duplicate=elsewhere & ~pl.col("empty"))
-        found.append(Doubtful(condition, rows.height, {flag: rows[flag] for flag, _, _ in KINDS}))
+        flags = {flag: rows[flag] for flag, _, _ in kinds(spec)}
+        found.append(Doubtful(condition, rows.height, flags))
     return found
 
 
@@ -107,10 +116,10 @@ def validity_tables(
 
 def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: Words) -> Table:
     names = row_labels(spec.conditions)
-    heads = headings([Column(flag, title, None) for flag, title, _ in KINDS], 2)[1]
+    heads = headings([Column(flag, title, None) for flag, title, _ in kinds(spec)], 2)[1]
 
     def cells(of: Doubtful) -> tuple[Cell, ...]:
-        shares = (share(of.count(flag), of.n) for flag, _, _ in KINDS)
+        shares = (share(of.count(flag), of.n) for flag, _, _ in kinds(spec))
         return (Cell(f"{of.n:,}", value=of.n), *map(Cell, shares))
 
     groups = tuple(Group(full_name(d.condition, names), (Row((), cells(d)),)) for d in found)
@@ -136,8 +145,8 @@ def _without(
     kept = [
         Kept(of, flag, text)
         for of in found
-        if any(of.count(flag) for flag, _, _ in KINDS)
-        for flag, text in (("", "all"), *((flag, text) for flag, _, text in KINDS))
+        if any(of.count(flag) for flag, _, _ in kinds(spec))
+        for flag, text in (("", "all"), *((flag, text) for flag, _, text in kinds(spec)))
         if not flag or of.count(flag)
     ]
     if not kept:

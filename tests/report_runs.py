@@ -176,6 +176,8 @@ def write_answers(
             0,
             False,
             [1],
+            "",
+            0,
         )
         for i, example, block in wanted.select("i", "id", "block").iter_rows()
         for sample in range(n_samples)

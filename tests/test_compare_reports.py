@@ -138,7 +138,16 @@ def test_without_rows_whatever_may_have_moved_a_score_is_named():
     """A report that was copied away has no rows beside it."""
     found = compared(number("a.rouge1", 0.5), number("a.rouge1", 0.4), {})
 
-    assert explained(found)["value"] == {"empty answers", "nothing to count"}
+    assert explained(found)["value"] == {"answers", "empty answers", "nothing to count"}
+
+
+def test_answers_that_are_those_of_before_are_not_said_to_be_others():
+    """Of scores that were made of the same answers, no change of the answers is a cause."""
+    same = SIDES | {("a", "rouge"): Side("A", unlike=Unlike({}))}
+    before, now = number("a.rouge1", 0.5), number("a.rouge1", 0.4)
+
+    assert "answers" in explained(compared(before, now))["value"]
+    assert "answers" not in explained(compared(before, now, same))["value"]
 
 
 def test_two_reports_of_one_version_are_not_explained_by_changes():

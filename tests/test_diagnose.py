@@ -405,7 +405,7 @@ def test_the_end_of_turn_is_read_from_the_chat_template(tmp_path: Path):
     spec = replace(model(tiny_llama(tmp_path / "m"), "decoder"), chat_template=True)
     stepper = stepping.load(spec, "error")
     turn = stepper.tokenizer.convert_tokens_to_ids("<|eot|>")
-    asked = condition(spec, "none", chat=True)
+    asked = Condition(spec, prompt("none"), Decoding(), chat=True)
     by_id = {s.id: s for s in stepper.stops(asked)}
     before = {s.id: s for s in stepper.stops(replace(asked, generation_version=2))}
 

@@ -34,6 +34,8 @@ def rows(n: int = 40, per_block: int = 8) -> pl.DataFrame:
             "n_special_tokens": [0] * n,
             "prompt_truncated": [i % 2 == 0 for i in range(n)],
             "output_ids": [list(range(i % 5)) for i in range(n)],
+            "thought": ["" if i % 2 else f"thought {i}" for i in range(n)],
+            "n_thought_tokens": [i % 2 for i in range(n)],
         },
         schema=store.GENERATIONS,
     )

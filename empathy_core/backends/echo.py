@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from empathy_core.backends import Answer, Request
+from empathy_core.backends.stops import before_stop
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition, ModelSpec
 
@@ -57,10 +58,12 @@ class EchoBackend:
         chance = random.Random(hashlib.sha256(key.encode()).digest())  # noqa: S311  # no secret
         words = chance.choices(request.context.split() or ["…"], k=chance.randint(5, 60))
         kept = words[: decoding.max_new_tokens]
+        text = " ".join(kept)
+        said = before_stop(text, decoding.stop)
         return Answer(
-            text=" ".join(kept),
-            stop="eos" if len(kept) == len(words) else "length",
+            text=said,
+            stop="eos" if len(kept) == len(words) or said != text else "length",
             prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
             n_prompt_tokens=len(prompt.split()),
-            n_output_tokens=len(kept),
+            n_output_tokens=len(said.split()),
         )

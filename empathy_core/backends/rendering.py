@@ -213,7 +213,7 @@ def context_window(config: Any, tokenizer: Any) -> int | None:
     it is the length that its tokenizer names, the one it was trained on (512).
     """
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is None:
+    if positions is None or positions < 1:  # XLNet says -1
         length = tokenizer.model_max_length
         return int(length) if length < _NO_LIMIT else None
     return int(positions)

@@ -39,9 +39,17 @@ from empathy_core.store.pieces import (
     write_piece,
 )
 from empathy_core.store.rundir import RunDir, one_name
-from empathy_core.store.schemas import EXAMPLES, GENERATIONS, SCORES, UNIT_BLOCKS, unit_inputs
+from empathy_core.store.schemas import (
+    ADDED,
+    EXAMPLES,
+    GENERATIONS,
+    SCORES,
+    UNIT_BLOCKS,
+    unit_inputs,
+)
 
 __all__ = [
+    "ADDED",
     "EXAMPLES",
     "GENERATIONS",
     "MODE_DIR",

@@ -15,6 +15,7 @@ import polars as pl
 
 from empathy_core.errors import Damaged
 from empathy_core.store.files import write_bytes
+from empathy_core.store.schemas import ADDED, GENERATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,22 @@ def piece(path: Path) -> Piece:
 def read_piece(path: Path) -> tuple[Piece, pl.DataFrame]:
     """Return a piece and its rows, after proving that they are the ones that were written.
 
+    Answers that an older version wrote get the columns that they lack (``schemas.ADDED``).
+
     Raises:
         Damaged: The file is not what was written.
     """
     found, file = _proven(path)
     with _damage(path):
-        return found, pl.read_parquet(io.BytesIO(file))
+        frame = pl.read_parquet(io.BytesIO(file))
+    return found, with_added(frame) if found.tags.get("kind") == "generations" else frame
+
+
+def with_added(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return answers with the columns that those of older versions lack."""
+    lacking = {name: value for name, value in ADDED.items() if name not in frame.columns}
+    added = (pl.lit(v, GENERATIONS[name]).alias(name) for name, v in lacking.items())
+    return frame.with_columns(*added) if lacking else frame
 
 
 def _proven(path: Path) -> tuple[Piece, bytes]:

@@ -39,6 +39,9 @@ GENERATIONS: dict[str, Any] = {
 }
 """Schema of a piece under ``generations/``; tags ``kind``, ``condition``, ``data``."""
 
+ADDED: dict[str, Any] = {"thought": "", "n_thought_tokens": 0}
+"""Columns of ``GENERATIONS`` that pieces and journals of older versions lack, and their value."""
+
 SCORES: dict[str, Any] = {
     "condition": pl.String,
     "example": pl.String,

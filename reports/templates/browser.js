@@ -278,10 +278,18 @@ class View {
       const n = run.answers[condition].words[slot];
       const badges = run.kindsOf(flags).map((label) => made("span", "flag", label));
       card.append(made("p", "badges", `${n.toLocaleString("en-US")} word${n === 1 ? "" : "s"} `, ...badges),
+        ...this.#thought(of.thinks ? texts[of.thoughtAt + sample] : null, example),
         this.#body(texts[of.at + sample], example, this.shared, run.hasKind(flags, "empty")),
         ...this.#scores(condition, slot));
       return [card];
     });
+  }
+
+  /** Returns what a model thought before its answer, folded away; it is not scored. */
+  #thought(text, example) {
+    if (!text || this.run.examples.hidden[example]) return [];
+    return [made("details", "thought", made("summary", "", "Reasoning (not scored)"),
+      this.#body(text, example, null))];
   }
 
   #scores(condition, slot) {

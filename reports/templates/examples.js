@@ -38,6 +38,11 @@ class Run {
     }
     let at = 2; // places in a row of texts: question, reference, then samples by condition
     this.conditions.forEach((condition) => { condition.at = at; at += condition.samples; });
+    // thoughts stand behind all answers, of those conditions that have any
+    for (const condition of this.conditions.filter(({ thinks }) => thinks)) {
+      condition.thoughtAt = at;
+      at += condition.samples;
+    }
   }
 
   static async unpacked() {

@@ -78,6 +78,7 @@ def make(run: store.RunDir, report: ReportSpec, n_rows: int) -> None:
             text=pl.Series([texts[i % 497] for i in range(n_rows)]), stop=pl.lit("eos"),
             prompt_sha256=pl.lit("0" * 64), n_prompt_tokens=100, n_output_tokens=80,
             n_special_tokens=0, prompt_truncated=False, output_ids=[1] * 80,
+            thought=pl.lit(""), n_thought_tokens=0,
         ).cast(store.GENERATIONS)  # fmt: skip
         tags = {"kind": "generations", "condition": made_by.id, "data": DATA}
         digests = store.block_digests(answers)
