@@ -52,6 +52,7 @@ def _of_weights(condition: Condition) -> Iterator[Fact]:
     yield "revision", model.revision
     yield "fingerprint of the weights", condition.fingerprint
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
+    yield "tokenizer", model.tokenizer
     yield "dtype", model.dtype
     yield "quantization", model.quantization
     yield "quantization of the checkpoint", condition.stored_quantization

@@ -82,6 +82,7 @@ def _told(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple
     yield "fingerprint", condition.fingerprint
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
     yield "adapter's digest", spec.adapters.get(condition.id, "")
+    yield "tokenizer", model.tokenizer or ""
     yield "licence of the weights", model.licence
     yield "dtype", model.dtype if is_hf else ""
     yield "quantization", model.quantization or condition.stored_quantization
