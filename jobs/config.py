@@ -162,6 +162,7 @@ _PATHS: tuple[tuple[str, str | None, str], ...] = (
     ("answers", None, "path"),
     ("models", None, "weights"),
     ("models", None, "adapter"),
+    ("models", None, "tokenizer"),
     ("metrics", None, "path"),
     ("metrics", None, "model"),
 )

@@ -203,6 +203,18 @@ def test_a_tokenizer_of_tokens_beyond_the_embedding_is_refused(
     ), said
 
 
+def test_a_tokenizers_path_is_relative_to_its_configuration(tmp_path: Path) -> None:
+    """As those of weights and adapters are; a name and the word ``adapter`` stay."""
+    path = tmp_path / "run.toml"
+    for written, meant in (
+        ("./words", str(tmp_path.resolve() / "words")), ("someone/tiny", "someone/tiny"),
+        ("adapter", "adapter"),
+    ):  # fmt: skip
+        text = CONFIG.format(weights="./base", more=f'tokenizer = "{written}"')
+        path.write_text(text[: text.index("[finetune.tuned]")])
+        assert configuration.read(path, ()).model_spec("tiny").tokenizer == meant
+
+
 def test_a_stored_quantisation_is_in_plan_and_notes(
     planned: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
