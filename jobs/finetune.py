@@ -48,7 +48,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     final, work = run.adapter(planned.id), run.training(planned.id)
     if adapters.is_complete(final):
         return
-    _check_version(planned)
+    check_version(planned)
     prepared = preparing.prepare(planned.spec, data.load(run))
     findings = _findings(planned, prepared, work)
     preflight.stop(findings, planned.spec.allow)
@@ -63,7 +63,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _check_version(planned: PlannedFinetune) -> None:
+def check_version(planned: PlannedFinetune) -> None:
     """Refuse to train by today's code what its record would ascribe to another version's."""
     version = planned.spec.training_version
     if version != TRAINING_VERSION:

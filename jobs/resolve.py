@@ -15,6 +15,8 @@ import polars as pl
 
 from empathy_core import backends, data, metrics, weights
 from empathy_core.backends import Rendering, human
+from empathy_core.backends.positions import check_room
+from empathy_core.backends.stops import read_settings
 from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import adapters
@@ -151,7 +153,12 @@ class _Found:
         self.made[final.id] = texts
 
     def rendered(self, condition: Condition) -> Condition:
-        """Render a condition's prompts, add it if it is new, and return it."""
+        """Render a condition's prompts, add it if it is new, and return it.
+
+        Raises:
+            ModelError: The prompts cannot be rendered, or the answers have no room.
+        """
+        _check_room(condition)
         where = self.run if self.write else None
         answering, notes = planned(condition, where)
         rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
@@ -163,6 +170,14 @@ class _Found:
             begun = final.generation_version < rendered.generation_version
             self.notes += (*(() if begun else notes), *_rendering_notes(final, rendering))
         return final
+
+
+def _check_room(condition: Condition) -> None:
+    """Refuse answers that are longer than the decoder of an encoder-decoder reaches."""
+    model = condition.model
+    if model.backend == "hf" and model.architecture == "encoder-decoder":
+        folder = weights.locate(str(model.weights), model.revision)
+        check_room(condition, read_settings(folder)[1])
 
 
 def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found) -> None:

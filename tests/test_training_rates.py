@@ -1,6 +1,7 @@
 """The learning rates: every step of any training learns, and the preflight names the shortest."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import get_scheduler
 
+from empathy_core.errors import ModelError
 from empathy_core.training.job import Trained
 from empathy_core.training.rates import FEWEST_STEPS, full_rate_steps, rate_of, warmup_steps
+from empathy_core.training.spec import TRAINING_VERSION
 from empathy_core.training.trainer import Interrupted, train
+from jobs.finetune import check_version
+from jobs.plan import PlannedFinetune
+from tests.finetune_runs import TUNED, write_experiment
+from tests.runs import launch
 from tests.training_rows import job_of, llama, spec_of
 
 ANYWHERE = Path("nowhere")
@@ -130,3 +137,31 @@ def test_steps_are_counted_by_their_rates() -> None:
     rising = spec_of(ANYWHERE, warmup=0.5, schedule="constant")
     assert full_rate_steps(rising, 4) == pytest.approx(1 / 3 + 2 / 3 + 2)
     assert FEWEST_STEPS == 4
+
+
+# ---------------------------------------------------------------------------- planned
+
+
+def test_a_training_of_few_steps_is_refused_at_planning(tmp_path: Path) -> None:
+    """Before anything is submitted, with the name by which it can be allowed; then it is told."""
+    write_experiment(tmp_path, TUNED.replace("epochs = 4.0", "epochs = 1.0"))
+    command = ("sweep", "--config", "tuned.toml", "--dry-run")
+
+    refused = launch(*command, cwd=tmp_path)
+    allowed = launch(*command, "--allow", "few-steps", cwd=tmp_path)
+
+    assert refused.returncode == 2
+    assert "16 rows in batches of 8 are 2 steps" in refused.stderr
+    assert "--allow few-steps" in refused.stderr
+    assert allowed.returncode == 0, allowed.stderr
+
+
+def test_what_another_version_planned_is_not_trained(base: Path, tmp_path: Path) -> None:
+    """Its record would ascribe the adapter of today's code to that version."""
+    spec = replace(spec_of(base), training_version=TRAINING_VERSION - 1)
+    planned = PlannedFinetune(
+        id="small-0", digest="0" * 64, family="small", spec=spec, base_fingerprint="0" * 64,
+        sources="all", n_rows=4, findings=(), prompt_chosen="beforehand",
+    )  # fmt: skip
+    with pytest.raises(ModelError, match=f"planned by version {TRAINING_VERSION - 1} of the"):
+        check_version(planned)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from empathy_core.backends.generation_settings import delimiters
 from empathy_core.backends.rendering import Renderer
 from empathy_core.backends.stops import end_tokens, turn_end
 from empathy_core.prompts import prompt
+from empathy_core.training.batches import collate, pad_token
+from empathy_core.training.preflight import Checked, check_rows
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
 from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message
@@ -45,9 +48,12 @@ def asked(spec: FinetuneSpec) -> Condition:
 
 def rows_of(spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair]) -> list[Row]:
     """Encode with the stops that the evaluation will have."""
+    return Encoder(spec, tokenizer, 8192, stops_of(spec, tokenizer)).encode(pairs)
+
+
+def stops_of(spec: FinetuneSpec, tokenizer: Any) -> tuple[int, ...]:
     generation = type("Named", (), {"eos_token_id": 1})
-    stops = end_tokens(generation, generation, tokenizer, turn_end(tokenizer, spec.base)[0])
-    return Encoder(spec, tokenizer, 8192, stops).encode(pairs)
+    return end_tokens(generation, generation, tokenizer, turn_end(tokenizer, spec.base)[0])
 
 
 def conversation(spec: FinetuneSpec, pair: Pair) -> tuple[Message, ...]:
@@ -111,6 +117,50 @@ def test_trained_is_what_the_evaluation_reads_as_the_answer(
         parts = reasoning.parts(trained, tokenizer.decode, of, inside=begun)
         assert parts.text.strip() == pair.response.strip()
         assert parts.thought == ""
+
+
+@pytest.mark.parametrize("labels", ["response", "all"])
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_the_preflight_finds_nothing_wrong_with_a_templates_own_rows(
+    name: str,
+    labels: Any,
+    tokenizer_of: MAKER,  # noqa: F811
+) -> None:
+    """Thoughts and special tokens that open an answer are the template's, and stand once."""
+    tokenizer = tokenizer_of(TEMPLATES[name])
+    spec = replace(spec_of(name, "prompt1"), labels=labels, batch_size=1, micro_batch=1)
+    pairs = [*PAIRS, SPELLING]
+    found = check_rows(checked(spec, tokenizer, pairs, rows_of(spec, tokenizer, pairs)))
+    assert [f for f in found if not f.ok] == []
+
+
+def test_the_preflight_finds_an_opening_that_is_not_the_templates(
+    tokenizer_of: MAKER,  # noqa: F811
+) -> None:
+    """A special token at the answer's beginning that the template does not write there."""
+    tokenizer = tokenizer_of(TEMPLATES["qwen2_5"])
+    spec = replace(spec_of("qwen2_5", "none"), batch_size=1, micro_batch=1)
+    rows = rows_of(spec, tokenizer, PAIRS)
+    mark = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    at = rows[0].n_prompt
+    twice = [
+        replace(r, input_ids=(*r.input_ids[:at], mark, *r.input_ids[at:]),
+                labels=(*r.labels[:at], mark, *r.labels[at:]))
+        for r in rows[:1]
+    ]  # fmt: skip
+    found = check_rows(checked(spec, tokenizer, PAIRS, [*twice, *rows[1:]]))
+    assert "special-tokens-doubled" in {f.name for f in found if not f.ok}
+
+
+def checked(spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair], rows: list[Row]) -> Checked:
+    stops = stops_of(spec, tokenizer)
+    pad = pad_token(tokenizer, stops, len(tokenizer))
+    prompts = Renderer(asked(spec), tokenizer, None, "error").prompts([p.context for p in pairs])
+    return Checked(
+        spec=spec, tokenizer=tokenizer, stops=stops, pad=pad, pairs=pairs, rows=rows,
+        collate=partial(collate, pad=pad, encoder_decoder=False),
+        evaluated=[p.ids for p in prompts],
+    )  # fmt: skip
 
 
 QWEN = [

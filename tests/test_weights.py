@@ -170,8 +170,9 @@ def test_a_tokenizer_is_told_by_its_own_files(
     """A copy without weights is the same; a changed template is another."""
     monkeypatch.setenv("EMPATHY_CACHE", str(tmp_path / "cache"))
     folder, bare = tiny_llama(tmp_path / "a"), tmp_path / "b"
-    AutoTokenizer.from_pretrained(folder).save_pretrained(bare)
-    assert not list(bare.glob("*.safetensors"))
+    bare.mkdir()
+    for path in [*folder.glob("tokenizer*"), *folder.glob("chat_template*")]:
+        shutil.copy(path, bare)
     assert weights.tokenizer_digest(bare) == weights.tokenizer_digest(folder)
     template = (bare / "chat_template.jinja").read_text()
     (bare / "chat_template.jinja").write_text(template + " ")

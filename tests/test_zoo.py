@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,3 +57,30 @@ def test_no_tensor_is_lost_swapped_or_added(
     rewrite(folder, changed)
     with pytest.raises(ModelError, match=r"are not those of the model that config\.json"):
         skeleton(folder, "tiny")
+
+
+LEFT_OVER = {
+    "gpt2": ("transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"),
+    "gptj": ("transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"),
+    "gpt_neo": ("transformer.h.0.attn.attention.bias",),
+    "gpt_neox": ("gpt_neox.layers.0.attention.bias", "gpt_neox.layers.1.attention.masked_bias"),
+    "codegen": ("transformer.h.0.attn.causal_mask",),
+    "llama": ("model.layers.0.self_attn.rotary_emb.inv_freq",),
+    "bart": ("model.encoder.version", "model.decoder.version"),
+}
+
+
+@pytest.mark.parametrize("family", LEFT_OVER)
+def test_what_older_versions_saved_is_harmless(family: str, tmp_path: Path) -> None:
+    """Masks and frequencies that are computed now; any other name has no place."""
+    folder, architecture = make(family, tmp_path / family), FAMILIES[family].architecture
+    before = ours(spec(folder, architecture))
+    names = LEFT_OVER[family]
+    rewrite(folder, lambda tensors: {**tensors, **dict.fromkeys(names, torch.ones(1))})
+    assert skeleton(folder, "tiny") is not None
+    assert ours(spec(folder, architecture)) == before
+    rewrite(folder, lambda tensors: {**tensors, "foreign.weight": torch.ones(1)})
+    with pytest.raises(ModelError, match=r"foreign\.weight has no place in the model"):
+        skeleton(folder, "tiny")
+    with pytest.raises(ModelError, match=r"foreign\.weight has no place in the model"):
+        ours(spec(folder, architecture))

@@ -22,7 +22,13 @@ from empathy_core.errors import ModelError
 
 log = logging.getLogger(__name__)
 
+_FAIRSEQ = (r"(^|\.)(encoder|decoder)\.version$",)
+
 HARMLESS: Mapping[str, tuple[str, ...]] = {
+    "bart": _FAIRSEQ,
+    "blenderbot": _FAIRSEQ,
+    "mbart": _FAIRSEQ,
+    "pegasus": _FAIRSEQ,
     "codegen": (r"\.attn\.causal_mask$",),
     "gpt2": (r"(^|\.)h\.\d+\.attn\.masked_bias$",),
     "gpt_neo": (r"\.attn\.attention\.(masked_)?bias$",),
@@ -32,7 +38,8 @@ HARMLESS: Mapping[str, tuple[str, ...]] = {
     "mistral": (r"\.self_attn\.rotary_emb\.inv_freq$",),
 }
 """Architecture → names of tensors without a place that change nothing: causal masks and rotary
-frequencies, which older versions of transformers saved and newer ones compute. What transformers
+frequencies, which older versions of transformers saved and newer ones compute, and the version of
+a format. What transformers
 itself declares (``_keys_to_ignore_on_load_unexpected``, rotary frequencies, position ids) it
 leaves out of its report."""
 

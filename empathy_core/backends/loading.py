@@ -127,7 +127,9 @@ def _quantization(model: ModelSpec, stored: Stored | None) -> Mapping[str, Any]:
     Even a null would take the checkpoint's own settings away from transformers, which then loads
     its weights without their scales.
     """
-    if model.quantization is None or stored is not None:
+    if stored is not None:
+        return _alike_everywhere(stored)
+    if model.quantization is None:
         return {}
     import torch
     from transformers import BitsAndBytesConfig
@@ -143,6 +145,21 @@ def _quantization(model: ModelSpec, stored: Stored | None) -> Mapping[str, Any]:
     return {"quantization_config": settings}
 
 
+def _alike_everywhere(stored: Stored) -> Mapping[str, Any]:
+    """Return what keeps FP8 and MXFP4 weights from being run in another way where a GPU can.
+
+    Elsewhere transformers multiplies them with their scales; there it rounds activations as well,
+    by kernels from the Hub: answers would depend on the machine.
+    """
+    from transformers import FineGrainedFP8Config, Mxfp4Config
+
+    kinds = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
+    if stored.method not in kinds:
+        return {}
+    settings = {**stored.settings, "dequantize": True}
+    return {"quantization_config": kinds[stored.method].from_dict(settings)}
+
+
 def _keep_exact(loaded: Any) -> None:
     """Keep 4-bit layers from being packed anew, which bitsandbytes does at a first forward pass.
 
@@ -156,16 +173,12 @@ def _keep_exact(loaded: Any) -> None:
 
 
 def _one_precision(loaded: Any, dtype: Any) -> None:
-    """Give a model that was stored in FP8, and is not run in it, the precision that is asked for.
+    """Give a model that was stored in FP8 the precision that is asked for.
 
-    transformers then leaves each tensor in the precision of its file, and weights in that of
-    their scales: the layers do not go together.
+    transformers leaves each tensor in the precision of its file, and weights in that of their
+    scales: the layers do not go together.
     """
-    import torch
-
     weights = dict(loaded.named_parameters())
-    if any(weight.dtype == torch.float8_e4m3fn for weight in weights.values()):
-        return
     kept = [*(loaded._keep_in_fp32_modules or ()), *(loaded._keep_in_fp32_modules_strict or ())]
     for name, weight in weights.items():
         if weight.is_floating_point() and not any(part in name for part in kept):

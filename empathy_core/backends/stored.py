@@ -202,7 +202,10 @@ def unpacked(
         or of another shape.
     """
     packed = list(_LAYOUTS[stored.method](stored, tensors, state))
-    names: dict[str, Shape | None] = {name: t.shape for name, t in tensors.items()}
+    cache = _CACHE if stored.settings.get("kv_cache_scheme") else ()
+    names: dict[str, Shape | None] = {
+        name: t.shape for name, t in tensors.items() if not (cache and name.endswith(cache))
+    }
     faults: list[str] = []
     for one in packed:
         for gone in (one.stored, *one.needs, *one.may):
@@ -268,6 +271,9 @@ def _fine_fp8(stored: Stored, tensors: Mapping[str, Tensor], _: object) -> Itera
         may = (f"{name.removesuffix('weight')}activation_scale",)
         yield Packed(name, name, tensor.shape, {f"{name}_scale_inv": scale}, may)
 
+
+_CACHE = (".k_scale", ".v_scale")
+"""Scales of a quantised cache of keys and values, where ``kv_cache_scheme`` says there is one."""
 
 _EXTRAS = ("weight_zero_point", "input_scale", "input_zero_point", "output_scale", "weight_g_idx")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
+from empathy_core.backends import checkpoint
 from empathy_core.backends.loading import load_model, with_adapter
 from empathy_core.backends.rendering import Renderer, context_window
 from empathy_core.backends.stops import end_tokens
@@ -126,6 +127,7 @@ def merge(
     """
     _check(model, out, prompts)
     folder = weights.locate(str(model.weights), model.revision)
+    _check_whole(model, folder)
     whole = replace(model, quantization=None, double_quantization=False, dtype="float32")
     made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
@@ -156,6 +158,17 @@ def _check(model: ModelSpec, out: Path, prompts: Sequence[Sequence[int]]) -> Non
         raise ModelError(msg)
     if not prompts:
         msg = f"{model.name}: no prompts to compare the merged model on; expected at least one"
+        raise ModelError(msg)
+
+
+def _check_whole(model: ModelSpec, folder: Path) -> None:
+    stored = checkpoint.stored_in(folder, model.name)
+    if stored is not None:
+        msg = (
+            f"{model.name}: '{model.weights}' is quantised already ({stored.label}), and an "
+            "adapter is merged into whole weights; expected the checkpoint that it was made of; "
+            "set 'weights' to that, with options = { adapter_base = … } for the adapter"
+        )
         raise ModelError(msg)
 
 

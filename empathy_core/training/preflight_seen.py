@@ -114,20 +114,28 @@ class Case:
     @cached_property
     def openings(self) -> Sequence[int]:
         """Special tokens that may open a trained answer: the template's own, or forced ones."""
-        turns = [
-            {"role": "user", "content": "probe question"},
-            {"role": "assistant", "content": "probe answer"},
-        ]
         if not self.spec.chat:
             return self.checked.forced
-        arguments = dict(self.spec.base.template_arguments)
+        question = {"role": "user", "content": "probe question"}
+        answer = {"role": "assistant", "content": "probe answer"}
         try:
-            text = self.checked.tokenizer.apply_chat_template(turns, tokenize=False, **arguments)
+            whole, asked = self._applied([question, answer]), self._applied([question])
         except (TemplateError, ValueError, TypeError):  # it takes contents in parts only
-            return self.checked.forced
-        between = str(text).partition("probe question")[2].partition("probe answer")[0]
-        ids = self.checked.tokenizer(between, add_special_tokens=False)["input_ids"]
-        return [token for token in ids if token in self.special]
+            return ()
+        between = whole.partition("probe question")[2].partition("probe answer")[0]
+        begun = asked.partition("probe question")[2].rstrip()
+        ids = self.checked.tokenizer(between.removeprefix(begun), add_special_tokens=False)
+        return [token for token in ids["input_ids"] if token in self.special]
+
+    def _applied(self, turns: Sequence[Mapping[str, str]]) -> str:
+        return str(
+            self.checked.tokenizer.apply_chat_template(
+                turns,
+                tokenize=False,
+                add_generation_prompt=turns[-1]["role"] == "user",
+                **dict(self.spec.base.template_arguments),
+            )
+        )
 
     @cached_property
     def delimiters(self) -> tuple[str, str] | None:
