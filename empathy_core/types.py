@@ -202,7 +202,8 @@ class Condition:
         chat: Whether the chat template is applied.
         fingerprint: Digest of the weights, tokenizer and adapter that were resolved.
         rendered: Digest of all rendered token ids; empty for backends without a tokenizer.
-        block_size: Distinct contexts per batch; null where it cannot change the text (fp32).
+        block_size: Distinct contexts per batch; null where it cannot change the text (fp32), 1
+            where padding would be read as text.
         generation_version: ``GENERATION_VERSION`` when the condition was first answered.
         stored_quantization: How the checkpoint itself is quantised, e.g. ``gptq 4-bit``; empty if
             it is not.

@@ -133,6 +133,9 @@ def test_diagnosis_finds_no_bug_in_a_split_answer(run: RunDir, capsys: pytest.Ca
 
     assert "decode-bug" not in found["causes"]
     assert "not-reproduced" not in found["causes"]
+    assert [row["causes"][0]["name"] for row in found["rows"] if not row["stored"]["text"]] == [
+        "reasoning-only"
+    ]
 
 
 def test_answers_of_an_older_version_are_reported_with_the_others(run: RunDir):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from empathy_core import store
 from empathy_core.types import Column, Condition, Decoding
 from reports import published
 from reports.aggregate import SUMMARY
@@ -14,7 +15,7 @@ from reports.ranks import rank
 from reports.report import build
 from reports.spec import ReportSpec
 from reports.table import Table, Words, columns, panels, score_table
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
+from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")
 KEY = "toy-00000000"
@@ -207,6 +208,26 @@ def test_the_notes_count_empty_and_unscored_answers(tmp_path):
     assert "Empty answers: FLAN-T5 (base), Prompt 1 10.0%." in _notes(
         tmp_path, about, answer=answer
     )
+
+
+def test_the_notes_count_special_tokens_and_reasoning_without_an_answer(tmp_path):
+    """What decoding left out of an answer is said by the main table, with counts."""
+    about = spec(LLAMA, FLAN)
+    run = make(tmp_path / "run", about, answer=lambda *_: "")
+    path = run.generation(FLAN.id, 0, N_SHARDS)
+    piece, frame = store.read_piece(path)
+    first = pl.int_range(pl.len()) < 3
+    changed = {
+        name: pl.when(first).then(1).otherwise(0).cast(pl.Int32)
+        for name in ("n_special_tokens", "n_thought_tokens")
+    }
+    store.write_piece(frame.with_columns(**changed), path, piece.tags)
+
+    found = collect(run, about, partial=True)
+    notes = " ".join(build(found, about).sections[0].tables[0].words.notes)
+
+    assert "Special tokens inside answers (left out): FLAN-T5 (base), Prompt 1 3 of 40." in notes
+    assert "answer behind it (empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
 
 
 def test_the_notes_count_rows_that_a_metric_left_out(tmp_path):

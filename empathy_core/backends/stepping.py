@@ -111,14 +111,16 @@ class Stepper:
             prompt: Ids of the prompt.
         """
         ids = list(answer.output_ids)
+        read = self.backend.read(condition, prompt, ids)
         return Answered(
             text=answer.text,
             stop=answer.stop,
             ids=answer.output_ids,
             tokens=tuple(map(self.written, ids)),
-            visible=self.backend.read(condition, prompt, ids).text,
+            visible=read.text,
             whole=self._decoded(ids, skip=False),
             prompt_sha256=answer.prompt_sha256,
+            n_thought=read.n_thought_tokens,
         )
 
     def _decoded(self, ids: list[int], *, skip: bool) -> str:

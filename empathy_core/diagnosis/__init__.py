@@ -3,6 +3,7 @@
     decode-bug         the stored ids hold other text than is stored
     stop-token-bug     the answer ended at what is no end of the model's, or could not end at it
     not-reproduced     answering again gives other ids: what was seen is not what is stored
+    reasoning-only     the answer ended inside the model's reasoning, or right behind it
     ends-at-once       the model itself holds the end for the most probable first token
     end-untrained      the model holds the end for improbable even after a whole reference answer
     flat-distribution  the model prefers no token: weights that are broken or were never trained

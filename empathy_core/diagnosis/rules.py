@@ -169,8 +169,24 @@ _OTHER_CODE = (
 # ---------------------------------------------------------------------------- shown by the model
 
 
+def _reasoning_only(row: Seen, facts: Facts) -> Cause | None:
+    """Return the cause of an answer that is empty since all of it is reasoning."""
+    n, of = row.rerun.n_thought, facts.condition.reasoning
+    if of is None or not n or not nothing_visible(row.rerun.visible):
+        return None
+    how = "the token limit" if row.stored.stop == "length" else "an end token"
+    return Cause(
+        "reasoning-only",
+        f"{n} of its {len(row.rerun.ids)} tokens are reasoning between '{of[0].strip()}' and "
+        f"'{of[1].strip()}', nothing of an answer stands behind it, and it ended by {how}",
+        "raise max_new_tokens so that reasoning and answer both have room, or switch reasoning "
+        "off where the chat template takes an argument for it (template_arguments = "
+        "{ enable_thinking = false } in the model's table)",
+    )
+
+
 def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
-    found = _silent_step(row, facts)
+    found = None if _reasoning_only(row, facts) else _silent_step(row, facts)
     if found is None:
         return None
     step, end = found
@@ -339,9 +355,15 @@ def _cut(text: str) -> str:
     return text if len(text) <= 160 else f"{text[:159]}…"
 
 
-_EXPLAIN_LENGTH = {"stop-token-bug", "end-untrained", "flat-distribution", "loops"}
+_EXPLAIN_LENGTH = {
+    "stop-token-bug",
+    "reasoning-only",
+    "end-untrained",
+    "flat-distribution",
+    "loops",
+}
 _RULES = (
-    _decode_bug, _stop_token_bug, _not_reproduced, _ends_at_once, _end_untrained, _flat, _loops,
-    _echoes,
+    _decode_bug, _stop_token_bug, _not_reproduced, _reasoning_only, _ends_at_once, _end_untrained,
+    _flat, _loops, _echoes,
 )  # fmt: skip
 """In order of ``CAUSES``."""

@@ -9,8 +9,8 @@ from typing import Literal
 from empathy_core.types import Condition
 
 CAUSES = (
-    "decode-bug", "stop-token-bug", "not-reproduced", "ends-at-once", "end-untrained",
-    "flat-distribution", "loops", "echoes", "limit", "none",
+    "decode-bug", "stop-token-bug", "not-reproduced", "reasoning-only", "ends-at-once",
+    "end-untrained", "flat-distribution", "loops", "echoes", "limit", "none",
 )  # fmt: skip
 
 Kind = Literal["end of text", "end of turn", "special", "pad", "start", "unknown", "word"]
@@ -85,6 +85,7 @@ class Answered:
         tokens: How each id is written.
         visible: The ids decoded now, as an answer is: without special tokens.
         whole: The ids decoded now, special tokens spelled out.
+        n_thought: How many of the ids are a model's reasoning.
     """
 
     text: str
@@ -94,6 +95,7 @@ class Answered:
     visible: str
     whole: str
     prompt_sha256: str
+    n_thought: int = 0
 
 
 @dataclass(frozen=True, slots=True)
