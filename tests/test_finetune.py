@@ -303,7 +303,7 @@ def test_a_dry_run_shows_rows_steps_and_preflight(tmp_path: Path) -> None:
     done = launch("sweep", "--config", "tuned.toml", "--dry-run", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert "16 rows, 6 steps, nothing wrong with the rows" in done.stdout
+    assert "16 rows, 8 steps, nothing wrong with the rows" in done.stdout
     assert not (tmp_path / "runs").exists()
 
 

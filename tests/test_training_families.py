@@ -15,6 +15,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from empathy_core import backends
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.positions import check_room, decoder_positions
+from empathy_core.backends.rendering import context_window
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store.schemas import EXAMPLES
@@ -383,6 +384,15 @@ def test_answers_are_asked_for_within_the_decoder(base_of: Callable[[str], Path]
     assert decoder_positions(hf.T5Config()) is None
     assert decoder_positions(hf.LlamaConfig()) is None
     assert decoder_positions(hf.LEDConfig(max_decoder_position_embeddings=77)) == 77
+
+
+def test_the_window_of_a_model_that_sees_is_its_text_models(
+    base_of: Callable[[str], Path],
+) -> None:
+    """Its configuration names the positions one level down."""
+    config = hf.AutoConfig.from_pretrained(base_of("gemma3"))
+    assert context_window(config, bpe_tokenizer()) == 512
+    assert context_window(hf.T5Config(), bpe_tokenizer()) is None
 
 
 # ---------------------------------------------------------------------------- embeddings

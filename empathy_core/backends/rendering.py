@@ -210,9 +210,13 @@ def context_window(config: Any, tokenizer: Any) -> int | None:
     """Return how many tokens a model takes; null if it has no limit.
 
     A decoder has positions, and no more of them. T5's are relative and without a limit: there
-    it is the length that its tokenizer names, the one it was trained on (512).
+    it is the length that its tokenizer names, the one it was trained on (512). A model that also
+    sees or hears names the positions of its text model there.
     """
-    positions = getattr(config, "max_position_embeddings", None)
+    name = "max_position_embeddings"
+    positions = getattr(config, name, None)
+    if positions is None and not config.is_encoder_decoder:
+        positions = getattr(config.get_text_config(), name, None)
     if positions is None or positions < 1:  # XLNet says -1
         length = tokenizer.model_max_length
         return int(length) if length < _NO_LIMIT else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core import weights
+from empathy_core.backends import checkpoint
 from empathy_core.errors import ModelError
 from empathy_core.training.spec import FinetuneSpec
 
@@ -95,13 +96,13 @@ def of_folder(folder: Path) -> Anatomy:
     """Return the same of the base in *folder*, of which only the configuration is read.
 
     Raises:
-        ModelError: This version of transformers cannot build it.
+        ModelError: There is none, or this version of transformers cannot build it.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    config = checkpoint.read_config(folder, folder.name)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         with torch.device("meta"):
             return anatomy(kind.from_config(config, trust_remote_code=False))
