@@ -178,7 +178,7 @@ def test_the_papers_labels_are_stopped_before_anything_is_submitted(tmp_path: Pa
             "training rows are evaluated",
         ),
         ('train_sizes = [16, "all"]', "train_sizes = [1000]", "train_size = 1000"),
-        ('"q_proj", "k_proj"', '"q_prj", "k_prj"', "adapter-modules"),
+        ('"q_proj", "k_proj"', '"q_prj", "k_prj"', "is named 'q_prj'"),
         ("r = 32", "max_tokens = 205\nmin_response_tokens = 4\nr = 32", "truncated"),
         ("trackers = []", 'trackers = ["wandbb"]', "wandbb"),
         ("learning_rate = 0.01", "learning_rate = 1e30", "a finite number"),
