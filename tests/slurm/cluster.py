@@ -91,6 +91,13 @@ class Cluster:
         lines = self.run("squeue", "-h", "-r", *options, "-o", "%i|%T").splitlines()
         return dict(line.split("|") for line in lines)
 
+    def back_in_service(self) -> None:
+        """Return nodes to service that Slurm itself drained while a test broke what it could."""
+        drained = sorted(set(self.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split()))
+        if drained:
+            names = ",".join(drained)
+            self.run("scontrol", "update", f"nodename={names}", "state=resume")
+
     def wait_for(self, predicate: Callable[[], object], timeout_s: float = 300) -> None:
         """Return as soon as *predicate* holds.
 

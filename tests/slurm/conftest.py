@@ -31,3 +31,13 @@ def cluster(slurm_programs: None) -> Iterator[Cluster]:
             yield started
         finally:
             started.stop()
+
+
+@pytest.fixture(autouse=True)
+def nodes_in_service(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave all nodes of the shared cluster to the next test."""
+    shared = "cluster" in request.fixturenames
+    found = request.getfixturevalue("cluster") if shared else None
+    yield
+    if found is not None:
+        found.back_in_service()

@@ -197,3 +197,11 @@ def test_a_path_without_sacct_still_has_the_rest(cluster: Cluster):
 
     assert done.stdout.splitlines()[1:] == ["1"]
     assert done.stdout.startswith("slurm-wlm")
+
+
+def test_a_drained_node_goes_back_into_service(cluster: Cluster):
+    """Slurm drains a node by itself where a job id turns up on it twice; the next test needs it."""
+    cluster.run("scontrol", "update", "nodename=c1", "state=drain", "reason=test")
+    cluster.back_in_service()
+
+    cluster.wait_for(lambda: "drain" not in cluster.run("sinfo", "-h", "-n", "c1", "-o", "%T"))
