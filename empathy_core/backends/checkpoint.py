@@ -66,7 +66,8 @@ def raw_config(folder: Path, who: str) -> dict[str, Any]:
     if not path.is_file():
         msg = (
             f"{who}: {folder} has no config.json; expected one beside the weights, as "
-            "save_pretrained writes it; load the whole model again, or correct 'weights'"
+            "save_pretrained writes it; save or download the whole model again, or correct "
+            "'weights'"
         )
         raise ModelError(msg)
     try:
@@ -81,7 +82,7 @@ def raw_config(folder: Path, who: str) -> dict[str, Any]:
 def _broken(who: str, path: Path, reason: object) -> str:
     return (
         f"{who}: {path} cannot be read ({str(reason)[:160]}); expected the JSON object that "
-        "save_pretrained writes; load the whole model again"
+        "save_pretrained writes; save or download the whole model again"
     )
 
 
