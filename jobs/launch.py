@@ -30,8 +30,8 @@ EPILOG = """\
 A configuration is a TOML file (or the name of a shipped one: demo, finetune, paper). Any value
 can be changed with --set, for example:
   --set evaluate.limit=8  --set decoding.greedy.max_new_tokens=64
-Exit codes: 0 done, 1 some work failed, 2 a usage error, 3 rows missing or damaged, 4 a claim
-does not hold.
+Exit codes: 0 done, 1 some work failed, 2 a usage error or a training that the preflight stopped,
+3 rows missing or damaged, 4 a claim does not hold.
 """
 
 
