@@ -155,7 +155,7 @@ def _parts(index: Path, who: str) -> list[Path]:
     if lacking:
         msg = (
             f"{who}: {index.parent} lacks {', '.join(lacking[:3])}; expected every file that "
-            f"{index.name} names; load the model again"
+            f"{index.name} names; save or download it again"
         )
         raise ModelError(msg)
     return paths
@@ -179,7 +179,7 @@ def headers(paths: Sequence[Path], who: str) -> dict[str, Tensor]:
         except (OSError, SafetensorError) as error:
             msg = (
                 f"{who}: {path} cannot be read ({str(error)[:160]}); expected a whole file of "
-                "safetensors; load the model again"
+                "safetensors; save or download it again"
             )
             raise ModelError(msg) from error
     return found
@@ -262,8 +262,9 @@ def refuse(who: str, folder: Path, found: Sequence[str]) -> None:
     msg = (
         f"{who}: the weights in {folder} are not those of the model that config.json describes, "
         f"in {len(found)} tensors ({'; '.join(found[:3])}{' …' if len(found) > 3 else ''}); "
-        "expected every tensor of the architecture in its shape, and no other; load the model "
-        "again, or correct 'weights' (a model without a language head cannot answer)"
+        "expected every tensor of the architecture in its shape, and no other; save or "
+        "download the model again, or correct 'weights' (a model without a language head cannot "
+        "answer)"
     )
     raise ModelError(msg)
 
