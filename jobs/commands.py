@@ -88,7 +88,7 @@ def executor_of(choice: str, *, quiet: bool) -> str:
 
     state = detect.state()
     if choice == "auto" and state in ("absent", "unconfigured"):
-        why = "no sbatch on PATH" if state == "absent" else "sbatch has no configuration"
+        why = "no sbatch on PATH" if state == "absent" else "Slurm is not configured here"
         if not quiet:
             say(f"{why}: running on this machine")
         return "local"

@@ -254,7 +254,8 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
 def _listed(problems: Sequence[str], shown: str) -> str:
     many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     lines = "".join(f"\n  {p}" for p in problems)
-    return f"the configuration '{shown}' has {many}:{lines}\nMend them and run again."
+    mend = "them" if len(problems) > 1 else "it"
+    return f"the configuration '{shown}' has {many}:{lines}\nMend {mend} and run again."
 
 
 def _explain(error: Any) -> str:
@@ -265,11 +266,15 @@ def _explain(error: Any) -> str:
         close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
         guess = f" Did you mean '{close[0]}'?" if close else ""
         return f"{path}: unknown key.{guess} Allowed here: {', '.join(allowed)}"
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        return f"{path}: missing; expected one more entry in this list"
     if error["type"] == "missing":
         return f"{path}: missing; this key is required"
     secret = path.endswith((".env", ".pass_env"))  # its value may be one
     given = None if secret else error.get("input")
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{path}: expected a list in square brackets{shown}"
     return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 
 

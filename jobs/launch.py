@@ -27,10 +27,11 @@ On a cluster (where sbatch is configured) sweep submits job arrays and returns; 
 """
 
 EPILOG = """\
-A configuration is a TOML file (or the name of a shipped one: demo, paper). Any value can be
-changed with --set, for example:  --set evaluate.limit=8  --set decoding.greedy.max_new_tokens=64
-Exit codes: 0 done, 1 some work failed, 2 a usage error, 3 rows missing or damaged, 4 a claim
-does not hold.
+A configuration is a TOML file (or the name of a shipped one: demo, finetune, paper). Any value
+can be changed with --set, for example:
+  --set evaluate.limit=8  --set decoding.greedy.max_new_tokens=64
+Exit codes: 0 done, 1 some work failed, 2 a usage error or a training that the preflight stopped,
+3 rows missing or damaged, 4 a claim does not hold.
 """
 
 
@@ -180,7 +181,9 @@ MODULES = (
 
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", default="demo", help="a TOML file, or demo | paper (demo)")
+    common.add_argument(
+        "--config", default="demo", help="a TOML file, or demo | finetune | paper (demo)"
+    )
     common.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="A.B=C",
         help="change one value of the configuration; may be given several times",

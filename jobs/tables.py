@@ -314,7 +314,10 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             raise ConfigError(msg)
         spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
     if spec.backend != "human" and table.prompts is None:
-        msg = 'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"]'
+        msg = (
+            'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"], '
+            "or [] where it is only the base of a fine-tune"
+        )
         raise ConfigError(msg)
     return spec
 

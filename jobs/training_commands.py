@@ -182,5 +182,7 @@ def _named(plan: Plan, name: str) -> PlannedFinetune:
     known = {f.spec.name: f for f in plan.finetunes}
     found = known.get(name) or next((f for f in plan.finetunes if f.id == name), None)
     if found is None:
-        raise UnknownName("fine-tune of this run", name, known)
+        raise UnknownName(
+            "fine-tune of this run", name, known, "Only adapters that a run trained are merged."
+        )
     return found

@@ -89,7 +89,11 @@ def base_of(config: Config, table: FinetuneTable) -> ModelSpec:
         ConfigError: It is unknown, has no weights, or has an adapter already.
     """
     if table.base in config.models:
-        base = config.model_spec(table.base)
+        try:
+            base = config.model_spec(table.base)
+        except ConfigError as error:
+            msg = f"its base '{table.base}' has a problem; correct models.{table.base} first"
+            raise ConfigError(msg) from error
     elif table.base in models.names():
         base = model_of(table.base, ModelTable(prompts=()))
     else:

@@ -294,9 +294,11 @@ class ChatTemplate:
         except TemplateError:  # transformers adds words of its own to the language
             return given
         if unknown := sorted(set(given) - read):
-            raise UnknownName(
-                f"template argument of the model '{self.spec.name}'", unknown[0], sorted(read)
+            hint = (
+                f"Correct template_arguments of the model '{self.spec.name}': its chat template "
+                "reads no other names."
             )
+            raise UnknownName("template argument", unknown[0], sorted(read), hint)
         return given
 
     @cached_property

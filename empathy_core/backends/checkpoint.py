@@ -66,7 +66,8 @@ def raw_config(folder: Path, who: str) -> dict[str, Any]:
     if not path.is_file():
         msg = (
             f"{who}: {folder} has no config.json; expected one beside the weights, as "
-            "save_pretrained writes it; load the whole model again, or correct 'weights'"
+            "save_pretrained writes it; save or download the whole model again, or correct "
+            "'weights'"
         )
         raise ModelError(msg)
     try:
@@ -81,7 +82,7 @@ def raw_config(folder: Path, who: str) -> dict[str, Any]:
 def _broken(who: str, path: Path, reason: object) -> str:
     return (
         f"{who}: {path} cannot be read ({str(reason)[:160]}); expected the JSON object that "
-        "save_pretrained writes; load the whole model again"
+        "save_pretrained writes; save or download the whole model again"
     )
 
 
@@ -154,7 +155,7 @@ def _parts(index: Path, who: str) -> list[Path]:
     if lacking:
         msg = (
             f"{who}: {index.parent} lacks {', '.join(lacking[:3])}; expected every file that "
-            f"{index.name} names; load the model again"
+            f"{index.name} names; save or download it again"
         )
         raise ModelError(msg)
     return paths
@@ -178,7 +179,7 @@ def headers(paths: Sequence[Path], who: str) -> dict[str, Tensor]:
         except (OSError, SafetensorError) as error:
             msg = (
                 f"{who}: {path} cannot be read ({str(error)[:160]}); expected a whole file of "
-                "safetensors; load the model again"
+                "safetensors; save or download it again"
             )
             raise ModelError(msg) from error
     return found
@@ -261,8 +262,9 @@ def refuse(who: str, folder: Path, found: Sequence[str]) -> None:
     msg = (
         f"{who}: the weights in {folder} are not those of the model that config.json describes, "
         f"in {len(found)} tensors ({'; '.join(found[:3])}{' …' if len(found) > 3 else ''}); "
-        "expected every tensor of the architecture in its shape, and no other; load the model "
-        "again, or correct 'weights' (a model without a language head cannot answer)"
+        "expected every tensor of the architecture in its shape, and no other; save or "
+        "download the model again, or correct 'weights' (a model without a language head cannot "
+        "answer)"
     )
     raise ModelError(msg)
 

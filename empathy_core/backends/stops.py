@@ -30,7 +30,7 @@ def read_settings(folder: Path) -> tuple[Any, Any]:
     except Exception as error:  # a wrong value breaks settings anywhere, with any exception
         msg = (
             f"{path} cannot be read ({str(error)[:160]}); expected the JSON object that "
-            "save_pretrained writes; load the whole model again"
+            "save_pretrained writes; save or download the whole model again"
         )
         raise ModelError(msg) from error
 

@@ -265,7 +265,8 @@ def _learnt(trial: Trial) -> Finding:
         evidence=f"{evidence}; expected at least {_ENOUGH_LEARNT:.0%}",
         remedy=(
             "the labels cannot be predicted from the inputs, or nothing is trained: look at the "
-            'shown row and its labels, take labels = "response", and check modules'
+            'shown row and its labels, take labels = "response", and check modules; a very small '
+            "base may need more modules or a larger r"
         ),
     )
 
