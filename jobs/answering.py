@@ -38,10 +38,11 @@ def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[
 
 def _read(kept: dict[str, object]) -> Found:
     """Return what ``asdict`` made lists of."""
-    structure, reasoning = kept["structure"], kept["reasoning"]
+    structure, reasoning, own = kept["structure"], kept["reasoning"], kept.get("overridden")
     return Found(
         structure=tuple((str(name), str(value)) for name, value in structure),  # type: ignore[attr-defined]  # as written above
         reasoning=tuple(reasoning) if reasoning else None,  # type: ignore[arg-type]  # as above
         alone=bool(kept["alone"]),
         turn_added=str(kept["turn_added"]),
+        overridden=tuple(own) if own else None,  # type: ignore[arg-type]  # as above
     )

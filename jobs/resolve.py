@@ -33,6 +33,7 @@ from jobs.tables import Config, load_prompt
 from jobs.variants import Variant
 from reports import subsets
 from reports.keys import column_keys
+from reports.labels import template_words
 
 log = logging.getLogger(__name__)
 
@@ -362,6 +363,8 @@ def _overlong(condition: Condition, rendering: Rendering) -> str:
 def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     who = f"{condition.model.label}, {condition.prompt.label}"
     notes = [f"{who}: {note}." for note in rendering.notes]
+    if condition.model.template_arguments or condition.model.fold_system:
+        notes.append(f"{condition.model.label}: chat template {template_words(condition)}.")
     if stored := condition.stored_quantization:
         notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
     if rendering.preamble:

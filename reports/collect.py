@@ -54,6 +54,7 @@ class Coverage:
         n_empty: Answers of which nothing is visible (``empathy_core.visible``).
         n_cut: Answers that ended at the limit of new tokens.
         n_prompt_cut: Answers to a truncated prompt.
+        n_thought: Answers with a thought, which is not scored.
         n_thought_only: Empty answers behind a thought, most of which never left it.
         n_special: Answers in which a special token was generated before the end.
     """
@@ -66,6 +67,7 @@ class Coverage:
     n_empty: int
     n_cut: int
     n_prompt_cut: int
+    n_thought: int
     n_thought_only: int
     n_special: int
 
@@ -79,8 +81,8 @@ class Collected:
             whether the question stands in the training split as well.
         expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
         answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
-            ``prompt_cut``, ``thought_only``, ``special``, ``words``, ``text_hash``), in the order
-            of *expected*, as are the scores.
+            ``prompt_cut``, ``thought``, ``thought_only``, ``special``, ``words``,
+            ``text_hash``), in the order of *expected*, as are the scores.
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
@@ -179,6 +181,7 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> F
             empty=empty,
             cut=pl.col("stop") == "length",
             prompt_cut="prompt_truncated",
+            thought=rows["n_thought_tokens"] > 0,
             thought_only=empty & (rows["n_thought_tokens"] > 0),
             special=pl.col("n_special_tokens") > 0,
             words=pl.Series([n_words(text) for text in texts], dtype=pl.UInt32),
@@ -261,7 +264,7 @@ def _coverage(
         complete = complete.join(rows.select(KEY), on=KEY, how="semi")
     counts = {
         name: int(sound[name].sum()) if name in sound.columns else 0
-        for name in ("empty", "cut", "prompt_cut", "thought_only", "special")
+        for name in ("empty", "cut", "prompt_cut", "thought", "thought_only", "special")
     }
     return Coverage(
         condition=condition,

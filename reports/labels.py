@@ -99,6 +99,29 @@ def decoding_words(decoding: Decoding) -> str:
     return ", ".join(words)
 
 
+def template_words(condition: Condition) -> str:
+    """Return how the chat template is used, for the page, ``explain`` and notes."""
+    if not condition.chat:
+        return "not applied"
+    model = condition.model
+    given = ", ".join(f"{name} = {_written(v)}" for name, v in model.template_arguments)
+    words = ["applied"]
+    words += [f"called with {given}"] * bool(given)
+    words += ["a system message is put before the user's words"] * model.fold_system
+    return ", ".join(words)
+
+
+def reasoning_words(condition: Condition) -> str:
+    """Return how thoughts are told from answers; empty if there are none."""
+    begin, end = condition.reasoning or ("", "")
+    return f"between {begin.strip()} and {end.strip()}" if condition.reasoning else ""
+
+
+def _written(value: object) -> str:
+    """Return a setting as TOML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _quoted(text: str) -> str:
     """Return *text* in quotation marks, line breaks spelled out."""
     return "\N{LEFT DOUBLE QUOTATION MARK}" + repr(text)[1:-1] + "\N{RIGHT DOUBLE QUOTATION MARK}"

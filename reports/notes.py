@@ -15,6 +15,7 @@ from reports.labels import (
     decoding_words,
     full_name,
     number,
+    reasoning_words,
     row_labels,
     share,
     short_signature,
@@ -340,7 +341,20 @@ def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
         ]
         if named:
             found.append(f"{what}: {'; '.join(named)}.")
-    return found
+    return [*found, *_thoughts(collected, spec)]
+
+
+def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
+    """Say what is taken for a thought, and in how many answers there is one, none included."""
+    labels, found = row_labels(spec.conditions), dict[str, list[str]]()
+    for condition, c in zip(spec.conditions, collected.coverage, strict=True):
+        if how := reasoning_words(condition):
+            counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
+            found.setdefault(how, []).append(counted)
+    return [
+        f"Reasoning {how} is kept apart and not scored; answers with it: {'; '.join(named)}."
+        for how, named in found.items()
+    ]
 
 
 def _n_of(n: int, of: int) -> str:

@@ -218,9 +218,10 @@ def test_template_arguments_reach_the_template(tokenizer_of: Callable[[str], Any
     assert found.render(messages) == own(tokenizer, messages, answer=True, enable_thinking=False)
     assert found.render(messages).endswith("<think>\n\n</think>\n\n")
     assert found.around_answer(messages)[0] == ""
-    misspelt = replace(SPEC, template_arguments=(("enable_thinkin", False),))
-    with pytest.raises(UnknownName, match=r"enable_thinkin.*enable_thinking"):
-        ChatTemplate(tokenizer, misspelt).render(messages)
+    for wrong in ("enable_thinkin", "content", "eos_token", "messages"):  # the last are no settings
+        given = replace(SPEC, template_arguments=((wrong, False),))
+        with pytest.raises(UnknownName, match=rf"{wrong}.*enable_thinking"):
+            ChatTemplate(tokenizer, given).render(messages)
 
 
 def test_template_arguments_are_part_of_the_identity() -> None:

@@ -25,6 +25,7 @@ from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs import answering, versions
 from tests.test_backends import QUESTIONS, one_by_one, requests
+from tests.test_reasoning import QWEN3
 from tests.tiny_models import bpe_tokenizer, tiny_llama, tiny_t5
 
 TASTE = {
@@ -236,7 +237,6 @@ def test_what_was_found_is_kept_and_an_older_version_goes_on_without_it(tmp_path
 
     assert again[0] == replace(first[0], model=again[0].model)
     assert again[1] == first[1]
-    assert "not scored" in first[1][0]
     assert versions.as_begun(first[0], run) == old
     assert versions.as_begun(first[0], RunDir(tmp_path / "new")) == first[0]
 
@@ -323,3 +323,19 @@ def test_what_stands_alone_would_read_its_padding(tmp_path: Path, family: str):
 
     assert one_by_one(backend, together, requests()) != backend.answer(together, requests())
     assert condition.id != together.id
+
+
+def test_delimiters_that_replace_the_templates_own_are_said(tmp_path: Path) -> None:
+    """A pair one letter off would let thoughts be scored, and the table must say so."""
+    folder = tiny_llama(tmp_path / "m", template=QWEN3)
+    spec = ModelSpec("m", "Mine", "hf", "decoder", str(folder), chat_template=True)
+    told = {}
+    for pair in (None, ("<think>", "</think>"), ("<thinking>", "</thinking>")):
+        c = Condition(replace(spec, reasoning=pair), prompt("none"), Decoding(), chat=True)
+        told[pair] = answering.planned(c, RunDir(tmp_path / "run"))[1]
+        assert answering.planned(c, RunDir(tmp_path / "run"))[1] == told[pair]  # as it was kept
+
+    of_reasoning = {pair: [n for n in notes if "reasoning" in n] for pair, notes in told.items()}
+    assert of_reasoning[None] == of_reasoning["<think>", "</think>"] == []
+    [note] = of_reasoning["<thinking>", "</thinking>"]
+    assert "writes reasoning between <think> and </think>, which the setting 'reasoning'" in note

@@ -246,6 +246,20 @@ def test_a_condition_tells_how_it_is_made(tmp_path: Path):
     assert "people: another therapist's answer" in section
 
 
+def test_a_condition_tells_how_its_chat_template_was_used(tmp_path: Path):
+    """Two rows that differ in nothing else differ on the page."""
+    asked = replace(LLAMA.model, template_arguments=(("enable_thinking", False),), fold_system=True)
+    about = spec(
+        replace(LLAMA, chat=True, reasoning=("<think>\n", "</think>")),
+        replace(LLAMA, chat=True, model=asked),
+    )
+    text = "".join(Tags(page_of(make(tmp_path / "run", about), about)).text)
+
+    assert len(re.findall(r"chat template\s*applied\s*\n", text)) == 1
+    assert "applied, called with enable_thinking = false, a system message is put before" in text
+    assert text.count("between <think> and </think>") == 2  # of the condition, and in the note
+
+
 def test_a_chat_prompt_is_shown_turn_by_turn(tmp_path: Path):
     """Where the chat template is applied its messages are what the model gets."""
     chat = replace(LLAMA2, chat=True)

@@ -151,6 +151,18 @@ def test_another_quantisation_than_the_stored_one_is_refused(
         backends.load(model)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_quantisation_in_name_alone_is_refused(
+    layout: str, stored: dict[str, Path], tmp_path: Path
+) -> None:
+    """Whole weights under a config.json that says otherwise: the table would name what is not."""
+    folder = Path(shutil.copytree(stored["whole"], tmp_path / "whole"))
+    config = json.loads((stored[layout] / "config.json").read_text())
+    rewrite_config(folder, quantization_config=config["quantization_config"])
+    with pytest.raises(ModelError, match="and no tensor is stored so"):
+        checkpoint.skeleton(folder, "tiny")
+
+
 def test_an_unknown_quantisation_is_refused_by_name(
     stored: dict[str, Path], tmp_path: Path
 ) -> None:

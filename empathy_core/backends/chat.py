@@ -14,15 +14,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.types import Message, ModelSpec
 
+if TYPE_CHECKING:
+    from jinja2 import nodes
+
 _NOW = datetime(2024, 7, 26)  # a calendar date: the one in Llama 3.1's own template
 _PROBE = (Message("user", "probe question"), Message("assistant", "probe answer"))
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-_NO_ARGUMENTS = {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
+_NO_ARGUMENTS = {
+    "messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now",
+}  # fmt: skip
 _ROLE_NAME = re.compile(r"(?i)(system|developer|user|assistant|model):?(?:\s*\n\s*|\s*\Z)")
 """The name of a role is a line of its own, right behind a special token."""
 
@@ -280,7 +285,7 @@ class ChatTemplate:
         Raises:
             ModelError: The template does not read one of them.
         """
-        from jinja2 import Environment, TemplateError, meta
+        from jinja2 import Environment, TemplateError
 
         given = dict(self.spec.template_arguments)
         if not given:
@@ -290,7 +295,8 @@ class ChatTemplate:
             syntax = Environment(
                 autoescape=True, extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]
             ).parse(self._undated)
-            read = meta.find_undeclared_variables(syntax) - _NO_ARGUMENTS
+            read = _read_from_outside(syntax) - _NO_ARGUMENTS
+            read -= set(self.tokenizer.special_tokens_map)
         except TemplateError:  # transformers adds words of its own to the language
             return given
         if unknown := sorted(set(given) - read):
@@ -353,6 +359,24 @@ class ChatTemplate:
             'to a conversation; set template_default = "keep" (it is then named in the table '
             "note), give a prompt with a system message, or set chat_template = false"
         )
+
+
+def _read_from_outside(template: "nodes.Template") -> set[str]:
+    """Return the names that a template reads and does not set itself.
+
+    What it sets where nothing is given is read from outside, too.
+    """
+    from jinja2 import meta, nodes
+
+    names = list(template.find_all(nodes.Name))
+    own = {name.name for name in names if name.ctx in ("store", "param")}
+    of_absence = ("defined", "undefined", "default", "d")
+    asked = {
+        found.node.name
+        for found in template.find_all((nodes.Test, nodes.Filter))
+        if found.name in of_absence and isinstance(found.node, nodes.Name)
+    }
+    return meta.find_undeclared_variables(template) - (own - asked)
 
 
 def _blank_end(text: str) -> str:

@@ -99,6 +99,7 @@ class Found:
         structure: See ``structure``.
         reasoning: The delimiters of a thought; null if there are none.
         alone: Whether each prompt must be a batch of its own.
+        overridden: How the template writes thoughts, if the setting ``reasoning`` has it otherwise.
         turn_added: How the end of turn is spelled that was added to the model's own ends; empty
             if none had to be.
     """
@@ -107,6 +108,7 @@ class Found:
     reasoning: tuple[str, str] | None = None
     alone: bool = False
     turn_added: str = ""
+    overridden: tuple[str, str] | None = None
 
     def applied(self, condition: Condition) -> Condition:
         """Return *condition* with what was found."""
@@ -125,10 +127,11 @@ class Found:
                 f"{label}: answers also end at {self.turn_added}, by which the chat template ends "
                 "a turn and which the model's settings do not name."
             )
-        if self.reasoning:
+        if self.overridden:
             told.append(
-                f"{label}: what stands between {self.reasoning[0].strip()} and "
-                f"{self.reasoning[1].strip()} is reasoning; it is kept apart and not scored."
+                f"{label}: the chat template writes reasoning between {self.overridden[0].strip()} "
+                f"and {self.overridden[1].strip()}, which the setting 'reasoning' replaces: what "
+                "is written so is scored."
             )
         return tuple(told)
 
@@ -155,13 +158,19 @@ def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
         ends = end_tokens(generation, config, tokenizer, turn)
         check_turn_end(tokenizer, spec, ends, texts)
     added = "" if turn is None or turn in own else str(tokenizer.convert_ids_to_tokens(turn))
-    return Found(kept, delimiters(condition, tokenizer), config.model_type in ALONE, added)
+    used, written = delimiters(condition, tokenizer), template_delimiters(tokenizer)
+    same = used is None or written is None or [*map(str.strip, used)] == [*map(str.strip, written)]
+    unlike = None if same else written
+    return Found(kept, used, config.model_type in ALONE, added, unlike)
 
 
 def delimiters(condition: Condition, tokenizer: Any) -> tuple[str, str] | None:
     """Return how a condition's thoughts begin and end: as set, else as the template says."""
-    if condition.model.reasoning:
-        return condition.model.reasoning
+    return condition.model.reasoning or template_delimiters(tokenizer)
+
+
+def template_delimiters(tokenizer: Any) -> tuple[str, str] | None:
+    """Return how thoughts begin and end as the chat template says; null if it names none."""
     with suppress(ValueError):  # several templates, none of them the usual one
         if tokenizer.chat_template:
             return reasoning.delimiters(str(tokenizer.get_chat_template()))

@@ -215,6 +215,8 @@ def unpacked(
                 faults.append(f"{one.stored} has no {name.rpartition('.')[2]}")
             elif shape is not None and _bare(tensors[name].shape) != _bare(shape):
                 faults.append(f"{name} is {tensors[name].shape}, expected {shape}")
+    if not packed:
+        faults.append(f"config.json says {stored.label}, and no tensor is stored so")
     names |= {one.weight: one.shape for one in packed}
     return names, faults
 

@@ -53,8 +53,8 @@ def held(cluster: Cluster) -> Iterator[None]:
     blocker = cluster.submit(
         "-p", "all", "-N", str(n_nodes), "--exclusive", *QUIET, "--wrap", "sleep 900"
     )
-    cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")
     try:
+        cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")
         yield
     finally:
         cluster.run("scancel", blocker)
