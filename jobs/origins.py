@@ -12,7 +12,7 @@ from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights import file_digest
 from jobs.plan import Plan, PlannedFinetune
 from jobs.tables import AnswersTable, Config
-from reports.labels import decoding_words
+from reports.labels import answering_facts
 
 Fact = tuple[str, object]
 
@@ -42,8 +42,7 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
         if made := plan.finetune_of(model.name):
             yield from _of_finetune(made, folder)
         yield from _asked(condition)
-        yield "chat template", "applied" if condition.chat else "not applied"
-        yield "decoding", decoding_words(condition.decoding)
+        yield from answering_facts(condition)
 
 
 def _of_weights(condition: Condition) -> Iterator[Fact]:

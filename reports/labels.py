@@ -1,9 +1,10 @@
 """What conditions, decodings and numbers are called in print. Pure."""
 
+import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from empathy_core.types import Column, Condition, Decoding
 
@@ -96,6 +97,30 @@ def decoding_words(decoding: Decoding) -> str:
     words += [f"repetition penalty {penalty:g}"] * (penalty != 1)
     words += [f"no {ngram}-gram twice"] * (ngram > 0)
     words += [f"ended before {', '.join(map(_quoted, decoding.stop))}"] * bool(decoding.stop)
+    return ", ".join(words)
+
+
+def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield what a reader must know to ask the same way and to read the same answers.
+
+    Of a model with weights: (what, value); an empty value is nothing to tell.
+    """
+    yield "chat template", _template_words(condition)
+    of = condition.reasoning or ()
+    yield "reasoning, not scored", " to ".join(_quoted(mark) for mark in of)
+    kept = (f"{name} = {value}" for name, value in condition.structure)
+    yield "settings of the checkpoint", ", ".join(kept)
+    yield "decoding", decoding_words(condition.decoding)
+
+
+def _template_words(condition: Condition) -> str:
+    """Return whether the chat template is applied, and with what besides the messages."""
+    if not condition.chat:
+        return "not applied"
+    model, words = condition.model, ["applied"]
+    words += [f"{name} = {json.dumps(value)}" for name, value in model.template_arguments]
+    words += ["system message put before the user's words"] * model.fold_system
+    words += ["its own system text kept"] * (model.template_default == "keep")
     return ", ".join(words)
 
 
