@@ -127,7 +127,7 @@ def check_structure(
             msg = (
                 f"{name}: {key} = {json.dumps(settings[key])[:80]} in its generation_config.json "
                 "cannot be followed; expected "
-                + ("texts" if key == "stop_strings" else f"ids of tokens, below {rows}")
+                + ("texts" if key == "stop_strings" else f"ids of tokens that it has ({rows})")
                 + ", as transformers takes them; correct that file, or take the setting out of it"
             )
             raise ModelError(msg)
@@ -203,9 +203,14 @@ def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
 
 
 def _rows(config: Any, tokenizer: Any) -> int | None:
-    """Return how many tokens may be named; an adapter may bring rows for the tokenizer's own."""
-    rows = getattr(config.get_text_config(), "vocab_size", None)
-    return None if rows is None else max(int(rows), len(tokenizer))
+    """Return how many tokens may be named; null if that is not known.
+
+    An adapter may bring rows for the tokenizer's own; a decoder may have more than its encoder.
+    """
+    text = config.get_text_config()
+    rows = [getattr(text, name, None) for name in ("vocab_size", "decoder_vocab_size")]
+    known = [int(n) for n in rows if n is not None]
+    return max(*known, len(tokenizer)) if known else None
 
 
 def delimiters(condition: Condition, tokenizer: Any) -> tuple[str, str] | None:
