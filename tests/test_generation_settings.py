@@ -221,9 +221,7 @@ def test_a_start_beyond_the_vocabulary_is_refused(token: Any):
     """What no decoder reads is no matter, nor are tokens suppressed that are not there."""
     settings = {"forced_bos_token_id": token}
 
-    with pytest.raises(
-        ModelError, match=r"m: forced_bos_token_id = .* expected ids of tokens"
-    ):
+    with pytest.raises(ModelError, match=r"m: forced_bos_token_id = .* expected ids of tokens"):
         check_structure(settings, 50, "m", encodes=True)
     check_structure(settings, 50, "m", encodes=False)
     check_structure({"suppress_tokens": [99, -1]}, 50, "m", encodes=True)
