@@ -82,13 +82,14 @@ def _local(weights: str) -> Path:
     return Path(weights).expanduser()
 
 
-def _check_hub_id(weights: str, path: Path) -> None:
-    """Refuse what is no folder and can be no Hub id either."""
+def _check_hub_id(weights: str, path: Path, setting: str = "weights") -> None:
+    """Refuse what is no folder and can be no Hub id either; *setting* is where it was named."""
     looks_local = weights.startswith(("/", ".", "~", "pypi:")) or path.suffix == ".gguf"
     if looks_local or not _HUB_ID.fullmatch(weights):
         msg = (
-            f"weights '{weights}': {path} does not exist; expected a folder with safetensors, a "
-            ".gguf file, or a Hub id such as google/flan-t5-base; correct 'weights' of this model"
+            f"{setting} '{weights}': {path} does not exist; expected a folder with "
+            + ("safetensors, a .gguf file," if setting == "weights" else "a tokenizer")
+            + f" or a Hub id such as google/flan-t5-base; correct '{setting}' of this model"
         )
         raise ModelError(msg)
 
@@ -115,7 +116,7 @@ def tokenizer_folder(model: ModelSpec) -> Path:
     path = _local(name)
     if path.is_dir():
         return path.resolve()
-    _check_hub_id(name, path)
+    _check_hub_id(name, path, "tokenizer")
     return _snapshot(name, None, (*TOKENIZER, "config.json"))
 
 

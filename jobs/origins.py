@@ -12,7 +12,7 @@ from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights import file_digest
 from jobs.plan import Plan, PlannedFinetune
 from jobs.tables import AnswersTable, Config
-from reports.labels import decoding_words, reasoning_words, template_words
+from reports.labels import answering_facts
 
 Fact = tuple[str, object]
 
@@ -42,9 +42,7 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
         if made := plan.finetune_of(model.name):
             yield from _of_finetune(made, folder)
         yield from _asked(condition)
-        yield "chat template", template_words(condition)
-        yield "reasoning", reasoning_words(condition)
-        yield "decoding", decoding_words(condition.decoding)
+        yield from answering_facts(condition)
 
 
 def _of_weights(condition: Condition) -> Iterator[Fact]:

@@ -5,9 +5,10 @@ errors of the user's come from here, before a task starts.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -319,10 +320,32 @@ def _trained_otherwise(condition: Condition) -> list[str]:
     folder = weights.locate(model.adapter, model.adapter_revision) if model.adapter else None
     if folder is None or not adapters.is_complete(folder):
         return []
-    taught = adapters.read(folder).settings
-    same = (condition.prompt.text, condition.chat) == (taught["prompt"]["text"], taught["chat"])
-    how = f"prompt '{taught['prompt']['name']}', {'chat' if taught['chat'] else 'plain'} format"
-    return [] if same else [f"{model.label}: the adapter was trained under {how}."]
+    record = adapters.read(folder)
+    taught, notes = record.settings, []
+    if (condition.prompt.text, condition.chat) != (taught["prompt"]["text"], taught["chat"]):
+        how = f"prompt '{taught['prompt']['name']}', {'chat' if taught['chat'] else 'plain'} format"
+        notes.append(f"{model.label}: the adapter was trained under {how}.")
+    if unlike := _rendered_otherwise(condition, record.base):
+        notes.append(f"{model.label}: the adapter was trained with {', '.join(unlike)}.")
+    return notes
+
+
+def _rendered_otherwise(condition: Condition, base: Mapping[str, Any]) -> list[str]:
+    """Return the settings of an adapter's base that rendered its prompts otherwise than now.
+
+    Args:
+        condition: Of a model with an adapter that this suite trained.
+        base: What stands of its base in the adapter's record; an older version wrote less.
+    """
+    model, names = condition.model, ("template_default", "fold_system", "template_arguments")
+    now = json.loads(json.dumps(asdict(model)))
+    both_chat = condition.chat and base.get("chat_template")
+    changed = [n for n in names if both_chat and base.get(n, now[n]) != now[n]]
+    told = {**base, "template_arguments": dict(base.get("template_arguments", ()))}
+    unlike = [f"{name} = {json.dumps(told[name])}" for name in changed]
+    own = base["fingerprint"].partition("+tokenizer:")[2]
+    whole = weights.tokenizer_digest(weights.locate(str(model.weights), model.revision))
+    return unlike + ["another tokenizer"] * ((own or whole) != condition.tokenizer_digest)
 
 
 def _rendered(

@@ -9,6 +9,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 Positive = Annotated[int, Field(ge=1)]
 NotEmpty = Annotated[str, Field(min_length=1)]
+Visible = Annotated[str, Field(pattern=r"\S")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 

@@ -23,7 +23,7 @@ from empathy_core.types import (
     Quantization,
 )
 from jobs.finetune_table import FinetuneTable
-from jobs.strict import NAME, Above0, NotEmpty, Positive, Share, Table
+from jobs.strict import NAME, Above0, NotEmpty, Positive, Share, Table, Visible
 from reports.layout import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
@@ -130,7 +130,7 @@ class ModelTable(Table):
     tokenizer: str | None = None
     fold_system: bool | None = None
     template_arguments: dict[str, str | int | float | bool] | None = None
-    reasoning: tuple[NotEmpty, NotEmpty] | None = None
+    reasoning: tuple[Visible, Visible] | None = None
     licence: str | None = None
     published: str | None = None
     options: dict[str, str | int | float | bool] | None = None

@@ -1,9 +1,10 @@
 """What conditions, decodings and numbers are called in print. Pure."""
 
+import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from empathy_core.types import Column, Condition, Decoding
 
@@ -99,27 +100,33 @@ def decoding_words(decoding: Decoding) -> str:
     return ", ".join(words)
 
 
-def template_words(condition: Condition) -> str:
-    """Return how the chat template is used, for the page, ``explain`` and notes."""
-    if not condition.chat:
-        return "not applied"
-    model = condition.model
-    given = ", ".join(f"{name} = {_written(v)}" for name, v in model.template_arguments)
-    words = ["applied"]
-    words += [f"called with {given}"] * bool(given)
-    words += ["a system message is put before the user's words"] * model.fold_system
-    return ", ".join(words)
+def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield what a reader must know to ask the same way and to read the same answers.
+
+    Of a model with weights: (what, value); an empty value is nothing to tell.
+    """
+    yield "chat template", template_words(condition)
+    yield "reasoning, not scored", reasoning_words(condition)
+    kept = (f"{name} = {value}" for name, value in condition.structure)
+    yield "settings of the checkpoint", ", ".join(kept)
+    yield "decoding", decoding_words(condition.decoding)
 
 
 def reasoning_words(condition: Condition) -> str:
-    """Return how thoughts are told from answers; empty if there are none."""
+    """Return between what an answer's reasoning stands; empty if there is none."""
     begin, end = condition.reasoning or ("", "")
     return f"between {begin.strip()} and {end.strip()}" if condition.reasoning else ""
 
 
-def _written(value: object) -> str:
-    """Return a setting as TOML has it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def template_words(condition: Condition) -> str:
+    """Return whether the chat template is applied, and with what besides the messages."""
+    if not condition.chat:
+        return "not applied"
+    model, words = condition.model, ["applied"]
+    words += [f"{name} = {json.dumps(value)}" for name, value in model.template_arguments]
+    words += ["system message put before the user's words"] * model.fold_system
+    words += ["its own system text kept"] * (model.template_default == "keep")
+    return ", ".join(words)
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from empathy_core.types import Condition
 from reports.browser import browser
 from reports.collect import Coverage
-from reports.labels import decoding_words, full_name, reasoning_words, row_labels, template_words
+from reports.labels import answering_facts, full_name, row_labels
 from reports.notes import metric_name
 from reports.report import Report
 from reports.spec import ReportSpec
@@ -86,9 +86,7 @@ def _told(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple
     yield "licence of the weights", model.licence
     yield "dtype", model.dtype if is_hf else ""
     yield "quantization", model.quantization or condition.stored_quantization
-    yield "chat template", template_words(condition) if is_hf else ""
-    yield "reasoning", reasoning_words(condition)
-    yield "decoding", decoding_words(condition.decoding) if is_hf else ""
+    yield from answering_facts(condition) if is_hf else ()
     yield "questions in a batch", str(condition.block_size or "")
     yield "options", ", ".join(f"{name} = {value}" for name, value in model.options)
     yield "origin of the prompt", condition.prompt.origin if is_hf else ""

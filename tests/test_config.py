@@ -43,6 +43,7 @@ def test_all_errors_of_a_file_come_at_once(tmp_path: Path):
         ("[metrics.bleu]", '[metrics.bleu]\ntokenise = "13a"', "metrics.bleu"),
         ("max_new_tokens = 64", "max_new_tokens = 64\nsamples = 3", "needs sample = true"),
         ("max_new_tokens = 64", "max_new_tokens = -1", "decoding.greedy.max_new_tokens"),
+        ("[models.echo]", '[models.echo]\nreasoning = [" ", "\\n"]', "models.echo.reasoning.0"),
         ('name = "echo"', 'name = "a/b"', "name:"),
         ('name = "echo"', 'name = "echo"\nassumed = ["decoding.warm"]', "no setting"),
     ],

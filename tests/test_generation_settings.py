@@ -1,5 +1,6 @@
 """What a checkpoint's own settings decide: structure is kept, taste is not, padding is no text."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ from transformers import (
 )
 
 from empathy_core import backends
-from empathy_core.backends.generation_settings import ALONE, STRUCTURE, decoder_start, find
+from empathy_core.backends.generation_settings import (
+    ALONE,
+    STRUCTURE,
+    check_structure,
+    decoder_start,
+    find,
+)
 from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
@@ -208,6 +215,29 @@ def test_an_answer_that_begins_with_nothing_is_refused_at_planning(tmp_path: Pat
 
     with pytest.raises(ModelError, match=r"generation_config\.json.*decoder_start_token_id"):
         planned(spec(folder, "encoder-decoder"))
+
+
+@pytest.mark.parametrize("token", [99, -1, "en"])
+def test_a_start_beyond_the_vocabulary_is_refused(token: Any):
+    """What no decoder reads is no matter, nor are tokens suppressed that are not there."""
+    settings = {"forced_bos_token_id": token}
+
+    with pytest.raises(ModelError, match=r"m: forced_bos_token_id = .* expected ids of tokens"):
+        check_structure(settings, 50, "m", encodes=True)
+    check_structure(settings, 50, "m", encodes=False)
+    check_structure({"suppress_tokens": [99, -1]}, 50, "m", encodes=True)
+
+
+def test_a_token_of_a_larger_decoder_may_be_forced(tmp_path: Path):
+    """Marian's two sides may have vocabularies of their own."""
+    folder = tiny_bart(tmp_path / "m", forced_bos_token_id=900)
+    model = spec(folder, "encoder-decoder")
+    with pytest.raises(ModelError, match=r"forced_bos_token_id = 900 .* cannot be followed"):
+        planned(model)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"decoder_vocab_size": 1000}))
+
+    assert ("forced_bos_token_id", "900") in planned(model).structure
 
 
 def test_a_condition_without_structure_has_the_id_it_always_had(tmp_path: Path):

@@ -96,6 +96,16 @@ def without_tokenizer(folder: Path) -> None:
         path.unlink()
 
 
+def settings(**given: object) -> Callable[[Path], object]:
+    """Return what adds to the settings of generation."""
+
+    def write(folder: Path) -> None:
+        path = folder / "generation_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | given))
+
+    return write
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "no config": lambda f: (f / "config.json").unlink(),
     "half a config": unwritten("config.json", '{"model_type": '),
@@ -118,6 +128,13 @@ BROKEN: dict[str, Callable[[Path], object]] = {
         f, quantization_config={"quant_method": "ternary"}
     ),
     "encoder": lambda f: rewrite_config(f, model_type="t5", architectures=None),
+    "adapter inside": unwritten("adapter_config.json", "{}"),
+    "flat list": settings(bad_words_ids=[5, 6]),
+    "word beyond": settings(bad_words_ids=[[99_999]]),
+    "word of none": settings(bad_words_ids=[[]]),
+    "negative end": settings(forced_eos_token_id=-1),
+    "numbers to stop at": settings(stop_strings=[1, 2]),
+    "nothing to stop at": settings(stop_strings=[""]),
 }
 
 SAYS = {
@@ -136,6 +153,13 @@ SAYS = {
     "lost part": "lacks model-00001-of-00002.safetensors",
     "unknown quantisation": "is quantised as 'ternary'",
     "encoder": "are a encoder-decoder; expected 'decoder'",
+    "adapter inside": "holds a whole model and an adapter",
+    "flat list": "bad_words_ids = [5, 6] in its generation_config.json cannot be followed",
+    "word beyond": "bad_words_ids = [[99999]] in its generation_config.json cannot be followed",
+    "word of none": "bad_words_ids = [[]] in its generation_config.json cannot be followed",
+    "negative end": "forced_eos_token_id = -1 in its generation_config.json cannot be followed",
+    "numbers to stop at": "stop_strings = [1, 2] in its generation_config.json cannot be followed",
+    "nothing to stop at": 'stop_strings = [""] in its generation_config.json cannot be followed',
 }
 
 

@@ -256,7 +256,7 @@ def test_a_condition_tells_how_its_chat_template_was_used(tmp_path: Path):
     text = "".join(Tags(page_of(make(tmp_path / "run", about), about)).text)
 
     assert len(re.findall(r"chat template\s*applied\s*\n", text)) == 1
-    assert "applied, called with enable_thinking = false, a system message is put before" in text
+    assert "applied, enable_thinking = false, system message put before the user" in text
     assert text.count("between <think> and </think>") == 2  # of the condition, and in the note
 
 

@@ -129,6 +129,17 @@ def test_what_was_added_is_said_and_what_the_model_names_is_not(tmp_path: Path):
     assert notes(named) == notes(model, chat=False) == ()
 
 
+def test_an_end_that_is_written_as_none_is_none(tmp_path: Path):
+    """Some checkpoints write -1; the last token of the vocabulary is not meant."""
+    folder = tiny_llama(tmp_path / "m", generation={"eos_token_id": [-1, 5]})
+    template = LLAMA_TEMPLATE.replace("<|eot|>", "<|over|>")
+    odd = tiny_llama(tmp_path / "n", generation={"eos_token_id": -1}, template=template)
+
+    assert stop_tokens(folder, AutoTokenizer.from_pretrained(folder)) == (1, 5)
+    with pytest.raises(ModelError, match=r"the model's ends \(</s>\)"):
+        asked(spec(odd))
+
+
 def test_an_end_of_turn_that_cannot_be_told_is_refused_with_a_way_out(tmp_path: Path):
     """Spelled in ordinary tokens; a stop text that says it is accepted."""
     template = LLAMA_TEMPLATE.replace("<|eot|>", "<|over|>")

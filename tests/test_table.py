@@ -1,16 +1,19 @@
 """What stands in the cells: marks, labels, numbers, notes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 
 from empathy_core import store
 from empathy_core.types import Column, Condition, Decoding
-from reports import published
+from jobs import origins
+from reports import page, published
 from reports.aggregate import SUMMARY
 from reports.collect import collect
-from reports.labels import decoding_words, number, row_labels, short_signature
+from reports.labels import answering_facts, decoding_words, number, row_labels, short_signature
 from reports.ranks import rank
 from reports.report import build
 from reports.spec import ReportSpec
@@ -165,6 +168,44 @@ def test_a_decoding_is_told_in_words():
     assert decoding_words(hot) == (
         "sampled at temperature 0.7, seed 5, top-p 0.9, 3 samples a question, at most 64 new tokens"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "found", "words"),
+    [
+        ({}, {}, ("chat template", "applied")),
+        (
+            {"template_arguments": (("enable_thinking", False), ("level", "low"))}, {},
+            ("chat template", 'applied, enable_thinking = false, level = "low"'),
+        ),
+        (
+            {"fold_system": True, "template_default": "keep"}, {},
+            ("chat template", "applied, system message put before the user's words, "
+                "its own system text kept"),
+        ),
+        (
+            {}, {"reasoning": ("<think>", "</think>\n")},
+            ("reasoning, not scored", "between <think> and </think>"),
+        ),
+        (
+            {}, {"structure": (("bad_words_ids", "[[5]]"), ("forced_bos_token_id", "4"))},
+            ("settings of the checkpoint", "bad_words_ids = [[5]], forced_bos_token_id = 4"),
+        ),
+    ],
+    ids=lambda value: "-".join(value) or "none",
+)  # fmt: skip
+def test_what_changes_prompts_and_answers_is_told(
+    model: dict[str, object], found: dict[str, object], words: tuple[str, str]
+):
+    """By the page and by ``explain``: two conditions that differ in it alone look otherwise."""
+    asked = replace(LLAMA, chat=True, model=replace(LLAMA.model, **model), **found)
+    plan: Any = SimpleNamespace(finetune_of=lambda _: None)
+    about: Any = SimpleNamespace(adapters={})
+    counts: Any = SimpleNamespace(n_answered=3, n_expected=3, n_complete=3)
+
+    assert words in list(answering_facts(asked))
+    assert words in list(origins.of_condition(plan, asked))
+    assert words in list(page._told(asked, counts, about))
 
 
 def test_a_short_signature_leaves_out_versions_and_digests():

@@ -1,25 +1,27 @@
 """A model's tokenizer: where its settings say it lies, everywhere, and with a row for each id."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 from transformers import AutoTokenizer
 
-from empathy_core import backends
+from empathy_core import backends, weights
 from empathy_core.backends import stepping
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.store import EXAMPLES
-from empathy_core.training import preparing
+from empathy_core.training import adapters, preparing
 from empathy_core.training.merging import rendered
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import ModelSpec
+from jobs import resolve
 from tests.zoo_answers import condition, ours, plain, requests, spec, theirs
-from tests.zoo_models import make
+from tests.zoo_models import make, make_adapter
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,61 @@ def test_an_adapters_tokenizer_needs_an_adapter(model: ModelSpec) -> None:
     """It is a setting that contradicts itself."""
     with pytest.raises(ModelError, match='tokenizer = "adapter", but there is no adapter'):
         backends.load(replace(model, tokenizer="adapter"))
+
+
+def test_a_tokenizer_that_is_nowhere_is_named_as_such(model: ModelSpec, tmp_path: Path) -> None:
+    """And not as the weights, which are there."""
+    with pytest.raises(ModelError, match=r"tokenizer '/.*correct 'tokenizer' of this"):
+        backends.load(replace(model, tokenizer=str(tmp_path / "absent")))
+
+
+# ---------------------------------------------------------------------------- asked otherwise
+
+TRAINED = {
+    "chat_template": True, "template_default": "suppress", "fold_system": False,
+    "template_arguments": [["enable_thinking", False]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, ""),
+        (
+            {"template_arguments": ()},
+            'the adapter was trained with template_arguments = {"enable_thinking": false}',
+        ),
+        (
+            {"template_default": "keep", "fold_system": True},
+            'the adapter was trained with template_default = "suppress", fold_system = false',
+        ),
+        ({"tokenizer": None}, "the adapter was trained with another tokenizer"),
+    ],
+    ids=["alike", "arguments", "system", "tokenizer"],
+)
+def test_an_adapter_whose_prompts_are_rendered_otherwise_than_it_was_taught_is_named(
+    settings: dict[str, Any],
+    words: str,
+    model: ModelSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With all that the settings can change of a template, not with its prompt alone."""
+    path = weights.tokenizer_folder(model)
+    base = {**TRAINED, "fingerprint": f"0+tokenizer:{weights.tokenizer_digest(path)}"}
+    taught = {"prompt": asdict(prompt("none")), "chat": True}
+    record = SimpleNamespace(settings=taught, base=base)
+    monkeypatch.setattr(adapters, "is_complete", lambda _: True)
+    monkeypatch.setattr(adapters, "read", lambda _: record)
+    adapter = make_adapter(Path(str(model.weights)), "lora", tmp_path / "adapter")
+    arguments: Any = {"template_arguments": (("enable_thinking", False),), **settings}
+    now = replace(model, adapter=str(adapter), chat_template=True, **arguments)
+    asked = replace(
+        condition(now), chat=True,
+        tokenizer_digest=weights.tokenizer_digest(weights.tokenizer_folder(now)),
+    )  # fmt: skip
+
+    assert resolve._trained_otherwise(asked) == ([f"Tiny: {words}."] if words else [])
 
 
 # ---------------------------------------------------------------------------- rows

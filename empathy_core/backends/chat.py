@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.backends.reasoning import delimiters
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.types import Message, ModelSpec
 
@@ -100,13 +101,30 @@ class ChatTemplate:
                 "last turn; train with chat_template = false, or take another model"
             )
             raise ModelError(msg)
+        after = after if after.strip() else self._end_of_answer(_PROBE) or after
         if before.startswith(asked.rstrip()):
             return before.removeprefix(asked.rstrip()).removeprefix(_blank_end(asked)), after
         if asked.startswith(before.rstrip()) and reasoning:
             opened = asked[len(before.rstrip()) :].strip()
-            if opened == reasoning[0].strip():
-                return f"\n{reasoning[1].strip()}\n\n", after
+            begin, end = (mark.strip() for mark in reasoning)
+            if opened == begin:
+                return f"\n{end}\n\n", after
+            if re.fullmatch(rf"{re.escape(begin)}\s*{re.escape(end)}", opened):
+                return "", after  # an empty thought is in the prompt already
+        if reasoning and (close := self._closed_instead(asked, before, reasoning)):
+            return close, after
         raise ModelError(self._opened_otherwise(asked, before))
+
+    @staticmethod
+    def _closed_instead(asked: str, before: str, reasoning: tuple[str, str]) -> str:
+        """Return what a template writes before an answer where it opens a thought in a prompt.
+
+        DeepSeek 3.1 asks with ``<think>``, and writes ``</think>`` alone before a given answer.
+        """
+        begin, end = (mark.strip() for mark in reasoning)
+        stem, opens, rest = asked.rpartition(begin)
+        written = before.removeprefix(stem)
+        return written if opens and not rest.strip() and written.startswith(end) else ""
 
     # ------------------------------------------------------------------------ the opening
 
@@ -145,12 +163,14 @@ class ChatTemplate:
         after = text.partition(question)[2]
         return after.partition(answer)[0] if answer in after else None
 
-    @staticmethod
-    def _alike(opened: str, written: str) -> bool:
+    def _alike(self, opened: str, written: str) -> bool:
         """Tell whether an opening begins as what stands before an answer does, or reverse.
 
         The rest of the longer one is a thought, or a channel.
         """
+        of = self.spec.reasoning or delimiters(self.text)
+        if of and self._closed_instead(opened, written, of):
+            return True
         return opened.startswith(written.rstrip()) or written.startswith(opened.rstrip())
 
     def _opened_otherwise(self, asked: str, written: str) -> str:
@@ -199,15 +219,38 @@ class ChatTemplate:
     def _end_of_answer(self, conversation: Sequence[Message]) -> str:
         """Return what closes the last answer of *conversation* where another turn follows.
 
-        Some templates end the last one otherwise unless the next answer is opened.
+        Some templates end the last one otherwise, or not at all, unless the next one is opened.
         """
-        opening = self._opening
+        opening, answer, after = self._opening, conversation[-1].content, ""
+        end = self._applied(conversation).rpartition(answer)[2]
         with suppress(ModelError):  # not every template opens an answer after an answer
-            text = self._applied(conversation, answer=True)
-            after = text.rpartition(conversation[-1].content)[2]
+            after = self._applied(conversation, answer=True).rpartition(answer)[2]
             if opening and after.endswith(opening):
-                return after.removesuffix(opening)
-        return self._applied(conversation).rpartition(conversation[-1].content)[2]
+                end = after.removesuffix(opening)
+        return end or self._end_in_common(conversation, after)
+
+    def _end_in_common(self, conversation: Sequence[Message], after: str) -> str:
+        """Return what closes the last answer alike, whichever role has the next turn.
+
+        ChatML as Qwen 1.5 has it leaves the last turn open, and closes it only where an answer is
+        asked for, so that closing and opening cannot be told apart by asking alone.
+
+        Args:
+            conversation: It ends in an answer.
+            after: What stands behind that where another answer is opened.
+        """
+        answer, user = conversation[-1].content, _PROBE[0]
+        try:
+            whole = self._applied((*conversation, user))
+        except ModelError:  # no turn of the user's may follow
+            return ""
+        later = self._pieces(whole.rpartition(user.content)[0].rpartition(answer)[2])
+        pairs = zip(later, self._pieces(after), strict=False)
+        same = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        if later[len(same) :] and later[len(same)] not in self._spellings:  # a role's name: the
+            while same and same.pop() not in self._spellings:  # token before it opens the turn
+                pass
+        return "".join(same)
 
     @cached_property
     def _opening(self) -> str:
@@ -270,8 +313,21 @@ class ChatTemplate:
 
     @cached_property
     def text(self) -> str:
-        """The template itself."""
-        return str(self.tokenizer.get_chat_template())
+        """The template itself.
+
+        Raises:
+            ModelError: There are several, and none of them is the usual one.
+        """
+        try:
+            return str(self.tokenizer.get_chat_template())
+        except ValueError as error:
+            names = ", ".join(sorted(self.tokenizer.chat_template))
+            msg = (
+                f"{self.spec.name}: its tokenizer has several chat templates ({names}); expected "
+                "one of them to be called 'default'; save a copy of the tokenizer with the one "
+                "that is meant as its chat template, and name that folder as 'tokenizer'"
+            )
+            raise ModelError(msg) from error
 
     @cached_property
     def digest(self) -> str:

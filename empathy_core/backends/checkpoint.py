@@ -54,10 +54,19 @@ def raw_config(folder: Path, who: str) -> dict[str, Any]:
     """Return ``config.json`` of the model in *folder* as it is written.
 
     Raises:
-        ModelError: There is none, it is an adapter's folder, or it is no JSON object.
+        ModelError: There is none, an adapter lies there too or alone, or it is no JSON object.
     """
     path = folder / "config.json"
-    if not path.is_file() and (folder / "adapter_config.json").is_file():
+    adapter = (folder / "adapter_config.json").is_file()
+    if path.is_file() and adapter:  # transformers would put it on, and nothing would say so
+        msg = (
+            f"{who}: {folder} holds a whole model and an adapter, and transformers would apply "
+            "the adapter unasked; expected weights alone; take adapter_config.json out of a copy "
+            "of the folder if the adapter is merged already, else keep the two in folders of "
+            "their own and set weights and adapter"
+        )
+        raise ModelError(msg)
+    if not path.is_file() and adapter:
         msg = (
             f"{who}: {folder} holds an adapter, and no model; expected the weights of its base "
             "there; set weights to the base, and adapter to this folder"

@@ -91,6 +91,48 @@ def decoder_start(generation: Any, config: Any, name: str) -> int | None:
 # ---------------------------------------------------------------------------- at planning
 
 
+def check_structure(
+    settings: Mapping[str, Any], rows: int | None, name: str, *, encodes: bool
+) -> None:
+    """Refuse settings of a checkpoint that no answer could be made with.
+
+    Ids beyond the vocabulary among the suppressed ones suppress nothing, and harm nothing.
+
+    Args:
+        settings: Names of ``STRUCTURE`` and their values.
+        rows: How many tokens there are; null if that is not known.
+        name: Of the model, for messages.
+        encodes: Whether it is an encoder-decoder: of a decoder, no start is ever read.
+
+    Raises:
+        ModelError: A value is of another form than transformers takes, or names no token.
+    """
+
+    def tokens(value: Any, at_least: int = 0) -> bool:
+        listed = value if isinstance(value, list) else [value]
+        inside = (type(i) is int and i >= 0 and (rows is None or i < rows) for i in listed)
+        return len(listed) >= at_least and all(inside)
+
+    def words(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(w, list) and tokens(w, 1) for w in value)
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(t, str) and t for t in value)
+
+    sound = {"bad_words_ids": words, "stop_strings": texts, "forced_eos_token_id": tokens}
+    if encodes:
+        sound |= dict.fromkeys(("decoder_start_token_id", "forced_bos_token_id"), tokens)
+    for key, is_sound in sound.items():
+        if key in settings and not is_sound(settings[key]):
+            msg = (
+                f"{name}: {key} = {json.dumps(settings[key])[:80]} in its generation_config.json "
+                "cannot be followed; expected "
+                + ("texts" if key == "stop_strings" else f"ids of tokens that it has ({rows})")
+                + ", as transformers takes them; correct that file, or take the setting out of it"
+            )
+            raise ModelError(msg)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the files of a checkpoint say of how it answers.
@@ -148,8 +190,10 @@ def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
         ModelError: The end of an answer, or the token that begins one, cannot be told.
     """
     spec, (generation, config) = condition.model, read_settings(folder)
-    decoder_start(generation, config, spec.name)
     kept = structure(generation, config)
+    encodes = bool(config.is_encoder_decoder)
+    check_structure(as_settings(kept), _rows(config, tokenizer), spec.name, encodes=encodes)
+    decoder_start(generation, config, spec.name)
     own = end_tokens(generation, config, tokenizer)
     turn = None
     if condition.chat and tokenizer.chat_template:
@@ -162,6 +206,17 @@ def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
     same = used is None or written is None or [*map(str.strip, used)] == [*map(str.strip, written)]
     unlike = None if same else written
     return Found(kept, used, config.model_type in ALONE, added, unlike)
+
+
+def _rows(config: Any, tokenizer: Any) -> int | None:
+    """Return how many tokens may be named; null if that is not known.
+
+    An adapter may bring rows for the tokenizer's own; a decoder may have more than its encoder.
+    """
+    text = config.get_text_config()
+    rows = [getattr(text, name, None) for name in ("vocab_size", "decoder_vocab_size")]
+    known = [int(n) for n in rows if n is not None]
+    return max(*known, len(tokenizer)) if known else None
 
 
 def delimiters(condition: Condition, tokenizer: Any) -> tuple[str, str] | None:

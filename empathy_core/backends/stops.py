@@ -52,7 +52,8 @@ def end_tokens(
     if named is None:
         named = getattr(config, "eos_token_id", None)
     ends = [*named] if isinstance(named, list | tuple) else [named]
-    return tuple(sorted({e for e in (*ends, tokenizer.eos_token_id, turn) if e is not None}))
+    known = {e for e in (*ends, tokenizer.eos_token_id, turn) if e is not None}
+    return tuple(sorted(e for e in known if e >= 0))  # some write -1 for none
 
 
 def stop_tokens(
