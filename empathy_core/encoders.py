@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core import weights as places
-from empathy_core.errors import ConfigError, ModelError
+from empathy_core.errors import ConfigError, ModelError, first_line
 from empathy_core.visible import nothing_visible
 
 DEFAULT_MAX_TOKENS = 512
@@ -207,7 +207,7 @@ def loading(weights: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"the encoder '{weights}' cannot be loaded ({reason[:200]}); expected safetensors, "
             "config.json and a tokenizer that transformers knows; choose another 'model'"

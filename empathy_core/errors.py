@@ -92,3 +92,8 @@ class Incomplete(EmpathyError):
     """Rows are missing, duplicated, or belong to another condition."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library's error says; its class's name if nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from empathy_core.errors import ModelError, StorageError
+from empathy_core.errors import ModelError, StorageError, first_line
 from empathy_core.store import write_bytes
 from empathy_core.types import ModelSpec
 
@@ -211,7 +211,7 @@ def _hub_errors(repo: str, revision: str | None) -> Iterator[None]:
         )
         raise ModelError(msg) from error
     except (errors.HfHubHTTPError, OSError) as error:  # offline and incomplete caches are OSErrors
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"'{at}' is not in the cache {constants.HF_HUB_CACHE} and cannot be fetched "
             f"({reason[:160]}); expected it there or the Hub within reach; run 'python -m "

@@ -47,7 +47,7 @@ class _Rows:
 
 
 def compare(options: Namespace, names: Sequence[str]) -> int:
-    """Say what tells two runs, or two reports, apart, and which changes of the suite moved numbers.
+    """Report how two runs, or two reports, differ, and which changes of the suite moved numbers.
 
     Raises:
         UnknownName: There is neither a run nor a report of that name.

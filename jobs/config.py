@@ -61,7 +61,7 @@ def _of_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        msg = f"{path} is not valid TOML: {error}; mend that line and run again"
+        msg = f"{path} is not valid TOML: {error}; correct that line and run again"
         raise ConfigError(msg) from error
 
 
@@ -130,7 +130,7 @@ def _put_profile_below(table: dict[str, Any]) -> None:
     try:
         below = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        msg = f"the cluster profile {path} is not valid TOML: {error}; mend that line"
+        msg = f"the cluster profile {path} is not valid TOML: {error}; correct that line"
         raise ConfigError(msg) from error
     _one_way_to_ask_for_gpus(below, own)
     _merge(below, own)
@@ -254,8 +254,8 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
 def _listed(problems: Sequence[str], shown: str) -> str:
     many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     lines = "".join(f"\n  {p}" for p in problems)
-    mend = "them" if len(problems) > 1 else "it"
-    return f"the configuration '{shown}' has {many}:{lines}\nMend {mend} and run again."
+    which = "them" if len(problems) > 1 else "it"
+    return f"the configuration '{shown}' has {many}:{lines}\nCorrect {which} and run again."
 
 
 def _explain(error: Any) -> str:

@@ -405,7 +405,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     unknown = set(options) - {"duplicates", "seed"}
     if unknown or options["duplicates"] not in ("drop", "keep"):
         msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
-        raise ConfigError(f"{msg}, got {options}; mend it and run again")
+        raise ConfigError(f"{msg}, got {options}; correct it and run again")
     drawn = human.answers(examples, **options)
     found = human.coverage(examples, drawn, duplicates=options["duplicates"])
     kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"

@@ -11,7 +11,7 @@ from empathy_core.backends import checkpoint, peft_adapters, tokenizers
 from empathy_core.backends.peft_adapters import Adapter
 from empathy_core.backends.stops import read_settings
 from empathy_core.backends.stored import Stored, check_asked
-from empathy_core.errors import ModelError
+from empathy_core.errors import ModelError, first_line
 from empathy_core.types import ModelSpec
 
 
@@ -102,7 +102,7 @@ def _load_errors(model: ModelSpec, folder: Path) -> Iterator[None]:
         )
         raise ModelError(msg) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"{model.name}: {folder} cannot be loaded ({reason[:200]}); expected a whole model "
             "that this version of transformers knows; load it again with 'prefetch', or update "

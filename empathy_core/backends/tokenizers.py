@@ -6,7 +6,7 @@ from typing import Any
 
 from empathy_core import weights
 from empathy_core.backends.peft_adapters import Adapter
-from empathy_core.errors import ModelError
+from empathy_core.errors import ModelError, first_line
 from empathy_core.types import ModelSpec
 
 
@@ -30,7 +30,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a damaged file breaks its reader anywhere, with any exception
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"{folder} has no tokenizer that can be loaded ({reason[:160]}); "
             "expected tokenizer.json beside the weights; save the tokenizer there with "

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from empathy_core.errors import ConfigError
+from empathy_core.errors import ConfigError, first_line
 from empathy_core.metrics._parts import Remark, as_means, means, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
@@ -200,7 +200,7 @@ def _loaded(path: str, revision: str | None) -> Any:
             place, revision=revision, keep_in_memory=True, experiment_id=uuid.uuid4().hex
         )
     except (OSError, ImportError, ValueError, TypeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"metric '{path}' cannot be loaded ({reason[:200]}); expected a Python file with one "
             "subclass of evaluate.Metric, in a folder of the same name; correct it and run again"

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.errors import Damaged
+from empathy_core.errors import Damaged, first_line
 from empathy_core.store.files import write_bytes
 from empathy_core.store.schemas import ADDED, GENERATIONS
 
@@ -136,7 +136,7 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except broken as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        reason = first_line(error)[:120]
         msg = f"{path} is damaged ({reason}): run sweep again to compute it anew"
         raise Damaged(msg) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from empathy_core import weights
 from empathy_core.backends import checkpoint
-from empathy_core.errors import ModelError
+from empathy_core.errors import ModelError, first_line
 from empathy_core.training.spec import FinetuneSpec
 
 USUAL = (
@@ -107,7 +107,7 @@ def of_folder(folder: Path) -> Anatomy:
         with torch.device("meta"):
             return anatomy(kind.from_config(config, trust_remote_code=False))
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         msg = (
             f"{folder}: its model cannot be built from config.json ({reason[:200]}); expected a "
             "language model that this version of transformers knows; correct 'weights', or update "

@@ -165,7 +165,7 @@ def submit_missing(
     try:
         _submit_all(what, flight, packing.groups(wanted), packing.groups(followers), result)
     except SlurmError as error:
-        raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
+        raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
 
 
@@ -199,7 +199,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitt
         for group in packing.groups(free):
             _arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
     except SlurmError as error:
-        raise ClusterError(f"Slurm: {error}; mend it and run the same command again") from error
+        raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
 
 
