@@ -77,7 +77,8 @@ SECRET = re.compile(r"TOKEN(?!IZER)|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORE
 """Names of variables that must not stand in scripts, which others can read (``scontrol``)."""
 
 Positive = Annotated[int, Field(ge=1)]
-Stage = Literal["finetune", "generate", "score", "report"]
+StageResources = Literal["finetune", "generate", "score", "report"]
+"""Tables of a profile that give some kinds of jobs their own resources."""
 
 
 class Table(BaseModel):
@@ -216,7 +217,7 @@ class Profile(Resources):
         cls._no_secret(dict.fromkeys(names, ""))
         return names
 
-    def of_stage(self, stage: Stage, own: Resources | None = None) -> Resources:
+    def of_stage(self, stage: StageResources, own: Resources | None = None) -> Resources:
         """Return what an element of *stage* gets: the stage's keys over the common ones.
 
         Args:

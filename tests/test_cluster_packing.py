@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
 from jobs.executors.slurm import packing
 from jobs.planning.plan import Plan, PlannedMetric, Task, Words
+from jobs.planning.stages import GENERATE, REPORT, SCORE
 
 SIZES = st.lists(st.integers(1, 40), min_size=0, max_size=6)
 
@@ -115,7 +116,7 @@ def test_groups_keep_stage_key_and_cut_apart(tasks: list[Task]):
         assert group == [t for t in tasks if (t.stage, t.key, t.n_shards) == kind]
 
 
-def test_pairs_say_what_a_task_makes():
+def test_a_stage_says_what_its_tasks_make():
     """A model's task makes its conditions, a score task its group's metrics of all conditions."""
     prompt = Prompt("none", "none", "{context}", ())
     a, b = (Condition(ModelSpec(name, name, "echo"), prompt, Decoding()) for name in "ab")
@@ -132,9 +133,9 @@ def test_pairs_say_what_a_task_makes():
         words=Words(),
     )
 
-    assert packing.pairs(plan, Task("generate", "a", 0, 2)) == {("", a.id)}
-    assert packing.pairs(plan, Task("score", "bert", 0, 1)) == {("bert-1", a.id), ("bert-1", b.id)}
-    assert packing.pairs(plan, Task("report", "report", 0, 1)) == {
+    assert GENERATE.makes(plan, Task("generate", "a", 0, 2)) == {("", a.id)}
+    assert SCORE.makes(plan, Task("score", "bert", 0, 1)) == {("bert-1", a.id), ("bert-1", b.id)}
+    assert REPORT.makes(plan, Task("report", "report", 0, 1)) == {
         (metric, condition.id) for metric in ("bleu-1", "bert-1") for condition in (a, b)
     }
 

@@ -17,10 +17,11 @@ from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.in_queue import flight
-from jobs.planning import progress as survey
 from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.planning.plan import Plan, Task
+from jobs.planning.progress import read_standing
 from jobs.planning.shown_commands import command
+from jobs.planning.stages import GENERATE
 from jobs.planning.sweep import Planned, plan_locked
 
 SHOWN = 5
@@ -70,14 +71,14 @@ def _here(
 
 def _wait(run: RunDir) -> None:
     """Wait until the pilot's elements have left the queue; Ctrl-C leaves them there."""
-    while flight(run).of_stage("generate"):
+    while flight(run).of_stage(GENERATE.name):
         time.sleep(POLL_S)
 
 
 def _tell(
     run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, options: Namespace
 ) -> int:
-    standing = survey.standing(run, plan)
+    standing = read_standing(run, plan)
     middle = plan.n_blocks // 2
     models = {t.key for t in tasks}
     lost = [
@@ -128,7 +129,7 @@ def config_gpus(plan: Plan) -> dict[str, int]:
     """Return model → GPUs of one of its elements, from the plan's configuration."""
     config = Config.model_validate_json(json.dumps(plan.config))
     return {
-        name: config.slurm.of_stage("generate", table.slurm).gpus or 0
+        name: config.slurm.of_stage(GENERATE.resources, table.slurm).gpus or 0
         for name, table in config.models.items()
     }
 

@@ -22,9 +22,10 @@ from jobs.executors.slurm.inspect import Element
 from jobs.executors.slurm.progress import failed_elements
 from jobs.executors.slurm.submissions import Ledger
 from jobs.executors.slurm.submit import ClusterError, Launch, Submitted
-from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_standing
 from jobs.planning.shown_commands import command
+from jobs.planning.stages import FINETUNE
 from jobs.planning.sweep import Planned
 from slurm import queue, submit
 from slurm.profile import Resources
@@ -166,10 +167,10 @@ def retry(options: Namespace) -> int:
         if outdated := versions.outdated_scores(plan):
             raise ConfigError("; ".join(outdated))  # or each score element would fail
         config = Config.model_validate_json(json.dumps(plan.config))
-        standing = survey.standing(run, plan)
+        standing = read_standing(run, plan)
         for damaged, reason in standing.unusable():
             warn(f"set aside as {run.set_aside(damaged)}: {reason}")
-            standing = survey.standing(run, plan)
+            standing = read_standing(run, plan)
         what = submitting.launch(config, run, plan, path.name, overrides(options))
         if not now.submissions:
             msg = (
@@ -179,8 +180,8 @@ def retry(options: Namespace) -> int:
             raise ConfigError(msg)
         before = [t for s in now.submissions for e in s.elements for t in e]
         only = None if options.all else {task.id for task in before}
-        if only and all(task.stage == "finetune" for task in before):  # nothing follows
-            lacking = submitting.missing_adapters(plan, standing, now)
+        if only and all(task.stage == FINETUNE.name for task in before):  # nothing follows
+            lacking = submitting.missing(FINETUNE, plan, standing, now)
             found = submitting.submit_tasks(what, [t for t in lacking if t.id in only], now)
         else:
             found = submitting.submit_missing(what, standing, now, only)
@@ -231,7 +232,7 @@ def _elements(run: RunDir, options: Namespace) -> tuple[Sequence[Element], inspe
     if not found.reached:
         warn(f"Slurm was not reached ({found.why}): this is told from the files alone")
     if options.failed:
-        return failed_elements(plan, survey.standing(run, plan), found), found
+        return failed_elements(plan, read_standing(run, plan), found), found
     if options.what is None:
         msg = (
             "say which: a task, a condition, a model, an element (12_3), or --failed; see\n"
@@ -304,7 +305,7 @@ def cancel(options: Namespace) -> int:
         wanted = inspection.chosen(options.what, plan, inspection.inspect(run))
         names = [e.id for e in wanted if e.state is not None]
     else:
-        names = now.jobs("finetune", "generate", "score", "report")
+        names = now.every_job()
     try:
         queue.cancel(names)
     except SlurmError as error:
@@ -320,7 +321,7 @@ def gc(options: Namespace) -> int:
     now = reached(run)
     plan, _ = last_plan(run)
     found = inspection.inspect(run)
-    failed = {e.submission.name for e in failed_elements(plan, survey.standing(run, plan), found)}
+    failed = {e.submission.name for e in failed_elements(plan, read_standing(run, plan), found)}
     flying = {f.submission.name for f in now.flying}
     gone = [s for s in now.submissions if s.name not in flying | failed]
     n_files = sum(_remove(run.submission(s.name)) for s in gone)

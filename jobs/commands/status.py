@@ -10,9 +10,10 @@ from empathy_core.store import RunDir
 from jobs.commands.console import existing, say, warn
 from jobs.executors.slurm.inspect import Inspected, inspect
 from jobs.executors.slurm.progress import StageLine, stage_lines
-from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_standing
 from jobs.planning.shown_commands import command
+from jobs.planning.stages import GENERATE
 from jobs.planning.status import Line, Training, trainings
 from jobs.planning.status import lines as lines_of
 
@@ -36,7 +37,7 @@ def status(options: Namespace) -> int:
 def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
     """Return the screen, and whether nothing is left in the queue."""
     plan, _ = last_plan(run)
-    standing = survey.standing(run, plan)
+    standing = read_standing(run, plan)
     lines = lines_of(run, plan, standing)
     made = trainings(run, plan, standing)
     found = inspect(run)
@@ -95,7 +96,7 @@ def _stages(stages: Sequence[StageLine]) -> str:
 
 def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
     """Return how long generation will take at the measured speed, on as many elements as run."""
-    running = sum(s.running for s in stages if s.stage == "generate")
+    running = sum(s.running for s in stages if s.stage == GENERATE.name)
     left_s = sum((n.expected - n.rows) * n.seconds_per_row for n in lines if n.seconds_per_row)
     if not running or not left_s:
         return []

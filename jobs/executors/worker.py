@@ -12,7 +12,6 @@ import sys
 import threading
 import traceback
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from queue import Queue
 from typing import TextIO
@@ -22,6 +21,7 @@ from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
+from jobs.planning.stages import stage_of
 from jobs.stages.protocol import Listener, Progress
 
 log = logging.getLogger("jobs.executors.worker")
@@ -29,8 +29,7 @@ log = logging.getLogger("jobs.executors.worker")
 
 def do(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """Do one task; what an executor of any kind calls."""
-    stage = import_module(f"jobs.stages.{task.stage}")  # what other stages need is not imported
-    getattr(stage, task.stage)(run, plan, task, listen)
+    stage_of(task.stage).body()(run, plan, task, listen)
 
 
 class Talker:

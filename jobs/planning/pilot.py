@@ -15,7 +15,8 @@ from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from empathy_core.visible import nothing_visible
-from jobs.planning.plan import Plan, Task, generate_tasks
+from jobs.planning.plan import Plan, Task
+from jobs.planning.stages import GENERATE
 
 MOST_EMPTY = 0.05
 """Share of empty answers above which something is wrong with prompt, template or decoding."""
@@ -66,10 +67,9 @@ def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
     middle = plan.n_blocks // 2
     others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
     others -= set(plan.config.get("models", ()))
-    models = dict.fromkeys(task.key for task in generate_tasks(plan, done))
-    models = {model: None for model in models if model not in others}
+    models = dict.fromkeys(task.key for task in GENERATE.tasks(plan) if task.key not in others)
     return [
-        Task("generate", model, middle, plan.n_blocks)
+        Task(GENERATE.name, model, middle, plan.n_blocks)
         for model in models
         if any(middle not in done.get(c.id, ()) for c in plan.of_model(model))
     ]

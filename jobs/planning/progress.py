@@ -1,15 +1,16 @@
 """What a run directory already holds: the disk is the state, and this reads it."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.training.adapter import adapters
-from jobs.planning.plan import Plan, Task, score_tasks
+from jobs.planning.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,31 @@ class Standing:
     """What is done of a plan.
 
     Attributes:
+        run: Where it is done.
         generated: Condition id → survey of its answers.
         scored: (metric key, condition id) → survey of its statistics.
         trained: Fine-tune id → digest of the weights of its finished adapter.
+        to_come: Condition id → score units that answers are awaited for.
     """
 
+    run: RunDir
     generated: Mapping[str, Survey]
     scored: Mapping[tuple[str, str], Survey]
     trained: Mapping[str, str] = field(default_factory=dict)
+    to_come: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def done(self) -> dict[str, Mapping[int, str]]:
         """Return condition id → finished block → digest."""
         return {condition: survey.blocks for condition, survey in self.generated.items()}
 
-    def inputs(self) -> dict[str, dict[int, str]]:
-        """Return condition id → score unit → digest of the answers it holds."""
-        return {c: store.unit_inputs(survey.blocks) for c, survey in self.generated.items()}
+    @cached_property
+    def inputs(self) -> Mapping[str, Mapping[int, str]]:
+        """Condition id → score unit → digest of the answers it holds, or that they are to come."""
+        return {
+            condition: store.unit_inputs(survey.blocks)
+            | dict.fromkeys(self.to_come.get(condition, ()), "to come")
+            for condition, survey in self.generated.items()
+        }
 
     def units(self) -> dict[tuple[str, str], Mapping[int, str]]:
         """Return (metric key, condition id) → score unit → digest it was scored from."""
@@ -107,8 +117,29 @@ class Standing:
         surveys = [*self.generated.values(), *self.scored.values()]
         return [entry for survey in surveys for entry in survey.unusable]
 
+    def with_answers(self, claimed: Mapping[str, Collection[int]]) -> "Standing":
+        """Return what will be done once *claimed* is answered: condition id → blocks."""
+        answered = {
+            condition: replace(
+                survey,
+                blocks=dict.fromkeys(claimed.get(condition, ()), "claimed") | dict(survey.blocks),
+            )
+            for condition, survey in self.generated.items()
+        }
+        return replace(self, generated=answered)
 
-def standing(run: RunDir, plan: Plan) -> Standing:
+    def expecting(self, plan: Plan) -> "Standing":
+        """Return the same, with every answer that is lacking about to come."""
+        blocks, imported = set(range(plan.n_blocks)), set(plan.made_elsewhere)
+        to_come = {
+            condition: frozenset(block // UNIT_BLOCKS for block in blocks - set(survey.blocks))
+            for condition, survey in self.generated.items()
+            if condition not in imported
+        }
+        return replace(self, to_come=to_come)
+
+
+def read_standing(run: RunDir, plan: Plan) -> Standing:
     """Survey everything the plan names."""
     data, made = plan.data_digest, trained(run, plan)
     by = adapters_of(plan, made)
@@ -116,7 +147,19 @@ def standing(run: RunDir, plan: Plan) -> Standing:
     statistics = {
         (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
     }
-    return Standing(answers, statistics, made)
+    return Standing(run, answers, statistics, made)
+
+
+def made_from(path: Path) -> dict[int, str]:
+    """Return what a JSON file says it was made from: score unit → digest of its answers.
+
+    For stages whose results are one file a task, under the key ``inputs``; empty if there is no
+    sound file.
+    """
+    try:
+        return {int(unit): digest for unit, digest in store.read_json(path)["inputs"].items()}
+    except (Damaged, KeyError):
+        return {}
 
 
 UNTRAINED = "not trained"
@@ -133,16 +176,3 @@ def adapters_of(plan: Plan, made: Mapping[str, str]) -> dict[str, str]:
     """Return condition id → digest of the adapter that its answers must be made with."""
     owners = ((c.id, plan.finetune_of(c.model.name)) for c in plan.conditions)
     return {c: made.get(owner.id, UNTRAINED) for c, owner in owners if owner}
-
-
-def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:
-    """Return the score tasks that today's answers need, and those of answers to come."""
-    inputs: dict[str, dict[int, str]] = {c: dict(u) for c, u in standing.inputs().items()}
-    if more_to_come:
-        for condition in plan.conditions:
-            if condition.id in plan.made_elsewhere:
-                continue
-            lacking = set(range(plan.n_blocks)) - set(standing.generated[condition.id].blocks)
-            units = {block // UNIT_BLOCKS: "to come" for block in lacking}
-            inputs.setdefault(condition.id, {}).update(units)
-    return score_tasks(plan, inputs, standing.units())

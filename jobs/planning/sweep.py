@@ -9,10 +9,10 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.config.tables import Config
-from jobs.planning import progress as survey
-from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
+from jobs.planning import stages
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan
-from jobs.planning.progress import Standing
+from jobs.planning.progress import Standing, read_standing
 from jobs.planning.resolve import Resolved, resolve
 
 
@@ -66,11 +66,11 @@ def plan_locked(
     store.remove_leftovers(run.root)
     resolved = resolve(config, run, command, awaited=awaited)
     _write_made(run, resolved)
-    standing = survey.standing(run, resolved.plan)
+    standing = read_standing(run, resolved.plan)
     aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
     if aside:
         _write_made(run, resolved)
-        standing = survey.standing(run, resolved.plan)
+        standing = read_standing(run, resolved.plan)
     path = run.next_plan()
     write_plan(resolved.plan, path)
     return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
@@ -79,13 +79,14 @@ def plan_locked(
 def preview(config: Config, run: RunDir, command: str) -> Planned:
     """Return what ``plan`` would, and write nothing."""
     resolved = resolve(config, run, command, write=False)
-    standing = survey.standing(run, resolved.plan)
+    standing = read_standing(run, resolved.plan)
     return Planned(resolved, None, standing, _tasks(resolved.plan, standing))
 
 
 def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
-    trainers = finetune_tasks(plan, standing.trained)
-    return (*trainers, *generate_tasks(plan, standing.done()))
+    """Return the tasks that do not depend on what others of today's tasks will leave."""
+    first = (stage for stage in stages.TABLE if not stage.takes_what_is_there)
+    return tuple(task for stage in first for task in stage.lacking(plan, standing))
 
 
 def _write_made(run: RunDir, resolved: Resolved) -> None:

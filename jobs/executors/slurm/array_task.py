@@ -15,9 +15,10 @@ from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Submission, read_submission
 from jobs.executors.worker import do
-from jobs.planning.plan import LEXICAL, Plan, Task
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
+from jobs.planning.stages import stage_of
 from jobs.stages.protocol import Progress, Saved
 from slurm import signals as slurm_task
 from slurm.script import LIMITS
@@ -80,7 +81,7 @@ def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
     started = time.monotonic()
     log.info("%s", task.id)
     if counter.signals:
-        counter.signals.deferred = task.stage == "finetune"
+        counter.signals.deferred = stage_of(task.stage).saves_first
     try:
         _until_done(run, plan, task, counter)
     except Exception as error:  # the boundary of a task: the next one may still succeed
@@ -131,10 +132,7 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
     Raises:
         BadNode: GPUs were given, torch is built for them, and it cannot use one.
     """
-    answering = any(c.model.backend == "hf" for c in plan.of_model(submission.key))
-    answering = answering or submission.stage == "finetune"
-    encoding = submission.stage == "score" and submission.key != LEXICAL
-    if not submission.gpus or not (answering or encoding):
+    if not submission.gpus or not stage_of(submission.stage).needs_gpu(plan, submission.key):
         return
     import torch
 

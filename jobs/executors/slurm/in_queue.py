@@ -1,12 +1,12 @@
 """Which of a run's elements are in the queue now, and what work they claim."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from empathy_core.store import RunDir, dealt
-from jobs.executors.slurm.packing import pairs
+from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.planning.plan import Plan, Task
+from jobs.planning.stages import FINETUNE, stage_of
 from slurm import queue
 
 
@@ -49,71 +49,73 @@ class Flight:
 
     def jobs(self, *stages: str) -> list[str]:
         """Return the job ids of these stages that are in the queue."""
-        found = (f.submission.job for f in self.of_stage(*stages))
-        return list(dict.fromkeys(job for job in found if job))
+        return _jobs(self.of_stage(*stages))
+
+    def every_job(self) -> list[str]:
+        """Return the job ids of the run that are in the queue."""
+        return _jobs(self.flying)
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
-        found = (f.submission.job for f in self.of_stage(stage) if f.submission.key == key)
-        return list(dict.fromkeys(job for job in found if job))
+        return _jobs(f for f in self.of_stage(stage) if f.submission.key == key)
 
-    def claimed(self, plan: Plan) -> dict[str, set[int]]:
+    def claimed(self) -> dict[str, set[int]]:
         """Return condition id → blocks that elements in the queue will answer."""
-        found: dict[str, set[int]] = {}
-        for element in self.of_stage("generate"):
-            theirs = self.ledger.plan(element.submission)
-            for task in element.tasks:
-                blocks = dealt(range(plan.n_blocks), task.shard, task.n_shards)
-                for condition in theirs.of_model(task.key):
-                    found.setdefault(condition.id, set()).update(blocks)
-        return found
-
-    def training(self) -> dict[str, str]:
-        """Return fine-tune id → the job in the queue that trains it."""
-        found = self.of_stage("finetune")
-        return {f.submission.key: f.submission.job for f in found if f.submission.job}
+        claimed: dict[str, set[int]] = {}
+        for element in self.flying:
+            answers = stage_of(element.submission.stage).answers
+            for task in element.tasks if answers else ():
+                theirs = answers(self.ledger.plan(element.submission), task) if answers else {}
+                for condition, blocks in theirs.items():
+                    claimed.setdefault(condition, set()).update(blocks)
+        return claimed
 
     def awaited_ids(self) -> frozenset[str]:
         """Return the ids of the conditions and fine-tunes that elements in the queue will do."""
-        asked = (
-            (self.ledger.plan(element.submission), task)
-            for element in self.of_stage("generate")
-            for task in element.tasks
+        return frozenset(
+            [*self.claimed(), *(f.submission.key for f in self.of_stage(FINETUNE.name))]
         )
-        conditions = (c.id for plan, task in asked for c in plan.of_model(task.key))
-        return frozenset([*conditions, *self.training()])
 
-    def overlapping(self, tasks: Iterable[Task]) -> list[str]:
-        """Return the generate jobs in the queue that share a block with *tasks*.
+    def overlapping(self, tasks: Sequence[Task]) -> list[str]:
+        """Return the jobs in the queue that do part of what *tasks*, of one stage, would do.
 
-        They do other conditions of the same model, or other cuts of it: the new elements wait
-        for them, so that nothing is answered twice.
+        They do another plan's part of the same shards, or other cuts of the same key: the new
+        elements wait for them, so that nothing is done twice.
         """
         wanted = {(task.key, task.n_shards, task.shard) for task in tasks}
-        keys = {key for key, *_ in wanted}
-        found = []
-        for element in self.of_stage("generate"):
-            for task in element.tasks:
-                other_cut = (task.key, task.n_shards) not in {(k, n) for k, n, _ in wanted}
-                same = (task.key, task.n_shards, task.shard) in wanted
-                if task.key in keys and (other_cut or same) and element.submission.job:
-                    found.append(element.submission.job)
-        return list(dict.fromkeys(found))
+        keys, cuts = {key for key, *_ in wanted}, {(key, n) for key, n, _ in wanted}
+        return _jobs(
+            element
+            for element in self.of_stage(tasks[0].stage)
+            for task in element.tasks
+            if task.key in keys
+            and (
+                (task.key, task.n_shards) not in cuts
+                or (task.key, task.n_shards, task.shard) in wanted
+            )
+        )
 
-    def awaited(self, plan: Plan, task: Task, makers: Iterable[str]) -> bool:
-        """Tell whether an element in the queue will do a follower's *task* well enough.
+    def awaited(self, plan: Plan, task: Task, others: Iterable[str]) -> bool:
+        """Tell whether an element in the queue will do *task* well enough.
 
-        It must make all that *task* makes, and start after all of *makers*.
+        It must make all that *task* makes, and start after all of *others*, the jobs in the queue
+        that the stage waits for.
         """
-        wanted, makers = pairs(plan, task), set(makers)
+        makes, before = stage_of(task.stage).makes, set(others)
+        wanted = makes(plan, task)
         for element in self.of_stage(task.stage):
             if task not in element.tasks:
                 continue
-            waits = makers <= set(element.submission.after) and element.state == "PENDING"
-            theirs = pairs(self.ledger.plan(element.submission), task)
-            if (waits or not makers) and wanted <= theirs:
+            waits = before <= set(element.submission.after) and element.state == "PENDING"
+            theirs = makes(self.ledger.plan(element.submission), task)
+            if (waits or not before) and wanted <= theirs:
                 return True
         return False
+
+
+def _jobs(elements: Iterable[Flying]) -> list[str]:
+    jobs = (element.submission.job for element in elements)
+    return list(dict.fromkeys(job for job in jobs if job))
 
 
 def flight(run: RunDir) -> Flight:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from jobs.planning.plan import Plan, Task
+from jobs.planning.plan import Task
 
 T = TypeVar("T")
 Element = tuple[Task, ...]
@@ -47,11 +47,3 @@ def _dealt(group: Sequence[Task], n: int) -> list[Element]:
 def arrays(of_group: Sequence[Element], largest: int) -> list[list[Element]]:
     """Cut one group's elements into arrays of at most *largest*."""
     return [list(of_group[i : i + largest]) for i in range(0, len(of_group), largest)]
-
-
-def pairs(plan: Plan, task: Task) -> frozenset[tuple[str, str]]:
-    """Return what a task of *plan* makes: (metric key, condition id), or ("", condition id)."""
-    if task.stage == "generate":
-        return frozenset(("", c.id) for c in plan.of_model(task.key))
-    metrics = plan.of_group(task.key) if task.stage == "score" else plan.metrics
-    return frozenset((m.key, c.id) for m in metrics for c in plan.conditions)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobs.executors.slurm.inspect import Element, Inspected, accounting, history, read_log
-from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
-from jobs.planning.progress import Standing, to_score
+from jobs.planning.plan import Plan
+from jobs.planning.progress import Standing
+from jobs.planning.stages import TABLE, stage_of
 from slurm.signals import read_events
 
 
@@ -51,9 +52,11 @@ def failed_elements(
         for task, element in found.elements.items()
         if element.state is None and task not in done
     }
-    # scoring and report do what there is: if answers are lacking, that is not their failure
-    follower = ("score", "report")
-    return [e for e in ended.values() if e.submission.stage not in follower or not _well(e)]
+    return [
+        element
+        for element in ended.values()
+        if not stage_of(element.submission.stage).takes_what_is_there or not _well(element)
+    ]
 
 
 def _well(element: Element) -> bool:
@@ -63,19 +66,10 @@ def _well(element: Element) -> bool:
 
 
 def done_tasks(plan: Plan, standing: Standing) -> set[str]:
-    """Return the ids of the tasks of *plan*, all but the report, with nothing left to do."""
-    lacking = {t.id for t in finetune_tasks(plan, standing.trained)}
-    lacking |= {t.id for t in generate_tasks(plan, standing.done())}
-    lacking |= {t.id for t in to_score(plan, standing, more_to_come=True)}
-    return {task.id for task in every_task(plan)} - lacking
-
-
-def every_task(plan: Plan) -> list[Task]:
-    """Return all tasks of *plan*, done or not."""
-    made = finetune_tasks(plan, ()) + generate_tasks(plan, {})
-    n_shards = min(plan.score_shards, plan.n_units)
-    groups = dict.fromkeys(metric.group for metric in plan.metrics)
-    return made + [Task("score", g, s, n_shards) for g in groups for s in range(n_shards)]
+    """Return the ids of the tasks of *plan* with nothing left to do, now or later."""
+    expected = standing.expecting(plan)
+    every = (task for stage in TABLE for task in stage.tasks(plan))
+    return {t.id for t in every} - {t.id for s in TABLE for t in s.lacking(plan, expected)}
 
 
 def stage_lines(

@@ -21,7 +21,7 @@ from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import digest
 from jobs.executors.slurm.packing import Element
-from jobs.planning.plan import Plan, Stage, Task
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 
 
@@ -41,7 +41,7 @@ class Submission:
     """
 
     name: str
-    stage: Stage
+    stage: str
     key: str
     n_shards: int
     shards: tuple[tuple[int, ...], ...]
