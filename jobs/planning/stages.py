@@ -144,7 +144,7 @@ def _generate_tasks(plan: Plan) -> list[Task]:
 
 
 def _answers(plan: Plan, task: Task) -> dict[str, list[int]]:
-    blocks = list(store.dealt(range(plan.n_blocks), task.shard, task.n_shards))
+    blocks = list(store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards))
     return {condition.id: blocks for condition in plan.of_model(task.key)}
 
 
