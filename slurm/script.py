@@ -13,9 +13,6 @@ from typing import Any
 
 from slurm.profile import Profile, Resources
 
-EVENT = "event: "
-"""Begins the log lines that tell what happened to an element; JSON follows."""
-
 LIMITS = "EMPATHY_SUITE_LIMITS"
 """Variable that tells an element its time limit and its warning, in seconds."""
 

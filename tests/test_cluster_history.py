@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from empathy_core.errors import Incomplete, ModelError
 from jobs.executors.slurm import array_task as element
 from jobs.executors.slurm.history import REMEDIES, attempts
+from slurm.events import read_events
 from slurm.queue import Accounted, Queued
-from slurm.signals import read_events
 
 NOISE = "2026-11-25 10:00:00,123 INFO jobs.stages.generate: generate-m-00000-of-00002: 16 rows\n"
 DAEMON = "slurmstepd-c1: error: "

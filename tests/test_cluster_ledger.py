@@ -21,8 +21,9 @@ from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path, read_submission
 from jobs.planning.plan import Plan, PlannedMetric, Task, Words
 from jobs.planning.plan_file import write_plan
-from slurm import signals as slurm_task
-from slurm.signals import Here, here, read_events, tell
+from slurm import job_environment
+from slurm.events import emit_event, read_events
+from slurm.job_environment import JobEnvironment, current
 from tests.runs import ROOT
 
 SUBMISSION = Submission(
@@ -194,7 +195,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (
         "jobs/launch.py", "jobs/configs/demo.toml", "jobs/__pycache__/launch.cpython.pyc",
         "empathy_core/__init__.py", "reports/templates/page.html", "slurm/sim/up.sh",
-        "slurm/sim/run/slurm.conf", "slurm/signals.py", "tests/test_x.py", "README.md",
+        "slurm/sim/run/slurm.conf", "slurm/job_environment.py", "tests/test_x.py", "README.md",
     ):  # fmt: skip
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(path)
@@ -210,7 +211,7 @@ def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: P
     assert target.parent == tmp_path / "run" / "slurm" / "code"
     assert files == {
         "jobs/launch.py", "jobs/configs/demo.toml", "empathy_core/__init__.py",
-        "reports/templates/page.html", "slurm/signals.py",
+        "reports/templates/page.html", "slurm/job_environment.py",
     }  # fmt: skip
     assert (target / "jobs" / "launch.py").read_text() == "jobs/launch.py"
 
@@ -232,7 +233,7 @@ def test_an_edit_does_not_reach_what_was_submitted(tmp_path: Path, suite: Path):
     first = snapshot(run)
     (suite / "jobs" / "launch.py").write_text("changed")
     second = snapshot(run)
-    (suite / "slurm" / "signals.py").rename(suite / "slurm" / "chore.py")
+    (suite / "slurm" / "job_environment.py").rename(suite / "slurm" / "chore.py")
     third = snapshot(run)
 
     assert len({first, second, third}) == 3
@@ -285,8 +286,8 @@ def test_an_element_finds_itself(monkeypatch: pytest.MonkeyPatch):
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
 
-    assert here() == Here("12", 3, "c1", 2)
-    assert here().id == "12_3"
+    assert current() == JobEnvironment("12", 3, "c1", 2)
+    assert current().id == "12_3"
 
 
 def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
@@ -295,9 +296,9 @@ def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     monkeypatch.delenv("SLURMD_NODENAME", raising=False)
     monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
-    monkeypatch.setattr(slurm_task.socket, "gethostname", lambda: "laptop")
+    monkeypatch.setattr(job_environment.socket, "gethostname", lambda: "laptop")
 
-    assert here() == Here("12", 0, "laptop", 0)
+    assert current() == JobEnvironment("12", 0, "laptop", 0)
 
 
 def test_outside_an_array_there_is_no_element(monkeypatch: pytest.MonkeyPatch):
@@ -305,14 +306,14 @@ def test_outside_an_array_there_is_no_element(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
 
     with pytest.raises(KeyError, match="SLURM_ARRAY_JOB_ID"):
-        here()
+        current()
 
 
 def test_events_are_read_as_they_were_told(capfd: pytest.CaptureFixture[str]):
     """An event is one line of the log, whatever it says; other lines are no events."""
     before = int(time.time())
-    tell("failed", message='a "b"\nc\u2028ü', code=2)
-    tell("ended", code=2)
+    emit_event("failed", message='a "b"\nc\u2028ü', code=2)
+    emit_event("ended", code=2)
     said = capfd.readouterr().out
     failed, ended = read_events(f"a line\n{said}another: event: {{}}\n")
 
@@ -337,15 +338,16 @@ def test_a_torn_event_is_skipped(cut: int):
 
 ELEMENT = """
 import sys
-from slurm.signals import Here, Signals, tell
+from slurm.events import emit_event
+from slurm.job_environment import JobEnvironment, Signals
 advanced, limit_s = sys.argv[1] == "advanced", float(sys.argv[2])
 finished = []
-signals = Signals(Here("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)
-tell("ready")
+signals = Signals(JobEnvironment("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)
+emit_event("ready")
 sys.stdin.readline()
 finished.append(1)
 signals.progressed()
-tell("ended", code=0)
+emit_event("ended", code=0)
 """
 """An element that finishes something when it is told to, and ends."""
 

@@ -14,10 +14,10 @@ from jobs.config import read as config
 from jobs.config.tables import Config
 from slurm import profile as profiles
 from slurm import submit
+from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
 from slurm.queue import SubmitError
 from slurm.script import SETUP, UNSEEN, Array
-from slurm.signals import read_events
 from tests.runs import ECHO, write_config
 
 ODD = 'it\'s a "run" & co'

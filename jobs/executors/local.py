@@ -1,6 +1,7 @@
 """The local executor: a bounded queue of worker processes over the same task code as Slurm's."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,9 @@ from queue import Empty, Queue
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.planning.plan import Task
+from jobs.stages.events import received
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -139,14 +143,13 @@ class LocalExecutor:
             process.stdin.flush()
         except BrokenPipeError:
             return f"the worker could not start; see {self._run.logs / 'workers.log'}", 1
-        for line in process.stdout:
-            event = json.loads(line)
+        for event in received(process.stdout, log.debug):
             if event["event"] == "progress":
                 on_progress(event["rows"], event["tokens"])
             elif event["event"] == "done":
                 return "", 0
             else:
-                return str(event["message"]), int(event["exit_code"])
+                return str(event["message"]), int(event["code"])
         return _death(process.wait()), 1
 
 

@@ -14,13 +14,15 @@ from pathlib import Path
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Submission, read_submission
-from jobs.executors.worker import do
+from jobs.executors.worker import do_task
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
 from jobs.planning.stages import stage_of
+from jobs.stages.events import failure
 from jobs.stages.protocol import Progress, Saved
-from slurm import signals as slurm_task
+from slurm.events import emit_event
+from slurm.job_environment import Signals, current
 from slurm.script import LIMITS
 
 log = logging.getLogger("jobs.executors.slurm.array_task")
@@ -35,14 +37,14 @@ def main(folder: str) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    here, path = slurm_task.here(), Path(folder)
-    slurm_task.tell(
+    here, path = current(), Path(folder)
+    emit_event(
         "started", job=here.job, index=here.index, node=here.node, restart=here.restarts,
         pid=os.getpid(),
     )  # fmt: skip
     counter = _Counter()
     limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
-    counter.signals = slurm_task.Signals(here, counter.advanced, limit_s, warning_s)
+    counter.signals = Signals(here, counter.advanced, limit_s, warning_s)
     try:
         submission = read_submission(path)
         run = RunDir(path.parents[1])
@@ -52,7 +54,7 @@ def main(folder: str) -> int:
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
     codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
-    slurm_task.tell("ended", code=max(codes))
+    emit_event("ended", code=max(codes))
     return max(codes)
 
 
@@ -63,7 +65,7 @@ class BadNode(Exception):
 class _Counter:
     """Counts what this attempt has finished."""
 
-    signals: slurm_task.Signals | None = None
+    signals: Signals | None = None
     _rows = 0
 
     def add(self, progress: Progress) -> bool:
@@ -86,7 +88,7 @@ def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
         _until_done(run, plan, task, counter)
     except Exception as error:  # the boundary of a task: the next one may still succeed
         return _failed(task.id, error)
-    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1))
+    emit_event("done", task=task.id, seconds=round(time.monotonic() - started, 1))
     return 0
 
 
@@ -94,22 +96,19 @@ def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
     """Do a task; where it saved its state because of a warning, ask Slurm to run it again."""
     while True:
         try:
-            return do(run, plan, task, counter.add)
+            return do_task(run, plan, task, counter.add)
         except Saved:
             if counter.signals:
                 counter.signals.ask()  # returns only if Slurm refused: then it goes on here
 
 
 def _failed(task: str, error: Exception) -> int:
-    if isinstance(error, EmpathyError):
-        log.error("%s", error)
-        message, code = str(error), error.exit_code
-    else:
-        log.error("%s", "".join(traceback.format_exception(error)))
-        message = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        code = 1
-    slurm_task.tell("failed", task=task, kind=kind(error), message=message[:2000], code=code)
-    return code
+    known = isinstance(error, EmpathyError)
+    log.error("%s", error if known else "".join(traceback.format_exception(error)))
+    details = failure(error)
+    details["message"] = details["message"][:2000]
+    emit_event("failed", task=task, kind=kind(error), **details)
+    return int(details["code"])
 
 
 def kind(error: BaseException) -> str:

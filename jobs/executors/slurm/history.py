@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slurm.events import EVENT, read_events
 from slurm.queue import LAUNCH, Accounted
-from slurm.script import EVENT, SETUP, UNSEEN
-from slurm.signals import read_events
+from slurm.script import SETUP, UNSEEN
 
 REMEDIES = {
     "done": "",

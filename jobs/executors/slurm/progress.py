@@ -9,7 +9,7 @@ from jobs.executors.slurm.inspect import Element, Inspected, accounting, history
 from jobs.planning.plan import Plan
 from jobs.planning.progress import Standing
 from jobs.planning.stages import TABLE, stage_of
-from slurm.signals import read_events
+from slurm.events import read_events
 
 
 @dataclass(frozen=True)
