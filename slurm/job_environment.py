@@ -1,7 +1,7 @@
-"""Inside an element: which one this is, and what Slurm's signals mean.
+"""Inside an array task: which one this is, and what Slurm's signals mean.
 
-USR2 comes before the time limit: the element asks Slurm to run it again. TERM comes before
-preemption and after scancel: it is noted and waited out, since an element that ended by itself
+USR2 comes before the time limit: the array task asks Slurm to run it again. TERM comes before
+preemption and after scancel: it is noted and waited out, since an array task that ended by itself
 within its grace time would not be requeued. Neither is needed for safety: what is finished is
 on the disk already.
 """
@@ -19,7 +19,7 @@ from slurm.events import emit_event
 
 @dataclass(frozen=True, slots=True)
 class JobEnvironment:
-    """The element that this process is.
+    """The array task that this process is.
 
     Attributes:
         restarts: How often Slurm has run it before.
@@ -37,10 +37,10 @@ class JobEnvironment:
 
 
 def current() -> JobEnvironment:
-    """Return the element that this process is, from Slurm's variables.
+    """Return the array task that this process is, from Slurm's variables.
 
     Raises:
-        KeyError: This is no element of an array.
+        KeyError: Slurm did not start this process as part of an array job.
     """
     env = os.environ
     return JobEnvironment(
@@ -59,7 +59,7 @@ class Signals:
     """Handles USR2 and TERM from now on.
 
     Args:
-        element: This one.
+        job: The array task that this process is.
         advanced: Whether this attempt has finished anything. If not, the next would fare no
             better at the time limit: it is asked for only once something is finished.
         limit_s: Time limit of an attempt, in seconds.
@@ -73,12 +73,12 @@ class Signals:
 
     def __init__(
         self,
-        element: JobEnvironment,
+        job: JobEnvironment,
         advanced: Callable[[], bool],
         limit_s: float,
         warning_s: float,
     ) -> None:
-        self._element, self._advanced = element, advanced
+        self._job, self._advanced = job, advanced
         self._begun = time.monotonic()
         self._limit_from_s = limit_s - warning_s - EARLY_S
         self._waiting = False
@@ -112,20 +112,20 @@ class Signals:
 
     def _ask(self, *, limit: bool) -> None:
         self._waiting = False
-        code, said = _requeue(self._element)
+        code, said = _requeue(self._job)
         emit_event("warned", limit=limit, requeued=not code, advanced=self._advanced(),
              message=said or "asked to be run again")  # fmt: skip
         if code == 0:
-            time.sleep(3600)  # Slurm ends this process; ending first would end the element
+            time.sleep(3600)  # Slurm ends this process; ending first would end the array task
 
     def _told(self, *_: object) -> None:
         emit_event("term", message="asked to end: preempted or cancelled")
 
 
-def _requeue(element: JobEnvironment) -> tuple[int, str]:
+def _requeue(job: JobEnvironment) -> tuple[int, str]:
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", element.id],
+            ["scontrol", "requeue", job.id],
             capture_output=True,
             text=True,
             timeout=60,

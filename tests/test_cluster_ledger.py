@@ -1,4 +1,4 @@
-"""What was submitted, the code that it runs, and the element that finds itself."""
+"""What was submitted, the code that it runs, and the array task that finds itself."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from empathy_core.store import RunDir
 from jobs.executors.slurm import snapshot as code
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path, read_submission
-from jobs.planning.plan import Plan, PlannedMetric, Task, Words
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
 from jobs.planning.plan_file import write_plan
 from slurm import job_environment
 from slurm.events import emit_event, read_events
@@ -51,7 +51,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
-    """What was intended is on the disk before sbatch is called, elements included."""
+    """What was intended is on the disk before sbatch is called, array tasks included."""
     named = ledger.intend(SUBMISSION)
     (found,) = ledger.submissions()
 
@@ -59,7 +59,7 @@ def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
     assert named.at > 0
     assert found == named == replace(SUBMISSION, name=named.name, at=named.at)
     assert read_submission(ledger.run.submission(named.name)) == named
-    assert found.elements == (
+    assert found.bundles == (
         (Task("generate", "m", 0, 4), Task("generate", "m", 2, 4)),
         (Task("generate", "m", 1, 4), Task("generate", "m", 3, 4)),
     )
@@ -167,7 +167,7 @@ def test_the_plan_of_a_submission_is_found(ledger: Ledger):
     for n_blocks in (4, 9):
         plan = Plan((), "d", n_blocks, {}, 1, "error",
                     (PlannedMetric("bleu", {}, "bleu-1", "s", "lexical"),),
-                    Words())  # fmt: skip
+                    PlanNotes())  # fmt: skip
         write_plan(plan, ledger.run.next_plan())
 
     assert ledger.plan(SUBMISSION).n_blocks == 4
@@ -254,7 +254,7 @@ def test_what_a_killed_launcher_left_half_made_is_not_used(tmp_path: Path, suite
 
 
 def test_the_real_snapshot_runs(tmp_path: Path):
-    """An element's Python finds the whole suite in the copy, and only there."""
+    """An array task's Python finds the whole suite in the copy, and only there."""
     target = snapshot(RunDir(tmp_path / "run"))
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(target)}
     done = subprocess.run(
@@ -275,11 +275,11 @@ def test_the_real_snapshot_runs(tmp_path: Path):
     assert not (target / "tests").exists()
 
 
-# ---------------------------------------------------------------------------- elements
+# ---------------------------------------------------------------------------- array tasks
 
 
 def test_an_element_finds_itself(monkeypatch: pytest.MonkeyPatch):
-    """Slurm's variables say which element this is, where, and how often it ran before."""
+    """Slurm's variables say which array task this is, where, and how often it ran before."""
     for name, value in {
         "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3",
         "SLURMD_NODENAME": "c1", "SLURM_RESTART_COUNT": "2",
@@ -302,7 +302,7 @@ def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_outside_an_array_there_is_no_element(monkeypatch: pytest.MonkeyPatch):
-    """A process that Slurm did not start as an element is an error."""
+    """A process that Slurm did not start as an array task is an error."""
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
 
     with pytest.raises(KeyError, match="SLURM_ARRAY_JOB_ID"):
@@ -349,11 +349,11 @@ finished.append(1)
 signals.progressed()
 emit_event("ended", code=0)
 """
-"""An element that finishes something when it is told to, and ends."""
+"""An array task that finishes something when it is told to, and ends."""
 
 
 def warned(tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2) -> list:
-    """Signal an element, let it finish something, and return what it told."""
+    """Signal an array task, let it finish something, and return what it told."""
     fake = tmp_path / "scontrol"
     # Slurm ends the process once the requeueing is noted
     end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
@@ -403,7 +403,7 @@ def test_a_warning_long_before_the_limit_is_told_as_such(tmp_path: Path):
 
 
 def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):
-    """An element that ended by itself in its grace time would not be requeued."""
+    """An array task that ended by itself in its grace time would not be requeued."""
     term, ended = warned(tmp_path, "advanced", "60", by=signal.SIGTERM)
 
     assert (term["event"], ended["event"]) == ("term", "ended")

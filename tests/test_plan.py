@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from empathy_core import store
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs.planning.plan import Plan, PlannedMetric, Task, Words
-from jobs.planning.progress import Standing, Survey
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
+from jobs.planning.progress import RunProgress, SoundPieces
 from jobs.planning.stages import GENERATE, SCORE
 
 PROMPTS = tuple(Prompt(name, name, f"{name}: {{context}}", ()) for name in ("none", "prompt1"))
@@ -27,21 +27,23 @@ def a_plan(n_blocks: int = 10, n_shards: int = 4, score_shards: int = 1) -> Plan
         score_shards=score_shards,
         overlong="error",
         metrics=(PlannedMetric("bleu", {}, "bleu-1", "sig", "lexical"),),
-        words=Words(),
+        notes=PlanNotes(),
     )
 
 
-def standing(
+def progress(
     done: dict[str, Iterable[int]], scored: dict[tuple[str, str], dict[int, str]] | None = None
-) -> Standing:
+) -> RunProgress:
     """Return what a run holds: condition id → blocks, and what each column was scored from."""
-    generated = {c.id: Survey(dict.fromkeys(done.get(c.id, ()), "d")) for c in a_plan().conditions}
-    columns = {("bleu-1", c): Survey((scored or {}).get(("bleu-1", c), {})) for c in generated}
-    return Standing(RunDir(Path("nowhere")), generated, columns)
+    generated = {
+        c.id: SoundPieces(dict.fromkeys(done.get(c.id, ()), "d")) for c in a_plan().conditions
+    }
+    columns = {("bleu-1", c): SoundPieces((scored or {}).get(("bleu-1", c), {})) for c in generated}
+    return RunProgress(RunDir(Path("nowhere")), generated, columns)
 
 
 def generate_tasks(plan: Plan, done: dict[str, Iterable[int]]) -> list[Task]:
-    return GENERATE.lacking(plan, standing(done))
+    return GENERATE.lacking(plan, progress(done))
 
 
 def test_nothing_done_means_every_shard():
@@ -84,29 +86,29 @@ def test_a_unit_is_scored_again_when_its_answers_changed():
     """Scores belong to the answers they were made from, by digest."""
     plan = a_plan(n_blocks=32, score_shards=4)
     done = {c.id: range(32) for c in plan.conditions}
-    inputs = standing(done).inputs
+    inputs = progress(done).inputs
     scored = {("bleu-1", c): dict(units) for c, units in inputs.items()}
-    assert SCORE.lacking(plan, standing(done, scored)) == []
+    assert SCORE.lacking(plan, progress(done, scored)) == []
 
     scored["bleu-1", plan.conditions[1].id][2] = "before"
 
-    assert [task.shard for task in SCORE.lacking(plan, standing(done, scored))] == [2]
+    assert [task.shard for task in SCORE.lacking(plan, progress(done, scored))] == [2]
 
 
 def test_units_without_answers_are_not_scored():
     """What was never generated is not scored, unless it is to come."""
     plan = a_plan()
 
-    assert SCORE.lacking(plan, standing({})) == []
-    assert len(SCORE.lacking(plan, standing({}).expecting(plan))) == 1
+    assert SCORE.lacking(plan, progress({})) == []
+    assert len(SCORE.lacking(plan, progress({}).expecting(plan))) == 1
 
 
 def test_answers_that_are_claimed_count_as_made():
-    """What an element in the queue will answer is no task, and what else is lacking is one."""
+    """What an array task in the queue will answer is no task, and what else is lacking is one."""
     plan = a_plan(n_shards=10)
     claimed = {plan.conditions[0].id: range(10), plan.conditions[1].id: range(7)}
 
-    tasks = GENERATE.lacking(plan, standing({}).with_answers(claimed))
+    tasks = GENERATE.lacking(plan, progress({}).with_answers(claimed))
 
     assert [task.shard for task in tasks] == [7, 8, 9]
 

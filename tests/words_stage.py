@@ -7,14 +7,14 @@ from tests.old_runs import raised
 BODY = '''"""The words stage: how many words the answers of a model's conditions have."""
 
 from empathy_core import store
-from jobs.planning.progress import generated
+from jobs.planning.progress import read_answers
 from jobs.stages.protocol import Progress
 
 
 def words(run, plan, task, listen):
     """Count the words of every condition of one model."""
     for condition in plan.of_model(task.key):
-        answers = generated(run, condition.id, plan.data_digest)
+        answers = read_answers(run, condition.id, plan.data_digest)
         texts = [t for p in answers.paths for t in store.read_piece(p)[1]["text"]]
         if "BROKEN" in run.root.name:
             raise ValueError("this stage is broken")
@@ -34,8 +34,8 @@ ENTRY = """
             Task("words", model, 0, 1)
             for model in dict.fromkeys(c.model.name for c in plan.conditions)
         ],
-        done=lambda plan, standing, task: all(
-            made_from(standing.run.root / "words" / f"{c.id}.json") == standing.inputs[c.id]
+        done=lambda plan, progress, task: all(
+            made_from(progress.run.root / "words" / f"{c.id}.json") == progress.inputs[c.id]
             for c in plan.of_model(task.key)
         ),
     ),

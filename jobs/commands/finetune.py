@@ -139,7 +139,7 @@ def _submitted(config: Config, run: RunDir, options: Namespace) -> int:
         warn_all(versions.advice(run, planned.plan))
         with withdrawn_if_refused(run, planned):
             what = launch_of(config, run, planned, options)
-            lacking = submitting.missing(FINETUNE, planned.plan, planned.standing, now)
+            lacking = submitting.missing(FINETUNE, planned.plan, planned.progress, now)
             found = submitting.submit_tasks(what, lacking, now)
     if found.arrays or found.left or found.n_before:
         return tell_submitted(found, run, options)

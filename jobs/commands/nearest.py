@@ -43,8 +43,8 @@ def _ids(condition: Condition) -> tuple[str, str]:
 
 
 def is_for_slurm(what: str, plan: Plan) -> bool:
-    """Tell whether *what* has the form of a task or element, or names what tasks work through."""
-    answered = [c for c in plan.conditions if c.id not in plan.made_elsewhere]
+    """Tell whether *what* has the form of a task's id, or names what tasks work through."""
+    answered = [c for c in plan.conditions if c.id not in plan.imported]
     named = {name for c in answered for name in (*_ids(c), c.model.name)}
     named |= {task.key for stage in TABLE for task in stage.tasks(plan)}
     return what in named or bool(_TASK.fullmatch(what) or _ELEMENT.fullmatch(what))

@@ -9,7 +9,7 @@ from jobs.executors.local import LocalExecutor, Outcome, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.planning import stages
 from jobs.planning.plan import Plan
-from jobs.planning.progress import Standing, read_standing
+from jobs.planning.progress import RunProgress, read_progress
 from jobs.planning.stages import Stage
 from jobs.planning.sweep import Planned
 
@@ -30,41 +30,41 @@ def execute(
         KeyboardInterrupt: After the workers were stopped.
     """
     outcomes: list[Outcome] = []
-    standing = planned.standing
+    progress = planned.progress
     todo = [stage for stage in stages.TABLE if not stage.renewed and (not only or stage in only)]
     for stage in todo:
-        ended = _do(stage, planned, run, standing, settings, bar)
+        ended = _do(stage, planned, run, progress, settings, bar)
         outcomes += ended
         if ended and stage is not todo[-1]:
-            standing = read_standing(run, planned.plan)
+            progress = read_progress(run, planned.plan)
         if stage.answers:
-            _clear_journals(run, planned.plan, standing)
+            _clear_journals(run, planned.plan, progress)
     return outcomes
 
 
 def _do(
-    stage: Stage, planned: Planned, run: RunDir, standing: Standing, settings: Settings, bar: Bar
+    stage: Stage, planned: Planned, run: RunDir, progress: RunProgress, settings: Settings, bar: Bar
 ) -> list[Outcome]:
     """Do the tasks of one stage that have something left to do and can begin."""
     plan = planned.plan
     if planned.path is None:
         return []
     if stage.make_room:
-        standing = stage.make_room(run, plan, standing, stage.lacking(plan, standing))
-    tasks = stage.lacking(plan, standing)
-    able = {key for key in {t.key for t in tasks} if not stages.unmet(stage, key, plan, standing)}
+        progress = stage.make_room(run, plan, progress, stage.lacking(plan, progress))
+    tasks = stage.lacking(plan, progress)
+    able = {key for key in {t.key for t in tasks} if not stages.unmet(stage, key, plan, progress)}
     tasks = [task for task in tasks if task.key in able]
     if not tasks:
         return []
     alone = replace(settings, workers=1) if stage.whole_machine else settings
     executor = LocalExecutor(run, planned.path, alone, every_gpu=stage.whole_machine)
-    n_units = stage.size(plan, standing, tasks) if stage.size else len(tasks)
+    n_units = stage.size(plan, progress, tasks) if stage.size else len(tasks)
     with bar.stage(stage.name, stage.unit, n_units) as on_progress:
         return executor.execute(tasks, on_progress)
 
 
-def _clear_journals(run: RunDir, plan: Plan, standing: Standing) -> None:
+def _clear_journals(run: RunDir, plan: Plan, progress: RunProgress) -> None:
     """Remove what killed attempts left in conditions whose every block now stands in a piece."""
     for condition in plan.conditions:
-        if len(standing.generated[condition.id].blocks) == plan.n_blocks:
+        if len(progress.generated[condition.id].blocks) == plan.n_blocks:
             shutil.rmtree(run.journals(condition.id), ignore_errors=True)

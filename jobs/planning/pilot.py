@@ -47,7 +47,7 @@ class Proposal:
     """What a model's whole work needs.
 
     Attributes:
-        hours: Of one element at a time, loading not counted.
+        hours: Of one array task at a time, loading not counted.
         mem_gb: Null where no memory was measured.
     """
 
@@ -127,7 +127,7 @@ def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
     examples = data.load(run)
     n_rows = examples.filter(pl.col("block").is_not_null()).height
     found = []
-    made = set(plan.made_elsewhere)
+    made = set(plan.imported)
     for model in dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made):
         conditions = plan.of_model(model)
         timings = [m for c in conditions if (m := measured(run, c))]

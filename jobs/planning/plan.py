@@ -7,7 +7,9 @@ says the table of stages (``jobs.planning.stages``).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
@@ -34,7 +36,7 @@ class PlannedMetric:
 
 
 @dataclass(frozen=True)
-class Compared:
+class AdapterVsBase:
     """Condition ids that one line of Table 2 compares: same prompt, same rows, same decoding.
 
     Attributes:
@@ -71,7 +73,7 @@ class PlannedFinetune:
     n_rows: int
     findings: tuple[Finding, ...] = ()
     prompt_chosen: str = "beforehand"
-    compared: tuple[Compared, ...] = ()
+    compared: tuple[AdapterVsBase, ...] = ()
 
     @property
     def n_steps(self) -> int:
@@ -81,7 +83,7 @@ class PlannedFinetune:
 
 
 @dataclass(frozen=True)
-class Words:
+class PlanNotes:
     """What stands around the tables, beside the configuration's own table ``[report]``."""
 
     assumed: tuple[tuple[str, str], ...] = ()
@@ -97,7 +99,7 @@ class Plan:
         n_blocks: Blocks of evaluated rows, the same for every condition.
         shards: Model → number of shards of its work.
         finetunes: Adapters to be trained, before the conditions that answer with them.
-        made_elsewhere: Ids of the conditions that the planner writes itself (therapist, answers).
+        imported: Ids of the conditions that the planner writes itself (therapist, answers).
         made_from: Name under ``[answers]`` → SHA-256 of its file when it was read; recorded, never
             part of an identity (the texts themselves are).
         provenance: Commit, versions, command; recorded, never part of an identity.
@@ -111,9 +113,9 @@ class Plan:
     score_shards: int
     overlong: Literal["error", "truncate"]
     metrics: tuple[PlannedMetric, ...]
-    words: Words
+    notes: Annotated[PlanNotes, Field(alias="words")]
     finetunes: tuple[PlannedFinetune, ...] = ()
-    made_elsewhere: tuple[str, ...] = ()
+    imported: Annotated[tuple[str, ...], Field(alias="made_elsewhere")] = ()
     made_from: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -77,12 +77,13 @@ def written(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Recorded:
     found = _read(run)
     asked = configuration.report_table(found.table.model_dump(mode="json"), overrides)
     if wrong := unlike(found.table, asked):
-        told = "; ".join(f"{p}: {_toml(a)} in the report, {_toml(b)} asked for"
+        differences = "; ".join(f"{p}: {_toml(a)} in the report, {_toml(b)} asked for"
                          for p, (a, b) in wrong.items())  # fmt: skip
         options = " ".join(f"--set {text}" for text in overrides)
         msg = (
-            f"--set contradicts the report in {run.report} ({told}): what is said of it must "
-            f"follow its own settings. Leave --set out, or write the report anew: report {options}"
+            f"--set contradicts the report in {run.report} ({differences}): its numbers "
+            "are explained by its own settings. Leave out --set, or write the report again with "
+            f"them: report {options}"
         )
         raise ConfigError(msg)
     return found
@@ -95,7 +96,7 @@ def _read(run: RunDir) -> Recorded:
         tables = (_known(found[name]) for name in ("report", "configuration"))
         return Recorded(*(configuration.report_table(table, ()) for table in tables))
     except (Damaged, OSError, LookupError, TypeError, AttributeError, ConfigError) as error:
-        msg = f"{path} is no record of a report's settings ({error}): write it anew with report"
+        msg = f"{path} is no record of a report's settings ({error}): write it again with report"
         raise Damaged(msg) from error
 
 
@@ -104,10 +105,10 @@ def out_of_date(found: Recorded, run: RunDir, plan: Plan) -> str:
     changed = unlike(found.configured, to_write(plan).configured)
     if not changed:
         return ""
-    told = "; ".join(f"{p}: {_toml(a)} -> {_toml(b)}" for p, (a, b) in changed.items())
+    differences = "; ".join(f"{p}: {_toml(a)} -> {_toml(b)}" for p, (a, b) in changed.items())
     return (
-        f"the configuration changed after the report in {run.report} was written ({told}); what "
-        "is said follows the report: run report to bring it up to date"
+        f"the configuration changed after the report in {run.report} was written "
+        f"({differences}); what is shown here is the report's: run report to bring it up to date"
     )
 
 

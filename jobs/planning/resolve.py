@@ -30,7 +30,14 @@ from jobs.planning import imported, origins, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
-from jobs.planning.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, Words
+from jobs.planning.plan import (
+    LEXICAL,
+    AdapterVsBase,
+    Plan,
+    PlannedFinetune,
+    PlannedMetric,
+    PlanNotes,
+)
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from reports.keys import column_keys
@@ -109,9 +116,9 @@ def resolve(
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
-        words=_words(config, found.notes),
+        notes=_plan_notes(config, found.notes),
         finetunes=finetunes,
-        made_elsewhere=tuple(found.made),
+        imported=tuple(found.made),
         made_from=origins.digests(config),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
@@ -206,7 +213,7 @@ def _compared(
     for tuned, base, whole in conditions_of(config, variant, planned, run):
         unquantized = found.rendered(whole) if whole else None
         triples.append((found.rendered(base), found.rendered(tuned), unquantized))
-    ids = tuple(Compared(t.id, b.id, u.id if u else None) for b, t, u in triples)
+    ids = tuple(AdapterVsBase(t.id, b.id, u.id if u else None) for b, t, u in triples)
     return replace(planned, compared=ids)
 
 
@@ -248,9 +255,9 @@ def _examples(
         changed = data.changes(frozen, identity)
         if changed:
             msg = (
-                f"{run.root} was made from other data: {'; '.join(changed)}. Rows must not move "
-                "under answers that are there: choose another --name, set the old values again, "
-                f"or remove {run.root}"
+                f"{run.root} was made from other data: {'; '.join(changed)}. The rows "
+                "of existing answers must not change: choose another --name, set the old values "
+                f"again, or remove {run.root}"
             )
             raise RunMismatch(msg)
         examples = data.load(run)
@@ -422,7 +429,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     return condition, texts, note
 
 
-# ---------------------------------------------------------------------------- metrics and words
+# ---------------------------------------------------------------------------- metrics and notes
 
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
@@ -440,10 +447,10 @@ def _check_margins(config: Config) -> None:
             raise UnknownName("column under report.margins", name, known)
 
 
-def _words(config: Config, notes: Sequence[str]) -> Words:
+def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:
     whole = config.model_dump(mode="json")
     assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
-    return Words(assumed, tuple(dict.fromkeys(notes)))
+    return PlanNotes(assumed, tuple(dict.fromkeys(notes)))
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
-from jobs.planning.progress import Standing, read_standing
+from jobs.planning.progress import RunProgress, read_progress
 
 
 def tasks(plan: Plan) -> list[Task]:
@@ -25,19 +25,19 @@ def columns(plan: Plan, task: Task) -> list[tuple[str, str]]:
     return [(m.key, c.id) for m in plan.of_group(task.key) for c in plan.conditions]
 
 
-def is_scored(plan: Plan, standing: Standing, task: Task) -> bool:
+def is_scored(plan: Plan, progress: RunProgress, task: Task) -> bool:
     """Tell whether every unit of a task that holds answers was scored from just these."""
-    return not any(_stale(plan, standing, task))
+    return not any(_stale(plan, progress, task))
 
 
-def n_batches(plan: Plan, standing: Standing, tasks: Sequence[Task]) -> int:
+def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
     """Count the units that tasks will measure, over metrics and conditions."""
-    return sum(len(units) for task in tasks for units in _stale(plan, standing, task))
+    return sum(len(units) for task in tasks for units in _stale(plan, progress, task))
 
 
-def _stale(plan: Plan, standing: Standing, task: Task) -> Iterator[Mapping[int, str]]:
+def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[Mapping[int, str]]:
     """Yield the units of each metric and condition of which one was not scored from today's."""
-    inputs, scored = standing.inputs, standing.units()
+    inputs, scored = progress.inputs, progress.units()
     for metric, condition in columns(plan, task):
         answers = inputs.get(condition, {})
         mine = {u: digest for u, digest in answers.items() if u % task.n_shards == task.shard}
@@ -47,8 +47,8 @@ def _stale(plan: Plan, standing: Standing, task: Task) -> Iterator[Mapping[int, 
 
 
 def clear_other_layouts(
-    run: RunDir, plan: Plan, standing: Standing, tasks: Sequence[Task]
-) -> Standing:
+    run: RunDir, plan: Plan, progress: RunProgress, tasks: Sequence[Task]
+) -> RunProgress:
     """Remove statistics that were cut otherwise than *tasks* will cut them; return what is left.
 
     Once a task has scored its own units anew, the two would overlap.
@@ -57,9 +57,9 @@ def clear_other_layouts(
         path
         for task in tasks
         for column in columns(plan, task)
-        for path in standing.scored[column].paths
+        for path in progress.scored[column].paths
         if not path.stem.endswith(f"-of-{task.n_shards:05d}")
     ]
     for path in others:
         path.unlink(missing_ok=True)
-    return read_standing(run, plan) if others else standing
+    return read_progress(run, plan) if others else progress

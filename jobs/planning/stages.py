@@ -17,7 +17,7 @@ from empathy_core.errors import RunMismatch
 from empathy_core.store import RunDir
 from jobs.planning import scoring
 from jobs.planning.plan import LEXICAL, Plan, Task
-from jobs.planning.progress import Standing, made_from  # noqa: F401  for entries of the table
+from jobs.planning.progress import RunProgress, made_from  # noqa: F401  for entries of the table
 from slurm.profile import StageResources
 
 Body = Callable[..., None]
@@ -77,26 +77,26 @@ class Stage:
     after: tuple[After, ...]
     resources: StageResources
     tasks: Callable[[Plan], list[Task]]
-    done: Callable[[Plan, Standing, Task], bool]
+    done: Callable[[Plan, RunProgress, Task], bool]
     makes: Callable[[Plan, Task], Results] = _all_results
     answers: Callable[[Plan, Task], Mapping[str, Collection[int]]] | None = None
     unit: str = "tasks"
-    size: Callable[[Plan, Standing, Sequence[Task]], int] | None = None
+    size: Callable[[Plan, RunProgress, Sequence[Task]], int] | None = None
     needs_gpu: Callable[[Plan, str], bool] = lambda _plan, _key: False
     saves_first: bool = False
     whole_machine: bool = False
     renewed: bool = False
     cut_as: Callable[[Plan, int], Plan] | None = None
-    make_room: Callable[[RunDir, Plan, Standing, Sequence[Task]], Standing] | None = None
+    make_room: Callable[[RunDir, Plan, RunProgress, Sequence[Task]], RunProgress] | None = None
 
     @property
     def takes_what_is_there(self) -> bool:
         """Whether its tasks do what they find: what is lacking then is not their failure."""
         return any(a.how == "afterany" for a in self.after)
 
-    def lacking(self, plan: Plan, standing: Standing) -> list[Task]:
+    def lacking(self, plan: Plan, progress: RunProgress) -> list[Task]:
         """Return the tasks with something left to do."""
-        return [task for task in self.tasks(plan) if not self.done(plan, standing, task)]
+        return [task for task in self.tasks(plan) if not self.done(plan, progress, task)]
 
     def body(self) -> Body:
         """Return what does a task; what other stages need is not imported."""
@@ -113,7 +113,7 @@ def _adapter_of(plan: Plan, model: str) -> list[str]:
     return [made.id] if made else []
 
 
-def _steps(plan: Plan, _standing: Standing, tasks: Sequence[Task]) -> int:
+def _steps(plan: Plan, _standing: RunProgress, tasks: Sequence[Task]) -> int:
     return sum(plan.finetune(task.key).n_steps for task in tasks)
 
 
@@ -122,7 +122,7 @@ FINETUNE = Stage(
     after=(),
     resources="finetune",
     tasks=lambda plan: [Task("finetune", f.id, 0, 1) for f in plan.finetunes],
-    done=lambda _plan, standing, task: task.key in standing.trained,
+    done=lambda _plan, progress, task: task.key in progress.trained,
     makes=lambda _plan, task: frozenset({("", task.key)}),
     unit="steps",
     size=_steps,
@@ -137,7 +137,7 @@ FINETUNE = Stage(
 
 def _generate_tasks(plan: Plan) -> list[Task]:
     """Return the shards of every model that answers; there are never more than blocks."""
-    imported = set(plan.made_elsewhere)
+    imported = set(plan.imported)
     models = dict.fromkeys(c.model.name for c in plan.conditions if c.id not in imported)
     shards = {model: min(plan.shards[model], plan.n_blocks) for model in models}
     return [Task("generate", m, shard, n) for m, n in shards.items() for shard in range(n)]
@@ -148,18 +148,18 @@ def _answers(plan: Plan, task: Task) -> dict[str, list[int]]:
     return {condition.id: blocks for condition in plan.of_model(task.key)}
 
 
-def _answered(plan: Plan, standing: Standing, task: Task) -> bool:
-    answered = standing.done()
+def _answered(plan: Plan, progress: RunProgress, task: Task) -> bool:
+    answered = progress.done()
     wanted = _answers(plan, task)
     return all(b in answered.get(c, ()) for c, blocks in wanted.items() for b in blocks)
 
 
-def _rows(plan: Plan, standing: Standing, tasks: Sequence[Task]) -> int:
+def _rows(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
     """Count the answers that are not yet in a piece; those in journals count as to do."""
-    examples = data.load(standing.run).filter(pl.col("block").is_not_null())
+    examples = data.load(progress.run).filter(pl.col("block").is_not_null())
     sizes = dict(examples.group_by("block").len().iter_rows())
     decodings = {c.id: c.decoding for c in plan.conditions}
-    answered, total = standing.done(), 0
+    answered, total = progress.done(), 0
     for task in tasks:
         for condition, blocks in _answers(plan, task).items():
             decoding = decodings[condition]
@@ -246,11 +246,11 @@ def awaited_by(stage: Stage, *hows: str) -> Iterator[tuple[After, Stage]]:
                     yield after, other
 
 
-def unmet(stage: Stage, key: str, plan: Plan, standing: Standing) -> list[tuple[str, str]]:
+def unmet(stage: Stage, key: str, plan: Plan, progress: RunProgress) -> list[tuple[str, str]]:
     """Return (stage, key) of what tasks of *key* cannot begin without and what is not done."""
     return [
         (other.name, task.key)
         for after, other in awaited_by(stage, "afterok")
-        for task in other.lacking(plan, standing)
+        for task in other.lacking(plan, progress)
         if after.keys is None or task.key in after.keys(plan, key)
     ]

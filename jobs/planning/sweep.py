@@ -12,7 +12,7 @@ from jobs.config.tables import Config
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan
-from jobs.planning.progress import Standing, read_standing
+from jobs.planning.progress import RunProgress, read_progress
 from jobs.planning.resolve import Resolved, resolve
 
 
@@ -27,7 +27,7 @@ class Planned:
 
     resolved: Resolved
     path: Path | None
-    standing: Standing
+    progress: RunProgress
     tasks: tuple[Task, ...]
     aside: tuple[tuple[Path, str], ...] = ()
 
@@ -66,27 +66,27 @@ def plan_locked(
     store.remove_leftovers(run.root)
     resolved = resolve(config, run, command, awaited=awaited)
     _write_made(run, resolved)
-    standing = read_standing(run, resolved.plan)
-    aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
+    progress = read_progress(run, resolved.plan)
+    aside = tuple((run.set_aside(path), reason) for path, reason in progress.unusable())
     if aside:
         _write_made(run, resolved)
-        standing = read_standing(run, resolved.plan)
+        progress = read_progress(run, resolved.plan)
     path = run.next_plan()
     write_plan(resolved.plan, path)
-    return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
+    return Planned(resolved, path, progress, _tasks(resolved.plan, progress), aside)
 
 
 def preview(config: Config, run: RunDir, command: str) -> Planned:
     """Return what ``plan`` would, and write nothing."""
     resolved = resolve(config, run, command, write=False)
-    standing = read_standing(run, resolved.plan)
-    return Planned(resolved, None, standing, _tasks(resolved.plan, standing))
+    progress = read_progress(run, resolved.plan)
+    return Planned(resolved, None, progress, _tasks(resolved.plan, progress))
 
 
-def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
+def _tasks(plan: Plan, progress: RunProgress) -> tuple[Task, ...]:
     """Return the tasks that do not depend on what others of today's tasks will leave."""
     first = (stage for stage in stages.TABLE if not stage.takes_what_is_there)
-    return tuple(task for stage in first for task in stage.lacking(plan, standing))
+    return tuple(task for stage in first for task in stage.lacking(plan, progress))
 
 
 def _write_made(run: RunDir, resolved: Resolved) -> None:

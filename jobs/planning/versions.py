@@ -33,7 +33,7 @@ def as_begun(condition: Condition, run: RunDir, awaited: Collection[str] = ()) -
     Args:
         condition: With everything else that is in its identity.
         run: May not be there yet.
-        awaited: Ids of conditions that elements in the queue will answer.
+        awaited: Ids of conditions that array tasks in the queue will answer.
     """
     for version in range(GENERATION_VERSION, 0, -1):
         begun = _of_version(condition, version)
@@ -82,7 +82,7 @@ def as_trained(
         spec: What is asked for.
         of: Fingerprint of the base, and digest of the rows.
         run: May not be there yet.
-        awaited: Ids of fine-tunes that elements in the queue will train.
+        awaited: Ids of fine-tunes that array tasks in the queue will train.
     """
     for version in range(TRAINING_VERSION, 0, -1):
         trained = replace(spec, training_version=version)
@@ -105,7 +105,7 @@ def check_refrozen(run: RunDir, digest: str) -> None:
     if not run.plans():
         return
     plan, _ = last_plan(run)
-    made = set(plan.made_elsewhere)
+    made = set(plan.imported)
     answered = [c.id for c in plan.conditions if c.id not in made and _answered(run, c.id)]
     if plan.data_digest == digest or not answered:
         return
@@ -140,7 +140,7 @@ def _rows(run: RunDir) -> Iterator[str]:
 
 
 def _answers(run: RunDir, plan: Plan) -> Iterator[str]:
-    made, labels = set(plan.made_elsewhere), row_labels(plan.conditions)
+    made, labels = set(plan.imported), row_labels(plan.conditions)
     found = [(full_name(c, labels), _counts(run, c)) for c in plan.conditions if c.id not in made]
     others = {v for _, counts in found for v in counts if v != GENERATION_VERSION}
     for version in sorted(others):
@@ -193,9 +193,9 @@ def advice(run: RunDir, plan: Plan) -> tuple[str, ...]:
         return ()
     return (
         *found,
-        "What is there stays, what is missing is made by this version, and the notes below the "
-        "tables say so. To make everything by one version: another --name, or for answers "
-        f"alone remove their folders under {run.root / 'generations'}, for an adapter its "
+        "Existing rows, answers and adapters are kept, what is missing is made by this version, "
+        "and the notes below the tables record it. To have everything from one version, choose another "
+        f"--name, or remove the answers' folders under {run.root / 'generations'} or an adapter's "
         f"folder under {run.root / 'adapters'}.",
     )
 

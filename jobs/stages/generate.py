@@ -25,7 +25,7 @@ from empathy_core.errors import Damaged
 from empathy_core.store import Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
 from jobs.planning.plan import Plan, Task
-from jobs.planning.progress import adapters_of, trained
+from jobs.planning.progress import adapters_of, read_trained
 from jobs.stages.protocol import Listener, Progress
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
     blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
-    by = adapters_of(plan, trained(run, plan))
+    by = adapters_of(plan, read_trained(run, plan))
     for condition in plan.of_model(task.key):
         adapter = by.get(condition.id)
         work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks, adapter)
@@ -233,7 +233,7 @@ def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
 def _made_meanwhile(work: _Shard) -> bool:
     """Tell whether another copy of this task has written the whole piece: the first one stays.
 
-    Slurm may run an element twice at once; in half precision on other hardware its text could
+    Slurm may run an array task twice at once; in half precision on other hardware its text could
     differ, and statistics may have been made of the first already.
     """
     try:

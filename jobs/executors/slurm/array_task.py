@@ -1,4 +1,4 @@
-"""One element of an array: ``python -m jobs.executors.slurm.array_task <submission folder>``.
+"""One task of an array job: ``python -m jobs.executors.slurm.array_task <submission folder>``.
 
 It does its tasks one after the other; a task that fails does not stop the next. All it says
 goes to its log, the events in lines that ``status`` and ``explain`` read.
@@ -33,18 +33,18 @@ BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorre
 
 
 def main(folder: str) -> int:
-    """Do the tasks of this element and return the exit code."""
+    """Do the tasks of this bundle and return the exit code."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    here, path = current(), Path(folder)
+    job, path = current(), Path(folder)
     emit_event(
-        "started", job=here.job, index=here.index, node=here.node, restart=here.restarts,
+        "started", job=job.job, index=job.index, node=job.node, restart=job.restarts,
         pid=os.getpid(),
     )  # fmt: skip
     counter = _Counter()
     limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
-    counter.signals = Signals(here, counter.advanced, limit_s, warning_s)
+    counter.signals = Signals(job, counter.advanced, limit_s, warning_s)
     try:
         submission = read_submission(path)
         run = RunDir(path.parents[1])
@@ -53,7 +53,7 @@ def main(folder: str) -> int:
         check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
-    codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
+    codes = [_do(run, plan, task, counter) for task in submission.bundles[job.index]]
     emit_event("ended", code=max(codes))
     return max(codes)
 
@@ -79,7 +79,7 @@ class _Counter:
         return self._rows > 0
 
 
-def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
+def _do(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
     started = time.monotonic()
     log.info("%s", task.id)
     if counter.signals:
@@ -139,7 +139,7 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
         msg = (
             f"no usable GPU on this node: {submission.gpus} asked for, and CUDA_VISIBLE_DEVICES "
             f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; expected one that torch can use; "
-            "keep away from this node: explain prints the command"
+            "avoid this node: explain prints the command"
         )
         raise BadNode(msg)
 

@@ -1,9 +1,9 @@
 """What was submitted to Slurm: written before sbatch is called, so that nothing is ever lost.
 
 A submission is a folder ``<run>/slurm/<number>-<stage>-<key>/`` with ``submission.json`` (what
-each element does), the script and a log an element. ``jobs.jsonl`` adds its job id once sbatch
-has answered. A launcher that was killed in between leaves a submission without an id; its
-comment, which Slurm keeps with the job, finds the job again.
+each array task does), the script and one log for each array task. ``jobs.jsonl`` adds its job id
+once sbatch has answered. A launcher that was killed in between leaves a submission without an
+id; its comment, which Slurm keeps with the job, finds the job again.
 """
 
 import json
@@ -20,7 +20,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import digest
-from jobs.executors.slurm.packing import Element
+from jobs.executors.slurm.packing import TaskBundle
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 
@@ -31,11 +31,11 @@ class Submission:
 
     Attributes:
         name: Of its folder.
-        shards: For each element, the shards that it does.
+        shards: For each array task, the shards that it does.
         plan: Name of the plan's file.
         after: Job ids that it waits for, however they end.
         after_ok: Job ids that must end well.
-        asked: Resources of one element (``slurm.profile.Resources``), for people.
+        asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         job: Job id; null while sbatch has not answered, or if it refused.
     """
@@ -53,16 +53,16 @@ class Submission:
     job: str | None = None
 
     @cached_property
-    def elements(self) -> tuple[Element, ...]:
-        """The tasks of each element."""
+    def bundles(self) -> tuple[TaskBundle, ...]:
+        """The tasks of each array task."""
         return tuple(
-            tuple(Task(self.stage, self.key, shard, self.n_shards) for shard in element)
-            for element in self.shards
+            tuple(Task(self.stage, self.key, shard, self.n_shards) for shard in bundle)
+            for bundle in self.shards
         )
 
     @property
     def gpus(self) -> int:
-        """GPUs of one element, asked for by number or by gres (``gpu:a100:2``)."""
+        """GPUs of one array task, asked for by number or by gres (``gpu:a100:2``)."""
         gres = str(self.asked.get("gres", ""))
         if "gpu" in gres:
             last = gres.rpartition(":")[2]
@@ -75,7 +75,7 @@ class Submission:
 
 
 def log_path(run: RunDir, submission: str, index: int) -> Path:
-    """Return the log of one element; all its attempts are appended to it."""
+    """Return the log of one array task; all its attempts are appended to it."""
     return run.submission(submission) / "logs" / f"{index}.log"
 
 
@@ -86,7 +86,7 @@ def read_submission(folder: Path) -> Submission:
         Damaged: It cannot be read.
     """
     raw = store.read_json(folder / "submission.json")
-    shards = tuple(tuple(element) for element in raw.pop("shards"))
+    shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
     waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
     return Submission(**{**raw, **waits, "shards": shards})
 

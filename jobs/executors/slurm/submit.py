@@ -10,13 +10,13 @@ from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.tables import Config
 from jobs.executors.slurm import packing
-from jobs.executors.slurm.in_queue import Flight
-from jobs.executors.slurm.packing import Element
+from jobs.executors.slurm.in_queue import QueueState
+from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
-from jobs.planning.progress import Standing
+from jobs.planning.progress import RunProgress
 from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
 from slurm import limits, queue, submit
 from slurm.profile import Profile, Resources
@@ -33,10 +33,10 @@ class Launch:
     """What one sweep is to submit.
 
     Attributes:
-        plan_file: Name of the plan's file, which the elements read.
+        plan_file: Name of the plan's file, which the array tasks read.
         own: (table of resources, key) → what the configuration gives to one model or fine-tune.
         override: Resources given on the command line; they go over everything else.
-        code: Folder of the suite that the elements will import.
+        code: Folder of the suite that the array tasks will import.
     """
 
     run: RunDir
@@ -48,7 +48,7 @@ class Launch:
     code: Path = Path()
 
     def resources(self, stage: str, key: str) -> Resources:
-        """Return what an element of this stage and key gets."""
+        """Return what an array task of this stage and key gets."""
         table = stage_of(stage).resources
         own = self.own.get((table, key))
         return _over(self.profile.of_stage(table, own), self.override)
@@ -92,7 +92,7 @@ class Submitted:
     Attributes:
         arrays: Submitted now.
         left: What could not be, each with Slurm's words or the limit that stands against it.
-        n_before: Elements of this run that were in the queue already.
+        n_before: Array tasks of this run that were in the queue already.
     """
 
     arrays: list[Submission] = field(default_factory=list)
@@ -129,32 +129,32 @@ Jobs = Mapping[tuple[str, str], Sequence[str]]
 
 
 def missing(
-    stage: Stage, plan: Plan, standing: Standing, flight: Flight, *, anew: bool = False
+    stage: Stage, plan: Plan, progress: RunProgress, queue_state: QueueState, *, anew: bool = False
 ) -> list[Task]:
     """Return the tasks of a stage that nobody has done and nobody in the queue will do.
 
     Args:
         stage: One of the table.
         plan: What there is to do.
-        standing: What is done.
-        flight: What is in the queue.
+        progress: What is done.
+        queue_state: What is in the queue.
         anew: Whether something that the stage takes as it is there is about to be submitted.
     """
     keys = dict.fromkeys(task.key for task in stage.tasks(plan))
-    active = {key: _before(stage, key, plan, flight).any for key in keys}
+    active = {key: _before(stage, key, plan, queue_state).any for key in keys}
     coming = anew or any(active.values())
     if stage.answers:
-        standing = standing.with_answers(flight.claimed())
+        progress = progress.with_answers(queue_state.claimed())
     elif coming:
-        standing = standing.expecting(plan)
+        progress = progress.expecting(plan)
     # only of answers it is known which are to come: what follows others is done anew
     known = not coming or all(other.answers for _, other in awaited_by(stage, "afterany"))
-    wanted = stage.lacking(plan, standing) if known else stage.tasks(plan)
-    return [t for t in wanted if anew or not flight.awaited(plan, t, active[t.key])]
+    wanted = stage.lacking(plan, progress) if known else stage.tasks(plan)
+    return [t for t in wanted if anew or not queue_state.awaited(plan, t, active[t.key])]
 
 
 def _before(
-    stage: Stage, key: str, plan: Plan, flight: Flight, submitted: Jobs | None = None
+    stage: Stage, key: str, plan: Plan, queue_state: QueueState, submitted: Jobs | None = None
 ) -> Waits:
     """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
     submitted = submitted or {}
@@ -162,25 +162,28 @@ def _before(
     for after, other in awaited_by(stage):
         if after.keys is None:
             new = (ids for (name, _), ids in submitted.items() if name == other.name)
-            jobs[after.how] += [*flight.jobs(other.name), *chain.from_iterable(new)]
+            jobs[after.how] += [*queue_state.jobs(other.name), *chain.from_iterable(new)]
             continue
         for theirs in after.keys(plan, key):
-            jobs[after.how] += flight.jobs_of(other.name, theirs)
+            jobs[after.how] += queue_state.jobs_of(other.name, theirs)
             jobs[after.how] += submitted.get((other.name, theirs), ())
     return Waits(*(list(dict.fromkeys(ids)) for ids in jobs.values()))
 
 
 def _wanted(
-    what: Launch, standing: Standing, flight: Flight, only: Collection[str] | None = None
+    what: Launch,
+    progress: RunProgress,
+    queue_state: QueueState,
+    only: Collection[str] | None = None,
 ) -> Groups:
     """Return the tasks of all stages that are to be submitted."""
     wanted: dict[str, list[Task]] = {}
     for stage in stages.TABLE:
         sources = [other.name for _, other in awaited_by(stage, "afterany")]
         anew = any(wanted.get(source) for source in sources)
-        if stage.renewed and not (anew or flight.jobs(*sources)):
+        if stage.renewed and not (anew or queue_state.jobs(*sources)):
             continue
-        tasks = missing(stage, what.plan, standing, flight, anew=anew)
+        tasks = missing(stage, what.plan, progress, queue_state, anew=anew)
         if only is not None and not stage.takes_what_is_there:
             tasks = [task for task in tasks if task.id in only]
         wanted[stage.name] = tasks
@@ -188,47 +191,50 @@ def _wanted(
 
 
 def submit_missing(
-    what: Launch, standing: Standing, flight: Flight, only: Collection[str] | None = None
+    what: Launch,
+    progress: RunProgress,
+    queue_state: QueueState,
+    only: Collection[str] | None = None,
 ) -> Submitted:
     """Submit everything that is neither done nor in the queue; call it under the run's lock.
 
     Args:
-        what: The plan, and what elements get.
-        standing: What is done.
-        flight: What is in the queue.
+        what: The plan, and what array tasks get.
+        progress: What is done.
+        queue_state: What is in the queue.
         only: Ids of the tasks that may be submitted, of stages that do not take what is there;
             null means all.
 
     Raises:
         ClusterError: Slurm would not take a job of these resources; nothing is submitted.
     """
-    result = Submitted(n_before=len(flight.flying))
-    what = replace(what, plan=_cut_as_in_queue(what.plan, flight))
-    grouped = _wanted(what, standing, flight, only)
+    result = Submitted(n_before=len(queue_state.queued))
+    what = replace(what, plan=_cut_as_in_queue(what.plan, queue_state))
+    grouped = _wanted(what, progress, queue_state, only)
     for stage in stages.TABLE:
         mine = [task for group in grouped for task in group if task.stage == stage.name]
-        if stage.make_room and mine and not flight.of_stage(stage.name):
-            standing = stage.make_room(what.run, what.plan, standing, mine)
-            grouped = _wanted(what, standing, flight, only)
+        if stage.make_room and mine and not queue_state.of_stage(stage.name):
+            progress = stage.make_room(what.run, what.plan, progress, mine)
+            grouped = _wanted(what, progress, queue_state, only)
     if grouped:
         try:
-            _submit_all(what, standing, flight, grouped, result)
+            _submit_all(what, progress, queue_state, grouped, result)
         except SlurmError as error:
             msg = f"Slurm: {error}; correct it and run the same command again"
             raise ClusterError(msg) from error
     return result
 
 
-def _cut_as_in_queue(plan: Plan, flight: Flight) -> Plan:
-    """Return the plan with stages cut as elements in the queue cut them: no two cuts overlap."""
+def _cut_as_in_queue(plan: Plan, queue_state: QueueState) -> Plan:
+    """Return the plan with stages cut as array tasks in the queue cut them: no two cuts overlap."""
     for stage in stages.TABLE:
-        queued = flight.of_stage(stage.name)
+        queued = queue_state.of_stage(stage.name)
         if stage.cut_as and queued:
             plan = stage.cut_as(plan, queued[-1].submission.n_shards)
     return plan
 
 
-def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitted:
+def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -> Submitted:
     """Submit just these tasks, without scoring and report; call it under the run's lock.
 
     Tasks whose every block the queue will answer are left out.
@@ -236,16 +242,16 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitt
     Raises:
         ClusterError: Slurm would not take them; nothing is submitted.
     """
-    result = Submitted(n_before=len(flight.flying))
-    claimed = flight.claimed()
+    result = Submitted(n_before=len(queue_state.queued))
+    claimed = queue_state.claimed()
     free = [task for task in tasks if not _is_claimed(what.plan, task, claimed)]
     if not free:
         return result
     try:
         what = replace(what, code=snapshot(what.run))
-        _check(what, packing.groups(free))
+        _ask_slurm(what, packing.groups(free))
         for group in packing.groups(free):
-            _arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
+            _submit_arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
@@ -259,18 +265,20 @@ def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) 
     )
 
 
-def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
+def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
-    what = replace(what, plan=_cut_as_in_queue(what.plan, flight), code=what.run.code("DIGEST"))
+    what = replace(
+        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
+    )
     try:
         largest = limits.read(what.profile.account, what.profile.qos).array
     except SlurmError:
         largest = limits.DEFAULT_ARRAY
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
-    for group in _wanted(what, standing, flight):
+    for group in _wanted(what, progress, queue_state):
         stage, key = group[0].stage, group[0].key
-        waits = _waits(what.plan, group, flight, named)
+        waits = _waits(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
             submission = _submission(what, part, waits)
             arrays.append(_array(what, submission, f"NNNN-{stage}-{key}"))
@@ -279,38 +287,38 @@ def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
 
 
 def _submit_all(
-    what: Launch, standing: Standing, flight: Flight, grouped: Groups, result: Submitted
+    what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
     what = replace(what, code=snapshot(what.run))
-    _check(what, grouped)
+    _ask_slurm(what, grouped)
     bounds = limits.read(what.profile.account, what.profile.qos, what.profile.max_elements)
-    room = None if bounds.submit is None else max(bounds.submit - flight.n_queued, 0)
+    room = None if bounds.submit is None else max(bounds.submit - queue_state.n_queued, 0)
     dealt = _packed(grouped, room)
-    _tell_left(grouped, dealt, result)
-    for group, elements in zip(grouped, dealt, strict=True):
+    _note_left(grouped, dealt, result)
+    for group, bundles in zip(grouped, dealt, strict=True):
         stage, key = stage_of(group[0].stage), group[0].key
-        if lacks := _nowhere(what.plan, group, standing, flight, result.jobs()):
+        if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
             result.left.append(f"{len(group)} tasks of {stage.name} '{key}': {lacks}")
             continue
         before = len(result.arrays)
-        waits = _waits(what.plan, group, flight, result.jobs())
-        _arrays(what, elements, bounds.array, waits, result)
+        waits = _waits(what.plan, group, queue_state, result.jobs())
+        _submit_arrays(what, bundles, bounds.array, waits, result)
         if stage.renewed and len(result.arrays) > before:
-            queue.cancel(flight.jobs(stage.name))
+            queue.cancel(queue_state.jobs(stage.name))
 
 
-def _packed(grouped: Groups, room: int | None) -> list[list[Element]]:
-    """Return the elements of each group, at most *room* in all.
+def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
+    """Return the array tasks of each group, at most *room* in all.
 
     Every group that takes what is there keeps a place, one that is renewed in any case.
     """
     first, later, last = _by_role(grouped)
     n_later, n_last = len(later), len(last)
     for_first = None if room is None else max(room - n_later - n_last, min(room, 1))
-    made = packing.elements([grouped[i] for i in first], for_first)
+    made = packing.bundles([grouped[i] for i in first], for_first)
     for_later = None if room is None else room - sum(map(len, made)) - n_last
-    follow = packing.elements([grouped[i] for i in later], for_later)
-    always = packing.elements([grouped[i] for i in last], None)
+    follow = packing.bundles([grouped[i] for i in later], for_later)
+    always = packing.bundles([grouped[i] for i in last], None)
     dealt = dict(zip([*first, *later, *last], [*made, *follow, *always], strict=True))
     return [dealt[i] for i in range(len(grouped))]
 
@@ -324,35 +332,39 @@ def _by_role(grouped: Groups) -> tuple[list[int], list[int], list[int]]:
     return roles
 
 
-def _waits(plan: Plan, group: Sequence[Task], flight: Flight, submitted: Jobs) -> Waits:
+def _waits(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
     """Return the jobs that a group waits for: those of the table, and those it overlaps with."""
-    before = _before(stage_of(group[0].stage), group[0].key, plan, flight, submitted)
-    return replace(before, any=list(dict.fromkeys([*before.any, *flight.overlapping(group)])))
+    before = _before(stage_of(group[0].stage), group[0].key, plan, queue_state, submitted)
+    return replace(before, any=list(dict.fromkeys([*before.any, *queue_state.overlapping(group)])))
 
 
 def _nowhere(
-    plan: Plan, group: Sequence[Task], standing: Standing, flight: Flight, submitted: Jobs
+    plan: Plan,
+    group: Sequence[Task],
+    progress: RunProgress,
+    queue_state: QueueState,
+    submitted: Jobs,
 ) -> str:
     """Return what a group cannot begin without and what no job makes; empty if there is nothing."""
     stage, key = stage_of(group[0].stage), group[0].key
-    lacking = stages.unmet(stage, key, plan, standing)
-    gone = [(s, k) for s, k in lacking if not (flight.jobs_of(s, k) or submitted.get((s, k)))]
+    lacking = stages.unmet(stage, key, plan, progress)
+    gone = [(s, k) for s, k in lacking if not (queue_state.jobs_of(s, k) or submitted.get((s, k)))]
     named = ", ".join(f"{stage} '{key}'" for stage, key in gone)
     return f"{named} is neither done nor in the queue" if named else ""
 
 
-def _tell_left(
-    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[Element]], result: Submitted
+def _note_left(
+    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[TaskBundle]], result: Submitted
 ) -> None:
-    for group, elements in zip(groups, dealt, strict=True):
-        if n_left := len(group) - sum(map(len, elements)):
+    for group, bundles in zip(groups, dealt, strict=True):
+        if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
                 f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue"
             )
 
 
-def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
+def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
     """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
@@ -372,12 +384,12 @@ def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
             raise ClusterError(msg) from error
 
 
-def _submission(what: Launch, elements: Sequence[Element], waits: Waits) -> Submission:
-    first = elements[0][0]
+def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
+    first = bundles[0][0]
     asked = what.resources(first.stage, first.key).model_dump(exclude_none=True)
     return Submission(
         name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
-        shards=tuple(tuple(task.shard for task in element) for element in elements),
+        shards=tuple(tuple(task.shard for task in bundle) for bundle in bundles),
         plan=what.plan_file, after=tuple(waits.any), after_ok=tuple(waits.ok),
         asked={k: v for k, v in asked.items() if v != {}},
     )  # fmt: skip
@@ -393,7 +405,7 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         witness=run.root / "plans" / what.plan_file,
         code=what.code,
         command=("jobs.executors.slurm.array_task", str(folder)),
-        n_elements=len(submission.shards),
+        n_tasks=len(submission.shards),
         resources=what.resources(submission.stage, submission.key),
         after=submission.after,
         after_ok=submission.after_ok,
@@ -402,12 +414,12 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
     )
 
 
-def _arrays(
-    what: Launch, elements: Sequence[Element], largest: int, waits: Waits, result: Submitted
+def _submit_arrays(
+    what: Launch, bundles: Sequence[TaskBundle], largest: int, waits: Waits, result: Submitted
 ) -> None:
-    """Submit one group's elements, in as few arrays as the cluster allows."""
+    """Submit one group's array tasks, in as few arrays as the cluster allows."""
     ledger = Ledger(what.run)
-    for part in packing.arrays(elements, largest):
+    for part in packing.arrays(bundles, largest):
         wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
@@ -415,8 +427,8 @@ def _arrays(
             job = submit.submit(array, what.profile)
         except SubmitError as error:
             ledger.record(named.name, refused=str(error))
-            of = f"{wanted.stage} '{wanted.key}'"
-            result.left.append(f"{len(part)} elements of {of}: {error}")
+            job_of = f"{wanted.stage} '{wanted.key}'"
+            result.left.append(f"{len(part)} array tasks of {job_of}: {error}")
             continue
         ledger.record(named.name, job=job)
         result.arrays.append(replace(named, job=job))
