@@ -194,8 +194,8 @@ def advice(run: RunDir, plan: Plan) -> tuple[str, ...]:
     return (
         *found,
         "Existing rows, answers and adapters are kept, what is missing is made by this version, "
-        "and the notes below the tables record it. To have everything from one version, choose another "
-        f"--name, or remove the answers' folders under {run.root / 'generations'} or an adapter's "
+        "and the notes below the tables record it. To have everything from one version, choose "
+        f"another --name, or remove the answers' folders under {run.root / 'generations'} or an adapter's "
         f"folder under {run.root / 'adapters'}.",
     )
 
