@@ -81,13 +81,13 @@ StageResources = Literal["finetune", "generate", "score", "report"]
 """Tables of a profile that give some kinds of jobs their own resources."""
 
 
-class Table(BaseModel):
+class ProfileModel(BaseModel):
     """A table of the file: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Resources(Table):
+class Resources(ProfileModel):
     """What one array task is given.
 
     Attributes:
@@ -140,7 +140,7 @@ class Resources(Table):
         return self
 
 
-class Container(Table):
+class Container(ProfileModel):
     """Array tasks run inside this image.
 
     Attributes:

@@ -1,5 +1,6 @@
 """The planner: which shards and units are still to be done."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from empathy_core import store
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
 from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
+from jobs.planning.plan_file import read_plan, write_plan
 from jobs.planning.progress import RunProgress, SoundPieces
 from jobs.planning.stages import GENERATE, SCORE
 
@@ -134,3 +136,17 @@ def test_identity_is_what_changes_the_text():
 
     assert {c.id for c in same} == {base.id}
     assert len({c.id for c in [base, *other]}) == len(other) + 1
+
+
+def test_a_plan_on_disk_has_the_keys_that_every_version_knows(tmp_path: Path):
+    """Fields were renamed; what is written, and what older versions wrote, bears the old names."""
+    plan = replace(a_plan(), imported=("people-1",), notes=PlanNotes(notes=("as it is",)))
+    path = tmp_path / "0001.json"
+
+    write_plan(plan, path)
+    raw = json.loads(path.read_text())
+
+    assert raw["made_elsewhere"] == ["people-1"]
+    assert raw["words"] == {"assumed": [], "notes": ["as it is"]}
+    assert not {"imported", "notes"} & set(raw)
+    assert read_plan(path) == plan

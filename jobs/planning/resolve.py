@@ -1,6 +1,6 @@
 """Configuration → plan: the lookups that must happen before anything is computed.
 
-Data are frozen, weights found, every prompt rendered once, answers made elsewhere read. All
+Data are frozen, weights found, every prompt rendered once, imported answers read. All
 errors of the user's come from here, before a task starts.
 """
 
@@ -57,9 +57,9 @@ class Resolved:
     Attributes:
         examples: The run's rows (``store.EXAMPLES``).
         audit: What the data audit found.
-        made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
+        made: Condition id → imported texts (``example``, ``sample``, ``text``).
         renderings: Condition id → what rendering its prompts showed.
-        remarks: What the author may want to mend before anything is computed.
+        remarks: What the author may want to correct before anything is computed.
     """
 
     plan: Plan
@@ -97,7 +97,7 @@ def resolve(
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
-    found = _Found(config, evaluated, run, write=write, awaited=awaited)
+    found = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     found.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
         _add_model(config, name, examples, found)
@@ -129,13 +129,13 @@ def resolve(
 
 
 @dataclass
-class _Found:
+class _Conditions:
     """The conditions so far, in the order of the tables.
 
     Attributes:
         write: Whether renderings are kept in the run.
         awaited: Ids of conditions that are in the queue.
-        made: Condition id → texts made elsewhere.
+        made: Condition id → imported texts.
         remarks: What the author should know before anything is computed.
     """
 
@@ -157,7 +157,7 @@ class _Found:
         self.remarks += of.remarks
 
     def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
-        """Add a condition whose texts were made elsewhere."""
+        """Add a condition of imported texts."""
         final = versions.as_begun(condition, self.run)
         self.conditions[final.id] = final
         self.made[final.id] = texts
@@ -190,7 +190,7 @@ def _check_room(condition: Condition) -> None:
         check_room(condition, read_settings(folder)[1])
 
 
-def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found) -> None:
+def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Conditions) -> None:
     """Add the conditions of a model, or the one of people."""
     spec = config.model_spec(name)
     if spec.backend == "human":
@@ -204,7 +204,7 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found)
 
 
 def _compared(
-    config: Config, found: _Found, variant: Variant, planned: PlannedFinetune, run: RunDir
+    config: Config, found: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
 ) -> PlannedFinetune:
     """Add the conditions of an adapter and of its bases; base first, as tables show them."""
     if not variant.table.evaluate:
@@ -274,7 +274,7 @@ def _carried(
 ) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
-    A sweep that was killed while it replaced them is mended so, too.
+    A sweep that was killed while it replaced them is repaired in the same way.
     """
     try:
         found = data.columns.load(run)
@@ -405,7 +405,7 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     return notes
 
 
-# ---------------------------------------------------------------------------- made elsewhere
+# ---------------------------------------------------------------------------- imported answers
 
 
 def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.DataFrame, str]:

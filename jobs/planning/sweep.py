@@ -46,10 +46,10 @@ class Planned:
 def plan(config: Config, run: RunDir, command: str) -> Planned:
     """Plan a sweep under the lock, and record the plan.
 
-    Side effects: rows are frozen, unusable files set aside, answers made elsewhere written.
+    Side effects: rows are frozen, unusable files set aside, imported answers written.
 
     Raises:
-        EmpathyError: Anything the user must mend first; nothing computed is touched.
+        EmpathyError: Anything the user must correct first; nothing computed is touched.
     """
     with run.lock():
         return plan_locked(config, run, command)
@@ -65,11 +65,11 @@ def plan_locked(
     """
     store.remove_leftovers(run.root)
     resolved = resolve(config, run, command, awaited=awaited)
-    _write_made(run, resolved)
+    _write_imported(run, resolved)
     progress = read_progress(run, resolved.plan)
     aside = tuple((run.set_aside(path), reason) for path, reason in progress.unusable())
     if aside:
-        _write_made(run, resolved)
+        _write_imported(run, resolved)
         progress = read_progress(run, resolved.plan)
     path = run.next_plan()
     write_plan(resolved.plan, path)
@@ -89,8 +89,8 @@ def _tasks(plan: Plan, progress: RunProgress) -> tuple[Task, ...]:
     return tuple(task for stage in first for task in stage.lacking(plan, progress))
 
 
-def _write_made(run: RunDir, resolved: Resolved) -> None:
-    """Write the conditions whose texts were made elsewhere, where they are not there yet."""
+def _write_imported(run: RunDir, resolved: Resolved) -> None:
+    """Write the conditions of imported texts, where they are not there yet."""
     blocks = resolved.examples.select(pl.col("id").alias("example"), "block")
     for condition, texts in resolved.made.items():
         expected = texts.select("example").unique(maintain_order=True)

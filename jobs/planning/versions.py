@@ -195,8 +195,8 @@ def advice(run: RunDir, plan: Plan) -> tuple[str, ...]:
         *found,
         "Existing rows, answers and adapters are kept, what is missing is made by this version, "
         "and the notes below the tables record it. To have everything from one version, choose "
-        f"another --name, or remove the answers' folders under {run.root / 'generations'} or an adapter's "
-        f"folder under {run.root / 'adapters'}.",
+        f"another --name, or remove the answers' folders under {run.root / 'generations'} or an "
+        f"adapter's folder under {run.root / 'adapters'}.",
     )
 
 

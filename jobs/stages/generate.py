@@ -100,24 +100,24 @@ def _loaded(model: ModelSpec, overlong: Any) -> tuple[BackendProtocol, float]:
 
 def _peaks() -> dict[str, int]:
     """Return the largest memory of this process so far, and of its GPU if it has one, in MB."""
-    found = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    peaks = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        found["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
-    return found
+        peaks["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
+    return peaks
 
 
 def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
-    found = _resumed(work)
-    missing = [b for b in work.wanted if b not in found.blocks and b not in found.elsewhere]
-    if not missing and not found.journals:
+    earlier = _resumed(work)
+    missing = [b for b in work.wanted if b not in earlier.blocks and b not in earlier.in_other_cuts]
+    if not missing and not earlier.journals:
         return
-    log.info("%s: %d blocks found, %d to do", work.condition.id, len(found.blocks), len(missing))
+    log.info("%s: %d blocks found, %d to do", work.condition.id, len(earlier.blocks), len(missing))
     journal = Journal(work.journal)
     try:
         for block, done in _answered(work, missing, examples, overlong):
             journal.append(block, done.rows, done.seconds, done.version)
-            found.blocks[block] = done
+            earlier.blocks[block] = done
             n_tokens = sum(row["n_output_tokens"] for row in done.rows)
             listen(Progress(len(done.rows), n_tokens))
     except BaseException:
@@ -125,9 +125,9 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
         raise
     if not _made_meanwhile(work):
         load_s = _loaded(work.condition.model, overlong)[1] if missing else 0.0
-        _compact(work, found.blocks, load_s)
+        _compact(work, earlier.blocks, load_s)
     journal.close(delete=True)
-    for path in found.journals:
+    for path in earlier.journals:
         path.unlink(missing_ok=True)
 
 
@@ -170,24 +170,24 @@ def _answered(
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Resumed:
     """What earlier attempts left.
 
     Attributes:
         blocks: Finished blocks of this shard.
-        elsewhere: Blocks that stand in pieces of another number of shards.
+        in_other_cuts: Blocks in result files of another number of shards.
         journals: Journals of this shard that can go once the piece is written.
     """
 
     blocks: dict[int, JournalBlock]
-    elsewhere: frozenset[int]
+    in_other_cuts: frozenset[int]
     journals: tuple[Path, ...]
 
 
-def _resumed(work: _Shard) -> _Found:
+def _resumed(work: _Shard) -> _Resumed:
     wanted = set(work.wanted)
     blocks = _of_piece(work)
-    elsewhere = _elsewhere(work)
+    in_other_cuts = _in_other_cuts(work)
     own = []
     folder = work.run.journals(work.condition.id)
     for path in sorted(folder.glob("*.jsonl")):
@@ -196,14 +196,14 @@ def _resumed(work: _Shard) -> _Found:
             continue
         mine = int(layout[1]) == work.shard and int(layout[2]) == work.n_shards
         if mine or int(layout[2]) != work.n_shards:
-            found = store.read_journal(path)
-            blocks |= {b: found[b] for b in found if b in wanted and b not in blocks}
+            written = store.read_journal(path)
+            blocks |= {b: written[b] for b in written if b in wanted and b not in blocks}
         if mine:
             own.append(path)
-    return _Found(blocks, frozenset(elsewhere), tuple(own))
+    return _Resumed(blocks, frozenset(in_other_cuts), tuple(own))
 
 
-def _elsewhere(work: _Shard) -> set[int]:
+def _in_other_cuts(work: _Shard) -> set[int]:
     """Return the blocks that stand in pieces of another number of shards."""
     others = (
         path
@@ -237,7 +237,9 @@ def _made_meanwhile(work: _Shard) -> bool:
     differ, and statistics may have been made of the first already.
     """
     try:
-        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
+        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(
+            _in_other_cuts(work)
+        )
     except Damaged:
         return False
 
