@@ -97,16 +97,16 @@ def resolve(
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
-    found = _Conditions(config, evaluated, run, write=write, awaited=awaited)
-    found.notes += audit.get("warnings", ())  # audits of older runs have none
+    collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
+    collected.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
-        _add_model(config, name, examples, found)
+        _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
-    finetunes = tuple(_compared(config, found, *one, run) for one in trained)
+    finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
     for name in config.answers:
-        found.add_imported(imported.condition(name, config.answers[name], examples))
-    conditions = tuple(found.conditions.values())
+        collected.add_imported(imported.condition(name, config.answers[name], examples))
+    conditions = tuple(collected.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -116,16 +116,18 @@ def resolve(
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
-        notes=_plan_notes(config, found.notes),
+        notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
-        imported=tuple(found.made),
+        imported=tuple(collected.made),
         made_from=origins.digests(config),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(found.remarks))
+    return Resolved(
+        plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
+    )
 
 
 @dataclass
@@ -190,29 +192,29 @@ def _check_room(condition: Condition) -> None:
         check_room(condition, read_settings(folder)[1])
 
 
-def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Conditions) -> None:
+def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _Conditions) -> None:
     """Add the conditions of a model, or the one of people."""
     spec = config.model_spec(name)
     if spec.backend == "human":
         condition, texts, note = _therapist(spec, examples)
-        found.add_made(condition, texts)
-        found.notes.append(note)
+        conditions.add_made(condition, texts)
+        conditions.notes.append(note)
         return
-    stored = stored_quantization(spec, found.run, write=found.write)
+    stored = stored_quantization(spec, conditions.run, write=conditions.write)
     for condition in _of_model(config, name, spec, stored):
-        found.notes += _trained_otherwise(found.rendered(condition))
+        conditions.notes += _trained_otherwise(conditions.rendered(condition))
 
 
 def _compared(
-    config: Config, found: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
+    config: Config, conditions: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
 ) -> PlannedFinetune:
     """Add the conditions of an adapter and of its bases; base first, as tables show them."""
     if not variant.table.evaluate:
         return planned
     triples = []
     for tuned, base, whole in conditions_of(config, variant, planned, run):
-        unquantized = found.rendered(whole) if whole else None
-        triples.append((found.rendered(base), found.rendered(tuned), unquantized))
+        unquantized = conditions.rendered(whole) if whole else None
+        triples.append((conditions.rendered(base), conditions.rendered(tuned), unquantized))
     ids = tuple(AdapterVsBase(t.id, b.id, u.id if u else None) for b, t, u in triples)
     return replace(planned, compared=ids)
 

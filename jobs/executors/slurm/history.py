@@ -120,12 +120,12 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
         state: What squeue says of it now; null if it is not in the queue.
     """
     parts = _parts(log)
-    found = [_attempt(part, last=i == len(parts) - 1) for i, part in enumerate(parts)]
+    ended = [_attempt(part, last=i == len(parts) - 1) for i, part in enumerate(parts)]
     finished = [row for row in rows if row.state not in ("PENDING", "RUNNING", "COMPLETING")]
-    if not found and finished:
+    if not ended and finished:
         return [_of_row(row) for row in finished]
     running = state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
-    matched = [_corrected(one, _row_of(i, found, finished)) for i, one in enumerate(found)]
+    matched = [_corrected(attempt, _row_of(i, ended, finished)) for i, attempt in enumerate(ended)]
     if matched and running:
         if matched[-1].kind == "ended without a word":
             matched[-1] = replace(matched[-1], kind="running")
@@ -134,9 +134,9 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
     return matched
 
 
-def _row_of(i: int, found: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:
+def _row_of(i: int, ended: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:
     """Pair attempts from the first on, where the log and the accounting know equally many."""
-    return rows[i] if len(rows) == len(found) or i < len(rows) < len(found) else None
+    return rows[i] if len(rows) == len(ended) or i < len(rows) < len(ended) else None
 
 
 def _parts(log: str) -> list[list[str]]:
@@ -191,8 +191,8 @@ def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
     ]
     short = [entry for entry in said if entry[0] == "out of memory"]
     own = _own_words(names, [e for e in events if e["event"] == "failed"])
-    found = short or own or [(_class_of(kind, names), line) for kind, line in said]
-    return found[0] if found else ("ended without a word", "")
+    ends = short or own or [(_class_of(kind, names), line) for kind, line in said]
+    return ends[0] if ends else ("ended without a word", "")
 
 
 def _own_words(

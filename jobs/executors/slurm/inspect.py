@@ -94,22 +94,22 @@ def _array_task(
 def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
     """Return the attempts of an array task."""
     mine = [r for r in rows if r.job == array_task.submission.job and r.index == array_task.index]
-    found = attempts(read_log(array_task.log), mine, array_task.state)
-    if array_task.state == "PENDING" or (array_task.state and not found):
-        return [*found, Attempt("queued", message=array_task.reason)]
-    return found or [Attempt("never started")]
+    known = attempts(read_log(array_task.log), mine, array_task.state)
+    if array_task.state == "PENDING" or (array_task.state and not known):
+        return [*known, Attempt("queued", message=array_task.reason)]
+    return known or [Attempt("never started")]
 
 
-def read_accounting(array_tasks: Iterable[ArrayTask], found: Inspected) -> list[Accounted]:
+def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
     """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
     ours = {e.submission.job for e in array_tasks if e.submission.job}
     try:
-        rows = queue.list_attempts(ours) if found.reached else []
+        rows = queue.list_attempts(ours) if inspected.reached else []
     except SlurmError:
         rows = []
     finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
     known = {(r.job, r.index) for r in finished}
-    ended = [q for q in found.ended if q.job in ours and (q.job, q.index) not in known]
+    ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
     return rows + [q.as_accounted() for q in ended]
 
 
@@ -121,22 +121,22 @@ def read_log(path: Path) -> str:
         return ""
 
 
-def chosen(what: str, plan: Plan, found: Inspected) -> list[ArrayTask]:
+def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
     """Return the array tasks of a task, a condition or a model, or the one of that id (``12_3``).
 
     Raises:
         ConfigError: Nothing of this run is called so.
     """
-    if what in found.array_tasks:
-        return [found.array_tasks[what]]
-    by_id = {e.id: e for e in [*found.array_tasks.values(), *_all(found.earlier)]}
+    if what in inspected.array_tasks:
+        return [inspected.array_tasks[what]]
+    by_id = {e.id: e for e in [*inspected.array_tasks.values(), *_all(inspected.earlier)]}
     if what in by_id:
         return [by_id[what]]
     keys = {what} | {c.model.name for c in plan.conditions if _is(c, what)}
-    wanted = [e for e in found.array_tasks.values() if e.submission.key in keys]
+    wanted = [e for e in inspected.array_tasks.values() if e.submission.key in keys]
     if wanted:
         return list({e.id: e for e in wanted}.values())
-    some = ", ".join([*found.array_tasks][:3]) or "nothing was submitted to Slurm"
+    some = ", ".join([*inspected.array_tasks][:3]) or "nothing was submitted to Slurm"
     msg = (
         f"'{what}' is no task, condition, model or array task of this run; expected for example: "
         f"{some}; see status"

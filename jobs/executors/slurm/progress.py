@@ -42,20 +42,20 @@ class StageProgress:
 
 
 def failed_array_tasks(
-    plan: Plan, progress: RunProgress, found: Inspected, done: Collection[str] | None = None
+    plan: Plan, progress: RunProgress, inspected: Inspected, done: Collection[str] | None = None
 ) -> list[ArrayTask]:
     """Return the newest array task of each task that is not done and not in the queue.
 
     Args:
         plan: What there is to do.
         progress: What is done.
-        found: What was submitted.
+        inspected: What was submitted.
         done: ``done_tasks``, where they are known already.
     """
     done = done_tasks(plan, progress) if done is None else done
     ended = {
         array_task.id: array_task
-        for task, array_task in found.array_tasks.items()
+        for task, array_task in inspected.array_tasks.items()
         if array_task.state is None and task not in done
     }
     return [
@@ -79,24 +79,26 @@ def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
 
 
 def stage_progress(
-    plan: Plan, progress: RunProgress, found: Inspected, now: float | None = None
+    plan: Plan, progress: RunProgress, inspected: Inspected, now: float | None = None
 ) -> list[StageProgress]:
     """Return a line for each stage and key that was submitted; none if nothing was."""
-    if not found.submissions:
+    if not inspected.submissions:
         return []
     done = done_tasks(plan, progress)
-    failed = failed_array_tasks(plan, progress, found, done) if found.reached else []
-    kinds = {e.id: k for e, k in _kinds(failed, found)}
+    failed = failed_array_tasks(plan, progress, inspected, done) if inspected.reached else []
+    kinds = {e.id: k for e, k in _kinds(failed, inspected)}
     groups: dict[tuple[str, str], dict[str, ArrayTask]] = {
-        (s.stage, s.key): {} for s in found.submissions
+        (s.stage, s.key): {} for s in inspected.submissions
     }
-    for task, array_task in found.array_tasks.items():
+    for task, array_task in inspected.array_tasks.items():
         groups[array_task.submission.stage, array_task.submission.key][task] = array_task
-    return [_line(mine, done, kinds, found, now or time.time()) for mine in groups.values() if mine]
+    return [
+        _line(mine, done, kinds, inspected, now or time.time()) for mine in groups.values() if mine
+    ]
 
 
-def _kinds(array_tasks: list[ArrayTask], found: Inspected) -> Iterable[tuple[ArrayTask, str]]:
-    rows = read_accounting(array_tasks, found) if array_tasks else []
+def _kinds(array_tasks: list[ArrayTask], inspected: Inspected) -> Iterable[tuple[ArrayTask, str]]:
+    rows = read_accounting(array_tasks, inspected) if array_tasks else []
     for array_task in array_tasks:
         yield array_task, read_history(array_task, rows)[-1].kind
 
@@ -105,7 +107,7 @@ def _line(
     mine: Mapping[str, ArrayTask],
     done: set[str],
     kinds: Mapping[str, str],
-    found: Inspected,
+    inspected: Inspected,
     now: float,
 ) -> StageProgress:
     """Return the line of the tasks of one stage and key: task id → its newest array task."""
@@ -115,7 +117,7 @@ def _line(
     failed, waits = Counter[str](), Counter[str]()
     for task, array_task in mine.items():
         kind = kinds.get(array_task.id, "")
-        if task in done or (array_task.state is None and found.reached and not kind):
+        if task in done or (array_task.state is None and inspected.reached and not kind):
             states["done"] += 1
         elif array_task.state is None:
             failed[kind or "Slurm was not reached"] += 1
@@ -124,7 +126,7 @@ def _line(
             waits[array_task.reason] += 1
         else:
             states["running"] += 1
-    ours = [s for s in found.submissions if (s.stage, s.key) == stage_and_key and s.job]
+    ours = [s for s in inspected.submissions if (s.stage, s.key) == stage_and_key and s.job]
     asked = sum(s.gpus * len(s.shards) * float(s.asked.get("time_min", 0)) for s in ours)
     used = _used_h(mine.values(), now) if asked else 0.0
     return StageProgress(

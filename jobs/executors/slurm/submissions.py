@@ -100,26 +100,26 @@ class Ledger:
     def submissions(self) -> list[Submission]:
         """Return all submissions, oldest first, with the job ids that are known."""
         jobs = self._jobs()
-        found = []
+        sound = []
         for path in sorted(self.run.slurm.glob("[0-9]*/submission.json")):
             try:
-                found.append(read_submission(path.parent))
+                sound.append(read_submission(path.parent))
             except Damaged:  # cut short by a power cut before sbatch was called
                 continue
-        return [replace(s, job=jobs.get(s.name)) for s in found]
+        return [replace(s, job=jobs.get(s.name)) for s in sound]
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
             lines = self.run.jobs.read_text().splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        entries = []
         for line in lines:
             try:
-                found.append(dict(json.loads(line)))
+                entries.append(dict(json.loads(line)))
             except ValueError:  # torn by a power cut
                 continue
-        return found
+        return entries
 
     def _jobs(self) -> dict[str, str]:
         return {e["submission"]: e["job"] for e in self._entries() if "job" in e}
