@@ -315,7 +315,7 @@ def an_array(where: Path, resources: Resources | None = None, **changes: Any) ->
         "witness": run / "plans" / "0001.json",
         "code": run / "code",
         "command": ("jobs.executors.slurm.array_task", str(run / "slurm" / "0001-generate-m")),
-        "n_elements": 3,
+        "n_tasks": 3,
         "resources": resources or Profile().of_stage("generate"),
     }
     return Array(**given | changes)
