@@ -32,7 +32,7 @@ from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import partial_note
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
-from reports.tables.table import Table, Words, panels, score_table
+from reports.tables.table import Table, TableText, panels, score_table
 from reports.tables.training import training_tables
 from reports.tables.validity import validity_tables
 
@@ -110,7 +110,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with drawing.begun(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
-        words = Words(spec.caption, spec.label, (), stamp)
+        words = TableText(spec.caption, spec.label, (), stamp)
         plain = replace(words, notes=tuple(partial_note(collected)))
         sections = (
             Section("table1", "Main table", _main(collected, numbers, spec, words)),
@@ -163,7 +163,7 @@ def _unlike_labels(sections: tuple[Section, ...]) -> None:
 
 
 def _subgroups(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> Iterator[Section]:
     """Yield a section for each declared column, a table for each of its values."""
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
@@ -202,7 +202,7 @@ def _n_questions(summary: pl.DataFrame, subset: str) -> int:
 
 
 def _main(
-    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
@@ -211,7 +211,7 @@ def _main(
 
 
 def _common(
-    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     """Return the main table on the rows that all have, where some row lacks any."""
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
@@ -232,7 +232,7 @@ def _finetuned(
     summary: pl.DataFrame,
     compared: pl.DataFrame,
     spec: ReportSpec,
-    words: Words,
+    words: TableText,
 ) -> tuple[Section, ...]:
     if not spec.finetunes:
         return ()
@@ -250,7 +250,7 @@ def _finetuned(
 
 
 def _therapist(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     human = therapist(spec)
     if human is None:
@@ -266,7 +266,7 @@ def _therapist(
 
 
 def _detail(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     packed = panels(columns(spec, main=False))
     return tuple(
@@ -286,7 +286,7 @@ def _detail(
 
 
 def _published(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     if spec.published is None:
         return ()

@@ -20,7 +20,7 @@ from reports.numbers.adapters import by_base, labels
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published
-from reports.tables.table import Table, Words
+from reports.tables.table import Table, TableText
 from reports.write import Written, write_report
 from tests import finetuned_runs as runs
 from tests.finetuned_runs import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
@@ -401,7 +401,7 @@ def test_an_adapter_without_a_curve_makes_no_section(tmp_path: Path):
 
 def _matched(about: ReportSpec, built: Report) -> dict[str, list[str]]:
     paper = published.load("huang2024")
-    table = published.published_tables(paper, built.summary, about, Words("", "tab:p"))[1]
+    table = published.published_tables(paper, built.summary, about, TableText("", "tab:p"))[1]
     return {
         g.label: [r.stubs[1] for r in g.rows if r.stubs[1] != "difference"] for g in table.groups
     }

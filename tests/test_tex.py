@@ -11,7 +11,7 @@ import pytest
 from reports.latex import table as tex
 from reports.latex.escape import Tex, escape
 from reports.spec import Environment, Intervals, Layout
-from reports.tables.table import Cell, Table, Words
+from reports.tables.table import Cell, Table, TableText
 from tests.paper_tables import NOTES, named, paper_table, second_paper_table, with_intervals
 from tests.papers import installed, needs_latex, pdf_text
 
@@ -331,7 +331,7 @@ def test_texts_are_printed_and_never_run(tmp_path: Path, attack: str, engine: st
 @needs_latex
 def test_every_page_of_a_partial_table_is_stamped(tmp_path: Path):
     """In the caption of each table and in the head of each page."""
-    words = Words("Caption.", "tab:x", NOTES, "PARTIAL 3/4")
+    words = TableText("Caption.", "tab:x", NOTES, "PARTIAL 3/4")
     text = compile_tex(tmp_path, [paper_table(words)] * 5, "PARTIAL 3/4")
 
     assert (tmp_path / "table1.tex").read_text().count(r"\textbf{{[}PARTIAL 3/4{]}}") == 5

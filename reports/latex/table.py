@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports.labels import NOT_APPLICABLE, NOTHING
 from reports.latex import escape as latex
 from reports.latex.escape import Tex, escape
-from reports.tables.table import Cell, Group, Head, Row, Table, Words
+from reports.tables.table import Cell, Group, Head, Row, Table, TableText
 
 TEMPLATES = Path(__file__).parent
 PAGE_LINES = 41
@@ -106,7 +106,7 @@ class _Typeset:
         fit: Whether a table that is too wide is made smaller.
     """
 
-    words: Words
+    words: TableText
     environment: Tex
     part: int
     n_parts: int

@@ -9,10 +9,10 @@ import polars as pl
 from reports.labels import NOTHING, full_name, number, p_text, row_labels
 from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.spec import ReportSpec
-from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, TableText, line_label
 
 
-def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> Iterator[Table]:
+def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: TableText) -> Iterator[Table]:
     """Yield the table; none if nothing is declared."""
     if contrasts.is_empty():
         return

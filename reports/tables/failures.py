@@ -12,7 +12,7 @@ from reports.numbers.aggregate import ALL
 from reports.numbers.failures import EMPTY, _title, faults
 from reports.numbers.values import NO_VALUE, Value, values_of
 from reports.spec import Comparison, ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Table, Words, headings, value_text
+from reports.tables.table import Cell, Group, Head, Row, Table, TableText, headings, value_text
 
 MORE_FAULTY = 0.05
 """Share by which a fault of an adapter may exceed its base's before Table 2 says so."""
@@ -22,7 +22,7 @@ PAPER = (
 )
 
 
-def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: Words) -> tuple[Table, ...]:
+def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     """Return the table of faults; none if there are no adapters or no diagnostics."""
     found = faults(spec)
     if found is None or not spec.finetunes:

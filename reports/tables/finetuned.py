@@ -20,7 +20,17 @@ from reports.numbers.values import NO_VALUE, values_of
 from reports.rows.collect import Collected
 from reports.spec import Comparison, ReportSpec
 from reports.tables.finetuned_notes import BROKEN, emptied, seed_notes, table_notes
-from reports.tables.table import Cell, Group, Head, Row, Span, Table, Words, line_label, value_text
+from reports.tables.table import (
+    Cell,
+    Group,
+    Head,
+    Row,
+    Span,
+    Table,
+    TableText,
+    line_label,
+    value_text,
+)
 
 PANEL_COMPARISONS = 2
 """Adapters that a page of two-column print holds beside their base."""
@@ -42,7 +52,7 @@ def finetuned_tables(
     summary: pl.DataFrame,
     compared: pl.DataFrame,
     spec: ReportSpec,
-    words: Words,
+    words: TableText,
 ) -> tuple[Table, ...]:
     """Return a table for each base and its adapters, several where a page does not hold them."""
     wanted = tuple(w for of_metric in columns(spec, main=True) for w in of_metric)
@@ -54,7 +64,7 @@ def finetuned_tables(
     )
 
 
-def _beside_bases(numbers: Numbers, words: Words) -> Iterator[Table]:
+def _beside_bases(numbers: Numbers, words: TableText) -> Iterator[Table]:
     for members in by_base(numbers.spec.finetunes):
         named = labels(members)
         size = -(-len(members) // -(-len(members) // PANEL_COMPARISONS))
@@ -82,7 +92,7 @@ def base_name(spec: ReportSpec, comparison: Comparison) -> str:
     return full_name(base, row_labels(spec.conditions)) + ("" if named else f" ({how})") + family
 
 
-def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: Words) -> Table:
+def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: TableText) -> Table:
     spans, position = [], 2
     for part in parts:
         last = position + len(part.heads) - 1
@@ -145,7 +155,7 @@ def difference(row: Mapping[str, float | None], column: Column, *, marked: bool)
 # ---------------------------------------------------------------------------- seeds
 
 
-def _over_seeds(numbers: Numbers, words: Words) -> Iterator[Table]:
+def _over_seeds(numbers: Numbers, words: TableText) -> Iterator[Table]:
     """Yield tables of means over seeds, for the bases of which a size has two or more."""
     for members in by_base(numbers.spec.finetunes):
         for sources, of in groupby(members, lambda c: c.sources):

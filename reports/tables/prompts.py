@@ -10,14 +10,14 @@ from empathy_core.types import Column
 from reports.labels import NOTHING, number, p_text, row_labels
 from reports.numbers.significance import ALPHA, how_tested, p_column
 from reports.spec import ReportSpec
-from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, TableText, line_label
 
 SHOWN = 5
 """Rows that move most, of each model and column, in the table; ``movers.csv`` has more."""
 
 
 def prompt_tables(
-    spec: ReportSpec, found: pl.DataFrame, most: pl.DataFrame, words: Words
+    spec: ReportSpec, found: pl.DataFrame, most: pl.DataFrame, words: TableText
 ) -> tuple[Table, ...]:
     """Return the tables of ranges, interactions and of the rows that move most.
 
@@ -53,7 +53,7 @@ def _tested(found: pl.DataFrame, spec: ReportSpec) -> str:
     return how_tested(spec, "the ranges and interactions of all models", n_tests)
 
 
-def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words, tested: str) -> Iterator[Table]:
+def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: TableText, tested: str) -> Iterator[Table]:
     if rows.is_empty():
         return
     columns, names = _columns(spec), row_labels(spec.conditions)
@@ -99,7 +99,7 @@ def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words, tested: str) -> 
     )
 
 
-def _interactions(spec: ReportSpec, rows: pl.DataFrame, words: Words) -> Iterator[Table]:
+def _interactions(spec: ReportSpec, rows: pl.DataFrame, words: TableText) -> Iterator[Table]:
     if rows.is_empty():
         return
     columns = _columns(spec)
@@ -127,7 +127,7 @@ def _interactions(spec: ReportSpec, rows: pl.DataFrame, words: Words) -> Iterato
     )
 
 
-def _movers(spec: ReportSpec, most: pl.DataFrame, words: Words) -> Iterator[Table]:
+def _movers(spec: ReportSpec, most: pl.DataFrame, words: TableText) -> Iterator[Table]:
     if most.is_empty():
         return
     columns, names = _columns(spec), row_labels(spec.conditions)

@@ -9,12 +9,12 @@ import polars as pl
 from empathy_core.types import Column
 from reports.labels import NOTHING, number
 from reports.spec import ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.table import Cell, Group, Head, Row, Table, TableText, line_label
 
 # ---------------------------------------------------------------------------- table
 
 
-def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: Words) -> Iterator[Table]:
+def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: TableText) -> Iterator[Table]:
     """Yield the table of *found* (``REPEATS``); none if nothing was repeated."""
     if found.is_empty():
         return

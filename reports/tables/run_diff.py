@@ -14,7 +14,7 @@ from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
 from reports.rows.pieces import KEY
 from reports.spec import ReportSpec
-from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, TableText, line_label
 
 CHANGES: dict[str, Any] = {
     "condition": pl.String,  # key
@@ -189,7 +189,7 @@ def changes_table(first: Side, second: Side, compared: Compared) -> Table:
     )
     heads = (first.name, second.name, "Difference [95%]", "p (Holm)", "n")
     notes = (f"{DAGGER} p < {ALPHA}, approximate randomisation by question, Holm-corrected.",)
-    words = Words(f"{second.name} beside {first.name}.", "tab:runs", notes)
+    words = TableText(f"{second.name} beside {first.name}.", "tab:runs", notes)
     return Table(words, ("Condition", "Metric"), (), tuple(Head((h,)) for h in heads), groups)
 
 

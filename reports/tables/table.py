@@ -99,7 +99,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TableText:
     """What stands around the numbers of a table.
 
     Attributes:
@@ -125,7 +125,7 @@ class Table:
         tight: Groups are single lines and follow each other without a space.
     """
 
-    words: Words
+    words: TableText
     stubs: tuple[str, ...]
     spans: tuple[Span, ...]
     heads: tuple[Head, ...]
@@ -153,7 +153,7 @@ def score_table(
     summary: pl.DataFrame,
     spec: ReportSpec,
     wanted: Sequence[Wanted],
-    words: Words,
+    words: TableText,
     subset: str = ALL,
     pairs: pl.DataFrame | None = None,
 ) -> Table:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from reports.labels import NOTHING
 from reports.numbers.curves import Curve, curves
 from reports.spec import ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Span, Table, Words
+from reports.tables.table import Cell, Group, Head, Row, Span, Table, TableText
 
 DECIMALS = 3
 
 
-def training_tables(spec: ReportSpec, words: Words) -> tuple[Table, ...]:
+def training_tables(spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     """Return the table beside the curves; none if there is no curve."""
     found = curves(spec)
     if not found:

@@ -14,11 +14,21 @@ from reports.numbers.significance import Wanted, columns
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.spec import Layout, ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Span, Table, Words, headings, interval_text
+from reports.tables.table import (
+    Cell,
+    Group,
+    Head,
+    Row,
+    Span,
+    Table,
+    TableText,
+    headings,
+    interval_text,
+)
 
 
 def validity_tables(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: Words
+    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
 ) -> tuple[Table, ...]:
     """Return the counts of doubtful answers, and the main scores without them where there are."""
     counts = _counts(spec, found, words)
@@ -26,7 +36,7 @@ def validity_tables(
     return (counts, *without)
 
 
-def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: Words) -> Table:
+def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: TableText) -> Table:
     names = row_labels(spec.conditions)
     heads = headings([Column(flag, title, None) for flag, title, _ in kinds(spec)], 2)[1]
 
@@ -50,7 +60,7 @@ def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: Words) -> Table:
 
 
 def _without(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: Words
+    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
 ) -> Iterator[Table]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     names = row_labels(spec.conditions)
