@@ -11,8 +11,8 @@ from reports.figures import panels as drawing
 from reports.figures import scores as plots
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
-from reports.latex import escape as latex
 from reports.latex.escape import Tex
+from reports.latex.escape import label as tex_label
 from reports.numbers.adapters import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
 from reports.numbers.curves import curves
@@ -21,11 +21,11 @@ from reports.numbers.failures import failure_series
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
 from reports.numbers.results import Result, results
-from reports.numbers.significance import columns
 from reports.rows.collect import Collected
 from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
+from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
@@ -156,7 +156,7 @@ def _drawn(figure: Figure | None) -> tuple[Figure, ...]:
 
 def _unlike_labels(sections: tuple[Section, ...]) -> None:
     """Raise ``ConfigError`` if LaTeX would see one label twice."""
-    labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
+    labels = Counter(tex_label(t.words.label) for s in sections for t in s.tables)
     if twice := [label for label, times in labels.items() if times > 1]:
         msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
         raise ConfigError(msg)
@@ -166,7 +166,7 @@ def _subgroups(
     collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> Iterator[Section]:
     """Yield a section for each declared column, a table for each of its values."""
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     found = subgroups(collected, spec)
     files = file_names(column for column, _ in found)
     labels = _labels(files)
@@ -177,7 +177,7 @@ def _subgroups(
             questions = "1 question" if n == 1 else f"{n:,} questions"
             value = name.removeprefix(f"{column}=")
             caption = f"Only {column} {value}: {questions}."
-            label = Tex(f"{latex.label(words.label)}-by-{labels[column]}-{i}")
+            label = Tex(f"{tex_label(words.label)}-by-{labels[column]}-{i}")
             of = replace(words, caption=caption, label=label)
             tables.append(score_table(summary, spec, wanted, of, name))
         yield Section(f"table-by-{files[column]}", f"By {column}", tuple(tables))
@@ -188,7 +188,7 @@ def _labels(files: Mapping[str, str]) -> dict[str, str]:
 
     What is safe in a label, and the name of the files where that would be another's label, too.
     """
-    safe = {column: latex.label(column) for column in files}
+    safe = {column: tex_label(column) for column in files}
     times = Counter(safe.values())
     return {
         column: safe[column] if times[safe[column]] == 1 and "+" not in name else name
@@ -204,17 +204,23 @@ def _n_questions(summary: pl.DataFrame, subset: str) -> int:
 def _main(
     collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
-    found = notes.main_notes(collected, numbers, spec, table, wanted)
-    return (replace(table, words=replace(words, notes=found, short=spec.short_caption)),)
+    about = (collected, numbers, spec, table, scores_of(wanted))
+    words = replace(
+        table.words,
+        notes=notes.main_notes(*about),
+        brief=notes.main_brief(*about),
+        short=spec.short_caption,
+    )
+    return (replace(table, words=words),)
 
 
 def _common(
     collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     """Return the main table on the rows that all have, where some row lacks any."""
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     if COMMON not in numbers.summary["subset"] or not wanted:
         return ()
     words = replace(
@@ -223,7 +229,7 @@ def _common(
         label=f"{words.label}-common",
     )
     table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
-    found = notes.common_notes(collected, numbers, spec, table, wanted)
+    found = notes.common_notes(collected, numbers, spec, table, scores_of(wanted))
     return (replace(table, words=replace(table.words, notes=found)),)
 
 
@@ -255,12 +261,12 @@ def _therapist(
     human = therapist(spec)
     if human is None:
         return ()
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     words = replace(
         words,
         caption=f"The same metrics on exactly the questions of the row {human.model.label}.",
         label=f"{words.label}-therapist",
-        notes=notes.therapist_notes(collected, summary, spec, wanted),
+        notes=notes.therapist_notes(collected, summary, spec, scores_of(wanted)),
     )
     return (score_table(summary, spec, wanted, words, THERAPIST),)
 
@@ -268,7 +274,7 @@ def _therapist(
 def _detail(
     collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
-    packed = panels(columns(spec, main=False))
+    packed = panels(other_columns(spec))
     return tuple(
         score_table(
             summary,

@@ -45,6 +45,26 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def count(n: int) -> str:
+    """Return a number of things, e.g. ``1,234``."""
+    return f"{n:,}"
+
+
+def decimal(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """Return a number that is no score, e.g. an effect or a loss. Null becomes ``NOTHING``."""
+    return number(value, Column("", "", None, decimals=decimals), signed=signed)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a share of 1 as a percentage, e.g. ``3.1%``. Null becomes ``NOTHING``."""
+    return number(value, Column("", "", None, decimals=decimals, percent=True))
+
+
+def general(value: float) -> str:
+    """Return a setting with no more digits than it has, e.g. ``0.05``."""
+    return f"{value:g}"
+
+
 def share(n: int, of: int) -> str:
     """Return a percentage with one digit, e.g. ``3.1%``."""
     return f"{100 * n / of:.1f}%" if of else NOTHING

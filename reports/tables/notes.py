@@ -22,10 +22,12 @@ from reports.labels import (
 from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
 from reports.numbers.doubtful import Doubtful, emptiest
 from reports.numbers.significance import (
+    ALPHA,
     COMMON,
     LEAST_COVERED,
     Ranking,
     Wanted,
+    corrected,
     how_tested,
     p_column,
     ranked,
@@ -62,13 +64,13 @@ def main_notes(
     """Return the notes of the main table."""
     summary = numbers.summary
     return (
-        *_partial(collected),
+        *partial(collected),
         *_emptied(collected, table, spec),
-        _n(collected, spec),
+        answered(collected, spec),
         *_decodings(spec),
         *_intervals(summary, spec),
-        *_marks(summary, spec, wanted, stamp=table.words.stamp),
-        *_tests(numbers, spec, table, wanted),
+        *marks(summary, spec, wanted, stamp=table.words.stamp),
+        *tests(numbers, spec, table, wanted),
         *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
         *_answers(collected, spec),
         *uncounted(collected, spec, wanted),
@@ -77,6 +79,41 @@ def main_notes(
         *spec.older,
         *signatures(spec, wanted),
     )
+
+
+def main_brief(
+    collected: Collected,
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:
+    """Return what stands below the main table in print, the most important first."""
+    stamp = table.words.stamp
+    return (
+        *partial(collected),
+        *_emptied(collected, table, spec),
+        *uncounted(collected, spec, wanted),
+        answered(collected, spec),
+        *marks(numbers.summary, spec, wanted, stamp=stamp),
+        *brief_tests(spec, table),
+        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec),
+        *spec.notes,
+        *_answers(collected, spec),
+        *spec.older,
+    )
+
+
+def brief_tests(spec: ReportSpec, table: Table) -> list[str]:
+    """Say what the daggers mean in a line; nothing where there is none."""
+    if not has_daggers(table):
+        return []
+    return [f"{DAGGER} better than every other ranked row, p < {ALPHA} ({corrected(spec)})."]
+
+
+def has_daggers(table: Table) -> bool:
+    """Tell whether a cell is marked as significant."""
+    return any(c.dagger for g in table.groups for row in g.rows for c in row.cells)
 
 
 def therapist_notes(
@@ -89,10 +126,10 @@ def therapist_notes(
     examples = collected.expected[human.id]["example"].unique()
     n = len(examples)
     return (
-        *_partial(collected),
+        *partial(collected),
         f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
-        *_marks(summary, spec, wanted, THERAPIST, stamp(collected)),
+        *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
         *uncounted(collected, spec, wanted, examples=examples),
     )
 
@@ -101,25 +138,26 @@ def detail_notes(
     collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]
 ) -> tuple[str, ...]:
     """Return the notes of a detail table."""
-    return (*_partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
+    return (*partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
 
 
 def published_notes(collected: Collected) -> tuple[str, ...]:
     """Return the notes of the comparison with the published values."""
     return (
-        *_partial(collected),
+        *partial(collected),
         "Difference: this run's printed value less the published one.",
     )
 
 
-def _partial(collected: Collected) -> list[str]:
+def partial(collected: Collected) -> list[str]:
+    """Say that rows are missing, if they are."""
     if not collected.partial:
         return []
     lacking = "sound rows only; the numbers will change, and none is marked as best"
     return [f"{stamp(collected)}: {lacking}."]
 
 
-def _n(collected: Collected, spec: ReportSpec) -> str:
+def answered(collected: Collected, spec: ReportSpec) -> str:
     """Say how many answers a row stands for, once for all rows that agree."""
     labels = row_labels(spec.conditions)
     splits = sorted(collected.examples["split"].unique())
@@ -185,26 +223,27 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
     return told
 
 
-def _tests(
+def tests(
     numbers: Aggregated,
     spec: ReportSpec,
     table: Table,
     wanted: Sequence[Wanted],
 ) -> list[str]:
     """Say what the daggers mean, or that there is none."""
-    if not wanted or table.words.stamp or not numbers.pairs[p_column(spec)].count():
+    tested = [w for w in wanted if w[1].main]  # the others have no test
+    if not tested or table.words.stamp or not numbers.pairs[p_column(spec)].count():
         return []
-    key, column = wanted[0]
+    key, column = tested[0]
     of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
     subset = pl.col("subset") == subset_of_tests(numbers.pairs, key)
     k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
-    tested = how_tested(spec, f"the {k} pairs of a column", k)
-    if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
-        return [f"{DAGGER} better than every other ranked row, {tested}."]
-    return [f"No best row is better than every other ranked row with {tested}."]
+    how = how_tested(spec, f"the {k} pairs of a column", k)
+    if has_daggers(table):
+        return [f"{DAGGER} better than every other ranked row, {how}."]
+    return [f"No best row is better than every other ranked row with {how}."]
 
 
-def _marks(
+def marks(
     summary: pl.DataFrame,
     spec: ReportSpec,
     wanted: Sequence[Wanted],
@@ -281,10 +320,10 @@ def common_notes(
             sizes.setdefault(n, []).append(metric_name(metric))
     told = "; ".join(f"{', '.join(names)}: {n:,}" for n, names in sizes.items())
     return (
-        *_partial(collected),
+        *partial(collected),
         f"Examples that every row here has a score for: {told}. Each example counts once.",
-        *_marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
-        *_tests(numbers, spec, table, wanted),
+        *marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
+        *tests(numbers, spec, table, wanted),
     )
 
 
