@@ -51,6 +51,7 @@ def _tex() -> Environment:
     )
     environment.filters["tex_label"] = latex.label
     environment.filters["source"] = _source
+    environment.filters["breakable"] = lambda text: Tex(breakable(text))
     return environment
 
 
@@ -233,7 +234,7 @@ def _stub(table: Table, place: int, text: str, rows: Sequence[Row]) -> str:
     level, share = "row" if place else "group", STUB_WIDTHS[len(table.stubs)][place]
     n_below = sum(_has_below(table, row) for row in rows)
     lines = f"{{{len(rows)}}}{{{len(rows) + n_below}}}"
-    return rf"\reportstub{{{level}}}{{{share}}}{lines}{{{_breakable(text)}}}"
+    return rf"\reportstub{{{level}}}{{{share}}}{lines}{{{breakable(text)}}}"
 
 
 def _rest(place: int, text: str, table: Table) -> str:
@@ -244,12 +245,12 @@ def _rest(place: int, text: str, table: Table) -> str:
     return r"\reportrest{group}" if is_long else ""
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     r"""Return *text* so that a long word may be broken: after a sign, or anywhere."""
     words = []
     for word in text.split(" "):
         parts = (
-            re.findall(r"[^-_/.:]{0,11}[-_/.:]|[^-_/.:]{1,12}", word)
+            re.findall(r"[^-_/.:,;=]{0,11}[-_/.:,;=]|[^-_/.:,;=]{1,12}", word)
             if len(word) > LONG
             else [word]
         )
@@ -272,7 +273,7 @@ def _cell(cell: Cell, column: _Column) -> str:
 def _text(cell: Cell) -> str:
     text = escape(cell.text)
     if len(cell.text) > LONG and " " in cell.text:
-        text = rf"\reportwrap{{{_breakable(cell.text)}}}"
+        text = rf"\reportwrap{{{breakable(cell.text)}}}"
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
     return text + (r"\reportdagger{}" if cell.dagger else "")
 

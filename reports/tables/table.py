@@ -61,6 +61,8 @@ class Cell:
         dagger: Whether it is marked as significant; the notes name the test.
         interval: As printed beside or below the number: ``[0.2101, 0.2233]`` or ``± 0.0041``;
             empty if there is none.
+        inline: Whether the interval belongs to the number wherever it is printed, in a terminal
+            too: that of a difference.
         key: What ``explain``, macros and claims call it; empty if it has no name.
         value: What a page sorts by; null for a text.
     """
@@ -71,6 +73,7 @@ class Cell:
     interval: str = ""
     key: str = ""
     value: float | None = None
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
