@@ -11,6 +11,9 @@ from reports.figures import panels as drawing
 from reports.figures import scores as plots
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
+from reports.labels import (
+    count,
+)
 from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapters import compare
@@ -59,8 +62,8 @@ class Report:
 
     Attributes:
         numbers: Scores, pairs, contrasts.
-        spreads: What prompts do (``prompts.SPREADS``).
-        moved: The rows that they move most (``prompts.MOVERS``).
+        spreads: Ranges over prompts (``prompts.SPREADS``).
+        moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         compared: Adapters beside their bases (``comparisons.COMPARED``).
         sections: The main table first.
@@ -113,25 +116,25 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         words = TableText(spec.caption, spec.label, (), stamp)
         plain = replace(words, notes=tuple(partial_note(collected)))
         sections = (
-            Section("table1", "Main table", _main(collected, numbers, spec, words)),
+            Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
-            Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+            Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("differences", "Differences", ()),
-            Section("answers", "Scores of single answers", ()),
-            Section("repeats", "Seeds and repeated samples",
+            Section("answers", "Per-example score distributions", ()),
+            Section("repeats", "Seeds and repeated samples (variance components)",
                     tuple(repeat_tables(again, spec, plain))),
-            Section("validity", "What the numbers rest on",
+            Section("validity", "Data quality and validity checks",
                     validity_tables(collected, spec, doubted, plain)),
             Section("table-common", "Same examples for every row",
                     _common(collected, numbers, spec, words)),
-            Section("table-therapist", "On the therapists' questions",
+            Section("table-therapist", "Same questions as the Therapist Baseline",
                     _therapist(collected, numbers.summary, spec, words)),
             *_subgroups(collected, numbers.summary, spec, plain),
-            Section("published", "Against the published values",
+            Section("published", "Comparison with the published values",
                     _published(collected, numbers.summary, spec, words)),
-            Section("table-detail", "All other columns",
+            Section("table-detail", "Additional metrics",
                     _detail(collected, numbers.summary, spec, words)),
         )  # fmt: skip
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
@@ -158,7 +161,7 @@ def _unlike_labels(sections: tuple[Section, ...]) -> None:
     """Raise ``ConfigError`` if LaTeX would see one label twice."""
     labels = Counter(tex_label(t.words.label) for s in sections for t in s.tables)
     if twice := [label for label, times in labels.items() if times > 1]:
-        msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
+        msg = f"report.label: the tables' label {', '.join(twice)} is duplicated; choose another"
         raise ConfigError(msg)
 
 
@@ -174,7 +177,7 @@ def _subgroups(
         tables = []
         for i, name in enumerate(names, 1):
             n = _n_questions(summary, name)
-            questions = "1 question" if n == 1 else f"{n:,} questions"
+            questions = "1 question" if n == 1 else f"{count(n)} questions"
             value = name.removeprefix(f"{column}=")
             caption = f"Only {column} {value}: {questions}."
             label = Tex(f"{tex_label(words.label)}-by-{labels[column]}-{i}")
@@ -225,7 +228,7 @@ def _common(
         return ()
     words = replace(
         words,
-        caption="The same metrics on the examples that every ranked row has a score for.",
+        caption="The same metrics on the examples for which every ranked row has a score.",
         label=f"{words.label}-common",
     )
     table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
@@ -248,7 +251,7 @@ def _finetuned(
     trained = training_figure(curves(spec), words.stamp)
     return (
         Section("table2", "Base and fine-tuned", beside),
-        Section("failures", "What goes wrong, by training size",
+        Section("failures", "Faulty answers, by training size",
                 failure_tables(summary, spec, partial), _drawn(faults)),
         Section("training", "Training curves",
                 training_tables(spec, words), _drawn(trained)),
@@ -282,7 +285,7 @@ def _detail(
             wanted,
             replace(
                 words,
-                caption=f"Further columns of the metrics ({i} of {len(packed)}).",
+                caption=f"Additional metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
                 notes=notes.detail_notes(collected, spec, wanted),
             ),

@@ -6,7 +6,10 @@ so that a title, its bookmark and an entry in the list of tables hold the number
 
 from collections.abc import Sequence
 
-from reports.labels import NOTHING
+from reports.labels import (
+    NOTHING,
+    count,
+)
 from reports.latex import escape as latex
 from reports.latex.escape import Tex
 from reports.latex.table import source
@@ -43,7 +46,7 @@ def _line(result: Result, mark: str) -> str:
     if result.one_sided:
         interval = _plain(result.interval_text)
     parts = (
-        result.key, _plain(result.text), interval, _plain(f"{result.n:,}"), _p(result), mark,
+        result.key, _plain(result.text), interval, _plain(f"{count(result.n)}"), _p(result), mark,
     )  # fmt: skip
     return r"\report@number" + "".join(f"{{{part}}}" for part in parts)
 

@@ -189,7 +189,7 @@ def _line(parts: Sequence[str]) -> str:
 
 def _head(head: Head, column: _Column) -> str:
     r"""Return a heading; lines in an ``S`` column need ``\multicolumn`` in REVTeX."""
-    lines = [escape(line) for line in head.lines]
+    lines = [_wrapped(line) if len(line) > LONG else escape(line) for line in head.lines]
     lines[-1] += rf"\,{escape(head.arrow)}" if head.arrow else ""
     text = r"\\".join(lines)
     if len(lines) > 1:
@@ -255,7 +255,8 @@ def breakable(text: str) -> str:
             else [word]
         )
         words.append(r"\allowbreak{}".join(map(escape, parts)))
-    return " ".join(words)
+    # characters that no font has are long, and nothing would part them
+    return " ".join(words).replace("{]}{[}U+", r"{]}\allowbreak{}{[}U+")
 
 
 def _cell(cell: Cell, column: _Column) -> str:
@@ -272,10 +273,14 @@ def _cell(cell: Cell, column: _Column) -> str:
 
 def _text(cell: Cell) -> str:
     text = escape(cell.text)
-    if len(cell.text) > LONG and " " in cell.text:
-        text = rf"\reportwrap{{{breakable(cell.text)}}}"
+    if len(cell.text) > LONG:
+        text = _wrapped(cell.text)
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
     return text + (r"\reportdagger{}" if cell.dagger else "")
+
+
+def _wrapped(text: str) -> str:
+    return rf"\reportwrap{{{breakable(text)}}}"
 
 
 def _number(cell: Cell, number: re.Match[str], column: _Column) -> str:

@@ -11,9 +11,12 @@ from empathy_core.types import Condition
 from reports.keys import metric_name
 from reports.labels import (
     column_title,
+    count,
     decoding_words,
     full_name,
+    general,
     number,
+    percent,
     reasoning_words,
     row_labels,
     share,
@@ -45,13 +48,13 @@ def stamp(collected: Collected) -> str:
     if not collected.partial:
         return ""
     complete = sum(c.n_complete for c in collected.coverage)
-    return f"PARTIAL {complete:,}/{sum(c.n_expected for c in collected.coverage):,}"
+    return f"PARTIAL {count(complete)}/{count(sum(c.n_expected for c in collected.coverage))}"
 
 
 def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
     """Return the stamp of a run in which a model answers with nothing too often; else empty."""
     most = emptiest(found)
-    return f"{100 * most:.1f}% EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
+    return f"{percent(most)} EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
 
 
 def main_notes(
@@ -127,7 +130,7 @@ def therapist_notes(
     n = len(examples)
     return (
         *partial(collected),
-        f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
+        f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
         *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
         *uncounted(collected, spec, wanted, examples=examples),
@@ -145,7 +148,7 @@ def published_notes(collected: Collected) -> tuple[str, ...]:
     """Return the notes of the comparison with the published values."""
     return (
         *partial(collected),
-        "Difference: this run's printed value less the published one.",
+        "Difference: this run's printed value \N{MINUS SIGN} the published one.",
     )
 
 
@@ -153,7 +156,7 @@ def partial(collected: Collected) -> list[str]:
     """Say that rows are missing, if they are."""
     if not collected.partial:
         return []
-    lacking = "sound rows only; the numbers will change, and none is marked as best"
+    lacking = "complete rows only; the numbers will change, and none is marked as best"
     return [f"{stamp(collected)}: {lacking}."]
 
 
@@ -164,13 +167,13 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
     where = f"{splits[0]} split" if len(splits) == 1 else f"splits {', '.join(splits)}"
     by_n: dict[str, list[str]] = {}
     for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
-        found, n = coverage.n_answered, coverage.n_expected
-        count = f"{n:,}" if found == n else f"{found:,} of {n:,}"
-        by_n.setdefault(count, []).append(full_name(condition, labels))
-    text = f"Data: {collected.examples.height:,} examples of the {where}. "
+        answered, n = coverage.n_answered, coverage.n_expected
+        counted = count(n) if answered == n else _n_of(answered, n)
+        by_n.setdefault(counted, []).append(full_name(condition, labels))
+    text = f"Data: {count(collected.examples.height)} examples of the {where}. "
     if len(by_n) == 1:
         return f"{text}n = {next(iter(by_n))} answers in each row."
-    most = max(by_n, key=lambda count: len(by_n[count]))
+    most = max(by_n, key=lambda counted: len(by_n[counted]))
     others = [f"n = {c} for {_listed(names)}" for c, names in by_n.items() if c != most]
     return f"{text}n = {most} answers a row; {'; '.join(others)}."
 
@@ -189,9 +192,8 @@ def _emptied(collected: Collected, table: Table, spec: ReportSpec) -> list[str]:
     if collected.partial or not table.words.stamp:
         return []
     return [
-        f"{table.words.stamp}: a model answers with nothing more often than in "
-        f"{100 * spec.analysis.most_empty:g}% of its answers, and its scores are those of empty "
-        "texts; nothing is marked as best."
+        f"{table.words.stamp}: more than {general(100 * spec.analysis.most_empty)}% of a model's "
+        "answers are empty, and its scores are those of empty texts; nothing is marked as best."
     ]
 
 
@@ -209,17 +211,17 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
             else "In brackets:"
         )
         told.append(
-            f"{what} the {100 * LEVEL:g}% interval over {most:,} questions (bootstrap-t, "
-            f"{RESAMPLES:,} resamples; of shares, Korn and Graubard's; answers to one question "
-            "stay together)."
+            f"{what} the {general(100 * LEVEL)}% interval over {count(most)} questions "
+            f"(bootstrap-t, {count(RESAMPLES)} resamples; for shares, Korn and Graubard's; "
+            "clustered by question)."
         )
     if of_all["one_sided"].any():
         told.append(
             "\N{LESS-THAN OR EQUAL TO} and \N{GREATER-THAN OR EQUAL TO}: the one-sided "
-            f"{100 * LEVEL:g}% bound of a share of none or of all."
+            f"{general(100 * LEVEL)}% bound of a share that is 0% or 100%."
         )
     if of_all.filter(pl.col("n_questions") < LEAST_CLUSTERS).height:
-        told.append(f"No interval and no test under {LEAST_CLUSTERS} questions.")
+        told.append(f"No interval and no test with fewer than {LEAST_CLUSTERS} questions.")
     return told
 
 
@@ -260,7 +262,9 @@ def marks(
     if not any(of.marks for of in rankings.values()):
         parts = ["No row is marked as best"]
     if lacking := _unranked(of_subset, spec, wanted):
-        parts.append(f"not ranked, with scores for less than {LEAST_COVERED:.0%}: {lacking}")
+        parts.append(
+            f"not ranked, with scores for less than {percent(LEAST_COVERED, 0)}: {lacking}"
+        )
     if human is not None and subset != COMMON:
         parts.append(f"{human.model.label} is a reference and is not ranked")
     return [f"{'; '.join(parts)}.", *_withheld(rankings, subset)]
@@ -280,7 +284,10 @@ def _unranked(of_subset: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted
     found = []
     for condition, name in names.items():
         mine = counts.filter(pl.col("condition") == condition)
-        told = {metric_name(m): f"{n:,} of {most[m]:,} examples" for _, m, n in mine.iter_rows()}
+        told = {
+            metric_name(m): f"{count(n)} of {count(most[m])} examples"
+            for _, m, n in mine.iter_rows()
+        }
         if len(told) == len(keys) and len(set(told.values())) == 1:
             found.append(f"{name} ({next(iter(told.values()))})")
         elif told:
@@ -295,15 +302,15 @@ def _withheld(rankings: Mapping[Wanted, Ranking], subset: str) -> Iterator[str]:
         for why in ("rows", "bounds")
     }
     if titles["rows"]:
-        where = "; table-common has them" if subset == ALL else ""
+        where = "; see the table of common examples" if subset == ALL else ""
         yield (
-            f"Nothing is marked under {titles['rows']}: the rows have scores for unlike examples, "
-            f"and on those that all ranked rows have the scores are others{where}."
+            f"Nothing is marked under {titles['rows']}: the rows have scores for different "
+            f"examples, and on those that all ranked rows share the scores differ{where}."
         )
     if titles["bounds"]:
         yield (
             f"Marks are left out under {titles['bounds']} where the answers that the metric could "
-            "not score might turn the order."
+            "not score might change the order."
         )
 
 
@@ -318,10 +325,10 @@ def common_notes(
     for metric, n in counts.iter_rows():
         if metric in _keys(wanted):
             sizes.setdefault(n, []).append(metric_name(metric))
-    told = "; ".join(f"{', '.join(names)}: {n:,}" for n, names in sizes.items())
+    told = "; ".join(f"{', '.join(names)}: {count(n)}" for n, names in sizes.items())
     return (
         *partial(collected),
-        f"Examples that every row here has a score for: {told}. Each example counts once.",
+        f"Examples for which every row has a score: {told}. Each example counts once.",
         *marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
         *tests(numbers, spec, table, wanted),
     )
@@ -350,10 +357,10 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
             f" ({number(row[score], columns[at])})"
             for name, score in (("first", "first_score"), ("second", "second_score"))
         ]
-        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {row['n']:,}")
+        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {count(row['n'])}")
     if not told:
         return []
-    more = f"; and {len(told) - MOST_OPPOSED:,} more" if len(told) > MOST_OPPOSED else ""
+    more = f"; and {count(len(told) - MOST_OPPOSED)} more" if len(told) > MOST_OPPOSED else ""
     return [
         "In the other order on the examples that both have (in parentheses): "
         f"{'; '.join(told[:MOST_OPPOSED])}{more}. Neither order is significant."
@@ -369,17 +376,21 @@ def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
     labels = row_labels(spec.conditions)
     kinds: tuple[tuple[str, Callable[[Coverage], int], Callable[[int, int], str]], ...] = (
         ("Empty answers", lambda c: c.n_empty, share),
-        ("Reasoning without an answer behind it (empty)", lambda c: c.n_thought_only, _n_of),
+        (
+            "Reasoning without an answer (counted as empty)",
+            lambda c: c.n_thought_only,
+            _n_of,
+        ),
         ("Ended by the token limit", lambda c: c.n_cut, share),
         ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
-        ("Special tokens inside answers (left out)", lambda c: c.n_special, _n_of),
+        ("Special tokens in answers (removed)", lambda c: c.n_special, _n_of),
     )
     found = []
-    for what, count, told in kinds:
+    for what, counted, told in kinds:
         named = [
-            f"{full_name(condition, labels)} {told(count(c), c.n_answered)}"
+            f"{full_name(condition, labels)} {told(counted(c), c.n_answered)}"
             for condition, c in zip(spec.conditions, collected.coverage, strict=True)
-            if count(c)
+            if counted(c)
         ]
         if named:
             found.append(f"{what}: {'; '.join(named)}.")
@@ -394,13 +405,13 @@ def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
             counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
             found.setdefault(how, []).append(counted)
     return [
-        f"Reasoning {how} is kept apart and not scored; answers with it: {'; '.join(named)}."
+        f"Reasoning {how} is not scored; answers with it: {'; '.join(named)}."
         for how, named in found.items()
     ]
 
 
 def _n_of(n: int, of: int) -> str:
-    return f"{n:,} of {of:,}"
+    return f"{count(n)} of {count(of)}"
 
 
 def uncounted(
@@ -469,14 +480,14 @@ def _counts(counts: Counted, shown: Sequence[Condition]) -> str:
     """Return how many rows of which conditions; once where all of several have the same."""
     first = next(iter(counts.values()))
     if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:
-        return f"{first[0]:,} of {first[1]:,} in each row" if first else "every row"
+        return f"{count(first[0])} of {count(first[1])} in each row" if first else "every row"
     labels = row_labels(shown)
     told = []
     for condition in shown:
         if condition.id in counts:
             n = counts[condition.id]
             name = full_name(condition, labels)
-            told.append(f"{name} {n[0]:,} of {n[1]:,}" if n else name)
+            told.append(f"{name} {count(n[0])} of {count(n[1])}" if n else name)
     return _listed(told)
 
 
