@@ -52,8 +52,8 @@ def paper_table(words: TableText | None = None) -> Table:
     about = spec(*conditions, metrics=metrics)
     wanted = [w for of_metric in columns(about, main=True) for w in of_metric]
     summary = pl.DataFrame(rows, schema=SUMMARY)
-    words = words or TableText("Comparison of models across various evaluation metrics.", "tab:main",
-                           NOTES)  # fmt: skip
+    caption = "Comparison of models across various evaluation metrics."
+    words = words or TableText(caption, "tab:main", NOTES)
     return score_table(summary, about, wanted, words)
 
 
