@@ -115,7 +115,7 @@ def decoding_words(decoding: Decoding) -> str:
     words += [f"at least {decoding.min_new_tokens}"] * (decoding.min_new_tokens > 0)
     penalty, ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
     words += [f"repetition penalty {penalty:g}"] * (penalty != 1)
-    words += [f"no {ngram}-gram twice"] * (ngram > 0)
+    words += [f"no repeated {ngram}-gram"] * (ngram > 0)
     words += [f"ended before {', '.join(map(_quoted, decoding.stop))}"] * bool(decoding.stop)
     return ", ".join(words)
 
@@ -145,7 +145,7 @@ def template_words(condition: Condition) -> str:
     model, words = condition.model, ["applied"]
     words += [f"{name} = {json.dumps(value)}" for name, value in model.template_arguments]
     words += ["system message put before the user's words"] * model.fold_system
-    words += ["its own system text kept"] * (model.template_default == "keep")
+    words += ["its default system text kept"] * (model.template_default == "keep")
     return ", ".join(words)
 
 

@@ -182,7 +182,7 @@ def test_a_decoding_is_told_in_words():
         (
             {"fold_system": True, "template_default": "keep"}, {},
             ("chat template", "applied, system message put before the user's words, "
-                "its own system text kept"),
+                "its default system text kept"),
         ),
         (
             {}, {"reasoning": ("<think>", "</think>\n")},
@@ -268,7 +268,7 @@ def test_the_notes_count_special_tokens_and_reasoning_without_an_answer(tmp_path
     found = collect(run, about, partial=True)
     notes = " ".join(build(found, about).sections[0].tables[0].words.notes)
 
-    assert "Special tokens inside answers (left out): FLAN-T5 (base), Prompt 1 3 of 40." in notes
+    assert "Special tokens in answers (removed): FLAN-T5 (base), Prompt 1 3 of 40." in notes
     assert "answer behind it (empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.labels import NOT_APPLICABLE, NOTHING
-from reports.latex import escape as latex
-from reports.latex.escape import Tex, escape
+from reports.latex.escape import Tex, escape, label
 from reports.tables.table import Cell, Head, Row, Table, TableText
 
 TEMPLATES = Path(__file__).parent
@@ -38,7 +37,7 @@ def _tex() -> Environment:
     environment = Environment(  # noqa: S701 - HTML's escape is wrong here; finalize is LaTeX's
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
-        finalize=latex.escape,
+        finalize=escape,
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
@@ -49,7 +48,7 @@ def _tex() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["tex_label"] = latex.label
+    environment.filters["tex_label"] = label
     environment.filters["source"] = _source
     environment.filters["breakable"] = lambda text: Tex(breakable(text))
     return environment

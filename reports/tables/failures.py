@@ -9,7 +9,7 @@ from empathy_core.types import Column
 from reports.labels import number
 from reports.numbers.adapters import by_base, labels
 from reports.numbers.aggregate import ALL
-from reports.numbers.failures import EMPTY, _title, faults
+from reports.numbers.failures import EMPTY, faults, series_title
 from reports.numbers.values import NO_VALUE, Value, values_of
 from reports.spec import Comparison, ReportSpec
 from reports.tables.cells import count_cell, heads
@@ -32,7 +32,7 @@ def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: TableText) ->
     values = values_of(summary.filter(pl.col("subset") == ALL))
     groups = tuple(
         Group(
-            _title(spec, members),
+            series_title(spec, members),
             tuple(
                 Row((label,), _cells(values, condition, key, columns))
                 for condition, label in _conditions(members)
