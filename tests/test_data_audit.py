@@ -9,7 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from empathy_core.data import DataSpec, EvaluateSpec, Prepared, Source, audit_text, prepare, source
+from empathy_core.data import (
+    DataSpec,
+    EvaluateSpec,
+    PreparedRows,
+    Source,
+    audit_text,
+    prepare,
+    source,
+)
 from empathy_core.data import near_duplicates as neighbours
 from tests.runs import SHARED
 
@@ -29,7 +37,7 @@ COUNSELCHAT = (
 
 
 @cache
-def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> Prepared:
+def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> PreparedRows:
     spec = DataSpec(sources, protocol=protocol, duplicates=duplicates)
     return prepare(spec, EvaluateSpec(split="all"))
 
@@ -215,5 +223,5 @@ def test_the_terminal_shows_every_part_within_its_width():
 
     for part in ("SOURCES", "DUPLICATES", "SPLITS", "LEAKS", "ANSWERS PER", "LENGTHS", "EVALUATED"):
         assert part in shown
-    assert "592 stand once, 1,377 stand twice, 54 stand 3 times" in shown
+    assert "592 occur once, 1,377 occur twice, 54 occur 3 times" in shown
     assert max(map(len, shown.splitlines())) <= 100

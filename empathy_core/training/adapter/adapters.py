@@ -8,29 +8,26 @@ samples.jsonl      answers to validation questions on the way, if any were asked
 README.md          the model card; holds no text of a row
 """
 
-import errno
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import Damaged, ModelError
-from empathy_core.store import make_dir, read_json, write_bytes, write_json
+from empathy_core.store import read_json, whole_folder, write_bytes, write_json
 from empathy_core.training.adapter import card
-from empathy_core.training.adapter.record import AdapterRecord, Counts
+from empathy_core.training.adapter.record import AdapterRecord, RowCounts
 from empathy_core.training.loop.job import Losses, Trained
-from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Row
+from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, TrainingRow
 from empathy_core.weights import RECORD
 from empathy_core.weights.digests import file_digest
 
 __all__ = [
     "RECORD",
     "AdapterRecord",
-    "Counts",
     "Origin",
+    "RowCounts",
     "counts",
     "curve",
     "digest_of",
@@ -44,13 +41,13 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 LOG, SAMPLES, PREFLIGHT, CARD = "log.jsonl", "samples.jsonl", "preflight.json", "README.md"
 
 
-def counts(rows: Sequence[Row]) -> Counts:
+def counts(rows: Sequence[TrainingRow]) -> RowCounts:
     """Return how much *rows* hold; an answer that stands apart from its prompt counts too."""
     trained = [sum(label != IGNORED for label in row.labels) for row in rows]
     apart = [
         n if row.n_prompt == len(row.input_ids) else 0 for n, row in zip(trained, rows, strict=True)
     ]
-    return Counts(
+    return RowCounts(
         rows=len(rows),
         tokens=sum(len(row.input_ids) for row in rows) + sum(apart),
         labels=sum(trained),
@@ -79,8 +76,8 @@ class Origin:
     data_digest: str
     split: str
     datasets: tuple[str, ...]
-    train: Counts
-    validation: Counts
+    train: RowCounts
+    validation: RowCounts
     findings: tuple[Finding, ...]
     provenance: Mapping[str, str]
 
@@ -99,13 +96,8 @@ def publish(trained: Trained, final: Path, origin: Origin) -> Path:
     """
     if is_complete(final):
         return final
-    made = trained.folder.with_name(f"publish-{uuid.uuid4().hex[:8]}")
-    try:
-        _assemble(trained, make_dir(made), origin)
-        make_dir(final.parent)
-        _put(made, final)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with whole_folder(final, is_whole=is_complete) as made:
+        _assemble(trained, made, origin)
     return final
 
 
@@ -159,20 +151,6 @@ def _record(
         adapter_sha256=sha256,
         files=files,
     )
-
-
-def _put(made: Path, final: Path) -> None:
-    """Give *made* its final name, unless a complete folder has it."""
-    try:
-        made.rename(final)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-        if is_complete(final):
-            return
-        # half a copy, made by hand: nothing here writes such a folder
-        final.rename(final.with_name(f".{final.name}.torn-{uuid.uuid4().hex[:8]}"))
-        made.rename(final)
 
 
 # ---------------------------------------------------------------------------- reading
@@ -229,8 +207,8 @@ def read(folder: Path) -> AdapterRecord:
 
 def _parsed(value: Mapping[str, Any]) -> AdapterRecord:
     parts = {
-        "train": Counts(**value["train"]),
-        "validation": Counts(**value["validation"]),
+        "train": RowCounts(**value["train"]),
+        "validation": RowCounts(**value["validation"]),
         "losses": Losses(**value["losses"]),
     }
     return AdapterRecord(**{**value, **parts})

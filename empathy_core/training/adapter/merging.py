@@ -7,8 +7,6 @@ evaluated, quantised or rounded.
 
 import gc
 import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from empathy_core.errors import ModelError
 from empathy_core.prompts.rendering import Renderer, context_window
 from empathy_core.prompts.stops import end_tokens
 from empathy_core.prompts.tokenizers import tokenizer_of
-from empathy_core.store import make_dir, write_bytes, write_json
+from empathy_core.store import whole_folder, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
 from empathy_core.training.adapter import card
 from empathy_core.types import Condition, ModelSpec
@@ -129,9 +127,7 @@ def merge(
     folder = weights.locate(str(model.weights), model.revision)
     _check_whole(model, folder)
     whole = replace(model, quantization=None, double_quantization=False, dtype="float32")
-    made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        make_dir(made)
+    with whole_folder(out.absolute()) as made:
         rows, adapted, untied = _adapted(whole, folder, made, prompts)
         plain = replace(whole, weights=str(made), revision=None, adapter=None, tokenizer=None)
         merged = _logits(load_model(plain, made), rows)
@@ -143,9 +139,6 @@ def merge(
             evaluated = _distance(_logits(load_model(model, folder), rows), merged)
         report = MergeReport(out, bound, exact, evaluated, untied)
         _finish(made, model, report)
-        made.rename(out.absolute())
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return report
 
 
@@ -190,7 +183,7 @@ def _beyond(model: ModelSpec, exact: Distance, bound: float, *, untied: bool) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _GeneratedRow:
     """A prompt, and the tokens that the adapted model answers it with.
 
     Attributes:
@@ -204,7 +197,7 @@ class _Row:
 
 def _adapted(
     whole: ModelSpec, folder: Path, made: Path, prompts: Sequence[Sequence[int]]
-) -> tuple[list[_Row], list["Tensor"], bool]:
+) -> tuple[list[_GeneratedRow], list["Tensor"], bool]:
     """Answer the prompts with the adapter on its whole base, then merge it and save that.
 
     The last value tells whether head and embedding had to become two matrices.
@@ -248,7 +241,7 @@ def _untie(base: Any, head: Any, embedding: Any) -> bool:
     return True
 
 
-def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
+def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _GeneratedRow:
     """Return the prompt with its most probable continuation, the end token included."""
     import torch
 
@@ -264,12 +257,12 @@ def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
             pad_token_id=ends[0],
         )
     if not model.config.is_encoder_decoder:
-        return _Row(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
+        return _GeneratedRow(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
     start, *answer = found[0].tolist()
-    return _Row(tuple(prompt), tuple(answer), start)
+    return _GeneratedRow(tuple(prompt), tuple(answer), start)
 
 
-def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
+def _logits(model: Any, rows: Sequence[_GeneratedRow]) -> list["Tensor"]:
     """Return, for each row, logits of shape (answer tokens, vocabulary) in float32 on the CPU."""
     import torch
 
@@ -277,7 +270,7 @@ def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
         return [_row_logits(model, row).float().cpu() for row in rows]
 
 
-def _row_logits(model: Any, row: _Row) -> "Tensor":
+def _row_logits(model: Any, row: _GeneratedRow) -> "Tensor":
     import torch
 
     def tensor(ids: Sequence[int]) -> "Tensor":

@@ -2,15 +2,14 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from empathy_core.store import MODE_FILE, disk_errors, make_dir, write_bytes
-from empathy_core.training.loop.job import Losses, Point, StepReport
+from empathy_core.store import append_json_line, write_bytes
+from empathy_core.training.loop.job import LogPoint, Losses, StepReport
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +24,7 @@ class Lines:
 
     def append(self, line: Mapping[str, object]) -> None:
         """Add a line; it may be lost with the machine, as it can be trained again."""
-        make_dir(self.path.parent)
-        with disk_errors(self.path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            descriptor = os.open(self.path, flags, MODE_FILE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_line(line).encode())
+        append_json_line(line, self.path, flush=False)
 
 
 def _line(value: Mapping[str, object]) -> str:
@@ -38,7 +32,7 @@ def _line(value: Mapping[str, object]) -> str:
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """The part of a training's state that is ours; the rest is transformers'.
 
     Attributes:
@@ -50,7 +44,7 @@ class Progress:
     """
 
     n_steps: int
-    curve: list[Point] = field(default_factory=list)
+    curve: list[LogPoint] = field(default_factory=list)
     samples: list[dict[str, object]] = field(default_factory=list)
     best_loss: float | None = None
     best_step: int | None = None
@@ -60,9 +54,9 @@ class Progress:
     finished: bool = False
 
     @classmethod
-    def read(cls, value: Mapping[str, Any]) -> "Progress":
+    def read(cls, value: Mapping[str, Any]) -> "TrainingProgress":
         """Return what ``as_json`` gave."""
-        return cls(**{**value, "curve": [Point(**point) for point in value["curve"]]})
+        return cls(**{**value, "curve": [LogPoint(**point) for point in value["curve"]]})
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON; floats come back equal to the bit."""
