@@ -269,7 +269,7 @@ def test_the_notes_count_special_tokens_and_reasoning_without_an_answer(tmp_path
     notes = " ".join(build(found, about).sections[0].tables[0].words.notes)
 
     assert "Special tokens in answers (removed): FLAN-T5 (base), Prompt 1 3 of 40." in notes
-    assert "answer behind it (empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
+    assert "without an answer (counted as empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
 
 
 def test_the_notes_count_rows_that_a_metric_left_out(tmp_path):
