@@ -92,6 +92,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
         adapters=adapters_of(plan, read_trained(run, plan)),
         layout=Layout(table.environment, table.intervals, table.fit, table.siunitx),
+        columns=table.columns,
         analysis=Analysis(
             table.correction,
             contrasts.resolve(table.contrasts, plan.conditions),
