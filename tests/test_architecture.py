@@ -55,7 +55,7 @@ def test_modules_and_functions_stay_short(path: Path):
     [
         "jobs.launch",
         "jobs.commands.sweep",
-        "jobs.commands.slurm",
+        "jobs.commands.submission",
         "jobs.commands.status",
         "reports.write",
     ],

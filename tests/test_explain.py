@@ -12,7 +12,7 @@ import pytest
 from empathy_core import prompts
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.commands.nearest import nearest
+from jobs.commands.views.nearest import nearest
 from jobs.launch import main
 from jobs.planning import origins
 from jobs.planning.plan import Plan, PlannedFinetune, Words

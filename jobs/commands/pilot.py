@@ -3,15 +3,15 @@
 import json
 import textwrap
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
 from empathy_core.visible import nothing_visible
-from jobs.commands.console import say, warn
-from jobs.commands.slurm import launch_of, reached, withdrawn_if_refused
+from jobs.commands.console import print_out, typed, warn
+from jobs.commands.options import ResourceOptions
+from jobs.commands.submission import launch_of, reached, withdrawn_if_refused
 from jobs.config.tables import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
@@ -27,7 +27,7 @@ SHOWN = 5
 POLL_S = 5
 
 
-def pilot(config: Config, run: RunDir, command: str, options: Namespace, executor: str) -> int:
+def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
     """Run one block of each model, show answers, propose resources; return the exit code.
 
     Raises:
@@ -35,7 +35,7 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
     """
     with run.lock():
         now = reached(run) if executor == "slurm" else None
-        planned = plan_locked(config, run, command)
+        planned = plan_locked(config, run, typed())
         for text in planned.warnings:
             warn(text)
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
@@ -46,20 +46,22 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
             for left in found.left:
                 warn(f"not submitted: {left}")
             for one in found.arrays:
-                say(f"submitted {one.job}: {one.stage} {one.key}")
+                print_out(f"submitted {one.job}: {one.stage} {one.key}")
     if executor == "slurm":
         _wait(run)
     else:
-        _here(run, planned, tasks, Settings(config.local.workers, config.local.threads), options)
-    return _tell(run, planned.plan, tasks, config.generation.target_min or 30, options)
+        settings = Settings(config.local.workers, config.local.threads)
+        _here(run, planned, tasks, settings, quiet=options.json)
+    target_min = config.generation.target_min or 30
+    return _tell(run, planned.plan, tasks, target_min, as_json=options.json)
 
 
 def _here(
-    run: RunDir, planned: Planned, tasks: Sequence[Task], settings: Settings, options: Namespace
+    run: RunDir, planned: Planned, tasks: Sequence[Task], settings: Settings, *, quiet: bool
 ) -> None:
     if planned.path is None or not tasks:
         return
-    with Bar(quiet=options.json).stage("pilot", "models", len(tasks)) as advance:
+    with Bar(quiet=quiet).stage("pilot", "models", len(tasks)) as advance:
         executor = LocalExecutor(run, planned.path, settings)
         outcomes = executor.execute(tasks, lambda _rows, tokens: advance(0, tokens))
         advance(len(tasks), 0)
@@ -69,14 +71,12 @@ def _here(
 
 
 def _wait(run: RunDir) -> None:
-    """Wait until the pilot's elements have left the queue; Ctrl-C leaves them there."""
+    """Wait until the pilot's array tasks have left the queue; Ctrl-C leaves them there."""
     while flight(run).of_stage("generate"):
         time.sleep(POLL_S)
 
 
-def _tell(
-    run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, options: Namespace
-) -> int:
+def _tell(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:
     standing = survey.standing(run, plan)
     middle = plan.n_blocks // 2
     models = {t.key for t in tasks}
@@ -98,13 +98,15 @@ def _tell(
         if condition.id not in made:
             found = answers(run, condition)
             shares[condition.id] = empty_share(found)
-            if not options.json:
-                say(_some(condition.id, found.filter(found["block"] == middle).head(SHOWN).rows()))
+            if not as_json:
+                print_out(
+                    _some(condition.id, found.filter(found["block"] == middle).head(SHOWN).rows())
+                )
     needs = proposals(run, plan, target_min)
-    if options.json:
-        say(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
+    if as_json:
+        print_out(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
     else:
-        say(_proposed(needs, config_gpus(plan)))
+        print_out(_proposed(needs, config_gpus(plan)))
     bad = [f"{c}: {share:.0%}" for c, share in shares.items() if share > MOST_EMPTY]
     if bad:
         warn(
@@ -125,7 +127,7 @@ def _some(condition: str, rows: Sequence[tuple[str, str, int]]) -> str:
 
 
 def config_gpus(plan: Plan) -> dict[str, int]:
-    """Return model → GPUs of one of its elements, from the plan's configuration."""
+    """Return model → GPUs of one of its array tasks, from the plan's configuration."""
     config = Config.model_validate_json(json.dumps(plan.config))
     return {
         name: config.slurm.of_stage("generate", table.slurm).gpus or 0
@@ -134,7 +136,7 @@ def config_gpus(plan: Plan) -> dict[str, int]:
 
 
 def _proposed(needs: Sequence[Proposal], gpus: dict[str, int]) -> str:
-    lines = ["# what the whole sweep needs, from the pilot; put it into the configuration:"]
+    lines = ["# what the complete sweep needs, from the pilot; put it into the configuration:"]
     for need in needs:
         hours = f"{need.hours:.2f} h" + (
             f", {need.hours * gpus[need.model]:.2f} GPU-h" if gpus.get(need.model) else ""

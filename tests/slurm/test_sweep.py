@@ -125,7 +125,7 @@ def test_a_second_sweep_leaves_what_is_queued_alone(cluster: Cluster, tmp_path: 
     rows = [line["rows"] for line in standing["conditions"]]
 
     assert job_ids(same) == []
-    assert "elements of this run were in the queue already" in same
+    assert "array tasks of this run were in the queue already" in same
     assert len(job_ids(grown)) == 3
     assert all(line["done"] for line in standing["conditions"])
     assert rows == [116, 128, 128, 128, 128]
@@ -172,7 +172,9 @@ def test_an_edit_after_submission_changes_nothing(cluster: Cluster, tmp_path: Pa
     with held(cluster):
         sweep_done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
         assert sweep_done.returncode == 0, sweep_done.stderr
-        (copy / "jobs" / "executors" / "slurm" / "array_task.py").write_text("raise SystemExit('edited')\n")
+        (copy / "jobs" / "executors" / "slurm" / "array_task.py").write_text(
+            "raise SystemExit('edited')\n"
+        )
         (tmp_path / "echo.toml").write_text("name = 'echo'\n")
     drained(cluster)
     report = json.loads((tmp_path / "runs/echo/report/summary.json").read_text())

@@ -6,7 +6,6 @@ is kept beside it, or a copy of either. A run's own numbers are made from its ro
 
 import io
 import json
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +18,7 @@ from empathy_core import data, store
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
-from jobs.commands.as_written import written_spec
-from jobs.commands.console import say
+from jobs.commands.views.as_written import written_spec
 from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
 from reports.changes import VERSION, Side
@@ -47,39 +45,36 @@ class _Rows:
     collected: Collected
 
 
-def compare(options: Namespace, names: Sequence[str]) -> int:
-    """Report how two runs, or two reports, differ, and which changes of the suite moved numbers.
+Named = tuple[str, RunDir | Path]
+"""What a run, or the folder of a report, was called, and where it is."""
+
+
+def compared(first: Named, second: Named, *, partial: bool, as_json: bool) -> str:
+    """Return how two runs or reports differ, and which changes of the suite moved numbers.
 
     Raises:
-        UnknownName: There is neither a run nor a report of that name.
-        Incomplete: A run is not whole, and ``--partial`` is not given.
+        Incomplete: A run is not complete, and *partial* is false.
     """
-    first, second = (_found(options, name) for name in names)
-    if isinstance(first, RunDir) and isinstance(second, RunDir):
-        from jobs.commands.explain import compare as compare_runs
-
-        code = compare_runs(options, names)
-        if not options.json:
-            for hint in _hints(first, second):
-                say(hint)
-        return code
-    found = _movements((names[0], first), (names[1], second), partial=options.partial)
-    say(json.dumps(_as_json(found), indent=1) if options.json else movements_text.text(found))
-    return 0
+    found = _movements(first, second, partial=partial)
+    return json.dumps(_as_json(found), indent=1) if as_json else movements_text.text(found)
 
 
-def _found(options: Namespace, name: str) -> RunDir | Path:
-    """Return a run, or the folder of a report."""
-    for path in (Path(name), options.runs / name):
+def find(runs: Path, name: str) -> RunDir | Path:
+    """Return a run, or the folder of a report.
+
+    Raises:
+        UnknownName: There is neither of that name.
+    """
+    for path in (Path(name), runs / name):
         if (path / "results.csv").is_file():
             return path.absolute()
         if (path / "plans").is_dir():
             return RunDir(path.absolute())
-    there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+    there = sorted(p.name for p in runs.glob("*") if p.is_dir())
     raise UnknownName("run or report folder", name, there)
 
 
-def _hints(first: RunDir, second: RunDir) -> Iterator[str]:
+def hints(first: RunDir, second: RunDir) -> Iterator[str]:
     """Yield what of two runs differs by the version of the suite alone, and how to see more."""
     rows = [data.cleaned_by(run) for run in (first, second)]
     if rows[0] != rows[1]:
@@ -93,9 +88,6 @@ def _hints(first: RunDir, second: RunDir) -> Iterator[str]:
             f"\ntheir reports were written by version {versions[0]} and {versions[1]} of the "
             f"numbers; what moved by that: report --compare {both}"
         )
-
-
-Named = tuple[str, RunDir | Path]
 
 
 def _movements(first: Named, second: Named, *, partial: bool) -> Movements:

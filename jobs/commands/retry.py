@@ -1,0 +1,88 @@
+"""``retry``: submit again what failed on Slurm."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from jobs.commands.options import Option, ResourceOptions
+
+if TYPE_CHECKING:  # heavy: see jobs.commands
+    from empathy_core.store import RunDir
+    from jobs.executors.slurm.submit import Submitted
+    from jobs.planning.plan import Plan
+    from jobs.planning.progress import Standing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryOptions(ResourceOptions):
+    """Submit again what was submitted to Slurm and failed.
+
+    Nothing that is done or in the queue is submitted. --mem, --time and --exclude change what the
+    array tasks get; scoring and the report follow anew.
+    """
+
+    all: Annotated[bool, Option("also what was never submitted, for want of room")] = False
+
+
+def retry(options: RetryOptions) -> int:
+    """Submit again what was submitted and failed, with more of what it lacked.
+
+    Raises:
+        ConfigError: Nothing was submitted, or by a version that scores otherwise.
+        ClusterError: Slurm does not answer, or refuses.
+    """
+    from jobs.commands.console import existing, print_out
+    from jobs.commands.submission import tell_submitted
+
+    run = existing(options)
+    submitted = _submit(run, options)
+    if submitted.arrays or submitted.left:
+        return tell_submitted(submitted, run, as_json=options.json)
+    if submitted.n_before:
+        print_out(f"nothing to retry: {submitted.n_before} array tasks are in the queue")
+    else:
+        print_out("nothing to retry: everything is done")
+    return 0
+
+
+def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
+    from empathy_core.errors import ConfigError
+    from jobs.commands.console import alike
+    from jobs.commands.submission import reached, resources_given
+    from jobs.config.tables import Config
+    from jobs.executors.slurm import submit as submitting
+    from jobs.planning import versions
+    from jobs.planning.plan_file import last_plan
+
+    with run.lock():
+        now = reached(run)
+        plan, path = last_plan(run)
+        if outdated := versions.outdated_scores(plan):
+            raise ConfigError("; ".join(outdated))  # or each array task that scores would fail
+        config = Config.model_validate_json(json.dumps(plan.config))
+        standing = _without_damage(run, plan)
+        what = submitting.launch(config, run, plan, path.name, resources_given(options))
+        if not now.submissions:
+            msg = (
+                "nothing of this run was ever submitted: expected a sweep first:\n"
+                f"  {alike(options, 'sweep')}"
+            )
+            raise ConfigError(msg)
+        before = [t for s in now.submissions for e in s.elements for t in e]
+        only = None if options.all else {task.id for task in before}
+        if only and all(task.stage == "finetune" for task in before):  # nothing follows
+            lacking = submitting.missing_adapters(plan, standing, now)
+            return submitting.submit_tasks(what, [t for t in lacking if t.id in only], now)
+        return submitting.submit_missing(what, standing, now, only)
+
+
+def _without_damage(run: "RunDir", plan: "Plan") -> "Standing":
+    """Set aside what is damaged, and return what is done."""
+    from jobs.commands.console import warn
+    from jobs.planning import progress
+
+    standing = progress.standing(run, plan)
+    for damaged, reason in standing.unusable():
+        warn(f"set aside as {run.set_aside(damaged)}: {reason}")
+        standing = progress.standing(run, plan)
+    return standing
