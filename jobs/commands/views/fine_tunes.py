@@ -7,7 +7,8 @@ from typing import Any
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir, read_json
-from empathy_core.training.adapter import adapters, modules
+from empathy_core.training import modules
+from empathy_core.training.adapter import adapters
 from empathy_core.training.preflight import run as checks
 from empathy_core.training.rows import prepare as preparing
 from empathy_core.training.spec import Finding
