@@ -7,7 +7,7 @@ from jobs.commands.options import AllowOptions, ExecutorOptions, ResourceOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
-    from jobs.config.tables import Config
+    from jobs.config.schema import Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from empathy_core.visible import nothing_visible
 from jobs.commands.console import print_out, typed, warn
 from jobs.commands.options import ResourceOptions
 from jobs.commands.submission import launch_of, reached, withdrawn_if_refused
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.executors.slurm import submit as submitting

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.commands.options import RunOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
-    from jobs.config.tables import Config
+    from jobs.config.schema import Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from empathy_core.errors import ConfigError
     from jobs.commands.console import alike
     from jobs.commands.submission import reached, resources_given
-    from jobs.config.tables import Config
+    from jobs.config.schema import Config
     from jobs.executors.slurm import submit as submitting
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan

@@ -9,7 +9,7 @@ from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
 from jobs.commands.options import ResourceOptions
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.in_queue import Flight, flight
 from jobs.executors.slurm.submissions import Ledger

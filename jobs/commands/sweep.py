@@ -8,7 +8,7 @@ from jobs.commands.options import AllowOptions, ExecutorOptions, Option, Resourc
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
-    from jobs.config.tables import Config
+    from jobs.config.schema import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def sweep(options: SweepOptions) -> int:
     """
     from jobs.commands.console import executor_of, run_dir
     from jobs.config import read as configuration
-    from jobs.config.tables import require_conditions
+    from jobs.config.schema import require_conditions
 
     config = configuration.read(options.config, options.changes, options.allow)
     require_conditions(config)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.types import Condition
-from jobs.config.tables import Config, ContrastTable
+from jobs.config.schema import Config, ContrastTable
 from jobs.config.variants import variants
 from reports.spec import Contrast
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from empathy_core.errors import ConfigError
 from empathy_core.store import one_name
 from jobs.config import contrasts
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 
 MOST_CHARACTERS = 200
 """Of a run's name: that of its repetition, ``<name>-again``, is longer."""

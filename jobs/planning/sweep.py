@@ -8,7 +8,7 @@ import polars as pl
 
 from empathy_core import store
 from empathy_core.store import RunDir
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.planning import progress as survey
 from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
 from jobs.planning.plan_file import write_plan

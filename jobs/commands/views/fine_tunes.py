@@ -14,7 +14,7 @@ from empathy_core.training.rows import prepare as preparing
 from empathy_core.training.spec import Finding
 from jobs.commands.options import AllowOptions
 from jobs.config import read as configuration
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.config.variants import Variant
 from jobs.planning.plan import Plan
 from jobs.planning.resolve import examples_of
