@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from jobs.commands.options import Argument, Option, RunOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
-    from jobs.commands.views.claims_checked import Numbers
+    from jobs.commands.views.claims_checked import CheckedAgainst
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def claims(options: ClaimsOptions) -> int:
     return code
 
 
-def _numbers(options: ClaimsOptions) -> "Numbers":
+def _numbers(options: ClaimsOptions) -> "CheckedAgainst":
     from empathy_core.errors import ConfigError
     from jobs.commands.console import existing
     from jobs.commands.views.claims_checked import numbers_of_published, numbers_of_run

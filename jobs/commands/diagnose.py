@@ -31,10 +31,10 @@ def diagnose(options: DiagnoseOptions) -> int:
         Incomplete: It has no answers yet.
     """
     from jobs.commands.console import existing, print_out, relative
-    from jobs.commands.views.diagnosis import Limits, diagnosed
+    from jobs.commands.views.diagnosis import LookedAt, diagnosed
 
     run = existing(options)
-    limits = Limits(options.rows, options.steps, options.top)
+    limits = LookedAt(options.rows, options.steps, options.top)
     text, page = diagnosed(run, options.what, options.example, limits, as_json=options.json)
     print_out(text)
     if not options.json:

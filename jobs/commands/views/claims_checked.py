@@ -22,7 +22,7 @@ DEFAULT = Path("claims.toml")
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class CheckedAgainst:
     """What is checked against."""
 
     evidence: Evidence
@@ -45,7 +45,7 @@ class _Read:
         self.problems += found.problems
 
 
-def check(files: Sequence[Path], numbers: Numbers) -> Findings:
+def check(files: Sequence[Path], numbers: CheckedAgainst) -> Findings:
     """Return what of the claims and typed numbers in *files* holds."""
     read = _read(files)
     names = Names(numbers.evidence, read.aliases)
@@ -113,7 +113,7 @@ def _read_tex(path: Path, read: _Read) -> None:
 # ---------------------------------------------------------------------------- numbers
 
 
-def numbers_of_published(name: str) -> Numbers:
+def numbers_of_published(name: str) -> CheckedAgainst:
     """Return what a published table holds.
 
     Raises:
@@ -123,10 +123,10 @@ def numbers_of_published(name: str) -> Numbers:
     from reports.claims.evidence_of_run import evidence_of_published
 
     evidence = evidence_of_published(published.load(name))
-    return Numbers(evidence, citables_of_published(evidence))
+    return CheckedAgainst(evidence, citables_of_published(evidence))
 
 
-def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Numbers:
+def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> CheckedAgainst:
     """Return what the report of a run holds.
 
     Raises:
@@ -161,13 +161,13 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Num
         c.name: (c.label, tuple(dict.fromkeys(keys[i] for pair in c.pairs for i in pair)))
         for c in spec.analysis.contrasts
     }
-    return Numbers(evidence, citables_of_run(printed, evidence, contrasts), stamp)
+    return CheckedAgainst(evidence, citables_of_run(printed, evidence, contrasts), stamp)
 
 
 # ---------------------------------------------------------------------------- suggestions
 
 
-def suggested(numbers: Numbers, *, as_json: bool) -> str:
+def suggested(numbers: CheckedAgainst, *, as_json: bool) -> str:
     """Return claims that are true and significant, as a file of claims or as JSON."""
     from reports.claims.suggest import suggest
 
@@ -177,7 +177,7 @@ def suggested(numbers: Numbers, *, as_json: bool) -> str:
     return "\n".join(_as_toml(claims, numbers))
 
 
-def _as_toml(found: Sequence[str], numbers: Numbers) -> Iterator[str]:
+def _as_toml(found: Sequence[str], numbers: CheckedAgainst) -> Iterator[str]:
     stamp = f" [{numbers.stamp}]" if numbers.stamp else ""
     yield f"# true and significant in {numbers.evidence.source}{stamp}; in LaTeX: % claim: ..."
     if not found:

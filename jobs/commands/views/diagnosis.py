@@ -49,7 +49,7 @@ class _Picked:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LookedAt:
     """How much is looked at.
 
     Attributes:
@@ -64,7 +64,7 @@ class Limits:
 
 
 def diagnosed(
-    run: RunDir, what: str, wanted: Sequence[str], limits: Limits, *, as_json: bool
+    run: RunDir, what: str, wanted: Sequence[str], limits: LookedAt, *, as_json: bool
 ) -> tuple[str, Path]:
     """Answer rows of a condition again, and name the cause; return the text and the page.
 
@@ -121,7 +121,7 @@ def named(what: str, plan: Plan) -> Condition:
     raise ConfigError(msg)
 
 
-def _check(limits: Limits, condition: Condition) -> None:
+def _check(limits: LookedAt, condition: Condition) -> None:
     for name in ("rows", "steps", "top"):
         if getattr(limits, name) < 1:
             msg = f"--{name} {getattr(limits, name)} shows nothing; expected 1 or more"
