@@ -113,7 +113,7 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def tell_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
+def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
     """Print which tasks failed and why, and return the exit code."""
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")

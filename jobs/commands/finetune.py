@@ -15,7 +15,7 @@ class FinetuneOptions(ResourceOptions, AllowOptions, ExecutorOptions):
     """Train the adapters of [finetune.*], and nothing else.
 
     As sweep does before it answers with them: preflight, training with checkpoints, the finished
-    adapter in <run>/adapters. The same command goes on after anything at all.
+    adapter in <run>/adapters. The same command continues after anything at all.
     """
 
 
@@ -36,7 +36,7 @@ def finetune(options: FinetuneOptions) -> int:
 
 
 def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
-    from jobs.commands.console import print_out, tell_failed, typed, warn_all
+    from jobs.commands.console import print_out, show_failed, typed, warn_all
     from jobs.commands.views.fine_tunes import adapters_text
     from jobs.executors import run_local
     from jobs.executors.local import Settings
@@ -50,14 +50,14 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     outcomes = run_local.train(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, run, as_json=options.json)
+        return show_failed(failed, run, as_json=options.json)
     print_out(adapters_text(run, planned.plan, as_json=options.json))
     return 0
 
 
 def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.commands.console import print_out, typed, warn_all
-    from jobs.commands.submission import launch_of, reached, tell_submitted, withdrawn_if_refused
+    from jobs.commands.submission import launch_of, reached, show_submitted, withdrawn_if_refused
     from jobs.commands.views.fine_tunes import adapters_text
     from jobs.executors.slurm.submit import submit_tasks
     from jobs.planning import versions
@@ -73,6 +73,6 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
             launch = launch_of(config, run, planned, options)
             submitted = submit_tasks(launch, finetune_tasks(planned.plan, ready), now)
     if submitted.arrays or submitted.left or submitted.n_before:
-        return tell_submitted(submitted, run, as_json=options.json)
+        return show_submitted(submitted, run, as_json=options.json)
     print_out(adapters_text(run, planned.plan, as_json=options.json))
     return 0

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a field stands on the command line.
+    """How a field is given on the command line.
 
     Attributes:
         help: One sentence, without the default.

@@ -15,9 +15,9 @@ from jobs.commands.submission import launch_of, reached, withdrawn_if_refused
 from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
-from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.in_queue import flight
-from jobs.planning import progress as survey
+from jobs.executors.slurm.submit import submit_tasks
+from jobs.planning import progress
 from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.planning.plan import Plan, Task
 from jobs.planning.shown_commands import command
@@ -28,7 +28,7 @@ POLL_S = 5
 
 
 def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
-    """Run one block of each model, show answers, propose resources; return the exit code.
+    """Run array block of each model, show answers, propose resources; return the exit code.
 
     Raises:
         Incomplete: A model's block did not come back.
@@ -41,19 +41,19 @@ def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) 
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
         if now is not None and planned.path is not None:
             with withdrawn_if_refused(run, planned):
-                what = launch_of(config, run, planned, options)
-                found = submitting.submit_tasks(what, tasks, now)
-            for left in found.left:
+                to_submit = launch_of(config, run, planned, options)
+                submitted = submit_tasks(to_submit, tasks, now)
+            for left in submitted.left:
                 warn(f"not submitted: {left}")
-            for one in found.arrays:
-                print_out(f"submitted {one.job}: {one.stage} {one.key}")
+            for array in submitted.arrays:
+                print_out(f"submitted {array.job}: {array.stage} {array.key}")
     if executor == "slurm":
         _wait(run)
     else:
         settings = Settings(config.local.workers, config.local.threads)
         _here(run, planned, tasks, settings, quiet=options.json)
     target_min = config.generation.target_min or 30
-    return _tell(run, planned.plan, tasks, target_min, as_json=options.json)
+    return _show(run, planned.plan, tasks, target_min, as_json=options.json)
 
 
 def _here(
@@ -76,8 +76,8 @@ def _wait(run: RunDir) -> None:
         time.sleep(POLL_S)
 
 
-def _tell(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:
-    standing = survey.standing(run, plan)
+def _show(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:
+    standing = progress.standing(run, plan)
     middle = plan.n_blocks // 2
     models = {t.key for t in tasks}
     lost = [
@@ -96,11 +96,11 @@ def _tell(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as
     shares = {}
     for condition in plan.conditions:
         if condition.id not in made:
-            found = answers(run, condition)
-            shares[condition.id] = empty_share(found)
+            texts = answers(run, condition)
+            shares[condition.id] = empty_share(texts)
             if not as_json:
                 print_out(
-                    _some(condition.id, found.filter(found["block"] == middle).head(SHOWN).rows())
+                    _some(condition.id, texts.filter(texts["block"] == middle).head(SHOWN).rows())
                 )
     needs = proposals(run, plan, target_min)
     if as_json:

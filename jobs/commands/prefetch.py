@@ -16,7 +16,7 @@ class PrefetchOptions(RunOptions):
     """Fetch everything a configuration needs, on a node with internet.
 
     Afterwards everything runs with HF_HUB_OFFLINE=1. Gated models need HF_TOKEN, or the Hub's own
-    login (hf auth login); a token never stands in a configuration.
+    login (hf auth login); never write a token into a configuration.
     """
 
 

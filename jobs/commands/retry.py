@@ -32,12 +32,12 @@ def retry(options: RetryOptions) -> int:
         ClusterError: Slurm does not answer, or refuses.
     """
     from jobs.commands.console import existing, print_out
-    from jobs.commands.submission import tell_submitted
+    from jobs.commands.submission import show_submitted
 
     run = existing(options)
     submitted = _submit(run, options)
     if submitted.arrays or submitted.left:
-        return tell_submitted(submitted, run, as_json=options.json)
+        return show_submitted(submitted, run, as_json=options.json)
     if submitted.n_before:
         print_out(f"nothing to retry: {submitted.n_before} array tasks are in the queue")
     else:
@@ -50,7 +50,7 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from jobs.commands.console import alike
     from jobs.commands.submission import reached, resources_given
     from jobs.config.schema import Config
-    from jobs.executors.slurm import submit as submitting
+    from jobs.executors.slurm.submit import launch, missing_adapters, submit_missing, submit_tasks
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan
 
@@ -61,7 +61,7 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
             raise ConfigError("; ".join(outdated))  # or each array task that scores would fail
         config = Config.model_validate_json(json.dumps(plan.config))
         standing = _without_damage(run, plan)
-        what = submitting.launch(config, run, plan, path.name, resources_given(options))
+        to_submit = launch(config, run, plan, path.name, resources_given(options))
         if not now.submissions:
             msg = (
                 "nothing of this run was ever submitted: expected a sweep first:\n"
@@ -71,9 +71,9 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
         before = [t for s in now.submissions for e in s.elements for t in e]
         only = None if options.all else {task.id for task in before}
         if only and all(task.stage == "finetune" for task in before):  # nothing follows
-            lacking = submitting.missing_adapters(plan, standing, now)
-            return submitting.submit_tasks(what, [t for t in lacking if t.id in only], now)
-        return submitting.submit_missing(what, standing, now, only)
+            lacking = missing_adapters(plan, standing, now)
+            return submit_tasks(to_submit, [t for t in lacking if t.id in only], now)
+        return submit_missing(to_submit, standing, now, only)
 
 
 def _without_damage(run: "RunDir", plan: "Plan") -> "Standing":

@@ -10,10 +10,16 @@ from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
 from jobs.commands.options import ResourceOptions
 from jobs.config.schema import Config
-from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.in_queue import Flight, flight
 from jobs.executors.slurm.submissions import Ledger
-from jobs.executors.slurm.submit import ClusterError, Launch, Submitted
+from jobs.executors.slurm.submit import (
+    ClusterError,
+    Launch,
+    Submitted,
+    launch,
+    preview,
+    submit_missing,
+)
 from jobs.planning import sweep, versions
 from jobs.planning.shown_commands import command
 from jobs.planning.sweep import Planned
@@ -38,9 +44,9 @@ def submit_sweep(
         if planned.path is None:
             return None
         with withdrawn_if_refused(run, planned):
-            what = launch_of(config, run, planned, options)
-            found = submitting.submit_missing(what, planned.standing, now)
-    return found if found.arrays or found.left or found.n_before else None
+            to_submit = launch_of(config, run, planned, options)
+            submitted = submit_missing(to_submit, planned.standing, now)
+    return submitted if submitted.arrays or submitted.left or submitted.n_before else None
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def withdrawn_if_refused(run: RunDir, planned: Planned) -> Iterator[None]:
     try:
         yield
     except EmpathyError:
-        submitted = {one.plan for one in Ledger(run).submissions()}
+        submitted = {submission.plan for submission in Ledger(run).submissions()}
         if planned.path is not None and planned.path.name not in submitted:
             planned.path.unlink(missing_ok=True)
         raise
@@ -67,7 +73,7 @@ def resources_given(options: ResourceOptions) -> Resources:
 def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOptions) -> Launch:
     """Return what is to be submitted for a plan, on disk or only previewed."""
     name = planned.path.name if planned.path else "NNNN.json"
-    return submitting.launch(config, run, planned.plan, name, resources_given(options))
+    return launch(config, run, planned.plan, name, resources_given(options))
 
 
 def reached(run: RunDir) -> Flight:
@@ -86,27 +92,27 @@ def reached(run: RunDir) -> Flight:
         raise ClusterError(msg) from error
 
 
-def tell_submitted(found: Submitted, run: RunDir, *, as_json: bool) -> int:
-    """Say what was submitted, and return the exit code."""
+def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
+    """Print what was submitted, and return the exit code."""
     if as_json:
-        shown = [asdict(s) | {"elements": len(s.shards)} for s in found.arrays]
-        for one in shown:
-            del one["shards"]
-        print_out(json.dumps({"submitted": shown, "left": found.left}, indent=1))
+        shown = [asdict(array) | {"elements": len(array.shards)} for array in submitted.arrays]
+        for entry in shown:
+            del entry["shards"]
+        print_out(json.dumps({"submitted": shown, "left": submitted.left}, indent=1))
     else:
-        for s in found.arrays:
-            tasks = sum(map(len, s.shards))
-            held = f" for {tasks} tasks" if tasks != len(s.shards) else ""
-            size = f"{len(s.shards)} array tasks"
-            before = [*s.after_ok, *s.after]
+        for array in submitted.arrays:
+            tasks = sum(map(len, array.shards))
+            held = f" for {tasks} tasks" if tasks != len(array.shards) else ""
+            size = f"{len(array.shards)} array tasks"
+            before = [*array.after_ok, *array.after]
             waits = f", after {' '.join(before)}" if before else ""
-            print_out(f"submitted {s.job}: {s.stage} {s.key}, {size}{held}{waits}")
-        if found.n_before:
-            print_out(f"{found.n_before} array tasks of this run were in the queue already")
+            print_out(f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{waits}")
+        if submitted.n_before:
+            print_out(f"{submitted.n_before} array tasks of this run were in the queue already")
         print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
-    if not found.left:
+    if not submitted.left:
         return 0
-    listed = "\n  ".join(found.left)
+    listed = "\n  ".join(submitted.left)
     warn(
         f"not submitted:\n  {listed}\nWhat was submitted is recorded and runs. For the rest, run "
         f"this again when there is room:\n  {command(run, 'retry', '--all')}"
@@ -124,7 +130,7 @@ def scripts(
     except SlurmError:  # a laptop may show what a cluster would get
         now = Flight(Ledger(run), (), (), 0)
     texts = []
-    for array in submitting.preview(what, planned.standing, now):
+    for array in preview(what, planned.standing, now):
         texts.append(f"# {array.n_elements} array tasks\n{submit.script(array, what.profile)}")
         if ask:
             try:

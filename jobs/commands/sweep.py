@@ -16,7 +16,7 @@ class SweepOptions(ResourceOptions, AllowOptions, ExecutorOptions):
     """Plan, generate, score and report; only what is missing is done.
 
     The run directory is the state: call the same command again after anything at all (Ctrl-C, a
-    power cut, an error that you fixed) and it goes on from the last finished block. A new model,
+    power cut, an error that you fixed) and it continues from the last finished block. A new model,
     prompt, decoding or metric in the configuration simply grows the run; changed data or splits are
     refused, since rows must not move under answers that are there.
     """
@@ -66,17 +66,17 @@ def sweep(options: SweepOptions) -> int:
 
 def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.console import typed
-    from jobs.commands.submission import submit_sweep, tell_submitted
+    from jobs.commands.submission import show_submitted, submit_sweep
     from jobs.commands.views.written_report import write_and_show
 
     submitted = submit_sweep(config, run, typed(), options)
     if submitted is None:
         return write_and_show(run, as_json=options.json)
-    return tell_submitted(submitted, run, as_json=options.json)
+    return show_submitted(submitted, run, as_json=options.json)
 
 
 def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
-    from jobs.commands.console import tell_failed, typed, warn_all
+    from jobs.commands.console import show_failed, typed, warn_all
     from jobs.commands.views.written_report import write_and_show
     from jobs.executors import run_local
     from jobs.executors.local import Settings
@@ -90,7 +90,7 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     outcomes = run_local.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, run, as_json=options.json)
+        return show_failed(failed, run, as_json=options.json)
     return write_and_show(run, as_json=options.json)
 
 

@@ -9,6 +9,8 @@ from jobs.config.schema import Config, ContrastTable
 from jobs.config.variants import variants
 from reports.spec import Contrast
 
+MINUS = "\N{MINUS SIGN}"
+
 
 def check(config: Config, selector: str) -> None:
     """Raise ``UnknownName`` if *selector* is neither a model nor a model and one of its prompts."""
@@ -48,7 +50,7 @@ def resolve(
         ConfigError: The two sides have no prompt in common.
     """
     return tuple(
-        Contrast(name, table.label or f"{table.second} less {table.first}", pairs)
+        Contrast(name, table.label or f"{table.second} {MINUS} {table.first}", pairs)
         for name, table in tables.items()
         if (pairs := _pairs(name, table, conditions))
     )

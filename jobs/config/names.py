@@ -48,7 +48,7 @@ def _problem(name: str, there: Iterable[str]) -> str:
 
 
 def unusable(config: Config) -> Iterator[str]:
-    """Yield what is wrong with names that stand in those of folders and files."""
+    """Yield what is wrong with names that become part of those of folders and files."""
     for place, name in _folders(config):
         try:
             one_name(name, ".html")

@@ -191,7 +191,7 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
 
 
 def _anchor_names(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths absolute that stand in lists and in keys: prompts, plug-in metrics."""
+    """Make the paths absolute that are in lists and in keys: prompts, plug-in metrics."""
     for entry in _entries(table, "models", None):
         if isinstance(entry.get("prompts"), list):
             entry["prompts"] = [
@@ -206,7 +206,7 @@ def _anchor_names(table: dict[str, Any], folder: Path) -> None:
 
 
 def _entries(table: Mapping[str, Any], head: str, middle: str | None) -> list[dict[str, Any]]:
-    """Return the named tables below *head* (and *middle*), whatever else stands there."""
+    """Return the named tables below *head* (and *middle*), whatever else is there."""
     group = table.get(head)
     group = group.get(middle) if middle and isinstance(group, dict) else group
     values = group.values() if isinstance(group, dict) else ()

@@ -118,7 +118,7 @@ def _check_batches(table: FinetuneTable) -> None:
 
 
 def _named(base: ModelSpec, changed: ModelSpec) -> str:
-    """Return a name that tells what was changed, so that fine-tunes of one base share its rows."""
+    """Return a name that says what was changed, so that fine-tunes of one base share its rows."""
     double = "-double" if changed.double_quantization else ""
     parts = [
         base.name,

@@ -39,10 +39,10 @@ class _Read:
     problems: list[Problem] = field(default_factory=list)
     manuscripts: list[Manuscript] = field(default_factory=list)
 
-    def add(self, found: Claims) -> None:
-        self.claims += found.claims
-        self.aliases |= found.aliases
-        self.problems += found.problems
+    def add(self, claims: Claims) -> None:
+        self.claims += claims.claims
+        self.aliases |= claims.aliases
+        self.problems += claims.problems
 
 
 def check(files: Sequence[Path], numbers: CheckedAgainst) -> Findings:
@@ -100,14 +100,14 @@ def _read(paths: Sequence[Path]) -> _Read:
 
 def _read_tex(path: Path, read: _Read) -> None:
     try:
-        found = manuscript.read(path)
+        paper = manuscript.read(path)
     except DataError as error:
         read.problems.append(Problem(Place(str(path)), str(error)))
         return
     known = {Path(file.name).resolve() for m in read.manuscripts for file in m.files}
     if path.resolve() not in known:  # what another file includes was read with it
-        read.manuscripts.append(found)
-        read.add(read_comments(found))
+        read.manuscripts.append(paper)
+        read.add(read_comments(paper))
 
 
 # ---------------------------------------------------------------------------- numbers
@@ -148,13 +148,13 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
 
     spec = written_spec(run, last_plan(run)[0], changes)
     collected = collect(run, spec, partial=partial)
-    found = aggregate(collected, spec)
+    aggregated = aggregate(collected, spec)
     compared = compare(collected, spec)
     evidence = evidence_of_run(
-        spec, found.summary, found.pairs, spreads(collected, spec), f"the run {run.root.name}",
-        compared,
+        spec, aggregated.summary, aggregated.pairs, spreads(collected, spec),
+        f"the run {run.root.name}", compared,
     )  # fmt: skip
-    printed = results(spec, found, compared)
+    printed = results(spec, aggregated, compared)
     stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {
@@ -177,10 +177,10 @@ def suggested(numbers: CheckedAgainst, *, as_json: bool) -> str:
     return "\n".join(_as_toml(claims, numbers))
 
 
-def _as_toml(found: Sequence[str], numbers: CheckedAgainst) -> Iterator[str]:
+def _as_toml(claims: Sequence[str], numbers: CheckedAgainst) -> Iterator[str]:
     stamp = f" [{numbers.stamp}]" if numbers.stamp else ""
     yield f"# true and significant in {numbers.evidence.source}{stamp}; in LaTeX: % claim: ..."
-    if not found:
+    if not claims:
         yield "# nothing is"
-    for says in found:
+    for says in claims:
         yield f"\n[[claims]]\nsays = {json.dumps(says)}"

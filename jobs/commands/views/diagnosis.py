@@ -107,15 +107,15 @@ def named(what: str, plan: Plan) -> Condition:
     """
     by_id = {c.id: c for c in plan.conditions}
     exact = [c for i, c in by_id.items() if what in (i, i.rpartition("-")[0])]
-    found = exact or [c for i, c in by_id.items() if what in i]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matching = exact or [c for i, c in by_id.items() if what in i]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
         hint = "Give a condition's id, or a part of it that no other has."
         raise UnknownName("condition", what, by_id, hint)
-    listed = "\n  ".join(c.id for c in found)
+    listed = "\n  ".join(c.id for c in matching)
     msg = (
-        f"'{what}' stands in {len(found)} conditions; expected a part of one id alone; "
+        f"'{what}' is part of {len(matching)} conditions; expected a part of one id alone; "
         f"say which:\n  {listed}"
     )
     raise ConfigError(msg)
@@ -190,9 +190,9 @@ def _examined(
     picked: _Picked,
     top: int,
 ) -> Diagnosis:
-    from empathy_core.diagnosis import probe as stepping
+    from empathy_core.diagnosis import probe
 
-    stepper = stepping.load(condition.model, plan.overlong)
+    stepper = probe.load(condition.model, plan.overlong)
     stops = stepper.stops(condition)
     look = _Look(stepper, condition, top, tuple(s.id for s in stops))
     rows = look.rows(examples, picked)
@@ -237,11 +237,11 @@ class _Look:
             wanted = sorted({blocks[k] for k in picked.keys})
             groups = [[k for k in blocks if blocks[k] == b] for b in wanted]
         contexts = dict(examples.select("id", "context").iter_rows())
-        found: dict[tuple[str, int], Answer] = {}
+        answers: dict[tuple[str, int], Answer] = {}
         for keys in groups:
             asked = [Request(example, sample, contexts[example]) for example, sample in keys]
-            found |= zip(keys, self.stepper.answer(self.condition, asked), strict=True)
-        return found
+            answers |= zip(keys, self.stepper.answer(self.condition, asked), strict=True)
+        return answers
 
     def _seen(self, example: Mapping[str, Any], row: Mapping[str, Any], new: Answer) -> Observation:
         from empathy_core.diagnosis.probe import Asked
@@ -277,19 +277,19 @@ class _Look:
 
         ending = "" if self.condition.chat else self.condition.prompt.ending
         texts = {i: (c, r) for i, c, r in examples.select("id", "context", "response").iter_rows()}
-        found = []
+        references = []
         for example in wanted:
             context, response = texts[example]
             (prompt,) = self.stepper.prompts(self.condition, [context])
             asked = Asked(self.top, self.ends, {})
             after = self.stepper.after(prompt.ids, response + ending, asked)
             if after:
-                found.append(Reference(example, *after))
-        return tuple(found)
+                references.append(Reference(example, *after))
+        return tuple(references)
 
 
 def _allowed(condition: Condition) -> tuple[str, ...]:
-    """Return the findings that the fine-tune was told to pass over; empty if it is none of ours."""
+    """Return the findings that the fine-tune was allowed to have; empty if it is none of ours."""
     if condition.model.adapter is None:
         return ()
     try:
@@ -302,20 +302,21 @@ def _allowed(condition: Condition) -> tuple[str, ...]:
     return tuple(name for name, result in findings.items() if result == "allowed")
 
 
-def _as_json(found: Diagnosis, shown: Shown, page: Path) -> dict[str, Any]:
+def _as_json(diagnosis: Diagnosis, shown: Shown, page: Path) -> dict[str, Any]:
+    facts = diagnosis.facts
     return {
-        "condition": found.facts.condition.id,
+        "condition": facts.condition.id,
         "answers": shown.n_answers,
         "faults": dict(shown.faults),
-        "causes": dict(found.counts),
-        "end_after_references": asdict(found.end_after) if found.end_after else None,
-        "stops": [asdict(s) | {"proper": s.proper} for s in found.facts.stops],
-        "vocabulary": found.facts.vocabulary,
+        "causes": dict(diagnosis.counts),
+        "end_after_references": asdict(diagnosis.end_after) if diagnosis.end_after else None,
+        "stops": [asdict(s) | {"proper": s.proper} for s in facts.stops],
+        "vocabulary": facts.vocabulary,
         "rows": [
             asdict(row)
             | {"causes": [asdict(c) for c in causes]}
-            | {"steps": [asdict(s) for s in diagnosis_page.chosen(row, found.facts, shown.n_steps)]}
-            for row, causes in found.rows
+            | {"steps": [asdict(s) for s in diagnosis_page.chosen(row, facts, shown.n_steps)]}
+            for row, causes in diagnosis.rows
         ],
         "page": str(page),
     }

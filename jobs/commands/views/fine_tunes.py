@@ -10,7 +10,7 @@ from empathy_core.store import RunDir, read_json
 from empathy_core.training import modules
 from empathy_core.training.adapter import adapters
 from empathy_core.training.preflight import run as checks
-from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows.prepare import prepare
 from empathy_core.training.spec import Finding
 from jobs.commands.options import AllowOptions
 from jobs.config import read as configuration
@@ -42,7 +42,7 @@ def checked(
 ) -> tuple[dict[str, Any], str]:
     """Return what the preflight finds in rows and model of a fine-tune: for JSON, and as text."""
     spec = modules.settled(variant.spec)
-    prepared = preparing.prepare(spec, examples_of(config, run))
+    prepared = prepare(spec, examples_of(config, run))
     findings = list(prepared.findings)
     if with_model and not checks.wrong(findings, spec.allow):
         findings += model_findings(spec, prepared)

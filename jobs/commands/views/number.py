@@ -11,6 +11,7 @@ from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.commands.views.nearest import is_for_slurm, key_of, unknown
 from jobs.config import contrasts
+from jobs.config.contrasts import MINUS
 from jobs.planning import origins
 from jobs.planning.plan import Plan, PlannedMetric
 from jobs.planning.plan_file import last_plan
@@ -92,9 +93,9 @@ def _conditions(plan: Plan) -> dict[str, str]:
     return {key: i for keys in ways for i, key in keys.items()}
 
 
-def _metrics(plan: Plan, found: Mapping[str, Any], what: str) -> tuple[PlannedMetric, ...]:
-    """Return the metric of a number; all if a report of an older version does not tell."""
-    if metric := found.get("metric"):
+def _metrics(plan: Plan, number: Mapping[str, Any], what: str) -> tuple[PlannedMetric, ...]:
+    """Return the metric of a number; all if a report of an older version does not say it."""
+    if metric := number.get("metric"):
         return tuple(m for m in plan.metrics if m.key == metric) or plan.metrics
     body = what.partition("@")[0]
     known = {m.key: metrics.load(m.name, m.options) for m in plan.metrics}
@@ -104,54 +105,55 @@ def _metrics(plan: Plan, found: Mapping[str, Any], what: str) -> tuple[PlannedMe
     return tuple(m for m in plan.metrics if key in (None, m.key))
 
 
-def _named(plan: Plan, found: Mapping[str, Any] | None, what: str, settings: Recorded) -> set[str]:
+def _named(plan: Plan, number: Mapping[str, Any] | None, what: str, settings: Recorded) -> set[str]:
     """Return the ids of the conditions that a key is of: as ``results.csv`` says.
 
-    In a report of an older version that does not say it: the longest keys that stand in the key.
+    In a report of an older version that does not: the longest keys of conditions in the key.
     """
     body, keys = what.partition("@")[0], _conditions(plan)
-    if found is None and what in keys:
+    if number is None and what in keys:
         return {keys[what]}
-    known = found if found is not None and "condition" in found else None
+    known = number if number is not None and "condition" in number else None
     if known["contrast"] if known else body.startswith("contrast."):
         name = known["contrast"] if known else body.split(".")[1]
         tables = {n: t for n, t in settings.table.contrasts.items() if n == name}
         pairs = contrasts.resolve(tables, plan.conditions)
-        return {i for one in pairs for pair in one.pairs for i in pair}
+        return {i for contrast in pairs for pair in contrast.pairs for i in pair}
     if known:
         return {str(known["condition"]), str(known["less"])}
-    return _standing_in(body, keys)
+    return _conditions_in(body, keys)
 
 
-def _standing_in(body: str, keys: Mapping[str, str]) -> set[str]:
-    found = set()
+def _conditions_in(body: str, keys: Mapping[str, str]) -> set[str]:
+    ids = set()
     for part in body.split(VERSUS):
         fitting = [k for k in keys if part == k or part.startswith(f"{k}.")]
-        found |= {keys[max(fitting, key=len)]} if fitting else set()
-    return found
+        ids |= {keys[max(fitting, key=len)]} if fitting else set()
+    return ids
 
 
-def _number_lines(found: dict[str, Any] | None, what: str, settings: Recorded) -> Iterator[str]:
-    if found is None:
+def _number_lines(number: dict[str, Any] | None, what: str, settings: Recorded) -> Iterator[str]:
+    if number is None:
         yield what
         return
-    side = ", one-sided" if found.get("one_sided") is True else ""
-    bounds = f" [{found['low_text']}, {found['high_text']}{side}]" if found["low_text"] else ""
-    p = found["p_text"]
+    side = ", one-sided" if number.get("one_sided") is True else ""
+    bounds = f" [{number['low_text']}, {number['high_text']}{side}]" if number["low_text"] else ""
+    p = number["p_text"]
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""
-    yield f"{what} = {found['text']}{bounds}{tested}"
-    yield f"  made of {found['n']:,} answers to {found['n_questions']:,} questions"
+    yield f"{what} = {number['text']}{bounds}{tested}"
+    yield f"  made of {number['n']:,} answers to {number['n_questions']:,} questions"
     body, _, subset = what.partition("@")
-    subset = found.get("subset", subset)
+    subset = number.get("subset", subset)
     if subset not in ("", ALL):
         yield f"  of the rows with {subset.replace('=', ' = ')} alone"
-    if found["kind"] == "difference":
-        one, _, other = body.partition(VERSUS)
-        yield f"  a difference: {one} less {other.rpartition('.')[0]}, on the rows that both have"
-    if found["kind"] == "contrast":
+    if number["kind"] == "difference":
+        second, _, first = body.partition(VERSUS)
+        first = first.rpartition(".")[0]
+        yield f"  a difference: {second} {MINUS} {first}, on the rows that both have"
+    if number["kind"] == "contrast":
         table = settings.table.contrasts.get(body.split(".")[1])
-        sides = f": {table.second} less {table.first}" if table else ""
+        sides = f": {table.second} {MINUS} {table.first}" if table else ""
         yield f"  a declared contrast{sides}"
 
 

@@ -19,13 +19,12 @@ from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
 from jobs.commands.views.as_written import written_spec
-from jobs.planning import progress as survey
+from jobs.planning import progress
 from jobs.planning.plan_file import last_plan
 from reports.changes import VERSION, Side
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers import adapters as comparisons
-from reports.numbers import results
+from reports.numbers import adapters, results
 from reports.numbers.aggregate import aggregate
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
@@ -55,8 +54,8 @@ def compared(first: Named, second: Named, *, partial: bool, as_json: bool) -> st
     Raises:
         Incomplete: A run is not complete, and *partial* is false.
     """
-    found = _movements(first, second, partial=partial)
-    return json.dumps(_as_json(found), indent=1) if as_json else movements_text.text(found)
+    movements = _movements(first, second, partial=partial)
+    return json.dumps(_as_json(movements), indent=1) if as_json else movements_text.text(movements)
 
 
 def find(runs: Path, name: str) -> RunDir | Path:
@@ -92,13 +91,13 @@ def hints(first: RunDir, second: RunDir) -> Iterator[str]:
 
 def _movements(first: Named, second: Named, *, partial: bool) -> Movements:
     rows = [_rows(where, partial=partial) for _, where in (first, second)]
-    one, two = (
-        _of_folder(name, where) if isinstance(where, Path) else _of_run(name, of)
-        for (name, where), of in zip((first, second), rows, strict=True)
+    before, now = (
+        _of_folder(name, where) if isinstance(where, Path) else _of_run(name, rows_of)
+        for (name, where), rows_of in zip((first, second), rows, strict=True)
     )
     about = rows[1] or rows[0]
     sides = dict(_sides(about, rows[0] or about, first[1])) if about else {}
-    return compare_reports(one, two, sides, _contrasts(about))
+    return compare_reports(before, now, sides, _contrasts(about))
 
 
 def _rows(where: RunDir | Path, *, partial: bool) -> _Rows | None:
@@ -119,9 +118,7 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
         msg = f"{name} holds no plan: expected a run that was swept; start it with sweep"
         raise ConfigError(msg)
     spec, collected = rows.spec, rows.collected
-    numbers = results.results(
-        spec, aggregate(collected, spec), comparisons.compare(collected, spec)
-    )
+    numbers = results.results(spec, aggregate(collected, spec), adapters.compare(collected, spec))
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
         for key, metric in spec.metrics.items()
@@ -223,7 +220,7 @@ def _scores(
         return None
     rows, key = now
     old, new = (
-        survey.scored(where, of, condition.id, rows.spec.data_digest)
+        progress.scored(where, of, condition.id, rows.spec.data_digest)
         for where, of in ((run, before), (rows.run, key))
     )
     if not old.paths or old.blocks != new.blocks:
@@ -254,15 +251,15 @@ def _contrasts(rows: _Rows | None) -> dict[str, tuple[str, ...]]:
     return {c.name: tuple(keys[i] for pair in c.pairs for i in pair) for c in declared}
 
 
-def _as_json(found: Movements) -> dict[str, Any]:
+def _as_json(movements: Movements) -> dict[str, Any]:
     return {
-        "versions": [found.first.version, found.second.version],
-        "data": [found.first.data, found.second.data],
-        "metrics": found.signatures,
-        "same": found.n_same,
+        "versions": [movements.first.version, movements.second.version],
+        "data": [movements.first.data, movements.second.data],
+        "metrics": movements.signatures,
+        "same": movements.n_same,
         "changes": [
             {"version": c.version, "date": c.date, "about": c.about, "says": c.says}
-            for c in found.between
+            for c in movements.between
         ],
         "moved": [
             {
@@ -278,6 +275,6 @@ def _as_json(found: Movements) -> dict[str, Any]:
                     if side.unlike and side.unlike.rows
                 },
             }
-            for m in found.found
+            for m in movements.found
         ],
     }

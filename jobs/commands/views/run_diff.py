@@ -15,23 +15,23 @@ from reports.tables.run_diff import Side, changes_table, compare_runs
 
 def compared(first: Side, second: Side, *, as_json: bool) -> str:
     """Return the differences between two runs, and every score's on the rows that both have."""
-    found = compare_runs(first, second)
+    diff = compare_runs(first, second)
     if as_json:
         shown = {
-            "settings": found.settings, "provenance": found.provenance,
-            "only_first": found.only_first, "only_second": found.only_second,
-            "changes": found.changes.to_dicts(),
+            "settings": diff.settings, "provenance": diff.provenance,
+            "only_first": diff.only_first, "only_second": diff.only_second,
+            "changes": diff.changes.to_dicts(),
         }  # fmt: skip
         return json.dumps(shown, indent=1, default=str)
     lines: list[str] = []
-    for what, changed in (("settings", found.settings), ("made by", found.provenance)):
+    for what, changed in (("settings", diff.settings), ("made by", diff.provenance)):
         lines.append(f"{what}: {'' if changed else 'the same'}")
         lines += [f"  {path}: {' -> '.join(map(_short, v))}" for path, v in changed.items()]
-    for side, only in ((first, found.only_first), (second, found.only_second)):
+    for side, only in ((first, diff.only_first), (second, diff.only_second)):
         lines += [f"only in {side.name}: {', '.join(only)}"] if only else []
-    if found.changes.is_empty():
+    if diff.changes.is_empty():
         return "\n".join([*lines, "\nno condition is in both"])
-    return "\n".join([*lines, "\n" + terminal.text(changes_table(first, second, found))])
+    return "\n".join([*lines, "\n" + terminal.text(changes_table(first, second, diff))])
 
 
 def side(runs: Path, name: str, changes: Sequence[str], *, partial: bool) -> Side:

@@ -8,7 +8,7 @@ from empathy_core.store import RunDir
 from jobs.commands.console import warn
 from jobs.executors.slurm.inspect import Inspected, inspect
 from jobs.executors.slurm.progress import StageLine, stage_lines
-from jobs.planning import progress as survey
+from jobs.planning import progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.shown_commands import command
 from jobs.planning.status import Line, Training, trainings
@@ -18,37 +18,37 @@ from jobs.planning.status import lines as lines_of
 def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     """Return what is shown, and whether nothing is left in the queue."""
     plan, _ = last_plan(run)
-    standing = survey.standing(run, plan)
+    standing = progress.standing(run, plan)
     lines = lines_of(run, plan, standing)
     made = trainings(run, plan, standing)
-    found = inspect(run)
-    stages = stage_lines(plan, standing, found)
-    if found.submissions and not found.reached:
-        warn(f"Slurm was not reached ({found.why}): this is from the run's files alone")
+    inspected = inspect(run)
+    stages = stage_lines(plan, standing, inspected)
+    if inspected.submissions and not inspected.reached:
+        warn(f"Slurm was not reached ({inspected.why}): this is from the run's files alone")
     busy = sum(s.running + s.queued for s in stages)
     if as_json:
         shown = [asdict(line) | {"done": line.done} for line in lines]
-        whole = {
-            "finetunes": [asdict(one) for one in made],
+        everything = {
+            "finetunes": [asdict(training) for training in made],
             "conditions": shown,
             "stages": [asdict(s) for s in stages],
-            "slurm": found.reached,
+            "slurm": inspected.reached,
         }
-        return json.dumps(whole, indent=1), not busy
+        return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, found)]
+        text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, inspected)]
     return "\n".join(text), not busy
 
 
-def _training(one: Training) -> str:
-    if one.trained:
-        return f"adapter {one.finetune}: trained"
-    said = f"step {one.step} of {one.n_steps}" if one.step else "not begun"
-    said += f", loss {one.loss:.4f}" if one.loss is not None else ""
-    said += f", {one.tokens_per_s:.0f} tokens/s" if one.tokens_per_s else ""
-    said += f", about {one.eta_s / 60:.1f} min left" if one.eta_s else ""
-    return f"adapter {one.finetune}: {said}"
+def _training(training: Training) -> str:
+    if training.trained:
+        return f"adapter {training.finetune}: trained"
+    state = f"step {training.step} of {training.n_steps}" if training.step else "not started"
+    state += f", loss {training.loss:.4f}" if training.loss is not None else ""
+    state += f", {training.tokens_per_s:.0f} tokens/s" if training.tokens_per_s else ""
+    state += f", about {training.eta_s / 60:.1f} min left" if training.eta_s else ""
+    return f"adapter {training.finetune}: {state}"
 
 
 def _conditions(lines: Sequence[Line]) -> str:
@@ -85,9 +85,9 @@ def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
     return [f"about {minutes:.1f} min of generation left on {running} running array tasks"]
 
 
-def _next(run: RunDir, stages: Sequence[StageLine], found: Inspected) -> list[str]:
+def _next(run: RunDir, stages: Sequence[StageLine], inspected: Inspected) -> list[str]:
     n_failed = sum(sum(s.failed.values()) for s in stages)
-    if not (found.reached and n_failed):
+    if not (inspected.reached and n_failed):
         return []
     why, again = command(run, "explain", "--failed"), command(run, "retry")
     return [f"see why:            {why}", f"submit them again:  {again}"]

@@ -46,11 +46,11 @@ def write_and_show(
         warn(_kept(run, written.kept))
     if not recheck:
         return 0
-    found = rechecking.recheck(run, spec, prepared_metrics(run, plan), recheck)
-    print_out(found.text)
-    if found.wrong:
-        warn(_not_equal(found.wrong))
-    return 1 if found.wrong else 0
+    checked = rechecking.recheck(run, spec, prepared_metrics(run, plan), recheck)
+    print_out(checked.text)
+    if checked.wrong:
+        warn(_not_equal(checked.wrong))
+    return 1 if checked.wrong else 0
 
 
 def _not_equal(columns: Sequence[str]) -> str:
