@@ -31,7 +31,8 @@ def named(
     plan, _ = last_plan(run)
     known = inspection.inspect(run)
     if not known.reached:
-        warn(f"Slurm was not reached ({known.why}): this is from the run's files alone")
+        why = f" ({known.why})" if known.why else ""
+        warn(f"Slurm was not reached{why}: this is from the run's files alone")
     if failed:
         return failed_elements(plan, progress.standing(run, plan), known), known
     if what is None:
