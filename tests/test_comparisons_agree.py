@@ -273,7 +273,9 @@ def designed(root: Path, **texts: Callable[[int, int], str | None]) -> tuple[Rep
     """Return the report of conditions by name: a text for each example and sample, or none."""
     several = {name: sum(of(0, k) is not None for k in range(9)) for name, of in texts.items()}
     conditions = {
-        name: condition(name, name, decoding=Decoding("d", 9, sample=k > 1, samples=k))
+        name: condition(
+            name, name, decoding=Decoding("d", max_new_tokens=9, sample=k > 1, samples=k)
+        )
         for name, k in several.items()
     }
     rows = {

@@ -1,12 +1,31 @@
 """The configuration: strict, all errors at once, each with its path and the closest match."""
 
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
+from empathy_core.data import DataSpec, Source, SplitSettings
 from empathy_core.errors import ConfigError
+from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
+from empathy_core.types import Decoding, DecodingSettings, ModelSpec
 from jobs.config import read as config
-from jobs.config.tables import load_prompt
+from jobs.config.finetune import FinetuneTable
+from jobs.config.schema import (
+    Config,
+    DataTable,
+    ModelTable,
+    ReportTable,
+    SourceTable,
+    load_prompt,
+)
+from slurm.profile import Profile, Resources
 from tests.runs import ECHO, write_config
 
 
@@ -125,3 +144,91 @@ def test_broken_toml_names_the_line(tmp_path: Path):
     """A syntax error tells where."""
     with pytest.raises(ConfigError, match="line 2"):
         config.read(str(write_config(tmp_path, 'name = "x"\n[data\n')))
+
+
+# ---------------------------------------------------------------------------- declared once
+
+
+def _described(cls: type) -> Counter[str]:
+    """Return how many docstrings describe each attribute of a class, its bases' among them."""
+    texts = [inspect.cleandoc(base.__dict__.get("__doc__") or "") for base in _documented(cls)]
+    sections = (text.partition("\nAttributes:\n")[2] for text in dict.fromkeys(texts))
+    return Counter(
+        name for s in sections for name in re.findall(r"^ {4}(\w+): \S", s, re.MULTILINE)
+    )
+
+
+def _documented(cls: type) -> Iterator[type]:
+    yield from cls.__mro__
+    for base in cls.__mro__:
+        for spec in base.__dict__.get("changes_of", ()):
+            yield from spec.__mro__
+
+
+def _tables(cls: type = Config, path: str = "") -> Iterator[tuple[str, type]]:
+    """Yield dotted name and class of every table of a configuration."""
+    yield path, cls
+    for name, kind in get_type_hints(cls).items():
+        for part in (kind, *get_args(kind)):
+            if _is_table(part):
+                yield from _tables(part, f"{path}.{name}")
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))
+
+
+def _keys(cls: Any) -> list[str]:
+    """Return the keys of a table that are no tables: those have a docstring of their own."""
+    hints = get_type_hints(cls)
+    names = [f.name for f in fields(cls)] if is_dataclass(cls) else list(cls.model_fields)
+    return [n for n in names if not any(map(_is_table, (hints[n], *get_args(hints[n]))))]
+
+
+ELSEWHERE = (ReportTable, Profile, Resources)
+"""Tables whose keys are described by other classes: of ``reports.spec``, and of what Slurm calls
+by the same name."""
+
+
+def test_every_setting_is_described_once():
+    """By the docstring of the class that declares it: what it means, its unit, what null means."""
+    tables = {cls: path for path, cls in _tables()}
+    counts = {
+        f"{path}.{key}": _described(cls)[key]
+        for cls, path in tables.items()
+        if cls not in ELSEWHERE
+        for key in _keys(cls)
+    }
+
+    assert len(counts) > 90
+    assert {key for key, n in counts.items() if n != 1} == set()
+
+
+@pytest.mark.parametrize(
+    ("table", "declared"),
+    [
+        (FinetuneTable, (TrainingSettings, Lora)),
+        (FinetuneSpec, (TrainingSettings,)),
+        (Decoding, (DecodingSettings,)),
+        (DataTable, (SplitSettings,)),
+        (DataSpec, (SplitSettings,)),
+    ],
+)
+def test_a_setting_is_declared_in_one_class(table: type, declared: tuple[type, ...]):
+    """What a table and a value of the core share stands in neither, but in what both are."""
+    for settings in declared:
+        assert issubclass(table, settings)
+        shared = {field.name for field in fields(settings)}
+        assert shared
+        assert not shared & set(inspect.get_annotations(table))
+
+
+def test_a_table_that_changes_what_ships_takes_its_keys_from_there():
+    """Every field of a model and of a source can be changed, with its type; null leaves it."""
+    models = {f.name for f in fields(ModelSpec)} - {"name", "gated"}
+    sources = {f.name for f in fields(Source)} - {"name", "layout", "table"}
+
+    assert models < set(ModelTable.model_fields)
+    assert sources < set(SourceTable.model_fields)
+    assert SourceTable.model_fields["missing"].annotation == tuple[str, ...] | None
+    assert all(not f.is_required() and f.default is None for f in SourceTable.model_fields.values())

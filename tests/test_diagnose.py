@@ -18,7 +18,7 @@ from empathy_core.diagnosis import probe as stepping
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs import launch
-from jobs.commands import diagnose as diagnose_command
+from jobs.commands.views import diagnosis
 from tests.runs import write_config, write_questions
 from tests.tiny_models import tiny_llama, tiny_t5
 
@@ -355,7 +355,7 @@ def test_what_the_preflight_was_told_to_allow_is_read_from_the_adapter(
         (tmp_path / "finetune.json").write_text(record)
     spec = replace(model(tmp_path, "decoder"), adapter=str(tmp_path))
 
-    assert diagnose_command._allowed(Condition(spec, prompt("none"), Decoding())) == allowed
+    assert diagnosis._allowed(Condition(spec, prompt("none"), Decoding())) == allowed
 
 
 # ---------------------------------------------------------------------------- distributions

@@ -12,7 +12,7 @@ import pytest
 from empathy_core import prompts
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.commands.nearest import nearest
+from jobs.commands.views.nearest import nearest
 from jobs.launch import main
 from jobs.planning import origins
 from jobs.planning.plan import Plan, PlannedFinetune, PlanNotes
@@ -171,8 +171,8 @@ def test_people_have_no_dtype_and_no_decoding(home: Path, capsys: pytest.Capture
     ("key", "expected"),
     [
         ("echo.none.rouge1@topic=work", "of the rows with topic = work alone"),
-        ("echo.prompt2-vs-echo.none.rouge1", "a difference: echo.prompt2 less echo.none"),
-        ("contrast.gb.rouge1", "a declared contrast: echo.prompt2 less echo.none"),
+        ("echo.prompt2-vs-echo.none.rouge1", "a difference: echo.prompt2 \N{MINUS SIGN} echo.none"),
+        ("contrast.gb.rouge1", "a declared contrast: echo.prompt2 \N{MINUS SIGN} echo.none"),
         ("echo.none", "Echo, No Prompt"),
         (r"\resfull{echo.none.rouge1}", "echo.none.rouge1 = "),
         ("Good, No Prompt", "good.none"),

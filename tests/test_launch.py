@@ -168,7 +168,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
     _, said = process.communicate(timeout=300)
 
     assert process.returncode == 130
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     assert launch("sweep", "--config", "echo.toml", cwd=tmp_path).returncode == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.commands import pilot as pilot_command
+from jobs.commands import pilot as a_pilot
 from jobs.launch import main
 from jobs.planning.pilot import Measured, empty_share, propose
 from tests.runs import ECHO, launch, write_config
@@ -70,7 +70,7 @@ def test_a_pilot_with_empty_answers_stops(
 ):
     """Above 5 % of empty answers the exit code is 1, and the message says where to look."""
     config = str(write_config(tmp_path))
-    monkeypatch.setattr(pilot_command, "empty_share", lambda found: 0.5)
+    monkeypatch.setattr(a_pilot, "empty_share", lambda found: 0.5)
     code = main(["sweep", "--config", config, "--pilot", "--executor", "local",
                  "--runs", str(tmp_path / "runs")])  # fmt: skip
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from empathy_core.store import RunDir
-from jobs.commands import slurm as cluster
 from jobs.commands.console import run_dir
-from jobs.commands.status import _next
+from jobs.commands.views import array_tasks
+from jobs.commands.views.run_screen import _next
 from jobs.config import read as configuration
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
 from jobs.executors.slurm.inspect import ArrayTask, Inspected
 from jobs.executors.slurm.progress import StageProgress
 from jobs.executors.slurm.submissions import Submission
-from jobs.launch import _parser, main
+from jobs.launch import main, parse
 from jobs.planning.shown_commands import command
 from tests.pages import Tags
 
@@ -52,9 +52,9 @@ def arguments(line: str) -> list[str]:
 
 def means(line: str) -> Path:
     """Return the run that a pasted command is about, here; its configuration must be there."""
-    options = _parser().parse_args(arguments(line))
-    if options.command == "sweep":
-        configuration.read(options.config, options.overrides)
+    command, options = parse(arguments(line))
+    if command == "sweep":
+        configuration.read(options.config, options.changes)
     assert options.name
     return run_dir(options, options.name).root
 
@@ -111,7 +111,7 @@ def test_what_the_page_prints_is_about_this_run(run: Path, capsys: pytest.Captur
     keys = [attributes["data-key"] for attributes in key if "data-key" in attributes]
 
     assert set(found.values()) == {run, run.with_name("a-run-again")}
-    assert {_parser().parse_args(arguments(line)).command for line in lines} == {
+    assert {parse(arguments(line))[0] for line in lines} == {
         "explain", "report", "sweep",
     }  # fmt: skip
     assert explain
@@ -126,12 +126,12 @@ def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixtur
     config = run.parents[1] / "my config.toml"
     where = ["--config", str(config), "--runs", str(run.parent), "--set", "report.title=a b"]
     [line] = printed(told(["report", *where, "--name", "not-yet"], capsys, 2))
-    options = _parser().parse_args(arguments(line))
+    _, options = parse(arguments(line))
     explain = [*arguments(command(RunDir(run), "explain"))]
     [status] = printed(told(explain, capsys, 2))
 
     assert means(line) == run.with_name("not-yet")
-    assert options.overrides == ["report.title=a b"]
+    assert options.changes == ("report.title=a b",)
     assert means(status) == run
     assert "1 of 1 conditions are complete" in told(arguments(status), capsys)
 
@@ -165,7 +165,7 @@ def _array_task(run: RunDir) -> ArrayTask:
 def test_what_is_to_be_done_about_an_element_can_be_pasted(run: Path, kind: str):
     """Numbers and names stand where people would have to fill them in."""
     array_task = _array_task(RunDir(run))
-    text = cluster._story(RunDir(run), array_task, [Attempt(kind, node="c7")])
+    text = array_tasks.text(RunDir(run), array_task, [Attempt(kind, node="c7")])
     lines = printed(text)
 
     assert all(means(line) == run for line in lines)
@@ -191,4 +191,4 @@ def test_what_status_prints_can_be_pasted(run: Path):
     lines = printed("\n".join(_next(RunDir(run), stages, found)))
 
     assert [means(line) for line in lines] == [run, run]
-    assert [_parser().parse_args(arguments(line)).command for line in lines] == ["explain", "retry"]
+    assert [parse(arguments(line))[0] for line in lines] == ["explain", "retry"]

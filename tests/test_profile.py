@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from empathy_core.errors import ConfigError
 from jobs.config import read as config
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from slurm import profile as profiles
 from slurm import submit
 from slurm.events import read_events

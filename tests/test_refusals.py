@@ -11,7 +11,7 @@ import pytest
 from empathy_core import data
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
-from jobs.commands.slurm import withdrawn_if_refused
+from jobs.commands.submission import withdrawn_if_refused
 from jobs.config import read as configuration
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import ClusterError

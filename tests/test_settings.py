@@ -11,7 +11,7 @@ import pytest
 
 from empathy_core.errors import ConfigError, Damaged
 from empathy_core.store import RunDir
-from jobs.commands.as_written import written_spec
+from jobs.commands.views.as_written import written_spec
 from jobs.config import read as configuration
 from jobs.launch import main
 from jobs.planning import report_settings as settings

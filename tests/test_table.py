@@ -163,7 +163,9 @@ def test_columns_are_packed_into_panels_metric_by_metric():
 
 def test_a_decoding_is_told_in_words():
     """Only what applies and differs from the default is named."""
-    hot = Decoding("hot", 64, sample=True, temperature=0.7, top_p=0.9, samples=3, seed=5)
+    hot = Decoding(
+        "hot", max_new_tokens=64, sample=True, temperature=0.7, top_p=0.9, samples=3, seed=5
+    )
 
     assert decoding_words(Decoding()) == "greedy, at most 256 new tokens"
     assert decoding_words(hot) == (

@@ -6,7 +6,7 @@ import pytest
 
 from empathy_core.errors import ConfigError
 from jobs.config import read as configuration
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.config.variants import variants
 
 TEXT = """

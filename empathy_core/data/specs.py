@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from empathy_core.bounds import Positive, Separator, Share
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import EXAMPLES
 
@@ -36,7 +37,7 @@ class TextLayout:
     """
 
     encoding: str | None = None
-    separator: str | None = None
+    separator: Separator | None = None
     quotes: bool = True
 
     def check(self, where: str) -> None:
@@ -70,7 +71,9 @@ class Source:
         path: A CSV, TSV, JSON, JSONL or parquet file, ``.gz`` allowed; it wins over ``hub``.
         revision: A Hub branch, tag or commit; null means ``main``.
         hub_config: The Hub's name of a subset; null means its default.
-        context: Columns joined by a blank line.
+        hub_split: The Hub's name of the split that is read.
+        context: Columns that together are the question, joined by a blank line.
+        response: Column with the answer; empty where a pattern finds it.
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
@@ -82,6 +85,7 @@ class Source:
             does not matter. Not looked for in the columns of ``keep``.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
+        homepage: Where the data are described; empty if nowhere.
         table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
@@ -180,21 +184,32 @@ class Source:
             raise ConfigError(msg)
 
 
-@dataclass(frozen=True, slots=True)
-class DataSpec:
-    """The rows of a run and how they are split.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings:
+    """How the rows of a run are split.
 
     Attributes:
         protocol: ``question``: no question stands on two sides; ``row``: the paper's.
         fractions: Shares of train, validation and test; they sum to 1.
+        seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
     """
 
-    sources: tuple[Source, ...]
     protocol: Literal["question", "row"] = "question"
-    fractions: tuple[float, float, float] = (0.75, 0.125, 0.125)
+    fractions: tuple[Share, Share, Share] = (0.75, 0.125, 0.125)
     seed: int = 0
     duplicates: Literal["keep", "drop"] = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec(SplitSettings):
+    """The rows of a run and how they are split.
+
+    Attributes:
+        sources: Where rows come from, in this order.
+    """
+
+    sources: tuple[Source, ...]
 
     def check(self) -> None:
         """Prove that sources and fractions make sense.
@@ -215,19 +230,22 @@ class DataSpec:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateSpec:
-    """Which rows are answered and scored.
+    """``[evaluate]``: which rows are answered and scored.
 
     Attributes:
+        split: The side of the split whose rows are answered; ``all`` takes every row.
         limit: Rows (or questions, by ``unit``) drawn by seed; null takes all.
         unit: ``question`` draws one row of each distinct question.
-        block_size: Distinct contexts in a block.
+        seed: Of the draw.
+        block_size: Distinct contexts in a block: the rows of a batch, and what is done again after
+            an interruption. Part of a condition's identity except in float32.
     """
 
     split: Literal["train", "validation", "test", "all"] = "test"
-    limit: int | None = None
+    limit: Positive | None = None
     unit: Literal["row", "question"] = "row"
     seed: int = 0
-    block_size: int = 16
+    block_size: Positive = 16
 
     def check(self) -> None:
         """Prove that the counts are positive.

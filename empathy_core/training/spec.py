@@ -1,8 +1,11 @@
 """What a fine-tune is: base, rows, format, labels, settings. Frozen values, and what names them."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from empathy_core.bounds import Above0, AtLeast0, NotNegative, Positive, Share
 from empathy_core.types import ModelSpec, Prompt, digest
 
 TRAINING_VERSION = 2
@@ -17,29 +20,92 @@ Batching = Literal["length", "shuffled"]
 _NOT_IDENTITY = ("name", "label", "allow", "trackers", "processes")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Lora:
     """The adapter's shape; the defaults are the paper's (section 5.1.2).
 
     Attributes:
         r: Rank.
         alpha: Scaling: the update is multiplied by alpha / r.
+        dropout: Share of the update's inputs that is set to 0 in training.
         modules: Names of the linear layers that get an update; empty means ``q_proj``, ``v_proj``
             for a decoder, and ``q``, ``v``, their names in T5, for an encoder-decoder; see
             ``modules.settled`` for bases that have none.
-        exclude: Patterns of whole names, with ``*`` for anything, of layers that get none. Towers
-            for images and sounds get none anyway: no text goes through them.
+        exclude: Patterns of whole names, e.g. ``model.layers.0.*`` with ``*`` for anything, of
+            layers that get none. Towers for images and sounds get none anyway: no text goes
+            through them.
     """
 
-    r: int = 8
-    alpha: float = 16
-    dropout: float = 0.1
+    r: Positive = 8
+    alpha: Above0 = 16.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     modules: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FinetuneSpec:
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How an adapter is trained; the defaults are the paper's where it says (section 5.1.2).
+
+    Attributes:
+        labels: ``response``: the loss is taken on the answer and its end token. ``all``: on the
+            prompt too. ``misaligned``: the paper's first iteration, whose input was the question
+            alone and whose labels were the answer; it is there to be compared, and the preflight
+            stops it unless it is allowed.
+        max_tokens: Limit of a row, prompt, answer and end token together.
+        min_response_tokens: Where a row is too long its answer is cut, but never below this; then
+            the question is cut.
+        learning_rate: The highest, at the end of the warm-up.
+        epochs: Passes over the rows; ``max_steps`` ends earlier.
+        max_steps: Optimiser steps after which training ends; null means no limit.
+        batch_size: Rows of one optimiser step, over all processes.
+        micro_batch: Rows of one forward pass; divides ``batch_size``.
+        batching: ``length``: rows of similar length meet in a batch. ``shuffled``: as drawn.
+        warmup: Share of the steps in which the learning rate rises; see ``rates``.
+        schedule: How the learning rate falls after the warm-up.
+        weight_decay: Of AdamW.
+        max_grad_norm: Length to which a longer gradient is shortened.
+        gradient_checkpointing: Whether activations are computed again in the backward pass, to
+            save memory at the cost of time.
+        evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
+        validation_limit: Rows of the validation split that are used; null means all.
+        patience: Evaluations without a lower validation loss after which training stops; 0 never.
+        samples: Validation questions answered at each evaluation, to be read.
+        checkpoint_steps: Steps between checkpoints that only serve to continue after an
+            interruption.
+        max_cut_share: Share of cut rows above which the preflight stops.
+        allow: Names of preflight findings that do not stop the training; tables print them.
+        trackers: Where the curves go besides the log: names that transformers knows.
+        processes: Processes of one node, a GPU each; null means as many as there are GPUs.
+    """
+
+    labels: Labels = "response"
+    max_tokens: Positive = 1024
+    min_response_tokens: Positive = 64
+    learning_rate: Above0 = 2e-4
+    epochs: Above0 = 3.0
+    max_steps: Positive | None = None
+    batch_size: Positive = 16
+    micro_batch: Positive = 4
+    batching: Batching = "length"
+    warmup: Share = 0.03
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: AtLeast0 = 0.0
+    max_grad_norm: Above0 = 0.3
+    gradient_checkpointing: bool = False
+    evaluations: Positive = 1
+    validation_limit: Positive | None = None
+    patience: NotNegative = 0
+    samples: NotNegative = 3
+    checkpoint_steps: Positive = 50
+    max_cut_share: Share = 0.1
+    allow: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ("tensorboard",)
+    processes: Positive | None = None
+
+
+@dataclass(frozen=True)
+class FinetuneSpec(TrainingSettings):
     """One adapter to be trained.
 
     Attributes:
@@ -48,30 +114,10 @@ class FinetuneSpec:
         base: Weights, dtype (also of the computation) and quantisation; without an adapter.
         prompt: The prompt that it is trained under, and evaluated under.
         chat: Whether prompts go through the base's chat template; else ``prompt.text``.
-        labels: ``response``: the loss is taken on the answer and its end token. ``all``: on the
-            prompt too. ``misaligned``: the paper's first iteration, whose input was the question
-            alone and whose labels were the answer; it is there to be compared, and the preflight
-            stops it unless it is allowed.
         train_size: Rows that are trained on; null means all. Smaller sets are part of larger ones.
         sources: Sources of the rows that are trained on; empty means all.
         seed: Of order, dropout and the adapter's start.
-        max_tokens: Limit of a row, prompt, answer and end token together.
-        min_response_tokens: Where a row is too long its answer is cut, but never below this; then
-            the question is cut.
-        epochs: Passes over the rows; ``max_steps`` ends earlier.
-        batch_size: Rows of one optimiser step, over all processes.
-        micro_batch: Rows of one forward pass; divides ``batch_size``.
-        batching: ``length``: rows of similar length meet in a batch. ``shuffled``: as drawn.
-        warmup: Share of the steps in which the learning rate rises; see ``rates``.
-        evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
-        validation_limit: Rows of the validation split that are used; null means all.
-        patience: Evaluations without a lower validation loss after which training stops; 0 never.
-        samples: Validation questions answered at each evaluation, to be read.
-        checkpoint_steps: Steps between checkpoints that only serve to go on after an end.
-        max_cut_share: Share of cut rows above which the preflight stops.
-        allow: Names of preflight findings that do not stop the training; tables print them.
-        trackers: Where the curves go besides the log: names that transformers knows.
-        processes: Processes of one node, a GPU each; null means as many as there are GPUs.
+        lora: The adapter's shape.
         training_version: ``TRAINING_VERSION`` when the adapter was trained.
     """
 
@@ -80,33 +126,10 @@ class FinetuneSpec:
     base: ModelSpec
     prompt: Prompt
     chat: bool
-    labels: Labels = "response"
     train_size: int | None = None
     sources: tuple[str, ...] = ()
     seed: int = 0
-    max_tokens: int = 1024
-    min_response_tokens: int = 64
     lora: Lora = field(default_factory=Lora)
-    learning_rate: float = 2e-4
-    epochs: float = 3.0
-    max_steps: int | None = None
-    batch_size: int = 16
-    micro_batch: int = 4
-    batching: Batching = "length"
-    warmup: float = 0.03
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 0.3
-    gradient_checkpointing: bool = False
-    evaluations: int = 1
-    validation_limit: int | None = None
-    patience: int = 0
-    samples: int = 3
-    checkpoint_steps: int = 50
-    max_cut_share: float = 0.1
-    allow: tuple[str, ...] = ()
-    trackers: tuple[str, ...] = ("tensorboard",)
-    processes: int | None = None
     training_version: int = TRAINING_VERSION
 
     @property

@@ -1,23 +1,23 @@
-"""How commands speak: to the terminal, to standard error, and of runs that are there."""
+"""What commands share: printing, and the run and executor that a command line means."""
 
 import json
 import shlex
 import sys
-from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
+from jobs.commands.options import RunOptions
 from jobs.config import read as configuration
 from jobs.config.names import run_folder
 from jobs.executors.local import Outcome
 from jobs.planning.shown_commands import LAUNCH, command
 
 
-def say(text: str = "") -> None:
+def print_out(text: str = "") -> None:
     """Print to the terminal."""
-    print(text, flush=True)  # noqa: T201  the commands' one way of speaking
+    print(text, flush=True)  # noqa: T201  the one place that prints
 
 
 def warn(text: str) -> None:
@@ -31,17 +31,17 @@ def warn_all(texts: Iterable[str]) -> None:
         warn(text)
 
 
-def alike(options: Namespace, word: str) -> str:
-    """Return another command about the run that the command line speaks of, to be pasted."""
+def alike(options: RunOptions, word: str) -> str:
+    """Return another command about the run that the command line names, ready to be pasted."""
     given = ["--config", options.config]
-    for change in options.overrides:
+    for change in options.changes:
         given += ["--set", change]
     given += [] if options.runs == Path("runs") else ["--runs", str(options.runs)]
     given += ["--name", options.name] if options.name else []
     return shlex.join([*LAUNCH, word, *given])
 
 
-def run_dir(options: Namespace, name: str) -> RunDir:
+def run_dir(options: RunOptions, name: str) -> RunDir:
     """Return the run of that name, unless the command line names another.
 
     Raises:
@@ -51,13 +51,13 @@ def run_dir(options: Namespace, name: str) -> RunDir:
     return RunDir(run_folder(options.runs, chosen).absolute())
 
 
-def existing(options: Namespace) -> RunDir:
+def existing(options: RunOptions) -> RunDir:
     """Return a run that is there: named, or the configuration's.
 
     Raises:
         ConfigError: There is none; the message lists those there are.
     """
-    name = options.name or configuration.read(options.config, options.overrides).name
+    name = options.name or configuration.read(options.config, options.changes).name
     run = run_dir(options, name)
     try:
         found = run.root.is_dir()
@@ -73,6 +73,11 @@ def existing(options: Namespace) -> RunDir:
         )
         raise ConfigError(msg)
     return run
+
+
+def relative(path: Path) -> Path:
+    """Return *path* as it is called from this folder, if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def typed() -> str:
@@ -94,7 +99,7 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     if choice == "auto" and state in ("absent", "unconfigured"):
         why = "no sbatch on PATH" if state == "absent" else "Slurm is not configured here"
         if not quiet:
-            say(f"{why}: running on this machine")
+            print_out(f"{why}: running on this machine")
         return "local"
     if state == "up":
         return "slurm"
@@ -108,8 +113,8 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def tell_failed(failed: list[Outcome], run: RunDir, options: Namespace) -> int:
-    """Say which tasks failed and why, and return the exit code."""
+def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
+    """Print which tasks failed and why, and return the exit code."""
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
@@ -117,6 +122,6 @@ def tell_failed(failed: list[Outcome], run: RunDir, options: Namespace) -> int:
         "the same command again, or see what is there with\n"
         f"  {command(run, 'report', '--partial')}"
     )
-    if options.json:
-        say(json.dumps({"failed": [o.task.id for o in failed]}))
+    if as_json:
+        print_out(json.dumps({"failed": [o.task.id for o in failed]}))
     return 2 if all(outcome.exit_code == 2 for outcome in failed) else 1

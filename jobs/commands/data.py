@@ -1,62 +1,55 @@
-"""``data`` and ``prefetch``: rows and weights, before a sweep."""
+"""``data``: the rows of a configuration, before a sweep."""
 
 import json
-from argparse import Namespace
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from jobs.commands.console import say
-from jobs.config import read as configuration
-from jobs.config.tables import Config
+from jobs.commands.options import Option, RunOptions
 
 
-def data(options: Namespace) -> int:
-    """Print the data audit, or write the evaluated examples to be answered elsewhere."""
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(RunOptions):
+    """Print the data audit: rows in and out, duplicates, leaks, lengths, licences.
+
+    Reads the sources of the configuration, cleans and splits them. With --export FILE it writes
+    the evaluated examples instead (columns example and question): answer them elsewhere, add the
+    answers as a column text, and name that file under [answers.<name>].
+    """
+
+    export: Annotated[
+        Path | None,
+        Option(
+            "instead, write the evaluated examples, ids and questions, to be answered elsewhere "
+            "(.csv, .jsonl or .parquet)",
+            "FILE",
+        ),
+    ] = None
+
+
+def data(options: DataOptions) -> int:
+    """Print the data audit, or write the evaluated examples to be answered elsewhere.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        DataError: A source cannot be read.
+    """
     from empathy_core import data as core
     from empathy_core.data import audit_text
+    from jobs.commands.console import print_out
+    from jobs.config import read as configuration
 
-    config = configuration.read(options.config, options.overrides)
+    config = configuration.read(options.config, options.changes)
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())
-    if options.export:
-        n = core.export(prepared.examples, options.export)
-        said = f'{n} examples: add a column "text" and name the file under [answers.<name>] path'
-        say(json.dumps({"exported": str(options.export), "examples": n}) if options.json else said)
+    if options.export is None:
+        audit = prepared.audit
+        print_out(json.dumps(audit, indent=1) if options.json else audit_text(audit))
         return 0
-    say(json.dumps(prepared.audit, indent=1) if options.json else audit_text(prepared.audit))
-    return 0
-
-
-def prefetch(options: Namespace) -> int:
-    """Fetch data, weights and encoders."""
-    config = configuration.read(options.config, options.overrides)
-    for name, fetch in _fetches(config):
-        say(f"{name}: {fetch()}")
-    say("all there: set HF_HUB_OFFLINE=1 to run without the network")
-    return 0
-
-
-def _fetches(config: Config) -> list[tuple[str, Any]]:
-    from empathy_core import data as core
-    from empathy_core import metrics, weights
-
-    found: list[tuple[str, Any]] = [
-        (
-            "data",
-            lambda: (
-                f"{core.prepare(config.data_spec(), config.evaluate_spec()).examples.height} rows"
-            ),
+    n = core.export(prepared.examples, options.export)
+    if options.json:
+        print_out(json.dumps({"exported": str(options.export), "examples": n}))
+    else:
+        print_out(
+            f'{n} examples: add a column "text" and name the file under [answers.<name>] path'
         )
-    ]
-    for name in config.models:
-        spec = config.model_spec(name)
-        if spec.weights:
-            found.append((f"model {name}", lambda s=spec: weights.locate(s.weights, s.revision)))
-        if spec.weights and spec.tokenizer:
-            found.append((f"tokenizer of {name}", lambda s=spec: weights.tokenizer_folder(s)))
-        if spec.adapter:
-            found.append(
-                (f"adapter of {name}", lambda s=spec: weights.locate(s.adapter, s.adapter_revision))
-            )
-    for name, table in config.metrics.items():
-        metric = metrics.load(name, table)
-        found.append((f"metric {name}", metric.signature))
-    return found
+    return 0

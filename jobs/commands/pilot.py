@@ -3,20 +3,20 @@
 import json
 import textwrap
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
 from empathy_core.visible import nothing_visible
-from jobs.commands.console import say, warn
-from jobs.commands.slurm import launch_of, reached, withdrawn_if_refused
-from jobs.config.tables import Config
+from jobs.commands.console import print_out, typed, warn
+from jobs.commands.options import ResourceOptions
+from jobs.commands.submission import launch_of, reached, withdrawn_if_refused
+from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
-from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.in_queue import read_queue_state
+from jobs.executors.slurm.submit import submit_tasks
 from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress
@@ -28,39 +28,41 @@ SHOWN = 5
 POLL_S = 5
 
 
-def pilot(config: Config, run: RunDir, command: str, options: Namespace, executor: str) -> int:
-    """Run one block of each model, show answers, propose resources; return the exit code.
+def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
+    """Run array block of each model, show answers, propose resources; return the exit code.
 
     Raises:
         Incomplete: A model's block did not come back.
     """
     with run.lock():
         now = reached(run) if executor == "slurm" else None
-        planned = plan_locked(config, run, command)
+        planned = plan_locked(config, run, typed())
         for text in planned.warnings:
             warn(text)
         tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.progress.done().items()})
         if now is not None and planned.path is not None:
             with withdrawn_if_refused(run, planned):
-                what = launch_of(config, run, planned, options)
-                found = submitting.submit_tasks(what, tasks, now)
-            for left in found.left:
+                to_submit = launch_of(config, run, planned, options)
+                submitted = submit_tasks(to_submit, tasks, now)
+            for left in submitted.left:
                 warn(f"not submitted: {left}")
-            for one in found.arrays:
-                say(f"submitted {one.job}: {one.stage} {one.key}")
+            for array in submitted.arrays:
+                print_out(f"submitted {array.job}: {array.stage} {array.key}")
     if executor == "slurm":
         _wait(run)
     else:
-        _here(run, planned, tasks, Settings(config.local.workers, config.local.threads), options)
-    return _tell(run, planned.plan, tasks, config.generation.target_min or 30, options)
+        settings = Settings(config.local.workers, config.local.threads)
+        _here(run, planned, tasks, settings, quiet=options.json)
+    target_min = config.generation.target_min or 30
+    return _show(run, planned.plan, tasks, target_min, as_json=options.json)
 
 
 def _here(
-    run: RunDir, planned: Planned, tasks: Sequence[Task], settings: Settings, options: Namespace
+    run: RunDir, planned: Planned, tasks: Sequence[Task], settings: Settings, *, quiet: bool
 ) -> None:
     if planned.path is None or not tasks:
         return
-    with Bar(quiet=options.json).stage("pilot", "models", len(tasks)) as advance:
+    with Bar(quiet=quiet).stage("pilot", "models", len(tasks)) as advance:
         executor = LocalExecutor(run, planned.path, settings)
         outcomes = executor.execute(tasks, lambda _rows, tokens: advance(0, tokens))
         advance(len(tasks), 0)
@@ -75,9 +77,7 @@ def _wait(run: RunDir) -> None:
         time.sleep(POLL_S)
 
 
-def _tell(
-    run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, options: Namespace
-) -> int:
+def _show(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:
     progress = read_progress(run, plan)
     middle = plan.n_blocks // 2
     models = {t.key for t in tasks}
@@ -97,15 +97,17 @@ def _tell(
     shares = {}
     for condition in plan.conditions:
         if condition.id not in made:
-            found = answers(run, condition)
-            shares[condition.id] = empty_share(found)
-            if not options.json:
-                say(_some(condition.id, found.filter(found["block"] == middle).head(SHOWN).rows()))
+            texts = answers(run, condition)
+            shares[condition.id] = empty_share(texts)
+            if not as_json:
+                print_out(
+                    _some(condition.id, texts.filter(texts["block"] == middle).head(SHOWN).rows())
+                )
     needs = proposals(run, plan, target_min)
-    if options.json:
-        say(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
+    if as_json:
+        print_out(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
     else:
-        say(_proposed(needs, config_gpus(plan)))
+        print_out(_proposed(needs, config_gpus(plan)))
     bad = [f"{c}: {share:.0%}" for c, share in shares.items() if share > MOST_EMPTY]
     if bad:
         warn(
@@ -135,7 +137,7 @@ def config_gpus(plan: Plan) -> dict[str, int]:
 
 
 def _proposed(needs: Sequence[Proposal], gpus: dict[str, int]) -> str:
-    lines = ["# what the whole sweep needs, from the pilot; put it into the configuration:"]
+    lines = ["# what the complete sweep needs, from the pilot; put it into the configuration:"]
     for need in needs:
         hours = f"{need.hours:.2f} h" + (
             f", {need.hours * gpus[need.model]:.2f} GPU-h" if gpus.get(need.model) else ""

@@ -1,72 +1,77 @@
 """``report``: tables and page of what is there."""
 
-import shlex
-from argparse import Namespace
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from empathy_core.store import RunDir
-from jobs.commands.console import existing, say, warn
-
-
-def report(options: Namespace) -> int:
-    """Merge and write the tables of the run's newest plan, or set two runs beside each other."""
-    if options.compare:
-        from jobs.commands.compare import compare
-
-        return compare(options, options.compare)
-    return _write_report(
-        existing(options), options, recheck=options.recheck, partial=options.partial
-    )
+from jobs.commands.options import Option, RunOptions
 
 
-def _write_report(run: RunDir, options: Namespace, *, recheck: int, partial: bool) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(RunOptions):
+    """Merge the scores of a run and write its tables and page.
+
+    Every (condition, example) must be there exactly once, with one provenance; otherwise it refuses
+    with exit code 3 and names the file. --partial reports what is there and stamps every page.
+    --set report.intervals=none and the like change [report] without a new sweep.
+    """
+
+    partial: Annotated[bool, Option("report what is there, stamped PARTIAL n/N")] = False
+    recheck: Annotated[
+        int, Option("also recompute N rows of every metric through the reference libraries", "N")
+    ] = 0
+    compare: Annotated[
+        tuple[str, str] | None,
+        Option(
+            "instead, show the differences between two runs, paired where they have equal rows; "
+            "or between a report (its folder) and a run or report: which numbers moved, and by "
+            "which change of the suite",
+            ("A", "B"),
+        ),
+    ] = None
+
+
+def report(options: ReportOptions) -> int:
+    """Write the tables of the run's newest plan, or compare two runs or reports.
+
+    Raises:
+        ConfigError: There is no such run, or ``--set`` is of another table than ``[report]``.
+        Incomplete: Rows are missing and ``--partial`` is not given.
+    """
+    from jobs.commands.console import existing, warn_all
+    from jobs.commands.views.written_report import write_and_show
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan
-    from jobs.stages.report import prepared_metrics, report_spec
-    from reports.write import write_report
 
-    plan, _ = last_plan(run)
-    if options.command == "report":
-        for outdated in versions.outdated_scores(plan):
-            warn(outdated)
-    spec = report_spec(run, plan, options.overrides if options.command == "report" else ())
-    written = write_report(run, spec, partial=partial)
-    if options.json:
-        say((run.report / "summary.json").read_text())
-    else:
-        say(written.text)
-        say(f"\ntables and page: {_relative(run.report)}")
-    if written.kept:
-        warn(_kept(run, written.kept))
-    if recheck:
-        from reports.numbers.recheck import recheck as compare
+    if options.compare:
+        return _compare(options, options.compare)
+    run = existing(options)
+    warn_all(versions.outdated_scores(last_plan(run)[0]))
+    return write_and_show(
+        run,
+        options.changes,
+        recheck=options.recheck,
+        partial=options.partial,
+        as_json=options.json,
+    )
 
-        found = compare(run, spec, prepared_metrics(run, plan), recheck)
-        say(found.text)
-        if found.wrong:
-            warn(_not_equal(found.wrong))
-            return 1
+
+def _compare(options: ReportOptions, names: tuple[str, str]) -> int:
+    from empathy_core.store import RunDir
+    from jobs.commands.console import print_out
+    from jobs.commands.views import report_diff, run_diff
+
+    first, second = (report_diff.find(options.runs, name) for name in names)
+    if not (isinstance(first, RunDir) and isinstance(second, RunDir)):
+        both: list[tuple[str, RunDir | Path]] = [(names[0], first), (names[1], second)]
+        print_out(report_diff.compared(*both, partial=options.partial, as_json=options.json))
+        return 0
+    sides = [
+        run_diff.side(options.runs, name, options.changes, partial=options.partial)
+        for name in names
+    ]
+    print_out(run_diff.compared(*sides, as_json=options.json))
+    if not options.json:
+        for hint in report_diff.hints(first, second):
+            print_out(hint)
     return 0
-
-
-def _not_equal(columns: Sequence[str]) -> str:
-    return (
-        f"recheck failed: stored scores are not the reference library's ({', '.join(columns)}): "
-        "expected equal values within rounding; the tables must not be used: look for another "
-        "version of a package, remove the run's scores of these metrics, and run sweep again"
-    )
-
-
-def _kept(run: RunDir, kept: Path) -> str:
-    """Return what is said where a report by another version of the suite was replaced."""
-    where = ["--runs", str(run.root.parent), "--compare", str(kept), str(run.root)]
-    return (
-        f"an earlier version of the suite wrote the tables that were there; they are kept in "
-        f"{_relative(kept)}. Which numbers moved, and why:\n  "
-        f"{shlex.join(['python', '-m', 'jobs.launch', 'report', *where])}"
-    )
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,36 +1,57 @@
-"""The commands' bodies: each takes the parsed options and returns the exit code."""
+"""``sweep``: plan, generate, score, report."""
 
 import json
-from argparse import Namespace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from empathy_core.store import RunDir
-from jobs.commands.console import (
-    executor_of,
-    run_dir,
-    say,
-    tell_failed,
-    typed,
-    warn,
-    warn_all,
-)
-from jobs.commands.report import _write_report
-from jobs.config import read as configuration
-from jobs.config.tables import Config, require_conditions
-from jobs.executors.local import Settings
-from jobs.executors.progress_bar import Bar
-from jobs.planning.sweep import Planned
+from jobs.commands.options import AllowOptions, ExecutorOptions, Option, ResourceOptions
 
-# ---------------------------------------------------------------------------- sweep
+if TYPE_CHECKING:  # heavy: see jobs.commands
+    from empathy_core.store import RunDir
+    from jobs.config.schema import Config
 
 
-def sweep(options: Namespace) -> int:
-    """Plan, execute, report."""
-    from jobs.executors import run_local
-    from jobs.planning import sweep as planning
-    from jobs.planning import versions
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(ResourceOptions, AllowOptions, ExecutorOptions):
+    """Plan, generate, score and report; only what is missing is done.
 
-    config = configuration.read(options.config, options.overrides, options.allow)
+    The run directory is the state: call the same command again after anything at all (Ctrl-C, a
+    power cut, an error that you fixed) and it continues from the last finished block. A new model,
+    prompt, decoding or metric in the configuration simply grows the run; changed data or splits are
+    refused, since rows must not move under answers that are there.
+    """
+
+    dry_run: Annotated[
+        bool,
+        Option(
+            "print conditions, shards, work to do and done, one rendered prompt each, and the "
+            "scripts for Slurm"
+        ),
+    ] = False
+    test_only: Annotated[
+        bool, Option("a dry run that also asks Slurm whether it would take every script")
+    ] = False
+    pilot: Annotated[
+        bool,
+        Option(
+            "answer one block with each model first, show five answers of each condition, and "
+            "propose shards, time and memory for everything"
+        ),
+    ] = False
+
+
+def sweep(options: SweepOptions) -> int:
+    """Plan, execute, report.
+
+    Raises:
+        ConfigError: The configuration is wrong, or evaluates nothing.
+        EmpathyError: Anything else that the user must fix first; nothing computed is touched.
+    """
+    from jobs.commands.console import executor_of, run_dir
+    from jobs.config import read as configuration
+    from jobs.config.schema import require_conditions
+
+    config = configuration.read(options.config, options.changes, options.allow)
     require_conditions(config)
     run = run_dir(options, config.name)
     if options.dry_run or options.test_only:
@@ -39,90 +60,53 @@ def sweep(options: Namespace) -> int:
     if options.pilot:
         from jobs.commands.pilot import pilot
 
-        return pilot(config, run, typed(), options, executor)
-    if executor == "slurm":
-        from jobs.commands.slurm import submit_sweep, tell_submitted
+        return pilot(config, run, options, executor)
+    return (_on_slurm if executor == "slurm" else _here)(config, run, options)
 
-        found = submit_sweep(config, run, typed(), options)
-        if found is not None:
-            return tell_submitted(found, run, options)
-        return _write_report(run, options, recheck=0, partial=False)
-    planned = planning.plan(config, run, typed())
-    warn_all(versions.advice(run, planned.plan))
-    for text in planned.warnings:
-        warn(text)
+
+def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
+    from jobs.commands.console import typed
+    from jobs.commands.submission import show_submitted, submit_sweep
+    from jobs.commands.views.written_report import write_and_show
+
+    submitted = submit_sweep(config, run, typed(), options)
+    if submitted is None:
+        return write_and_show(run, as_json=options.json)
+    return show_submitted(submitted, run, as_json=options.json)
+
+
+def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
+    from jobs.commands.console import show_failed, typed, warn_all
+    from jobs.commands.views.written_report import write_and_show
+    from jobs.executors import run_local
+    from jobs.executors.local import Settings
+    from jobs.executors.progress_bar import Bar
+    from jobs.planning import versions
+    from jobs.planning.sweep import plan
+
+    planned = plan(config, run, typed())
+    warn_all([*versions.advice(run, planned.plan), *planned.warnings])
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = run_local.execute(planned, run, settings, Bar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
-        return tell_failed(failed, run, options)
-    return _write_report(run, options, recheck=0, partial=False)
+        return show_failed(failed, run, as_json=options.json)
+    return write_and_show(run, as_json=options.json)
 
 
-def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
-    from jobs.commands.slurm import scripts
-    from jobs.planning import sweep as planning
+def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
+    from jobs.commands.console import executor_of, print_out, typed, warn_all
+    from jobs.commands.submission import scripts
+    from jobs.commands.views import plan_preview
     from jobs.planning import versions
+    from jobs.planning.sweep import preview
 
     on_slurm = options.test_only or executor_of(options.executor, quiet=True) == "slurm"
-    planned = planning.preview(config, run, typed())
+    planned = preview(config, run, typed())
     warn_all(versions.advice(run, planned.plan))
-    texts = scripts(config, run, planned, options) if on_slurm else []
+    texts = scripts(config, run, planned, options, ask=options.test_only) if on_slurm else []
     if options.json:
-        say(json.dumps(_preview(planned) | {"scripts": texts}, indent=1))
+        print_out(json.dumps(plan_preview.as_json(planned) | {"scripts": texts}, indent=1))
     else:
-        say("\n\n".join([_preview_text(planned), *texts]))
+        print_out("\n\n".join([plan_preview.text(planned), *texts]))
     return 0
-
-
-def _preview(planned: Planned) -> dict[str, Any]:
-    plan = planned.plan
-    done = planned.progress.done()
-    return {
-        "blocks": plan.n_blocks,
-        "tasks": [task.id for task in planned.tasks],
-        "finetunes": [
-            {
-                "id": f.id,
-                "rows": f.n_rows,
-                "steps": f.n_steps,
-                "preflight": {finding.name: finding.ok for finding in f.findings},
-            }
-            for f in plan.finetunes
-        ],
-        "conditions": [
-            {
-                "id": c.id,
-                "shards": 1 if c.id in plan.imported else plan.shards[c.model.name],
-                "blocks_done": len(done[c.id]),
-                "blocks": plan.n_blocks,
-                "prompt": r.first if (r := planned.resolved.renderings.get(c.id)) else None,
-            }
-            for c in plan.conditions
-        ],
-        "metrics": {m.name: m.signature for m in plan.metrics},
-        "remarks": list(planned.resolved.remarks),
-    }
-
-
-def _preview_text(planned: Planned) -> str:
-    shown = _preview(planned)
-    lines = [f"{len(shown['conditions'])} conditions, {len(shown['tasks'])} tasks to do"]
-    for made in shown["finetunes"]:
-        wrong = [name for name, ok in made["preflight"].items() if not ok]
-        said = f"allowed: {', '.join(wrong)}" if wrong else "nothing wrong with the rows"
-        lines.append(f"  {made['id']}: {made['rows']} rows, {made['steps']} steps, {said}")
-    for condition in shown["conditions"]:
-        made = "made elsewhere" if condition["prompt"] is None else f"{condition['shards']} shards"
-        done = f"{condition['blocks_done']} of {condition['blocks']} blocks done"
-        lines.append(f"  {condition['id']}: {made}, {done}")
-    lines += [f"  {remark}" for remark in shown["remarks"]]
-    for condition in shown["conditions"]:
-        if condition["prompt"] is not None:
-            lines += ["", f"--- {condition['id']} sees:", condition["prompt"]]
-    lines += ["", "--- metrics:"]
-    lines += [f"  {name}: {signature}" for name, signature in shown["metrics"].items()]
-    return "\n".join(lines)
-
-
-# ---------------------------------------------------------------------------- the others

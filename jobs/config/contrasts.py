@@ -5,9 +5,11 @@ from pathlib import Path
 
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.types import Condition
-from jobs.config.tables import Config, ContrastTable
+from jobs.config.schema import Config, ContrastTable
 from jobs.config.variants import variants
 from reports.spec import Contrast
+
+MINUS = "\N{MINUS SIGN}"
 
 
 def check(config: Config, selector: str) -> None:
@@ -48,7 +50,7 @@ def resolve(
         ConfigError: The two sides have no prompt in common.
     """
     return tuple(
-        Contrast(name, table.label or f"{table.second} less {table.first}", pairs)
+        Contrast(name, table.label or f"{table.second} {MINUS} {table.first}", pairs)
         for name, table in tables.items()
         if (pairs := _pairs(name, table, conditions))
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from empathy_core.errors import ConfigError
 from empathy_core.store import one_name
 from jobs.config import contrasts
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 
 MOST_CHARACTERS = 200
 """Of a run's name: that of its repetition, ``<name>-again``, is longer."""
@@ -48,7 +48,7 @@ def _problem(name: str, there: Iterable[str]) -> str:
 
 
 def unusable(config: Config) -> Iterator[str]:
-    """Yield what is wrong with names that stand in those of folders and files."""
+    """Yield what is wrong with names that become part of those of folders and files."""
     for place, name in _folders(config):
         try:
             one_name(name, ".html")

@@ -8,20 +8,22 @@ import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from empathy_core import metrics
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
 from empathy_core.training.preflight import run as preflight
+from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names
-from jobs.config.tables import Config, DecodingTable, ReportTable, load_prompt, model_of, source_of
+from jobs.config.schema import Config, ReportTable, load_prompt, model_of, source_of
 from jobs.config.variants import variants
 from reports.tables import published
 from reports.tables.columns import check_column
@@ -190,7 +192,7 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
 
 
 def _anchor_names(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths absolute that stand in lists and in keys: prompts, plug-in metrics."""
+    """Make the paths absolute that are in lists and in keys: prompts, plug-in metrics."""
     for entry in _entries(table, "models", None):
         if isinstance(entry.get("prompts"), list):
             entry["prompts"] = [
@@ -205,7 +207,7 @@ def _anchor_names(table: dict[str, Any], folder: Path) -> None:
 
 
 def _entries(table: Mapping[str, Any], head: str, middle: str | None) -> list[dict[str, Any]]:
-    """Return the named tables below *head* (and *middle*), whatever else stands there."""
+    """Return the named tables below *head* (and *middle*), whatever else is there."""
     group = table.get(head)
     group = group.get(middle) if middle and isinstance(group, dict) else group
     values = group.values() if isinstance(group, dict) else ()
@@ -262,7 +264,7 @@ def _listed(problems: Sequence[str], shown: str) -> str:
 def _explain(error: Any) -> str:
     """Return one line: dotted path, what is wrong, what is allowed, the closest match."""
     path = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # model, dataclass
         allowed = _allowed(error["loc"][:-1])
         close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
         guess = f" Did you mean '{close[0]}'?" if close else ""
@@ -280,16 +282,22 @@ def _explain(error: Any) -> str:
 
 
 def _allowed(loc: Sequence[str | int]) -> list[str]:
-    """Return the keys of the table at *loc*, by walking the models' annotations."""
-    model: Any = Config
-    for part in loc:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(part)].annotation
-            given = [a for a in get_args(model) if a is not type(None)]
-            model = given[0] if get_origin(model) is UnionType else model
-        else:  # a dict of named tables: its values
-            model = model.__args__[1]
-    return sorted(model.model_fields)
+    """Return the keys of the table at *loc*, by walking the annotations."""
+    table: Any = Config
+    for part in loc:  # a table's key, or, in a dict of named tables, one of its values
+        kind = get_args(table)[1] if get_origin(table) is dict else _keys(table)[str(part)]
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        given = [a for a in get_args(kind) if a is not NoneType]
+        table = given[0] if get_origin(kind) is UnionType else kind
+    return sorted(_keys(table))
+
+
+def _keys(table: Any) -> dict[str, Any]:
+    """Return the keys of a table, a model or a dataclass, and their types."""
+    if is_dataclass(table):
+        return get_type_hints(table)
+    return {name: field.annotation for name, field in table.model_fields.items()}
 
 
 def _names(config: Config) -> list[str]:
@@ -386,7 +394,7 @@ def _known_decoding(config: Config, name: str) -> None:
         raise ConfigError(msg)
 
 
-def _decoding(table: DecodingTable) -> list[str]:
+def _decoding(table: DecodingSettings) -> list[str]:
     problems = []
     if table.samples > 1 and not table.sample:
         problems.append(f"samples = {table.samples} needs sample = true: greedy answers are equal")

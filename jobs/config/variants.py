@@ -6,18 +6,10 @@ from itertools import product
 
 from empathy_core import models
 from empathy_core.errors import ConfigError
-from empathy_core.training.spec import FinetuneSpec, Lora
+from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
 from empathy_core.types import ModelSpec
 from jobs.config.finetune import FinetuneTable
-from jobs.config.tables import Config, ModelTable, load_prompt, model_of
-
-_PASSED = (
-    "labels", "max_tokens", "min_response_tokens", "learning_rate", "epochs", "max_steps",
-    "batch_size", "micro_batch", "batching", "warmup", "schedule", "weight_decay",
-    "max_grad_norm", "gradient_checkpointing", "evaluations", "validation_limit", "patience",
-    "samples", "checkpoint_steps", "max_cut_share", "allow", "trackers", "processes",
-)  # fmt: skip
-"""Keys of the table that are fields of ``FinetuneSpec`` by the same name."""
+from jobs.config.schema import Config, ModelTable, load_prompt, model_of, values
 
 
 @dataclass(frozen=True)
@@ -76,8 +68,8 @@ def _of_table(config: Config, name: str, table: FinetuneTable) -> Iterator[Varia
             train_size=None if size == "all" else size,
             sources=chosen,
             seed=seed,
-            lora=Lora(table.r, table.alpha, table.dropout, table.modules, table.exclude),
-            **{key: getattr(table, key) for key in _PASSED},
+            lora=Lora(**values(Lora, table)),
+            **values(TrainingSettings, table),
         )
         yield Variant(name, table, spec, shown or "all", whole if quantization else None)
 
@@ -126,7 +118,7 @@ def _check_batches(table: FinetuneTable) -> None:
 
 
 def _named(base: ModelSpec, changed: ModelSpec) -> str:
-    """Return a name that tells what was changed, so that fine-tunes of one base share its rows."""
+    """Return a name that says what was changed, so that fine-tunes of one base share its rows."""
     double = "-double" if changed.double_quantization else ""
     parts = [
         base.name,

@@ -9,7 +9,7 @@ from empathy_core.errors import NoColumn
 from empathy_core.imported_answers import lm_eval
 from empathy_core.imported_answers import table as answers
 from empathy_core.types import Condition, Decoding, ModelSpec, digest
-from jobs.config.tables import AnswersTable, load_prompt
+from jobs.config.schema import AnswersTable, load_prompt
 
 NO_DECODING = Decoding(name="asis")
 """How imported answers were decoded is not known."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights.digests import file_digest
-from jobs.config.tables import AnswersTable, Config
+from jobs.config.schema import AnswersTable, Config
 from jobs.planning.plan import Plan, PlannedFinetune
 from reports.labels import answering_facts
 

@@ -13,7 +13,7 @@ from typing import Any
 from empathy_core.errors import ConfigError, Damaged
 from empathy_core.store import RunDir, read_json
 from jobs.config import read as configuration
-from jobs.config.tables import ReportTable
+from jobs.config.schema import ReportTable
 from jobs.planning.plan import Plan
 from reports.spec import SETTINGS
 

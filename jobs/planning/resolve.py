@@ -24,7 +24,7 @@ from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
 from jobs.config.read import setting
-from jobs.config.tables import Config, load_prompt
+from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
 from jobs.planning import imported, origins, versions
 from jobs.planning.answering import planned

@@ -11,7 +11,7 @@ from empathy_core.training import modules
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.config.variants import Variant, variants
 from jobs.planning import loadable, versions
 from jobs.planning.plan import PlannedFinetune

@@ -8,7 +8,7 @@ import polars as pl
 
 from empathy_core import store
 from empathy_core.store import RunDir
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan

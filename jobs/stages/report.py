@@ -12,7 +12,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
-from jobs.config.tables import ReportTable
+from jobs.config.schema import ReportTable
 from jobs.planning import report_settings as settings
 from jobs.planning import versions
 from jobs.planning.plan import Plan, PlannedFinetune, Task

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
-from jobs.config.tables import Config
+from jobs.config.schema import Config
 from jobs.executors.slurm import packing
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle

@@ -6,7 +6,6 @@ is kept beside it, or a copy of either. A run's own numbers are made from its ro
 
 import io
 import json
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +18,13 @@ from empathy_core import data, store
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
-from jobs.commands.as_written import written_spec
-from jobs.commands.console import say
+from jobs.commands.views.as_written import written_spec
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_scores
 from reports.changes import VERSION, Side
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers import adapters as comparisons
-from reports.numbers import results
+from reports.numbers import adapters, results
 from reports.numbers.aggregate import aggregate
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
@@ -47,39 +44,36 @@ class _Rows:
     collected: Collected
 
 
-def compare(options: Namespace, names: Sequence[str]) -> int:
-    """Report how two runs, or two reports, differ, and which changes of the suite moved numbers.
+Named = tuple[str, RunDir | Path]
+"""What a run, or the folder of a report, was called, and where it is."""
+
+
+def compared(first: Named, second: Named, *, partial: bool, as_json: bool) -> str:
+    """Return how two runs or reports differ, and which changes of the suite moved numbers.
 
     Raises:
-        UnknownName: There is neither a run nor a report of that name.
-        Incomplete: A run is not whole, and ``--partial`` is not given.
+        Incomplete: A run is not complete, and *partial* is false.
     """
-    first, second = (_found(options, name) for name in names)
-    if isinstance(first, RunDir) and isinstance(second, RunDir):
-        from jobs.commands.explain import compare as compare_runs
-
-        code = compare_runs(options, names)
-        if not options.json:
-            for hint in _hints(first, second):
-                say(hint)
-        return code
-    found = _movements((names[0], first), (names[1], second), partial=options.partial)
-    say(json.dumps(_as_json(found), indent=1) if options.json else movements_text.text(found))
-    return 0
+    movements = _movements(first, second, partial=partial)
+    return json.dumps(_as_json(movements), indent=1) if as_json else movements_text.text(movements)
 
 
-def _found(options: Namespace, name: str) -> RunDir | Path:
-    """Return a run, or the folder of a report."""
-    for path in (Path(name), options.runs / name):
+def find(runs: Path, name: str) -> RunDir | Path:
+    """Return a run, or the folder of a report.
+
+    Raises:
+        UnknownName: There is neither of that name.
+    """
+    for path in (Path(name), runs / name):
         if (path / "results.csv").is_file():
             return path.absolute()
         if (path / "plans").is_dir():
             return RunDir(path.absolute())
-    there = sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+    there = sorted(p.name for p in runs.glob("*") if p.is_dir())
     raise UnknownName("run or report folder", name, there)
 
 
-def _hints(first: RunDir, second: RunDir) -> Iterator[str]:
+def hints(first: RunDir, second: RunDir) -> Iterator[str]:
     """Yield what of two runs differs by the version of the suite alone, and how to see more."""
     rows = [data.cleaned_by(run) for run in (first, second)]
     if rows[0] != rows[1]:
@@ -95,18 +89,15 @@ def _hints(first: RunDir, second: RunDir) -> Iterator[str]:
         )
 
 
-Named = tuple[str, RunDir | Path]
-
-
 def _movements(first: Named, second: Named, *, partial: bool) -> Movements:
     rows = [_rows(where, partial=partial) for _, where in (first, second)]
-    one, two = (
-        _of_folder(name, where) if isinstance(where, Path) else _of_run(name, of)
-        for (name, where), of in zip((first, second), rows, strict=True)
+    before, now = (
+        _of_folder(name, where) if isinstance(where, Path) else _of_run(name, rows_of)
+        for (name, where), rows_of in zip((first, second), rows, strict=True)
     )
     about = rows[1] or rows[0]
     sides = dict(_sides(about, rows[0] or about, first[1])) if about else {}
-    return compare_reports(one, two, sides, _contrasts(about))
+    return compare_reports(before, now, sides, _contrasts(about))
 
 
 def _rows(where: RunDir | Path, *, partial: bool) -> _Rows | None:
@@ -127,9 +118,7 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
         msg = f"{name} holds no plan: expected a run that was swept; start it with sweep"
         raise ConfigError(msg)
     spec, collected = rows.spec, rows.collected
-    numbers = results.results(
-        spec, aggregate(collected, spec), comparisons.compare(collected, spec)
-    )
+    numbers = results.results(spec, aggregate(collected, spec), adapters.compare(collected, spec))
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
         for key, metric in spec.metrics.items()
@@ -262,15 +251,15 @@ def _contrasts(rows: _Rows | None) -> dict[str, tuple[str, ...]]:
     return {c.name: tuple(keys[i] for pair in c.pairs for i in pair) for c in declared}
 
 
-def _as_json(found: Movements) -> dict[str, Any]:
+def _as_json(movements: Movements) -> dict[str, Any]:
     return {
-        "versions": [found.first.version, found.second.version],
-        "data": [found.first.data, found.second.data],
-        "metrics": found.signatures,
-        "same": found.n_same,
+        "versions": [movements.first.version, movements.second.version],
+        "data": [movements.first.data, movements.second.data],
+        "metrics": movements.signatures,
+        "same": movements.n_same,
         "changes": [
             {"version": c.version, "date": c.date, "about": c.about, "says": c.says}
-            for c in found.between
+            for c in movements.between
         ],
         "moved": [
             {
@@ -286,6 +275,6 @@ def _as_json(found: Movements) -> dict[str, Any]:
                     if side.unlike and side.unlike.rows
                 },
             }
-            for m in found.found
+            for m in movements.found
         ],
     }

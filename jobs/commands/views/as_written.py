@@ -1,4 +1,4 @@
-"""The report that stands in a run, as it was written: for the commands that speak of it."""
+"""The report of a run, as it was written: for the commands that explain or check it."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from reports.spec import ReportSpec
 
 
 def written_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> ReportSpec:
-    """Return what the report that stands in *run* is: for all that speaks of it.
+    """Return what the report of *run* is, with the settings that it was written with.
 
     Side effect: warns where the configuration changed after it was written.
 
@@ -19,7 +19,7 @@ def written_spec(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Repo
         ConfigError: *overrides* contradict it.
         Damaged: Its record of settings cannot be read.
     """
-    found = report_settings.written(run, plan, overrides)
-    if told := report_settings.out_of_date(found, run, plan):
-        warn(f"warning: {told}")
-    return spec_of(run, plan, found)
+    settings = report_settings.written(run, plan, overrides)
+    if change := report_settings.out_of_date(settings, run, plan):
+        warn(f"warning: {change}")
+    return spec_of(run, plan, settings)

@@ -4,146 +4,108 @@ Strict and frozen: pydantic refuses unknown keys and wrong types; a name is look
 files that ship. Nothing is looked up on the network here.
 """
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from empathy_core import data, models, prompts
-from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout
+from empathy_core.bounds import Above0, Positive, Share
+from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
-from empathy_core.types import (
-    Architecture,
-    Backend,
-    Decoding,
-    Dtype,
-    ModelSpec,
-    Prompt,
-    Quantization,
-)
+from empathy_core.types import Decoding, DecodingSettings, ModelSpec, Prompt
 from jobs.config.finetune import FinetuneTable
-from jobs.config.strict import NAME, Above0, NotEmpty, Positive, Share, Table, Visible
+from jobs.config.strict import NAME, ConfigModel, changing
 from reports.spec import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
+Name = Annotated[str, Field(pattern=NAME)]
+Value = str | int | float | bool
 _AS_USUAL = TextLayout()
 
 
-class LayoutTable(Table):
-    """How the file of a source or of answers is written: see ``empathy_core.data.Layout``."""
-
-    encoding: str | None = None
-    separator: Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')] | None = None
-    quotes: bool | None = None
+@changing(TextLayout)
+class LayoutTable(ConfigModel):
+    """How the file of a source or of answers is written."""
 
     def layout(self, base: TextLayout = _AS_USUAL) -> TextLayout:
         """Return *base* with what is given here."""
-        given = {key: getattr(self, key) for key in LayoutTable.model_fields}
+        given = {field.name: getattr(self, field.name) for field in fields(TextLayout)}
         return replace(base, **{key: value for key, value in given.items() if value is not None})
 
 
+@changing(Source, without=("name", "layout", "table", "context"))
 class SourceTable(LayoutTable):
     """``[data.sources.<name>]``: a shipped source, changed here or there, or one's own."""
 
-    hub: str | None = None
-    path: str | None = None
-    revision: str | None = None
-    hub_config: str | None = None
-    hub_split: str | None = None
     context: str | tuple[str, ...] | None = None
-    response: str | None = None
-    author: str | None = None
-    pattern: str | None = None
-    column: str | None = None
-    keep: tuple[str, ...] | None = None
-    broken_rows: Literal["error", "drop"] | None = None
-    missing: tuple[str, ...] | None = None
-    licence: str | None = None
-    redistribute: bool | None = None
-    homepage: str | None = None
 
 
-class DataTable(Table):
-    """``[data]``: where questions and answers come from and how they are split."""
+@dataclass(frozen=True, kw_only=True)
+class DataTable(SplitSettings):
+    """``[data]``: where questions and answers come from and how they are split.
 
-    sources: dict[Annotated[str, Field(pattern=NAME)], SourceTable] = Field(min_length=1)
-    protocol: Literal["question", "row"] = "question"
-    fractions: tuple[Share, Share, Share] = (0.75, 0.125, 0.125)
-    seed: int = 0
-    duplicates: Literal["keep", "drop"] = "drop"
+    Attributes:
+        sources: Files and Hub data sets, in the order in which their rows are read.
+    """
 
-
-class EvaluateTable(Table):
-    """``[evaluate]``: which rows are answered and scored."""
-
-    split: Literal["train", "validation", "test", "all"] = "test"
-    limit: Positive | None = None
-    unit: Literal["row", "question"] = "row"
-    seed: int = 0
-    block_size: Positive = 16
+    sources: Annotated[dict[Name, SourceTable], Field(min_length=1)]
 
 
-class GenerationTable(Table):
-    """``[generation]``: how the work is cut, and what happens to prompts that are too long."""
+class GenerationTable(ConfigModel):
+    """``[generation]``: how the work is cut, and what happens to prompts that are too long.
+
+    Attributes:
+        shards: Into how many array tasks the work of a model is cut.
+        target_min: Minutes that an array task should take, for the proposal of ``sweep --pilot``;
+            null means 30.
+        overlong: A prompt that does not fit the model's context is an ``error``, or its question
+            is cut (``truncate``) and the table's note counts it.
+    """
 
     shards: Positive = 1
     target_min: Positive | None = None
     overlong: Literal["error", "truncate"] = "error"
 
 
-class DecodingTable(Table):
-    """``[decoding.<name>]``: see ``empathy_core.types.Decoding``."""
+@changing(ModelSpec, without=("name", "gated", "template_arguments", "options"))
+class ModelTable(ConfigModel):
+    """``[models.<name>]``: a shipped model, changed here or there, or one's own.
 
-    max_new_tokens: Positive = 256
-    min_new_tokens: Annotated[int, Field(ge=0)] = 0
-    sample: bool = False
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
-    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
-    samples: Positive = 1
-    seed: int = 0
-    stop: tuple[NotEmpty, ...] = ()
-
-
-class ModelTable(Table):
-    """``[models.<name>]``: a shipped model, changed here or there, or one's own."""
+    Attributes:
+        use: A shipped model that this one is, under another name; null means the one of this name.
+        prompts: Names of prompts, or paths to one's own; required but for the therapist, ``[]``
+            for a model that is only the base of a fine-tune.
+        decodings: Names of the decodings that it is asked with.
+        shards: Into how many array tasks its work is cut; null means as ``[generation]`` says.
+        slurm: Resources of its array tasks, over those of ``[slurm.generate]``; null means none.
+    """
 
     use: str | None = None
     prompts: tuple[str, ...] | None = None
     decodings: tuple[str, ...] = ("greedy",)
     shards: Positive | None = None
-    label: str | None = None
-    backend: Backend | None = None
-    architecture: Architecture | None = None
-    weights: str | None = None
-    revision: str | None = None
-    dtype: Dtype | None = None
-    quantization: Quantization | None = None
-    double_quantization: bool | None = None
-    adapter: str | None = None
-    adapter_revision: str | None = None
-    chat_template: bool | None = None
-    template_default: Literal["suppress", "keep"] | None = None
-    tokenizer: str | None = None
-    fold_system: bool | None = None
-    template_arguments: dict[str, str | int | float | bool] | None = None
-    reasoning: tuple[Visible, Visible] | None = None
-    licence: str | None = None
-    published: str | None = None
-    options: dict[str, str | int | float | bool] | None = None
+    template_arguments: dict[str, Value] | None = None
+    options: dict[str, Value] | None = None
     slurm: Resources | None = None
 
 
 class AnswersTable(LayoutTable):
-    """``[answers.<name>]``: texts made elsewhere, a condition like any other.
+    """``[answers.<name>]``: imported texts, a condition like any other.
 
     Attributes:
+        path: A CSV, TSV, JSON, JSONL or parquet file, or a sample log of lm-eval.
+        format: ``table``, or ``lm-eval`` for a sample log of lm-evaluation-harness.
+        label: As printed in tables; null means the name.
         example: Column with the ids of the run's examples.
         question: Column with their questions. Neither is needed where the columns are called
             ``question`` or ``example``.
+        text: Column with the answers.
+        sample: Column with the number of an answer to the same question, from 0; null means that
+            each question has one answer.
+        prompt: Name of the prompt that the texts were asked with, or path to one's own.
+        published: Name of these rows in the published tables; empty if none.
     """
 
     path: str
@@ -157,21 +119,31 @@ class AnswersTable(LayoutTable):
     published: str = ""
 
 
-class ScoringTable(Table):
-    """``[scoring]``: how the scoring work is cut."""
+class ScoringTable(ConfigModel):
+    """``[scoring]``: how the scoring work is cut.
+
+    Attributes:
+        shards: Into how many array tasks the work of an encoder is cut.
+    """
 
     shards: Positive = 1
 
 
-class ContrastTable(Table):
-    """``[report.contrasts.<name>]``: *second* less *first*, each a model or ``model.prompt``."""
+class ContrastTable(ConfigModel):
+    """``[report.contrasts.<name>]``: the difference *second* less *first*.
+
+    Attributes:
+        first: A model, or ``model.prompt``.
+        second: A model, or ``model.prompt``.
+        label: As printed in tables; null means the two names.
+    """
 
     first: str
     second: str
     label: str | None = None
 
 
-class ReportTable(Table):
+class ReportTable(ConfigModel):
     """``[report]``: words around the tables, how they are set, and what is tested.
 
     Attributes:
@@ -194,35 +166,44 @@ class ReportTable(Table):
     fit: bool = True
     siunitx: bool = True
     correction: Correction = "holm"
-    contrasts: dict[Annotated[str, Field(pattern=NAME)], ContrastTable] = Field(
-        default_factory=dict
-    )
+    contrasts: dict[Name, ContrastTable] = Field(default_factory=dict)
     subgroups: tuple[str, ...] = ()
     margins: dict[str, Above0] = Field(default_factory=dict)
     most_empty: Share = 0.05
 
 
-class LocalTable(Table):
-    """``[local]``: the executor of this machine."""
+class LocalTable(ConfigModel):
+    """``[local]``: the executor of this machine.
+
+    Attributes:
+        workers: Processes that work at once; each loads a model of its own.
+        threads: Threads of each; null shares the cores among them.
+    """
 
     workers: Positive = 1
     threads: Positive | None = None
 
 
-class Config(Table):
-    """One sweep, as written by hand."""
+class Config(ConfigModel):
+    """One sweep, as written by hand.
 
-    name: Annotated[str, Field(pattern=NAME)]
+    Attributes:
+        name: Of the run: its folder.
+        assumed: Dotted names of settings that a paper does not give; the tables' note prints them.
+        metrics: Name of a metric → its settings; see ``empathy_core.metrics``.
+    """
+
+    name: Name
     assumed: tuple[str, ...] = ()
     data: DataTable
-    evaluate: EvaluateTable = EvaluateTable()
+    evaluate: EvaluateSpec = EvaluateSpec()
     generation: GenerationTable = GenerationTable()
-    decoding: dict[Annotated[str, Field(pattern=NAME)], DecodingTable] = Field(
-        default_factory=lambda: {"greedy": DecodingTable()}
+    decoding: dict[Name, DecodingSettings] = Field(
+        default_factory=lambda: {"greedy": DecodingSettings()}
     )
-    models: dict[Annotated[str, Field(pattern=NAME)], ModelTable] = Field(default_factory=dict)
-    finetune: dict[Annotated[str, Field(pattern=NAME)], FinetuneTable] = Field(default_factory=dict)
-    answers: dict[Annotated[str, Field(pattern=NAME)], AnswersTable] = Field(default_factory=dict)
+    models: dict[Name, ModelTable] = Field(default_factory=dict)
+    finetune: dict[Name, FinetuneTable] = Field(default_factory=dict)
+    answers: dict[Name, AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()
@@ -232,16 +213,15 @@ class Config(Table):
     def data_spec(self) -> DataSpec:
         """Return the sources and the split."""
         sources = tuple(source_of(name, table) for name, table in self.data.sources.items())
-        table = self.data
-        return DataSpec(sources, table.protocol, table.fractions, table.seed, table.duplicates)
+        return DataSpec(sources, **values(SplitSettings, self.data))
 
     def evaluate_spec(self) -> EvaluateSpec:
         """Return which rows are evaluated."""
-        return EvaluateSpec(**dict(self.evaluate))
+        return self.evaluate
 
     def decoding_spec(self, name: str) -> Decoding:
         """Return the decoding of that name."""
-        return Decoding(name=name, **dict(self.decoding[name]))
+        return Decoding(name, **values(DecodingSettings, self.decoding[name]))
 
     def model_spec(self, name: str) -> ModelSpec:
         """Return the model of that key, its file's settings overridden by the configuration's."""
@@ -255,12 +235,17 @@ class Config(Table):
 # ---------------------------------------------------------------------------- names to values
 
 
+def values(settings: type, of: object) -> dict[str, Any]:
+    """Return name → value of the fields that a dataclass declares, of an object that has them."""
+    return {field.name: getattr(of, field.name) for field in fields(settings)}
+
+
 def load_prompt(name: str) -> Prompt:
     """Return a shipped prompt by name, or one's own by path to its TOML file."""
     return prompts.read(Path(name)) if name.endswith(".toml") else prompts.prompt(name)
 
 
-def _given(table: Table, *without: str) -> dict[str, Any]:
+def _given(table: ConfigModel, *without: str) -> dict[str, Any]:
     return {k: v for k, v in table if v is not None and k not in without}
 
 
@@ -271,7 +256,7 @@ def source_of(name: str, table: SourceTable) -> Source:
         UnknownName: It is not shipped and the table does not say where it is.
         ConfigError: The columns are not named.
     """
-    given = _given(table, *LayoutTable.model_fields)
+    given = _given(table, *(field.name for field in fields(TextLayout)))
     if isinstance(given.get("context"), str):
         given["context"] = (given["context"],)
     if name in data.source_names():
@@ -310,9 +295,9 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             )
         spec = replace(base, **given)
     else:
-        if not table.weights or table.use:
+        if not given.get("weights") or table.use:
             models.model(known)  # raises, with the closest match
-        if not table.architecture:
+        if not given.get("architecture"):
             msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
             raise ConfigError(msg)
         spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
@@ -329,7 +314,7 @@ def require_conditions(config: Config) -> None:
     """Refuse a sweep that would have nothing to answer or to score.
 
     Raises:
-        ConfigError: No model gets a prompt and a decoding, and no text made elsewhere is named.
+        ConfigError: No model gets a prompt and a decoding, and no imported text is named.
     """
     lacking = []
     for name, model in config.models.items():
@@ -344,7 +329,7 @@ def require_conditions(config: Config) -> None:
         return
     msg = (
         f"the configuration '{config.name}' evaluates nothing, for want of {', '.join(lacking)}: "
-        'expected a model with prompts, such as prompts = ["none"], or texts made elsewhere '
+        'expected a model with prompts, such as prompts = ["none"], or imported texts '
         "under [answers.<name>]"
     )
     raise ConfigError(msg)

@@ -21,7 +21,7 @@ _LISTED = 4
 def key_of(what: str, plan: Plan, keys: Sequence[str]) -> str | None:
     r"""Return the key that *what* is: of a number, or of a condition by its key, id or label.
 
-    ``\res{…}``, as it stands in a paper, will do. Null: there is none.
+    ``\res{…}``, as a paper has it, will do. Null: there is none.
     """
     macro = _MACRO.fullmatch(what.strip())
     plain = macro[1] if macro else what
@@ -43,7 +43,7 @@ def _ids(condition: Condition) -> tuple[str, str]:
 
 
 def is_for_slurm(what: str, plan: Plan) -> bool:
-    """Tell whether *what* has the form of a task's id, or names what tasks work through."""
+    """Return whether *what* looks like a task or array task, or names what tasks work through."""
     answered = [c for c in plan.conditions if c.id not in plan.imported]
     named = {name for c in answered for name in (*_ids(c), c.model.name)}
     named |= {task.key for stage in TABLE for task in stage.tasks(plan)}
@@ -63,7 +63,7 @@ def unknown(what: str, plan: Plan, keys: Sequence[str], run: RunDir) -> ConfigEr
         return ConfigError(f"{run.root} was never submitted to Slurm: it has no task '{what}'")
     near = nearest(what, [*conditions.values(), *keys])
     table = run.report / "results.csv"
-    there = f"all stand in the first column of {table}" if keys else "no report is written yet"
+    there = f"all are in the first column of {table}" if keys else "no report is written yet"
     return ConfigError(
         f"no number and no condition of this run is called '{what}'; the nearest: "
         f"{', '.join(near) or 'none'}; {there}; run report first if it is new"
@@ -79,8 +79,8 @@ def nearest(what: str, known: Sequence[str]) -> list[str]:
     ends = [k for k in by_fold if k.endswith(f".{said}") or k.startswith(f"{said}.")]
     close = get_close_matches(said, _of_a_kind(said, by_fold), n=_LISTED, cutoff=0.5)
     ordered = sorted(close, key=lambda k: (VERSUS in k, -SequenceMatcher(None, said, k).ratio()))
-    found = ends if ends and (not close or "." not in said) else ordered
-    return [by_fold[k] for k in found[:_LISTED]]
+    near = ends if ends and (not close or "." not in said) else ordered
+    return [by_fold[k] for k in near[:_LISTED]]
 
 
 def _of_a_kind(said: str, known: Iterable[str]) -> list[str]:

@@ -1,0 +1,17 @@
+"""Bounds of settings, as annotations: pydantic checks them where a configuration is read.
+
+The dataclasses that are annotated with them check nothing when code makes one.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Above0 = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NotEmpty = Annotated[str, Field(min_length=1)]
+Visible = Annotated[str, Field(pattern=r"\S")]
+Separator = Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')]

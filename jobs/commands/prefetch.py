@@ -1,0 +1,59 @@
+"""``prefetch``: everything that a sweep needs from the network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobs.commands.options import RunOptions
+
+if TYPE_CHECKING:  # heavy: see jobs.commands
+    from jobs.config.schema import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefetchOptions(RunOptions):
+    """Fetch everything a configuration needs, on a node with internet.
+
+    Afterwards everything runs with HF_HUB_OFFLINE=1. Gated models need HF_TOKEN, or the Hub's own
+    login (hf auth login); never write a token into a configuration.
+    """
+
+
+def prefetch(options: PrefetchOptions) -> int:
+    """Fetch data, weights and encoders.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        EmpathyError: Something of it cannot be fetched.
+    """
+    from jobs.commands.console import print_out
+    from jobs.config import read as configuration
+
+    config = configuration.read(options.config, options.changes)
+    for name, fetch in _fetches(config):
+        print_out(f"{name}: {fetch()}")
+    print_out("all there: set HF_HUB_OFFLINE=1 to run without the network")
+    return 0
+
+
+def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what is fetched, and what fetches it and returns what to print."""
+    from empathy_core import data, metrics, weights
+
+    def rows() -> str:
+        prepared = data.prepare(config.data_spec(), config.evaluate_spec())
+        return f"{prepared.examples.height} rows"
+
+    yield "data", rows
+    for name in config.models:
+        spec = config.model_spec(name)
+        if spec.weights:
+            yield f"model {name}", partial(weights.locate, spec.weights, spec.revision)
+        if spec.weights and spec.tokenizer:
+            yield f"tokenizer of {name}", partial(weights.tokenizer_folder, spec)
+        if spec.adapter:
+            where = partial(weights.locate, spec.adapter, spec.adapter_revision)
+            yield f"adapter of {name}", where
+    for name, table in config.metrics.items():
+        yield f"metric {name}", metrics.load(name, table).signature

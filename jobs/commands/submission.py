@@ -1,0 +1,141 @@
+"""What the commands that submit to Slurm share: sweep, finetune, retry, and the pilot."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from empathy_core.errors import EmpathyError
+from empathy_core.store import RunDir
+from jobs.commands.console import print_out, warn, warn_all
+from jobs.commands.options import ResourceOptions
+from jobs.config.schema import Config
+from jobs.executors.slurm.in_queue import QueueState, read_queue_state
+from jobs.executors.slurm.submissions import Ledger
+from jobs.executors.slurm.submit import (
+    ClusterError,
+    Launch,
+    Submitted,
+    launch,
+    preview,
+    submit_missing,
+)
+from jobs.planning import sweep, versions
+from jobs.planning.shown_commands import command
+from jobs.planning.sweep import Planned
+from slurm import submit
+from slurm.profile import Resources
+from slurm.queue import SlurmError
+
+
+def submit_sweep(
+    config: Config, run: RunDir, command: str, options: ResourceOptions
+) -> Submitted | None:
+    """Plan and submit a sweep; null means that everything is done and nothing is in the queue.
+
+    Planning and submission share the lock, so that two sweeps at once submit each task once.
+    """
+    with run.lock():
+        now = reached(run)  # before planning: a controller that is down costs nothing
+        planned = sweep.plan_locked(config, run, command, now.awaited_ids())
+        warn_all(versions.advice(run, planned.plan))
+        for text in planned.warnings:
+            warn(text)
+        if planned.path is None:
+            return None
+        with withdrawn_if_refused(run, planned):
+            to_submit = launch_of(config, run, planned, options)
+            submitted = submit_missing(to_submit, planned.progress, now)
+    return submitted if submitted.arrays or submitted.left or submitted.n_before else None
+
+
+@contextmanager
+def withdrawn_if_refused(run: RunDir, planned: Planned) -> Iterator[None]:
+    """Remove the plan again if nothing could be submitted of it: a first plan binds to its rows.
+
+    Call it under the run's lock.
+    """
+    try:
+        yield
+    except EmpathyError:
+        submitted = {submission.plan for submission in Ledger(run).submissions()}
+        if planned.path is not None and planned.path.name not in submitted:
+            planned.path.unlink(missing_ok=True)
+        raise
+
+
+def resources_given(options: ResourceOptions) -> Resources:
+    """Return the resources given on the command line."""
+    given = {"mem_gb": options.mem, "time_min": options.time, "exclude": options.exclude}
+    return Resources.model_validate({k: v for k, v in given.items() if v is not None})
+
+
+def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOptions) -> Launch:
+    """Return what is to be submitted for a plan, on disk or only previewed."""
+    name = planned.path.name if planned.path else "NNNN.json"
+    return launch(config, run, planned.plan, name, resources_given(options))
+
+
+def reached(run: RunDir) -> QueueState:
+    """Return what of a run is in the queue.
+
+    Raises:
+        ClusterError: No controller answers.
+    """
+    try:
+        return read_queue_state(run)
+    except SlurmError as error:
+        msg = (
+            f"Slurm does not answer ({error}): expected its controller up (scontrol ping); "
+            "nothing was submitted; run the same command again when it is, or use --executor local"
+        )
+        raise ClusterError(msg) from error
+
+
+def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
+    """Print what was submitted, and return the exit code."""
+    if as_json:
+        shown = [asdict(array) | {"elements": len(array.shards)} for array in submitted.arrays]
+        for entry in shown:
+            del entry["shards"]
+        print_out(json.dumps({"submitted": shown, "left": submitted.left}, indent=1))
+    else:
+        for array in submitted.arrays:
+            tasks = sum(map(len, array.shards))
+            held = f" for {tasks} tasks" if tasks != len(array.shards) else ""
+            size = f"{len(array.shards)} array tasks"
+            before = [*array.after_ok, *array.after]
+            waits = f", after {' '.join(before)}" if before else ""
+            print_out(f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{waits}")
+        if submitted.n_before:
+            print_out(f"{submitted.n_before} array tasks of this run were in the queue already")
+        print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
+    if not submitted.left:
+        return 0
+    listed = "\n  ".join(submitted.left)
+    warn(
+        f"not submitted:\n  {listed}\nWhat was submitted is recorded and runs. For the rest, run "
+        f"this again when there is room:\n  {command(run, 'retry', '--all')}"
+    )
+    return 2
+
+
+def scripts(
+    config: Config, run: RunDir, planned: Planned, options: ResourceOptions, *, ask: bool
+) -> list[str]:
+    """Return every script that a sweep would submit; where *ask* is true, with Slurm's answer."""
+    what = launch_of(config, run, planned, options)
+    try:
+        now = read_queue_state(run) if run.slurm.is_dir() else QueueState(Ledger(run), (), (), 0)
+    except SlurmError:  # a laptop may show what a cluster would get
+        now = QueueState(Ledger(run), (), (), 0)
+    texts = []
+    for array in preview(what, planned.progress, now):
+        texts.append(f"# {array.n_tasks} array tasks\n{submit.script(array, what.profile)}")
+        if ask:
+            try:
+                texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")
+            except SlurmError as error:
+                msg = f"Slurm would not take {array.name}: {error}; nothing was submitted"
+                raise ClusterError(msg) from error
+    return texts

@@ -1,0 +1,98 @@
+"""What ``status`` shows of a run: from its files, and from Slurm where it answers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from empathy_core.store import RunDir
+from jobs.commands.console import warn
+from jobs.executors.slurm.inspect import Inspected, inspect
+from jobs.executors.slurm.progress import StageProgress, stage_progress
+from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_progress
+from jobs.planning.shown_commands import command
+from jobs.planning.stages import GENERATE
+from jobs.planning.status import (
+    ConditionProgress,
+    FinetuneProgress,
+    condition_progress,
+    finetune_progress,
+)
+
+
+def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
+    """Return what is shown, and whether nothing is left in the queue."""
+    plan, _ = last_plan(run)
+    progress = read_progress(run, plan)
+    lines = condition_progress(run, plan, progress)
+    made = finetune_progress(run, plan, progress)
+    inspected = inspect(run)
+    stages = stage_progress(plan, progress, inspected)
+    if inspected.submissions and not inspected.reached:
+        warn(f"Slurm was not reached ({inspected.why}): this is from the run's files alone")
+    busy = sum(s.running + s.queued for s in stages)
+    if as_json:
+        shown = [asdict(line) | {"done": line.done} for line in lines]
+        everything = {
+            "finetunes": [asdict(training) for training in made],
+            "conditions": shown,
+            "stages": [asdict(s) for s in stages],
+            "slurm": inspected.reached,
+        }
+        return json.dumps(everything, indent=1), not busy
+    text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
+    if stages:
+        text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, inspected)]
+    return "\n".join(text), not busy
+
+
+def _training(training: FinetuneProgress) -> str:
+    if training.trained:
+        return f"adapter {training.finetune}: trained"
+    state = f"step {training.step} of {training.n_steps}" if training.step else "not started"
+    state += f", loss {training.loss:.4f}" if training.loss is not None else ""
+    state += f", {training.tokens_per_s:.0f} tokens/s" if training.tokens_per_s else ""
+    state += f", about {training.eta_s / 60:.1f} min left" if training.eta_s else ""
+    return f"adapter {training.finetune}: {state}"
+
+
+def _conditions(lines: Sequence[ConditionProgress]) -> str:
+    def row(line: ConditionProgress) -> str:
+        scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
+        rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
+        aside = f"  {line.unusable} files damaged" if line.unusable else ""
+        return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
+
+    n_done = sum(line.done for line in lines)
+    head = f"{'condition':<48} {'rows':>15} {'speed':>14}  scored"
+    return "\n".join([head, *map(row, lines), f"{n_done} of {len(lines)} conditions are complete"])
+
+
+def _stages(stages: Sequence[StageProgress]) -> str:
+    head = f"{'on Slurm':<44} {'done':>7} {'running':>8} {'queued':>7} {'failed':>7}"
+    rows = [f"{head}  GPU-h used/asked"]
+    for s in stages:
+        name, n_failed = f"{s.stage} {s.key}", sum(s.failed.values())
+        hours = f"{s.gpu_h_used:g}/{s.gpu_h_asked:g}" if s.gpu_h_asked else ""
+        rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
+        rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
+        rows += [f"    {n} wait: {reason}" for reason, n in s.waits.items()]
+    return "\n".join(rows)
+
+
+def _times(lines: Sequence[ConditionProgress], stages: Sequence[StageProgress]) -> list[str]:
+    """Return how long generation will take at the measured speed, on as many array tasks as run."""
+    running = sum(s.running for s in stages if s.stage == GENERATE.name)
+    left_s = sum((n.expected - n.rows) * n.seconds_per_row for n in lines if n.seconds_per_row)
+    if not running or not left_s:
+        return []
+    minutes = left_s / running / 60
+    return [f"about {minutes:.1f} min of generation left on {running} running array tasks"]
+
+
+def _next(run: RunDir, stages: Sequence[StageProgress], inspected: Inspected) -> list[str]:
+    n_failed = sum(sum(s.failed.values()) for s in stages)
+    if not (inspected.reached and n_failed):
+        return []
+    why, again = command(run, "explain", "--failed"), command(run, "retry")
+    return [f"see why:            {why}", f"submit them again:  {again}"]
