@@ -113,25 +113,25 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         words = Words(spec.caption, spec.label, (), stamp)
         plain = replace(words, notes=tuple(partial_note(collected)))
         sections = (
-            Section("table1", "Main table", _main(collected, numbers, spec, words)),
+            Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
-            Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+            Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("differences", "Differences", ()),
-            Section("answers", "Scores of single answers", ()),
-            Section("repeats", "Seeds and repeated samples",
+            Section("answers", "Per-example score distributions", ()),
+            Section("repeats", "Seeds and repeated samples (variance components)",
                     tuple(repeat_tables(again, spec, plain))),
-            Section("validity", "What the numbers rest on",
+            Section("validity", "Data quality and validity checks",
                     validity_tables(collected, spec, doubted, plain)),
             Section("table-common", "Same examples for every row",
                     _common(collected, numbers, spec, words)),
-            Section("table-therapist", "On the therapists' questions",
+            Section("table-therapist", "Same questions as the Therapist Baseline",
                     _therapist(collected, numbers.summary, spec, words)),
             *_subgroups(collected, numbers.summary, spec, plain),
-            Section("published", "Against the published values",
+            Section("published", "Comparison with the published values",
                     _published(collected, numbers.summary, spec, words)),
-            Section("table-detail", "All other columns",
+            Section("table-detail", "Additional metrics",
                     _detail(collected, numbers.summary, spec, words)),
         )  # fmt: skip
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
@@ -158,7 +158,7 @@ def _unlike_labels(sections: tuple[Section, ...]) -> None:
     """Raise ``ConfigError`` if LaTeX would see one label twice."""
     labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
     if twice := [label for label, times in labels.items() if times > 1]:
-        msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
+        msg = f"report.label: the tables' label {', '.join(twice)} is used by two tables; choose another"
         raise ConfigError(msg)
 
 
@@ -242,7 +242,7 @@ def _finetuned(
     trained = training_figure(curves(spec), words.stamp)
     return (
         Section("table2", "Base and fine-tuned", beside),
-        Section("failures", "What goes wrong, by training size",
+        Section("failures", "Faulty answers, by training size",
                 failure_tables(summary, spec, partial), _drawn(faults)),
         Section("training", "Training curves",
                 training_tables(spec, words), _drawn(trained)),
@@ -276,7 +276,7 @@ def _detail(
             wanted,
             replace(
                 words,
-                caption=f"Further columns of the metrics ({i} of {len(packed)}).",
+                caption=f"Additional metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
                 notes=notes.detail_notes(collected, spec, wanted),
             ),

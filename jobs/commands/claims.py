@@ -134,7 +134,7 @@ def _read_tex(path: Path, read: _Read) -> None:
 
 def _numbers(options: Namespace) -> _Numbers:
     if options.published and options.name:
-        msg = "--published and --name are two things to check against: leave one of them out"
+        msg = "--published and --name name two sources to check against: leave one of them out"
         raise ConfigError(msg)
     if options.published:
         from reports.claims.citables import citables_of_published
@@ -203,6 +203,6 @@ def _as_toml(found: Sequence[str], numbers: _Numbers) -> Iterator[str]:
     stamp = f" [{numbers.stamp}]" if numbers.stamp else ""
     yield f"# true and significant in {numbers.evidence.source}{stamp}; in LaTeX: % claim: ..."
     if not found:
-        yield "# nothing is"
+        yield "# there is none"
     for says in found:
         yield f"\n[[claims]]\nsays = {json.dumps(says)}"

@@ -27,6 +27,7 @@ from reports.rows.collect import collect
 from reports.tables import terminal
 from reports.tables.run_diff import Side, changes_table, compare_runs
 
+MINUS = "\N{MINUS SIGN}"
 CORRECTED = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 
 
@@ -34,7 +35,7 @@ def is_key(run: RunDir, what: str | None) -> bool:
     """Tell whether *what* names a number of the run's report, or a condition.
 
     Raises:
-        ConfigError: It names nothing of the run; the nearest names are told.
+        ConfigError: It names nothing of the run; the nearest names are listed.
     """
     if not what or not run.plans():
         return False
@@ -55,7 +56,7 @@ def _keys(run: RunDir) -> list[str]:
 
 
 def explain_key(options: Namespace) -> int:
-    """Tell of a number, or a condition, everything that it takes to make it again."""
+    """Print everything that it takes to reproduce a number, or a condition."""
     run = existing(options)
     plan, path = last_plan(run)
     settings = written(run, plan, [o for o in options.overrides if o.startswith("report")])
@@ -144,17 +145,17 @@ def _number_lines(found: dict[str, Any] | None, what: str, settings: Recorded) -
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""
     yield f"{what} = {found['text']}{bounds}{tested}"
-    yield f"  made of {found['n']:,} answers to {found['n_questions']:,} questions"
+    yield f"  computed from {found['n']:,} answers to {found['n_questions']:,} questions"
     body, _, subset = what.partition("@")
     subset = found.get("subset", subset)
     if subset not in ("", ALL):
-        yield f"  of the rows with {subset.replace('=', ' = ')} alone"
+        yield f"  only of the rows with {subset.replace('=', ' = ')}"
     if found["kind"] == "difference":
         one, _, other = body.partition(VERSUS)
-        yield f"  a difference: {one} less {other.rpartition('.')[0]}, on the rows that both have"
+        yield f"  a difference: {one} {MINUS} {other.rpartition('.')[0]}, on the rows that both have"
     if found["kind"] == "contrast":
         table = settings.table.contrasts.get(body.split(".")[1])
-        sides = f": {table.second} less {table.first}" if table else ""
+        sides = f": {table.second} {MINUS} {table.first}" if table else ""
         yield f"  a declared contrast{sides}"
 
 
@@ -200,7 +201,7 @@ def _made_lines(
 
 
 def compare(options: Namespace, names: Sequence[str]) -> int:
-    """Print what tells two runs apart, and every difference on the rows that both have.
+    """Print the differences between two runs, and every difference on the rows that both have.
 
     Raises:
         UnknownName: There is no such run.

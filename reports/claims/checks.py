@@ -240,7 +240,7 @@ def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
 def _undecided(gap: Gap, margin: float | None, measure: Measure) -> str:
     """Say why neither a difference nor its absence is shown, and what could have been."""
     least = number(gap.detectable, measure.column)
-    found = f"a difference of {least} would be found four times in five"
+    found = f"a difference of {least} is detectable with 80% power"
     if margin is None:
         return f"no margin is declared (report.margins.{measure.key}); {found}"
     return f"not shown to lie within the margin of {margin:g}; {found}"

@@ -24,7 +24,7 @@ def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None
     if not any(at[1:] == place(w) for at in found for w in wanted):
         return None
     people = next((line.key for line in lines if line.reference), None)
-    dashed = " The dashed line is where the people are." if people else ""
+    dashed = " Dashed line: human reference." if people else ""
     caption = f"Scores with 95% intervals.{dashed}"
     draw = partial(drawing.draw_scores, found, people)
     return Panels("figure-scores", caption, "scores", wanted, lines, draw, stamp)
@@ -39,8 +39,8 @@ def differences(
     if not any((line.key or "", *place(w)) in found for line in lines for w in wanted):
         return None
     caption = (
-        f"Differences with 95% intervals; filled where the corrected p is below {ALPHA}, which the "
-        "tables' notes explain."
+        f"Differences with 95% intervals. Filled: the corrected p is below {ALPHA}; the tables' "
+        "notes name the test."
     )
     draw = partial(drawing.draw_differences, found)
     return Panels("figure-differences", caption, "differences", wanted, lines, draw, stamp)
@@ -53,12 +53,13 @@ def distributions(collected: Collected, spec: ReportSpec, stamp: str) -> Panels 
     if not found:
         return None
     caption = (
-        "Scores of single answers: how many of a condition's answers have which score, their "
-        f"median (dot) and the middle half (bar); the last {TAILS}% at either end stand at the "
-        "edge. A table's score is that of all answers together, which for BLEU is no mean of these."
+        "Per-example score distributions: a histogram of the scores of single answers for each "
+        f"condition, with median (dot) and interquartile range (bar); the outermost {TAILS}% on "
+        "either side are drawn at the edge. A table's score is that of all answers together, which "
+        "for BLEU is not the mean of these."
     )
     draw = partial(drawing.draw_singles, found)
-    return Panels("figure-answers", caption, "single scores", wanted, lines, draw, stamp)
+    return Panels("figure-answers", caption, "per-example scores", wanted, lines, draw, stamp)
 
 
 # ---------------------------------------------------------------------------- lines
@@ -95,7 +96,7 @@ def _prompt_lines(spec: ReportSpec) -> Iterator[Line]:
     names = row_labels(spec.conditions)
     for group in prompted(spec):
         base, *others = group.conditions
-        yield Line(f"{group.label}, less {names[base.id]}", None)
+        yield Line(f"{group.label}: prompt \N{MINUS SIGN} {names[base.id]}", None)
         for other in others:
             yield Line(names[other.id], f"{base.id} {other.id}")
 

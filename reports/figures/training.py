@@ -78,7 +78,7 @@ def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
     told = "; ".join(_told_curve(curve) for curve in curves)
     return figure(
         "figure-training",
-        "Training loss (thin) and validation loss (thick) by step; the star is the best step.",
+        "Training loss (thin) and validation loss (thick) by step. Star: best step.",
         f"A line chart of loss by training step. {told}.",
         lambda drawing: _draw_training(drawing, curves),
         (2.9 + 0.17 * -(-len(curves) // 2), stamp),
@@ -93,7 +93,7 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
     n_rows = -(-len(series) // 2)
     return figure(
         "figure-failures",
-        "Share of the answers with each fault, by the number of rows trained on." + _absent(series),
+        "Share of the answers with each fault, by the number of training rows." + _absent(series),
         f"A line chart of the share of faulty answers by the number of training rows. {told}",
         lambda drawing: _draw_failures(drawing, series),
         (0.5 + 2.5 * n_rows, stamp),
@@ -285,7 +285,7 @@ def _draw_series(axes: Any, series: Series) -> dict[str, Any]:
     axes.set_xscale("log")
     axes.set_xticks([base_at, *sizes], ["base", *(f"{size:,}" for size in sizes)])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("Rows trained on")
+    axes.set_xlabel("Training rows")
     return handles
 
 
@@ -303,7 +303,7 @@ def _absent(series: Sequence[Series]) -> str:
     """Name the faults that no condition shows, and that are therefore not drawn."""
     drawn = {f.name for of in series for f in of.faults if any(s for _, s in _points(of, f))}
     absent = [f.label.lower() for f in series[0].faults if f.name not in drawn]
-    return f" None at all, and not drawn: {', '.join(absent)}." if absent else ""
+    return f" Not drawn, since none occurred: {', '.join(absent)}." if absent else ""
 
 
 def _told_fault(series: Series, fault: Column) -> str:

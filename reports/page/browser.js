@@ -102,7 +102,7 @@ class View {
     let hits = null;
     if (terms.length) {
       if (!this.search.pieces || this.search.pieces.length < run.starts.length) {
-        this.status.textContent = "Unpacking the texts\u2026";
+        this.status.textContent = "Loading the texts\u2026";
         await this.search.ready();
         if (turn !== this.turn) return;
       }
@@ -187,7 +187,7 @@ class View {
     this.#rows();
     this.status.textContent = n
       ? `${(place + 1).toLocaleString("en-US")} of ${n.toLocaleString("en-US")} examples`
-      : "No example is left; clear a filter.";
+      : "No example matches: clear a filter.";
     this.steps[0].disabled = place <= 0;
     this.steps[1].disabled = place < 0 || place >= n - 1;
     if (example === null) {
@@ -304,7 +304,7 @@ class View {
     const others = columns.filter((i) => !run.columns[i].main);
     const found = [made("dl", "scores", ...main.map(line))];
     if (others.length) {
-      found.push(made("details", "", made("summary", "", `${others.length} more scores`),
+      found.push(made("details", "", made("summary", "", `${others.length} additional metrics`),
         made("dl", "scores", ...others.map(line))));
     }
     return found;
@@ -417,11 +417,11 @@ function trouble(words) {
 if (!packed.length) {
   box.remove();
 } else if (typeof DecompressionStream !== "function") {
-  trouble("This browser cannot unpack the examples (it lacks DecompressionStream): use Firefox 113, Chrome 80, Safari 16.4 or newer.");
+  trouble("This browser cannot read the examples (it lacks DecompressionStream): use Firefox 113, Chrome 80, Safari 16.4 or newer.");
 } else {
   box.hidden = false;
   linkExamples();
-  const begin = () => start().catch((error) => trouble(`The examples cannot be unpacked: ${error}`));
+  const begin = () => start().catch((error) => trouble(`The examples cannot be read: ${error}`));
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();

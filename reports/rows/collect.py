@@ -281,7 +281,7 @@ def _refusal(run: RunDir, problems: Sequence[str]) -> str:
     more = f"\n  and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
     n = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return (
-        f"{run.root} is not a whole run ({n}):\n{listed}{more}\n"
+        f"{run.root} is not complete ({n}):\n{listed}{more}\n"
         "expected every (condition, example, sample) once, with one provenance; run sweep again, "
         "or add --partial for tables that are stamped PARTIAL"
     )

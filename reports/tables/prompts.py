@@ -1,4 +1,4 @@
-"""Tables of what prompts do. Pure; every string that they show is decided here."""
+"""Tables of prompt sensitivity. Pure; every string that they show is decided here."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,7 +79,7 @@ def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: Words, tested: str) -> 
     yield Table(
         replace(
             words,
-            caption="What prompts do: the range over prompts, by model.",
+            caption="Prompt sensitivity: the range over prompts, by model.",
             notes=(
                 *words.notes,
                 "Range: highest less lowest score, which is never negative; its interval is that "
@@ -146,7 +146,7 @@ def _movers(spec: ReportSpec, most: pl.DataFrame, words: Words) -> Iterator[Tabl
         for (model,), part in shown.group_by("model", maintain_order=True)
     )
     heads = (Head(("Lowest",)), Head(("Score",)), Head(("Highest",)), Head(("Score",)))
-    caption = f"The examples that prompts move most, by {line_label(column)}."
+    caption = f"Examples most affected by the prompt, by {line_label(column)}."
     stubs = ("Model", "Example")
     yield Table(replace(words, caption=caption), stubs, (), heads, groups, layout=spec.layout)
 

@@ -1,4 +1,4 @@
-"""What the numbers rest on: doubtful answers, and the scores without them. Pure."""
+"""Data quality and validity checks: flagged answers, and the scores without them. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,13 +37,12 @@ def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: Words) -> Table:
     groups = tuple(Group(full_name(d.condition, names), (Row((), cells(d)),)) for d in found)
     words = replace(
         words,
-        caption="What the numbers rest on: shares of the answers.",
+        caption="Data quality and validity checks: shares of the answers.",
         label=f"{words.label}-validity",
         notes=(
             *words.notes,
-            "One answer may be counted several times. Said elsewhere too: the same text answers "
-            "another question as well. Question in training: the question stands in the training "
-            "split too, with this answer or another.",
+            "One answer may be counted in several columns. Question in training: the question is "
+            "in the training split too, with this answer or another.",
         ),
     )
     return Table(words, ("Condition",), (), (Head(("Answers",)), *heads), groups, tight=True)
@@ -74,12 +73,12 @@ def _without(
     spans = (Span("", 3, 3), *spans)
     words = replace(
         words,
-        caption="Scores of all answers, and without the doubtful ones.",
+        caption="Scores of all answers, and without the flagged ones.",
         label=f"{words.label}-without",
         notes=(
             *words.notes,
-            "Each row leaves out one kind of answer. What is left are other questions for each "
-            "row, so that rows of different conditions cannot be compared.",
+            "Each row leaves out answers with one flag. The remaining questions differ between "
+            "rows, so that rows of different conditions cannot be compared.",
         ),
     )
     stubs, layout = ("Condition", "Answers"), spec.layout
