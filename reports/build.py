@@ -107,7 +107,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         "answers": plots.distributions(collected, spec, stamp),
     }
     panels = {file: one for file, one in asked.items() if one}
-    with drawing.begun(list(panels.values())) as drawn:
+    with drawing.start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         words = Words(spec.caption, spec.label, (), stamp)
@@ -158,7 +158,7 @@ def _unlike_labels(sections: tuple[Section, ...]) -> None:
     """Raise ``ConfigError`` if LaTeX would see one label twice."""
     labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
     if twice := [label for label, times in labels.items() if times > 1]:
-        msg = f"report.label: the tables' label {', '.join(twice)} is used by two tables; choose another"
+        msg = f"report.label: the tables' label {', '.join(twice)} is used twice; choose another"
         raise ConfigError(msg)
 
 

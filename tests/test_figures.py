@@ -159,7 +159,7 @@ def test_names_are_drawn_as_text():
     figure = training_figure((replace(SMALL, label=EVIL),), "")
 
     assert EVIL in texts(figure)
-    assert "<script" not in figure.svg + figure.inline
+    assert "<script" not in figure.svg
 
 
 def test_nothing_to_draw_is_no_figure():
@@ -175,17 +175,3 @@ def test_many_adapters_are_told_apart(n: int):
 
     lines = re.findall(r"style=\"fill: none;([^\"]*stroke-width: 1.8[^\"]*)\"", figure.svg)
     assert len({tuple(sorted(line.split(";"))) for line in lines}) >= n
-
-
-def test_in_a_page_the_figure_takes_the_pages_colours():
-    """It has no paper of its own, and its style sheet and ids stay inside."""
-    figure = training_figure((SMALL,), "")
-
-    assert figure.inline.startswith("<svg ")
-    assert "#1b1c1e" not in figure.inline
-    assert "currentColor" in figure.inline
-    assert re.search(r"<style[^>]*>#figure-training \*\{|#figure-training \*\s*\{", figure.inline)
-    assert all(
-        i.startswith("figure-training") for i in re.findall(r'\bid="([^"]+)"', figure.inline)
-    )
-    assert not re.search(r'<svg [^>]*\b(width|height)="', figure.inline)

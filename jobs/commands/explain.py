@@ -152,7 +152,8 @@ def _number_lines(found: dict[str, Any] | None, what: str, settings: Recorded) -
         yield f"  only of the rows with {subset.replace('=', ' = ')}"
     if found["kind"] == "difference":
         one, _, other = body.partition(VERSUS)
-        yield f"  a difference: {one} {MINUS} {other.rpartition('.')[0]}, on the rows that both have"
+        other = other.rpartition(".")[0]
+        yield f"  a difference: {one} {MINUS} {other}, on the rows that both have"
     if found["kind"] == "contrast":
         table = settings.table.contrasts.get(body.split(".")[1])
         sides = f": {table.second} {MINUS} {table.first}" if table else ""

@@ -164,7 +164,7 @@ def read_comments(manuscript: Manuscript) -> Claims:
             claims.append(Claim(said, comment.place, quotes))
         elif not is_ignored(comment.text):
             msg = (
-                f"'% {comment.text}' is not a comment that the suite knows: expected '% claim: A > B on rouge1', "
+                f"'% {comment.text}' is not a known comment: expected '% claim: A > B on rouge1', "
                 "'% claims: ignore', or '% claims: name OURS = llama.prompt2'"
             )
             problems.append(Problem(comment.place, msg))

@@ -198,7 +198,7 @@ def _same(of: Typed, same: Citable) -> str:
     others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
     written = _written(of, same)
     if not of.named:
-        return f"{of.place}: {of.text} has the digits of {written}{others}, which is not named near it"
+        return f"{of.place}: {of.text} has the digits of {written}{others}, not named near it"
     verb = "may be written" if same.command and not of.how else "is"
     return f"{of.place}: {of.text} {verb} {written}{others}"
 

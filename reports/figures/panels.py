@@ -5,16 +5,15 @@ inside functions.
 """
 
 import os
-import pickle
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -112,63 +111,47 @@ class Panels:
         def drawn(drawing: Any) -> None:
             _draw_panels(drawing, self.wanted, self.lines, self.draw)
 
-        found = figure(self.name, self.caption, told, drawn, (height, self.stamp))
-        themed = found.inline.replace(DATA.lower(), "var(--data)").replace(PAPER, "var(--paper)")
-        return replace(found, inline=themed)
+        return figure(self.name, self.caption, told, drawn, (height, self.stamp))
 
 
 # ---------------------------------------------------------------------------- a second process
 
 
 @contextmanager
-def begun(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
-    """Begin to draw *panels* and yield what waits for the figures, in the same order.
+def start_drawing(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
+    """Start to draw *panels* and yield what waits for the figures, in the same order.
 
     Many numbers are drawn by a second process while this one goes on; where that fails, or there
     is one processor, this one draws them.
     """
-
-    def here() -> list[Figure]:
-        return [p.figure() for p in panels]
-
     few = sum(p.n_places for p in panels) < MANY_PLACES
     if few or len(os.sched_getaffinity(0)) == 1:
-        yield here
+        yield lambda: _figures(panels)
         return
-    with TemporaryFile() as asked, TemporaryFile() as answered:
-        process = _second(panels, asked, answered)
-        if process is None:
-            yield here
-            return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        waiting = _submitted(pool, panels)
 
-        def there() -> list[Figure]:
-            if process.wait() != 0:
-                return here()
-            answered.seek(0)
-            found: list[Figure] = pickle.load(answered)  # noqa: S301 - its own file
-            return found
+        def wait() -> list[Figure]:
+            with suppress(OSError, BrokenProcessPool):
+                if waiting:
+                    return waiting.result()
+            return _figures(panels)
 
-        try:
-            yield there
-        finally:
-            process.kill()
-            process.wait()
+        yield wait
 
 
-def _second(
-    panels: Sequence[Panels], asked: BinaryIO, answered: BinaryIO
-) -> "subprocess.Popen[bytes] | None":
-    """Start a process that draws *panels*; null where there is no room for one."""
-    paths = os.pathsep.join(filter(None, sys.path))
+def _submitted(
+    pool: ProcessPoolExecutor, panels: Sequence[Panels]
+) -> "Future[list[Figure]] | None":
+    """Return what a second process makes of *panels*; null where none can be started."""
     try:
-        pickle.dump(panels, asked)
-        asked.seek(0)
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=asked, stdout=answered,
-            stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": paths},
-        )  # fmt: skip
+        return pool.submit(_figures, panels)
     except OSError:
         return None
+
+
+def _figures(panels: Sequence[Panels]) -> list[Figure]:
+    return [p.figure() for p in panels]
 
 
 # ---------------------------------------------------------------------------- drawing
@@ -325,8 +308,3 @@ def _histogram(values: np.ndarray, height: float, sides: tuple[float, float]) ->
     tops = np.repeat(height - 0.72 * counts / max(counts.max(), 1), 2)
     across = np.repeat(edges, 2)
     return np.column_stack([across, [height, *tops, height]])
-
-
-if __name__ == "__main__":
-    asked: list[Panels] = pickle.load(sys.stdin.buffer)  # noqa: S301 - begun() wrote it
-    sys.stdout.buffer.write(pickle.dumps([p.figure() for p in asked]))

@@ -17,6 +17,9 @@ from reports.numbers.significance import ALPHA, Wanted, columns, is_significant,
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
 
+_TIED = "\N{NO-BREAK SPACE}"
+"""Between words that belong on one line."""
+
 
 def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None:
     """Return every score of the main table with its interval; null where there is none."""
@@ -96,7 +99,7 @@ def _prompt_lines(spec: ReportSpec) -> Iterator[Line]:
     names = row_labels(spec.conditions)
     for group in prompted(spec):
         base, *others = group.conditions
-        yield Line(f"{group.label}: prompt \N{MINUS SIGN} {names[base.id]}", None)
+        yield Line(f"{group.label}: prompt{_TIED}\N{MINUS SIGN}{_TIED}{names[base.id]}", None)
         for other in others:
             yield Line(names[other.id], f"{base.id} {other.id}")
 

@@ -57,18 +57,18 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure in its files, and as it stands in a page.
+    """A figure.
 
     Attributes:
-        name: Of the files, without ending.
-        inline: SVG for a page: with a title and a description, in the page's colours.
+        name: Of its files, without ending.
+        description: What it shows in detail, for those who do not see it.
     """
 
     name: str
     caption: str
+    description: str
     svg: str
     pdf: bytes
-    inline: str
 
 
 def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
@@ -139,12 +139,12 @@ def figure(
             engine.execute(drawing)
             drawing.set_layout_engine("none")  # once is enough for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
-        nothing: dict[str, Any] = {"Date": None, "Creator": None}
+        nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(svg, format="svg", metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
     plain = _described(_short(svg.getvalue().decode()), name, caption, description)
-    return Figure(name, caption, plain, pdf.getvalue(), _inline(plain))
+    return Figure(name, caption, description, plain, pdf.getvalue())
 
 
 @contextmanager
@@ -165,28 +165,15 @@ def _short(svg: str) -> str:
 
 
 def _described(svg: str, name: str, title: str, description: str) -> str:
-    """Return *svg* with a text for those who do not see it, and ids that no other figure has."""
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace("*{", f"#{name} *{{", 1)  # its style sheet must not reach the page
+    """Return *svg* with a text for those who do not see it."""
     words = (
-        f' id="{name}" role="img" aria-labelledby="{name}-title {name}-desc">\n'
+        f' role="img" aria-labelledby="{name}-title {name}-desc">\n'
         f' <title id="{name}-title">{escape(title)}</title>\n'
         f' <desc id="{name}-desc">{escape(description)}</desc>\n'
     )
     start = svg.index("<svg ")
     end = svg.index(">", start)
     return svg[:end] + words + svg[end + 1 :].lstrip("\n")
-
-
-def _inline(svg: str) -> str:
-    """Return the element alone, as wide as its page allows, in the page's own colours."""
-    svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"\n *<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = svg.replace(f"fill: {PAPER}", "fill: none", 1)  # the sheet
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
-    return svg.replace(INK, "currentColor").replace(FAINT, "var(--line)")
 
 
 # ---------------------------------------------------------------------------- curves
