@@ -105,7 +105,7 @@ def test_an_adapter_that_is_gone_is_trained_again_to_the_same_weights(
     done = launch("sweep", "--config", "tuned.toml", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert "belongs to other work (adapter is" in done.stderr
+    assert "belongs to other work: its adapter is" in done.stderr
     assert weights_digest(adapters(run)["q-n16-s0"]) == before
     assert (run / "report" / "table2.tex").read_bytes() == table
 

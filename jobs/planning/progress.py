@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from empathy_core import store
-from empathy_core.errors import Damaged
-from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.store import UNIT_BLOCKS, RunDir, check_folder
 from empathy_core.training.adapter import adapters
 from jobs.planning.plan import Plan, Task, score_tasks
 
@@ -42,38 +41,26 @@ def generated(run: RunDir, condition: str, data: str, adapter: str | None = None
     return _survey(run.generations(condition), tags)
 
 
-def scored(run: RunDir, key: str, condition: str, data: str) -> Survey:
-    """Survey a condition's statistics under one metric; digests are those of the answers."""
+def scored(run: RunDir, key: str, condition: str, data: str, signature: str = "") -> Survey:
+    """Survey a condition's statistics under one metric; digests are those of the answers.
+
+    Without *signature* that of the metric is not compared: its hash stands in *key*.
+    """
     tags = {"kind": "scores", "condition": condition, "data": data}
+    if signature:
+        tags["signature"] = signature
     return _survey(run.scores(key, condition), tags)
 
 
-def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
+def _survey(folder: Path, tags: Mapping[str, str]) -> Survey:
+    found = check_folder(folder, tags, lambda path: (store.verify_piece(path), lambda: None))
+    unusable = {path: one.reason for one in found.unusable for path in one.paths}
+    pieces = [one.piece for one in found.loaded if one.piece.path not in unusable]
     blocks: dict[int, str] = {}
-    paths, unusable = [], []
-    for path in store.pieces(folder):
-        try:
-            piece = store.piece(path)
-            reason = _foreign(piece, expected) or _repeated(piece, blocks)
-        except Damaged as error:
-            reason = str(error)
-        if reason:
-            unusable.append((path, reason))
-            continue
+    for piece in pieces:
         inputs = piece.tags.get("inputs")
         blocks |= {int(k): v for k, v in json.loads(inputs).items()} if inputs else piece.blocks
-        paths.append(path)
-    return Survey(blocks, tuple(paths), tuple(unusable))
-
-
-def _foreign(piece: store.Piece, expected: Mapping[str, str]) -> str:
-    wrong = [f"{k} is {piece.tags.get(k)}" for k, v in expected.items() if piece.tags.get(k) != v]
-    return f"{piece.path} belongs to other work ({', '.join(wrong)})" if wrong else ""
-
-
-def _repeated(piece: store.Piece, blocks: Mapping[int, str]) -> str:
-    twice = sorted(set(piece.blocks) & set(blocks))
-    return f"{piece.path} repeats block {twice[0]} of another file" if twice else ""
+    return Survey(blocks, tuple(piece.path for piece in pieces), tuple(unusable.items()))
 
 
 @dataclass(frozen=True)
@@ -114,7 +101,9 @@ def standing(run: RunDir, plan: Plan) -> Standing:
     by = adapters_of(plan, made)
     answers = {c.id: generated(run, c.id, data, by.get(c.id)) for c in plan.conditions}
     statistics = {
-        (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
+        (m.key, c.id): scored(run, m.key, c.id, data, m.signature)
+        for m in plan.metrics
+        for c in plan.conditions
     }
     return Standing(answers, statistics, made)
 

@@ -28,13 +28,13 @@ from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
 from reports.rows.pieces import (
     KEY,
-    Claim,
-    Found,
+    ExpectedPiece,
+    LoadedFolder,
     Problems,
     missing_rows,
     read_folder,
+    report_missing,
     sound_rows,
-    tell_missing,
 )
 from reports.spec import ReportSpec
 
@@ -128,13 +128,13 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     expected, answers, scores, files = {}, {}, {}, {}
     for condition in spec.conditions:
         want = _expected(run, condition, examples)
-        tags = {"condition": condition.id, "data": spec.data_digest}
+        tags = {"kind": "generations", "condition": condition.id, "data": spec.data_digest}
         if condition.id in spec.adapters:
             tags["adapter"] = spec.adapters[condition.id]
         found = _read_answers(run, tags, problems)
         sound = sound_rows(found, want, problems)
         lacking = missing_rows(want, sound)
-        tell_missing(found, lacking, want.height, problems)
+        report_missing(found, lacking, want.height, problems)
         expected[condition.id], answers[condition.id] = want, sound
         files[condition.id] = tuple(piece.path for piece in found.pieces)
         source = _Source(condition.id, found, want, sound, frozenset(lacking["unit"]))
@@ -171,7 +171,7 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
     return rows.join(samples, how="cross", maintain_order="left_right")
 
 
-def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
+def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> LoadedFolder:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         texts = rows["text"].to_list()
         empty = pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean)
@@ -188,8 +188,8 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> F
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
 
-    claim = Claim(tags, tuple(GENERATIONS))
-    return read_folder(run.generations(tags["condition"]), claim, reduce, problems)
+    expected = ExpectedPiece(tags, tuple(GENERATIONS))
+    return read_folder(run.generations(tags["condition"]), expected, reduce, problems)
 
 
 # ---------------------------------------------------------------------------- scores
@@ -200,7 +200,7 @@ class _Source:
     """The answers that a condition's scores must have been computed from."""
 
     condition: str
-    found: Found
+    found: LoadedFolder
     want: pl.DataFrame
     sound: pl.DataFrame
     lacking_units: frozenset[int]
@@ -228,18 +228,21 @@ def _read_scores(
         return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
 
     tags = {
+        "kind": "scores",
         "condition": source.condition,
         "data": spec.data_digest,
         "signature": metric.signature(),
     }
-    claim = Claim(tags, (*SCORES, *(name for name in metric.statistics if name not in added)))
-    found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
+    expected = ExpectedPiece(
+        tags, (*SCORES, *(name for name in metric.statistics if name not in added))
+    )
+    found = read_folder(run.scores(key, source.condition), expected, reduce, problems)
     rows = sound_rows(found, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
     # Of units that lack answers the cause was told; that their scores are lacking follows from it.
     whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
     lacking = missing_rows(whole, rows).join(source.sound, on=KEY, how="semi")
-    tell_missing(found, lacking, source.sound.height, problems)
+    report_missing(found, lacking, source.sound.height, problems)
     return rows
 
 
