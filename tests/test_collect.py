@@ -118,7 +118,10 @@ def test_a_piece_of_another_condition_is_foreign(run: RunDir):
 
     refusal = _refusal(run)
 
-    assert f"{path} belongs to other work: its condition is '{FLAN.id}', expected '{LLAMA.id}'" in refusal
+    assert (
+        f"{path} belongs to other work: its condition is '{FLAN.id}', expected '{LLAMA.id}'"
+        in refusal
+    )
 
 
 def test_rows_of_two_conditions_in_one_piece_are_foreign(run: RunDir):
@@ -139,7 +142,9 @@ def test_a_piece_made_from_other_data_is_foreign(run: RunDir):
     piece, frame = store.read_piece(path)
     store.write_piece(frame, path, {**piece.tags, "data": "elsewhere"})
 
-    assert f"{path} belongs to other work: its data is 'elsewhere', expected '{DATA}'" in _refusal(run)
+    assert f"{path} belongs to other work: its data is 'elsewhere', expected '{DATA}'" in _refusal(
+        run
+    )
 
 
 def test_scores_under_another_signature_are_foreign(run: RunDir):

@@ -133,7 +133,7 @@ def test_single_answers_are_drawn_with_what_is_scored_only(tmp_path: Path):
     """An answer that a metric leaves out is no zero."""
     about = spec(LLAMA, metrics={"toy-00000000": Toy(unscored="skip")})
     run = make(tmp_path / "run", about, lambda c, i, s: "skip" if i < 10 else "w0 w1")
-    found = plots._singles(collect(run, about), about, plots._wanted(about))
+    found = plots._singles(collect(run, about), about, about.main_columns)
 
     assert {key: values.tolist() for key, values in found.items()} == {
         (LLAMA.id, "toy-00000000", "toy_overlap"): [1.0] * 30,

@@ -43,6 +43,7 @@ from empathy_core.store.pieces import (
 from empathy_core.store.rundir import RunDir, one_name
 from empathy_core.store.schemas import (
     ADDED,
+    EVALUATED,
     EXAMPLES,
     GENERATIONS,
     SCORES,
@@ -53,6 +54,7 @@ from empathy_core.store.sound import CheckedFolder, LoadedPiece, Unusable, check
 
 __all__ = [
     "ADDED",
+    "EVALUATED",
     "EXAMPLES",
     "GENERATIONS",
     "MODE_DIR",

@@ -206,7 +206,7 @@ def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tupl
                 (keys[condition.id], metric_name(key)),
                 Side(
                     name=full_name(condition, labels),
-                    samples=condition.decoding.samples if condition.decoding.sample else 1,
+                    samples=condition.decoding.n_samples,
                     lacking=seen.height < now.collected.expected[condition.id].height
                     or any(map(_unscored, (seen, old))),
                     unlike=None if old is None else unlike(old, seen, texts),

@@ -15,7 +15,7 @@ from empathy_core.diagnosis import Diagnosis, Facts, Observation, Reference, fir
 from empathy_core.diagnosis import diagnose as find_causes
 from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
 from empathy_core.metrics.diagnostics import Metric
-from empathy_core.store import RunDir, read_json
+from empathy_core.store import EVALUATED, RunDir, read_json
 from empathy_core.types import Condition
 from empathy_core.weights import RECORD
 from jobs.commands.console import existing, say
@@ -62,7 +62,7 @@ def diagnose(options: Namespace) -> int:
     plan, _ = last_plan(run)
     condition = named(options.what, plan)
     _check(options, condition)
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     picked = _pick(run, condition, examples, options)
     found = _examined(plan, condition, examples, picked, options)
     shown = Shown(picked.answers.height, picked.counts, options.steps, options.top)

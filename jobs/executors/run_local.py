@@ -4,9 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import polars as pl
-
-from empathy_core.store import RunDir
+from empathy_core.store import EVALUATED, RunDir
 from jobs.executors.local import LocalExecutor, Outcome, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.planning import progress as survey
@@ -117,17 +115,12 @@ def _batches(plan: Plan, task: Task, standing: Standing) -> int:
 
 def _rows_to_answer(planned: Planned) -> int:
     """Count the rows that are not yet in a piece; those in journals count as to do."""
-    sizes = dict(
-        planned.resolved.examples.filter(pl.col("block").is_not_null())
-        .group_by("block")
-        .len()
-        .iter_rows()
-    )
+    sizes = dict(planned.resolved.examples.filter(EVALUATED).group_by("block").len().iter_rows())
     made = set(planned.plan.made_elsewhere)
     total = 0
     for condition in planned.plan.conditions:
         if condition.id not in made:
             missing = sizes.keys() - planned.standing.generated[condition.id].blocks.keys()
-            n_samples = condition.decoding.samples if condition.decoding.sample else 1
+            n_samples = condition.decoding.n_samples
             total += n_samples * sum(sizes[block] for block in missing)
     return total

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import data, store
-from empathy_core.store import RunDir
+from empathy_core.store import EVALUATED, RunDir
 from empathy_core.types import Condition
 from jobs.planning.pilot import measured
 from jobs.planning.plan import Plan, PlannedFinetune
@@ -92,7 +92,7 @@ def _points(path: Path) -> list[dict[str, Any]]:
 
 def lines(run: RunDir, plan: Plan, standing: Standing) -> list[Line]:
     """Return a line for each condition of the plan."""
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     sizes = dict(examples.group_by("block").len().iter_rows())
     return [_line(run, plan, c, standing, sizes) for c in plan.conditions]
 
@@ -101,7 +101,7 @@ def _line(
     run: RunDir, plan: Plan, condition: Condition, standing: Standing, sizes: Mapping[int, int]
 ) -> Line:
     found = standing.generated[condition.id]
-    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    n_samples = condition.decoding.n_samples
     if condition.id in plan.made_elsewhere:
         expected = _height(run.expected(condition.id)) * n_samples
         rows = sum(_height(path) for path in found.paths)

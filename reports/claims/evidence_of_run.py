@@ -153,7 +153,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
         model = condition.model
         published = "" if condition.id in inherited else model.published
         names = dict.fromkeys(filter(None, (model.name, model.label, published)))
-        human = model.backend == "human"
+        human = model.is_human
         prompts = () if human else (condition.prompt.name, condition.prompt.label)
         decoded = (f"{prompt}, {condition.decoding.name}" for prompt in prompts)
         yield Subject(
@@ -198,7 +198,7 @@ def evidence_of_published(published: Published) -> Evidence:
     Rows of several tables that have the same model and prompt are one condition if no number of
     theirs differs. A fine-tune's base is what stands in its table.
     """
-    people = {m.published for m in map(models.model, models.names()) if m.backend == "human"}
+    people = {m.published for m in map(models.model, models.names()) if m.is_human}
     found: list[tuple[Subject, dict[str, float]]] = []
     bases: dict[str, tuple[str, ...]] = {}
     for table in published.tables:

@@ -13,7 +13,7 @@ from reports.figures.panels import TAILS, Line, Panels, Point, Points, factor, p
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.numbers.prompt_effects import prompted
-from reports.numbers.significance import ALPHA, Wanted, columns, is_significant, p_column
+from reports.numbers.significance import ALPHA, Wanted, is_significant, p_column
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
 
@@ -23,7 +23,7 @@ _TIED = "\N{NO-BREAK SPACE}"
 
 def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None:
     """Return every score of the main table with its interval; null where there is none."""
-    lines, wanted, found = condition_lines(spec), _wanted(spec), _scores(summary)
+    lines, wanted, found = condition_lines(spec), spec.main_columns, _scores(summary)
     if not any(at[1:] == place(w) for at in found for w in wanted):
         return None
     people = next((line.key for line in lines if line.reference), None)
@@ -38,7 +38,7 @@ def differences(
 ) -> Panels | None:
     """Return the declared contrasts, and each model's prompts less its first; null without any."""
     lines = [*_contrast_lines(contrasts), *_prompt_lines(spec)]
-    found, wanted = _differences(pairs, contrasts, p_column(spec)), _wanted(spec)
+    found, wanted = _differences(pairs, contrasts, p_column(spec)), spec.main_columns
     if not any((line.key or "", *place(w)) in found for line in lines for w in wanted):
         return None
     caption = (
@@ -51,7 +51,7 @@ def differences(
 
 def distributions(collected: Collected, spec: ReportSpec, stamp: str) -> Panels | None:
     """Return how the scores of single answers are spread; null where nothing is scored."""
-    wanted, lines = _wanted(spec), condition_lines(spec)
+    wanted, lines = spec.main_columns, condition_lines(spec)
     found = _singles(collected, spec, wanted)
     if not found:
         return None
@@ -72,7 +72,7 @@ def condition_lines(spec: ReportSpec) -> list[Line]:
     """Return people first, then models; several rows of a model stand below its name."""
 
     def of(condition: Condition) -> tuple[bool, str]:
-        return condition.model.backend == "human", condition.model.label
+        return condition.model.is_human, condition.model.label
 
     order = sorted(dict.fromkeys(map(of, spec.conditions)), key=lambda group: not group[0])
     rows = sorted(spec.conditions, key=lambda c: order.index(of(c)))
@@ -105,10 +105,6 @@ def _prompt_lines(spec: ReportSpec) -> Iterator[Line]:
 
 
 # ---------------------------------------------------------------------------- numbers
-
-
-def _wanted(spec: ReportSpec) -> list[Wanted]:
-    return [w for of_metric in columns(spec, main=True) for w in of_metric]
 
 
 def _scores(summary: pl.DataFrame) -> Points:

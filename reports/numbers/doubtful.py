@@ -85,5 +85,5 @@ class Kept:
 
 def emptiest(found: Sequence[Doubtful]) -> float:
     """Return the largest share of empty answers of any model."""
-    models = [d for d in found if d.condition.model.backend != "human" and d.n]
+    models = [d for d in found if not d.condition.model.is_human and d.n]
     return max((d.count("empty") / d.n for d in models), default=0.0)

@@ -100,7 +100,7 @@ def prompted(spec: ReportSpec) -> list[Prompted]:
     def of(condition: Condition) -> tuple[str, str, str]:
         return condition.model.name, condition.model.label, condition.decoding.name
 
-    asked = sorted((c for c in spec.conditions if c.model.backend != "human"), key=of)
+    asked = sorted((c for c in spec.conditions if not c.model.is_human), key=of)
     groups = [Prompted(*key, tuple(members)) for key, members in groupby(asked, of)]
     order = [c.id for c in spec.conditions]
     groups.sort(key=lambda g: order.index(g.conditions[0].id))
@@ -121,8 +121,7 @@ def spreads(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 
 def _n_tests(spec: ReportSpec, groups: Sequence[Prompted]) -> int:
     """Return how many tests p is corrected for: ranges and interactions under all main columns."""
-    n_main = sum(column.main for _, metric in _main(spec) for column in metric.columns)
-    return max(1, n_main * (len(groups) + len(list(_crossed(groups)))))
+    return max(1, len(spec.main_columns) * (len(groups) + len(list(_crossed(groups)))))
 
 
 def _in_order(lines: Iterable[Line]) -> list[dict[str, object]]:

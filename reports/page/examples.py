@@ -222,7 +222,7 @@ def _scores(
 
 
 def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
-    main = [(k, c.name) for k, m in spec.metrics.items() for c in m.columns if c.main]
+    main = [(k, c.name) for k, c in spec.main_columns]
     lacking: np.ndarray = np.any([np.isnan(scores[of]) for of in main or scores], axis=0)
     return lacking
 
@@ -250,7 +250,7 @@ def _told(
         "name": full_name(condition, names),
         "model": _place(models, condition.model.label),
         "prompt": _place(prompts, names[condition.id]),
-        "human": condition.model.backend == "human",
+        "human": condition.model.is_human,
         "samples": part.n_samples,
         **({"thinks": True} if condition.reasoning else {}),
     }

@@ -102,7 +102,7 @@ _MADE_BY = {
 
 def _prompt(condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield the prompt as the model is given it, before a chat template: (what, text)."""
-    if condition.model.backend == "human":
+    if condition.model.is_human:
         return
     if not condition.chat:
         yield "prompt", condition.prompt.text

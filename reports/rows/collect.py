@@ -16,6 +16,7 @@ from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
     ADDED,
+    EVALUATED,
     EXAMPLES,
     GENERATIONS,
     SCORES,
@@ -155,7 +156,7 @@ def _evaluated(run: RunDir) -> pl.DataFrame:
         raise Damaged(msg) from error
     rows = rows.join(data.columns.load(run).frame, on="id", how="left", maintain_order="left")
     trained = rows.filter(pl.col("split") == "train")["question"].unique()
-    return rows.filter(pl.col("block").is_not_null()).with_columns(
+    return rows.filter(EVALUATED).with_columns(
         exposed=pl.col("question").is_in(trained.to_list()) & (pl.col("split") != "train")
     )
 
@@ -166,7 +167,7 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
     path = run.expected(condition.id)
     if path.exists():
         rows = rows.join(pl.read_parquet(path, columns=["example"]), on="example", how="semi")
-    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    n_samples = condition.decoding.n_samples
     samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
     return rows.join(samples, how="cross", maintain_order="left_right")
 

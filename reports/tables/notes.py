@@ -297,7 +297,7 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
 
     *rows* is ``pairs.PAIRS`` and *summary* ``aggregate.SUMMARY``.
     """
-    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns if c.main}
+    columns = {(k, c.name): c for k, c in spec.main_columns}
     labels = row_labels(spec.conditions)
     of = {c.id: full_name(c, labels) for c in spec.conditions}
     cells = values_of(summary.filter(pl.col("subset") == ALL))
@@ -322,7 +322,7 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
 
 
 def _models(spec: ReportSpec) -> list[Condition]:
-    return [c for c in spec.conditions if c.model.backend != "human"]
+    return [c for c in spec.conditions if not c.model.is_human]
 
 
 def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
