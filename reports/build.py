@@ -13,11 +13,11 @@ from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
 from reports.latex import escape as latex
 from reports.latex.escape import Tex
-from reports.numbers.adapters import compare
+from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
 from reports.numbers.curves import curves
-from reports.numbers.doubtful import doubtful
 from reports.numbers.failures import failure_series
+from reports.numbers.flagged import flagged_answers
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
 from reports.numbers.results import Result, results
@@ -62,7 +62,7 @@ class Report:
         spreads: What prompts do (``prompts.SPREADS``).
         moved: The rows that they move most (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
-        compared: Adapters beside their bases (``comparisons.COMPARED``).
+        compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
@@ -99,7 +99,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
-    numbers, doubted = aggregate(collected, spec), doubtful(collected, spec)
+    numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {
         "table1": plots.forest(numbers.summary, spec, stamp),

@@ -139,7 +139,7 @@ def test_faults_that_never_occur_are_named_and_not_drawn():
 
     assert {"base", "525", "4,719", "Empty", "Noise"} <= set(texts(figure))
     assert "Repetition" not in texts(figure)
-    assert "not drawn: echo of the prompt, at the token limit, repetition" in figure.caption
+    assert "none occurred: echo of the prompt, at the token limit, repetition" in figure.caption
     told = _children_at(figure, "desc")
     assert "empty: base 0.0%, n = 525, seed 0 3.0%, n = 4,719, seed 0 70.0%" in told
 

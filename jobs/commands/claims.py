@@ -151,9 +151,9 @@ def _of_run(options: Namespace) -> _Numbers:
     from reports.claims.citables import citables_of_run
     from reports.claims.evidence_of_run import evidence_of_run
     from reports.keys import condition_keys
-    from reports.numbers.adapters import compare
+    from reports.numbers.adapter_vs_base import compare
     from reports.numbers.aggregate import aggregate
-    from reports.numbers.doubtful import doubtful
+    from reports.numbers.flagged import flagged_answers
     from reports.numbers.prompt_effects import spreads
     from reports.numbers.results import results
     from reports.rows.collect import collect
@@ -169,7 +169,7 @@ def _of_run(options: Namespace) -> _Numbers:
         compared,
     )  # fmt: skip
     printed = results(spec, found, compared)
-    stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
+    stamp = notes.stamp(collected) or notes.empties(flagged_answers(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {
         c.name: (c.label, tuple(dict.fromkeys(keys[i] for pair in c.pairs for i in pair)))

@@ -23,11 +23,10 @@ from jobs.commands.as_written import written_spec
 from jobs.commands.console import say
 from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
-from reports.changes import VERSION, Side
+from reports.changes import VERSION, Origin
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers import adapters as comparisons
-from reports.numbers import results
+from reports.numbers import adapter_vs_base, results
 from reports.numbers.aggregate import aggregate
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
@@ -128,7 +127,7 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
         raise ConfigError(msg)
     spec, collected = rows.spec, rows.collected
     numbers = results.results(
-        spec, aggregate(collected, spec), comparisons.compare(collected, spec)
+        spec, aggregate(collected, spec), adapter_vs_base.compare(collected, spec)
     )
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
@@ -193,7 +192,9 @@ def _reported(
 # ---------------------------------------------------------------------------- rows behind them
 
 
-def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tuple[str, str], Side]]:
+def _sides(
+    now: _Rows, then: _Rows, first: RunDir | Path
+) -> Iterator[tuple[tuple[str, str], Origin]]:
     """Yield what is known of each condition under each metric, by key and name."""
     before = _metric_keys(then, first)
     labels, keys = row_labels(now.spec.conditions), condition_keys(now.spec.conditions)
@@ -204,7 +205,7 @@ def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tupl
             old = _scores(then.run, before.get(metric_name(key)), (now, key), condition)
             yield (
                 (keys[condition.id], metric_name(key)),
-                Side(
+                Origin(
                     name=full_name(condition, labels),
                     samples=condition.decoding.n_samples,
                     lacking=seen.height < now.collected.expected[condition.id].height

@@ -18,10 +18,10 @@ from reports.claims.statements import (
     PATTERN,
     Alike,
     Amount,
-    Change,
     Compare,
     Digits,
     Extreme,
+    FromTo,
     Relation,
     Sensitive,
     Statement,
@@ -93,7 +93,7 @@ def _change(part: Mapping[str, Any]) -> Statement:
     typed = part["x"] or part["from"], part["y"] or part["to"]
     one, two = (Digits.of(text) if text else None for text in typed)
     verb = DIRECTIONS[part["verb"].lower()]
-    return Change(verb, part["first"], part["second"], (one, two), part["on"])
+    return FromTo(verb, part["first"], part["second"], (one, two), part["on"])
 
 
 def _varies(part: Mapping[str, Any]) -> Statement:
@@ -251,7 +251,7 @@ def _marked(statement: Statement, times: int) -> Statement:
     return _significant(statement)
 
 
-def _significant(statement: Compare | Change | Extreme | Sensitive) -> Statement:
+def _significant(statement: Compare | FromTo | Extreme | Sensitive) -> Statement:
     return replace(statement, significant=True)
 
 

@@ -16,8 +16,8 @@ from reports.claims.statements import Digits
 NEAR_BEFORE, NEAR_AFTER = 200, 60
 """Characters around a number that may say what it is of."""
 
-Form = Literal["value", "p", "beside", "ratio", "relative"]
-Relation = Literal["=", "<", ">", "<=", ">="]
+WrittenForm = Literal["value", "p", "beside", "ratio", "relative"]
+WrittenRelation = Literal["=", "<", ">", "<=", ">="]
 
 _GLUE = r"(?:\s|~|\$|\\[,;:! ]|\{\})*"
 _GROUP = r"(?:,|\\,|\{,\}|\N{THIN SPACE}|\N{NARROW NO-BREAK SPACE})"
@@ -87,7 +87,7 @@ _CELL_OF_NONE = re.compile(
     r"version|release|year)\b)|\bGB\b|\bLR\b"
 )
 """Row or head of a cell that holds a setting or a quantity."""
-_SIGNS: Mapping[str, Relation] = {
+_SIGNS: Mapping[str, WrittenRelation] = {
     "=": "=", "\\approx": "=", "\\sim": "=", "\\simeq": "=", "\N{ALMOST EQUAL TO}": "=",
     "of": "=", "is": "=", "was": "=",
     "<": "<", "\\lt": "<", "\\ll": "<", "\\textless": "<", "below": "<", "under": "<",
@@ -145,8 +145,8 @@ class Number:
     before: str
     after: str
     sentence: str
-    form: Form = "value"
-    relation: Relation = "="
+    form: WrittenForm = "value"
+    relation: WrittenRelation = "="
     sure: bool = True
     bounds: bool = False
     subscript: bool = False
@@ -227,10 +227,10 @@ class _Around:
 
     def _form(
         self, found: re.Match[str], near: str, cell: tabular.Cell | None, *, scripted: bool
-    ) -> tuple[Form, Relation]:
+    ) -> tuple[WrittenForm, WrittenRelation]:
         p, beside = _P.search(near), _BESIDE.search(near)
         relation = _RELATION.search(near)
-        sign: Relation = _SIGNS[relation["sign"]] if relation else "="
+        sign: WrittenRelation = _SIGNS[relation["sign"]] if relation else "="
         if p or (cell and re.search(r"(?<![A-Za-z])[pP](?![A-Za-z])", cell.head)):
             return "p", _SIGNS[p["sign"]] if p else sign
         if beside or scripted:

@@ -8,7 +8,7 @@ import polars as pl
 from empathy_core.types import Column
 from reports.keys import metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers.adapters import by_base, labels
+from reports.numbers.adapter_vs_base import by_base, labels
 from reports.numbers.aggregate import ALL
 from reports.numbers.values import NO_VALUE, values_of
 from reports.spec import Comparison, ReportSpec

@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core.types import Column
 from reports.keys import ALL, Keys
 from reports.labels import number, p_text
-from reports.numbers.adapters import as_pairs
+from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.aggregate import Aggregated
 from reports.numbers.significance import p_column
 from reports.spec import ReportSpec
@@ -79,7 +79,7 @@ def results(
     """Return the results: scores first, then differences in both orders, then contrasts.
 
     Of differences and contrasts, those of main columns. The p of an adapter less its base is that
-    of Table 2: *compared* is ``comparisons.COMPARED``.
+    of Table 2: *compared* is ``adapter_vs_base.COMPARED``.
     """
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     keys = spec.keys(numbers.summary["subset"])

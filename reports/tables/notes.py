@@ -20,7 +20,7 @@ from reports.labels import (
     short_signature,
 )
 from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
-from reports.numbers.doubtful import Doubtful, emptiest
+from reports.numbers.flagged import FlaggedAnswers, emptiest
 from reports.numbers.significance import (
     COMMON,
     LEAST_COVERED,
@@ -46,7 +46,7 @@ def stamp(collected: Collected) -> str:
     return f"PARTIAL {complete:,}/{sum(c.n_expected for c in collected.coverage):,}"
 
 
-def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
+def empties(found: Sequence[FlaggedAnswers], spec: ReportSpec) -> str:
     """Return the stamp of a run in which a model answers with nothing too often; else empty."""
     most = emptiest(found)
     return f"{100 * most:.1f}% EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
