@@ -32,7 +32,7 @@ class Unlike:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Constituent:
     """A condition that a number is made of.
 
     Attributes:
@@ -65,7 +65,7 @@ class Moved:
     parts: tuple[Part, ...]
     metric: str = ""
     share: bool = False
-    sides: tuple[Origin, ...] = ()
+    sides: tuple[Constituent, ...] = ()
     same_rows: bool = True
     same_metric: bool = True
     shared_key: bool = False

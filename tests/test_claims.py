@@ -102,7 +102,7 @@ def test_a_difference_by_chance_is_true_and_not_significant(run: Names):
 
     assert set(verdicts) == {"false", "not significant"}
     found = judge(verdicts["not significant"], run)
-    assert found.reason == "it may be chance"
+    assert found.reason == "it may be due to chance"
     assert found.checks[0].gap.p is not None
     assert found.checks[0].gap.p >= 0.05
     sure = judge(verdicts["not significant"].replace(" >", " significantly >"), run)

@@ -124,10 +124,10 @@ def test_no_text_breaks_the_grammar(text: str):
         ("A is comparable to B on m", "how much is meant: A is within"),
         ("A = B on m", "'=' needs a number"),
         ("A better than 0.2 on m", "a number after 'better than'"),
-        ("A significantly = 0.2 on m", "where a test is made"),
-        ("A significantly within 0.1 of B on m", "where a test is made"),
+        ("A significantly = 0.2 on m", "where there is a test"),
+        ("A significantly within 0.1 of B on m", "where there is a test"),
         ("A is not different from B on m", "not significantly different"),
-        ("m rises from A (0.1) to B, from 0.1 to 0.2", "stand twice"),
+        ("m rises from A (0.1) to B, from 0.1 to 0.2", "are given twice"),
         ("", "expected for example"),
     ],
 )

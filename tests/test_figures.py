@@ -13,7 +13,7 @@ import pytest
 from empathy_core import metrics
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.numbers.curves import Curve
-from reports.numbers.failures import Line, Series
+from reports.numbers.failures import FaultShares, Series
 from reports.spec import CurvePoint
 from tests.finetuned_runs import curve
 
@@ -35,9 +35,9 @@ def series(title: str = "LLaMA", **at_525: float | None) -> Series:
         title,
         FAULTS,
         (
-            Line("base", 0, shares(noise=0.02)),
-            Line("n = 525, seed 0", 525, shares(**at_525)),
-            Line("n = 4,719, seed 0", 4719, shares(empty=0.7)),
+            FaultShares("base", 0, shares(noise=0.02)),
+            FaultShares("n = 525, seed 0", 525, shares(**at_525)),
+            FaultShares("n = 4,719, seed 0", 4719, shares(empty=0.7)),
         ),
     )
 

@@ -372,7 +372,7 @@ def test_in_print_tables_are_whole_and_the_browser_is_not_there(
         page.pdf(path=pdf, prefer_css_page_size=True)
     text = pdf_text(pdf)
     assert LLAMA.prompt.text.split("{")[0].split("\n")[0][:30] in text
-    assert "The examples are in the file, not in print." in text
+    assert "Examples are not printed" in text
     assert "worry 1?" not in text
 
 

@@ -262,6 +262,8 @@ def test_any_label_can_be_drawn(report: Report, label: str):
 def test_many_lines_still_fit_a_page(report: Report):
     """Two rows of panels with twenty-four conditions are no higher than a page's text."""
     many = [replace(c, fingerprint=str(i)) for i in range(12) for c in (LLAMA, LLAMA2)]
-    lines = [drawing.Line("Prompt 1", c.id) for c in many] + [drawing.Line("Model", None)] * 8
+    lines = [drawing.PanelLine("Prompt 1", c.id) for c in many] + [
+        drawing.PanelLine("Model", None)
+    ] * 8
 
     assert 2 * (drawing.PANEL_IN + drawing._height(lines)) < 9.7

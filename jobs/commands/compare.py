@@ -23,7 +23,7 @@ from jobs.commands.as_written import written_spec
 from jobs.commands.console import say
 from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
-from reports.changes import VERSION, Origin
+from reports.changes import VERSION, Constituent
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
 from reports.numbers import adapter_vs_base, results
@@ -194,7 +194,7 @@ def _reported(
 
 def _sides(
     now: _Rows, then: _Rows, first: RunDir | Path
-) -> Iterator[tuple[tuple[str, str], Origin]]:
+) -> Iterator[tuple[tuple[str, str], Constituent]]:
     """Yield what is known of each condition under each metric, by key and name."""
     before = _metric_keys(then, first)
     labels, keys = row_labels(now.spec.conditions), condition_keys(now.spec.conditions)
@@ -205,7 +205,7 @@ def _sides(
             old = _scores(then.run, before.get(metric_name(key)), (now, key), condition)
             yield (
                 (keys[condition.id], metric_name(key)),
-                Origin(
+                Constituent(
                     name=full_name(condition, labels),
                     samples=condition.decoding.n_samples,
                     lacking=seen.height < now.collected.expected[condition.id].height

@@ -193,7 +193,7 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
 class _Around:
     """The text around each number: its sentence, or its row and head."""
 
-    def __init__(self, text: str, cells: tuple[tabular.Cell, ...]) -> None:
+    def __init__(self, text: str, cells: tuple[tabular.NumberCell, ...]) -> None:
         self.text, self.cells = text, cells
         self.stops = [0, *(m.end() for m in _STOP.finditer(text)), len(text)]
 
@@ -226,7 +226,7 @@ class _Around:
         )  # fmt: skip
 
     def _form(
-        self, found: re.Match[str], near: str, cell: tabular.Cell | None, *, scripted: bool
+        self, found: re.Match[str], near: str, cell: tabular.NumberCell | None, *, scripted: bool
     ) -> tuple[WrittenForm, WrittenRelation]:
         p, beside = _P.search(near), _BESIDE.search(near)
         relation = _RELATION.search(near)
@@ -243,7 +243,7 @@ class _Around:
         return "value", sign
 
     def _is_none(
-        self, found: re.Match[str], near: str, digits: Digits, cell: tabular.Cell | None
+        self, found: re.Match[str], near: str, digits: Digits, cell: tabular.NumberCell | None
     ) -> bool:
         """Tell whether what stands beside a number says that it is no result."""
         if cell is not None:

@@ -40,7 +40,7 @@ MANY_PLACES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PanelLine:
     """What stands at one height of a panel.
 
     Attributes:
@@ -70,7 +70,7 @@ Points = Mapping[tuple[str, str, str], Point]
 """(line's key, metric key, column) → number."""
 Singles = Mapping[tuple[str, str, str], np.ndarray]
 """(condition, metric key, column) → one score an answer, as printed."""
-Draw = Callable[[Any, Wanted, Sequence[Line]], None]
+Draw = Callable[[Any, Wanted, Sequence[PanelLine]], None]
 """Draws one panel: axes, column, lines from the top."""
 
 
@@ -89,7 +89,7 @@ class Panels:
     caption: str
     what: str
     wanted: Sequence[Wanted]
-    lines: Sequence[Line]
+    lines: Sequence[PanelLine]
     draw: Draw
     stamp: str
 
@@ -158,7 +158,7 @@ def _figures(panels: Sequence[Panels]) -> list[Figure]:
 
 
 def draw_scores(
-    found: Points, people: str | None, axes: Any, wanted: Wanted, lines: Sequence[Line]
+    found: Points, people: str | None, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]
 ) -> None:
     """Draw a column's scores with their intervals, and a line where *people* are."""
     at = found.get((people or "", *place(wanted)))
@@ -167,13 +167,13 @@ def draw_scores(
     _draw_points(axes, wanted, lines, found)
 
 
-def draw_differences(found: Points, axes: Any, wanted: Wanted, lines: Sequence[Line]) -> None:
+def draw_differences(found: Points, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]) -> None:
     """Draw a column's differences with their intervals, and a line at zero."""
     axes.axvline(0, color=INK, linewidth=0.7)
     _draw_points(axes, wanted, lines, found)
 
 
-def draw_singles(found: Singles, axes: Any, wanted: Wanted, lines: Sequence[Line]) -> None:
+def draw_singles(found: Singles, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]) -> None:
     """Draw how a column's single scores are spread."""
     mine = [found.get((line.key or "", *place(wanted)), np.zeros(0)) for line in lines]
     sides = _sides(mine)
@@ -204,13 +204,13 @@ def _sides(values: Sequence[np.ndarray]) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _height(lines: Sequence[Line]) -> float:
+def _height(lines: Sequence[PanelLine]) -> float:
     """Return the height of a panel's lines in inches: of two-line labels, more for each."""
     most = max(_wrapped(line.label, LABEL_WIDTH).count("\n") + 1 for line in lines)
     return len(lines) * LINE_IN * (0.35 + 0.65 * most) * _closeness(lines)
 
 
-def _closeness(lines: Sequence[Line]) -> float:
+def _closeness(lines: Sequence[PanelLine]) -> float:
     return CLOSE if len(lines) > MANY_LINES else 1.0
 
 
@@ -219,7 +219,9 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or text
 
 
-def _draw_panels(drawing: Any, wanted: Sequence[Wanted], lines: Sequence[Line], draw: Draw) -> None:
+def _draw_panels(
+    drawing: Any, wanted: Sequence[Wanted], lines: Sequence[PanelLine], draw: Draw
+) -> None:
     n_columns = min(PANELS, len(wanted))
     n_rows = -(-len(wanted) // n_columns)
     grid = drawing.subplots(n_rows, n_columns, squeeze=False)
@@ -234,7 +236,7 @@ def _draw_panels(drawing: Any, wanted: Sequence[Wanted], lines: Sequence[Line], 
         _label(row[0], lines)
 
 
-def _label(axes: Any, lines: Sequence[Line]) -> None:
+def _label(axes: Any, lines: Sequence[PanelLine]) -> None:
     """Write the lines' labels left of a panel; ticks would take far longer to draw."""
     for height, line in enumerate(lines):
         axes.text(
@@ -262,7 +264,7 @@ def _frame(axes: Any, column: Column) -> None:
         axes.xaxis.set_major_formatter("{x:g}%")
 
 
-def _draw_points(axes: Any, wanted: Wanted, lines: Sequence[Line], found: Points) -> None:
+def _draw_points(axes: Any, wanted: Wanted, lines: Sequence[PanelLine], found: Points) -> None:
     looks: dict[tuple[bool, bool], list[tuple[int, Point]]] = {}
     for height, line in enumerate(lines):
         point = found.get((line.key or "", *place(wanted)))

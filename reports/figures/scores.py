@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core.types import Condition
 from reports.figures import panels as drawing
-from reports.figures.panels import TAILS, Line, Panels, Point, Points, factor, place
+from reports.figures.panels import TAILS, PanelLine, Panels, Point, Points, factor, place
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.numbers.prompt_effects import prompted
@@ -68,7 +68,7 @@ def distributions(collected: Collected, spec: ReportSpec, stamp: str) -> Panels 
 # ---------------------------------------------------------------------------- lines
 
 
-def condition_lines(spec: ReportSpec) -> list[Line]:
+def condition_lines(spec: ReportSpec) -> list[PanelLine]:
     """Return people first, then models; several rows of a model stand below its name."""
 
     def of(condition: Condition) -> tuple[bool, str]:
@@ -80,28 +80,28 @@ def condition_lines(spec: ReportSpec) -> list[Line]:
     for (is_human, label), members in groupby(rows, of):
         conditions = list(members)
         if len(conditions) == 1:
-            lines.append(Line(full_name(conditions[0], names), conditions[0].id, is_human))
+            lines.append(PanelLine(full_name(conditions[0], names), conditions[0].id, is_human))
             continue
-        lines.append(Line(label, None))
-        lines += [Line(names[c.id], c.id, is_human) for c in conditions]
+        lines.append(PanelLine(label, None))
+        lines += [PanelLine(names[c.id], c.id, is_human) for c in conditions]
     return lines
 
 
-def _contrast_lines(contrasts: pl.DataFrame) -> Iterator[Line]:
+def _contrast_lines(contrasts: pl.DataFrame) -> Iterator[PanelLine]:
     named = contrasts.select("name", "label").unique(maintain_order=True)
     if named.height:
-        yield Line("Declared contrasts", None)
+        yield PanelLine("Declared contrasts", None)
     for name, label in named.iter_rows():
-        yield Line(label, f"contrast.{name}")
+        yield PanelLine(label, f"contrast.{name}")
 
 
-def _prompt_lines(spec: ReportSpec) -> Iterator[Line]:
+def _prompt_lines(spec: ReportSpec) -> Iterator[PanelLine]:
     names = row_labels(spec.conditions)
     for group in prompted(spec):
         base, *others = group.conditions
-        yield Line(f"{group.label}: prompt{_TIED}\N{MINUS SIGN}{_TIED}{names[base.id]}", None)
+        yield PanelLine(f"{group.label}: prompt{_TIED}\N{MINUS SIGN}{_TIED}{names[base.id]}", None)
         for other in others:
-            yield Line(names[other.id], f"{base.id} {other.id}")
+            yield PanelLine(names[other.id], f"{base.id} {other.id}")
 
 
 # ---------------------------------------------------------------------------- numbers

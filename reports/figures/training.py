@@ -16,7 +16,7 @@ from typing import Any
 from empathy_core.types import Column
 from reports.labels import number
 from reports.numbers.curves import Curve
-from reports.numbers.failures import Line, Series
+from reports.numbers.failures import FaultShares, Series
 
 INK, FAINT, PAPER, ALERT = "#1b1c1e", "#d9dbdf", "#ffffff", "#8a1c10"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -294,7 +294,7 @@ def _absent(series: Sequence[Series]) -> str:
 
 
 def _told_fault(series: Series, fault: Column) -> str:
-    def told(line: Line) -> str:
+    def told(line: FaultShares) -> str:
         return f"{line.label} {number(line.shares[fault.name], fault)}"
 
     return f"{fault.label.lower()}: {', '.join(map(told, series.lines))}"

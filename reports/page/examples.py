@@ -157,7 +157,7 @@ def _shown(collected: Collected) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Answers:
+class _ConditionPart:
     """One condition's answers, in slots: sample s of example i stands at i * n_samples + s.
 
     Attributes:
@@ -175,7 +175,7 @@ class _Answers:
     scores: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
-def _parts(collected: Collected, spec: ReportSpec, examples: pl.DataFrame) -> list[_Answers]:
+def _parts(collected: Collected, spec: ReportSpec, examples: pl.DataFrame) -> list[_ConditionPart]:
     flagged = {of.condition.id: of.flags for of in flagged_answers(collected, spec)}
     return [_part(collected, spec, c, examples, flagged[c.id]) for c in spec.conditions]
 
@@ -186,7 +186,7 @@ def _part(
     condition: Condition,
     examples: pl.DataFrame,
     flagged: dict[str, pl.Series],
-) -> _Answers:
+) -> _ConditionPart:
     want, answers = collected.expected[condition.id], collected.answers[condition.id]
     n_samples = 1 + int(str(want["sample"].max() or 0))
     samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
@@ -206,7 +206,7 @@ def _part(
     absent = placed["words"].is_null().to_numpy()
     flags = np.where(absent, np.where(covered, NO_ANSWER, NOT_COVERED), flags)
     words = placed["words"].fill_null(0).to_numpy()
-    return _Answers(condition, n_samples, rows, flags, words, scores)
+    return _ConditionPart(condition, n_samples, rows, flags, words, scores)
 
 
 def _scores(
@@ -242,7 +242,7 @@ def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
 
 
 def _told(
-    part: _Answers, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
+    part: _ConditionPart, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
 ) -> dict[str, object]:
     condition, names = part.condition, row_labels(spec.conditions)
     return {
@@ -319,7 +319,7 @@ def _pieces(
     collected: Collected,
     spec: ReportSpec,
     examples: pl.DataFrame,
-    parts: Sequence[_Answers],
+    parts: Sequence[_ConditionPart],
 ) -> list[_Piece]:
     thinking = [(part, "thought") for part in parts if part.condition.reasoning]
     columns = [*((part, "text") for part in parts), *thinking]
@@ -335,7 +335,7 @@ def _pieces(
     return pieces
 
 
-def _answers(collected: Collected, part: _Answers, column: str) -> list[str | None]:
+def _answers(collected: Collected, part: _ConditionPart, column: str) -> list[str | None]:
     """Return each slot's text, or thought; null where there is none."""
     ids = part.rows["example"].unique().to_list()
     found = collected.texts(part.condition.id, ids).select(*KEY, column)
