@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from reports.figures import panels as drawing
-from reports.figures import scores as plots
+from reports.figures.panels import start_drawing
+from reports.figures.scores import differences, distributions, forest
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
 from reports.latex import escape as latex
@@ -102,12 +102,12 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {
-        "table1": plots.forest(numbers.summary, spec, stamp),
-        "differences": plots.differences(numbers.pairs, numbers.contrasts, spec, stamp),
-        "answers": plots.distributions(collected, spec, stamp),
+        "table1": forest(numbers.summary, spec, stamp),
+        "differences": differences(numbers.pairs, numbers.contrasts, spec, stamp),
+        "answers": distributions(collected, spec, stamp),
     }
     panels = {file: one for file, one in asked.items() if one}
-    with drawing.start_drawing(list(panels.values())) as drawn:
+    with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         words = Words(spec.caption, spec.label, (), stamp)

@@ -18,8 +18,7 @@ from reports.labels import full_name, row_labels
 from reports.latex import table as tex
 from reports.latex.macros import macros
 from reports.numbers import results
-from reports.page import html
-from reports.page import index as page
+from reports.page import html, index
 from reports.rows.collect import Coverage, collect
 from reports.spec import SETTINGS, ReportSpec
 from reports.tables import terminal
@@ -138,7 +137,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
         if record:
             marked = {**record, "stamp": report.stamp}
             yield name, json.dumps(marked, indent=1, ensure_ascii=False) + "\n"
-    yield "index.html", html.page(page.context(report))
+    yield "index.html", html.page(index.context(report))
 
 
 def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:

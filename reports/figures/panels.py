@@ -102,7 +102,7 @@ class Panels:
         """Draw it."""
         named = ", ".join(line_label(column) for _, column in self.wanted)
         n = sum(line.key is not None for line in self.lines)
-        told = (
+        description = (
             f"Panels of {self.what} by line: {n} lines; {named}. The page's tables have the "
             "numbers."
         )
@@ -111,7 +111,7 @@ class Panels:
         def drawn(drawing: Any) -> None:
             _draw_panels(drawing, self.wanted, self.lines, self.draw)
 
-        return figure(self.name, self.caption, told, drawn, (height, self.stamp))
+        return figure(self.name, self.caption, description, drawn, (height, self.stamp))
 
 
 # ---------------------------------------------------------------------------- a second process

@@ -8,8 +8,19 @@ import numpy as np
 import polars as pl
 
 from empathy_core.types import Condition
-from reports.figures import panels as drawing
-from reports.figures.panels import TAILS, PanelLine, Panels, Point, Points, factor, place
+from reports.figures.panels import (
+    TAILS,
+    PanelLine,
+    Panels,
+    Point,
+    Points,
+    Singles,
+    draw_differences,
+    draw_scores,
+    draw_singles,
+    factor,
+    place,
+)
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.numbers.prompt_effects import prompted
@@ -29,7 +40,7 @@ def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None
     people = next((line.key for line in lines if line.reference), None)
     dashed = " Dashed line: human reference." if people else ""
     caption = f"Scores with 95% intervals.{dashed}"
-    draw = partial(drawing.draw_scores, found, people)
+    draw = partial(draw_scores, found, people)
     return Panels("figure-scores", caption, "scores", wanted, lines, draw, stamp)
 
 
@@ -45,7 +56,7 @@ def differences(
         f"Differences with 95% intervals. Filled: the corrected p is below {ALPHA}; the tables' "
         "notes name the test."
     )
-    draw = partial(drawing.draw_differences, found)
+    draw = partial(draw_differences, found)
     return Panels("figure-differences", caption, "differences", wanted, lines, draw, stamp)
 
 
@@ -61,7 +72,7 @@ def distributions(collected: Collected, spec: ReportSpec, stamp: str) -> Panels 
         "either side are drawn at the edge. A table's score is that of all answers together, which "
         "for BLEU is not the mean of these."
     )
-    draw = partial(drawing.draw_singles, found)
+    draw = partial(draw_singles, found)
     return Panels("figure-answers", caption, "per-example scores", wanted, lines, draw, stamp)
 
 
@@ -138,7 +149,7 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None
     return None if low is None or high is None else (low, high)
 
 
-def _singles(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> drawing.Singles:
+def _singles(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> Singles:
     """Return the scores of single answers, as printed: the same reduction, of one row.
 
     (condition, metric key, column) → one score an answer; what is not scored is left out.

@@ -75,11 +75,11 @@ def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
     """Return loss by step, a colour for each adapter; null if there is no curve."""
     if not curves:
         return None
-    told = "; ".join(_told_curve(curve) for curve in curves)
+    words = "; ".join(_curve_in_words(curve) for curve in curves)
     return figure(
         "figure-training",
         "Training loss (thin) and validation loss (thick) by step. Star: best step.",
-        f"A line chart of loss by training step. {told}.",
+        f"A line chart of loss by training step. {words}.",
         lambda drawing: _draw_training(drawing, curves),
         (2.9 + 0.17 * -(-len(curves) // 2), stamp),
     )
@@ -89,12 +89,14 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
     """Return the share of each fault by train size, a panel for each base; null without faults."""
     if not series:
         return None
-    told = " ".join(f"{s.title}: {'; '.join(_told_fault(s, f) for f in s.faults)}." for s in series)
+    words = " ".join(
+        f"{s.title}: {'; '.join(_fault_in_words(s, f) for f in s.faults)}." for s in series
+    )
     n_rows = -(-len(series) // 2)
     return figure(
         "figure-failures",
         "Share of the answers with each fault, by the number of training rows." + _absent(series),
-        f"A line chart of the share of faulty answers by the number of training rows. {told}",
+        f"A line chart of the share of faulty answers by the number of training rows. {words}",
         lambda drawing: _draw_failures(drawing, series),
         (0.5 + 2.5 * n_rows, stamp),
     )
@@ -213,7 +215,7 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _told_curve(curve: Curve) -> str:
+def _curve_in_words(curve: Curve) -> str:
     words = [curve.label]
     if curve.losses:
         words.append(f"training loss from {curve.losses[0][1]:.3f} to {curve.losses[-1][1]:.3f}")
@@ -293,8 +295,8 @@ def _absent(series: Sequence[Series]) -> str:
     return f" Not drawn, since none occurred: {', '.join(absent)}." if absent else ""
 
 
-def _told_fault(series: Series, fault: Column) -> str:
-    def told(line: FaultShares) -> str:
+def _fault_in_words(series: Series, fault: Column) -> str:
+    def in_words(line: FaultShares) -> str:
         return f"{line.label} {number(line.shares[fault.name], fault)}"
 
-    return f"{fault.label.lower()}: {', '.join(map(told, series.lines))}"
+    return f"{fault.label.lower()}: {', '.join(map(in_words, series.lines))}"

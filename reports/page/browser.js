@@ -165,7 +165,7 @@ class View {
     const row = made("div", "item",
       made("span", "id", examples.id[example]),
       made("span", "value", value ? this.run.printed(metric, value[this.of], this.of === "gap") : ""),
-      made("span", "lead", ...told(examples.lead[example], [], null)));
+      made("span", "lead", ...asNodes(examples.lead[example], [], null)));
     row.id = `browser-row-${example}`;
     row.dataset.example = example;
     row.setAttribute("role", "option");
@@ -258,7 +258,7 @@ class View {
       return made("p", "none", "withheld, SHA-256 ", made("span", "mono", `${text}\u2026`));
     }
     if (empty) return made("p", "none", `(empty answer) ${text.trim()}`);
-    const body = made("p", "text", ...told(text, this.terms, shared));
+    const body = made("p", "text", ...asNodes(text, this.terms, shared));
     body.dir = "auto";
     return body;
   }

@@ -85,9 +85,9 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     columns = [(key, column) for key, m in spec.metrics.items() for column in m.columns]
     texts = _pieces(collected, spec, examples, parts)
     models, prompts, sources = _labels(spec, examples)
-    told = [_told(of, spec, models, prompts) for of in parts]
+    conditions = [_described(of, spec, models, prompts) for of in parts]
     index = {
-        "conditions": told,
+        "conditions": conditions,
         "sources": [source.label for source in sources],
         "columns": [_column(key, column, spec) for key, column in columns],
         "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
@@ -105,7 +105,7 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
         n_answers=len(flags),
         models=models,
         prompts=prompts,
-        conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in told),
+        conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in conditions),
         columns=tuple(Choice(keys[key, c.name], line_label(c), main=c.main) for key, c in columns),
         flags=tuple(
             Choice(name, label, int(((flags >> bit) & 1).sum()))
@@ -241,7 +241,7 @@ def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
     return [*((name, label) for name, label, _ in kinds(spec)), UNSCORED, *faults]
 
 
-def _told(
+def _described(
     part: _ConditionPart, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
 ) -> dict[str, object]:
     condition, names = part.condition, row_labels(spec.conditions)
@@ -330,8 +330,8 @@ def _pieces(
         if pieces[-1].size >= PIECE_CHARACTERS:
             pieces.append(_Piece(i))
         samples = (texts[i * p.n_samples : (i + 1) * p.n_samples] for p, texts in answers)
-        told = [*own, *(text for of in samples for text in of)]
-        pieces[-1].add([_digest(text) for text in told] if hidden[i] else told)
+        shown = [*own, *(text for of in samples for text in of)]
+        pieces[-1].add([_digest(text) for text in shown] if hidden[i] else shown)
     return pieces
 
 

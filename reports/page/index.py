@@ -64,7 +64,7 @@ def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[s
             "name": full_name(condition, labels),
             "key": keys.condition(condition.id),
             "counts": (c.n_answered, c.n_complete, c.n_expected, c.n_empty, c.n_cut),
-            "facts": [(name, value) for name, value in _told(condition, c, spec) if value],
+            "facts": [(name, value) for name, value in _answering(condition, c, spec) if value],
             "prompt": list(_prompt(condition)),
             "commands": _commands(spec, keys.condition(condition.id)),
         }
@@ -72,7 +72,7 @@ def _conditions(spec: ReportSpec, coverage: tuple[Coverage, ...]) -> list[dict[s
     ]
 
 
-def _told(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple[str, str]]:
+def _answering(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[tuple[str, str]]:
     """Yield what makes the condition what it is; an empty value is not shown."""
     model, is_hf = condition.model, condition.model.backend == "hf"
     yield "id", condition.id
@@ -112,7 +112,7 @@ def _prompt(condition: Condition) -> Iterator[tuple[str, str]]:
 
 
 def _commands(spec: ReportSpec, key: str) -> list[tuple[str, str]]:
-    """Return the commands that tell of a condition and make it again: (what, command)."""
-    told, again = spec.commands.explain, spec.commands.again
-    explained = [("files and scores", f"{told} {shlex.quote(key)}")] if told else []
+    """Return the commands that explain and reproduce a condition: (what, command)."""
+    explain, again = spec.commands.explain, spec.commands.again
+    explained = [("files and scores", f"{explain} {shlex.quote(key)}")] if explain else []
     return explained + ([("to reproduce it", again)] if again else [])

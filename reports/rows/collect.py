@@ -132,13 +132,13 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
         tags = {"kind": "generations", "condition": condition.id, "data": spec.data_digest}
         if condition.id in spec.adapters:
             tags["adapter"] = spec.adapters[condition.id]
-        found = _read_answers(run, tags, problems)
-        sound = sound_rows(found, want, problems)
+        folder = _read_answers(run, tags, problems)
+        sound = sound_rows(folder, want, problems)
         lacking = missing_rows(want, sound)
-        report_missing(found, lacking, want.height, problems)
+        report_missing(folder, lacking, want.height, problems)
         expected[condition.id], answers[condition.id] = want, sound
-        files[condition.id] = tuple(piece.path for piece in found.pieces)
-        source = _Source(condition.id, found, want, sound, frozenset(lacking["unit"]))
+        files[condition.id] = tuple(piece.path for piece in folder.pieces)
+        source = _Source(condition.id, folder, want, sound, frozenset(lacking["unit"]))
         for key in spec.metrics:
             scores[condition.id, key] = _read_scores(run, source, key, spec, problems)
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
@@ -201,7 +201,7 @@ class _Source:
     """The answers that a condition's scores must have been computed from."""
 
     condition: str
-    found: LoadedFolder
+    folder: LoadedFolder
     want: pl.DataFrame
     sound: pl.DataFrame
     lacking_units: frozenset[int]
@@ -212,7 +212,7 @@ def _read_scores(
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
     added = metrics.added(metric)
-    inputs = unit_inputs(source.found.blocks)
+    inputs = unit_inputs(source.folder.blocks)
 
     def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         stale = _stale(piece, inputs)
@@ -220,7 +220,7 @@ def _read_scores(
         if told := sorted(stale - source.lacking_units):
             problems.append(
                 f"{piece.path} is stale: unit {', '.join(map(str, told[:5]))} was scored from "
-                f"other answers than those in {source.found.folder}: run sweep again"
+                f"other answers than those in {source.folder.folder}: run sweep again"
             )
         lacking = [
             pl.lit(v, pl.Float64).alias(n) for n, v in added.items() if n not in rows.columns
@@ -237,13 +237,13 @@ def _read_scores(
     expected = ExpectedPiece(
         tags, (*SCORES, *(name for name in metric.statistics if name not in added))
     )
-    found = read_folder(run.scores(key, source.condition), expected, reduce, problems)
-    rows = sound_rows(found, source.want, problems)
+    folder = read_folder(run.scores(key, source.condition), expected, reduce, problems)
+    rows = sound_rows(folder, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
     # Of units that lack answers the cause was told; that their scores are lacking follows from it.
     whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
     lacking = missing_rows(whole, rows).join(source.sound, on=KEY, how="semi")
-    report_missing(found, lacking, source.sound.height, problems)
+    report_missing(folder, lacking, source.sound.height, problems)
     return rows
 
 

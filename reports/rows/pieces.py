@@ -71,13 +71,13 @@ def read_folder(
 
         return piece, content
 
-    found = check_folder(folder, expected.tags, load)
-    problems += [one.reason for one in found.unusable]
+    checked = check_folder(folder, expected.tags, load)
+    problems += [one.reason for one in checked.unusable]
     frames = [
         one.content.filter(~pl.col("block").is_in(one.excluded)) if one.excluded else one.content
-        for one in found.loaded
+        for one in checked.loaded
     ]
-    return LoadedFolder(folder, tuple(one.piece for one in found.loaded), _one(frames))
+    return LoadedFolder(folder, tuple(one.piece for one in checked.loaded), _one(frames))
 
 
 def _one(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -108,19 +108,19 @@ def _check_rows(piece: Piece, frame: pl.DataFrame, expected: ExpectedPiece) -> N
         raise Damaged(msg)
 
 
-def sound_rows(found: LoadedFolder, want: pl.DataFrame, problems: Problems) -> pl.DataFrame:
-    """Return the rows of *want* that are in *found* exactly once, in the order of *want*.
+def sound_rows(folder: LoadedFolder, want: pl.DataFrame, problems: Problems) -> pl.DataFrame:
+    """Return the rows of *want* that are in *folder* exactly once, in the order of *want*.
 
     Rows that are there twice or that nobody asked for become problems; missing ones do not here.
     """
-    rows = found.frame
+    rows = folder.frame
     if rows.is_empty():
         return want.select(KEY).clear()
     twice = rows.filter(pl.struct(KEY).is_duplicated())
-    for path, keys in _by_file(found, twice):
+    for path, keys in _by_file(folder, twice):
         problems.append(f"{path} holds {_some_rows(keys)} twice: move it away and run sweep again")
     unasked = rows.join(want, on=KEY, how="anti")
-    for path, keys in _by_file(found, unasked):
+    for path, keys in _by_file(folder, unasked):
         problems.append(
             f"{path} holds {_some_rows(keys)} that this run does not expect: "
             "move it away and run sweep again"
@@ -134,18 +134,20 @@ def missing_rows(want: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     return want.join(rows.select(KEY), on=KEY, how="anti", maintain_order="left")
 
 
-def report_missing(found: LoadedFolder, lacking: pl.DataFrame, of: int, problems: Problems) -> None:
+def report_missing(
+    folder: LoadedFolder, lacking: pl.DataFrame, n_wanted: int, problems: Problems
+) -> None:
     """Add a sentence about rows that should be in a folder and are not."""
     if not lacking.is_empty():
         problems.append(
-            f"{found.folder} lacks {lacking.height:,} of {of:,} rows "
+            f"{folder.folder} lacks {lacking.height:,} of {n_wanted:,} rows "
             f"({_some_rows(lacking)}): run sweep again"
         )
 
 
-def _by_file(found: LoadedFolder, rows: pl.DataFrame) -> Iterable[tuple[Path, pl.DataFrame]]:
+def _by_file(folder: LoadedFolder, rows: pl.DataFrame) -> Iterable[tuple[Path, pl.DataFrame]]:
     for (i,), part in sorted(rows.group_by("file", maintain_order=True), key=lambda item: item[0]):
-        yield found.pieces[int(str(i))].path, part
+        yield folder.pieces[int(str(i))].path, part
 
 
 def _some_rows(rows: pl.DataFrame) -> str:
