@@ -1,6 +1,7 @@
 """Findings → text for a terminal. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from textwrap import fill
 
 from reports.claims.checks import Check
@@ -76,7 +77,7 @@ def _reasons(judged: Judged) -> Iterator[str]:
     if judged.reason:
         yield judged.reason
     for check in shown[:most]:
-        yield check_line(check)
+        yield check_line(replace(check, note="") if check.note == judged.reason else check)
     if judged.verdict == "true" and len(shown) == 1 < len(judged.checks):
         yield f"the weakest of {len(judged.checks)} comparisons"
     if len(shown) > most:
