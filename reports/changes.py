@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["score", "difference", "contrast"]
+NumberKind = Literal["score", "difference", "contrast"]
 Part = Literal["value", "interval", "p", "n", "key"]
 """What of a number is another one; ``key``: only one of the two reports has the number."""
 
@@ -61,7 +61,7 @@ class Moved:
     """
 
     key: str
-    kind: Kind
+    kind: NumberKind
     parts: tuple[Part, ...]
     metric: str = ""
     share: bool = False

@@ -1,4 +1,4 @@
-"""What prompts do: their spread, their interaction with models, and which rows they move. Pure."""
+"""Prompt sensitivity: spread, interaction with models, and the rows most affected. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

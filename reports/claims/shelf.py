@@ -12,7 +12,7 @@ from reports.claims.prose import Number, WrittenRelation
 from reports.claims.statements import DUST, Digits
 from reports.labels import printed
 
-Kind = Literal["column", "model", "prompt", "subset", "contrast"]
+ThingKind = Literal["column", "model", "prompt", "subset", "contrast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Thing:
         distinct: Its name is no plain word of prose: where it stands, it is meant.
     """
 
-    kind: Kind
+    kind: ThingKind
     spellings: tuple[str, ...]
     label: str
     distinct: bool = True

@@ -70,7 +70,7 @@ class Result:
         return f"[{self.low_text}, {self.high_text}]"
 
 
-Columns = Mapping[tuple[str, str], Column]
+ColumnsByPlace = Mapping[tuple[str, str], Column]
 
 
 def results(
@@ -90,14 +90,16 @@ def results(
     )
 
 
-def _scores(summary: pl.DataFrame, columns: Columns, keys: Keys) -> Iterator[Result]:
+def _scores(summary: pl.DataFrame, columns: ColumnsByPlace, keys: Keys) -> Iterator[Result]:
     for row in summary.iter_rows(named=True):
         at = row["metric"], row["column"]
         key = keys.score(row["condition"], at, row["subset"])
         yield _result(key, "score", columns[at], row | {"value": row["score"], "p": None})
 
 
-def _differences(pairs: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
+def _differences(
+    pairs: pl.DataFrame, columns: ColumnsByPlace, keys: Keys, p: str
+) -> Iterator[Result]:
     for row in pairs.iter_rows(named=True):
         at = row["metric"], row["column"]
         if not columns[at].main:
@@ -130,7 +132,9 @@ def _tested(pairs: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
     return pl.concat([of_all, own.select(of_all.columns)])
 
 
-def _contrasts(contrasts: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
+def _contrasts(
+    contrasts: pl.DataFrame, columns: ColumnsByPlace, keys: Keys, p: str
+) -> Iterator[Result]:
     for row in contrasts.iter_rows(named=True):
         at = row["metric"], row["column"]
         key = keys.contrast(row["name"], at)
