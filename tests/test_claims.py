@@ -273,6 +273,17 @@ def test_no_line_is_wider_than_the_terminal(run: Names, width: int):
     assert shown.endswith("5 claims: 3 true, 1 false, 1 not understood")
 
 
+def test_an_undecided_claim_gives_its_reason_once(run: Names):
+    """In print; machines read the verdict by its old name."""
+    found = findings(run, "FLAN-T5 prompt1 is not significantly different from prompt2 on overlap")
+    shown = text(found, 1000)
+
+    assert shown.startswith("claims against a run: p corrected by Holm\n\nundecided  ")
+    assert shown.count("no margin is declared") == 1
+    assert shown.endswith("1 claim: 0 true, 0 false, 1 undecided")
+    assert as_json(found, strict=False)["counts"]["cannot be told"] == 1
+
+
 def test_json_says_the_same(run: Names):
     """Every key is there whatever the verdict."""
     found = findings(run, *CLAIMS)
