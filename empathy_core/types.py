@@ -151,6 +151,11 @@ class ModelSpec:
     published: str = ""
     options: tuple[tuple[str, str | int | float | bool], ...] = ()
 
+    @property
+    def is_human(self) -> bool:
+        """Whether people wrote the answers: a reference that is not ranked and has no prompt."""
+        return self.backend == "human"
+
     def identity(self) -> dict[str, object]:
         """Return the fields that change the text.
 
@@ -209,6 +214,11 @@ class Decoding(DecodingSettings):
     """
 
     name: str = "greedy"
+
+    @property
+    def n_samples(self) -> int:
+        """Answers per example that there are: one of a greedy decoding."""
+        return self.samples if self.sample else 1
 
     def identity(self) -> dict[str, object]:
         """Return what changes the text: a greedy decoding has no temperature and no seed."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from reports.figures import panels as drawing
-from reports.figures import scores as plots
+from reports.figures.panels import start_drawing
+from reports.figures.scores import differences, distributions, forest
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
 from reports.labels import (
@@ -16,11 +16,11 @@ from reports.labels import (
 )
 from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
-from reports.numbers.adapters import compare
+from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
 from reports.numbers.curves import curves
-from reports.numbers.doubtful import doubtful
 from reports.numbers.failures import failure_series
+from reports.numbers.flagged import flagged_answers
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
 from reports.numbers.results import Result, results
@@ -65,7 +65,7 @@ class Report:
         spreads: Ranges over prompts (``prompts.SPREADS``).
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
-        compared: Adapters beside their bases (``comparisons.COMPARED``).
+        compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
@@ -102,15 +102,15 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
-    numbers, doubted = aggregate(collected, spec), doubtful(collected, spec)
+    numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {
-        "table1": plots.forest(numbers.summary, spec, stamp),
-        "differences": plots.differences(numbers.pairs, numbers.contrasts, spec, stamp),
-        "answers": plots.distributions(collected, spec, stamp),
+        "table1": forest(numbers.summary, spec, stamp),
+        "differences": differences(numbers.pairs, numbers.contrasts, spec, stamp),
+        "answers": distributions(collected, spec, stamp),
     }
     panels = {file: one for file, one in asked.items() if one}
-    with drawing.begun(list(panels.values())) as drawn:
+    with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         words = TableText(spec.caption, spec.label, (), stamp)

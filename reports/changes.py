@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["score", "difference", "contrast"]
+NumberKind = Literal["score", "difference", "contrast"]
 Part = Literal["value", "interval", "p", "n", "key"]
 """What of a number is another one; ``key``: only one of the two reports has the number."""
 
@@ -32,7 +32,7 @@ class Unlike:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Constituent:
     """A condition that a number is made of.
 
     Attributes:
@@ -61,11 +61,11 @@ class Moved:
     """
 
     key: str
-    kind: Kind
+    kind: NumberKind
     parts: tuple[Part, ...]
     metric: str = ""
     share: bool = False
-    sides: tuple[Side, ...] = ()
+    sides: tuple[Constituent, ...] = ()
     same_rows: bool = True
     same_metric: bool = True
     shared_key: bool = False
@@ -160,7 +160,7 @@ CHANGES: tuple[Change, ...] = (
         2, TODAY, "missing rows",
         "A score is of all examples that a condition has, each once; a difference is of those "
         "that both have, and where the two disagree both are printed and neither is significant; "
-        "what a metric could not score is bounded. Before, such rows were left out in silence.",
+        "what a metric could not score is bounded. Before, such rows were left out without a note.",
         _lacking,
     ),
     Change(
@@ -206,7 +206,7 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         9, TODAY, "keys",
-        "Numbers whose names differ in signs or scripts alone have keys of their own; before, the "
+        "Numbers whose names differ only in signs or scripts have keys of their own; before, the "
         "first number was printed for all of them.",
         _keys,
     ),
@@ -224,9 +224,9 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         12, TODAY, "answers",
-        "What a reasoning model thinks is kept apart and not scored, answers end at the chat "
+        "The reasoning of a model is kept apart and not scored, answers end at the chat "
         "template's end of turn, and tokens that a checkpoint forces or forbids are in force; "
-        "before, thoughts were scored as answers, some answers went on behind their turn, and "
+        "before, reasoning was scored as an answer, some answers went on after their turn, and "
         "these settings were dropped. Answers that were made before stay as they are.",
         _answers,
     ),

@@ -77,7 +77,7 @@ def row_labels(conditions: Iterable[Condition]) -> dict[str, str]:
     """
     conditions = tuple(conditions)
     parts: tuple[Callable[[Condition], str], ...] = (
-        lambda c: "" if c.model.backend == "human" else c.prompt.label,
+        lambda c: "" if c.model.is_human else c.prompt.label,
         lambda c: c.decoding.name,
         lambda c: "chat template" if c.chat else "no chat template",
         lambda c: c.model.name,

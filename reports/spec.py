@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.types import Condition
+from empathy_core.types import Column, Condition
 from reports.keys import Keys
 
 Environment = Literal["auto", "table", "table*", "longtable"]
@@ -184,6 +184,11 @@ class ReportSpec:
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def main_columns(self) -> tuple[tuple[str, Column], ...]:
+        """Metric key and column of each number that is a main one of its metric."""
+        return tuple((k, c) for k, m in self.metrics.items() for c in m.columns if c.main)
 
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""

@@ -19,8 +19,7 @@ from reports.latex.macros import macros
 from reports.latex.methods import methods, methods_label
 from reports.latex.table import fragment, standalone
 from reports.numbers import results
-from reports.page import html
-from reports.page import index as page
+from reports.page import html, index
 from reports.rows.collect import Coverage, collect
 from reports.spec import SETTINGS, ReportSpec
 from reports.tables import terminal
@@ -142,7 +141,7 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
         if record:
             marked = {**record, "stamp": report.stamp}
             yield name, json.dumps(marked, indent=1, ensure_ascii=False) + "\n"
-    yield "index.html", html.page(page.context(report))
+    yield "index.html", html.page(index.context(report))
 
 
 def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:

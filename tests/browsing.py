@@ -61,7 +61,7 @@ class Desk:
 
     def listed(self, n: int) -> list[str]:
         """Return the ids in the list, which should say that it has *n*."""
-        words = "No example is left" if n == 0 else f"of {n} examples"
+        words = "No example matches" if n == 0 else f"of {n} examples"
         expect(self.page.locator("#browser-status")).to_contain_text(words)
         return self.page.locator("#browser-list .id").all_text_contents()
 

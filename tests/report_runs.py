@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core import prompts, store
-from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Column, Condition, Decoding, ModelSpec
 from reports.spec import ReportSpec
 
@@ -144,8 +144,8 @@ def make(
     rows = examples(n)
     store.write_bytes(store.frame_bytes(rows), run.examples)
     for made_by in about.conditions:
-        if made_by.model.backend == "human":
-            half = rows.filter(pl.col("block").is_not_null())[::2].select(example="id")
+        if made_by.model.is_human:
+            half = rows.filter(EVALUATED)[::2].select(example="id")
             store.write_bytes(store.frame_bytes(half), run.expected(made_by.id))
         write_answers(run, made_by, rows, answer, n_shards)
         for key, metric in about.metrics.items():
@@ -157,11 +157,11 @@ def write_answers(
     run: RunDir, made_by: Condition, rows: pl.DataFrame, answer: Answer, n_shards: int
 ) -> None:
     """Write the pieces of a condition."""
-    wanted = rows.with_row_index("i").filter(pl.col("block").is_not_null())
+    wanted = rows.with_row_index("i").filter(EVALUATED)
     if run.expected(made_by.id).exists():
         covered = pl.read_parquet(run.expected(made_by.id))
         wanted = wanted.join(covered, left_on="id", right_on="example", how="semi")
-    n_samples = made_by.decoding.samples if made_by.decoding.sample else 1
+    n_samples = made_by.decoding.n_samples
     records = [
         (
             made_by.id,

@@ -210,7 +210,7 @@ def test_people_are_compared_where_they_answered(desk: Desk):
 
 def test_words_of_the_reference_are_marked_where_asked(desk: Desk):
     """By more than colour."""
-    desk.page.get_by_label("Mark words that the reference has too").check()
+    desk.page.get_by_label("Mark words shared with the reference").check()
     shared = desk.page.locator(".answers .answer").nth(2).locator(".shared")
 
     assert shared.all_text_contents() == ["w0", "w1", "w2"]

@@ -102,7 +102,7 @@ def test_a_difference_by_chance_is_true_and_not_significant(run: Names):
 
     assert set(verdicts) == {"false", "not significant"}
     found = judge(verdicts["not significant"], run)
-    assert found.reason == "it may be chance"
+    assert found.reason == "it may be due to chance"
     assert found.checks[0].gap.p is not None
     assert found.checks[0].gap.p >= 0.05
     sure = judge(verdicts["not significant"].replace(" >", " significantly >"), run)
@@ -271,6 +271,17 @@ def test_no_line_is_wider_than_the_terminal(run: Names, width: int):
     assert "p < 0.001" in shown
     assert "n = 120 (60 questions)" in shown
     assert shown.endswith("5 claims: 3 true, 1 false, 1 not understood")
+
+
+def test_an_undecided_claim_gives_its_reason_once(run: Names):
+    """In print; machines read the verdict by its old name."""
+    found = findings(run, "FLAN-T5 prompt1 is not significantly different from prompt2 on overlap")
+    shown = text(found, 1000)
+
+    assert shown.startswith("claims against a run: p corrected by Holm\n\nundecided  ")
+    assert shown.count("no margin is declared") == 1
+    assert shown.endswith("1 claim: 0 true, 0 false, 1 undecided")
+    assert as_json(found, strict=False)["counts"]["cannot be told"] == 1
 
 
 def test_json_says_the_same(run: Names):

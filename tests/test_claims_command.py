@@ -131,7 +131,7 @@ def test_a_paper_is_checked_in_one_call(home: Path, capsys: pytest.CaptureFixtur
     }  # fmt: skip
     assert (unknown["typed"], unknown["line"], unknown["same"]) == ("0.9876", 3, None)
     assert unknown["nearest"]["key"].endswith("rouge2")
-    assert [f"\\label{{{label}}} stands 2 times" in w for w in told["warnings"]] == [True]
+    assert [f"\\label{{{label}}} is used 2 times" in w for w in told["warnings"]] == [True]
     assert main(["claims", "claims.toml", "paper.tex", "--name", "echo", "--strict"]) == 4
 
 

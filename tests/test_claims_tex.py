@@ -69,7 +69,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_and_the_rest_is_kept(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("[[claims]\nsays = 1", "is no TOML"),
+        ("[[claims]\nsays = 1", "is not TOML"),
         ("", "holds no claim"),
         ("claims = 3", "holds no claim"),
         ('[[claims]]\nsays = "A > B on m"\n[names]\nours = 3', "must be a table of texts"),
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there_or_no_text_is_a_problem(tmp_path: Path):
     (tmp_path / "latin.toml").write_bytes(b"says = '\xe9'")
 
     assert "No such file" in read_toml(tmp_path / "none.toml").problems[0].message
-    assert "no UTF-8" in read_toml(tmp_path / "latin.toml").problems[0].message
+    assert "not UTF-8" in read_toml(tmp_path / "latin.toml").problems[0].message
 
 
 # ---------------------------------------------------------------------------- comments
@@ -190,7 +190,7 @@ def test_a_label_that_stands_twice_is_told_with_both_places(tmp_path: Path):
     )
 
     assert len(found.warnings) == 1
-    assert "\\label{tab:main} stands 2 times" in found.warnings[0]
+    assert "\\label{tab:main} is used 2 times" in found.warnings[0]
     assert "main.tex:1" in found.warnings[0]
     assert "table1.tex:2" in found.warnings[0]
 

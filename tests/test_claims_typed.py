@@ -408,15 +408,15 @@ def test_all_of_it_is_told_in_words_and_counts_as_doubt():
 
     shown = show.text(found, 200)
 
-    assert "5, of which 2 no result, 1 in doubt" in shown
+    assert "5, of which 2 match no result, 1 doubtful" in shown
     assert f"is 100 x \\res{{t5.none.rouge1}} ({t5:.4f})" in shown
     assert "2.90 is half the width of \\resci{t5.none.rouge1} (0.0290)" in shown
     assert (
         f"{flan:.4f} has the digits of \\res{{flan.none.rouge1}}, but the text names T5; the "
         f"nearest of that is {t5:.4f}, \\res{{t5.none.rouge1}}"
     ) in shown
-    assert "0.9999 is no result; the nearest is" in shown
-    assert "p = 0.011 is no result; the nearest is 0.500, \\resp{" in shown
+    assert "0.9999 matches no result; the nearest is" in shown
+    assert "p = 0.011 matches no result; the nearest is 0.500, \\resp{" in shown
     assert found.exit_code(strict=True) == DOES_NOT_HOLD
     sound = Findings("a run", "Holm", "", (), typed=found.typed[:2], files=("a.tex",))
     assert sound.exit_code(strict=True) == HOLDS

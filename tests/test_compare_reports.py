@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from reports.changes import CHANGES, VERSION, Side, Unlike, between
+from reports.changes import CHANGES, VERSION, Constituent, Unlike, between
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.unlike import features, unlike
 from reports.tables import report_diff as movements_text
@@ -43,15 +43,17 @@ def reported(*numbers: dict[str, object], version: int = 0, **changed: object) -
 
 
 SIDES = {
-    ("a", "rouge"): Side("A"),
-    ("b", "rouge"): Side("B", samples=3),
-    ("a", "diagnostics"): Side("A"),
-    ("b", "diagnostics"): Side("B", samples=3),
+    ("a", "rouge"): Constituent("A"),
+    ("b", "rouge"): Constituent("B", samples=3),
+    ("a", "diagnostics"): Constituent("A"),
+    ("b", "diagnostics"): Constituent("B", samples=3),
 }
 
 
 def compared(
-    before: dict[str, object], now: dict[str, object], sides: dict[tuple[str, str], Side] = SIDES
+    before: dict[str, object],
+    now: dict[str, object],
+    sides: dict[tuple[str, str], Constituent] = SIDES,
 ) -> Movements:
     """Compare a number of version 0 with what today's version makes of it."""
     return compare_reports(
@@ -113,7 +115,7 @@ def test_an_interval_is_explained_by_its_kind(key: str, about: str, other: str):
 
 def test_rows_that_lack_a_score_explain_a_difference():
     """Only where there are such rows."""
-    lacking = SIDES | {("b", "rouge"): Side("B", lacking=True)}
+    lacking = SIDES | {("b", "rouge"): Constituent("B", lacking=True)}
     pair = number("b-vs-a.rouge1", 0.5, 0.01), number("b-vs-a.rouge1", 0.4, 0.01)
 
     assert "missing rows" in explained(compared(*pair, lacking))["value"]
@@ -122,11 +124,13 @@ def test_rows_that_lack_a_score_explain_a_difference():
 
 def test_the_rows_that_changed_say_which_change_it_was():
     """Rows that are alike in being empty are not explained by other scripts, nor the other way."""
-    empty = SIDES | {("a", "rouge"): Side("A", unlike=Unlike({("m-1", 0): ("nothing visible",)}))}
-    script = SIDES | {
-        ("a", "rouge"): Side("A", unlike=Unlike({("m-1", 0): ("letters of other scripts",)}))
+    empty = SIDES | {
+        ("a", "rouge"): Constituent("A", unlike=Unlike({("m-1", 0): ("nothing visible",)}))
     }
-    none = SIDES | {("a", "rouge"): Side("A", unlike=Unlike({}))}
+    script = SIDES | {
+        ("a", "rouge"): Constituent("A", unlike=Unlike({("m-1", 0): ("letters of other scripts",)}))
+    }
+    none = SIDES | {("a", "rouge"): Constituent("A", unlike=Unlike({}))}
     pair = number("a.rouge1", 0.5), number("a.rouge1", 0.4)
 
     assert explained(compared(*pair, empty))["value"] == {"empty answers"}
@@ -143,7 +147,7 @@ def test_without_rows_whatever_may_have_moved_a_score_is_named():
 
 def test_answers_that_are_those_of_before_are_not_said_to_be_others():
     """Of scores that were made of the same answers, no change of the answers is a cause."""
-    same = SIDES | {("a", "rouge"): Side("A", unlike=Unlike({}))}
+    same = SIDES | {("a", "rouge"): Constituent("A", unlike=Unlike({}))}
     before, now = number("a.rouge1", 0.5), number("a.rouge1", 0.4)
 
     assert "answers" in explained(compared(before, now))["value"]
@@ -182,7 +186,9 @@ def test_a_number_that_only_one_report_has_is_a_matter_of_keys():
 def test_the_text_names_numbers_changes_and_rows():
     """What a coauthor is told: before, now, the sentence, and which answers it was."""
     sides = SIDES | {
-        ("a", "rouge"): Side("A", unlike=Unlike({("m-1", 0): ("nothing visible",), ("m-2", 1): ()}))
+        ("a", "rouge"): Constituent(
+            "A", unlike=Unlike({("m-1", 0): ("nothing visible",), ("m-2", 1): ()})
+        )
     }
     found = compared(number("a.rouge1", 0.5), number("a.rouge1", 0.4), sides)
 

@@ -13,7 +13,7 @@ import pytest
 from empathy_core import metrics
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.numbers.curves import Curve
-from reports.numbers.failures import Line, Series
+from reports.numbers.failures import FaultShares, Series
 from reports.spec import CurvePoint
 from tests.finetuned_runs import curve
 
@@ -35,9 +35,9 @@ def series(title: str = "LLaMA", **at_525: float | None) -> Series:
         title,
         FAULTS,
         (
-            Line("base", 0, shares(noise=0.02)),
-            Line("n = 525, seed 0", 525, shares(**at_525)),
-            Line("n = 4,719, seed 0", 4719, shares(empty=0.7)),
+            FaultShares("base", 0, shares(noise=0.02)),
+            FaultShares("n = 525, seed 0", 525, shares(**at_525)),
+            FaultShares("n = 4,719, seed 0", 4719, shares(empty=0.7)),
         ),
     )
 
@@ -139,7 +139,7 @@ def test_faults_that_never_occur_are_named_and_not_drawn():
 
     assert {"base", "525", "4,719", "Empty", "Noise"} <= set(texts(figure))
     assert "Repetition" not in texts(figure)
-    assert "not drawn: echo of the prompt, at the token limit, repetition" in figure.caption
+    assert "none occurred: echo of the prompt, at the token limit, repetition" in figure.caption
     told = _children_at(figure, "desc")
     assert "empty: base 0.0%, n = 525, seed 0 3.0%, n = 4,719, seed 0 70.0%" in told
 
@@ -159,7 +159,7 @@ def test_names_are_drawn_as_text():
     figure = training_figure((replace(SMALL, label=EVIL),), "")
 
     assert EVIL in texts(figure)
-    assert "<script" not in figure.svg + figure.inline
+    assert "<script" not in figure.svg
 
 
 def test_nothing_to_draw_is_no_figure():
@@ -175,17 +175,3 @@ def test_many_adapters_are_told_apart(n: int):
 
     lines = re.findall(r"style=\"fill: none;([^\"]*stroke-width: 1.8[^\"]*)\"", figure.svg)
     assert len({tuple(sorted(line.split(";"))) for line in lines}) >= n
-
-
-def test_in_a_page_the_figure_takes_the_pages_colours():
-    """It has no paper of its own, and its style sheet and ids stay inside."""
-    figure = training_figure((SMALL,), "")
-
-    assert figure.inline.startswith("<svg ")
-    assert "#1b1c1e" not in figure.inline
-    assert "currentColor" in figure.inline
-    assert re.search(r"<style[^>]*>#figure-training \*\{|#figure-training \*\s*\{", figure.inline)
-    assert all(
-        i.startswith("figure-training") for i in re.findall(r'\bid="([^"]+)"', figure.inline)
-    )
-    assert not re.search(r'<svg [^>]*\b(width|height)="', figure.inline)

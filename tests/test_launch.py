@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from empathy_core.store import EVALUATED
 from tests.runs import ECHO, contents, environment, launch, write_config
 
 
@@ -214,7 +215,7 @@ def test_a_mistake_exits_2_and_touches_nothing(copy: Path, change: str, expected
 def test_answers_made_elsewhere_are_a_condition_like_any_other(copy: Path):
     """A CSV of ids and texts is scored; what it lacks is told by name before anything is done."""
     examples = pl.read_parquet(copy / "runs/echo/examples/examples.parquet")
-    ids = examples.filter(pl.col("block").is_not_null())["id"]
+    ids = examples.filter(EVALUATED)["id"]
     texts = pl.DataFrame({"example": ids, "text": ["I am here with you."] * len(ids)})
     texts.write_csv(copy / "all.csv")
     texts.head(5).write_csv(copy / "few.csv")

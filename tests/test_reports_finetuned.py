@@ -16,7 +16,7 @@ from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from reports.build import Report, Section, build
 from reports.latex.escape import escape
-from reports.numbers.adapters import by_base, labels
+from reports.numbers.adapter_vs_base import by_base, labels
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published

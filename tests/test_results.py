@@ -14,7 +14,7 @@ from reports.keys import column_keys, condition_keys, difference_key, score_key
 from reports.numbers.results import Result, frame
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from reports.tables.run_diff import Compared, Side, changes_table, compare_runs
+from reports.tables.run_diff import RunDiff, Side, changes_table, compare_runs
 from tests.report_runs import FLAN, LLAMA, LLAMA2, Toy, condition, make, plain_answer, spec
 
 KEY = "toy-00000000"
@@ -106,7 +106,7 @@ def side(root: Path, name: str, *conditions: Condition, **changes: object) -> Si
     return Side(name, about, collect(run, about), {"data": {"seed": 0}, "name": name})
 
 
-def compared(root: Path, first: Side, second: Side) -> Compared:
+def compared(root: Path, first: Side, second: Side) -> RunDiff:
     """Compare, and see that the table can be made."""
     found = compare_runs(first, second)
     assert len(changes_table(first, second, found).groups) == len({*found.changes["condition"]})

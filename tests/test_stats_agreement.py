@@ -175,7 +175,7 @@ def resampled(corpus: tuple[list[str], list[list[str]]], counts: np.ndarray) -> 
     references, systems = corpus
     stack = np.stack([bleu_rows(system, references) for system in systems])
     sums = resampling.cluster_sums(stack, np.ones(N_TEXTS, bool), Resampler.by(range(N_TEXTS)))
-    return resampling.scored(BLEU.score, resampling.weighted(counts, sums))[:, 0]
+    return resampling.score_resamples(BLEU.score, resampling.resample_sums(counts, sums))[:, 0]
 
 
 def folded(scores: np.ndarray, value: float) -> float:

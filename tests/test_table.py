@@ -27,10 +27,10 @@ KEY = "toy-00000000"
 
 def _summary(scores: dict[Condition, tuple[float | None, int, int]]) -> pl.DataFrame:
     """Return a summary of one column: condition → score, rows scored, rows expected."""
-    most = max((n for c, (_, n, _) in scores.items() if c.model.backend != "human"), default=0)
+    most = max((n for c, (_, n, _) in scores.items() if not c.model.is_human), default=0)
     rows = []
     for c, (score, n, want) in scores.items():
-        ranked = c.model.backend != "human" and n == most
+        ranked = not c.model.is_human and n == most
         rows.append(
             {
                 "condition": c.id, "model": c.model.label, "prompt": c.prompt.label,

@@ -1,4 +1,4 @@
-"""What a report says besides scores: doubtful answers, subgroups, prompts, contrasts, repeats."""
+"""What a report says besides scores: flagged answers, subgroups, prompts, contrasts, repeats."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -13,7 +13,7 @@ from empathy_core.stats import Resampler, paired_difference, spread
 from empathy_core.types import Condition, Decoding
 from reports.build import Report, build
 from reports.numbers.aggregate import aggregate
-from reports.numbers.doubtful import doubtful, emptiest
+from reports.numbers.flagged import emptiest, flagged_answers
 from reports.numbers.prompt_effects import moved, own_scores, spreads
 from reports.numbers.repeats import repeated, repeats
 from reports.rows.collect import Collected, collect
@@ -53,7 +53,7 @@ def tables(of: Report, file: str) -> tuple[Table, ...]:
     return next(s.tables for s in of.sections if s.file == file)
 
 
-# ---------------------------------------------------------------------------- doubtful answers
+# ---------------------------------------------------------------------------- flagged answers
 
 
 def broken(made_by: Condition, row: int, sample: int) -> str:
@@ -63,11 +63,11 @@ def broken(made_by: Condition, row: int, sample: int) -> str:
     return "The same for all." if made_by is FLAN else words_of(made_by, row, sample)
 
 
-def test_doubtful_answers_are_counted_by_kind(tmp_path: Path):
+def test_flagged_answers_are_counted_by_kind(tmp_path: Path):
     """Empties, and texts that answer other questions too; white space is no text said twice."""
     about = spec(LLAMA, FLAN)
 
-    one, other = doubtful(collected(tmp_path, about, broken), about)
+    one, other = flagged_answers(collected(tmp_path, about, broken), about)
 
     assert (one.n, one.count("empty"), one.count("duplicate")) == (N, 6, 0)
     assert (other.count("empty"), other.count("duplicate")) == (0, N)
@@ -82,12 +82,12 @@ def test_an_answer_is_cut_or_exposed_as_the_data_say(tmp_path: Path):
     answers = found.answers[LLAMA.id].with_columns(cut=pl.col("example") == "sample-4")
     found = replace(found, examples=rows, answers={LLAMA.id: answers})
 
-    (one,) = doubtful(found, about)
+    (one,) = flagged_answers(found, about)
 
     assert (one.count("exposed"), one.count("cut"), one.count("prompt_cut")) == (1, 1, 0)
 
 
-def test_scores_are_given_as_they_are_and_without_the_doubtful(tmp_path: Path):
+def test_scores_are_given_as_they_are_and_without_the_flagged(tmp_path: Path):
     """What is left out has its n, and the score is that of the other rows."""
     of = report(tmp_path, spec(LLAMA, FLAN), broken)
 

@@ -32,7 +32,7 @@ from empathy_core.data.specs import (
     source_names,
 )
 from empathy_core.errors import ConfigError, Damaged, DataError
-from empathy_core.store import EXAMPLES, RunDir, read_json, write_bytes, write_json
+from empathy_core.store import EVALUATED, EXAMPLES, RunDir, read_json, write_bytes, write_json
 
 __all__ = [
     "CLEANING_VERSION",
@@ -223,7 +223,7 @@ def export(examples: pl.DataFrame, path: Path) -> int:
     if path.suffix not in writers:
         msg = f"--export {path}: expected a file .csv, .jsonl or .parquet; change its name"
         raise ConfigError(msg)
-    asked = examples.filter(pl.col("block").is_not_null())
+    asked = examples.filter(EVALUATED)
     buffer = io.BytesIO()
     getattr(asked.select(example="id", question="context"), writers[path.suffix])(buffer)
     try:

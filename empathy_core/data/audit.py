@@ -15,6 +15,7 @@ from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
+from empathy_core.store import EVALUATED
 from empathy_core.types import digest
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -206,7 +207,7 @@ def _quantiles(texts: pl.Series) -> dict[str, float]:
 
 
 def _evaluated(examples: pl.DataFrame) -> dict[str, Any]:
-    rows = examples.filter(pl.col("block").is_not_null())
+    rows = examples.filter(EVALUATED)
     per_question = rows.group_by("question").len()
     return {
         "rows": rows.height,

@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
+from empathy_core.store import EVALUATED
+
 ANSWERS: dict[str, Any] = {
     "example": pl.String,  # the evaluated row
     "text": pl.String,  # the other therapist's answer
@@ -90,9 +92,7 @@ def coverage(
 
 
 def _rows(examples: pl.DataFrame) -> list[_HumanAnswer]:
-    columns = examples.select(
-        "id", "question", "pair", "author", "response", pl.col("block").is_not_null()
-    )
+    columns = examples.select("id", "question", "pair", "author", "response", EVALUATED)
     return [_HumanAnswer(*values) for values in columns.iter_rows()]
 
 

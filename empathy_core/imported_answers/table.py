@@ -10,6 +10,7 @@ import polars as pl
 from empathy_core.data import Source, TextLayout, reading
 from empathy_core.data.cleaning import clean, question_digest, without_surrogates
 from empathy_core.errors import DataError
+from empathy_core.store import EVALUATED
 
 SCHEMA = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
 
@@ -183,13 +184,13 @@ def matched(texts: pl.DataFrame, examples: pl.DataFrame, key: Key, where: str) -
     rows = examples.select("id", "block").with_columns(key=pl.Series(list(known), dtype=pl.String))
     named = texts.with_columns(key=pl.Series(_names(texts, key), dtype=pl.String))
     found = named.join(rows, on="key", how="left", maintain_order="left")
-    asked = rows.filter(pl.col("block").is_not_null()).select(example="id").with_row_index("at")
-    own = found.filter(pl.col("block").is_not_null()).select("sample", "text", example="id")
+    asked = rows.filter(EVALUATED).select(example="id").with_row_index("at")
+    own = found.filter(EVALUATED).select("sample", "text", example="id")
     if own.is_empty():
         raise DataError(_nothing(texts, rows, key, where, examples))
     own = _whole(_once(own.unique(maintain_order=True) if key.by_question else own, where), where)
     ordered = asked.join(own, on="example").sort("at", "sample")
-    evaluated = rows.filter(pl.col("block").is_not_null())
+    evaluated = rows.filter(EVALUATED)
     others = named.join(evaluated, on="key", how="anti")
     return Matched(
         texts=ordered.select("example", "sample", "text"),
@@ -249,7 +250,7 @@ def _nothing(
 ) -> str:
     """Return what is said where no answer is of an evaluated example: samples of both sides."""
     what = "question" if key.by_question else "id"
-    asked = examples.filter(pl.col("block").is_not_null())
+    asked = examples.filter(EVALUATED)
     shown = asked["context" if key.by_question else "id"].to_list()
     of_others = set(_names(texts, key)) & set(rows["key"])
     split = f" (examples that it answers, not evaluated: {len(of_others)})" if of_others else ""

@@ -32,7 +32,7 @@ from empathy_core.stats.resampling import (
     LEVEL,
     RESAMPLES,
     Resampler,
-    Score,
+    ScoreFunction,
     shuffles_for,
 )
 from empathy_core.stats.results import Difference, Estimate
@@ -51,7 +51,7 @@ __all__ = [
     "Interval",
     "Mover",
     "Resampler",
-    "Score",
+    "ScoreFunction",
     "Spread",
     "benjamini_hochberg",
     "compare_all",

@@ -7,7 +7,7 @@ from itertools import chain, combinations
 import numpy as np
 
 from empathy_core.stats.conditions import Conditions
-from empathy_core.stats.resampling import Resampler, Score, scored_rows, stacked
+from empathy_core.stats.resampling import Resampler, ScoreFunction, scored_rows, stack_conditions
 from empathy_core.stats.results import Counts, Difference, Estimate
 from empathy_core.stats.shuffles import Sides
 from empathy_core.types import Column
@@ -29,7 +29,7 @@ class AllPairs:
 
 def compare_all(
     rows: Sequence[np.ndarray],
-    score: Score,
+    score: ScoreFunction,
     resampler: Resampler,
     pairs: Iterable[tuple[int, int]] | None = None,
     columns: Sequence[Column] = (),
@@ -56,7 +56,7 @@ def compare_all(
     unknown = sorted({i for pair in chosen for i in pair} - set(range(len(rows))))
     if unknown:
         raise ValueError(f"pairs name conditions {unknown}, but there are 0 to {len(rows) - 1}")
-    stack = stacked(rows, resampler)
+    stack = stack_conditions(rows, resampler)
     own = Conditions.of(stack, scored_rows(stack), score, resampler, columns)
     found = dict(_differences(own, chosen))
     return AllPairs(own.estimates(), {pair: found[pair] for pair in chosen})

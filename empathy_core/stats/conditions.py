@@ -8,7 +8,7 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    defined,
+    drop_undefined,
     or_null,
     student,
     studentised,
@@ -16,14 +16,14 @@ from empathy_core.stats.intervals import (
 from empathy_core.stats.resampling import (
     LEAST_CLUSTERS,
     Resampler,
-    Score,
+    ScoreFunction,
     cluster_sizes,
     cluster_sums,
     draws,
     on_grid,
-    scored,
+    resample_sums,
+    score_resamples,
     scored_total,
-    weighted,
 )
 from empathy_core.stats.results import Counts, Difference, Drawn, Estimate, difference
 from empathy_core.stats.shares import Shares
@@ -52,7 +52,7 @@ class Conditions:
     scores: np.ndarray | None
     shares: Shares
     among: Mapping[int, int]
-    score: Score
+    score: ScoreFunction
     resampler: Resampler
     columns: Sequence[Column] = field(default=())
 
@@ -61,7 +61,7 @@ class Conditions:
         cls,
         stack: np.ndarray,
         kept: np.ndarray,
-        score: Score,
+        score: ScoreFunction,
         resampler: Resampler,
         columns: Sequence[Column] = (),
     ) -> "Conditions":
@@ -70,7 +70,7 @@ class Conditions:
         among = {i: i for i in range(len(stack))}
         drawn = scores = None
         if max(len(cluster_sizes(of, resampler)) for of in kept) >= LEAST_CLUSTERS:
-            drawn = weighted(draws(resampler), sums)
+            drawn = resample_sums(draws(resampler), sums)
             scores = _scored(score, drawn)
         shares = Shares.of(stack, kept, score, resampler, columns)
         return cls(
@@ -89,7 +89,7 @@ class Conditions:
         drawn = scores = None
         if self.drawn is not None:
             away = self._away(kept, numbers)
-            drawn = self.drawn[numbers] - weighted(draws(self.resampler), away)
+            drawn = self.drawn[numbers] - resample_sums(draws(self.resampler), away)
             scores = _scored(self.score, drawn)
         return Conditions(
             stack,
@@ -162,7 +162,7 @@ class Conditions:
         # a cluster without which there is no score is seen by the error, which is NaN
         influence = ((values[:, None] - without) * (1 - rows))[..., columns]
         parts = np.concatenate([influence**2, influence * rows, rows**2, rows], axis=-1)
-        sums = weighted(draws(self.resampler), np.moveaxis(on_grid(parts), 1, 0))
+        sums = resample_sums(draws(self.resampler), np.moveaxis(on_grid(parts), 1, 0))
         k = len(columns)
         squares, products, own, whole = np.split(sums, [k, 2 * k, 2 * k + 1], axis=1)
         scores, values = self.scores[:, columns], values[:, columns, None]
@@ -191,7 +191,7 @@ class Conditions:
     ) -> Interval | None:
         """Return the interval of one condition and column (*at*); *of* is its value and error."""
         value, error = of
-        drawn = None if self.scores is None else defined(self.scores[at])
+        drawn = None if self.scores is None else drop_undefined(self.scores[at])
         if drawn is None or not np.isfinite(error):
             return None
         if np.ptp(drawn) <= ROUNDING * abs(value):
@@ -254,6 +254,6 @@ def _within(found: Interval | None, column: Column) -> Interval | None:
     return Interval(low, high)
 
 
-def _scored(score: Score, drawn: np.ndarray) -> np.ndarray:
+def _scored(score: ScoreFunction, drawn: np.ndarray) -> np.ndarray:
     """Return scores (conditions, columns, resamples); one condition at a time, for the cache."""
-    return np.stack([scored(score, of) for of in drawn])
+    return np.stack([score_resamples(score, of) for of in drawn])

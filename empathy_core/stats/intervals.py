@@ -26,7 +26,7 @@ class Interval:
     one_sided: bool = False
 
 
-def defined(values: np.ndarray) -> np.ndarray | None:
+def drop_undefined(values: np.ndarray) -> np.ndarray | None:
     """Return the resamples (resamples,) that have a score; null if too many have none."""
     finite = np.isfinite(values)
     if finite.all():

@@ -7,7 +7,7 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    defined,
+    drop_undefined,
     or_null,
     p_centred,
     percentiles,
@@ -16,11 +16,11 @@ from empathy_core.stats.resampling import (
     Resampler,
     cluster_sums,
     draws,
-    scored,
+    resample_sums,
+    score_resamples,
     scored_rows,
     scored_total,
-    stacked,
-    weighted,
+    stack_conditions,
 )
 from empathy_core.stats.results import Counts
 
@@ -77,7 +77,7 @@ def length_adjusted(
         ValueError: The arrays, or the resampler, are of different rows.
     """
     columns = [first, second, first_length, second_length]
-    stack = stacked([np.asarray(of, float)[:, None] for of in columns], resampler)[..., 0]
+    stack = stack_conditions([np.asarray(of, float)[:, None] for of in columns], resampler)[..., 0]
     with np.errstate(all="ignore"):  # what is not finite has no line
         d = stack[1] - stack[0]
         x = np.log1p(stack[3]) - np.log1p(stack[2])
@@ -88,7 +88,7 @@ def length_adjusted(
     raw, adjusted, slope = map(or_null, scored_total(_line, sums.sum(axis=0))[0])
     drawn = None
     if counts.enough and adjusted is not None:
-        drawn = defined(scored(_line, weighted(draws(resampler), sums))[0, 1])
+        drawn = drop_undefined(score_resamples(_line, resample_sums(draws(resampler), sums))[0, 1])
     bound = p = None
     if drawn is not None and adjusted is not None:
         scale = float(np.abs(stack[:2, kept]).max())

@@ -6,14 +6,14 @@ import numpy as np
 
 from empathy_core.stats.all_pairs import compare_all
 from empathy_core.stats.conditions import Conditions
-from empathy_core.stats.resampling import Resampler, Score, scored_by_all, stacked
+from empathy_core.stats.resampling import Resampler, ScoreFunction, scored_by_all, stack_conditions
 from empathy_core.stats.results import Counts, Difference, Estimate
 from empathy_core.stats.shuffles import Sides
 from empathy_core.types import Column
 
 
 def interval(
-    rows: np.ndarray, score: Score, resampler: Resampler, columns: Sequence[Column] = ()
+    rows: np.ndarray, score: ScoreFunction, resampler: Resampler, columns: Sequence[Column] = ()
 ) -> tuple[Estimate, ...]:
     """Return an estimate for each column of *score*, with its interval.
 
@@ -32,7 +32,7 @@ def interval(
 def paired_difference(
     first: np.ndarray,
     second: np.ndarray,
-    score: Score,
+    score: ScoreFunction,
     resampler: Resampler,
     columns: Sequence[Column] = (),
 ) -> tuple[Difference, ...]:
@@ -54,7 +54,7 @@ def paired_difference(
 def contrast(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
-    score: Score,
+    score: ScoreFunction,
     resampler: Resampler,
     columns: Sequence[Column] = (),
 ) -> tuple[Difference, ...]:
@@ -80,7 +80,7 @@ def contrast(
             f"{len(second)}"
         )
     k = len(first)
-    stack = stacked([*first, *second], resampler)
+    stack = stack_conditions([*first, *second], resampler)
     kept = scored_by_all(stack)
     on_rows = np.broadcast_to(kept, stack.shape[:2])
     own = Conditions.of(stack, on_rows, score, resampler, columns)

@@ -1,4 +1,4 @@
-"""What prompts do: their spread, their interaction with models, and which rows they move. Pure."""
+"""Prompt sensitivity: spread, interaction with models, and the rows most affected. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    defined,
+    drop_undefined,
     percentiles,
     share,
 )
 from empathy_core.stats.resampling import (
     Resampler,
-    Score,
+    ScoreFunction,
     cluster_sums,
     draws,
     orders,
-    scored,
+    resample_sums,
+    score_resamples,
     scored_by_all,
     scored_rows,
     scored_total,
-    stacked,
-    weighted,
+    stack_conditions,
 )
 from empathy_core.stats.results import Counts
 
@@ -102,7 +102,9 @@ class Mover:
 # ---------------------------------------------------------------------------- spread
 
 
-def spread(rows: Sequence[np.ndarray], score: Score, resampler: Resampler) -> tuple[Spread, ...]:
+def spread(
+    rows: Sequence[np.ndarray], score: ScoreFunction, resampler: Resampler
+) -> tuple[Spread, ...]:
     """Return how far apart the scores under several prompts are, for each column of *score*.
 
     Approximate randomisation over more than two: Edgington and Onghena (2007), Randomization
@@ -121,7 +123,7 @@ def spread(rows: Sequence[np.ndarray], score: Score, resampler: Resampler) -> tu
 
 
 def spreads(
-    groups: Sequence[Sequence[np.ndarray]], score: Score, resampler: Resampler
+    groups: Sequence[Sequence[np.ndarray]], score: ScoreFunction, resampler: Resampler
 ) -> tuple[tuple[Spread, ...], ...]:
     """Return the ``spread`` of several models, at the price of little more than one.
 
@@ -140,7 +142,7 @@ def spreads(
     if len({len(rows) for rows in groups}) > 1:
         listed = ", ".join(str(len(rows)) for rows in groups)
         raise ValueError(f"every model needs as many prompts; the models have {listed} of them")
-    stack = stacked([of for rows in groups for of in rows], resampler)
+    stack = stack_conditions([of for rows in groups for of in rows], resampler)
     by_group = stack.reshape(len(groups), k, *stack.shape[1:])
     kept = np.array([scored_by_all(of) for of in by_group])
     counts = [Counts.of(of, resampler) for of in kept]
@@ -148,12 +150,12 @@ def spreads(
     sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
     drawn = permuted = None
     if any(of.enough for of in counts) and k > 1:
-        drawn, permuted = weighted(draws(resampler), sums), _permuted(sums, resampler)
+        drawn, permuted = resample_sums(draws(resampler), sums), _permuted(sums, resampler)
     return tuple(
         _columns(
             scored_total(score, sums[:, i].sum(axis=0)),
-            None if drawn is None or not of.enough else scored(score, drawn[i]),
-            None if permuted is None or not of.enough else scored(score, permuted[i]),
+            None if drawn is None or not of.enough else score_resamples(score, drawn[i]),
+            None if permuted is None or not of.enough else score_resamples(score, permuted[i]),
             of,
             resampler.level,
         )
@@ -172,7 +174,7 @@ def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
     for places in orders(resampler, k):
         of = np.array(
             [
-                [weighted(places[i] == place, sums[:, :, i]) for i in range(k)]
+                [resample_sums(places[i] == place, sums[:, :, i]) for i in range(k)]
                 for place in range(k - 1)
             ]
         )
@@ -218,7 +220,7 @@ def _spread(
     value = ends[1] - ends[0]
     bound = p = None
     if drawn is not None and ranges is not None:
-        apart, mixed = defined(drawn[highest] - drawn[lowest]), defined(ranges)
+        apart, mixed = drop_undefined(drawn[highest] - drawn[lowest]), drop_undefined(ranges)
         scale = max(map(abs, ends))
         if apart is not None:
             (bound,) = percentiles(apart, scale, counts.effective, level)
@@ -231,7 +233,7 @@ def _spread(
 
 
 def interaction(
-    grid: Sequence[Sequence[np.ndarray]], score: Score, resampler: Resampler
+    grid: Sequence[Sequence[np.ndarray]], score: ScoreFunction, resampler: Resampler
 ) -> tuple[Interaction, ...]:
     """Return whether prompts act alike on all models, for each column of *score*.
 
@@ -253,7 +255,7 @@ def interaction(
 def interactions(
     rows: Sequence[np.ndarray],
     grids: Sequence[Sequence[Sequence[int]]],
-    score: Score,
+    score: ScoreFunction,
     resampler: Resampler,
 ) -> tuple[tuple[Interaction, ...], ...]:
     """Return the ``interaction`` of several grids, at the price of each condition once.
@@ -272,7 +274,7 @@ def interactions(
         ValueError: A model lacks a prompt that another of its grid has, or rows are different.
     """
     tables = [_table(grid) for grid in grids]
-    stack = stacked(rows, resampler)
+    stack = stack_conditions(rows, resampler)
     found: dict[int, tuple[Interaction, ...]] = {}
     for kept, members in _by_rows(scored_rows(stack), tables):
         counts = Counts.of(kept, resampler)
@@ -314,7 +316,9 @@ def _parts(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
     return np.asarray(sizes / max(1, kept.sum()))
 
 
-def _influence(sums: np.ndarray, scores: np.ndarray, score: Score, parts: np.ndarray) -> np.ndarray:
+def _influence(
+    sums: np.ndarray, scores: np.ndarray, score: ScoreFunction, parts: np.ndarray
+) -> np.ndarray:
     """Return what each cluster adds to each score: shape (clusters, conditions, columns).
 
     The score less that without the cluster, times the other clusters' part of the rows: of a mean
@@ -369,7 +373,9 @@ def _remainders(scores: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------- rows
 
 
-def movers(rows: Sequence[np.ndarray], score: Score, n: int) -> tuple[tuple[Mover, ...], ...]:
+def movers(
+    rows: Sequence[np.ndarray], score: ScoreFunction, n: int
+) -> tuple[tuple[Mover, ...], ...]:
     """Return the *n* rows whose own scores lie furthest apart, for each column of *score*.
 
     A row that some condition has not scored, or that has no score of its own there, is left out,
@@ -384,7 +390,7 @@ def movers(rows: Sequence[np.ndarray], score: Score, n: int) -> tuple[tuple[Move
     Raises:
         ValueError: The conditions are of different rows.
     """
-    stack = stacked(rows, Resampler.by(range(len(rows[0]) if rows else 0)))
+    stack = stack_conditions(rows, Resampler.by(range(len(rows[0]) if rows else 0)))
     own = scored_total(score, stack)
     known = scored_by_all(stack)
     return tuple(_movers(own[..., column], known, n) for column in range(own.shape[-1]))

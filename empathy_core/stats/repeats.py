@@ -6,17 +6,17 @@ from math import sqrt
 
 import numpy as np
 
-from empathy_core.stats.intervals import Interval, defined, or_null, standard_error
+from empathy_core.stats.intervals import Interval, drop_undefined, or_null, standard_error
 from empathy_core.stats.resampling import (
     Resampler,
-    Score,
+    ScoreFunction,
     cluster_sums,
     draws,
-    scored,
+    resample_sums,
+    score_resamples,
     scored_by_all,
     scored_total,
-    stacked,
-    weighted,
+    stack_conditions,
 )
 from empathy_core.stats.results import Counts
 
@@ -54,7 +54,7 @@ class Components:
 
 
 def components(
-    repeats: Sequence[np.ndarray], score: Score, resampler: Resampler
+    repeats: Sequence[np.ndarray], score: ScoreFunction, resampler: Resampler
 ) -> tuple[Components, ...]:
     """Return the mean over runs and its uncertainty, for each column of *score*.
 
@@ -74,14 +74,14 @@ def components(
     Raises:
         ValueError: The runs, or the resampler, are of different rows.
     """
-    stack = stacked(repeats, resampler)
+    stack = stack_conditions(repeats, resampler)
     kept = scored_by_all(stack)
     counts = Counts.of(kept, resampler)
     sums = cluster_sums(stack, kept, resampler)
     scores = scored_total(score, sums.sum(axis=0))
     drawn = None
     if counts.enough and len(repeats) > 1:
-        drawn = scored(score, weighted(draws(resampler), sums))
+        drawn = score_resamples(score, resample_sums(draws(resampler), sums))
     return tuple(
         _components(scores[:, i], None if drawn is None else drawn[:, i], counts, resampler.level)
         for i in range(scores.shape[1])
@@ -97,7 +97,7 @@ def _components(
     if mean is None or k < 2:
         return Components(mean, None, None, None, None, None, *last)
     deviation = float(scores.std(ddof=1))
-    means = None if drawn is None else defined(drawn.mean(axis=0))
+    means = None if drawn is None else drop_undefined(drawn.mean(axis=0))
     if drawn is None or means is None:
         return Components(mean, deviation, None, None, None, None, *last)
     own = drawn[:, np.isfinite(drawn).all(axis=0)]

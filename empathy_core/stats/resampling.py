@@ -35,7 +35,7 @@ _BOOTSTRAP, _SWAPS, _ORDERS, _ARRANGEMENTS = 0, 1, 2, 3  # streams of random num
 
 Done = TypeVar("Done")
 
-Score = Callable[[np.ndarray], np.ndarray]
+ScoreFunction = Callable[[np.ndarray], np.ndarray]
 """Sums of statistics (..., statistics) → scores (..., columns), NaN where there is none."""
 
 
@@ -118,7 +118,7 @@ def shuffles_for(n_tests: int) -> int:
 # ---------------------------------------------------------------------------- rows and sums
 
 
-def stacked(rows: Sequence[np.ndarray], resampler: Resampler) -> np.ndarray:
+def stack_conditions(rows: Sequence[np.ndarray], resampler: Resampler) -> np.ndarray:
     """Return the statistics of several conditions: shape (conditions, rows, statistics).
 
     Raises:
@@ -187,7 +187,7 @@ def cluster_sizes(kept: np.ndarray, resampler: Resampler) -> np.ndarray:
     return sizes[sizes > 0]
 
 
-def weighted(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
+def resample_sums(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Return sums (clusters, ...) times weights (resamples, clusters): shape (..., resamples).
 
     In threads of our own: those of BLAS meet after every block, and wait wherever others compute
@@ -269,12 +269,12 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def scored(score: Score, sums: np.ndarray) -> np.ndarray:
+def score_resamples(score: ScoreFunction, sums: np.ndarray) -> np.ndarray:
     """Return scores (..., columns, resamples) of sums (..., statistics, resamples)."""
     return np.moveaxis(scored_total(score, np.moveaxis(sums, -2, -1)), -1, -2)
 
 
-def scored_total(score: Score, sums: np.ndarray) -> np.ndarray:
+def scored_total(score: ScoreFunction, sums: np.ndarray) -> np.ndarray:
     """Return scores (..., columns) of sums (..., statistics); NaN also where one is infinite."""
     with np.errstate(all="ignore"):  # a metric that divides by zero says so by NaN or infinity
         found = score(sums)

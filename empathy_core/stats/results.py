@@ -10,7 +10,7 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
-    defined,
+    drop_undefined,
     or_null,
     p_centred,
     percentiles,
@@ -151,7 +151,7 @@ def difference(
     if first is None or second is None:
         return Difference(first, second, None, None, None, None, *counts.fields)
     value = second - first
-    resampled = None if drawn is None else defined(drawn.resampled)
+    resampled = None if drawn is None else drop_undefined(drawn.resampled)
     if drawn is None or resampled is None:
         return Difference(first, second, value, None, None, None, *counts.fields)
     scale, effective = max(abs(first), abs(second)), counts.effective

@@ -16,7 +16,7 @@ from empathy_core.stats.intervals import Interval, student
 from empathy_core.stats.resampling import (
     LEAST_CLUSTERS,
     Resampler,
-    Score,
+    ScoreFunction,
     scored_total,
 )
 from empathy_core.types import Column
@@ -47,7 +47,7 @@ class Shares:
         cls,
         stack: np.ndarray,
         kept: np.ndarray,
-        score: Score,
+        score: ScoreFunction,
         resampler: Resampler,
         columns: Sequence[Column],
     ) -> "Shares":

@@ -9,7 +9,7 @@ from empathy_core.stats.intervals import ROUNDING, counted_in, enough
 from empathy_core.stats.resampling import (
     Product,
     Resampler,
-    Score,
+    ScoreFunction,
     by_blocks,
     one_thread_each,
     scored_total,
@@ -64,7 +64,7 @@ class Tested:
 def randomised(
     sums: np.ndarray,
     groups: Sequence[Shared],
-    score: Score,
+    score: ScoreFunction,
     resampler: Resampler,
     columns: Sequence[Column] = (),
 ) -> list[list[tuple[Tested, ...]]]:
@@ -141,7 +141,7 @@ class _Observed:
 
     @classmethod
     def of(
-        cls, group: Shared, sides: Sides, score: Score, columns: Sequence[Column]
+        cls, group: Shared, sides: Sides, score: ScoreFunction, columns: Sequence[Column]
     ) -> "_Observed":
         both = np.stack([group.sums[:, list(of)] for of in (sides.first, sides.second)])
         totals, apart = both.sum(axis=1), both[1] - both[0]
@@ -167,7 +167,7 @@ class _Observed:
         others = [i for i in range(len(values)) if i not in done]
         return cls(sides, totals, least, floor, linear, others)
 
-    def extreme(self, mixed: np.ndarray, score: Score) -> np.ndarray:
+    def extreme(self, mixed: np.ndarray, score: ScoreFunction) -> np.ndarray:
         """Return how many shuffles are as extreme, and have a score: shape (2, columns)."""
         counts = np.full((2, len(self.least)), mixed.shape[-1])
         first, second = self.sides.first, self.sides.second
@@ -229,7 +229,7 @@ def _counted(differences: np.ndarray, least: float) -> tuple[int, int]:
     return int(np.count_nonzero(known & far)), int(np.count_nonzero(known))
 
 
-def _differences(totals: np.ndarray, swapped: np.ndarray, score: Score) -> np.ndarray:
+def _differences(totals: np.ndarray, swapped: np.ndarray, score: ScoreFunction) -> np.ndarray:
     """Return second less first where some clusters' answers have changed sides.
 
     Args:

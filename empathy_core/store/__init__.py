@@ -43,28 +43,35 @@ from empathy_core.store.pieces import (
 from empathy_core.store.rundir import RunDir, one_name
 from empathy_core.store.schemas import (
     ADDED,
+    EVALUATED,
     EXAMPLES,
     GENERATIONS,
     SCORES,
     UNIT_BLOCKS,
     unit_inputs,
 )
+from empathy_core.store.sound import CheckedFolder, LoadedPiece, Unusable, check_folder
 
 __all__ = [
     "ADDED",
+    "EVALUATED",
     "EXAMPLES",
     "GENERATIONS",
     "MODE_DIR",
     "MODE_FILE",
     "SCORES",
     "UNIT_BLOCKS",
+    "CheckedFolder",
     "Journal",
     "JournalBlock",
+    "LoadedPiece",
     "Piece",
     "RunDir",
+    "Unusable",
     "append_json_line",
     "block_digests",
     "blocks_of_shard",
+    "check_folder",
     "disk_errors",
     "frame_bytes",
     "list_pieces",

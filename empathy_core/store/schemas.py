@@ -21,6 +21,9 @@ EXAMPLES: dict[str, Any] = {
 }
 """Schema of ``examples.parquet``: all cleaned rows, in the run's fixed order."""
 
+EVALUATED = pl.col("block").is_not_null()
+"""Which rows of ``examples.parquet`` the run's conditions answer."""
+
 GENERATIONS: dict[str, Any] = {
     "condition": pl.String,
     "example": pl.String,

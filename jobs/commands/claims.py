@@ -80,6 +80,6 @@ def _numbers(options: ClaimsOptions) -> "CheckedAgainst":
         )
         raise ConfigError(msg)
     if options.name:
-        msg = "--published and --name are two things to check against: leave one of them out"
+        msg = "--published and --name name two sources to check against: leave one of them out"
         raise ConfigError(msg)
     return numbers_of_published(options.published)

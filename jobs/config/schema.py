@@ -301,7 +301,7 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
             raise ConfigError(msg)
         spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
-    if spec.backend != "human" and table.prompts is None:
+    if not spec.is_human and table.prompts is None:
         msg = (
             'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"], '
             "or [] where it is only the base of a fine-tune"
@@ -318,7 +318,7 @@ def require_conditions(config: Config) -> None:
     """
     lacking = []
     for name, model in config.models.items():
-        if config.model_spec(name).backend == "human" or (model.prompts and model.decodings):
+        if config.model_spec(name).is_human or (model.prompts and model.decodings):
             return
         lacking.append(f"models.{name}.{'decodings' if model.prompts else 'prompts'}")
     for name, table in config.finetune.items():

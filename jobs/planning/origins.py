@@ -31,7 +31,7 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
     model = condition.model
     if model.backend == "answers":
         yield from _of_file(plan, condition)
-    elif model.backend == "human":
+    elif model.is_human:
         yield from _of_people(model)
     elif model.backend == "echo":
         yield "made by", "an echo of the prompt, without weights"

@@ -12,7 +12,7 @@ import polars as pl
 
 from empathy_core import data, store
 from empathy_core.errors import Damaged
-from empathy_core.store import RunDir
+from empathy_core.store import EVALUATED, RunDir
 from empathy_core.types import Condition
 from empathy_core.visible import nothing_visible
 from jobs.planning.plan import Plan, Task
@@ -125,14 +125,14 @@ def propose(
 def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
     """Return a proposal for each model that has been measured."""
     examples = data.load(run)
-    n_rows = examples.filter(pl.col("block").is_not_null()).height
+    n_rows = examples.filter(EVALUATED).height
     proposed = []
     made = set(plan.imported)
     for model in dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made):
         conditions = plan.of_model(model)
         timings = [m for c in conditions if (m := measured(run, c))]
         if timings and len(timings) == len(conditions):
-            samples = max(c.decoding.samples if c.decoding.sample else 1 for c in conditions)
+            samples = max(c.decoding.n_samples for c in conditions)
             proposed.append(propose(model, timings, n_rows * samples, plan.n_blocks, target_min))
     return proposed
 

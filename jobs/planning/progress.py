@@ -8,7 +8,7 @@ from pathlib import Path
 
 from empathy_core import store
 from empathy_core.errors import Damaged
-from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.store import UNIT_BLOCKS, RunDir, check_folder
 from empathy_core.training.adapter import adapters
 from jobs.planning.plan import Plan
 
@@ -43,38 +43,28 @@ def read_answers(run: RunDir, condition: str, data: str, adapter: str | None = N
     return _read_pieces(run.generations(condition), tags)
 
 
-def read_scores(run: RunDir, key: str, condition: str, data: str) -> SoundPieces:
-    """Read which statistics of a condition are there, with their answers' digests."""
+def read_scores(
+    run: RunDir, key: str, condition: str, data: str, signature: str = ""
+) -> SoundPieces:
+    """Read which statistics of a condition are there, with their answers' digests.
+
+    Without *signature* that of the metric is not compared: its hash stands in *key*.
+    """
     tags = {"kind": "scores", "condition": condition, "data": data}
+    if signature:
+        tags["signature"] = signature
     return _read_pieces(run.scores(key, condition), tags)
 
 
 def _read_pieces(folder: Path, expected: Mapping[str, str]) -> SoundPieces:
+    checked = check_folder(folder, expected, lambda path: (store.verify_piece(path), lambda: None))
+    unusable = {path: one.reason for one in checked.unusable for path in one.paths}
+    pieces = [one.piece for one in checked.loaded if one.piece.path not in unusable]
     blocks: dict[int, str] = {}
-    paths, unusable = [], []
-    for path in store.list_pieces(folder):
-        try:
-            piece = store.verify_piece(path)
-            reason = _foreign(piece, expected) or _repeated(piece, blocks)
-        except Damaged as error:
-            reason = str(error)
-        if reason:
-            unusable.append((path, reason))
-            continue
+    for piece in pieces:
         inputs = piece.tags.get("inputs")
         blocks |= {int(k): v for k, v in json.loads(inputs).items()} if inputs else piece.blocks
-        paths.append(path)
-    return SoundPieces(blocks, tuple(paths), tuple(unusable))
-
-
-def _foreign(piece: store.Piece, expected: Mapping[str, str]) -> str:
-    wrong = [f"{k} is {piece.tags.get(k)}" for k, v in expected.items() if piece.tags.get(k) != v]
-    return f"{piece.path} belongs to other work ({', '.join(wrong)})" if wrong else ""
-
-
-def _repeated(piece: store.Piece, blocks: Mapping[int, str]) -> str:
-    repeated = sorted(set(piece.blocks) & set(blocks))
-    return f"{piece.path} repeats block {repeated[0]} of another file" if repeated else ""
+    return SoundPieces(blocks, tuple(piece.path for piece in pieces), tuple(unusable.items()))
 
 
 @dataclass(frozen=True)
@@ -145,7 +135,7 @@ def read_progress(run: RunDir, plan: Plan) -> RunProgress:
     by = adapters_of(plan, made)
     answers = {c.id: read_answers(run, c.id, data, by.get(c.id)) for c in plan.conditions}
     statistics = {
-        (m.key, c.id): read_scores(run, m.key, c.id, data)
+        (m.key, c.id): read_scores(run, m.key, c.id, data, m.signature)
         for m in plan.metrics
         for c in plan.conditions
     }

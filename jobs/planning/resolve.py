@@ -20,7 +20,7 @@ from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
 from empathy_core.imported_answers import human
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
-from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.store import EVALUATED, RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
 from jobs.config.read import setting
@@ -93,7 +93,7 @@ def resolve(
     """
     later: list[Callable[[], object]] = []
     examples, audit, identity, carried = _examples(config, run, later)
-    evaluated = examples.filter(pl.col("block").is_not_null())
+    evaluated = examples.filter(EVALUATED)
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
@@ -195,7 +195,7 @@ def _check_room(condition: Condition) -> None:
 def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _Conditions) -> None:
     """Add the conditions of a model, or the one of people."""
     spec = config.model_spec(name)
-    if spec.backend == "human":
+    if spec.is_human:
         condition, texts, note = _therapist(spec, examples)
         conditions.add_made(condition, texts)
         conditions.notes.append(note)
@@ -234,7 +234,7 @@ def _shards(
     timings = [m for c in mine if (m := measured(run, c))]
     if not timings or len(timings) < len(mine):
         return config.shards(name)
-    n_rows = evaluated.height * max(c.decoding.samples if c.decoding.sample else 1 for c in mine)
+    n_rows = evaluated.height * max(c.decoding.n_samples for c in mine)
     n_blocks = int(evaluated["block"].n_unique())
     return propose(name, timings, n_rows, n_blocks, target).shards
 

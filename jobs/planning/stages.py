@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
-import polars as pl
-
 from empathy_core import data, store
 from empathy_core.errors import RunMismatch
-from empathy_core.store import RunDir
+from empathy_core.store import EVALUATED, RunDir
 from jobs.planning import scoring
 from jobs.planning.plan import LEXICAL, Plan, Task
 from jobs.planning.progress import RunProgress, made_from  # noqa: F401  for entries of the table
@@ -156,7 +154,7 @@ def _answered(plan: Plan, progress: RunProgress, task: Task) -> bool:
 
 def _rows(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
     """Count the answers that are not yet in a piece; those in journals count as to do."""
-    examples = data.load(progress.run).filter(pl.col("block").is_not_null())
+    examples = data.load(progress.run).filter(EVALUATED)
     sizes = dict(examples.group_by("block").len().iter_rows())
     decodings = {c.id: c.decoding for c in plan.conditions}
     answered, total = progress.done(), 0

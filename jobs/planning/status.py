@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import data, store
-from empathy_core.store import RunDir
+from empathy_core.store import EVALUATED, RunDir
 from empathy_core.types import Condition
 from jobs.planning.pilot import measured
 from jobs.planning.plan import Plan, PlannedFinetune
@@ -92,7 +92,7 @@ def _points(path: Path) -> list[dict[str, Any]]:
 
 def condition_progress(run: RunDir, plan: Plan, progress: RunProgress) -> list[ConditionProgress]:
     """Return a line for each condition of the plan."""
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     sizes = dict(examples.group_by("block").len().iter_rows())
     return [_condition(run, plan, c, progress, sizes) for c in plan.conditions]
 
@@ -101,7 +101,7 @@ def _condition(
     run: RunDir, plan: Plan, condition: Condition, progress: RunProgress, sizes: Mapping[int, int]
 ) -> ConditionProgress:
     answers = progress.generated[condition.id]
-    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    n_samples = condition.decoding.n_samples
     if condition.id in plan.imported:
         expected = _height(run.expected(condition.id)) * n_samples
         rows = sum(_height(path) for path in answers.paths)

@@ -22,7 +22,7 @@ import polars as pl
 from empathy_core import backends, data, store
 from empathy_core.backends import BackendProtocol, Request
 from empathy_core.errors import Damaged
-from empathy_core.store import Journal, JournalBlock, RunDir
+from empathy_core.store import EVALUATED, Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, read_trained
@@ -79,7 +79,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         ModelError: The weights cannot be loaded, or one prompt alone does not fit in memory.
         StorageError: The disk is full; the journal keeps what was finished.
     """
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
     by = adapters_of(plan, read_trained(run, plan))
     for condition in plan.of_model(task.key):
@@ -135,7 +135,7 @@ def _answered(
     work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
 ) -> Iterator[tuple[int, JournalBlock]]:
     condition = work.condition
-    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    n_samples = condition.decoding.n_samples
     backend = _loaded(condition.model, overlong)[0] if blocks else None
     for block in blocks:
         started = time.monotonic()

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from empathy_core import data, metrics
 from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
-from empathy_core.store import RunDir, read_json
+from empathy_core.store import EVALUATED, RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
 from jobs.config.schema import ReportTable
@@ -185,5 +183,5 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
 
 def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:
     """Return key → metric with its encoder, as ``recheck`` needs them."""
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     return {m.key: load(m, examples) for m in plan.metrics}

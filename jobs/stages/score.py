@@ -16,7 +16,7 @@ import polars as pl
 from empathy_core import data, metrics, store
 from empathy_core.errors import RunMismatch
 from empathy_core.metrics import MetricProtocol
-from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
 from jobs.stages.protocol import Listener, Progress
@@ -40,7 +40,7 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         Damaged: A piece of answers is not what was written.
         RunMismatch: A metric's signature here is not the plan's (other package versions).
     """
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     shard, n_shards = task.shard, task.n_shards
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]

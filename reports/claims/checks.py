@@ -8,14 +8,14 @@ from itertools import product
 from empathy_core.errors import ConfigError
 from empathy_core.types import Column
 from reports.claims.evidence import Evidence, Gap, Measure, Subject
-from reports.claims.names import Meant, Names, Side, fold
+from reports.claims.names import ClaimSide, Meant, Names, fold
 from reports.claims.statements import (
     Alike,
     Amount,
-    Change,
     Compare,
     Digits,
     Extreme,
+    FromTo,
     Relation,
     Sensitive,
     Statement,
@@ -58,7 +58,7 @@ Between = Callable[[Subject, Subject, Measure], Gap]
 """First of a pair less the second."""
 
 
-Told = tuple[bool | None, bool | None]
+Outcome = tuple[bool | None, bool | None]
 """``Check.holds`` and ``Check.shown``."""
 
 
@@ -132,7 +132,7 @@ def _of_sides(statement: Compare | Alike | Within, names: Names) -> list[Pair]:
     return found
 
 
-def _with_own(side: Side, other: Subject, mine: Subject, evidence: Evidence) -> bool:
+def _with_own(side: ClaimSide, other: Subject, mine: Subject, evidence: Evidence) -> bool:
     """Tell whether *mine* is what *side* means for *other*."""
     if side.with_own == "base":
         return mine.key in evidence.bases.get(other.key, ())
@@ -148,7 +148,7 @@ def _once(pairs: Iterable[Pair]) -> list[Pair]:
     return list({frozenset((a.key, b.key)): (a, b) for a, b in pairs}.values())
 
 
-def _groups(side: Side) -> tuple[str, ...]:
+def _groups(side: ClaimSide) -> tuple[str, ...]:
     return tuple(dict.fromkeys(s.group for s in side.subjects))
 
 
@@ -218,7 +218,7 @@ def _moved(gap: Gap, measure: Measure) -> bool:
 
 
 def _check(
-    measure: Measure, names: tuple[str, str], gap: Gap, told: Told, note: str = ""
+    measure: Measure, names: tuple[str, str], gap: Gap, told: Outcome, note: str = ""
 ) -> Check:  # fmt: skip
     score, other = gap.scores or (None, None)
     return Check(measure, *names, score, other, gap, *told, note)
@@ -240,7 +240,7 @@ def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
 def _undecided(gap: Gap, margin: float | None, measure: Measure) -> str:
     """Say why neither a difference nor its absence is shown, and what could have been."""
     least = number(gap.detectable, measure.column)
-    found = f"a difference of {least} would be found four times in five"
+    found = f"a difference of {least} is detectable with 80% power"
     if margin is None:
         return f"no margin is declared (report.margins.{measure.key}); {found}"
     return f"not shown to lie within the margin of {margin:g}; {found}"
@@ -301,7 +301,7 @@ def _(statement: Extreme, names: Names, meant: Meant) -> Iterator[Check]:
 
 
 @checks.register
-def _(statement: Change, names: Names, meant: Meant) -> Iterator[Check]:
+def _(statement: FromTo, names: Names, meant: Meant) -> Iterator[Check]:
     first = names.conditions(statement.first)
     second = names.conditions(statement.second, first.subjects)
     pairs = [

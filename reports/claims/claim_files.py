@@ -35,7 +35,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that an author must mend."""
+    """Something that an author must fix."""
 
     place: Place
     message: str
@@ -75,12 +75,12 @@ def read_toml(path: Path, name: str = "") -> Claims:
         text = path.read_text(encoding="utf-8-sig")
         fields = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
         return Claims((), problems=(Problem(Place(name), f"cannot be read ({reason})"),))
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         place = Place(name, int(line[1]) if line else 0)
-        return Claims((), problems=(Problem(place, f"is no TOML: {error}"),))
+        return Claims((), problems=(Problem(place, f"is not TOML: {error}"),))
     entries = fields.get("claims", [])
     listed = entries if isinstance(entries, list) else []
     places = _places(name, text, len(listed))
@@ -164,7 +164,7 @@ def read_comments(manuscript: Manuscript) -> Claims:
             claims.append(Claim(said, comment.place, quotes))
         elif not is_ignored(comment.text):
             msg = (
-                f"'% {comment.text}' is no comment of ours: expected '% claim: A > B on rouge1', "
+                f"'% {comment.text}' is not a known comment: expected '% claim: A > B on rouge1', "
                 "'% claims: ignore', or '% claims: name OURS = llama.prompt2'"
             )
             problems.append(Problem(comment.place, msg))

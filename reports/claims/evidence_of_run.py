@@ -12,14 +12,14 @@ from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
 from reports.keys import ALL, column_keys
 from reports.labels import row_labels
-from reports.numbers.adapters import as_pairs
+from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.significance import COMMON, p_column
 from reports.spec import ReportSpec
 from reports.tables.published import Published, PublishedRow
 
 CORRECTIONS = {"p_holm": "Holm", "p_bh": "Benjamini-Hochberg"}
 
-Columns = Mapping[tuple[str, str], str]
+ColumnKeys = Mapping[tuple[str, str], str]
 """(metric key, column) → key."""
 
 
@@ -42,7 +42,7 @@ def evidence_of_run(
         pairs: ``pairs.PAIRS``.
         spreads: ``prompts.SPREADS``; null leaves the range over prompts to the pairs.
         source: What the run is called.
-        compared: ``comparisons.COMPARED``: an adapter less its base is tested in the family of
+        compared: ``adapter_vs_base.COMPARED``: an adapter less its base is tested in the family of
             its fine-tune, as Table 2 has it, and not among all pairs.
     """
     columns, p = column_keys(spec.metrics), p_column(spec)
@@ -72,7 +72,7 @@ def evidence_of_run(
 
 
 def _scores(
-    summary: pl.DataFrame, keys: Mapping[str, str], columns: Columns
+    summary: pl.DataFrame, keys: Mapping[str, str], columns: ColumnKeys
 ) -> Iterator[tuple[tuple[str, str], Score]]:
     for row in summary.filter(pl.col("subset") == ALL).iter_rows(named=True):
         if row["score"] is not None:
@@ -84,7 +84,7 @@ def _gaps(
     summary: pl.DataFrame,
     pairs: pl.DataFrame,
     keys: Mapping[str, str],
-    columns: Columns,
+    columns: ColumnKeys,
     p: str,
     subset: str = ALL,
 ) -> Iterator[tuple[tuple[str, str, str], Gap]]:
@@ -107,7 +107,7 @@ def _cells(summary: pl.DataFrame, subset: str) -> dict[tuple[str, str, str], flo
 
 
 def _unranked(
-    summary: pl.DataFrame, keys: Mapping[str, str], columns: Columns
+    summary: pl.DataFrame, keys: Mapping[str, str], columns: ColumnKeys
 ) -> Iterator[tuple[str, str]]:
     rows = summary.filter(pl.col("subset") == ALL, ~pl.col("ranked"))
     for condition, metric, column in rows.select("condition", "metric", "column").rows():
@@ -115,7 +115,7 @@ def _unranked(
 
 
 def _ranges(
-    spreads: pl.DataFrame, columns: Columns, p: str
+    spreads: pl.DataFrame, columns: ColumnKeys, p: str
 ) -> Iterator[tuple[tuple[str, str], Gap]]:
     for row in spreads.filter(pl.col("kind") == "spread").iter_rows(named=True):
         key = _group(row["model"], row["decoding"]), columns[row["metric"], row["column"]]
@@ -139,7 +139,7 @@ def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
 
 
 def _interactions(
-    spreads: pl.DataFrame, columns: Columns, p: str
+    spreads: pl.DataFrame, columns: ColumnKeys, p: str
 ) -> Iterator[tuple[tuple[str, str, str], float | None]]:
     for row in spreads.filter(pl.col("kind") == "interaction").iter_rows(named=True):
         one, other = (_group(name, row["decoding"]) for name in row["model"].split(" x "))
@@ -153,7 +153,7 @@ def _subjects(spec: ReportSpec, keys: Mapping[str, str]) -> Iterator[Subject]:
         model = condition.model
         published = "" if condition.id in inherited else model.published
         names = dict.fromkeys(filter(None, (model.name, model.label, published)))
-        human = model.backend == "human"
+        human = model.is_human
         prompts = () if human else (condition.prompt.name, condition.prompt.label)
         decoded = (f"{prompt}, {condition.decoding.name}" for prompt in prompts)
         yield Subject(
@@ -198,7 +198,7 @@ def evidence_of_published(published: Published) -> Evidence:
     Rows of several tables that have the same model and prompt are one condition if no number of
     theirs differs. A fine-tune's base is what stands in its table.
     """
-    people = {m.published for m in map(models.model, models.names()) if m.backend == "human"}
+    people = {m.published for m in map(models.model, models.names()) if m.is_human}
     found: list[tuple[Subject, dict[str, float]]] = []
     bases: dict[str, tuple[str, ...]] = {}
     for table in published.tables:

@@ -27,18 +27,18 @@ _PERCENT = re.compile(r"\s*\\(?:percent(?![A-Za-z])|%)\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ExpandedText:
     """A text, and of each of its characters the place in the file that it comes from."""
 
     text: str
     origins: Sequence[int]
 
     @classmethod
-    def of(cls, text: str) -> "Source":
+    def of(cls, text: str) -> "ExpandedText":
         """Return *text* as it stands."""
         return cls(text, range(len(text)))
 
-    def replaced(self, spans: Iterable[tuple[int, int, str]]) -> "Source":
+    def replaced(self, spans: Iterable[tuple[int, int, str]]) -> "ExpandedText":
         """Return the text with spans (start, end, new text), in order, replaced."""
         parts: list[str] = []
         origins: list[int] = []
@@ -49,7 +49,7 @@ class Source:
             parts += [self.text[at:start], new]
             origins += [*self.origins[at:start], *[self.origins[start]] * len(new)]
             at = end
-        return Source("".join([*parts, self.text[at:]]), [*origins, *self.origins[at:]])
+        return ExpandedText("".join([*parts, self.text[at:]]), [*origins, *self.origins[at:]])
 
 
 def definitions(files: Iterable[TexFile]) -> dict[str, str]:
@@ -81,10 +81,10 @@ def _defined(text: str) -> Iterable[tuple[str, int, int, int]]:
             yield name, found.start(), found.end(), end
 
 
-def expanded(text: str, macros: Mapping[str, str]) -> Source:
+def expanded(text: str, macros: Mapping[str, str]) -> ExpandedText:
     """Return *text* with macros and quantities spelled out."""
     spans = [(start, end, "") for name, start, _, end in _defined(text) if name in macros]
-    source = Source.of(text).replaced(spans)
+    source = ExpandedText.of(text).replaced(spans)
     if macros:
         names = "|".join(map(re.escape, sorted(macros, key=len, reverse=True)))
         used = re.compile(rf"\\({names})(?![A-Za-z@])(?:\{{\}})?")

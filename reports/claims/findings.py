@@ -14,7 +14,7 @@ from reports.claims.typed_numbers import Typed
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 HOLDS, MISTAKE, DOES_NOT_HOLD = 0, 2, 4
-"""Exit codes: all is well; something must be mended before it can be told; a claim is false."""
+"""Exit codes: all is well; something must be fixed first; a claim is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Findings:
         correction: Whose p is given; empty where there are no rows.
         stamp: That the run is partial, or doubtful; else empty.
         problems: Of files that could not be read as they stand.
-        warnings: About LaTeX: files not followed, labels that stand twice.
+        warnings: About LaTeX: files not followed, labels that are used twice.
         typed: Numbers typed by hand; empty without LaTeX.
         files: LaTeX files that were read.
     """

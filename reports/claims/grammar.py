@@ -18,10 +18,10 @@ from reports.claims.statements import (
     PATTERN,
     Alike,
     Amount,
-    Change,
     Compare,
     Digits,
     Extreme,
+    FromTo,
     Relation,
     Sensitive,
     Statement,
@@ -88,12 +88,12 @@ def _compare(part: Mapping[str, Any]) -> Statement:
 def _change(part: Mapping[str, Any]) -> Statement:
     twice = any(part[a] and part[b] for a, b in (("x", "from"), ("y", "to")))
     if twice:
-        msg = "the numbers stand twice: either in brackets or after 'from … to …'"
+        msg = "the numbers are given twice: expected them in brackets or after 'from … to …'"
         raise ConfigError(msg)
     typed = part["x"] or part["from"], part["y"] or part["to"]
     one, two = (Digits.of(text) if text else None for text in typed)
     verb = DIRECTIONS[part["verb"].lower()]
-    return Change(verb, part["first"], part["second"], (one, two), part["on"])
+    return FromTo(verb, part["first"], part["second"], (one, two), part["on"])
 
 
 def _varies(part: Mapping[str, Any]) -> Statement:
@@ -117,13 +117,13 @@ FORMS = (
     ),
     Form(
         "A is not significantly different from B on m",
-        "the test finds nothing, which does not show that there is nothing",
+        "needs an equivalence test: a test that finds no difference does not show it",
         rf"(?P<left>.+?) (?:is )?not different from (?P<right>.+?){_SAME}{_ON}",
         lambda part: Alike(part["left"], part["right"], part["on"], bool(part["same"])),
     ),
     Form(
         "A is [significantly] more sensitive than B on m",
-        "or less sensitive: the range over the prompts of one is larger",
+        "or less sensitive: the range over one's prompts is larger",
         r"(?P<left>.+?) (?:is )?(?P<than>more|less) (?:prompt[- ])?sensitive than (?P<right>.+?)"
         + _ON,
         _sensitive,
@@ -246,12 +246,12 @@ def _marked(statement: Statement, times: int) -> Statement:
     if not times:
         return statement
     if times > 1 or isinstance(statement, Amount | Varies | Within):
-        msg = "'significantly' may stand once, and where a test is made: not beside a bound"
+        msg = "'significantly' is allowed once, and only where there is a test: not beside a bound"
         raise ConfigError(msg)
     return _significant(statement)
 
 
-def _significant(statement: Compare | Change | Extreme | Sensitive) -> Statement:
+def _significant(statement: Compare | FromTo | Extreme | Sensitive) -> Statement:
     return replace(statement, significant=True)
 
 

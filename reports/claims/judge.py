@@ -13,7 +13,7 @@ from reports.claims.statements import Alike, Statement
 
 Verdict = Literal["true", "false", "not significant", "cannot be told", "not testable", "error"]
 
-NO_ROWS = "a printed table has no rows: whether it is chance cannot be told"
+NO_ROWS = "a printed table has no rows, so that nothing can be tested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +132,4 @@ def _why_not(found: Sequence[Check], shown: bool | None) -> str:
         return f"not tested: {few} questions are too few" if too_few else "not tested"
     weak = sum(not c.shown for c in found)
     many = f"{weak} of {len(found)} comparisons" if len(found) > 1 else "it"
-    return f"{many} may be chance"
+    return f"{many} may be due to chance"

@@ -71,7 +71,7 @@ class Manuscript:
     """A document.
 
     Attributes:
-        warnings: Files that are not there or not followed, labels that stand twice.
+        warnings: Files that are not there or not followed, labels that are used twice.
     """
 
     files: tuple[TexFile, ...]
@@ -176,4 +176,4 @@ def _doubled(files: Sequence[TexFile]) -> Iterator[str]:
     for label, where in places.items():
         if len(where) > 1:
             times = Counter(where)
-            yield f"\\label{{{label}}} stands {len(where)} times: {', '.join(map(str, times))}"
+            yield f"\\label{{{label}}} is used {len(where)} times: {', '.join(map(str, times))}"

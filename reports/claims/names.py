@@ -20,7 +20,7 @@ _LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ClaimSide:
     """One side of a comparison.
 
     Attributes:
@@ -55,7 +55,7 @@ class Names:
     evidence: Evidence
     aliases: Mapping[str, str] = field(default_factory=dict)
 
-    def conditions(self, words: str, like: Sequence[Subject] = ()) -> Side:
+    def conditions(self, words: str, like: Sequence[Subject] = ()) -> ClaimSide:
         """Return what *words* mean; *like*: the other side, whose model may be left out here.
 
         Raises:
@@ -71,7 +71,7 @@ class Names:
         sides = [of for of in found if of is not None]
         own = {side.with_own for side in sides}
         subjects = tuple(dict.fromkeys(s for side in sides for s in side.subjects))
-        return Side(subjects, own.pop() if len(own) == 1 else None)
+        return ClaimSide(subjects, own.pop() if len(own) == 1 else None)
 
     def columns(self, words: str) -> Meant:
         """Return the columns that *words* mean.
@@ -138,28 +138,28 @@ class Names:
 
     # ------------------------------------------------------------------------ conditions
 
-    def _one(self, words: str, like: Sequence[Subject]) -> Side | None:
+    def _one(self, words: str, like: Sequence[Subject]) -> ClaimSide | None:
         """Return what *words* without an ``and`` mean; null if nothing is called so."""
         return next((side for side in self._readings(words, like) if side.subjects), None)
 
-    def _readings(self, words: str, like: Sequence[Subject]) -> Iterator[Side]:
+    def _readings(self, words: str, like: Sequence[Subject]) -> Iterator[ClaimSide]:
         """Yield what *words* could mean, the surest first; most are empty."""
         said, subjects = self._said(words), self.evidence.subjects
-        yield Side(self._of_key(words))
-        yield Side(self._printed(words))
+        yield ClaimSide(self._of_key(words))
+        yield ClaimSide(self._printed(words))
         named = [(model, self._said(prompt)) for model, prompt in _splits(words) if model]
         for model, prompt in named:
-            yield Side(self._only(model, _prompted(self._exact(model), prompt)))
+            yield ClaimSide(self._only(model, _prompted(self._exact(model), prompt)))
         for model, prompt in named:
             own: Literal["base"] | None = "base" if self._said(model) in _BASE else None
-            yield Side(_prompted(self._special(model, like), prompt), own)
+            yield ClaimSide(_prompted(self._special(model, like), prompt), own)
         groups = {s.group for s in like} if said else set()
-        yield Side(_prompted([s for s in subjects if s.group in groups], said), "model")
+        yield ClaimSide(_prompted([s for s in subjects if s.group in groups], said), "model")
         models = {s.model_names for s in like}
         beside = [s for s in subjects if s.model_names in models and len(models) == 1]
-        yield Side(tuple(s for s in beside if said in map(fold, s.row_names)))
+        yield ClaimSide(tuple(s for s in beside if said in map(fold, s.row_names)))
         for model, prompt in named:
-            yield Side(self._only(model, _prompted(self._shortened(model), prompt)))
+            yield ClaimSide(self._only(model, _prompted(self._shortened(model), prompt)))
 
     def _of_key(self, words: str) -> tuple[Subject, ...]:
         """Return the condition of this key.

@@ -16,8 +16,8 @@ from reports.claims.statements import Digits
 NEAR_BEFORE, NEAR_AFTER = 200, 60
 """Characters around a number that may say what it is of."""
 
-Form = Literal["value", "p", "beside", "ratio", "relative"]
-Relation = Literal["=", "<", ">", "<=", ">="]
+WrittenForm = Literal["value", "p", "beside", "ratio", "relative"]
+WrittenRelation = Literal["=", "<", ">", "<=", ">="]
 
 _GLUE = r"(?:\s|~|\$|\\[,;:! ]|\{\})*"
 _GROUP = r"(?:,|\\,|\{,\}|\N{THIN SPACE}|\N{NARROW NO-BREAK SPACE})"
@@ -87,7 +87,7 @@ _CELL_OF_NONE = re.compile(
     r"version|release|year)\b)|\bGB\b|\bLR\b"
 )
 """Row or head of a cell that holds a setting or a quantity."""
-_SIGNS: Mapping[str, Relation] = {
+_SIGNS: Mapping[str, WrittenRelation] = {
     "=": "=", "\\approx": "=", "\\sim": "=", "\\simeq": "=", "\N{ALMOST EQUAL TO}": "=",
     "of": "=", "is": "=", "was": "=",
     "<": "<", "\\lt": "<", "\\ll": "<", "\\textless": "<", "below": "<", "under": "<",
@@ -145,8 +145,8 @@ class Number:
     before: str
     after: str
     sentence: str
-    form: Form = "value"
-    relation: Relation = "="
+    form: WrittenForm = "value"
+    relation: WrittenRelation = "="
     sure: bool = True
     bounds: bool = False
     subscript: bool = False
@@ -193,7 +193,7 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
 class _Around:
     """The text around each number: its sentence, or its row and head."""
 
-    def __init__(self, text: str, cells: tuple[tabular.Cell, ...]) -> None:
+    def __init__(self, text: str, cells: tuple[tabular.NumberCell, ...]) -> None:
         self.text, self.cells = text, cells
         self.stops = [0, *(m.end() for m in _STOP.finditer(text)), len(text)]
 
@@ -226,11 +226,11 @@ class _Around:
         )  # fmt: skip
 
     def _form(
-        self, found: re.Match[str], near: str, cell: tabular.Cell | None, *, scripted: bool
-    ) -> tuple[Form, Relation]:
+        self, found: re.Match[str], near: str, cell: tabular.NumberCell | None, *, scripted: bool
+    ) -> tuple[WrittenForm, WrittenRelation]:
         p, beside = _P.search(near), _BESIDE.search(near)
         relation = _RELATION.search(near)
-        sign: Relation = _SIGNS[relation["sign"]] if relation else "="
+        sign: WrittenRelation = _SIGNS[relation["sign"]] if relation else "="
         if p or (cell and re.search(r"(?<![A-Za-z])[pP](?![A-Za-z])", cell.head)):
             return "p", _SIGNS[p["sign"]] if p else sign
         if beside or scripted:
@@ -243,7 +243,7 @@ class _Around:
         return "value", sign
 
     def _is_none(
-        self, found: re.Match[str], near: str, digits: Digits, cell: tabular.Cell | None
+        self, found: re.Match[str], near: str, digits: Digits, cell: tabular.NumberCell | None
     ) -> bool:
         """Tell whether what stands beside a number says that it is no result."""
         if cell is not None:

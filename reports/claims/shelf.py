@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from empathy_core.types import Column
-from reports.claims.prose import Number, Relation
+from reports.claims.prose import Number, WrittenRelation
 from reports.claims.statements import DUST, Digits
 from reports.labels import printed
 
-Kind = Literal["column", "model", "prompt", "subset", "contrast"]
+ThingKind = Literal["column", "model", "prompt", "subset", "contrast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Thing:
         distinct: Its name is no plain word of prose: where it stands, it is meant.
     """
 
-    kind: Kind
+    kind: ThingKind
     spellings: tuple[str, ...]
     label: str
     distinct: bool = True
@@ -248,7 +248,7 @@ class Shelf:
         off: np.ndarray = np.minimum(np.abs(self.values - value), np.abs(self.printed - value))
         return off <= most
 
-    def holds(self, relation: Relation, digits: Digits, scale: float = 1.0) -> np.ndarray:
+    def holds(self, relation: WrittenRelation, digits: Digits, scale: float = 1.0) -> np.ndarray:
         """Return which citables have this relation to a number."""
         value, dust = digits.value / scale, 1e-12
         if relation == "=":

@@ -1,6 +1,7 @@
 """Findings → text for a terminal. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from textwrap import fill
 
 from reports.claims.checks import Check
@@ -15,7 +16,8 @@ LISTED = 8
 FEW = 3
 """Comparisons that are listed of a claim that is not false."""
 
-_LABELS = {"true": "true", "false": "FALSE", "error": "ERROR"}
+_LABELS = {"false": "FALSE", "error": "ERROR", "cannot be told": "undecided"}
+"""Verdicts that are printed otherwise than in ``--json``."""
 _QUOTED = 70
 
 
@@ -75,13 +77,13 @@ def _reasons(judged: Judged) -> Iterator[str]:
     if judged.reason:
         yield judged.reason
     for check in shown[:most]:
-        yield check_line(check)
+        yield check_line(replace(check, note="") if check.note == judged.reason else check)
     if judged.verdict == "true" and len(shown) == 1 < len(judged.checks):
         yield f"the weakest of {len(judged.checks)} comparisons"
     if len(shown) > most:
         yield f"and {len(shown) - most} more: --json lists all"
     if judged.left_out:
-        yield f"left out, having no number: {', '.join(judged.left_out)}"
+        yield f"left out, since there is no number: {', '.join(judged.left_out)}"
 
 
 def _telling(judged: Judged) -> Sequence[Check]:
@@ -152,10 +154,10 @@ def _scores(check: Check) -> Iterator[str]:
 def _numbers(found: Findings, width: int) -> Iterator[str]:
     files = f"{len(found.files)} files" if len(found.files) > 1 else found.files[0]
     doubtful = found.doubtful
-    in_doubt = f", {len(doubtful)} in doubt" if doubtful else ""
+    in_doubt = f", {len(doubtful)} doubtful" if doubtful else ""
     yield (
-        f"numbers typed by hand in {files}: {len(found.typed)}, of which {len(found.unknown)} no "
-        f"result{in_doubt}"
+        f"numbers typed by hand in {files}: {len(found.typed)}, of which {len(found.unknown)} "
+        f"match no result{in_doubt}"
     )
     same = [_same(of, of.same) for of in found.typed if of.same and not of.doubt]
     doubted = [_doubted(of, of.same) for of in doubtful if of.same]
@@ -168,10 +170,10 @@ def _numbers(found: Findings, width: int) -> Iterator[str]:
 
 
 def _unknown(of: Typed) -> str:
-    told = f"{of.place}: {of.text} is no result"
+    told = f"{of.place}: {of.text} matches no result"
     near = of.nearest
     if near is None:
-        return f"{told}: the report tests nothing of that" if of.text.startswith("p ") else told
+        return f"{told}: the report has no such test" if of.text.startswith("p ") else told
     if of.how:
         return f"{told}; {of.how} {near.macro} is {near.text}"
     return f"{told}; the nearest is {_printed(near)}"
@@ -197,14 +199,14 @@ def _same(of: Typed, same: Citable) -> str:
     others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
     written = _written(of, same)
     if not of.named:
-        return f"{of.place}: {of.text} has the digits of {written}{others}, named nowhere near"
+        return f"{of.place}: {of.text} has the digits of {written}{others}, not named near it"
     verb = "may be written" if same.command and not of.how else "is"
     return f"{of.place}: {of.text} {verb} {written}{others}"
 
 
 def _counted(found: Findings, width: int) -> Iterator[str]:
     counts = found.counts
-    shown = [f"{counts[v]} {v}" for v in VERDICTS[:-1]
+    shown = [f"{counts[v]} {_LABELS.get(v, v).lower()}" for v in VERDICTS[:-1]
              if counts[v] or v in ("true", "false")]  # fmt: skip
     wrong = counts["error"] + len(found.problems)
     shown += [f"{wrong} not understood"] if wrong else []

@@ -129,7 +129,7 @@ class Extreme:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FromTo:
     """A metric goes up or down from *first* to *second*.
 
     Attributes:
@@ -177,4 +177,4 @@ class Within:
     significant: bool = False
 
 
-Statement = Compare | Alike | Amount | Extreme | Change | Varies | Sensitive | Within
+Statement = Compare | Alike | Amount | Extreme | FromTo | Varies | Sensitive | Within

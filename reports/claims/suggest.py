@@ -1,4 +1,4 @@
-"""Claims that a run bears out, ready to be pasted. Pure."""
+"""Claims that a run supports, ready to be pasted. Pure."""
 
 from collections.abc import Iterator
 from itertools import groupby, permutations

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(?<![\w.])\d*\.\d|\d\s*\\%|\d\{?,\}?\d")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class NumberCell:
     """A cell that holds numbers.
 
     Attributes:
@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _TablePart:
     """A cell as it stands: columns *first* up to *last*, last not included."""
 
     start: int
@@ -43,7 +43,7 @@ class _Part:
     last: int
 
 
-def cells(text: str, shown: str) -> tuple[Cell, ...]:
+def cells(text: str, shown: str) -> tuple[NumberCell, ...]:
     """Return the cells with numbers of every table in *text*, in order.
 
     *shown*: the same, place for place, without what prints nothing.
@@ -52,14 +52,14 @@ def cells(text: str, shown: str) -> tuple[Cell, ...]:
     return tuple(cell for start, end in spans for cell in _of_table(shown[start:end], start))
 
 
-def at(found: Sequence[Cell], place: int) -> Cell | None:
+def at(found: Sequence[NumberCell], place: int) -> NumberCell | None:
     """Return the cell that holds a place; null: it stands in no table."""
     i = bisect_right([cell.start for cell in found], place) - 1
     return found[i] if i >= 0 and place < found[i].end else None
 
 
-def _of_table(body: str, offset: int) -> Iterator[Cell]:
-    heads: list[list[_Part]] = []
+def _of_table(body: str, offset: int) -> Iterator[NumberCell]:
+    heads: list[list[_TablePart]] = []
     group, label, begun = "", "", False
     for row in _rows(body, offset):
         filled = [part for part in row if re.search(r"[A-Za-z]", part.text)]
@@ -79,7 +79,7 @@ def _of_table(body: str, offset: int) -> Iterator[Cell]:
                 p.text for h in heads for p in h if p.first < part.last and part.first < p.last
             ]
             head = " ; ".join(above)
-            yield Cell(part.start, part.end, f"{group} ; {head} ; {beside}", head)
+            yield NumberCell(part.start, part.end, f"{group} ; {head} ; {beside}", head)
 
 
 def _without_label(text: str) -> str:
@@ -87,18 +87,18 @@ def _without_label(text: str) -> str:
     return re.sub(r"[A-Z][A-Za-z]*[ ~-]?\d\.\d\b", " ", text)
 
 
-def _rows(body: str, offset: int) -> Iterator[list[_Part]]:
+def _rows(body: str, offset: int) -> Iterator[list[_TablePart]]:
     at = 0
     for end, after in [*((m.start(), m.end()) for m in _ROW.finditer(body)), (len(body),) * 2]:
         yield list(_parts(body[at:end], offset + at))
         at = after
 
 
-def _parts(row: str, offset: int) -> Iterator[_Part]:
+def _parts(row: str, offset: int) -> Iterator[_TablePart]:
     at = column = 0
     for end in [*(m.start() for m in _CELL.finditer(row)), len(row)]:
         text = row[at:end]
         span = _SPAN.search(text)
         width = int(span[1]) if span else 1
-        yield _Part(offset + at, offset + end, text, column, column + width)
+        yield _TablePart(offset + at, offset + end, text, column, column + width)
         at, column = end + 1, column + width

@@ -5,16 +5,15 @@ inside functions.
 """
 
 import os
-import pickle
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ MANY_PLACES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PanelLine:
     """What stands at one height of a panel.
 
     Attributes:
@@ -71,7 +70,7 @@ Points = Mapping[tuple[str, str, str], Point]
 """(line's key, metric key, column) → number."""
 Singles = Mapping[tuple[str, str, str], np.ndarray]
 """(condition, metric key, column) → one score an answer, as printed."""
-Draw = Callable[[Any, Wanted, Sequence[Line]], None]
+Draw = Callable[[Any, Wanted, Sequence[PanelLine]], None]
 """Draws one panel: axes, column, lines from the top."""
 
 
@@ -90,7 +89,7 @@ class Panels:
     caption: str
     what: str
     wanted: Sequence[Wanted]
-    lines: Sequence[Line]
+    lines: Sequence[PanelLine]
     draw: Draw
     stamp: str
 
@@ -103,7 +102,7 @@ class Panels:
         """Draw it."""
         named = ", ".join(line_label(column) for _, column in self.wanted)
         n = sum(line.key is not None for line in self.lines)
-        told = (
+        description = (
             f"Panels of {self.what} by line: {n} lines; {named}. The page's tables have the "
             "numbers."
         )
@@ -112,70 +111,54 @@ class Panels:
         def drawn(drawing: Any) -> None:
             _draw_panels(drawing, self.wanted, self.lines, self.draw)
 
-        found = figure(self.name, self.caption, told, drawn, (height, self.stamp))
-        themed = found.inline.replace(DATA.lower(), "var(--data)").replace(PAPER, "var(--paper)")
-        return replace(found, inline=themed)
+        return figure(self.name, self.caption, description, drawn, (height, self.stamp))
 
 
 # ---------------------------------------------------------------------------- a second process
 
 
 @contextmanager
-def begun(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
-    """Begin to draw *panels* and yield what waits for the figures, in the same order.
+def start_drawing(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure]]]:
+    """Start to draw *panels* and yield what waits for the figures, in the same order.
 
     Many numbers are drawn by a second process while this one goes on; where that fails, or there
     is one processor, this one draws them.
     """
-
-    def here() -> list[Figure]:
-        return [p.figure() for p in panels]
-
     few = sum(p.n_places for p in panels) < MANY_PLACES
     if few or len(os.sched_getaffinity(0)) == 1:
-        yield here
+        yield lambda: _figures(panels)
         return
-    with TemporaryFile() as asked, TemporaryFile() as answered:
-        process = _second(panels, asked, answered)
-        if process is None:
-            yield here
-            return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        waiting = _submitted(pool, panels)
 
-        def there() -> list[Figure]:
-            if process.wait() != 0:
-                return here()
-            answered.seek(0)
-            found: list[Figure] = pickle.load(answered)  # noqa: S301 - its own file
-            return found
+        def wait() -> list[Figure]:
+            with suppress(OSError, BrokenProcessPool):
+                if waiting:
+                    return waiting.result()
+            return _figures(panels)
 
-        try:
-            yield there
-        finally:
-            process.kill()
-            process.wait()
+        yield wait
 
 
-def _second(
-    panels: Sequence[Panels], asked: BinaryIO, answered: BinaryIO
-) -> "subprocess.Popen[bytes] | None":
-    """Start a process that draws *panels*; null where there is no room for one."""
-    paths = os.pathsep.join(filter(None, sys.path))
+def _submitted(
+    pool: ProcessPoolExecutor, panels: Sequence[Panels]
+) -> "Future[list[Figure]] | None":
+    """Return what a second process makes of *panels*; null where none can be started."""
     try:
-        pickle.dump(panels, asked)
-        asked.seek(0)
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=asked, stdout=answered,
-            stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": paths},
-        )  # fmt: skip
+        return pool.submit(_figures, panels)
     except OSError:
         return None
+
+
+def _figures(panels: Sequence[Panels]) -> list[Figure]:
+    return [p.figure() for p in panels]
 
 
 # ---------------------------------------------------------------------------- drawing
 
 
 def draw_scores(
-    found: Points, people: str | None, axes: Any, wanted: Wanted, lines: Sequence[Line]
+    found: Points, people: str | None, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]
 ) -> None:
     """Draw a column's scores with their intervals, and a line where *people* are."""
     at = found.get((people or "", *place(wanted)))
@@ -184,13 +167,13 @@ def draw_scores(
     _draw_points(axes, wanted, lines, found)
 
 
-def draw_differences(found: Points, axes: Any, wanted: Wanted, lines: Sequence[Line]) -> None:
+def draw_differences(found: Points, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]) -> None:
     """Draw a column's differences with their intervals, and a line at zero."""
     axes.axvline(0, color=INK, linewidth=0.7)
     _draw_points(axes, wanted, lines, found)
 
 
-def draw_singles(found: Singles, axes: Any, wanted: Wanted, lines: Sequence[Line]) -> None:
+def draw_singles(found: Singles, axes: Any, wanted: Wanted, lines: Sequence[PanelLine]) -> None:
     """Draw how a column's single scores are spread."""
     mine = [found.get((line.key or "", *place(wanted)), np.zeros(0)) for line in lines]
     sides = _sides(mine)
@@ -221,13 +204,13 @@ def _sides(values: Sequence[np.ndarray]) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _height(lines: Sequence[Line]) -> float:
+def _height(lines: Sequence[PanelLine]) -> float:
     """Return the height of a panel's lines in inches: of two-line labels, more for each."""
     most = max(_wrapped(line.label, LABEL_WIDTH).count("\n") + 1 for line in lines)
     return len(lines) * LINE_IN * (0.35 + 0.65 * most) * _closeness(lines)
 
 
-def _closeness(lines: Sequence[Line]) -> float:
+def _closeness(lines: Sequence[PanelLine]) -> float:
     return CLOSE if len(lines) > MANY_LINES else 1.0
 
 
@@ -236,7 +219,9 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or text
 
 
-def _draw_panels(drawing: Any, wanted: Sequence[Wanted], lines: Sequence[Line], draw: Draw) -> None:
+def _draw_panels(
+    drawing: Any, wanted: Sequence[Wanted], lines: Sequence[PanelLine], draw: Draw
+) -> None:
     n_columns = min(PANELS, len(wanted))
     n_rows = -(-len(wanted) // n_columns)
     grid = drawing.subplots(n_rows, n_columns, squeeze=False)
@@ -251,7 +236,7 @@ def _draw_panels(drawing: Any, wanted: Sequence[Wanted], lines: Sequence[Line], 
         _label(row[0], lines)
 
 
-def _label(axes: Any, lines: Sequence[Line]) -> None:
+def _label(axes: Any, lines: Sequence[PanelLine]) -> None:
     """Write the lines' labels left of a panel; ticks would take far longer to draw."""
     for height, line in enumerate(lines):
         axes.text(
@@ -279,7 +264,7 @@ def _frame(axes: Any, column: Column) -> None:
         axes.xaxis.set_major_formatter("{x:g}%")
 
 
-def _draw_points(axes: Any, wanted: Wanted, lines: Sequence[Line], found: Points) -> None:
+def _draw_points(axes: Any, wanted: Wanted, lines: Sequence[PanelLine], found: Points) -> None:
     looks: dict[tuple[bool, bool], list[tuple[int, Point]]] = {}
     for height, line in enumerate(lines):
         point = found.get((line.key or "", *place(wanted)))
@@ -325,8 +310,3 @@ def _histogram(values: np.ndarray, height: float, sides: tuple[float, float]) ->
     tops = np.repeat(height - 0.72 * counts / max(counts.max(), 1), 2)
     across = np.repeat(edges, 2)
     return np.column_stack([across, [height, *tops, height]])
-
-
-if __name__ == "__main__":
-    asked: list[Panels] = pickle.load(sys.stdin.buffer)  # noqa: S301 - begun() wrote it
-    sys.stdout.buffer.write(pickle.dumps([p.figure() for p in asked]))

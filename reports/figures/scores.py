@@ -8,25 +8,39 @@ import numpy as np
 import polars as pl
 
 from empathy_core.types import Condition
-from reports.figures import panels as drawing
-from reports.figures.panels import TAILS, Line, Panels, Point, Points, factor, place
+from reports.figures.panels import (
+    TAILS,
+    PanelLine,
+    Panels,
+    Point,
+    Points,
+    Singles,
+    draw_differences,
+    draw_scores,
+    draw_singles,
+    factor,
+    place,
+)
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.numbers.prompt_effects import prompted
-from reports.numbers.significance import ALPHA, Wanted, columns, is_significant, p_column
+from reports.numbers.significance import ALPHA, Wanted, is_significant, p_column
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
+
+_TIED = "\N{NO-BREAK SPACE}"
+"""Between words that belong on one line."""
 
 
 def forest(summary: pl.DataFrame, spec: ReportSpec, stamp: str) -> Panels | None:
     """Return every score of the main table with its interval; null where there is none."""
-    lines, wanted, found = condition_lines(spec), _wanted(spec), _scores(summary)
+    lines, wanted, found = condition_lines(spec), spec.main_columns, _scores(summary)
     if not any(at[1:] == place(w) for at in found for w in wanted):
         return None
     people = next((line.key for line in lines if line.reference), None)
-    dashed = " The dashed line is where the people are." if people else ""
+    dashed = " Dashed line: human reference." if people else ""
     caption = f"Scores with 95% intervals.{dashed}"
-    draw = partial(drawing.draw_scores, found, people)
+    draw = partial(draw_scores, found, people)
     return Panels("figure-scores", caption, "scores", wanted, lines, draw, stamp)
 
 
@@ -35,40 +49,41 @@ def differences(
 ) -> Panels | None:
     """Return the declared contrasts, and each model's prompts less its first; null without any."""
     lines = [*_contrast_lines(contrasts), *_prompt_lines(spec)]
-    found, wanted = _differences(pairs, contrasts, p_column(spec)), _wanted(spec)
+    found, wanted = _differences(pairs, contrasts, p_column(spec)), spec.main_columns
     if not any((line.key or "", *place(w)) in found for line in lines for w in wanted):
         return None
     caption = (
-        f"Differences with 95% intervals; filled where the corrected p is below {ALPHA}, which the "
-        "tables' notes explain."
+        f"Differences with 95% intervals. Filled: the corrected p is below {ALPHA}; the tables' "
+        "notes name the test."
     )
-    draw = partial(drawing.draw_differences, found)
+    draw = partial(draw_differences, found)
     return Panels("figure-differences", caption, "differences", wanted, lines, draw, stamp)
 
 
 def distributions(collected: Collected, spec: ReportSpec, stamp: str) -> Panels | None:
     """Return how the scores of single answers are spread; null where nothing is scored."""
-    wanted, lines = _wanted(spec), condition_lines(spec)
+    wanted, lines = spec.main_columns, condition_lines(spec)
     found = _singles(collected, spec, wanted)
     if not found:
         return None
     caption = (
-        "Scores of single answers: how many of a condition's answers have which score, their "
-        f"median (dot) and the middle half (bar); the last {TAILS}% at either end stand at the "
-        "edge. A table's score is that of all answers together, which for BLEU is no mean of these."
+        "Per-example score distributions: a histogram of the scores of single answers for each "
+        f"condition, with median (dot) and interquartile range (bar); the outermost {TAILS}% on "
+        "either side are drawn at the edge. A table's score is that of all answers together, which "
+        "for BLEU is not the mean of these."
     )
-    draw = partial(drawing.draw_singles, found)
-    return Panels("figure-answers", caption, "single scores", wanted, lines, draw, stamp)
+    draw = partial(draw_singles, found)
+    return Panels("figure-answers", caption, "per-example scores", wanted, lines, draw, stamp)
 
 
 # ---------------------------------------------------------------------------- lines
 
 
-def condition_lines(spec: ReportSpec) -> list[Line]:
+def condition_lines(spec: ReportSpec) -> list[PanelLine]:
     """Return people first, then models; several rows of a model stand below its name."""
 
     def of(condition: Condition) -> tuple[bool, str]:
-        return condition.model.backend == "human", condition.model.label
+        return condition.model.is_human, condition.model.label
 
     order = sorted(dict.fromkeys(map(of, spec.conditions)), key=lambda group: not group[0])
     rows = sorted(spec.conditions, key=lambda c: order.index(of(c)))
@@ -76,35 +91,31 @@ def condition_lines(spec: ReportSpec) -> list[Line]:
     for (is_human, label), members in groupby(rows, of):
         conditions = list(members)
         if len(conditions) == 1:
-            lines.append(Line(full_name(conditions[0], names), conditions[0].id, is_human))
+            lines.append(PanelLine(full_name(conditions[0], names), conditions[0].id, is_human))
             continue
-        lines.append(Line(label, None))
-        lines += [Line(names[c.id], c.id, is_human) for c in conditions]
+        lines.append(PanelLine(label, None))
+        lines += [PanelLine(names[c.id], c.id, is_human) for c in conditions]
     return lines
 
 
-def _contrast_lines(contrasts: pl.DataFrame) -> Iterator[Line]:
+def _contrast_lines(contrasts: pl.DataFrame) -> Iterator[PanelLine]:
     named = contrasts.select("name", "label").unique(maintain_order=True)
     if named.height:
-        yield Line("Declared contrasts", None)
+        yield PanelLine("Declared contrasts", None)
     for name, label in named.iter_rows():
-        yield Line(label, f"contrast.{name}")
+        yield PanelLine(label, f"contrast.{name}")
 
 
-def _prompt_lines(spec: ReportSpec) -> Iterator[Line]:
+def _prompt_lines(spec: ReportSpec) -> Iterator[PanelLine]:
     names = row_labels(spec.conditions)
     for group in prompted(spec):
         base, *others = group.conditions
-        yield Line(f"{group.label}, less {names[base.id]}", None)
+        yield PanelLine(f"{group.label}: prompt{_TIED}\N{MINUS SIGN}{_TIED}{names[base.id]}", None)
         for other in others:
-            yield Line(names[other.id], f"{base.id} {other.id}")
+            yield PanelLine(names[other.id], f"{base.id} {other.id}")
 
 
 # ---------------------------------------------------------------------------- numbers
-
-
-def _wanted(spec: ReportSpec) -> list[Wanted]:
-    return [w for of_metric in columns(spec, main=True) for w in of_metric]
 
 
 def _scores(summary: pl.DataFrame) -> Points:
@@ -138,7 +149,7 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None
     return None if low is None or high is None else (low, high)
 
 
-def _singles(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> drawing.Singles:
+def _singles(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> Singles:
     """Return the scores of single answers, as printed: the same reduction, of one row.
 
     (condition, metric key, column) → one score an answer; what is not scored is left out.

@@ -16,7 +16,7 @@ from typing import Any
 from empathy_core.types import Column
 from reports.labels import number
 from reports.numbers.curves import Curve
-from reports.numbers.failures import Line, Series
+from reports.numbers.failures import FaultShares, Series
 
 INK, FAINT, PAPER, ALERT = "#1b1c1e", "#d9dbdf", "#ffffff", "#8a1c10"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -57,29 +57,29 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure in its files, and as it stands in a page.
+    """A figure.
 
     Attributes:
-        name: Of the files, without ending.
-        inline: SVG for a page: with a title and a description, in the page's colours.
+        name: Of its files, without ending.
+        description: What it shows in detail, for those who do not see it.
     """
 
     name: str
     caption: str
+    description: str
     svg: str
     pdf: bytes
-    inline: str
 
 
 def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
     """Return loss by step, a colour for each adapter; null if there is no curve."""
     if not curves:
         return None
-    told = "; ".join(_told_curve(curve) for curve in curves)
+    words = "; ".join(_curve_in_words(curve) for curve in curves)
     return figure(
         "figure-training",
-        "Training loss (thin) and validation loss (thick) by step; the star is the best step.",
-        f"A line chart of loss by training step. {told}.",
+        "Training loss (thin) and validation loss (thick) by step. Star: best step.",
+        f"A line chart of loss by training step. {words}.",
         lambda drawing: _draw_training(drawing, curves),
         (2.9 + 0.17 * -(-len(curves) // 2), stamp),
     )
@@ -89,12 +89,14 @@ def failures_figure(series: Sequence[Series], stamp: str) -> Figure | None:
     """Return the share of each fault by train size, a panel for each base; null without faults."""
     if not series:
         return None
-    told = " ".join(f"{s.title}: {'; '.join(_told_fault(s, f) for f in s.faults)}." for s in series)
+    words = " ".join(
+        f"{s.title}: {'; '.join(_fault_in_words(s, f) for f in s.faults)}." for s in series
+    )
     n_rows = -(-len(series) // 2)
     return figure(
         "figure-failures",
-        "Share of the answers with each fault, by the number of rows trained on." + _absent(series),
-        f"A line chart of the share of faulty answers by the number of training rows. {told}",
+        "Share of the answers with each fault, by the number of training rows." + _absent(series),
+        f"A line chart of the share of faulty answers by the number of training rows. {words}",
         lambda drawing: _draw_failures(drawing, series),
         (0.5 + 2.5 * n_rows, stamp),
     )
@@ -139,12 +141,12 @@ def figure(
             engine.execute(drawing)
             drawing.set_layout_engine("none")  # once is enough for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
-        nothing: dict[str, Any] = {"Date": None, "Creator": None}
+        nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(svg, format="svg", metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
     plain = _described(_short(svg.getvalue().decode()), name, caption, description)
-    return Figure(name, caption, plain, pdf.getvalue(), _inline(plain))
+    return Figure(name, caption, description, plain, pdf.getvalue())
 
 
 @contextmanager
@@ -165,28 +167,15 @@ def _short(svg: str) -> str:
 
 
 def _described(svg: str, name: str, title: str, description: str) -> str:
-    """Return *svg* with a text for those who do not see it, and ids that no other figure has."""
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace("*{", f"#{name} *{{", 1)  # its style sheet must not reach the page
+    """Return *svg* with a text for those who do not see it."""
     words = (
-        f' id="{name}" role="img" aria-labelledby="{name}-title {name}-desc">\n'
+        f' role="img" aria-labelledby="{name}-title {name}-desc">\n'
         f' <title id="{name}-title">{escape(title)}</title>\n'
         f' <desc id="{name}-desc">{escape(description)}</desc>\n'
     )
     start = svg.index("<svg ")
     end = svg.index(">", start)
     return svg[:end] + words + svg[end + 1 :].lstrip("\n")
-
-
-def _inline(svg: str) -> str:
-    """Return the element alone, as wide as its page allows, in the page's own colours."""
-    svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"\n *<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = svg.replace(f"fill: {PAPER}", "fill: none", 1)  # the sheet
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
-    return svg.replace(INK, "currentColor").replace(FAINT, "var(--line)")
 
 
 # ---------------------------------------------------------------------------- curves
@@ -226,7 +215,7 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _told_curve(curve: Curve) -> str:
+def _curve_in_words(curve: Curve) -> str:
     words = [curve.label]
     if curve.losses:
         words.append(f"training loss from {curve.losses[0][1]:.3f} to {curve.losses[-1][1]:.3f}")
@@ -285,7 +274,7 @@ def _draw_series(axes: Any, series: Series) -> dict[str, Any]:
     axes.set_xscale("log")
     axes.set_xticks([base_at, *sizes], ["base", *(f"{size:,}" for size in sizes)])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("Rows trained on")
+    axes.set_xlabel("Training rows")
     return handles
 
 
@@ -303,11 +292,11 @@ def _absent(series: Sequence[Series]) -> str:
     """Name the faults that no condition shows, and that are therefore not drawn."""
     drawn = {f.name for of in series for f in of.faults if any(s for _, s in _points(of, f))}
     absent = [f.label.lower() for f in series[0].faults if f.name not in drawn]
-    return f" None at all, and not drawn: {', '.join(absent)}." if absent else ""
+    return f" Not drawn, since none occurred: {', '.join(absent)}." if absent else ""
 
 
-def _told_fault(series: Series, fault: Column) -> str:
-    def told(line: Line) -> str:
+def _fault_in_words(series: Series, fault: Column) -> str:
+    def in_words(line: FaultShares) -> str:
         return f"{line.label} {number(line.shares[fault.name], fault)}"
 
-    return f"{fault.label.lower()}: {', '.join(map(told, series.lines))}"
+    return f"{fault.label.lower()}: {', '.join(map(in_words, series.lines))}"

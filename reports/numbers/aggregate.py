@@ -75,8 +75,7 @@ def aggregate(collected: Collected, spec: ReportSpec) -> Aggregated:
     summary: Lines = []
     pairs: Lines = []
     declared: Lines = []
-    n_main = sum(c.main for metric in spec.metrics.values() for c in metric.columns)
-    n_declared = max(1, n_main * len(spec.analysis.contrasts))
+    n_declared = max(1, len(spec.main_columns) * len(spec.analysis.contrasts))
     for key, metric in spec.metrics.items():
         whole = _Scored.of(aligned, spec.conditions, key, metric)
         for subset, mask in masks.items():
@@ -192,7 +191,7 @@ class _Scored:
     @property
     def ranked(self) -> list[int]:
         """Return the places of the conditions that are compared with each other."""
-        models = [i for i, c in enumerate(self.conditions) if c.model.backend != "human"]
+        models = [i for i, c in enumerate(self.conditions) if not c.model.is_human]
         scored = self.scored
         n_wanted = int(scored[models].any(axis=0).sum())
         return [i for i in models if n_wanted and scored[i].sum() >= LEAST_COVERED * n_wanted]

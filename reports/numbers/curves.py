@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reports.numbers.adapters import labels, ordered
+from reports.numbers.adapter_vs_base import labels, ordered
 from reports.spec import Comparison, CurvePoint, ReportSpec
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from empathy_core.types import Column
 from reports.keys import metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers.adapters import by_base, labels
+from reports.numbers.adapter_vs_base import by_base, labels
 from reports.numbers.aggregate import ALL
 from reports.numbers.values import NO_VALUE, values_of
 from reports.spec import Comparison, ReportSpec
@@ -22,7 +22,7 @@ EMPTY = "empty"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FaultShares:
     """One condition's faults.
 
     Attributes:
@@ -46,7 +46,7 @@ class Series:
 
     title: str
     faults: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[FaultShares, ...]
 
 
 def faults(spec: ReportSpec) -> tuple[str, tuple[Column, ...]] | None:
@@ -73,9 +73,9 @@ def failure_series(summary: pl.DataFrame, spec: ReportSpec) -> tuple[Series, ...
     key, columns = found
     values = values_of(summary.filter(pl.col("subset") == ALL))
 
-    def line(condition: str, label: str, train_size: int) -> Line:
+    def line(condition: str, label: str, train_size: int) -> FaultShares:
         of = {c.name: values.get((condition, key, c.name), NO_VALUE).score for c in columns}
-        return Line(label, train_size, of)
+        return FaultShares(label, train_size, of)
 
     series = []
     for members in by_base(spec.finetunes):

@@ -88,8 +88,8 @@ class _Asked:
     resampler: stats.Resampler
 
 
-Pair = tuple[Prompted, Prompted]
-Line = tuple[int, dict[str, object]]
+PromptedPair = tuple[Prompted, Prompted]
+PlacedRecord = tuple[int, dict[str, object]]
 """The place of the model, or of the two, that a record is of, and the record."""
 Item = TypeVar("Item")
 
@@ -100,7 +100,7 @@ def prompted(spec: ReportSpec) -> list[Prompted]:
     def of(condition: Condition) -> tuple[str, str, str]:
         return condition.model.name, condition.model.label, condition.decoding.name
 
-    asked = sorted((c for c in spec.conditions if c.model.backend != "human"), key=of)
+    asked = sorted((c for c in spec.conditions if not c.model.is_human), key=of)
     groups = [Prompted(*key, tuple(members)) for key, members in groupby(asked, of)]
     order = [c.id for c in spec.conditions]
     groups.sort(key=lambda g: order.index(g.conditions[0].id))
@@ -121,11 +121,10 @@ def spreads(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 
 def _n_tests(spec: ReportSpec, groups: Sequence[Prompted]) -> int:
     """Return how many tests p is corrected for: ranges and interactions under all main columns."""
-    n_main = sum(column.main for _, metric in _main(spec) for column in metric.columns)
-    return max(1, n_main * (len(groups) + len(list(_crossed(groups)))))
+    return max(1, len(spec.main_columns) * (len(groups) + len(list(_crossed(groups)))))
 
 
-def _in_order(lines: Iterable[Line]) -> list[dict[str, object]]:
+def _in_order(lines: Iterable[PlacedRecord]) -> list[dict[str, object]]:
     return [record for _, record in sorted(lines, key=itemgetter(0))]
 
 
@@ -161,7 +160,7 @@ def _spreads(
 
 def _spread_lines(
     collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Prompted]], n_tests: int
-) -> Iterator[Line]:
+) -> Iterator[PlacedRecord]:
     aligned = Aligned.of(collected, [i for _, group in members for i in group.ids])
     resampler = aligned.resampler().for_tests(n_tests)
     words = [aligned.values(i, "words") for i in aligned.conditions]
@@ -224,7 +223,7 @@ def own_scores(
         return [metric.score(of)[:, column] for of in rows]
 
 
-def _crossed(groups: Sequence[Prompted]) -> Iterator[Pair]:
+def _crossed(groups: Sequence[Prompted]) -> Iterator[PromptedPair]:
     """Yield every two models that share two prompts or more, under the same decoding."""
     for i, one in enumerate(groups):
         for other in groups[i + 1 :]:
@@ -243,7 +242,7 @@ def _interactions(
     """Return whether prompts do to one model what they do to another, for every two models."""
     rows = same_rows(collected, (i for group in groups for i in group.ids))
 
-    def of(pair: Pair) -> Hashable:
+    def of(pair: PromptedPair) -> Hashable:
         return frozenset(rows[i] for line in _grid(pair) for i in line)
 
     return _in_order(
@@ -253,7 +252,7 @@ def _interactions(
     )
 
 
-def _grid(pair: Pair) -> list[list[str]]:
+def _grid(pair: PromptedPair) -> list[list[str]]:
     """Return the conditions (ids) of each of the two under the prompts that both were asked."""
     shared = [c.prompt.name for c in pair[0].conditions if c.prompt.name in _prompts(pair[1])]
     by_prompt = [{c.prompt.name: c.id for c in reversed(group.conditions)} for group in pair]
@@ -261,8 +260,8 @@ def _grid(pair: Pair) -> list[list[str]]:
 
 
 def _interaction_lines(
-    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, Pair]]
-) -> Iterator[Line]:
+    collected: Collected, spec: ReportSpec, members: Sequence[tuple[int, PromptedPair]]
+) -> Iterator[PlacedRecord]:
     named = [_grid(pair) for _, pair in members]
     aligned = Aligned.of(
         collected, dict.fromkeys(i for grid in named for line in grid for i in line)

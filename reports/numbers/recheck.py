@@ -54,13 +54,13 @@ def recheck(
 
 
 def _text(found: pl.DataFrame) -> str:
-    lines = ["Stored scores of drawn rows against the reference libraries:"]
+    lines = ["Stored scores of randomly drawn rows, compared with the reference libraries:"]
     for key, column, compared, difference in found.iter_rows():
         name = f"  {metric_name(key):<14} {column:<24}"
         if difference is not None:
-            lines.append(f"{name} {compared:>5} rows   {_told(difference)}")
+            lines.append(f"{name} {compared:>5} rows   {_difference_text(difference)}")
         elif compared is not None:
-            lines.append(f"{name} no scored row was drawn")
+            lines.append(f"{name} no scored row among them")
     known = set(found.filter(pl.col("n").is_not_null())["metric"])
     without = dict.fromkeys(
         column if key in known else metric_name(key)
@@ -72,7 +72,7 @@ def _text(found: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _told(difference: float) -> str:
+def _difference_text(difference: float) -> str:
     if np.isinf(difference):
         return "NOT EQUAL: a row has no score, or no finite one, in only one of the two"
     unequal = "NOT EQUAL: " if difference > TOLERANCE else ""

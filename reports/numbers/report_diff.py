@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.changes import Change, Moved, Part, Side, between, causes
+from reports.changes import Change, Constituent, Moved, Part, between, causes
 from reports.keys import VERSUS
 
 TOLERANCE = 1.5e-6
@@ -81,7 +81,7 @@ class Movements:
     found: tuple[Movement, ...] = field(default=())
 
 
-Sides = Mapping[tuple[str, str], Side]
+Sides = Mapping[tuple[str, str], Constituent]
 """(key of a condition, name of a metric) → what is known of it."""
 
 

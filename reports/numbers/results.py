@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core.types import Column
 from reports.keys import ALL, Keys
 from reports.labels import number, p_text
-from reports.numbers.adapters import as_pairs
+from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.aggregate import Aggregated
 from reports.numbers.significance import p_column
 from reports.spec import ReportSpec
@@ -70,7 +70,7 @@ class Result:
         return f"[{self.low_text}, {self.high_text}]"
 
 
-Columns = Mapping[tuple[str, str], Column]
+ColumnsByPlace = Mapping[tuple[str, str], Column]
 
 
 def results(
@@ -79,7 +79,7 @@ def results(
     """Return the results: scores first, then differences in both orders, then contrasts.
 
     Of differences and contrasts, those of main columns. The p of an adapter less its base is that
-    of Table 2: *compared* is ``comparisons.COMPARED``.
+    of Table 2: *compared* is ``adapter_vs_base.COMPARED``.
     """
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     keys = spec.keys(numbers.summary["subset"])
@@ -90,14 +90,16 @@ def results(
     )
 
 
-def _scores(summary: pl.DataFrame, columns: Columns, keys: Keys) -> Iterator[Result]:
+def _scores(summary: pl.DataFrame, columns: ColumnsByPlace, keys: Keys) -> Iterator[Result]:
     for row in summary.iter_rows(named=True):
         at = row["metric"], row["column"]
         key = keys.score(row["condition"], at, row["subset"])
         yield _result(key, "score", columns[at], row | {"value": row["score"], "p": None})
 
 
-def _differences(pairs: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
+def _differences(
+    pairs: pl.DataFrame, columns: ColumnsByPlace, keys: Keys, p: str
+) -> Iterator[Result]:
     for row in pairs.iter_rows(named=True):
         at = row["metric"], row["column"]
         if not columns[at].main:
@@ -130,7 +132,9 @@ def _tested(pairs: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
     return pl.concat([of_all, own.select(of_all.columns)])
 
 
-def _contrasts(contrasts: pl.DataFrame, columns: Columns, keys: Keys, p: str) -> Iterator[Result]:
+def _contrasts(
+    contrasts: pl.DataFrame, columns: ColumnsByPlace, keys: Keys, p: str
+) -> Iterator[Result]:
     for row in contrasts.iter_rows(named=True):
         at = row["metric"], row["column"]
         key = keys.contrast(row["name"], at)

@@ -102,7 +102,7 @@ class View {
     let hits = null;
     if (terms.length) {
       if (!this.search.pieces || this.search.pieces.length < run.starts.length) {
-        this.status.textContent = "Unpacking the texts\u2026";
+        this.status.textContent = "Loading the texts\u2026";
         await this.search.ready();
         if (turn !== this.turn) return;
       }
@@ -165,7 +165,7 @@ class View {
     const row = made("div", "item",
       made("span", "id", examples.id[example]),
       made("span", "value", value ? this.run.printed(metric, value[this.of], this.of === "gap") : ""),
-      made("span", "lead", ...told(examples.lead[example], [], null)));
+      made("span", "lead", ...asNodes(examples.lead[example], [], null)));
     row.id = `browser-row-${example}`;
     row.dataset.example = example;
     row.setAttribute("role", "option");
@@ -187,7 +187,7 @@ class View {
     this.#rows();
     this.status.textContent = n
       ? `${(place + 1).toLocaleString("en-US")} of ${n.toLocaleString("en-US")} examples`
-      : "No example is left; clear a filter.";
+      : "No example matches: clear a filter.";
     this.steps[0].disabled = place <= 0;
     this.steps[1].disabled = place < 0 || place >= n - 1;
     if (example === null) {
@@ -258,7 +258,7 @@ class View {
       return made("p", "none", "withheld, SHA-256 ", made("span", "mono", `${text}\u2026`));
     }
     if (empty) return made("p", "none", `(empty answer) ${text.trim()}`);
-    const body = made("p", "text", ...told(text, this.terms, shared));
+    const body = made("p", "text", ...asNodes(text, this.terms, shared));
     body.dir = "auto";
     return body;
   }
@@ -304,7 +304,7 @@ class View {
     const others = columns.filter((i) => !run.columns[i].main);
     const found = [made("dl", "scores", ...main.map(line))];
     if (others.length) {
-      found.push(made("details", "", made("summary", "", `${others.length} more scores`),
+      found.push(made("details", "", made("summary", "", `${others.length} additional metrics`),
         made("dl", "scores", ...others.map(line))));
     }
     return found;
@@ -417,11 +417,11 @@ function trouble(words) {
 if (!packed.length) {
   box.remove();
 } else if (typeof DecompressionStream !== "function") {
-  trouble("This browser cannot unpack the examples (it lacks DecompressionStream): use Firefox 113, Chrome 80, Safari 16.4 or newer.");
+  trouble("This browser cannot read the examples (it lacks DecompressionStream): use Firefox 113, Chrome 80, Safari 16.4 or newer.");
 } else {
   box.hidden = false;
   linkExamples();
-  const begin = () => start().catch((error) => trouble(`The examples cannot be unpacked: ${error}`));
+  const begin = () => start().catch((error) => trouble(`The examples cannot be read: ${error}`));
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();

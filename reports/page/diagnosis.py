@@ -92,13 +92,13 @@ def _summary(found: Diagnosis, shown: Shown) -> list[tuple[str, str]]:
     stops = ", ".join(
         f"{s.text!r} ({s.id}): {s.kind}"
         + ("" if s.listed else ", NOT in the stop list")
-        + ("" if s.proper else ", NO end of the model's")
+        + ("" if s.proper else ", NOT an end token of the model")
         for s in facts.stops
     )
     causes = ", ".join(f"{name} ({n} of {len(found.rows)} rows)" for name, n in found.counts)
     lines = [
         ("causes", causes),
-        ("answers", f"{shown.n_answers}; {faults or 'none is broken: these are the first rows'}"),
+        ("answers", f"{shown.n_answers}; {faults or 'none has a fault: the first rows are shown'}"),
         ("generation stops at", stops or "nothing: the model names no end token"),
     ]
     if after := found.end_after:
@@ -106,7 +106,7 @@ def _summary(found: Diagnosis, shown: Shown) -> list[tuple[str, str]]:
             f"P {_p(after.probability)} after {after.n} whole reference answers (geometric mean; "
             f"median rank {after.rank:.0f} of {facts.vocabulary:,})"
         )
-        lines.append(("end learnt?", words))
+        lines.append(("end of answer", words))
     return lines
 
 
@@ -125,7 +125,7 @@ def _equal_ids(row: Observation) -> str:
 
 def _decodes(row: Observation) -> str:
     stored = row.stored
-    same = "the stored text" if stored.visible == stored.text else "OTHER TEXT than is stored"
+    same = "the stored text" if stored.visible == stored.text else "NOT the stored text"
     return f"{same}, then {stored.tokens[-1]!r}" if _ended(row) else same
 
 
@@ -141,7 +141,7 @@ def _length(answer: Answered) -> str:
 
 
 def _head(row: Observation) -> str:
-    faults = ", ".join(FAULT_WORDS[name] for name in row.faults) or "not broken"
+    faults = ", ".join(FAULT_WORDS[name] for name in row.faults) or "no fault"
     sample = f", sample {row.sample}" if row.sample else ""
     return f"{row.example}{sample}: {faults}"
 
@@ -335,7 +335,7 @@ def _row_context(
         ("re-run", _equal_ids(row)),
     ]
     if row.difference is not None:
-        seen.append(("its text", words.text(row.rerun.whole)))
+        seen.append(("re-run text", words.text(row.rerun.whole)))
     if reference:
         seen.append(("reference answer", _ends(reference)))
     return {

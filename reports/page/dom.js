@@ -37,7 +37,7 @@ async function copy(text) {
 
 function copyButton(words, text) {
   const button = pressable(words, "copy", async () => {
-    button.textContent = (await copy(text)) ? "Copied" : "Select it by hand";
+    button.textContent = (await copy(text)) ? "Copied" : "Not copied";
     setTimeout(() => { button.textContent = words; }, 1500);
   });
   return button;

@@ -154,7 +154,7 @@ const ODD = new RegExp("[\\u{0}-\\u{8}\\u{b}-\\u{1f}\\u{7f}-\\u{9f}\\u{200b}\\u{
 const HIT = 1, SHARED = 2;
 
 /** Returns a text as nodes: hits and shared words marked, odd signs told by their number. */
-function told(text, terms, shared) {
+function asNodes(text, terms, shared) {
   const marks = new Uint8Array(text.length), small = folded(text);
   for (const term of terms) {
     for (let at = small.indexOf(term); at >= 0; at = small.indexOf(term, at + term.length)) {

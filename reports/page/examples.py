@@ -19,8 +19,8 @@ import polars as pl
 from empathy_core.types import Column, Condition
 from reports.keys import column_keys, metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers.doubtful import doubtful, kinds
 from reports.numbers.failures import DIAGNOSTICS
+from reports.numbers.flagged import flagged_answers, kinds
 from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
 from reports.rows.pieces import KEY
@@ -85,9 +85,9 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     columns = [(key, column) for key, m in spec.metrics.items() for column in m.columns]
     texts = _pieces(collected, spec, examples, parts)
     models, prompts, sources = _labels(spec, examples)
-    told = [_told(of, spec, models, prompts) for of in parts]
+    conditions = [_described(of, spec, models, prompts) for of in parts]
     index = {
-        "conditions": told,
+        "conditions": conditions,
         "sources": [source.label for source in sources],
         "columns": [_column(key, column, spec) for key, column in columns],
         "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
@@ -105,7 +105,7 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
         n_answers=len(flags),
         models=models,
         prompts=prompts,
-        conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in told),
+        conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in conditions),
         columns=tuple(Choice(keys[key, c.name], line_label(c), main=c.main) for key, c in columns),
         flags=tuple(
             Choice(name, label, int(((flags >> bit) & 1).sum()))
@@ -157,7 +157,7 @@ def _shown(collected: Collected) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _ConditionPart:
     """One condition's answers, in slots: sample s of example i stands at i * n_samples + s.
 
     Attributes:
@@ -175,8 +175,8 @@ class _Part:
     scores: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
-def _parts(collected: Collected, spec: ReportSpec, examples: pl.DataFrame) -> list[_Part]:
-    flagged = {of.condition.id: of.flags for of in doubtful(collected, spec)}
+def _parts(collected: Collected, spec: ReportSpec, examples: pl.DataFrame) -> list[_ConditionPart]:
+    flagged = {of.condition.id: of.flags for of in flagged_answers(collected, spec)}
     return [_part(collected, spec, c, examples, flagged[c.id]) for c in spec.conditions]
 
 
@@ -186,7 +186,7 @@ def _part(
     condition: Condition,
     examples: pl.DataFrame,
     flagged: dict[str, pl.Series],
-) -> _Part:
+) -> _ConditionPart:
     want, answers = collected.expected[condition.id], collected.answers[condition.id]
     n_samples = 1 + int(str(want["sample"].max() or 0))
     samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
@@ -206,7 +206,7 @@ def _part(
     absent = placed["words"].is_null().to_numpy()
     flags = np.where(absent, np.where(covered, NO_ANSWER, NOT_COVERED), flags)
     words = placed["words"].fill_null(0).to_numpy()
-    return _Part(condition, n_samples, rows, flags, words, scores)
+    return _ConditionPart(condition, n_samples, rows, flags, words, scores)
 
 
 def _scores(
@@ -222,7 +222,7 @@ def _scores(
 
 
 def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
-    main = [(k, c.name) for k, m in spec.metrics.items() for c in m.columns if c.main]
+    main = [(k, c.name) for k, c in spec.main_columns]
     lacking: np.ndarray = np.any([np.isnan(scores[of]) for of in main or scores], axis=0)
     return lacking
 
@@ -241,8 +241,8 @@ def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
     return [*((name, label) for name, label, _ in kinds(spec)), UNSCORED, *faults]
 
 
-def _told(
-    part: _Part, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
+def _described(
+    part: _ConditionPart, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
 ) -> dict[str, object]:
     condition, names = part.condition, row_labels(spec.conditions)
     return {
@@ -250,7 +250,7 @@ def _told(
         "name": full_name(condition, names),
         "model": _place(models, condition.model.label),
         "prompt": _place(prompts, names[condition.id]),
-        "human": condition.model.backend == "human",
+        "human": condition.model.is_human,
         "samples": part.n_samples,
         **({"thinks": True} if condition.reasoning else {}),
     }
@@ -316,7 +316,10 @@ class _Piece:
 
 
 def _pieces(
-    collected: Collected, spec: ReportSpec, examples: pl.DataFrame, parts: Sequence[_Part]
+    collected: Collected,
+    spec: ReportSpec,
+    examples: pl.DataFrame,
+    parts: Sequence[_ConditionPart],
 ) -> list[_Piece]:
     thinking = [(part, "thought") for part in parts if part.condition.reasoning]
     columns = [*((part, "text") for part in parts), *thinking]
@@ -327,12 +330,12 @@ def _pieces(
         if pieces[-1].size >= PIECE_CHARACTERS:
             pieces.append(_Piece(i))
         samples = (texts[i * p.n_samples : (i + 1) * p.n_samples] for p, texts in answers)
-        told = [*own, *(text for of in samples for text in of)]
-        pieces[-1].add([_digest(text) for text in told] if hidden[i] else told)
+        shown = [*own, *(text for of in samples for text in of)]
+        pieces[-1].add([_digest(text) for text in shown] if hidden[i] else shown)
     return pieces
 
 
-def _answers(collected: Collected, part: _Part, column: str) -> list[str | None]:
+def _answers(collected: Collected, part: _ConditionPart, column: str) -> list[str | None]:
     """Return each slot's text, or thought; null where there is none."""
     ids = part.rows["example"].unique().to_list()
     found = collected.texts(part.condition.id, ids).select(*KEY, column)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,7 +35,7 @@ def _html() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["svg"] = _svg
+    environment.filters["address"] = _address
     return environment
 
 
@@ -103,32 +104,10 @@ def visible(value: object) -> object:
 # ---------------------------------------------------------------------------- figures
 
 
-_TAG = re.compile(r"<[a-z][^<>]*>")  # in a text these signs are escaped
-_STYLED = re.compile(r' style="([^"]*)"')
+_KEPT = " !$()*+,-./:;=?@_~[]|"
+"""Signs that mean nothing in an address, nor in HTML: the fewer are replaced the shorter it is."""
 
 
-def _svg(drawn: str) -> Markup:
-    """Return a figure as source, without styles of its own: the page's policy allows none.
-
-    Whoever drew it has escaped the labels.
-    """
-    plain = re.sub(r"\n? *<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
-    plain = _TAG.sub(lambda tag: _STYLED.sub(lambda found: _attributes(found[1]), tag[0]), plain)
-    return Markup(plain)  # noqa: S704 - see above
-
-
-def _attributes(style: str) -> str:
-    """Return declarations as SVG's attributes of the same names."""
-    pairs = (part.partition(":") for part in style.split(";") if part.strip())
-    found: dict[str, str] = {}
-    for name, _, value in pairs:
-        found |= _font(value.strip()) if name.strip() == "font" else {name.strip(): value.strip()}
-    return "".join(f' {name}="{value}"' for name, value in found.items())
-
-
-def _font(value: str) -> dict[str, str]:
-    """Return the parts of a short ``font``, e.g. ``700 8.5px 'DejaVu Sans', sans-serif``."""
-    size = re.search(r"([\d.]+px)\s+(.*)", value)
-    weight = re.match(r"(\d{3}|bold)\b", value)
-    named = {"font-size": size[1], "font-family": size[2]} if size else {}
-    return named | ({"font-weight": weight[1]} if weight else {})
+def _address(svg: str) -> str:
+    """Return a figure as the address of an image: it has its own style, and nothing it may run."""
+    return "data:image/svg+xml," + quote(re.sub(r" *\n *", " ", svg), safe=_KEPT)

@@ -170,7 +170,7 @@ for (const table of document.querySelectorAll("figure.table table")) {
 
 const first = document.querySelector("figure.table td[data-key]")?.closest(".scroll");
 first?.before(made("p", "hint",
-  "A heading sorts; a number tells what it is called in prose and on the command line."));
+  "Select a heading to sort by it, or a number to see its key, by which LaTeX and the command line refer to it."));
 
 for (const command of document.querySelectorAll("pre.command")) {
   command.after(copyButton("Copy", command.textContent));

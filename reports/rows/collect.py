@@ -16,6 +16,7 @@ from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import (
     ADDED,
+    EVALUATED,
     EXAMPLES,
     GENERATIONS,
     SCORES,
@@ -28,13 +29,13 @@ from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
 from reports.rows.pieces import (
     KEY,
-    Claim,
-    Found,
+    ExpectedPiece,
+    LoadedFolder,
     Problems,
     missing_rows,
     read_folder,
+    report_missing,
     sound_rows,
-    tell_missing,
 )
 from reports.spec import ReportSpec
 
@@ -128,16 +129,16 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     expected, answers, scores, files = {}, {}, {}, {}
     for condition in spec.conditions:
         want = _expected(run, condition, examples)
-        tags = {"condition": condition.id, "data": spec.data_digest}
+        tags = {"kind": "generations", "condition": condition.id, "data": spec.data_digest}
         if condition.id in spec.adapters:
             tags["adapter"] = spec.adapters[condition.id]
-        found = _read_answers(run, tags, problems)
-        sound = sound_rows(found, want, problems)
+        folder = _read_answers(run, tags, problems)
+        sound = sound_rows(folder, want, problems)
         lacking = missing_rows(want, sound)
-        tell_missing(found, lacking, want.height, problems)
+        report_missing(folder, lacking, want.height, problems)
         expected[condition.id], answers[condition.id] = want, sound
-        files[condition.id] = tuple(piece.path for piece in found.pieces)
-        source = _Source(condition.id, found, want, sound, frozenset(lacking["unit"]))
+        files[condition.id] = tuple(piece.path for piece in folder.pieces)
+        source = _Source(condition.id, folder, want, sound, frozenset(lacking["unit"]))
         for key in spec.metrics:
             scores[condition.id, key] = _read_scores(run, source, key, spec, problems)
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
@@ -155,7 +156,7 @@ def _evaluated(run: RunDir) -> pl.DataFrame:
         raise Damaged(msg) from error
     rows = rows.join(data.columns.load(run).frame, on="id", how="left", maintain_order="left")
     trained = rows.filter(pl.col("split") == "train")["question"].unique()
-    return rows.filter(pl.col("block").is_not_null()).with_columns(
+    return rows.filter(EVALUATED).with_columns(
         exposed=pl.col("question").is_in(trained.to_list()) & (pl.col("split") != "train")
     )
 
@@ -166,12 +167,12 @@ def _expected(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.D
     path = run.expected(condition.id)
     if path.exists():
         rows = rows.join(pl.read_parquet(path, columns=["example"]), on="example", how="semi")
-    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    n_samples = condition.decoding.n_samples
     samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
     return rows.join(samples, how="cross", maintain_order="left_right")
 
 
-def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> Found:
+def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> LoadedFolder:
     def reduce(_: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         texts = rows["text"].to_list()
         empty = pl.Series([nothing_visible(text) for text in texts], dtype=pl.Boolean)
@@ -188,8 +189,8 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> F
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
 
-    claim = Claim(tags, tuple(GENERATIONS))
-    return read_folder(run.generations(tags["condition"]), claim, reduce, problems)
+    expected = ExpectedPiece(tags, tuple(GENERATIONS))
+    return read_folder(run.generations(tags["condition"]), expected, reduce, problems)
 
 
 # ---------------------------------------------------------------------------- scores
@@ -200,7 +201,7 @@ class _Source:
     """The answers that a condition's scores must have been computed from."""
 
     condition: str
-    found: Found
+    folder: LoadedFolder
     want: pl.DataFrame
     sound: pl.DataFrame
     lacking_units: frozenset[int]
@@ -211,7 +212,7 @@ def _read_scores(
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
     added = metrics.added(metric)
-    inputs = unit_inputs(source.found.blocks)
+    inputs = unit_inputs(source.folder.blocks)
 
     def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         stale = _stale(piece, inputs)
@@ -219,7 +220,7 @@ def _read_scores(
         if told := sorted(stale - source.lacking_units):
             problems.append(
                 f"{piece.path} is stale: unit {', '.join(map(str, told[:5]))} was scored from "
-                f"other answers than those in {source.found.folder}: run sweep again"
+                f"other answers than those in {source.folder.folder}: run sweep again"
             )
         lacking = [
             pl.lit(v, pl.Float64).alias(n) for n, v in added.items() if n not in rows.columns
@@ -228,18 +229,21 @@ def _read_scores(
         return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
 
     tags = {
+        "kind": "scores",
         "condition": source.condition,
         "data": spec.data_digest,
         "signature": metric.signature(),
     }
-    claim = Claim(tags, (*SCORES, *(name for name in metric.statistics if name not in added)))
-    found = read_folder(run.scores(key, source.condition), claim, reduce, problems)
-    rows = sound_rows(found, source.want, problems)
+    expected = ExpectedPiece(
+        tags, (*SCORES, *(name for name in metric.statistics if name not in added))
+    )
+    folder = read_folder(run.scores(key, source.condition), expected, reduce, problems)
+    rows = sound_rows(folder, source.want, problems)
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
     # Of units that lack answers the cause was told; that their scores are lacking follows from it.
     whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
     lacking = missing_rows(whole, rows).join(source.sound, on=KEY, how="semi")
-    tell_missing(found, lacking, source.sound.height, problems)
+    report_missing(folder, lacking, source.sound.height, problems)
     return rows
 
 
@@ -281,7 +285,7 @@ def _refusal(run: RunDir, problems: Sequence[str]) -> str:
     more = f"\n  and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
     n = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return (
-        f"{run.root} is not a whole run ({n}):\n{listed}{more}\n"
+        f"{run.root} is not complete ({n}):\n{listed}{more}\n"
         "expected every (condition, example, sample) once, with one provenance; run sweep again, "
         "or add --partial for tables that are stamped PARTIAL"
     )

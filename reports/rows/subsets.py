@@ -25,7 +25,7 @@ OTHERS = "other values"
 
 def therapist(spec: ReportSpec) -> Condition | None:
     """Return the first condition in which people answered; null if there is none."""
-    return next((c for c in spec.conditions if c.model.backend == "human"), None)
+    return next((c for c in spec.conditions if c.model.is_human), None)
 
 
 def subsets(collected: Collected, spec: ReportSpec) -> Iterator[tuple[str, pl.Series]]:

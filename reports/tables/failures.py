@@ -7,7 +7,7 @@ import polars as pl
 
 from empathy_core.types import Column
 from reports.labels import number
-from reports.numbers.adapters import by_base, labels
+from reports.numbers.adapter_vs_base import by_base, labels
 from reports.numbers.aggregate import ALL
 from reports.numbers.failures import EMPTY, faults, series_title
 from reports.numbers.values import NO_VALUE, Value, values_of

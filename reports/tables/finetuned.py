@@ -13,7 +13,7 @@ import polars as pl
 
 from empathy_core.types import Column
 from reports.labels import count, full_name, number, row_labels
-from reports.numbers.adapters import Numbers, by_base, labels
+from reports.numbers.adapter_vs_base import Numbers, by_base, labels
 from reports.numbers.aggregate import ALL
 from reports.numbers.significance import Wanted, columns, is_significant, p_column
 from reports.numbers.values import NO_VALUE, values_of

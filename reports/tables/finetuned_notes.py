@@ -10,7 +10,7 @@ from reports.labels import (
     count,
     share,
 )
-from reports.numbers.adapters import Numbers, as_pairs
+from reports.numbers.adapter_vs_base import Numbers, as_pairs
 from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.rows.collect import Collected, Coverage
 from reports.spec import Comparison

@@ -23,7 +23,7 @@ from reports.labels import (
     short_signature,
 )
 from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
-from reports.numbers.doubtful import Doubtful, emptiest
+from reports.numbers.flagged import FlaggedAnswers, emptiest
 from reports.numbers.significance import (
     ALPHA,
     COMMON,
@@ -51,7 +51,7 @@ def stamp(collected: Collected) -> str:
     return f"PARTIAL {count(complete)}/{count(sum(c.n_expected for c in collected.coverage))}"
 
 
-def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
+def empties(found: Sequence[FlaggedAnswers], spec: ReportSpec) -> str:
     """Return the stamp of a run in which a model answers with nothing too often; else empty."""
     most = emptiest(found)
     return f"{percent(most)} EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
@@ -343,7 +343,7 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
 
     *rows* is ``pairs.PAIRS`` and *summary* ``aggregate.SUMMARY``.
     """
-    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns if c.main}
+    columns = {(k, c.name): c for k, c in spec.main_columns}
     labels = row_labels(spec.conditions)
     of = {c.id: full_name(c, labels) for c in spec.conditions}
     cells = values_of(summary.filter(pl.col("subset") == ALL))
@@ -368,7 +368,7 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
 
 
 def _models(spec: ReportSpec) -> list[Condition]:
-    return [c for c in spec.conditions if c.model.backend != "human"]
+    return [c for c in spec.conditions if not c.model.is_human]
 
 
 def _answers(collected: Collected, spec: ReportSpec) -> list[str]:

@@ -50,8 +50,8 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """What tells two runs apart.
+class RunDiff:
+    """The differences between two runs.
 
     Attributes:
         settings: Dotted path → value in the first and in the second run; null where absent.
@@ -68,7 +68,7 @@ class Compared:
     changes: pl.DataFrame
 
 
-def compare_runs(first: Side, second: Side) -> Compared:
+def compare_runs(first: Side, second: Side) -> RunDiff:
     """Compare conditions of equal names, row by row where both runs hold the same row."""
     ids = [
         {key: i for i, key in exact_condition_keys(s.spec.conditions).items()}
@@ -85,7 +85,7 @@ def compare_runs(first: Side, second: Side) -> Compared:
     ]
     frame = pl.DataFrame(rows, schema=CHANGES)
     corrected = pl.Series("p_holm", holm(frame["p"].to_list()), dtype=pl.Float64)
-    return Compared(
+    return RunDiff(
         _unlike(_flat(first.config), _flat(second.config)),
         _unlike(first.spec.provenance, second.spec.provenance),
         tuple(keys[0].condition(i) for key, i in ids[0].items() if key not in ids[1]),
@@ -158,7 +158,7 @@ def _common_rows(first: Side, second: Side, ids: tuple[str, str]) -> tuple[pl.Da
 # ---------------------------------------------------------------------------- in words
 
 
-def changes_table(first: Side, second: Side, compared: Compared) -> Table:
+def changes_table(first: Side, second: Side, compared: RunDiff) -> Table:
     """Return the table of all changes, a group for each condition."""
     columns = {
         name: next(c for c in first.spec.metrics[k].columns if c.name == column)

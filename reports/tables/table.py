@@ -173,9 +173,7 @@ def score_table(
     """
     of_subset = summary.filter(pl.col("subset") == subset)
     values, there = values_of(of_subset), set(of_subset["condition"])
-    rows = sorted(
-        (c for c in spec.conditions if c.id in there), key=lambda c: c.model.backend != "human"
-    )
+    rows = sorted((c for c in spec.conditions if c.id in there), key=lambda c: not c.model.is_human)
     names, keys = row_labels(spec.conditions), spec.keys(summary["subset"])
     counts, nothing = _answers(of_subset), Ranking({})
     marked = [nothing if words.stamp else ranking(of_subset, *w) for w in wanted]
@@ -249,7 +247,7 @@ def _by_model(rows: Sequence[Condition]) -> list[tuple[tuple[bool, str], list[Co
     """Group rows by people or not and model label, in order of first appearance."""
 
     def of(condition: Condition) -> tuple[bool, str]:
-        return condition.model.backend == "human", condition.model.label
+        return condition.model.is_human, condition.model.label
 
     order = list(dict.fromkeys(map(of, rows)))
     in_order = sorted(rows, key=lambda c: order.index(of(c)))

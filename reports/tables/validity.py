@@ -9,7 +9,7 @@ import numpy as np
 from empathy_core.stats import Estimate, compare_all
 from empathy_core.types import Column
 from reports.labels import full_name, number, row_labels, share
-from reports.numbers.doubtful import Doubtful, Kept, kinds
+from reports.numbers.flagged import FlaggedAnswers, Kept, kinds
 from reports.numbers.significance import Wanted, columns
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
@@ -28,7 +28,7 @@ from reports.tables.table import (
 
 
 def validity_tables(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
+    collected: Collected, spec: ReportSpec, found: Sequence[FlaggedAnswers], words: TableText
 ) -> tuple[Table, ...]:
     """Return the counts of flagged answers, and the main scores without them where there are."""
     counts = _counts(spec, found, words)
@@ -36,11 +36,11 @@ def validity_tables(
     return (counts, *without)
 
 
-def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: TableText) -> Table:
+def _counts(spec: ReportSpec, found: Sequence[FlaggedAnswers], words: TableText) -> Table:
     names = row_labels(spec.conditions)
     shown = headings([Column(flag, title, None) for flag, title, _ in kinds(spec)], 2)[1]
 
-    def cells(of: Doubtful) -> tuple[Cell, ...]:
+    def cells(of: FlaggedAnswers) -> tuple[Cell, ...]:
         shares = (share(of.count(flag), of.n) for flag, _, _ in kinds(spec))
         return (count_cell(of.n), *map(Cell, shares))
 
@@ -62,7 +62,7 @@ def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: TableText) -> Ta
 
 
 def _without(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
+    collected: Collected, spec: ReportSpec, found: Sequence[FlaggedAnswers], words: TableText
 ) -> Iterator[Table]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     names = row_labels(spec.conditions)

@@ -20,6 +20,8 @@ import numpy as np
 import polars as pl
 from playwright.sync_api import Browser
 
+from empathy_core.store import EVALUATED
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -123,7 +125,7 @@ def plain(root: Path, about: ReportSpec) -> Path:
             for example, text in store.read_piece(path)[1].select("example", "text").iter_rows():
                 card = f"<div><h4>{condition.id}</h4><p>{html.escape(text)}</p></div>"
                 texts.setdefault(example, []).append(card)
-    examples = pl.read_parquet(run.examples).filter(pl.col("block").is_not_null())
+    examples = pl.read_parquet(run.examples).filter(EVALUATED)
     articles = [
         f"<article><h3>{name}</h3><p>{html.escape(question)}</p><p>{html.escape(reference)}</p>"
         f"{''.join(texts[name])}</article>"

@@ -129,7 +129,9 @@ def bleu() -> None:
     found = paired_difference(first, second, score, drawn)[0]
     p = test()[1]["BLEU"][1].p_value
     sums = resampling.cluster_sums(np.stack([first, second]), np.ones(N_ROWS, bool), drawn)
-    scores = resampling.scored(score, resampling.weighted(resampling.draws(drawn), sums))[:, 0]
+    scores = resampling.score_resamples(
+        score, resampling.resample_sums(resampling.draws(drawn), sums)
+    )[:, 0]
     size = np.abs(scores[1] - scores[0])
     same = (1 + np.count_nonzero(size - size.mean() > abs(found.value))) / (1 + RESAMPLES)
     print(

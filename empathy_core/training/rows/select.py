@@ -6,6 +6,7 @@ import polars as pl
 
 from empathy_core.data.splitting import draw_key
 from empathy_core.errors import DataError
+from empathy_core.store import EVALUATED
 from empathy_core.training.spec import FinetuneSpec, Pair
 
 _DRAW_SEED = 0
@@ -75,7 +76,7 @@ def _none_left(spec: FinetuneSpec, examples: pl.DataFrame) -> str:
 
 def _check_not_evaluated(spec: FinetuneSpec, found: pl.DataFrame) -> None:
     """Refuse rows that are evaluated too: their scores would measure memory."""
-    both = found.filter(pl.col("block").is_not_null())
+    both = found.filter(EVALUATED)
     if both.height:
         msg = (
             f"{spec.name}: {both.height} of {found.height} training rows are evaluated as well "

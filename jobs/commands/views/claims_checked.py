@@ -138,9 +138,9 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
     from reports.claims.citables import citables_of_run
     from reports.claims.evidence_of_run import evidence_of_run
     from reports.keys import condition_keys
-    from reports.numbers.adapters import compare
+    from reports.numbers.adapter_vs_base import compare
     from reports.numbers.aggregate import aggregate
-    from reports.numbers.doubtful import doubtful
+    from reports.numbers.flagged import flagged_answers
     from reports.numbers.prompt_effects import spreads
     from reports.numbers.results import results
     from reports.rows.collect import collect
@@ -155,7 +155,7 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
         f"the run {run.root.name}", compared,
     )  # fmt: skip
     printed = results(spec, aggregated, compared)
-    stamp = notes.stamp(collected) or notes.empties(doubtful(collected, spec), spec)
+    stamp = notes.stamp(collected) or notes.empties(flagged_answers(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {
         c.name: (c.label, tuple(dict.fromkeys(keys[i] for pair in c.pairs for i in pair)))
@@ -181,6 +181,6 @@ def _as_toml(claims: Sequence[str], numbers: CheckedAgainst) -> Iterator[str]:
     stamp = f" [{numbers.stamp}]" if numbers.stamp else ""
     yield f"# true and significant in {numbers.evidence.source}{stamp}; in LaTeX: % claim: ..."
     if not claims:
-        yield "# nothing is"
+        yield "# there is none"
     for says in claims:
         yield f"\n[[claims]]\nsays = {json.dumps(says)}"

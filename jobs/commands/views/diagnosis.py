@@ -14,7 +14,7 @@ from empathy_core.diagnosis import Diagnosis, Facts, Observation, Reference, fir
 from empathy_core.diagnosis import diagnose as find_causes
 from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
 from empathy_core.metrics.diagnostics import Metric
-from empathy_core.store import RunDir, read_json
+from empathy_core.store import EVALUATED, RunDir, read_json
 from empathy_core.types import Condition
 from empathy_core.weights import RECORD
 from jobs.planning.plan import Plan
@@ -83,7 +83,7 @@ def diagnosed(
     plan, _ = last_plan(run)
     condition = named(what, plan)
     _check(limits, condition)
-    examples = data.load(run).filter(pl.col("block").is_not_null())
+    examples = data.load(run).filter(EVALUATED)
     picked = _pick(run, condition, examples, wanted, limits.rows)
     diagnosis = _examined(plan, condition, examples, picked, limits.top)
     shown = Shown(picked.answers.height, picked.counts, limits.steps, limits.top)

@@ -142,11 +142,11 @@ def _number_lines(number: dict[str, Any] | None, what: str, settings: Recorded) 
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""
     yield f"{what} = {number['text']}{bounds}{tested}"
-    yield f"  made of {number['n']:,} answers to {number['n_questions']:,} questions"
+    yield f"  computed from {number['n']:,} answers to {number['n_questions']:,} questions"
     body, _, subset = what.partition("@")
     subset = number.get("subset", subset)
     if subset not in ("", ALL):
-        yield f"  of the rows with {subset.replace('=', ' = ')} alone"
+        yield f"  only of the rows with {subset.replace('=', ' = ')}"
     if number["kind"] == "difference":
         second, _, first = body.partition(VERSUS)
         first = first.rpartition(".")[0]

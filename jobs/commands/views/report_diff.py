@@ -21,10 +21,10 @@ from empathy_core.types import Condition
 from jobs.commands.views.as_written import written_spec
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_scores
-from reports.changes import VERSION, Side
+from reports.changes import VERSION, Constituent
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
-from reports.numbers import adapters, results
+from reports.numbers import adapter_vs_base, results
 from reports.numbers.aggregate import aggregate
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
@@ -118,7 +118,9 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
         msg = f"{name} holds no plan: expected a run that was swept; start it with sweep"
         raise ConfigError(msg)
     spec, collected = rows.spec, rows.collected
-    numbers = results.results(spec, aggregate(collected, spec), adapters.compare(collected, spec))
+    numbers = results.results(
+        spec, aggregate(collected, spec), adapter_vs_base.compare(collected, spec)
+    )
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
         for key, metric in spec.metrics.items()
@@ -182,7 +184,9 @@ def _reported(
 # ---------------------------------------------------------------------------- rows behind them
 
 
-def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tuple[str, str], Side]]:
+def _sides(
+    now: _Rows, then: _Rows, first: RunDir | Path
+) -> Iterator[tuple[tuple[str, str], Constituent]]:
     """Yield what is known of each condition under each metric, by key and name."""
     before = _metric_keys(then, first)
     labels, keys = row_labels(now.spec.conditions), condition_keys(now.spec.conditions)
@@ -193,9 +197,9 @@ def _sides(now: _Rows, then: _Rows, first: RunDir | Path) -> Iterator[tuple[tupl
             old = _scores(then.run, before.get(metric_name(key)), (now, key), condition)
             yield (
                 (keys[condition.id], metric_name(key)),
-                Side(
+                Constituent(
                     name=full_name(condition, labels),
-                    samples=condition.decoding.samples if condition.decoding.sample else 1,
+                    samples=condition.decoding.n_samples,
                     lacking=seen.height < now.collected.expected[condition.id].height
                     or any(map(_unscored, (seen, old))),
                     unlike=None if old is None else unlike(old, seen, texts),

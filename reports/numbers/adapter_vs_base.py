@@ -113,8 +113,8 @@ def compare(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 
 def n_tests(spec: ReportSpec, comparison: Comparison) -> int:
     """Return how many differences the family of a comparison has, under all main columns."""
-    n_main = sum(c.main for metric in spec.metrics.values() for c in metric.columns)
-    return max(1, n_main * sum(c.family == comparison.family for c in spec.finetunes))
+    n_compared = sum(c.family == comparison.family for c in spec.finetunes)
+    return max(1, len(spec.main_columns) * n_compared)
 
 
 def _differences(

@@ -1,4 +1,4 @@
-"""Answers that are not to be trusted, counted by kind."""
+"""Answers with a flag, counted by flag: empty, cut, repeated and the like."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from reports.spec import ReportSpec
 KINDS = (
     ("empty", "Empty", "not empty"),
     ("cut", "At the token limit", "not at the token limit"),
-    ("prompt_cut", "Question cut", "question not cut"),
+    ("prompt_cut", "Question truncated", "question not truncated"),
     ("duplicate", "Repeated verbatim for another question", "not repeated verbatim"),
     ("exposed", "Question in training", "question not in training"),
 )
-"""What makes an answer doubtful: its flag, what the audit calls it, and the rows without it."""
+"""What is flagged: the flag, its title in tables, and what the rows without it are called."""
 
 
 THOUGHT_ONLY = ("thought_only", "Reasoning without an answer", "an answer after the reasoning")
-"""The same where a model's thoughts are told from its answers."""
+"""The same where a model's thoughts are kept apart from its answers."""
 
 
 def kinds(spec: ReportSpec) -> tuple[tuple[str, str, str], ...]:
-    """Return what can make answers of these conditions doubtful."""
+    """Return the flags that answers of these conditions can have."""
     return (*KINDS, THOUGHT_ONLY) if any(c.reasoning for c in spec.conditions) else KINDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubtful:
-    """One condition's doubtful answers.
+class FlaggedAnswers:
+    """One condition's flagged answers.
 
     Attributes:
         n: Sound answers.
-        flags: Flag → which answers bear it, in the order of ``Collected.answers``.
+        flags: Flag → which answers have it, in the order of ``Collected.answers``.
     """
 
     condition: Condition
@@ -45,33 +45,33 @@ class Doubtful:
     flags: dict[str, pl.Series]
 
     def count(self, flag: str) -> int:
-        """Return how many answers bear *flag*."""
+        """Return how many answers have *flag*."""
         return int(self.flags[flag].sum())
 
 
-def doubtful(collected: Collected, spec: ReportSpec) -> list[Doubtful]:
-    """Return each condition's doubtful answers."""
+def flagged_answers(collected: Collected, spec: ReportSpec) -> list[FlaggedAnswers]:
+    """Return each condition's flagged answers."""
     questions = collected.examples.select("question", "exposed", example="id")
     found = []
     for condition in spec.conditions:
         answers = collected.answers[condition.id]
         if not answers.height:
             none = pl.Series(dtype=pl.Boolean)
-            found.append(Doubtful(condition, 0, {flag: none for flag, _, _ in kinds(spec)}))
+            found.append(FlaggedAnswers(condition, 0, {flag: none for flag, _, _ in kinds(spec)}))
             continue
         rows = answers.join(questions, on="example", how="left", maintain_order="left")
         elsewhere = pl.col("question").n_unique().over("text_hash") > 1
         rows = rows.with_columns(duplicate=elsewhere & ~pl.col("empty"))
         flags = {flag: rows[flag] for flag, _, _ in kinds(spec)}
-        found.append(Doubtful(condition, rows.height, flags))
+        found.append(FlaggedAnswers(condition, rows.height, flags))
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A condition's answers without those that bear a flag; all where *flag* is empty."""
+    """A condition's answers without those that have a flag; all where *flag* is empty."""
 
-    of: Doubtful
+    of: FlaggedAnswers
     flag: str
     label: str
 
@@ -83,7 +83,7 @@ class Kept:
         return rows["words"].is_not_null().to_numpy()
 
 
-def emptiest(found: Sequence[Doubtful]) -> float:
+def emptiest(found: Sequence[FlaggedAnswers]) -> float:
     """Return the largest share of empty answers of any model."""
-    models = [d for d in found if d.condition.model.backend != "human" and d.n]
+    models = [d for d in found if not d.condition.model.is_human and d.n]
     return max((d.count("empty") / d.n for d in models), default=0.0)
