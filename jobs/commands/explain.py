@@ -25,7 +25,7 @@ from reports.keys import ALL, VERSUS, column_keys, condition_keys, exact_conditi
 from reports.labels import full_name, row_labels
 from reports.rows.collect import collect
 from reports.tables import terminal
-from reports.tables.run_diff import Side, changes_table, compare_runs
+from reports.tables.run_diff import ComparedRun, changes_table, compare_runs
 
 CORRECTED = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 
@@ -231,7 +231,7 @@ def compare(options: Namespace, names: Sequence[str]) -> int:
     return 0
 
 
-def _side(options: Namespace, name: str) -> Side:
+def _side(options: Namespace, name: str) -> ComparedRun:
     path = Path(name)
     run = RunDir((path if path.is_dir() else options.runs / name).absolute())
     if not run.root.is_dir():
@@ -240,7 +240,7 @@ def _side(options: Namespace, name: str) -> Side:
     plan, _ = last_plan(run)
     spec = written_spec(run, plan, options.overrides)
     config = {**plan.config, "report": spec.settings["report"]}
-    return Side(name, spec, collect(run, spec, partial=options.partial), config)
+    return ComparedRun(name, spec, collect(run, spec, partial=options.partial), config)
 
 
 def _short(value: object) -> str:

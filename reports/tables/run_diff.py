@@ -36,7 +36,7 @@ CHANGES: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedRun:
     """One run.
 
     Attributes:
@@ -50,7 +50,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RunDiff:
     """What tells two runs apart.
 
     Attributes:
@@ -68,7 +68,7 @@ class Compared:
     changes: pl.DataFrame
 
 
-def compare_runs(first: Side, second: Side) -> Compared:
+def compare_runs(first: ComparedRun, second: ComparedRun) -> RunDiff:
     """Compare conditions of equal names, row by row where both runs hold the same row."""
     ids = [
         {key: i for i, key in exact_condition_keys(s.spec.conditions).items()}
@@ -85,7 +85,7 @@ def compare_runs(first: Side, second: Side) -> Compared:
     ]
     frame = pl.DataFrame(rows, schema=CHANGES)
     corrected = pl.Series("p_holm", holm(frame["p"].to_list()), dtype=pl.Float64)
-    return Compared(
+    return RunDiff(
         _unlike(_flat(first.config), _flat(second.config)),
         _unlike(first.spec.provenance, second.spec.provenance),
         tuple(keys[0].condition(i) for key, i in ids[0].items() if key not in ids[1]),
@@ -110,7 +110,7 @@ def _unlike(
 
 
 def _changes(
-    first: Side, second: Side, key: str, ids: tuple[str, str]
+    first: ComparedRun, second: ComparedRun, key: str, ids: tuple[str, str]
 ) -> Iterator[dict[str, object]]:
     theirs = {name: (k, c) for (k, c), name in column_keys(second.spec.metrics).items()}
     rows, n_unlike = _common_rows(first, second, ids)
@@ -140,7 +140,9 @@ def _changes(
         }  # fmt: skip
 
 
-def _common_rows(first: Side, second: Side, ids: tuple[str, str]) -> tuple[pl.DataFrame, int]:
+def _common_rows(
+    first: ComparedRun, second: ComparedRun, ids: tuple[str, str]
+) -> tuple[pl.DataFrame, int]:
     """Return the rows that either side should have (``KEY``, ``question``).
 
     A row is the same in both if its id is, and question and reference are the same text; how
@@ -158,7 +160,7 @@ def _common_rows(first: Side, second: Side, ids: tuple[str, str]) -> tuple[pl.Da
 # ---------------------------------------------------------------------------- in words
 
 
-def changes_table(first: Side, second: Side, compared: Compared) -> Table:
+def changes_table(first: ComparedRun, second: ComparedRun, compared: RunDiff) -> Table:
     """Return the table of all changes, a group for each condition."""
     columns = {
         name: next(c for c in first.spec.metrics[k].columns if c.name == column)
