@@ -14,7 +14,7 @@ from reports.keys import column_keys, condition_keys, difference_key, score_key
 from reports.numbers.results import Result, frame
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from reports.tables.run_diff import RunDiff, Side, changes_table, compare_runs
+from reports.tables.run_diff import ComparedRun, RunDiff, changes_table, compare_runs
 from tests.report_runs import FLAN, LLAMA, LLAMA2, Toy, condition, make, plain_answer, spec
 
 KEY = "toy-00000000"
@@ -99,14 +99,14 @@ def test_a_difference_is_there_in_both_directions(tmp_path: Path):
 # ---------------------------------------------------------------------------- two runs
 
 
-def side(root: Path, name: str, *conditions: Condition, **changes: object) -> Side:
+def side(root: Path, name: str, *conditions: Condition, **changes: object) -> ComparedRun:
     """Return a run of *conditions*; *changes* are those of ``make``."""
     about = spec(*conditions, provenance={"commit": name})
     run = make(root / name, about, **changes)  # type: ignore[arg-type]
-    return Side(name, about, collect(run, about), {"data": {"seed": 0}, "name": name})
+    return ComparedRun(name, about, collect(run, about), {"data": {"seed": 0}, "name": name})
 
 
-def compared(root: Path, first: Side, second: Side) -> RunDiff:
+def compared(root: Path, first: ComparedRun, second: ComparedRun) -> RunDiff:
     """Compare, and see that the table can be made."""
     found = compare_runs(first, second)
     assert len(changes_table(first, second, found).groups) == len({*found.changes["condition"]})

@@ -15,8 +15,9 @@ from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.rows.collect import Collected, Coverage
 from reports.spec import Comparison
 from reports.tables.failures import worse
-from reports.tables.notes import opposed_notes, signatures, stamp, uncounted
+from reports.tables.notes import opposed_notes, signatures, stamp
 from reports.tables.table import DAGGER
+from reports.tables.uncounted import uncounted
 
 MORE_EMPTY = 0.05
 """Share by which an adapter's empty answers may exceed its base's before its scores are theirs."""

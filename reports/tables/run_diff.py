@@ -36,7 +36,7 @@ CHANGES: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedRun:
     """One run.
 
     Attributes:
@@ -51,7 +51,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """The differences between two runs.
+    """What tells two runs apart.
 
     Attributes:
         settings: Dotted path → value in the first and in the second run; null where absent.
@@ -68,7 +68,7 @@ class RunDiff:
     changes: pl.DataFrame
 
 
-def compare_runs(first: Side, second: Side) -> RunDiff:
+def compare_runs(first: ComparedRun, second: ComparedRun) -> RunDiff:
     """Compare conditions of equal names, row by row where both runs hold the same row."""
     ids = [
         {key: i for i, key in exact_condition_keys(s.spec.conditions).items()}
@@ -110,7 +110,7 @@ def _unlike(
 
 
 def _changes(
-    first: Side, second: Side, key: str, ids: tuple[str, str]
+    first: ComparedRun, second: ComparedRun, key: str, ids: tuple[str, str]
 ) -> Iterator[dict[str, object]]:
     theirs = {name: (k, c) for (k, c), name in column_keys(second.spec.metrics).items()}
     rows, n_unlike = _common_rows(first, second, ids)
@@ -140,7 +140,9 @@ def _changes(
         }  # fmt: skip
 
 
-def _common_rows(first: Side, second: Side, ids: tuple[str, str]) -> tuple[pl.DataFrame, int]:
+def _common_rows(
+    first: ComparedRun, second: ComparedRun, ids: tuple[str, str]
+) -> tuple[pl.DataFrame, int]:
     """Return the rows that either side should have (``KEY``, ``question``).
 
     A row is the same in both if its id is, and question and reference are the same text; how
@@ -158,7 +160,7 @@ def _common_rows(first: Side, second: Side, ids: tuple[str, str]) -> tuple[pl.Da
 # ---------------------------------------------------------------------------- in words
 
 
-def changes_table(first: Side, second: Side, compared: RunDiff) -> Table:
+def changes_table(first: ComparedRun, second: ComparedRun, compared: RunDiff) -> Table:
     """Return the table of all changes, a group for each condition."""
     columns = {
         name: next(c for c in first.spec.metrics[k].columns if c.name == column)

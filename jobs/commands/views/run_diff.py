@@ -10,10 +10,10 @@ from jobs.commands.views.as_written import written_spec
 from jobs.planning.plan_file import last_plan
 from reports.rows.collect import collect
 from reports.tables import terminal
-from reports.tables.run_diff import Side, changes_table, compare_runs
+from reports.tables.run_diff import ComparedRun, changes_table, compare_runs
 
 
-def compared(first: Side, second: Side, *, as_json: bool) -> str:
+def compared(first: ComparedRun, second: ComparedRun, *, as_json: bool) -> str:
     """Return the differences between two runs, and every score's on the rows that both have."""
     diff = compare_runs(first, second)
     if as_json:
@@ -34,7 +34,7 @@ def compared(first: Side, second: Side, *, as_json: bool) -> str:
     return "\n".join([*lines, "\n" + terminal.text(changes_table(first, second, diff))])
 
 
-def side(runs: Path, name: str, changes: Sequence[str], *, partial: bool) -> Side:
+def side(runs: Path, name: str, changes: Sequence[str], *, partial: bool) -> ComparedRun:
     """Return one of the two runs: a folder, or a name in *runs*.
 
     Raises:
@@ -50,7 +50,7 @@ def side(runs: Path, name: str, changes: Sequence[str], *, partial: bool) -> Sid
     plan, _ = last_plan(run)
     spec = written_spec(run, plan, changes)
     config = {**plan.config, "report": spec.settings["report"]}
-    return Side(name, spec, collect(run, spec, partial=partial), config)
+    return ComparedRun(name, spec, collect(run, spec, partial=partial), config)
 
 
 def _short(value: object) -> str:
