@@ -119,6 +119,10 @@ class ModelSpec:
         gated: The Hub asks for a token.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
+        dtype: In which weights are loaded and computed.
+        double_quantization: Whether the constants of nf4 and fp4 are quantised too.
+        adapter_revision: Of an adapter on the Hub; null means ``main``.
+        licence: Of the weights, as their authors state it.
     """
 
     name: str
@@ -169,6 +173,12 @@ class Decoding:
         top_p: 1.0 means no limit.
         samples: Answers per example; more than one needs ``sample``.
         stop: Texts at the first of which an answer ends; they are no part of it.
+        min_new_tokens: No end token before so many.
+        temperature: Divides the logits before sampling.
+        repetition_penalty: Above 1 makes tokens that were used already less probable; 1.0 changes
+            nothing.
+        no_repeat_ngram_size: No n-gram of this length is generated twice; 0 means no limit.
+        seed: Of the sampling; it has no effect on a greedy decoding.
     """
 
     name: str = "greedy"

@@ -31,6 +31,17 @@ class FinetuneTable(Table):
         evaluate: Whether the sweep answers with the adapter and with its base.
         allow: Names of preflight findings that do not stop the training.
         processes: Processes of one node, a GPU each; null means as many as there are GPUs.
+        label: As printed in tables; null means the base's label and the varied settings.
+        train_sizes: Rows that are trained on; an adapter for each.
+        sources: Sources that are trained on, each entry a list of their names or ``all``; an
+            adapter for each entry.
+        seeds: Of order, dropout and the adapter's start; an adapter for each.
+        double_quantization: Whether the constants of nf4 and fp4 are quantised too.
+        dtype: Of the base's computation; null means as the base's table says.
+        decodings: Names of tables ``[decoding.<name>]`` that adapter and base answer under.
+        shards: As in ``[generation]``, for these adapters and their base.
+        published: The name of the adapter's rows in the published tables; empty if none.
+        slurm: Resources of the training on Slurm.
     """
 
     base: str

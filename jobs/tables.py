@@ -85,7 +85,15 @@ class EvaluateTable(Table):
 
 
 class GenerationTable(Table):
-    """``[generation]``: how the work is cut, and what happens to prompts that are too long."""
+    """``[generation]``: how the work is cut, and what happens to prompts that are too long.
+
+    Attributes:
+        shards: Tasks that each model's rows are divided into; how many changes no text.
+        target_min: Minutes that one shard should take, for the proposals of ``--pilot``; null
+            means 30.
+        overlong: A prompt that is longer than the model takes: ``error`` refuses the sweep,
+            ``truncate`` cuts the question, counts it and notes it.
+    """
 
     shards: Positive = 1
     target_min: Positive | None = None
@@ -109,7 +117,17 @@ class DecodingTable(Table):
 
 
 class ModelTable(Table):
-    """``[models.<name>]``: a shipped model, changed here or there, or one's own."""
+    """``[models.<name>]``: a shipped model, changed here or there, or one's own.
+
+    Attributes:
+        use: Name of the shipped model that this one is, where its key is another name.
+        prompts: Prompts it is asked under: names that ship, or paths to TOML files; ``[]`` where
+            it is only the base of a fine-tune. Required but for the therapist.
+        decodings: Names of tables ``[decoding.<name>]``; each prompt is answered under each of
+            them.
+        shards: As in ``[generation]``, for this model alone.
+        slurm: Resources of this model's tasks on Slurm.
+    """
 
     use: str | None = None
     prompts: tuple[str, ...] | None = None
@@ -144,6 +162,14 @@ class AnswersTable(LayoutTable):
         example: Column with the ids of the run's examples.
         question: Column with their questions. Neither is needed where the columns are called
             ``question`` or ``example``.
+        path: A CSV, TSV, JSON, JSONL or parquet file, ``.gz`` allowed.
+        format: ``table``: a row an answer. ``lm-eval``: a sample log of lm-evaluation-harness.
+        label: As printed in tables; null means the table's name.
+        text: Column with the answers.
+        sample: Column with the number of the sample, where an example has several answers.
+        prompt: Under which prompt the texts were made: a name that ships, or a path. It is printed
+            and compared, not applied.
+        published: The name of these rows in the published tables; empty if none.
     """
 
     path: str
@@ -158,13 +184,24 @@ class AnswersTable(LayoutTable):
 
 
 class ScoringTable(Table):
-    """``[scoring]``: how the scoring work is cut."""
+    """``[scoring]``: how the scoring work is cut.
+
+    Attributes:
+        shards: Tasks that the scoring of each group of metrics is divided into; how many changes
+            no score.
+    """
 
     shards: Positive = 1
 
 
 class ContrastTable(Table):
-    """``[report.contrasts.<name>]``: *second* less *first*, each a model or ``model.prompt``."""
+    """``[report.contrasts.<name>]``: *second* less *first*, each a model or ``model.prompt``.
+
+    Attributes:
+        first: What is subtracted.
+        second: What it is subtracted from.
+        label: As printed in tables; null means the table's name.
+    """
 
     first: str
     second: str
@@ -178,6 +215,12 @@ class ReportTable(Table):
         margins: Key of a column → the least difference that matters, in units of the score.
         redact: Whether the page withholds texts: ``auto`` those of sources whose licence does not
             let them be passed on.
+        title: Of the page.
+        caption: Of Table 1.
+        short_caption: For the list of tables; empty means the caption.
+        label: LaTeX label of Table 1.
+        published: Published table whose values stand beside this run's; null means none.
+        contrasts: Differences that are declared beforehand and tested as a family of their own.
     """
 
     title: str = "Evaluation of therapeutic answers"
@@ -200,14 +243,26 @@ class ReportTable(Table):
 
 
 class LocalTable(Table):
-    """``[local]``: the executor of this machine."""
+    """``[local]``: the executor of this machine.
+
+    Attributes:
+        workers: Worker processes that run at once, a task each.
+        threads: Threads of each worker; null means the cores divided by ``workers``.
+    """
 
     workers: Positive = 1
     threads: Positive | None = None
 
 
 class Config(Table):
-    """One sweep, as written by hand."""
+    """One sweep, as written by hand.
+
+    Attributes:
+        name: Of the run: its folder under ``runs``.
+        assumed: Dotted names of settings that a paper leaves open; the notes of the tables list
+            them with their values.
+        metrics: Metric → its settings; see the metrics below.
+    """
 
     name: Annotated[str, Field(pattern=NAME)]
     assumed: tuple[str, ...] = ()

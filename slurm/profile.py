@@ -37,6 +37,17 @@ class Resources(Table):
         mem_gb: Memory of one element, in GB of 1024 MB.
         parallel: Elements of one array that may run at once; null means as many as fit.
         options: Any other option of sbatch, without the dashes; ``true`` for one without value.
+        partition: ``--partition``.
+        account: ``--account``.
+        qos: ``--qos``.
+        constraint: ``--constraint``: features that a node must have.
+        gres: ``--gres``, such as ``gpu:a100:1``.
+        cpus: Cores of one element.
+        exclude: ``--exclude``: nodes to keep away from.
+        nodelist: ``--nodelist``: nodes to use.
+        reservation: ``--reservation``.
+        mail_user: ``--mail-user``.
+        mail_type: ``--mail-type``.
     """
 
     partition: str | None = None
@@ -89,6 +100,7 @@ class Container(Table):
             ``srun --container-image``.
         mounts: Folders that the image must see besides run, code and caches.
         options: Further arguments of the runtime.
+        image: File or address of the image.
     """
 
     runtime: Literal["apptainer", "pyxis"]
@@ -112,6 +124,7 @@ class Profile(Resources):
         scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
         offline: Whether elements work without the network (HF_HUB_OFFLINE).
         max_elements: Limit of elements in the queue at once, besides those that Slurm tells.
+        container: The image that elements run in; null means none.
     """
 
     profile: str | None = None

@@ -83,6 +83,9 @@ class Source:
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
         table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
+        response: Column with the answer.
+        hub_split: The Hub's name of the part that is read.
+        homepage: Where the data set is described; the audit prints it.
     """
 
     name: str
@@ -188,6 +191,7 @@ class DataSpec:
         protocol: ``question``: no question stands on two sides; ``row``: the paper's.
         fractions: Shares of train, validation and test; they sum to 1.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        seed: Of the split: another one puts other questions on each side.
     """
 
     sources: tuple[Source, ...]
@@ -221,6 +225,8 @@ class EvaluateSpec:
         limit: Rows (or questions, by ``unit``) drawn by seed; null takes all.
         unit: ``question`` draws one row of each distinct question.
         block_size: Distinct contexts in a block.
+        split: Which side of the split is answered; ``all`` takes every row.
+        seed: Of the draw that ``limit`` makes.
     """
 
     split: Literal["train", "validation", "test", "all"] = "test"

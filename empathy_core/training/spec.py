@@ -29,6 +29,7 @@ class Lora:
             ``modules.settled`` for bases that have none.
         exclude: Patterns of whole names, with ``*`` for anything, of layers that get none. Towers
             for images and sounds get none anyway: no text goes through them.
+        dropout: Probability with which an input of the adapter is set to 0 in training.
     """
 
     r: int = 8
@@ -73,6 +74,12 @@ class FinetuneSpec:
         trackers: Where the curves go besides the log: names that transformers knows.
         processes: Processes of one node, a GPU each; null means as many as there are GPUs.
         training_version: ``TRAINING_VERSION`` when the adapter was trained.
+        learning_rate: The full rate, after the rise and before the schedule lowers it.
+        max_steps: Optimiser steps after which training ends; null means as ``epochs`` says.
+        schedule: How the learning rate falls after the rise.
+        weight_decay: AdamW's.
+        max_grad_norm: Gradients of a step are scaled down to this norm.
+        gradient_checkpointing: Saves memory and costs time: activations are computed twice.
     """
 
     name: str
