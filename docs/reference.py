@@ -120,7 +120,12 @@ def _declared(cls: type) -> Iterator[tuple[str, Any, Any]]:
     core = {k: v for c in reversed(DESCRIBED_BY.get(cls.__name__, ())) for k, v in _defaults(c)}
     for name, default in _defaults(cls):
         # a table that leaves a key to the core has null for it; the core's default is what holds
-        yield name, hints[name], core.get(name, default) if default is None else default
+        of_core = core.get(name) if default is None else default
+        yield name, hints[name], None if default is None and not _says(of_core) else of_core
+
+
+def _says(default: Any) -> bool:
+    return default is not dataclasses.MISSING and default not in ("", (), None)
 
 
 def _defaults(cls: type) -> Iterator[tuple[str, Any]]:
@@ -144,7 +149,10 @@ def kind_text(kind: Any) -> str:
     if origin is Annotated:
         return kind_text(inner[0]) + _bounds(inner[1:])
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(kind_text(a) for a in inner if a is not NoneType))
+        parts = [a for a in inner if a is not NoneType]
+        parts.sort(key=lambda part: get_origin(part) is Literal)  # values stand together
+        words = " or ".join(dict.fromkeys(map(kind_text, parts)))
+        return words.replace('"` or `"', '"` \\| `"')
     if origin is Literal:
         return " \\| ".join(f"`{toml(value)}`" for value in inner)
     if origin in (tuple, list):
@@ -196,7 +204,8 @@ def default_text(value: Any) -> str:
 
 def markdown(text: str) -> str:
     """Return a docstring's text as Markdown in a cell of a table."""
-    return re.sub(r"\s+", " ", text.replace("``", "`")).replace("|", "\\|").strip()
+    text = re.sub(r"\s+", " ", text.replace("``", "`")).replace("|", "\\|").strip()
+    return re.sub(r"\bnull\b", "not set", re.sub(r"\bNull\b", "Not set", text))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -209,9 +218,8 @@ def key_table(found: Sequence[Key]) -> str:
     """Return keys as a table in Markdown."""
     rows = []
     for key in found:
-        optional = "" if NoneType not in get_args(key.kind) or key.default is not None else ""
-        kind = kind_text(key.kind) + optional
-        rows.append((f"`{key.name}`", kind, default_text(key.default), markdown(key.text)))
+        meaning = markdown(key.text)
+        rows.append((f"`{key.name}`", kind_text(key.kind), default_text(key.default), meaning))
     return table(("key", "type", "default", "meaning"), rows)
 
 
@@ -244,9 +252,6 @@ def tables(cls: type = Config, path: str = "") -> Iterator[tuple[str, type]]:
             continue
         below = f"{path}.{key.name}" if path else key.name
         yield from tables(inner, f"{below}.<name>" if named else below)
-
-
-SHARED = {"slurm": "the keys of [`[slurm.<stage>]`](#slurm-stages)"}
 
 
 def configuration() -> str:
@@ -365,9 +370,8 @@ def commands() -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a description as Markdown: placeholders and options are code."""
-    text = re.sub(r"(?<![\w`])(--[a-z-]+(?:=\S+)?)", r"`\1`", text.strip())
-    return re.sub(r"(?<!`)<(\w[\w ]*)>", r"`<\1>`", text).replace("[[", "\\[\\[")
+    """Return a description as Markdown: nothing of it is markup."""
+    return re.sub(r"([\[\]<>*_`])", r"\\\1", text.strip())
 
 
 def _actions(command: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -414,7 +418,7 @@ def _options(found: Sequence[argparse.Action]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%%", "%").replace("<", "&lt;").replace("[", "\\[")
+    return _prose(text.replace("%%", "%"))
 
 
 # ---------------------------------------------------------------------------- findings

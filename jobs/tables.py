@@ -89,8 +89,8 @@ class GenerationTable(Table):
 
     Attributes:
         shards: Tasks that each model's rows are divided into; how many changes no text.
-        target_min: Minutes that one shard should take, for the proposals of ``--pilot``; null
-            means 30.
+        target_min: Minutes that one shard should take: sets the number of shards where the model's
+            speed was measured and it has no ``shards`` of its own; null leaves it at ``shards``.
         overlong: A prompt that is longer than the model takes: ``error`` refuses the sweep,
             ``truncate`` cuts the question, counts it and notes it.
     """
