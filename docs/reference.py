@@ -24,10 +24,11 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from empathy_core import data, metrics, models, prompts, types  # noqa: E402
-from empathy_core.training import preflight, spec  # noqa: E402
+from empathy_core.training import spec  # noqa: E402
 from jobs import launch  # noqa: E402
 from jobs.tables import Config  # noqa: E402
 from reports import layout  # noqa: E402
+from reports.claims import grammar  # noqa: E402
 from slurm import profile  # noqa: E402
 
 COMMAND = "python docs/reference.py"
@@ -421,12 +422,23 @@ def _escaped(text: str) -> str:
     return _prose(text.replace("%%", "%"))
 
 
-# ---------------------------------------------------------------------------- findings
+# ---------------------------------------------------------------------------- claims and files
 
 
-def findings() -> str:
-    """Return the names of the preflight's findings."""
-    return ", ".join(f"`{name}`" for name in preflight.NAMES)
+def forms() -> str:
+    """Return the forms of a claim, each with its meaning."""
+    rows = [(f"`{form.shown}`", markdown(form.means)) for form in grammar.FORMS]
+    return table(("form", "also, or means"), rows)
+
+
+def statistics() -> str:
+    """Return the statistics of each metric, as its result files have them."""
+    rows = []
+    for name in metrics.names():
+        if name != "evaluate_metric":
+            cls = import_module(f"empathy_core.metrics.{name}").Metric
+            rows.append((f"`{name}`", ", ".join(f"`{s}`" for s in cls().statistics)))
+    return table(("metric", "statistics of a row"), rows)
 
 
 # ---------------------------------------------------------------------------- pages
@@ -439,7 +451,8 @@ PARTS = {
     "sources": shipped_sources,
     "profiles": shipped_profiles,
     "commands": commands,
-    "findings": findings,
+    "forms": forms,
+    "statistics": statistics,
 }
 
 
