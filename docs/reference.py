@@ -10,7 +10,6 @@ import dataclasses
 import inspect
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -133,7 +132,10 @@ def _defaults(cls: type) -> Iterator[tuple[str, Any]]:
     if issubclass(cls, BaseModel):
         for name, field in cls.model_fields.items():
             required = field.is_required()
-            yield name, dataclasses.MISSING if required else field.get_default(call_default_factory=True)
+            yield (
+                name,
+                dataclasses.MISSING if required else field.get_default(call_default_factory=True),
+            )
         return
     for field in dataclasses.fields(cls):
         if field.init:
@@ -150,21 +152,29 @@ def kind_text(kind: Any) -> str:
     if origin is Annotated:
         return kind_text(inner[0]) + _bounds(inner[1:])
     if origin in (Union, UnionType):
-        parts = [a for a in inner if a is not NoneType]
-        parts.sort(key=lambda part: get_origin(part) is Literal)  # values stand together
-        words = " or ".join(dict.fromkeys(map(kind_text, parts)))
-        return words.replace('"` or `"', '"` \\| `"')
+        return _either([a for a in inner if a is not NoneType])
     if origin is Literal:
         return " \\| ".join(f"`{toml(value)}`" for value in inner)
-    if origin in (tuple, list):
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return f"list of {kind_text(inner[0])}"
-        return f"list of {len(inner)}: {kind_text(inner[0])}"
-    if origin is not None and issubclass(origin, dict) or getattr(origin, "__name__", "") == "Mapping":
+    if inner:
+        return _collection(origin, inner)
+    words = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+    return words.get(kind, "table")
+
+
+def _either(kinds: Sequence[Any]) -> str:
+    """Return alternatives in words; values stand together."""
+    parts = sorted(kinds, key=lambda kind: get_origin(kind) is Literal)
+    words = " or ".join(dict.fromkeys(map(kind_text, parts)))
+    return words.replace('"` or `"', '"` \\| `"')
+
+
+def _collection(origin: Any, inner: Sequence[Any]) -> str:
+    """Return a list or a table in words."""
+    if origin not in (tuple, list):
         return f"table of {kind_text(inner[1])}"
-    return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}.get(
-        kind, "table"
-    )
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return f"list of {kind_text(inner[0])}"
+    return f"list of {len(inner)}: {kind_text(inner[0])}"
 
 
 def _bounds(constraints: Sequence[Any]) -> str:
@@ -297,7 +307,7 @@ def _columns(cls: type, name: str) -> Iterator[str]:
     marks = {"higher": "higher is better", "lower": "lower is better", None: "no direction"}
     rows = [
         (
-            f"`{c.name}`", c.label, "0–100 %" if c.percent else _scale(c), marks[c.better],
+            f"`{c.name}`", c.label, "0 to 100 %" if c.percent else _scale(c), marks[c.better],
             "yes" if c.main else "no",
         )
         for c in cls().columns
@@ -337,9 +347,18 @@ def shipped_sources() -> str:
     rows = []
     for name in data.source_names():
         source = data.source(name)
-        where = f"Hub: `{source.hub}`" if source.hub else "packaged" if source.path else "set `path`"
+        where = (
+            f"Hub: `{source.hub}`" if source.hub else "packaged" if source.path else "set `path`"
+        )
         columns = ", ".join(source.context) or source.column or ""
-        rows.append((f"`{name}`", where, f"{columns} → {source.response or 'pattern'}", source.licence or "—"))
+        rows.append(
+            (
+                f"`{name}`",
+                where,
+                f"{columns} → {source.response or 'pattern'}",
+                source.licence or "—",
+            )
+        )
     return table(("name", "where", "columns", "licence"), rows)
 
 
@@ -414,7 +433,9 @@ def _usage(name: str, own: Sequence[argparse.Action]) -> str:
 
 
 def _options(found: Sequence[argparse.Action]) -> str:
-    rows = [(f"`{_shown(a)}`".replace("|", "\\|"), markdown(_escaped(a.help or NO_TEXT))) for a in found]
+    rows = [
+        (f"`{_shown(a)}`".replace("|", "\\|"), markdown(_escaped(a.help or NO_TEXT))) for a in found
+    ]
     return table(("option", "meaning"), rows) if rows else ""
 
 
