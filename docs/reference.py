@@ -171,7 +171,7 @@ def _either(kinds: Sequence[Any]) -> str:
 def _collection(origin: Any, inner: Sequence[Any]) -> str:
     """Return a list or a table in words."""
     if origin not in (tuple, list):
-        return f"table of {kind_text(inner[1])}"
+        return "table" if inner[1] is Any else f"table of {kind_text(inner[1])}"
     if len(inner) == 2 and inner[1] is Ellipsis:
         return f"list of {kind_text(inner[0])}"
     return f"list of {len(inner)}: {kind_text(inner[0])}"
@@ -276,7 +276,8 @@ def configuration() -> str:
         own = [key for key in keys(cls) if not _table_of(key.kind)[0]]
         if cls is profile.Profile:
             own = [key for key in own if key.name not in profile.Resources.model_fields]
-        words = markdown(summary(cls)) if path else ""
+        words = re.sub(r"^`\[\S+\]`[:;] ", "", markdown(summary(cls))) if path else ""
+        words = words[:1].upper() + words[1:]
         parts.append("\n\n".join(filter(None, (heading, words, key_table(own)))))
     listed = ", ".join(f"`[{path}]`" for path in resources)
     parts.append(
