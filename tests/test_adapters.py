@@ -18,10 +18,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from empathy_core import backends, weights
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.prompts import prompt
-from empathy_core.training import adapters
-from empathy_core.training.adapters import Counts, Origin, counts, publish
-from empathy_core.training.job import Losses, Point, Trained
-from empathy_core.training.merging import merge, rendered
+from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.adapters import Origin, counts, publish
+from empathy_core.training.adapter.merging import merge, rendered
+from empathy_core.training.adapter.record import Counts
+from empathy_core.training.loop.job import Losses, Point, Trained
 from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Row
 from empathy_core.types import Condition, Decoding, ModelSpec
 from tests.tiny_models import tiny_adapter, tiny_llama, tiny_t5
@@ -220,7 +221,7 @@ def test_a_failed_publication_leaves_nothing(
     def broken(record: object) -> str:
         raise OSError(5, "input/output error")
 
-    monkeypatch.setattr("empathy_core.training.card.card", broken)
+    monkeypatch.setattr("empathy_core.training.adapter.card.card", broken)
     with pytest.raises(OSError, match="input/output"):
         publish(done, tmp_path / "run" / "tuned", origin(base_spec(llama)))
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["work"]

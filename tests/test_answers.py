@@ -6,9 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from empathy_core.backends import answers, lm_eval
 from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, prepare
 from empathy_core.errors import DataError
+from empathy_core.imported_answers import lm_eval
+from empathy_core.imported_answers import table as answers
 from tests.runs import ECHO, launch, write_config
 
 DOC = {"Context": "Why do I worry?", "Response": "Many do."}

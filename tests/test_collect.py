@@ -11,7 +11,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import RunDir
 from empathy_core.types import Decoding
-from reports.collect import collect
+from reports.rows.collect import collect
 from tests.report_runs import (
     DATA,
     FLAN,

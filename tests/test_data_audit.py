@@ -9,16 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from empathy_core.data import (
-    DataSpec,
-    EvaluateSpec,
-    Prepared,
-    Source,
-    audit_text,
-    neighbours,
-    prepare,
-    source,
-)
+from empathy_core.data import DataSpec, EvaluateSpec, Prepared, Source, audit_text, prepare, source
+from empathy_core.data import near_duplicates as neighbours
 from tests.runs import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")

@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from empathy_core.backends import answers
 from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, audit_text, prepare, reading
 from empathy_core.errors import ConfigError, DataError
+from empathy_core.imported_answers import table as answers
 from tests.runs import launch, write_config
 
 IDS = [f"mine-{i:05d}" for i in range(8)]

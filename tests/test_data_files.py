@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empathy_core.backends import answers, lm_eval
 from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, prepare, reading
 from empathy_core.data.cleaning import clean_rows
 from empathy_core.errors import EmpathyError
+from empathy_core.imported_answers import lm_eval
+from empathy_core.imported_answers import table as answers
 
 NAMES = ("q", "a", "by")
 TEXT = st.one_of(

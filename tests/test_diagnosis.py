@@ -24,7 +24,7 @@ from empathy_core.diagnosis import (
 )
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
-from reports.diagnosis_page import Shown, chosen, page, text
+from reports.page.diagnosis import Shown, chosen, page, text
 
 END, PAD, WORD = Stop(2, "</s>", "end of text"), Stop(0, "<pad>", "pad"), Stop(9, " I", "word")
 VOCABULARY = 1000

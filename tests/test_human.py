@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from empathy_core.backends import human
 from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
+from empathy_core.imported_answers import human
 from tests.runs import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")

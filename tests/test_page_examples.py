@@ -17,15 +17,14 @@ from empathy_core.data import DataSpec, EvaluateSpec
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
-from jobs.plan import Plan, PlannedMetric
-from jobs.plan import Words as PlanWords
-from jobs.planfile import read_plan, write_plan
-from jobs.report import report_spec
-from reports import browser
-from reports.collect import collect
+from jobs.planning.plan import Plan, PlannedMetric
+from jobs.planning.plan import Words as PlanWords
+from jobs.planning.plan_file import read_plan, write_plan
+from jobs.stages.report import report_spec
 from reports.labels import number
-from reports.layout import Analysis
-from reports.spec import ReportSpec
+from reports.page import examples as browser
+from reports.rows.collect import collect
+from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, examples_of, texts_of
 from tests.report_runs import DATA, FLAN, HUMAN, LLAMA, N_EXAMPLES, Toy, make, spec

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from empathy_core import store
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs.plan import Plan, PlannedMetric, Words, generate_tasks, score_tasks
+from jobs.planning.plan import Plan, PlannedMetric, Words, generate_tasks, score_tasks
 
 PROMPTS = tuple(Prompt(name, name, f"{name}: {{context}}", ()) for name in ("none", "prompt1"))
 

@@ -12,17 +12,18 @@ import torch
 
 from empathy_core import models, weights
 from empathy_core.backends.positions import Decoder
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, PreflightFailed
 from empathy_core.prompts import prompt
-from empathy_core.training import preflight, preflight_model
-from empathy_core.training.batches import collate, pad_token
-from empathy_core.training.preflight_rows import ROW_NAMES
-from empathy_core.training.preflight_seen import Checked
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight import model as preflight_model
+from empathy_core.training.preflight import run as preflight
+from empathy_core.training.preflight.rows import ROW_NAMES
+from empathy_core.training.preflight.view import Checked
+from empathy_core.training.rows.encode import Encoder
 from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import SHARED, tiny_llama, tiny_t5
 

@@ -10,12 +10,12 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from empathy_core.backends.loading import load_model
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
-from empathy_core.training import lora
-from empathy_core.training.preflight_model import NAMES, check_model
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop import lora
+from empathy_core.training.preflight.model import NAMES, check_model
+from empathy_core.training.preflight.overfit import ANSWER_TOKENS, chosen
 from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Lora, Row
-from empathy_core.training.trial import ANSWER_TOKENS, chosen
 from empathy_core.types import ModelSpec
 from tests.tiny_models import SHARED, tiny_llama, tiny_t5
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs import launch
-from jobs.planfile import last_plan
+from jobs.planning.plan_file import last_plan
 from tests.pages import chromium, examples_of, needs_chromium, opened, texts_of
 from tests.runs import write_config, write_questions
 from tests.test_diagnose import CONFIG, taught

@@ -23,13 +23,13 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from empathy_core.backends.loading import load_model
 from empathy_core.errors import ConfigError, DataError, ModelError, StorageError, UnknownName
-from empathy_core.training import checkpoints, lora, loss, machine
-from empathy_core.training.batches import collate, schedule
-from empathy_core.training.job import StepReport, Trained, TrainingJob
-from empathy_core.training.loss import loss_sum
-from empathy_core.training.progress import Progress
+from empathy_core.training.loop import checkpoints, lora, loss, machine
+from empathy_core.training.loop.batches import collate, schedule
+from empathy_core.training.loop.job import StepReport, Trained, TrainingJob
+from empathy_core.training.loop.loss import loss_sum
+from empathy_core.training.loop.progress import Progress
+from empathy_core.training.loop.trainer import Interrupted, train
 from empathy_core.training.spec import IGNORED, Lora, Row
-from empathy_core.training.trainer import Interrupted, train
 from tests.training_rows import (
     decoder_rows,
     encoder_rows,
@@ -745,7 +745,7 @@ def test_an_adapter_without_gradients_stops_the_training(
     model = load_model(job_of(base, tmp_path).spec.base, base)
     layer = model.model.layers[0].self_attn.q_proj
     layer.register_forward_hook(lambda _m, _i, out: out.detach())
-    monkeypatch.setattr("empathy_core.training.trainer.load_model", lambda *_: model)
+    monkeypatch.setattr("empathy_core.training.loop.trainer.load_model", lambda *_: model)
     # the hook stands on the base layer, so only what lies below it loses its gradient
     model.model.layers[0].register_forward_hook(lambda _m, _i, out: out.detach())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from empathy_core import models
 from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate, pad_token, schedule
+from empathy_core.training.loop.batches import collate, pad_token, schedule
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
 
 SPEC = FinetuneSpec(

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from empathy_core.backends import reasoning
 from empathy_core.backends.generation_settings import delimiters
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import end_tokens, turn_end
-from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate, pad_token
-from empathy_core.training.preflight import Checked, check_rows
+from empathy_core.prompts import prompt, reasoning
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import end_tokens, turn_end
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight.run import Checked, check_rows
+from empathy_core.training.rows.encode import Encoder
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message
 from tests.test_chat_templates import (
     NO_SYSTEM_ROLE,

@@ -15,15 +15,15 @@ from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.positions import Decoder
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store.schemas import EXAMPLES
-from empathy_core.training.rows import training_pairs, validation_pairs
+from empathy_core.training.rows.encode import Encoder
+from empathy_core.training.rows.select import training_pairs, validation_pairs
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import LLAMA_TEMPLATE, TEXT, bpe_tokenizer, tiny_llama, tiny_t5
 

@@ -12,10 +12,10 @@ from typing import Any
 from unittest import mock
 
 from empathy_core.prompts import prompt
-from empathy_core.training.job import StepReport, TrainingJob
-from empathy_core.training.loop_evaluation import EvaluationMixin
+from empathy_core.training.loop.job import StepReport, TrainingJob
+from empathy_core.training.loop.train_loop import EvaluationMixin
+from empathy_core.training.loop.trainer import train
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora, Row
-from empathy_core.training.trainer import train
 from empathy_core.types import ModelSpec
 from tests.tiny_models import tiny_llama, tiny_t5
 

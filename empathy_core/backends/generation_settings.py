@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from empathy_core.backends import reasoning
-from empathy_core.backends.stops import check_turn_end, end_tokens, read_settings, turn_end
 from empathy_core.errors import ModelError
+from empathy_core.prompts import reasoning
+from empathy_core.prompts.stops import check_turn_end, end_tokens, read_settings, turn_end
 from empathy_core.types import Condition
 
 STRUCTURE = (

@@ -7,15 +7,18 @@ from functools import cached_property, partial
 from typing import Any
 
 from empathy_core import weights
-from empathy_core.backends import Answer, Request, embedding, generation_settings, reasoning
-from empathy_core.backends.chat import special_spellings
+from empathy_core.backends import generation_settings
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.logits import GumbelNoise, NanWatch, NoiseKey, Unpadded
-from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer, context_window
-from empathy_core.backends.stops import AtText, before_stop, end_tokens, turn_end
-from empathy_core.backends.tokenizers import tokenizer_of
+from empathy_core.backends.protocol import Answer, Request
 from empathy_core.errors import ModelError
+from empathy_core.prompts import reasoning
+from empathy_core.prompts.chat import special_spellings
+from empathy_core.prompts.rendering import Overlong, PromptTokens, Renderer, context_window
+from empathy_core.prompts.stops import AtText, before_stop, end_tokens, turn_end
+from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.types import Condition, Decoding, ModelSpec
+from empathy_core.weights import embedding
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, columns, reading, splitting
-from empathy_core.data.audit_words import text as audit_text
+from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.frozen import VERSION, changes
 from empathy_core.data.specs import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.data import neighbours
+from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import log
 from statistics import fmean
 
-from empathy_core.diagnosis.seen import (
+from empathy_core.diagnosis.observations import (
     CAUSES,
     Cause,
     Diagnosis,
@@ -15,7 +15,7 @@ from empathy_core.diagnosis.seen import (
     end_after,
     first_difference,
 )
-from empathy_core.diagnosis.seen import shown_probability as _p
+from empathy_core.diagnosis.observations import shown_probability as _p
 from empathy_core.metrics.diagnostics import echoes, repeats
 from empathy_core.visible import nothing_visible
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from empathy_core import encoders, weights
+from empathy_core import weights
+from empathy_core.metrics import _encoders as encoders
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
 from empathy_core.metrics._parts import (
     Remark,

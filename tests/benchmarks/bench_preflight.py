@@ -17,14 +17,14 @@ from typing import Any
 import polars as pl
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
-from empathy_core.training import preflight
-from empathy_core.training.batches import collate, pad_token
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight import run as preflight
+from empathy_core.training.rows.encode import Encoder
 from empathy_core.training.spec import FinetuneSpec, Pair
-from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

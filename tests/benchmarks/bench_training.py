@@ -38,8 +38,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate
-from empathy_core.training.job import StepReport, TrainingJob
+from empathy_core.training.loop.batches import collate
+from empathy_core.training.loop.job import StepReport, TrainingJob
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
 from empathy_core.types import ModelSpec
 from tests.tiny_models import bpe_tokenizer
@@ -134,7 +134,7 @@ def _peak_mb() -> float:
 
 def ours(folder: Path, work: Path) -> Result:
     """Train as the suite does."""
-    from empathy_core.training.trainer import train
+    from empathy_core.training.loop.trainer import train
 
     clock, spec = Clock(), spec_of(folder)
     cells: list[int] = []
