@@ -19,7 +19,7 @@ from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.prompts.rendering import context_window
 from empathy_core.store.schemas import EXAMPLES
-from empathy_core.training.adapter import modules
+from empathy_core.training import modules
 from empathy_core.training.adapter.merging import merge
 from empathy_core.training.loop import lora
 from empathy_core.training.loop.batches import batch_of

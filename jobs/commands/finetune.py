@@ -55,7 +55,7 @@ def preflight(options: Namespace) -> int:
 def _looked_at(
     config: Config, variant: Variant, run: RunDir, *, with_model: bool
 ) -> dict[str, Any]:
-    from empathy_core.training.adapter import modules
+    from empathy_core.training import modules
     from empathy_core.training.rows import prepare as preparing
     from jobs.planning.resolve import examples_of
     from jobs.stages.finetune import model_findings

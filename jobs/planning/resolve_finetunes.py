@@ -7,7 +7,7 @@ import polars as pl
 
 from empathy_core import weights
 from empathy_core.store import RunDir, read_json, write_json
-from empathy_core.training.adapter import modules
+from empathy_core.training import modules
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec

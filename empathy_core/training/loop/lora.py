@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from empathy_core.training.adapter import modules
+from empathy_core.training import modules
 from empathy_core.training.spec import FinetuneSpec
 
 

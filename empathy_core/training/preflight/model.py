@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from empathy_core.backends.positions import decoder_positions
 from empathy_core.errors import ModelError
-from empathy_core.training.adapter import modules
-from empathy_core.training.adapter.modules import Anatomy
+from empathy_core.training import modules
+from empathy_core.training.modules import Anatomy
 from empathy_core.training.preflight.overfit import Trial, adapted, answer, chosen, prompt
 from empathy_core.training.spec import Finding, FinetuneSpec, Row
 from empathy_core.types import Decoding, ModelSpec

@@ -15,7 +15,7 @@ from empathy_core.errors import ModelError
 from empathy_core.prompts.rendering import Renderer, context_window
 from empathy_core.prompts.stops import read_settings, stop_tokens
 from empathy_core.prompts.tokenizers import tokenizer_of
-from empathy_core.training.adapter import modules
+from empathy_core.training import modules
 from empathy_core.training.loop import batches
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows import encode as tokens
