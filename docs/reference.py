@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 from empathy_core import data, metrics, models, prompts, types  # noqa: E402
 from empathy_core.training import spec  # noqa: E402
 from jobs import launch  # noqa: E402
-from jobs.tables import Config  # noqa: E402
-from reports import layout  # noqa: E402
+from jobs.config.tables import Config  # noqa: E402
+from reports import spec as report_spec  # noqa: E402
 from reports.claims import grammar  # noqa: E402
 from slurm import profile  # noqa: E402
 
@@ -41,7 +41,7 @@ DESCRIBED_BY: dict[str, tuple[type, ...]] = {
     "ModelTable": (types.ModelSpec,),
     "AnswersTable": (data.Layout,),
     "FinetuneTable": (spec.FinetuneSpec, spec.Lora),
-    "ReportTable": (layout.Layout, layout.Analysis),
+    "ReportTable": (report_spec.Layout, report_spec.Analysis),
 }
 """Class of a table → classes of the core whose attributes its keys become, and are described by."""
 

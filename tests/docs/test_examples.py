@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from empathy_core import prompts
-from jobs import config, launch
-from reports.claims import grammar, read
+from jobs import launch
+from jobs.config import read as config
+from reports.claims import claim_files, grammar
 from tests.docs.markdown_pages import (
     LAUNCH,
     PAGES,
@@ -76,7 +77,7 @@ def _check_profile(text: str, folder: Path) -> None:
 
 def _check_claims(text: str, folder: Path) -> None:
     (folder / "c.toml").write_text(text)
-    found = read.read_toml(folder / "c.toml")
+    found = claim_files.read_toml(folder / "c.toml")
     assert not found.problems
     assert found.claims
     for claim in found.claims:

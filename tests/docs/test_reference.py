@@ -16,8 +16,8 @@ import pytest
 from empathy_core import diagnosis
 from empathy_core.store import schemas
 from empathy_core.training import preflight
-from jobs.cluster import history
-from reports import aggregate, comparisons, pairs, prompts, repeats, results
+from jobs.executors.slurm import history
+from reports.numbers import adapters, aggregate, pairs, prompt_effects, repeats, results
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
@@ -66,9 +66,9 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "SUMMARY": aggregate.SUMMARY,
     "PAIRS": pairs.PAIRS,
     "CONTRASTS": pairs.CONTRASTS,
-    "COMPARED": comparisons.COMPARED,
-    "SPREADS": prompts.SPREADS,
-    "MOVERS": prompts.MOVERS,
+    "COMPARED": adapters.COMPARED,
+    "SPREADS": prompt_effects.SPREADS,
+    "MOVERS": prompt_effects.MOVERS,
     "REPEATS": repeats.REPEATS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
