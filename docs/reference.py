@@ -171,7 +171,8 @@ def _either(kinds: Sequence[Any]) -> str:
 def _collection(origin: Any, inner: Sequence[Any]) -> str:
     """Return a list or a table in words."""
     if origin not in (tuple, list):
-        return "table" if inner[1] is Any else f"table of {kind_text(inner[1])}"
+        plain = isinstance(inner[1], type) and issubclass(inner[1], str | int | float)
+        return f"table of {kind_text(inner[1])}" if plain else "table"
     if len(inner) == 2 and inner[1] is Ellipsis:
         return f"list of {kind_text(inner[0])}"
     return f"list of {len(inner)}: {kind_text(inner[0])}"
@@ -283,8 +284,19 @@ def configuration() -> str:
     parts.append(
         f"### `[slurm]` and its stages: resources\n\nThese keys stand in `[slurm]` for all stages, "
         f"and in {listed} for one stage or one model.\n\n{key_table(keys(profile.Resources))}"
+        f"\n\nWhat an array task of a stage gets where nothing else is said:\n\n{_standard()}"
     )
     return "\n\n".join(parts)
+
+
+def _standard() -> str:
+    """Return the resources of each stage by default."""
+    names = ("time_min", "mem_gb", "cpus", "gpus")
+    rows = [
+        (f"`{stage}`", *(default_text(getattr(given, name)) for name in names))
+        for stage, given in profile.STANDARD.items()
+    ]
+    return table(("stage", *(f"`{name}`" for name in names)), rows)
 
 
 def metric_settings() -> str:

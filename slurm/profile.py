@@ -87,20 +87,20 @@ class Table(BaseModel):
 
 
 class Resources(Table):
-    """What one element is given.
+    """What one array task is given.
 
     Attributes:
-        gpus: Per element; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
-        time_min: Time limit of one element, in minutes.
-        mem_gb: Memory of one element, in GB of 1024 MB.
-        parallel: Elements of one array that may run at once; null means as many as fit.
+        gpus: Per array task; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
+        time_min: Time limit of one array task, in minutes.
+        mem_gb: Memory of one array task, in GB of 1024 MB.
+        parallel: Array tasks of one array that may run at once; null means as many as fit.
         options: Any other option of sbatch, without the dashes; ``true`` for one without value.
         partition: ``--partition``.
         account: ``--account``.
         qos: ``--qos``.
         constraint: ``--constraint``: features that a node must have.
         gres: ``--gres``, such as ``gpu:a100:1``.
-        cpus: Cores of one element.
+        cpus: Cores of one array task.
         exclude: ``--exclude``: nodes to keep away from.
         nodelist: ``--nodelist``: nodes to use.
         reservation: ``--reservation``.
@@ -151,7 +151,7 @@ class Resources(Table):
 
 
 class Container(Table):
-    """Elements run inside this image.
+    """Array tasks run inside this image.
 
     Attributes:
         runtime: ``apptainer`` starts Python through ``apptainer exec``; ``pyxis`` through
@@ -172,17 +172,17 @@ class Profile(Resources):
 
     Attributes:
         profile: Name or path of the profile that lies below these keys.
-        requeue: Whether Slurm may run an element again after preemption and node failure.
-        signal_delay_s: How long before the time limit an element is warned, in seconds.
+        requeue: Whether Slurm may run an array task again after preemption and node failure.
+        signal_delay_s: How long before the time limit an array task is warned, in seconds.
         setup: Shell commands before Python starts (modules, environments); each must succeed.
         python: The Python of the nodes; null means the launcher's own.
-        env: Variables of the elements. No secrets: scripts can be read by others.
+        env: Variables of the array tasks. No secrets: scripts can be read by others.
         pass_env: Names of variables that are taken over from the launcher's environment.
         cache: Folder of the Hub's cache (HF_HOME), on a file system that the nodes share.
         scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
-        offline: Whether elements work without the network (HF_HUB_OFFLINE).
-        max_elements: Limit of elements in the queue at once, besides those that Slurm tells.
-        container: The image that elements run in; null means none.
+        offline: Whether array tasks work without the network (HF_HUB_OFFLINE).
+        max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
+        container: The image that array tasks run in; null means none.
     """
 
     profile: str | None = None

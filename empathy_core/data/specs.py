@@ -224,7 +224,7 @@ class EvaluateSpec:
     Attributes:
         limit: Rows (or questions, by ``unit``) drawn by seed; null takes all.
         unit: ``question`` draws one row of each distinct question.
-        block_size: Distinct contexts in a block.
+        block_size: Distinct questions in a block, which are answered in one batch.
         split: Which side of the split is answered; ``all`` takes every row.
         seed: Of the draw that ``limit`` makes.
     """

@@ -101,7 +101,7 @@ class GenerationTable(Table):
 
 
 class DecodingTable(Table):
-    """``[decoding.<name>]``: see ``empathy_core.types.Decoding``."""
+    """``[decoding.<name>]``: how tokens are chosen."""
 
     max_new_tokens: Positive = 256
     min_new_tokens: Annotated[int, Field(ge=0)] = 0
@@ -156,7 +156,7 @@ class ModelTable(Table):
 
 
 class AnswersTable(LayoutTable):
-    """``[answers.<name>]``: texts made elsewhere, a condition like any other.
+    """``[answers.<name>]``: imported answers, a condition like any other.
 
     Attributes:
         example: Column with the ids of the run's examples.
@@ -195,7 +195,7 @@ class ScoringTable(Table):
 
 
 class ContrastTable(Table):
-    """``[report.contrasts.<name>]``: *second* less *first*, each a model or ``model.prompt``.
+    """``[report.contrasts.<name>]``: second minus first, each a model or ``model.prompt``.
 
     Attributes:
         first: What is subtracted.
