@@ -461,7 +461,7 @@ def _escaped(text: str) -> str:
 
 def forms() -> str:
     """Return the forms of a claim, each with its meaning."""
-    rows = [(f"`{form.shown}`", markdown(form.means)) for form in grammar.FORMS]
+    rows = [(f"`{form.shown}`", markdown(_prose(form.means))) for form in grammar.FORMS]
     return table(("form", "also, or means"), rows)
 
 
