@@ -208,7 +208,7 @@ def test_a_run_in_progress_is_reported_as_far_as_it_goes(tmp_path: Path):
     about = spec(LLAMA)
     run = make(tmp_path / "run", about)
     run.generation(LLAMA.id, 1, N_SHARDS).unlink()
-    for path in store.pieces(run.scores(KEY, LLAMA.id)):
+    for path in store.list_pieces(run.scores(KEY, LLAMA.id)):
         path.unlink()
     write_scores(run, LLAMA, KEY, Toy(), N_SHARDS)
 

@@ -9,7 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from empathy_core.data import DataSpec, EvaluateSpec, Prepared, Source, audit_text, prepare, source
+from empathy_core.data import (
+    DataSpec,
+    EvaluateSpec,
+    PreparedRows,
+    Source,
+    audit_text,
+    prepare,
+    source,
+)
 from empathy_core.data import near_duplicates as neighbours
 from tests.runs import SHARED
 
@@ -29,7 +37,7 @@ COUNSELCHAT = (
 
 
 @cache
-def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> Prepared:
+def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> PreparedRows:
     spec = DataSpec(sources, protocol=protocol, duplicates=duplicates)
     return prepare(spec, EvaluateSpec(split="all"))
 

@@ -142,7 +142,7 @@ def test_a_condition_without_any_answer_has_gaps_only(tmp_path: Path):
     """While it is not generated yet; the others are there."""
     about = spec(LLAMA, FLAN)
     run = make(tmp_path / "run", about)
-    for path in store.pieces(run.generations(FLAN.id)):
+    for path in store.list_pieces(run.generations(FLAN.id)):
         path.unlink()
     write_report(run, about, partial=True)
     page = (run.report / "index.html").read_text()

@@ -56,7 +56,7 @@ def test_tasks_cover_exactly_the_missing_blocks(done: list[set[int]], n_shards: 
     missing = set(range(10)) - (done[0] & done[1])
 
     tasks = generate_tasks(plan, finished)
-    covered = [set(store.dealt(range(10), t.shard, t.n_shards)) for t in tasks]
+    covered = [set(store.blocks_of_shard(range(10), t.shard, t.n_shards)) for t in tasks]
 
     assert missing <= set().union(*covered)
     assert all(blocks & missing for blocks in covered)

@@ -27,7 +27,7 @@ from empathy_core.training.loop.job import Trained, TrainingJob
 from empathy_core.training.loop.loss import loss_sum
 from empathy_core.training.loop.trainer import train
 from empathy_core.training.rows import prepare as preparing
-from empathy_core.training.rows.prepare import Prepared
+from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora
 from empathy_core.types import Condition, Decoding
 from jobs.stages.finetune import model_findings
@@ -153,7 +153,7 @@ def fine_tune(folder: Path, name: str, **changes: Any) -> FinetuneSpec:
     return modules.settled(spec_of(folder, architecture=architecture, **settings | changes))
 
 
-def trained(spec: FinetuneSpec, work: Path) -> tuple[Prepared, Trained]:
+def trained(spec: FinetuneSpec, work: Path) -> tuple[PreparedTraining, Trained]:
     prepared = preparing.prepare(spec, examples())
     job = TrainingJob(
         spec=spec, folder=prepared.folder, rows=tuple(prepared.train),
@@ -366,7 +366,7 @@ def test_answers_longer_than_the_decoder_are_cut(name: str, base_of: Callable[[s
     assert model(**_batch(prepared)).loss.isfinite()
 
 
-def _batch(prepared: Prepared) -> dict[str, Any]:
+def _batch(prepared: PreparedTraining) -> dict[str, Any]:
     [row] = prepared.train[:1]
     read = torch.tensor([[row.start, *row.labels[:-1]]])
     assert IGNORED not in row.labels

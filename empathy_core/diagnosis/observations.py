@@ -99,7 +99,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """One row: what is stored, and what came of answering it again.
 
     Attributes:
@@ -224,7 +224,7 @@ class Diagnosis:
     """
 
     facts: Facts
-    rows: tuple[tuple[Seen, tuple[Cause, ...]], ...]
+    rows: tuple[tuple[Observation, tuple[Cause, ...]], ...]
     counts: tuple[tuple[str, int], ...]
     end_after: EndAfter | None
 

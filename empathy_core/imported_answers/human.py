@@ -21,7 +21,7 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-class _Row(NamedTuple):
+class _HumanAnswer(NamedTuple):
     id: str
     question: str
     pair: str
@@ -31,7 +31,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class TherapistCoverage:
     """What stands behind the baseline's row of a table.
 
     Attributes:
@@ -66,7 +66,7 @@ def answers(
         A frame of ``ANSWERS``, in the order of *examples*.
     """
     rows = _rows(examples)
-    by_question: dict[str, list[_Row]] = defaultdict(list)
+    by_question: dict[str, list[_HumanAnswer]] = defaultdict(list)
     for row in _distinct(rows) if duplicates == "drop" else rows:
         by_question[row.question].append(row)
     drawn = []
@@ -80,23 +80,23 @@ def answers(
 
 def coverage(
     examples: pl.DataFrame, drawn: pl.DataFrame, *, duplicates: Literal["drop", "keep"] = "drop"
-) -> Coverage:
+) -> TherapistCoverage:
     """Return what stands behind *drawn*, the answers to *examples* under the same *duplicates*."""
     rows = _rows(examples)
     asked = len(_evaluated(rows, duplicates))
     copies = int(drawn["copy"].sum()) / drawn.height if drawn.height else 0.0
     repeated = sum(row.evaluated for row in rows) - asked
-    return Coverage(drawn.height, copies, asked - drawn.height, repeated)
+    return TherapistCoverage(drawn.height, copies, asked - drawn.height, repeated)
 
 
-def _rows(examples: pl.DataFrame) -> list[_Row]:
+def _rows(examples: pl.DataFrame) -> list[_HumanAnswer]:
     columns = examples.select(
         "id", "question", "pair", "author", "response", pl.col("block").is_not_null()
     )
-    return [_Row(*values) for values in columns.iter_rows()]
+    return [_HumanAnswer(*values) for values in columns.iter_rows()]
 
 
-def _distinct(rows: Sequence[_Row]) -> Iterator[_Row]:
+def _distinct(rows: Sequence[_HumanAnswer]) -> Iterator[_HumanAnswer]:
     """Yield the first row of each pair, by id, so that the frame's order does not matter."""
     seen: set[str] = set()
     for row in sorted(rows, key=lambda row: row.id):
@@ -105,7 +105,9 @@ def _distinct(rows: Sequence[_Row]) -> Iterator[_Row]:
             yield row
 
 
-def _evaluated(rows: Sequence[_Row], duplicates: Literal["drop", "keep"]) -> list[_Row]:
+def _evaluated(
+    rows: Sequence[_HumanAnswer], duplicates: Literal["drop", "keep"]
+) -> list[_HumanAnswer]:
     asked = [row for row in rows if row.evaluated]
     if duplicates == "keep":
         return asked
@@ -114,8 +116,8 @@ def _evaluated(rows: Sequence[_Row], duplicates: Literal["drop", "keep"]) -> lis
 
 
 def _partners(
-    row: _Row, answered: Sequence[_Row], duplicates: Literal["drop", "keep"]
-) -> list[_Row]:
+    row: _HumanAnswer, answered: Sequence[_HumanAnswer], duplicates: Literal["drop", "keep"]
+) -> list[_HumanAnswer]:
     if duplicates == "keep":
         return [other for other in answered if other.id != row.id]
     others = [other for other in answered if other.pair != row.pair]

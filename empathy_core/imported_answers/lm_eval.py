@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from empathy_core.data import Layout, cells, files
+from empathy_core.data import TextLayout, cells, files
 from empathy_core.errors import DataError, NoColumn
-from empathy_core.imported_answers.table import Found, of_rows
+from empathy_core.imported_answers.table import ImportedTexts, of_rows
 
 _EXPECTED = "expected the samples_<task>_<time>.jsonl that --log_samples writes"
 
 
-def read(path: Path, field: str, layout: Layout, where: str) -> Found:
+def read(path: Path, field: str, layout: TextLayout, where: str) -> ImportedTexts:
     """Return the answers to what *field* of the documents holds.
 
     Args:
@@ -63,7 +63,7 @@ def _name(doc: object, field: str, place: str, where: str) -> str:
     return found
 
 
-def _lines(path: Path, layout: Layout, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(path: Path, layout: TextLayout, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     files.require_use(path, layout, "jsonl", where)
     content = files.decoded(path, files.read(path), layout, where)
     for number, line in enumerate(content.split("\n"), 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from empathy_core.data import Layout, Source, reading
+from empathy_core.data import Source, TextLayout, reading
 from empathy_core.data.cleaning import clean, question_digest, without_surrogates
 from empathy_core.errors import DataError
 
@@ -15,7 +15,7 @@ SCHEMA = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImportedTexts:
     """Answers as they were found.
 
     Attributes:
@@ -27,11 +27,11 @@ class Found:
     repaired: int
 
 
-def of_rows(rows: Sequence[tuple[str, int, str]]) -> Found:
+def of_rows(rows: Sequence[tuple[str, int, str]]) -> ImportedTexts:
     """Return answers (example, sample, text) as a table can hold them."""
     whole = [(without_surrogates(name), i, without_surrogates(text)) for name, i, text in rows]
     repaired = sum(text != row[2] for (_, _, text), row in zip(whole, rows, strict=True))
-    return Found(pl.DataFrame(whole, schema=SCHEMA, orient="row"), repaired)
+    return ImportedTexts(pl.DataFrame(whole, schema=SCHEMA, orient="row"), repaired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Columns:
     sample: str | None = None
 
 
-def read(path: Path, columns: Columns, layout: Layout, where: str) -> Found:
+def read(path: Path, columns: Columns, layout: TextLayout, where: str) -> ImportedTexts:
     """Return the answers in a CSV, JSON, JSON lines or parquet file, letter by letter.
 
     Args:

@@ -163,7 +163,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """One training row.
 
     Attributes:

@@ -11,7 +11,7 @@ import polars as pl
 
 from empathy_core import data, store
 from empathy_core.backends import Answer, Request
-from empathy_core.diagnosis import Diagnosis, Facts, Reference, Seen, first_difference
+from empathy_core.diagnosis import Diagnosis, Facts, Observation, Reference, first_difference
 from empathy_core.diagnosis import diagnose as find_causes
 from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
 from empathy_core.metrics.diagnostics import Metric
@@ -139,7 +139,9 @@ def _pick(run: RunDir, condition: Condition, examples: pl.DataFrame, options: Na
 
 def _answers(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.DataFrame:
     """Return all answers in the run's order, with the list of their ``faults``."""
-    frames = [store.read_piece(path)[1] for path in store.pieces(run.generations(condition.id))]
+    frames = [
+        store.read_piece(path)[1] for path in store.list_pieces(run.generations(condition.id))
+    ]
     if not frames:
         msg = f"{condition.id} has no answers yet: expected some; run sweep first"
         raise Incomplete(msg)
@@ -196,7 +198,7 @@ class _Look:
     top: int
     ends: tuple[int, ...]
 
-    def rows(self, examples: pl.DataFrame, picked: _Picked) -> list[Seen]:
+    def rows(self, examples: pl.DataFrame, picked: _Picked) -> list[Observation]:
         """Answer the picked rows again and look at each."""
         again = self._again(examples, picked)
         by_id = {row["id"]: row for row in examples.iter_rows(named=True)}
@@ -221,7 +223,7 @@ class _Look:
             found |= zip(keys, self.stepper.answer(self.condition, asked), strict=True)
         return found
 
-    def _seen(self, example: Mapping[str, Any], row: Mapping[str, Any], new: Answer) -> Seen:
+    def _seen(self, example: Mapping[str, Any], row: Mapping[str, Any], new: Answer) -> Observation:
         from empathy_core.diagnosis.probe import Asked
 
         old = Answer(
@@ -234,7 +236,7 @@ class _Look:
         at = first_difference(old.output_ids, new.output_ids)
         parted = {} if at is None else dict(enumerate(old.output_ids[at : at + 1], at))
         asked = Asked(self.top, self.ends, parted)
-        return Seen(
+        return Observation(
             example=example["id"],
             sample=row["sample"],
             source=example["source"],

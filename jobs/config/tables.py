@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from empathy_core import data, models, prompts
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source
+from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout
 from empathy_core.errors import ConfigError
 from empathy_core.types import (
     Architecture,
@@ -27,7 +27,7 @@ from jobs.config.strict import NAME, Above0, NotEmpty, Positive, Share, Table, V
 from reports.spec import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
-_AS_USUAL = Layout()
+_AS_USUAL = TextLayout()
 
 
 class LayoutTable(Table):
@@ -37,7 +37,7 @@ class LayoutTable(Table):
     separator: Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')] | None = None
     quotes: bool | None = None
 
-    def layout(self, base: Layout = _AS_USUAL) -> Layout:
+    def layout(self, base: TextLayout = _AS_USUAL) -> TextLayout:
         """Return *base* with what is given here."""
         given = {key: getattr(self, key) for key in LayoutTable.model_fields}
         return replace(base, **{key: value for key, value in given.items() if value is not None})

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from empathy_core import weights
-from empathy_core.backends.generation_settings import Found, find
+from empathy_core.backends.generation_settings import CheckpointSettings, find
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.types import GENERATION_VERSION, Condition, digest
@@ -36,10 +36,10 @@ def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[
     return found.applied(condition), found.notes(condition.model.label)
 
 
-def _read(kept: dict[str, object]) -> Found:
+def _read(kept: dict[str, object]) -> CheckpointSettings:
     """Return what ``asdict`` made lists of."""
     structure, reasoning, own = kept["structure"], kept["reasoning"], kept.get("overridden")
-    return Found(
+    return CheckpointSettings(
         structure=tuple((str(name), str(value)) for name, value in structure),  # type: ignore[attr-defined]  # as written above
         reasoning=tuple(reasoning) if reasoning else None,  # type: ignore[arg-type]  # as above
         alone=bool(kept["alone"]),

@@ -58,7 +58,7 @@ def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Importe
     return Imported(made, found.texts, tuple(notes), remarks)
 
 
-def _repaired(read: answers.Found) -> str:
+def _repaired(read: answers.ImportedTexts) -> str:
     if not read.repaired:
         return ""
     return (
@@ -72,7 +72,7 @@ def texts_digest(texts: pl.DataFrame) -> str:
     return digest(texts.to_dicts(), 16)
 
 
-def _read(table: AnswersTable, where: str) -> tuple[answers.Found, answers.Key]:
+def _read(table: AnswersTable, where: str) -> tuple[answers.ImportedTexts, answers.Key]:
     """Return the answers of a file, and the key by which it names their examples."""
     *others, last = answers.keys(table.example, table.question)
     for key in others:
@@ -83,7 +83,7 @@ def _read(table: AnswersTable, where: str) -> tuple[answers.Found, answers.Key]:
     return _read_by(table, last, where), last
 
 
-def _read_by(table: AnswersTable, key: answers.Key, where: str) -> answers.Found:
+def _read_by(table: AnswersTable, key: answers.Key, where: str) -> answers.ImportedTexts:
     path, layout = Path(table.path), table.layout()
     if table.format == "lm-eval":
         return lm_eval.read(path, key.column, layout, where)

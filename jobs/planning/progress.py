@@ -51,9 +51,9 @@ def scored(run: RunDir, key: str, condition: str, data: str) -> Survey:
 def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
     blocks: dict[int, str] = {}
     paths, unusable = [], []
-    for path in store.pieces(folder):
+    for path in store.list_pieces(folder):
         try:
-            piece = store.piece(path)
+            piece = store.verify_piece(path)
             reason = _foreign(piece, expected) or _repeated(piece, blocks)
         except Damaged as error:
             reason = str(error)

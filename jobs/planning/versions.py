@@ -65,7 +65,7 @@ STRUCTURE_SINCE = 3
 
 
 def _answered(run: RunDir, condition: str) -> bool:
-    return bool(store.pieces(run.generations(condition))) or any(
+    return bool(store.list_pieces(run.generations(condition))) or any(
         run.journals(condition).glob("*.jsonl")
     )
 
@@ -161,7 +161,7 @@ def _counts(run: RunDir, condition: Condition) -> Counter[int]:
     own, counts = condition.generation_version, Counter[int]()
     if own != GENERATION_VERSION and _answered(run, condition.id):
         counts[own] = 0
-    for path in store.pieces(run.generations(condition.id)):
+    for path in store.list_pieces(run.generations(condition.id)):
         try:
             versions = store.versions(path)
         except Damaged:  # whatever reads its rows says so

@@ -19,7 +19,7 @@ from empathy_core.training.adapter import adapters
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows import prepare as preparing
-from empathy_core.training.rows.prepare import Prepared
+from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.stages.protocol import Listener, Progress, Saved
@@ -115,7 +115,9 @@ class _Watch:
 # ---------------------------------------------------------------------------- preflight
 
 
-def _findings(planned: PlannedFinetune, prepared: Prepared, work: Path) -> tuple[Finding, ...]:
+def _findings(
+    planned: PlannedFinetune, prepared: PreparedTraining, work: Path
+) -> tuple[Finding, ...]:
     """Return what the preflight found, of this attempt or an earlier one."""
     path = work / "preflight.json"
     try:
@@ -131,7 +133,7 @@ def _findings(planned: PlannedFinetune, prepared: Prepared, work: Path) -> tuple
     return found
 
 
-def model_findings(spec: FinetuneSpec, prepared: Prepared) -> list[Finding]:
+def model_findings(spec: FinetuneSpec, prepared: PreparedTraining) -> list[Finding]:
     """Load the base, try it on a few rows, and return what was found.
 
     Raises:
@@ -150,7 +152,7 @@ def model_findings(spec: FinetuneSpec, prepared: Prepared) -> list[Finding]:
 
 
 def _origin(
-    plan: Plan, planned: PlannedFinetune, prepared: Prepared, findings: tuple[Finding, ...]
+    plan: Plan, planned: PlannedFinetune, prepared: PreparedTraining, findings: tuple[Finding, ...]
 ) -> adapters.Origin:
     """Return what was known before the training."""
     table = plan.config["data"]

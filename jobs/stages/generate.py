@@ -80,7 +80,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         StorageError: The disk is full; the journal keeps what was finished.
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
-    blocks = store.dealt(range(plan.n_blocks), task.shard, task.n_shards)
+    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
     by = adapters_of(plan, trained(run, plan))
     for condition in plan.of_model(task.key):
         adapter = by.get(condition.id)
@@ -207,10 +207,10 @@ def _elsewhere(work: _Shard) -> set[int]:
     """Return the blocks that stand in pieces of another number of shards."""
     others = (
         path
-        for path in store.pieces(work.run.generations(work.condition.id))
+        for path in store.list_pieces(work.run.generations(work.condition.id))
         if not path.stem.endswith(f"-of-{work.n_shards:05d}")
     )
-    return {block for path in others for block in store.piece(path).blocks}
+    return {block for path in others for block in store.verify_piece(path).blocks}
 
 
 def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
@@ -237,7 +237,7 @@ def _made_meanwhile(work: _Shard) -> bool:
     differ, and statistics may have been made of the first already.
     """
     try:
-        return set(store.piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
+        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
     except Damaged:
         return False
 

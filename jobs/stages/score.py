@@ -42,7 +42,7 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
     shard, n_shards = task.shard, task.n_shards
-    units = store.dealt(range(plan.n_units), shard, n_shards)
+    units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
     for planned in plan.of_group(task.key):
         metric = load(planned, examples)
@@ -75,7 +75,7 @@ def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
 def _current(path: Any, inputs: Mapping[int, str]) -> bool:
     if not path.exists():
         return False
-    tags = store.piece(path).tags
+    tags = store.verify_piece(path).tags
     return {int(u): d for u, d in json.loads(tags["inputs"]).items()} == dict(inputs)
 
 
@@ -85,8 +85,8 @@ def _answers(
     """Read a condition's answers in *units*, joined with their questions and references."""
     frames: list[pl.DataFrame] = []
     digests: dict[int, str] = {}
-    for path in store.pieces(run.generations(condition.id)):
-        if not any(b // UNIT_BLOCKS in units for b in store.piece(path).blocks):
+    for path in store.list_pieces(run.generations(condition.id)):
+        if not any(b // UNIT_BLOCKS in units for b in store.verify_piece(path).blocks):
             continue
         piece, frame = store.read_piece(path)
         digests |= piece.blocks

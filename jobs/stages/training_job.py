@@ -8,7 +8,7 @@ from empathy_core.backends import Request
 from empathy_core.errors import ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.loop.job import Sample, TrainingJob
-from empathy_core.training.rows.prepare import Prepared
+from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import Decoding
 from jobs.planning.plan import PlannedFinetune
@@ -18,7 +18,7 @@ SAMPLE_TOKENS = 96
 
 
 def training_job(
-    run: RunDir, planned: PlannedFinetune, prepared: Prepared, attempt: str
+    run: RunDir, planned: PlannedFinetune, prepared: PreparedTraining, attempt: str
 ) -> TrainingJob:
     """Return what the training is given."""
     return TrainingJob(
@@ -35,7 +35,7 @@ def training_job(
     )
 
 
-def sampler(spec: FinetuneSpec, prepared: Prepared) -> Sample | None:
+def sampler(spec: FinetuneSpec, prepared: PreparedTraining) -> Sample | None:
     """Return what answers a few validation questions on the way; null if nothing is to be."""
     pairs = list({p.context: p for p in prepared.validation_pairs}.values())[: spec.samples]
     if not pairs:

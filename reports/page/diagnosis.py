@@ -4,7 +4,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from empathy_core.diagnosis import Answered, Cause, Diagnosis, Facts, Reference, Seen, Step, Token
+from empathy_core.diagnosis import (
+    Answered,
+    Cause,
+    Diagnosis,
+    Facts,
+    Observation,
+    Reference,
+    Step,
+    Token,
+)
 from empathy_core.diagnosis import shown_probability as _p
 from reports.page import html
 
@@ -32,7 +41,7 @@ class Shown:
     n_top: int
 
 
-def chosen(row: Seen, facts: Facts, n: int) -> list[Step]:
+def chosen(row: Observation, facts: Facts, n: int) -> list[Step]:
     """Return *n* steps worth showing, in order: the first, and those where something happens.
 
     That is where stored and re-run part, where the end is most probable, and the last one.
@@ -108,19 +117,19 @@ def _remedies(found: Diagnosis) -> list[tuple[str, str]]:
     return sorted(told, key=lambda pair: (order.index(pair[0]), pair[1]))
 
 
-def _equal_ids(row: Seen) -> str:
+def _equal_ids(row: Observation) -> str:
     at = row.difference
     same = "the stored ids again" if at is None else f"other ids from token {at + 1} on"
     return f"{same}; {_length(row.rerun)}"
 
 
-def _decodes(row: Seen) -> str:
+def _decodes(row: Observation) -> str:
     stored = row.stored
     same = "the stored text" if stored.visible == stored.text else "OTHER TEXT than is stored"
     return f"{same}, then {stored.tokens[-1]!r}" if _ended(row) else same
 
 
-def _ended(row: Seen) -> bool:
+def _ended(row: Observation) -> bool:
     """Tell whether special tokens add nothing but the one that ends the answer."""
     stored = row.stored
     return bool(stored.tokens) and stored.whole == stored.visible + stored.tokens[-1]
@@ -131,7 +140,7 @@ def _length(answer: Answered) -> str:
     return f"{answer.stop} after {n} token{'' if n == 1 else 's'}"
 
 
-def _head(row: Seen) -> str:
+def _head(row: Observation) -> str:
     faults = ", ".join(FAULT_WORDS[name] for name in row.faults) or "not broken"
     sample = f", sample {row.sample}" if row.sample else ""
     return f"{row.example}{sample}: {faults}"
@@ -172,7 +181,11 @@ def _named(name: str, words: str, indent: int = 12) -> list[str]:
 
 
 def _row(
-    row: Seen, causes: Sequence[Cause], reference: Reference | None, facts: Facts, shown: Shown
+    row: Observation,
+    causes: Sequence[Cause],
+    reference: Reference | None,
+    facts: Facts,
+    shown: Shown,
 ) -> list[str]:
     stored = row.stored
     lines = [
@@ -207,7 +220,7 @@ def _cause(cause: Cause) -> Iterator[str]:
         yield from wrap(f"     {cause.quote!r}", WIDTH, subsequent_indent=" " * 5)
 
 
-def _steps(row: Seen, facts: Facts, shown: Shown) -> list[str]:
+def _steps(row: Observation, facts: Facts, shown: Shown) -> list[str]:
     heads = ["step", "taken", "P", "rank", "entropy", *(s.text for s in facts.stops)]
     grid = [[*heads, "most probable"]]
     before = 0
@@ -307,7 +320,7 @@ class _Words:
 
 
 def _row_context(
-    row: Seen, causes: Sequence[Cause], reference: Reference | None, words: _Words
+    row: Observation, causes: Sequence[Cause], reference: Reference | None, words: _Words
 ) -> dict[str, object]:
     question = _cut(row.question, QUESTION_CHARACTERS)
     if words.hidden:
@@ -337,7 +350,7 @@ def _row_context(
     }  # fmt: skip
 
 
-def _tail(row: Seen, words: _Words) -> str:
+def _tail(row: Observation, words: _Words) -> str:
     return "" if words.hidden else f" … {' '.join(map(repr, row.prompt_tail))}"
 
 

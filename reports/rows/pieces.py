@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.errors import Damaged
-from empathy_core.store import Piece, pieces, read_piece
+from empathy_core.store import Piece, list_pieces, read_piece
 
 KEY = ("example", "sample")
 """What tells one row of a condition from another."""
@@ -63,7 +63,7 @@ def read_folder(
     columns of ``KEY`` and ``block``.
     """
     kept: list[tuple[Piece, pl.DataFrame]] = []
-    for path in pieces(folder):
+    for path in list_pieces(folder):
         try:
             piece, frame = read_piece(path)
         except Damaged as error:

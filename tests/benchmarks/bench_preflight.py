@@ -48,13 +48,13 @@ def pairs() -> list[Pair]:
     return [Pair(f"r-{i}", f"{i}. {q}", a) for i, (q, a) in enumerate(islice(cycle(rows), ROWS))]
 
 
-def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflight.Checked:
+def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflight.RowsToCheck:
     """Do all that comes before the findings."""
     stops = stop_tokens(weights.locate(str(spec.base.weights)), tokenizer)
     condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
     asked = Renderer(condition, tokenizer, WINDOW, "error").prompts([p.context for p in rows])
     pad = pad_token(tokenizer, stops, len(tokenizer))
-    return preflight.Checked(
+    return preflight.RowsToCheck(
         spec=spec,
         tokenizer=tokenizer,
         stops=stops,

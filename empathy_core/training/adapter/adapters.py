@@ -20,17 +20,17 @@ from typing import Any
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import make_dir, read_json, write_bytes, write_json
 from empathy_core.training.adapter import card
-from empathy_core.training.adapter.record import AdapterRecord, Counts
+from empathy_core.training.adapter.record import AdapterRecord, RowCounts
 from empathy_core.training.loop.job import Losses, Trained
-from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Row
+from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, TrainingRow
 from empathy_core.weights import RECORD
 from empathy_core.weights.digests import file_digest
 
 __all__ = [
     "RECORD",
     "AdapterRecord",
-    "Counts",
     "Origin",
+    "RowCounts",
     "counts",
     "curve",
     "digest_of",
@@ -44,13 +44,13 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 LOG, SAMPLES, PREFLIGHT, CARD = "log.jsonl", "samples.jsonl", "preflight.json", "README.md"
 
 
-def counts(rows: Sequence[Row]) -> Counts:
+def counts(rows: Sequence[TrainingRow]) -> RowCounts:
     """Return how much *rows* hold; an answer that stands apart from its prompt counts too."""
     trained = [sum(label != IGNORED for label in row.labels) for row in rows]
     apart = [
         n if row.n_prompt == len(row.input_ids) else 0 for n, row in zip(trained, rows, strict=True)
     ]
-    return Counts(
+    return RowCounts(
         rows=len(rows),
         tokens=sum(len(row.input_ids) for row in rows) + sum(apart),
         labels=sum(trained),
@@ -79,8 +79,8 @@ class Origin:
     data_digest: str
     split: str
     datasets: tuple[str, ...]
-    train: Counts
-    validation: Counts
+    train: RowCounts
+    validation: RowCounts
     findings: tuple[Finding, ...]
     provenance: Mapping[str, str]
 
@@ -229,8 +229,8 @@ def read(folder: Path) -> AdapterRecord:
 
 def _parsed(value: Mapping[str, Any]) -> AdapterRecord:
     parts = {
-        "train": Counts(**value["train"]),
-        "validation": Counts(**value["validation"]),
+        "train": RowCounts(**value["train"]),
+        "validation": RowCounts(**value["validation"]),
         "losses": Losses(**value["losses"]),
     }
     return AdapterRecord(**{**value, **parts})

@@ -190,7 +190,7 @@ def _beyond(model: ModelSpec, exact: Distance, bound: float, *, untied: bool) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _GeneratedRow:
     """A prompt, and the tokens that the adapted model answers it with.
 
     Attributes:
@@ -204,7 +204,7 @@ class _Row:
 
 def _adapted(
     whole: ModelSpec, folder: Path, made: Path, prompts: Sequence[Sequence[int]]
-) -> tuple[list[_Row], list["Tensor"], bool]:
+) -> tuple[list[_GeneratedRow], list["Tensor"], bool]:
     """Answer the prompts with the adapter on its whole base, then merge it and save that.
 
     The last value tells whether head and embedding had to become two matrices.
@@ -248,7 +248,7 @@ def _untie(base: Any, head: Any, embedding: Any) -> bool:
     return True
 
 
-def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
+def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _GeneratedRow:
     """Return the prompt with its most probable continuation, the end token included."""
     import torch
 
@@ -264,12 +264,12 @@ def _answered(model: Any, prompt: Sequence[int], ends: Sequence[int]) -> _Row:
             pad_token_id=ends[0],
         )
     if not model.config.is_encoder_decoder:
-        return _Row(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
+        return _GeneratedRow(tuple(prompt), tuple(found[0, len(prompt) :].tolist()), None)
     start, *answer = found[0].tolist()
-    return _Row(tuple(prompt), tuple(answer), start)
+    return _GeneratedRow(tuple(prompt), tuple(answer), start)
 
 
-def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
+def _logits(model: Any, rows: Sequence[_GeneratedRow]) -> list["Tensor"]:
     """Return, for each row, logits of shape (answer tokens, vocabulary) in float32 on the CPU."""
     import torch
 
@@ -277,7 +277,7 @@ def _logits(model: Any, rows: Sequence[_Row]) -> list["Tensor"]:
         return [_row_logits(model, row).float().cpu() for row in rows]
 
 
-def _row_logits(model: Any, row: _Row) -> "Tensor":
+def _row_logits(model: Any, row: _GeneratedRow) -> "Tensor":
     import torch
 
     def tensor(ids: Sequence[int]) -> "Tensor":

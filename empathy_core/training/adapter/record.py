@@ -8,7 +8,7 @@ from empathy_core.training.loop.job import Losses
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RowCounts:
     """How much a set of rows holds.
 
     Attributes:
@@ -48,8 +48,8 @@ class AdapterRecord:
     label: str
     base: Mapping[str, Any]
     data: Mapping[str, Any]
-    train: Counts
-    validation: Counts
+    train: RowCounts
+    validation: RowCounts
     settings: Mapping[str, Any]
     findings: Mapping[str, str]
     losses: Losses

@@ -10,7 +10,7 @@ import numpy as np
 
 from empathy_core.errors import ConfigError
 from empathy_core.training.loop.job import TrainingJob
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
+from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def accumulated(spec: FinetuneSpec, processes: int) -> int:
     return spec.batch_size // rows
 
 
-def row_tokens(row: Row, *, encoder_decoder: bool) -> int:
+def row_tokens(row: TrainingRow, *, encoder_decoder: bool) -> int:
     """Return the tokens of *row*; a decoder's labels stand inside its input."""
     return len(row.input_ids) + (len(row.labels) if encoder_decoder else 0)
 
@@ -88,21 +88,21 @@ class MicroBatches:
 class Rows:
     """The rows by number; from ``len()`` on the same rows without labels."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[TrainingRow]) -> None:
         """Take the rows."""
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: int) -> Row:
+    def __getitem__(self, number: int) -> TrainingRow:
         if number < len(self._rows):
             return self._rows[number]
         row = self._rows[number - len(self._rows)]
         return replace(row, example="", labels=(IGNORED,) * len(row.labels))
 
 
-def batch_of(rows: Sequence[Row], job: TrainingJob) -> dict[str, Any]:
+def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> dict[str, Any]:
     """Return *rows* as tensors, with a ``Micro`` under ``micro``."""
     seq2seq = job.encoder_decoder
     batch: dict[str, Any] = dict(collate(rows, job.pad, encoder_decoder=seq2seq))
@@ -190,7 +190,7 @@ def _cut(rows: list[int], size: int) -> list[list[int]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def collate(rows: Sequence[Row], pad: int, *, encoder_decoder: bool) -> dict[str, Any]:
+def collate(rows: Sequence[TrainingRow], pad: int, *, encoder_decoder: bool) -> dict[str, Any]:
     """Return one batch as integer tensors, padded on the right.
 
     What is padding is known by position and never by id: where a tokenizer pads with its end
@@ -224,7 +224,7 @@ def collate(rows: Sequence[Row], pad: int, *, encoder_decoder: bool) -> dict[str
     return batch
 
 
-def _shifted(rows: Sequence[Row], width: int, pad: int) -> Any:
+def _shifted(rows: Sequence[TrainingRow], width: int, pad: int) -> Any:
     """Return what a decoder reads: each row's start, and its labels but the last."""
     import torch
 

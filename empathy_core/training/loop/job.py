@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from empathy_core.training.spec import FinetuneSpec, Row
+from empathy_core.training.spec import FinetuneSpec, TrainingRow
 
 Sample = Callable[[Any], list[dict[str, object]]]
 """Answers a few questions with the model as it stands, in evaluation mode."""
@@ -39,8 +39,8 @@ class TrainingJob:
 
     spec: FinetuneSpec
     folder: Path
-    rows: tuple[Row, ...]
-    validation: tuple[Row, ...]
+    rows: tuple[TrainingRow, ...]
+    validation: tuple[TrainingRow, ...]
     pad: int
     work: Path
     attempt: str
@@ -83,7 +83,7 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LogPoint:
     """One line of ``log.jsonl``: an optimiser step, or an evaluation after it.
 
     Attributes:
@@ -152,7 +152,7 @@ class Trained:
     folder: Path
     log: Path
     samples: Path | None
-    curve: tuple[Point, ...]
+    curve: tuple[LogPoint, ...]
     losses: Losses
     best_step: int
     n_steps: int

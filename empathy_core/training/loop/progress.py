@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.store import MODE_FILE, disk_errors, make_dir, write_bytes
-from empathy_core.training.loop.job import Losses, Point, StepReport
+from empathy_core.training.loop.job import LogPoint, Losses, StepReport
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def _line(value: Mapping[str, object]) -> str:
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """The part of a training's state that is ours; the rest is transformers'.
 
     Attributes:
@@ -50,7 +50,7 @@ class Progress:
     """
 
     n_steps: int
-    curve: list[Point] = field(default_factory=list)
+    curve: list[LogPoint] = field(default_factory=list)
     samples: list[dict[str, object]] = field(default_factory=list)
     best_loss: float | None = None
     best_step: int | None = None
@@ -60,9 +60,9 @@ class Progress:
     finished: bool = False
 
     @classmethod
-    def read(cls, value: Mapping[str, Any]) -> "Progress":
+    def read(cls, value: Mapping[str, Any]) -> "TrainingProgress":
         """Return what ``as_json`` gave."""
-        return cls(**{**value, "curve": [Point(**point) for point in value["curve"]]})
+        return cls(**{**value, "curve": [LogPoint(**point) for point in value["curve"]]})
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON; floats come back equal to the bit."""

@@ -32,10 +32,10 @@ from empathy_core.training.loop.batches import (
     evaluation_steps,
     validation_batches,
 )
-from empathy_core.training.loop.job import Point, StepReport, TrainingJob
+from empathy_core.training.loop.job import LogPoint, StepReport, TrainingJob
 from empathy_core.training.loop.loss import find_out, loss_sum
 from empathy_core.training.loop.machine import memory_mb
-from empathy_core.training.loop.progress import Lines, Meter, Progress
+from empathy_core.training.loop.progress import Lines, Meter, TrainingProgress
 from empathy_core.training.loop.rates import rate_of
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Run:
     """
 
     job: TrainingJob
-    progress: Progress
+    progress: TrainingProgress
     batches: MicroBatches
     accumulation: int
     listen: Callable[[StepReport], None]
@@ -152,7 +152,7 @@ class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.T
         if "loss" in logs:
             self._log_step(logs)
         elif "eval_loss" in logs:
-            self._note(Point(
+            self._note(LogPoint(
                 self.state.global_step, float(self.state.epoch or 0.0),
                 validation_loss=logs["eval_loss"], n_tokens=run.progress.n_tokens,
                 memory_mb=memory_mb(),
@@ -163,7 +163,7 @@ class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.T
         run, step = self.run, self.state.global_step
         report, padding = run.meter.report(step, run.progress.n_steps, logs["loss"], memory_mb())
         run.progress.n_tokens += report.n_tokens
-        point = Point(
+        point = LogPoint(
             step, float(self.state.epoch or 0.0), report.loss, None, logs["learning_rate"],
             logs.get("grad_norm"), run.progress.n_tokens, report.tokens_per_s, padding,
             report.memory_mb, report.eta_s,
@@ -173,7 +173,7 @@ class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.T
         if run.log is not None:
             run.listen(report)
 
-    def _note(self, point: Point) -> None:
+    def _note(self, point: LogPoint) -> None:
         self.run.progress.curve.append(point)
         if self.run.log is not None:
             self.run.log.append(asdict(point))

@@ -21,13 +21,12 @@ from empathy_core.training.loop.batches import MicroBatches, accumulated, total_
 from empathy_core.training.loop.job import (
     Interrupted,
     Losses,
-    Point,
     StepReport,
     Trained,
     TrainingJob,
 )
 from empathy_core.training.loop.machine import check_machine, check_space
-from empathy_core.training.loop.progress import Lines, Progress
+from empathy_core.training.loop.progress import Lines, TrainingProgress
 from empathy_core.training.loop.train_loop import (
     SAMPLES,
     EvaluationMixin,
@@ -37,7 +36,7 @@ from empathy_core.training.loop.train_loop import (
     StepsMixin,
 )
 
-__all__ = ["Interrupted", "Losses", "Point", "StepReport", "Trained", "TrainingJob", "train"]
+__all__ = ["Interrupted", "Losses", "StepReport", "Trained", "TrainingJob", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
     return _shared(state, lambda: _result(job, latest, weights))
 
 
-def _log(job: TrainingJob, progress: Progress) -> Lines:
+def _log(job: TrainingJob, progress: TrainingProgress) -> Lines:
     """Write what a checkpoint says of the log, in the place of what a killed attempt wrote."""
     if progress.samples:
         Lines(job.place / SAMPLES, progress.samples)
@@ -137,10 +136,12 @@ def _prepare(job: TrainingJob) -> Path | None:
     return found
 
 
-def _progress(job: TrainingJob, resumed: Path | None, micro_batches: MicroBatches) -> Progress:
+def _progress(
+    job: TrainingJob, resumed: Path | None, micro_batches: MicroBatches
+) -> TrainingProgress:
     if resumed is not None:
-        return Progress.read(checkpoints.read_progress(resumed))
-    return Progress(total_steps(job.spec, micro_batches.steps_per_epoch))
+        return TrainingProgress.read(checkpoints.read_progress(resumed))
+    return TrainingProgress(total_steps(job.spec, micro_batches.steps_per_epoch))
 
 
 def _model(job: TrainingJob) -> Any:
@@ -243,7 +244,7 @@ def _arguments(run: Run, *, start: bool) -> Any:
 
 def _result(job: TrainingJob, last: Path, weights: tuple[int, int]) -> Trained:
     """Put the chosen adapter, log and samples in place, from the last checkpoint alone."""
-    progress = Progress.read(checkpoints.read_progress(last))
+    progress = TrainingProgress.read(checkpoints.read_progress(last))
     best = progress.best_step
     final, made = job.place / "final", job.place / checkpoints.PARTIAL / "final"
     checkpoints.copy_adapter(last if best is None else last / "best", made)

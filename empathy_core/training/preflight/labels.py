@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from empathy_core.training.preflight.view import Answer, Case, Seen, flat, some
+from empathy_core.training.preflight.view import Answer, Case, CollatedRow, flat, some
 from empathy_core.training.spec import IGNORED
 
 ENDS_SHARE = 0.99
@@ -12,7 +12,7 @@ ENDS_SHARE = 0.99
 _MOSTLY = 0.9  # of a row's labels: the same token may stand twice by chance
 
 
-def _misplaced(case: Case) -> list[tuple[Seen, int | None]]:
+def _misplaced(case: Case) -> list[tuple[CollatedRow, int | None]]:
     """Return decoders' rows with a label that is not the id at its position, and their shift."""
     if case.seq2seq:
         return []
@@ -24,7 +24,7 @@ def _misplaced(case: Case) -> list[tuple[Seen, int | None]]:
     return [(s, _shift(s)) for s in wrong]
 
 
-def _shift(seen: Seen) -> int | None:
+def _shift(seen: CollatedRow) -> int | None:
     """Return by how many positions the ids stand behind their labels; null if by none."""
     for shift in (1, -1):
         hits = [
@@ -80,7 +80,7 @@ def labels_misaligned(case: Case) -> Answer:
     )
 
 
-def _begin_alike(case: Case, seen: Seen) -> bool:
+def _begin_alike(case: Case, seen: CollatedRow) -> bool:
     said, meant = case.text(seen.trained), flat(seen.pair.response)
     n = min(len(said), len(meant), 20)
     return n > 0 and said[:n] == meant[:n]
@@ -104,7 +104,7 @@ def response_not_trained(case: Case) -> Answer:
     )
 
 
-def _other_text(case: Case, seen: Seen) -> str | None:
+def _other_text(case: Case, seen: CollatedRow) -> str | None:
     """Return what a row trains if it is not its response; null if it is.
 
     A thought that the template writes is no part of what is compared. Under ``labels = "all"``

@@ -13,8 +13,14 @@ from empathy_core.backends.positions import decoder_positions
 from empathy_core.errors import ModelError
 from empathy_core.training import modules
 from empathy_core.training.modules import Anatomy
-from empathy_core.training.preflight.overfit import Trial, adapted, answer, chosen, prompt
-from empathy_core.training.spec import Finding, FinetuneSpec, Row
+from empathy_core.training.preflight.overfit import (
+    OverfitCheck,
+    answer,
+    prompt,
+    select_rows,
+    temporary_adapter,
+)
+from empathy_core.training.spec import Finding, FinetuneSpec, TrainingRow
 from empathy_core.types import Decoding, ModelSpec
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ def check_model(
     model: Any,
     tokenizer: Any,
     spec: FinetuneSpec,
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     stops: Sequence[int],
     pad: int,
 ) -> list[Finding]:
@@ -68,7 +74,11 @@ def check_model(
 
 
 def _found(
-    model: Any, tokenizer: Any, spec: FinetuneSpec, rows: Sequence[Row], ends_pad: tuple[Any, int]
+    model: Any,
+    tokenizer: Any,
+    spec: FinetuneSpec,
+    rows: Sequence[TrainingRow],
+    ends_pad: tuple[Any, int],
 ) -> Iterator[Finding]:
     import torch
 
@@ -79,14 +89,14 @@ def _found(
         return
     layers = modules.updated(found, spec)
     encoder_decoder = spec.base.architecture == "encoder-decoder"
-    few = chosen(rows, ends, encoder_decoder=encoder_decoder)
+    few = select_rows(rows, ends, encoder_decoder=encoder_decoder)
     if not few:
         yield _nothing_to_learn(len(rows))
         return
-    trial = Trial(model, few, pad, encoder_decoder)
+    trial = OverfitCheck(model, few, pad, encoder_decoder)
     with torch.no_grad():
         base = trial.scores(few)
-    with adapted(model, spec):
+    with temporary_adapter(model, spec):
         yield _shape(trial, spec, base, layers)
         del base
         yield (numbers := _numbers(trial))
@@ -136,7 +146,9 @@ def _expected_size(layers: modules.Shapes, spec: FinetuneSpec) -> int:
     return spec.lora.r * sum(map(sum, layers.values()))
 
 
-def _shape(trial: Trial, spec: FinetuneSpec, base: "Scores", layers: modules.Shapes) -> Finding:
+def _shape(
+    trial: OverfitCheck, spec: FinetuneSpec, base: "Scores", layers: modules.Shapes
+) -> Finding:
     import torch
 
     size = _expected_size(layers, spec)
@@ -186,7 +198,7 @@ def _tolerance(base: ModelSpec) -> float:
 # ---------------------------------------------------------------------------- losses
 
 
-def _numbers(trial: Trial) -> Finding:
+def _numbers(trial: OverfitCheck) -> Finding:
     """Take one loss and its gradients: that of each B must be there and be finite."""
     import torch
 
@@ -223,7 +235,7 @@ def _numbers(trial: Trial) -> Finding:
     )
 
 
-def _batches(trial: Trial, base: ModelSpec) -> Finding:
+def _batches(trial: OverfitCheck, base: ModelSpec) -> Finding:
     """Compare each row alone with the row in a batch, padded as in training and in evaluation."""
     import torch
 
@@ -251,7 +263,7 @@ def _batches(trial: Trial, base: ModelSpec) -> Finding:
 # ---------------------------------------------------------------------------- learning
 
 
-def _learnt(trial: Trial) -> Finding:
+def _learnt(trial: OverfitCheck) -> Finding:
     learnt = trial.learn()
     evidence = (
         f"{len(trial.rows)} rows: {learnt.accuracy:.1%} of the answer tokens right after "
@@ -271,7 +283,9 @@ def _learnt(trial: Trial) -> Finding:
     )
 
 
-def _given_back(trial: Trial, tokenizer: Any, spec: FinetuneSpec, ends: frozenset[int]) -> Finding:
+def _given_back(
+    trial: OverfitCheck, tokenizer: Any, spec: FinetuneSpec, ends: frozenset[int]
+) -> Finding:
     """Generate from the prompts as evaluation does, and compare the texts with the answers."""
     from empathy_core.backends.hf import HfBackend
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from empathy_core.training.loop.batches import collate
 from empathy_core.training.loop.loss import loss_sum
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
+from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,9 @@ _TOY_WEIGHTS, _TOY_FACTOR = 20_000_000, 3
 # ---------------------------------------------------------------------------- rows
 
 
-def chosen(rows: Sequence[Row], ends: frozenset[int], *, encoder_decoder: bool) -> list[Row]:
+def select_rows(
+    rows: Sequence[TrainingRow], ends: frozenset[int], *, encoder_decoder: bool
+) -> list[TrainingRow]:
     """Return up to eight short rows of distinct prompts, their answers cut but for the end.
 
     One prompt cannot give back two answers. Rows that are trained to end come first: where none
@@ -44,21 +46,21 @@ def chosen(rows: Sequence[Row], ends: frozenset[int], *, encoder_decoder: bool) 
     usable = [row for row in rows if any(label != IGNORED for label in row.labels)]
     short = [_shortened(row, ends, encoder_decoder=encoder_decoder) for row in usable]
     short.sort(key=lambda row: (ends.isdisjoint(row.labels), _trained(row) < _SHORTEST, _size(row)))
-    distinct: dict[tuple[int, ...], Row] = {}
+    distinct: dict[tuple[int, ...], TrainingRow] = {}
     for row in short:
         distinct.setdefault(prompt(row, encoder_decoder=encoder_decoder), row)
     return list(distinct.values())[:ROWS]
 
 
-def _trained(row: Row) -> int:
+def _trained(row: TrainingRow) -> int:
     return sum(label != IGNORED for label in row.labels)
 
 
-def _size(row: Row) -> int:
+def _size(row: TrainingRow) -> int:
     return len(row.input_ids) + len(row.labels)
 
 
-def _shortened(row: Row, ends: frozenset[int], *, encoder_decoder: bool) -> Row:
+def _shortened(row: TrainingRow, ends: frozenset[int], *, encoder_decoder: bool) -> TrainingRow:
     """Return the row without the positions between the answer's beginning and its end token."""
     first = _first_answer(row, encoder_decoder=encoder_decoder) + ANSWER_TOKENS
     places = range(len(row.labels))
@@ -72,17 +74,17 @@ def _shortened(row: Row, ends: frozenset[int], *, encoder_decoder: bool) -> Row:
     return replace(row, labels=labels, input_ids=tuple(row.input_ids[i] for i in kept))
 
 
-def _first_answer(row: Row, *, encoder_decoder: bool) -> int:
+def _first_answer(row: TrainingRow, *, encoder_decoder: bool) -> int:
     """Return where the answer's labels begin; 0 where they do not stand behind the prompt."""
     return 0 if encoder_decoder or row.n_prompt >= len(row.labels) else row.n_prompt
 
 
-def prompt(row: Row, *, encoder_decoder: bool) -> tuple[int, ...]:
+def prompt(row: TrainingRow, *, encoder_decoder: bool) -> tuple[int, ...]:
     """Return the tokens that the answer is to be generated from."""
     return row.input_ids if encoder_decoder else row.input_ids[: row.n_prompt]
 
 
-def answer(row: Row, ends: frozenset[int], *, encoder_decoder: bool) -> tuple[int, ...]:
+def answer(row: TrainingRow, ends: frozenset[int], *, encoder_decoder: bool) -> tuple[int, ...]:
     """Return the tokens that are to be generated, without the end token."""
     labels = row.labels[_first_answer(row, encoder_decoder=encoder_decoder) :]
     trained = [label for label in labels if label != IGNORED]
@@ -94,7 +96,7 @@ def answer(row: Row, ends: frozenset[int], *, encoder_decoder: bool) -> tuple[in
 
 
 @contextmanager
-def adapted(model: Any, spec: FinetuneSpec) -> Iterator[None]:
+def temporary_adapter(model: Any, spec: FinetuneSpec) -> Iterator[None]:
     """Put a fresh adapter into *model*, without dropout, and leave the base as it was.
 
     Raises:
@@ -166,7 +168,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class OverfitResult:
     """How learning ended.
 
     Attributes:
@@ -180,15 +182,15 @@ class Learnt:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class OverfitCheck:
     """A model and the rows that it is tried on."""
 
     model: Any
-    rows: Sequence[Row]
+    rows: Sequence[TrainingRow]
     pad: int
     encoder_decoder: bool
 
-    def scores(self, rows: Sequence[Row]) -> Scores:
+    def scores(self, rows: Sequence[TrainingRow]) -> Scores:
         """Return what the model gives for one batch, padded as in training.
 
         The loss is transformers' own: the training's, which makes no more logits than it needs,
@@ -198,7 +200,7 @@ class Trial:
         given = self.model(**batch, use_cache=False)
         return self._scores(given.logits.detach(), batch["labels"], answers, given.loss)
 
-    def scores_as_generated(self, rows: Sequence[Row]) -> Scores:
+    def scores_as_generated(self, rows: Sequence[TrainingRow]) -> Scores:
         """Return the same of a decoder, padded in front as evaluation does."""
         batch, answers = self._batch(rows)
         moved = _left({**batch, "answers": answers})
@@ -217,20 +219,20 @@ class Trial:
         at = torch.nonzero(trained)[:, 0]
         return Scores(logits[trained].float(), labels[trained], at, answers[trained], loss)
 
-    def _batch(self, rows: Sequence[Row]) -> tuple[dict[str, Any], "Tensor"]:
+    def _batch(self, rows: Sequence[TrainingRow]) -> tuple[dict[str, Any], "Tensor"]:
         """Return the collated rows, and where their labels are those of answers."""
         answers = self._collated([self._answers_only(row) for row in rows])["labels"] != IGNORED
         return self._collated(rows), answers
 
-    def _collated(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def _collated(self, rows: Sequence[TrainingRow]) -> dict[str, Any]:
         batch = collate(rows, self.pad, encoder_decoder=self.encoder_decoder)
         return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
 
-    def _answers_only(self, row: Row) -> Row:
+    def _answers_only(self, row: TrainingRow) -> TrainingRow:
         first = _first_answer(row, encoder_decoder=self.encoder_decoder)
         return replace(row, labels=(IGNORED,) * first + row.labels[first:])
 
-    def learn(self) -> Learnt:
+    def learn(self) -> OverfitResult:
         """Train, by the training's own loss, until every answer token is sure or nothing moves."""
         import torch
 
@@ -263,9 +265,9 @@ class Trial:
         looked = self._looked()
         return looked.accuracy == 1.0 and looked.answer_loss < _LEARNT
 
-    def _learnt(self, losses: Sequence[float]) -> Learnt:
+    def _learnt(self, losses: Sequence[float]) -> OverfitResult:
         looked = self._looked()
-        return Learnt(len(losses) - 1, looked.accuracy, looked.answer_loss)
+        return OverfitResult(len(losses) - 1, looked.accuracy, looked.answer_loss)
 
 
 def _over(losses: Sequence[float], factor: int) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from empathy_core.training.loop.batches import total_steps
 from empathy_core.training.loop.rates import FEWEST_STEPS, full_rate_steps
 from empathy_core.training.preflight import labels
-from empathy_core.training.preflight.view import Answer, Case, Checked, Seen, some
+from empathy_core.training.preflight.view import Answer, Case, CollatedRow, RowsToCheck, some
 from empathy_core.training.spec import IGNORED, Finding
 
 
-def check_rows(checked: Checked) -> list[Finding]:
+def check_rows(checked: RowsToCheck) -> list[Finding]:
     """Return one finding of each of ``ROW_NAMES``, in that order.
 
     Side effect: none; *checked* is collated once, in small batches.
@@ -63,7 +63,7 @@ def _pad_masks_labels(case: Case) -> Answer:
     )
 
 
-def _n_lost(seen: Seen) -> int:
+def _n_lost(seen: CollatedRow) -> int:
     if list(seen.row.labels) == seen.labels:
         return 0
     return sum(label != IGNORED for label in seen.row.labels) - len(seen.trained)
@@ -91,7 +91,7 @@ def _special_tokens_doubled(case: Case) -> Answer:
     )
 
 
-def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
+def _doubled(case: Case, seen: CollatedRow, marker: Sequence[int]) -> str:
     """Return what stands twice in a row; empty if nothing does."""
     bos, stops = case.checked.tokenizer.bos_token_id, case.ends
     inside = [] if case.spec.labels == "all" else _inside(case, seen)
@@ -112,7 +112,7 @@ def _doubled(case: Case, seen: Seen, marker: Sequence[int]) -> str:
     return ""
 
 
-def _inside(case: Case, seen: Seen) -> list[int]:
+def _inside(case: Case, seen: CollatedRow) -> list[int]:
     """Return the special tokens inside a row's answer: not those of a thought, nor its opening."""
     said = list(case.said(replace(seen, trained=seen.trained[:-1])).said)
     n = next((i for i, token in enumerate(said) if token not in case.special), len(said))

@@ -10,10 +10,10 @@ from typing import Any
 from empathy_core.errors import PreflightFailed, UnknownName
 from empathy_core.training.preflight.model import NAMES as MODEL_NAMES
 from empathy_core.training.preflight.rows import ROW_NAMES, check_rows
-from empathy_core.training.preflight.view import Checked
-from empathy_core.training.spec import IGNORED, Finding, Row
+from empathy_core.training.preflight.view import RowsToCheck
+from empathy_core.training.spec import IGNORED, Finding, TrainingRow
 
-__all__ = ["NAMES", "Checked", "check_rows", "show", "stop", "text", "wrong"]
+__all__ = ["NAMES", "RowsToCheck", "check_rows", "show", "stop", "text", "wrong"]
 
 NAMES: tuple[str, ...] = (*ROW_NAMES, *MODEL_NAMES)
 """All findings there are; what ``--allow`` and ``allow`` take."""
@@ -67,7 +67,7 @@ def text(findings: Iterable[Finding], allow: Iterable[str] = ()) -> str:
 # ---------------------------------------------------------------------------- one row
 
 
-def show(row: Row, tokenizer: Any) -> str:
+def show(row: TrainingRow, tokenizer: Any) -> str:
     """Return one row for a terminal: a token a line with its label, and what is trained as text.
 
     A label is shown as its id, and as ``-`` where the loss leaves it out; one that is not the id
@@ -94,7 +94,7 @@ def show(row: Row, tokenizer: Any) -> str:
     return "\n".join([head, *lines, f"trained text: {said!r}"])
 
 
-def _apart(row: Row) -> bool:
+def _apart(row: TrainingRow) -> bool:
     """Tell whether labels are a sequence of their own, as an encoder-decoder's are."""
     same_length = len(row.labels) == len(row.input_ids)
     ends_alike = row.labels[-1:] == row.input_ids[-1:]

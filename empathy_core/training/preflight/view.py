@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 
 from empathy_core.backends import generation_settings
 from empathy_core.prompts import reasoning
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding
 
 _COLLATED_ROWS = 8  # of unlike lengths, so that batches have padding
@@ -19,7 +19,7 @@ Answer = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Checked:
+class RowsToCheck:
     """What is asked.
 
     Attributes:
@@ -40,14 +40,14 @@ class Checked:
     stops: Sequence[int]
     pad: int
     pairs: Sequence[Pair]
-    rows: Sequence[Row]
-    collate: Callable[[Sequence[Row]], Mapping[str, Any]]
+    rows: Sequence[TrainingRow]
+    collate: Callable[[Sequence[TrainingRow]], Mapping[str, Any]]
     evaluated: Sequence[Sequence[int]]
     forced: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CollatedRow:
     """One row as the model gets it, without padding.
 
     Attributes:
@@ -59,7 +59,7 @@ class Seen:
     """
 
     pair: Pair
-    row: Row
+    row: TrainingRow
     asked: Sequence[int]
     ids: list[int]
     labels: list[int]
@@ -77,7 +77,7 @@ class Seen:
 class Case:
     """What is asked, and what all questions need."""
 
-    checked: Checked
+    checked: RowsToCheck
 
     @property
     def spec(self) -> FinetuneSpec:
@@ -90,12 +90,12 @@ class Case:
         return self.spec.base.architecture == "encoder-decoder"
 
     @cached_property
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[CollatedRow]:
         """All rows, collated."""
         return list(_collated(self))
 
     @cached_property
-    def uncut(self) -> list[Seen]:
+    def uncut(self) -> list[CollatedRow]:
         """Rows that hold their whole answer."""
         return [s for s in self.seen if not s.row.response_cut]
 
@@ -145,7 +145,7 @@ class Case:
         condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
         return generation_settings.delimiters(condition, self.checked.tokenizer)
 
-    def said(self, seen: Seen) -> reasoning.Parts:
+    def said(self, seen: CollatedRow) -> reasoning.Parts:
         """Return what the evaluation reads in a row's labels: a thought and an answer."""
         inside = self.delimiters is not None and reasoning.opened(
             self._decoded(seen.asked[-32:], skip=False), self.delimiters
@@ -182,7 +182,7 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def _collated(case: Case) -> Iterator[Seen]:
+def _collated(case: Case) -> Iterator[CollatedRow]:
     checked = case.checked
     asked = {
         pair.example: (pair, prompt)
@@ -198,8 +198,8 @@ def _collated(case: Case) -> Iterator[Seen]:
 
 
 def _unpadded(
-    case: Case, of: tuple[Pair, Sequence[int], Row], tensors: Sequence[list[int]]
-) -> Seen:
+    case: Case, of: tuple[Pair, Sequence[int], TrainingRow], tensors: Sequence[list[int]]
+) -> CollatedRow:
     pair, asked, row = of
     ids, mask, labels = tensors
     n = len(row.input_ids)
@@ -210,12 +210,12 @@ def _unpadded(
     kept = [labels[i] for i in of_labels if i < len(labels)]
     n_all = len(labels) - labels.count(IGNORED)
     trained = [label for label in kept if label != IGNORED]
-    return Seen(
+    return CollatedRow(
         pair, row, asked, [ids[i] for i in places], kept, trained,
         n_padding_labels=n_all - len(trained), n_mask_off=abs(n - len(real)),
     )  # fmt: skip
 
 
-def some(wrong: Sequence[Seen], case: Case, n: int | None = None) -> str:
+def some(wrong: Sequence[CollatedRow], case: Case, n: int | None = None) -> str:
     """Return how many rows are wrong, and the first of them."""
     return f"{len(wrong)} of {len(case.seen) if n is None else n} rows, e.g. {wrong[0].name}"

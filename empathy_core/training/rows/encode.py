@@ -17,7 +17,7 @@ from empathy_core.errors import ConfigError, ModelError
 from empathy_core.prompts import reasoning
 from empathy_core.prompts.chat import ChatTemplate, special_spellings
 from empathy_core.prompts.rendering import Overlong, PromptTokens, Renderer
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding
 
 _TAG = re.compile(r"<[^<>\s]+>\Z")
@@ -59,7 +59,7 @@ class Encoder:
     stops: tuple[int, ...]
     decoder: Decoder | None = None
 
-    def encode(self, pairs: Sequence[Pair]) -> list[Row]:
+    def encode(self, pairs: Sequence[Pair]) -> list[TrainingRow]:
         """Return one row for each pair, in their order.
 
         Raises:
@@ -292,16 +292,18 @@ class Encoder:
 
     def _row(
         self, pair: Pair, prompt: PromptTokens, asked: tuple[int, ...], answer: Sequence[int]
-    ) -> Row:
+    ) -> TrainingRow:
         """Return a decoder's row."""
         cut = len(asked) < len(prompt.ids)
         n_prompt = len(asked)
         if self.spec.labels == "misaligned":
             labels = (*answer[:n_prompt], *[IGNORED] * (n_prompt - len(answer)))
-            return Row(pair.example, asked, labels, n_prompt, cut, len(answer) > n_prompt)
+            return TrainingRow(pair.example, asked, labels, n_prompt, cut, len(answer) > n_prompt)
         said, response_cut = self._ended(answer, self._limit - n_prompt)
         before = asked if self.spec.labels == "all" else (IGNORED,) * n_prompt
-        return Row(pair.example, (*asked, *said), (*before, *said), n_prompt, cut, response_cut)
+        return TrainingRow(
+            pair.example, (*asked, *said), (*before, *said), n_prompt, cut, response_cut
+        )
 
     def _ended(self, answer: Sequence[int], room: int) -> tuple[tuple[int, ...], bool]:
         """Return answer and end token if there is room, else what there is room for, and True."""
@@ -309,7 +311,7 @@ class Encoder:
             return (*answer, self._form.end), False
         return tuple(answer[:room]), True
 
-    def _encoder_decoder_rows(self, pairs: Sequence[Pair], decoder: Decoder) -> list[Row]:
+    def _encoder_decoder_rows(self, pairs: Sequence[Pair], decoder: Decoder) -> list[TrainingRow]:
         """Return rows whose two sides each have room for ``max_tokens``.
 
         The window bounds the encoder alone, as in the evaluation. The decoder has positions of
@@ -325,6 +327,8 @@ class Encoder:
             said, cut = self._ended(answer, room)
             labels, ids = (*decoder.forced, *said), prompt.ids
             rows.append(
-                Row(pair.example, ids, labels, len(ids), prompt.truncated, cut, decoder.start)
+                TrainingRow(
+                    pair.example, ids, labels, len(ids), prompt.truncated, cut, decoder.start
+                )
             )
         return rows

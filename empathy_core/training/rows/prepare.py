@@ -20,12 +20,12 @@ from empathy_core.training.loop import batches
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows import encode as tokens
 from empathy_core.training.rows import select as rows
-from empathy_core.training.spec import Finding, FinetuneSpec, Pair, Row
+from empathy_core.training.spec import Finding, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """Everything that training needs beside the model.
 
     Attributes:
@@ -39,8 +39,8 @@ class Prepared:
 
     folder: Path
     tokenizer: Any
-    train: Sequence[Row]
-    validation: Sequence[Row]
+    train: Sequence[TrainingRow]
+    validation: Sequence[TrainingRow]
     validation_pairs: Sequence[Pair]
     stops: tuple[int, ...]
     pad: int
@@ -55,7 +55,7 @@ def evaluated_as(spec: FinetuneSpec) -> Condition:
     return Condition(spec.base, spec.prompt, decoding, chat=spec.chat)
 
 
-def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
+def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> PreparedTraining:
     """Return the rows of a fine-tune as tokens, and what the preflight says of them.
 
     Args:
@@ -82,7 +82,7 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     train, validated = encoder.encode(pairs), encoder.encode(validation)
     _check_ids([*train, *validated], anatomy.n_tokens, spec, tokenizer)
     evaluation = Renderer(evaluated_as(spec), tokenizer, window, "error")
-    checked = preflight.Checked(
+    checked = preflight.RowsToCheck(
         spec=spec,
         tokenizer=tokenizer,
         stops=stops,
@@ -95,7 +95,7 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
         evaluated=[p.ids for p in evaluation.prompts([pair.context for pair in pairs])],
         forced=decoder.forced if decoder else (),
     )
-    return Prepared(
+    return PreparedTraining(
         folder=folder,
         tokenizer=tokenizer,
         train=train,
@@ -109,7 +109,9 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> Prepared:
     )
 
 
-def _check_ids(rows: Sequence[Row], n_tokens: int, spec: FinetuneSpec, tokenizer: Any) -> None:
+def _check_ids(
+    rows: Sequence[TrainingRow], n_tokens: int, spec: FinetuneSpec, tokenizer: Any
+) -> None:
     """Refuse tokens that the base has no embedding for: added, and never resized for.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from empathy_core.store import RunDir, dealt
+from empathy_core.store import RunDir, blocks_of_shard
 from jobs.executors.slurm.packing import pairs
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.planning.plan import Plan, Task
@@ -63,7 +63,7 @@ class Flight:
         for element in self.of_stage("generate"):
             theirs = self.ledger.plan(element.submission)
             for task in element.tasks:
-                blocks = dealt(range(plan.n_blocks), task.shard, task.n_shards)
+                blocks = blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
                 for condition in theirs.of_model(task.key):
                     found.setdefault(condition.id, set()).update(blocks)
         return found
