@@ -34,12 +34,12 @@ COMMAND = "python docs/reference.py"
 NO_TEXT = "(not described)"
 
 DESCRIBED_BY: dict[str, tuple[type, ...]] = {
-    "SourceTable": (data.Source, data.Layout),
+    "SourceTable": (data.Source, data.TextLayout),
     "DataTable": (data.DataSpec,),
     "EvaluateTable": (data.EvaluateSpec,),
     "DecodingTable": (types.Decoding,),
     "ModelTable": (types.ModelSpec,),
-    "AnswersTable": (data.Layout,),
+    "AnswersTable": (data.TextLayout,),
     "FinetuneTable": (spec.FinetuneSpec, spec.Lora),
     "ReportTable": (report_spec.Layout, report_spec.Analysis),
 }
