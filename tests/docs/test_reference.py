@@ -118,6 +118,27 @@ def test_every_class_of_failure_on_slurm_has_advice():
     assert set(history.REMEDIES) - {"done", "running", "queued"} <= named
 
 
+FIGURES_ALONE = {"differences", "answers"}
+
+
+def test_every_table_of_a_report_is_described():
+    """By the name of its file."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "reports").rglob("*.py")]
+    calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args]
+    made = {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Name)
+        and call.func.id == "Section"
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+    described = {name.removesuffix(".tex") for name in _first_column("tables.md", "The tables")}
+
+    assert len(made) > 8
+    assert made - FIGURES_ALONE <= described
+
+
 # ---------------------------------------------------------------------------- words in code type
 
 
