@@ -6,6 +6,7 @@ parsers of the command line, the files that ship. A test compares the pages with
 """
 
 import argparse
+import ast
 import dataclasses
 import inspect
 import re
@@ -475,6 +476,18 @@ def statistics() -> str:
     return table(("metric", "statistics of a row"), rows)
 
 
+def folders() -> str:
+    """Return the folders of the code, each with the first line of its docstring."""
+    rows = []
+    for package in ("jobs", "reports", "empathy_core", "slurm"):
+        for path in sorted((ROOT / package).rglob("__init__.py")):
+            first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split(
+                "\n"
+            )
+            rows.append((f"`{path.parent.relative_to(ROOT)}/`", markdown(_prose(first[0]))))
+    return table(("folder", "what is in it"), rows)
+
+
 # ---------------------------------------------------------------------------- pages
 
 PARTS = {
@@ -487,6 +500,7 @@ PARTS = {
     "commands": commands,
     "forms": forms,
     "statistics": statistics,
+    "folders": folders,
 }
 
 
