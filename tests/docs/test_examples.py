@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import tomllib
 from pathlib import Path
@@ -137,9 +138,9 @@ def test_commands_in_the_text_can_be_called(page: Path):
     parser = launch._parser()
     names = set(launch.COMMANDS)
     for text in code(page):
-        words = text.removeprefix(LAUNCH).split()
-        if words and words[0] in names and any(w.startswith("--") for w in words):
-            parser.parse_args(words)
+        called = text.removeprefix(LAUNCH).strip()
+        if called.split(" ")[0] in names and " --" in called:
+            parser.parse_args(shlex.split(called))
 
 
 # ---------------------------------------------------------------------------- run
