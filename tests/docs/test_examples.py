@@ -224,16 +224,20 @@ def test_every_file_of_a_run_is_described(echoes: Path):
 # ---------------------------------------------------------------------------- a stranger's change
 
 
-def test_the_metric_of_the_developers_page_is_one_file(tmp_path: Path):
-    """Put where the page says, it is scored, and its column stands in the table."""
+def test_the_metric_and_the_stage_of_the_developers_page_work(tmp_path: Path):
+    """Put where the page says: the metric is scored and in the table, the stage is done."""
     page = ROOT / "docs" / "developers.md"
     for package in ("jobs", "empathy_core", "reports", "slurm"):
         shutil.copytree(
             ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "run")
         )
     _save_files(page, tmp_path)
-    table = next(b.text for b in blocks(page) if b.marks.get("example") == "with the metric asks")
-    (tmp_path / "echo.toml").write_text(ECHO + table)
+    marked = {b.marks["example"]: b.text for b in blocks(page) if "example" in b.marks}
+    stages = tmp_path / "jobs" / "planning" / "stages.py"
+    table = re.search(r"^TABLE = .*", stages.read_text(), re.MULTILINE)
+    assert table is not None
+    stages.write_text(stages.read_text().replace(table[0], marked["entry of the stage"]))
+    (tmp_path / "echo.toml").write_text(ECHO + marked["with the metric asks"])
 
     printed = shell(
         f"export PYTHONPATH=.\n{LAUNCH} sweep --config echo.toml --executor local", tmp_path
@@ -242,3 +246,4 @@ def test_the_metric_of_the_developers_page_is_one_file(tmp_path: Path):
     assert "Questions asked" in printed
     keys = (tmp_path / "runs/demo/report/results.csv").read_text()
     assert "echo.none.asks," in keys
+    assert "echo.none" in (tmp_path / "runs/demo/lengths.csv").read_text()
