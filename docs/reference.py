@@ -24,9 +24,8 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from empathy_core import data, metrics, models, prompts, types  # noqa: E402
-from empathy_core.training import spec  # noqa: E402
 from jobs import launch  # noqa: E402
-from jobs.config.tables import Config  # noqa: E402
+from jobs.config.schema import Config  # noqa: E402
 from reports import spec as report_spec  # noqa: E402
 from reports.claims import grammar  # noqa: E402
 from slurm import profile  # noqa: E402
@@ -35,16 +34,14 @@ COMMAND = "python docs/reference.py"
 NO_TEXT = "(not described)"
 
 DESCRIBED_BY: dict[str, tuple[type, ...]] = {
-    "SourceTable": (data.Source, data.TextLayout),
-    "DataTable": (data.DataSpec,),
-    "EvaluateTable": (data.EvaluateSpec,),
-    "DecodingTable": (types.Decoding,),
-    "ModelTable": (types.ModelSpec,),
-    "AnswersTable": (data.TextLayout,),
-    "FinetuneTable": (spec.FinetuneSpec, spec.Lora),
     "ReportTable": (report_spec.Layout, report_spec.Analysis),
 }
-"""Class of a table → classes of the core whose attributes its keys become, and are described by."""
+"""Class of a table that declares its keys itself → classes that these become, and describe them."""
+
+
+def _core(cls: type) -> tuple[type, ...]:
+    """Return the dataclasses of the core whose settings a table changes."""
+    return DESCRIBED_BY.get(cls.__name__, ()) or getattr(cls, "changes_of", ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +104,7 @@ def keys(cls: type) -> list[Key]:
 
 def _descriptions(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
-    for core in reversed(DESCRIBED_BY.get(cls.__name__, ())):
+    for core in reversed(_core(cls)):
         found |= attributes(core)
     found |= attributes(cls)
     if issubclass(cls, BaseModel):
@@ -118,7 +115,7 @@ def _descriptions(cls: type) -> dict[str, str]:
 def _declared(cls: type) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, annotation and default of each key."""
     hints = get_type_hints(cls, include_extras=True)
-    core = {k: v for c in reversed(DESCRIBED_BY.get(cls.__name__, ())) for k, v in _defaults(c)}
+    core = {k: v for c in reversed(_core(cls)) for k, v in _defaults(c)}
     for name, default in _defaults(cls):
         # a table that leaves a key to the core has null for it; the core's default is what holds
         of_core = core.get(name) if default is None else default
@@ -390,15 +387,15 @@ def shipped_profiles() -> str:
 
 def commands() -> str:
     """Return every command with its options, as the parsers have them."""
-    parser = launch._parser()
+    parser = launch.parser()
     sub = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     common = _common(list(sub.choices.values()))
     parts = [f"### Options of every command\n\n{_options(common)}"]
     for name, command in sub.choices.items():
         first, _, rest = (command.description or "").strip().partition("\n")
-        own = [a for a in _actions(command) if _names(a) not in {_names(c) for c in common}]
+        own = [a for a in _actions(command) if a.dest not in {c.dest for c in common}]
         usage = f"```text\n{_usage(name, own)}\n```"
-        text = f"{first[0].upper()}{first[1:]}.\n\n{_prose(rest)}".strip()
+        text = f"{first}\n\n{_prose(rest)}".strip()
         parts.append("\n\n".join(filter(None, (f"### {name}", text, usage, _options(own)))))
     return "\n\n".join(parts)
 
@@ -412,15 +409,10 @@ def _actions(command: argparse.ArgumentParser) -> list[argparse.Action]:
     return [a for a in command._actions if not isinstance(a, argparse._HelpAction)]
 
 
-def _names(action: argparse.Action) -> tuple[str, ...]:
-    return tuple(action.option_strings) or (action.dest,)
-
-
 def _common(found: Sequence[argparse.ArgumentParser]) -> list[argparse.Action]:
     """Return the options that all commands have."""
-    named = [{_names(a) for a in _actions(command)} for command in found]
-    shared = set.intersection(*named)
-    return [a for a in _actions(found[0]) if _names(a) in shared]
+    shared = set.intersection(*({a.dest for a in _actions(command)} for command in found))
+    return [a for a in _actions(found[0]) if a.dest in shared]
 
 
 def _shown(action: argparse.Action) -> str:

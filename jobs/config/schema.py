@@ -147,6 +147,11 @@ class ReportTable(ConfigModel):
     """``[report]``: words around the tables, how they are set, and what is tested.
 
     Attributes:
+        title: Of the page.
+        caption: Of Table 1.
+        short_caption: Of Table 1 in a list of tables; empty means the caption.
+        label: Of Table 1 in LaTeX; other tables add a word to it.
+        published: A published table that ships, set beside this run's; null means none.
         columns: What stands in Table 1, in this order: names of columns (``rouge1``, or with their
             metric, ``rouge.rouge1``) and ``n``, the number of answers; empty: the main ones.
         margins: Key of a column → the least difference that matters, in units of the score.
