@@ -24,9 +24,8 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from empathy_core import data, metrics, models, prompts, types  # noqa: E402
-from empathy_core.training import spec  # noqa: E402
 from jobs import launch  # noqa: E402
-from jobs.config.tables import Config  # noqa: E402
+from jobs.config.schema import Config  # noqa: E402
 from reports import spec as report_spec  # noqa: E402
 from reports.claims import grammar  # noqa: E402
 from slurm import profile  # noqa: E402
@@ -35,16 +34,10 @@ COMMAND = "python docs/reference.py"
 NO_TEXT = "(not described)"
 
 DESCRIBED_BY: dict[str, tuple[type, ...]] = {
-    "SourceTable": (data.Source, data.TextLayout),
-    "DataTable": (data.DataSpec,),
-    "EvaluateTable": (data.EvaluateSpec,),
-    "DecodingTable": (types.Decoding,),
-    "ModelTable": (types.ModelSpec,),
-    "AnswersTable": (data.TextLayout,),
-    "FinetuneTable": (spec.FinetuneSpec, spec.Lora),
     "ReportTable": (report_spec.Layout, report_spec.Analysis),
 }
-"""Class of a table → classes of the core whose attributes its keys become, and are described by."""
+"""Class of a table → classes of the core whose attributes its keys become, and are described by;
+the others say it themselves (``changes_of``)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +98,14 @@ def keys(cls: type) -> list[Key]:
     ]
 
 
+def _core(cls: type) -> tuple[type, ...]:
+    """Return the classes of the core that a table changes, the first named last."""
+    return (*DESCRIBED_BY.get(cls.__name__, ()), *getattr(cls, "changes_of", ()))[::-1]
+
+
 def _descriptions(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
-    for core in reversed(DESCRIBED_BY.get(cls.__name__, ())):
+    for core in _core(cls):
         found |= attributes(core)
     found |= attributes(cls)
     if issubclass(cls, BaseModel):
@@ -118,7 +116,7 @@ def _descriptions(cls: type) -> dict[str, str]:
 def _declared(cls: type) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, annotation and default of each key."""
     hints = get_type_hints(cls, include_extras=True)
-    core = {k: v for c in reversed(DESCRIBED_BY.get(cls.__name__, ())) for k, v in _defaults(c)}
+    core = {k: v for c in _core(cls) for k, v in _defaults(c)}
     for name, default in _defaults(cls):
         # a table that leaves a key to the core has null for it; the core's default is what holds
         of_core = core.get(name) if default is None else default
@@ -390,7 +388,7 @@ def shipped_profiles() -> str:
 
 def commands() -> str:
     """Return every command with its options, as the parsers have them."""
-    parser = launch._parser()
+    parser = launch.parser()
     sub = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     common = _common(list(sub.choices.values()))
     parts = [f"### Options of every command\n\n{_options(common)}"]
@@ -398,7 +396,7 @@ def commands() -> str:
         first, _, rest = (command.description or "").strip().partition("\n")
         own = [a for a in _actions(command) if _names(a) not in {_names(c) for c in common}]
         usage = f"```text\n{_usage(name, own)}\n```"
-        text = f"{first[0].upper()}{first[1:]}.\n\n{_prose(rest)}".strip()
+        text = f"{first[0].upper()}{first[1:].rstrip('.')}.\n\n{_prose(rest)}".strip()
         parts.append("\n\n".join(filter(None, (f"### {name}", text, usage, _options(own)))))
     return "\n\n".join(parts)
 
