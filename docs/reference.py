@@ -36,12 +36,8 @@ NO_TEXT = "(not described)"
 DESCRIBED_BY: dict[str, tuple[type, ...]] = {
     "ReportTable": (report_spec.Layout, report_spec.Analysis),
 }
-"""Class of a table that declares its keys itself → classes that these become, and describe them."""
-
-
-def _core(cls: type) -> tuple[type, ...]:
-    """Return the dataclasses of the core whose settings a table changes."""
-    return DESCRIBED_BY.get(cls.__name__, ()) or getattr(cls, "changes_of", ())
+"""Class of a table → classes of the core whose attributes its keys become, and are described by;
+the others say it themselves (``changes_of``)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +98,14 @@ def keys(cls: type) -> list[Key]:
     ]
 
 
+def _core(cls: type) -> tuple[type, ...]:
+    """Return the classes of the core that a table changes, the first named last."""
+    return (*DESCRIBED_BY.get(cls.__name__, ()), *getattr(cls, "changes_of", ()))[::-1]
+
+
 def _descriptions(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
-    for core in reversed(_core(cls)):
+    for core in _core(cls):
         found |= attributes(core)
     found |= attributes(cls)
     if issubclass(cls, BaseModel):
@@ -115,7 +116,7 @@ def _descriptions(cls: type) -> dict[str, str]:
 def _declared(cls: type) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, annotation and default of each key."""
     hints = get_type_hints(cls, include_extras=True)
-    core = {k: v for c in reversed(_core(cls)) for k, v in _defaults(c)}
+    core = {k: v for c in _core(cls) for k, v in _defaults(c)}
     for name, default in _defaults(cls):
         # a table that leaves a key to the core has null for it; the core's default is what holds
         of_core = core.get(name) if default is None else default
@@ -393,9 +394,9 @@ def commands() -> str:
     parts = [f"### Options of every command\n\n{_options(common)}"]
     for name, command in sub.choices.items():
         first, _, rest = (command.description or "").strip().partition("\n")
-        own = [a for a in _actions(command) if a.dest not in {c.dest for c in common}]
+        own = [a for a in _actions(command) if _names(a) not in {_names(c) for c in common}]
         usage = f"```text\n{_usage(name, own)}\n```"
-        text = f"{first}\n\n{_prose(rest)}".strip()
+        text = f"{first[0].upper()}{first[1:].rstrip('.')}.\n\n{_prose(rest)}".strip()
         parts.append("\n\n".join(filter(None, (f"### {name}", text, usage, _options(own)))))
     return "\n\n".join(parts)
 
@@ -409,10 +410,15 @@ def _actions(command: argparse.ArgumentParser) -> list[argparse.Action]:
     return [a for a in command._actions if not isinstance(a, argparse._HelpAction)]
 
 
+def _names(action: argparse.Action) -> tuple[str, ...]:
+    return tuple(action.option_strings) or (action.dest,)
+
+
 def _common(found: Sequence[argparse.ArgumentParser]) -> list[argparse.Action]:
     """Return the options that all commands have."""
-    shared = set.intersection(*({a.dest for a in _actions(command)} for command in found))
-    return [a for a in _actions(found[0]) if a.dest in shared]
+    named = [{_names(a) for a in _actions(command)} for command in found]
+    shared = set.intersection(*named)
+    return [a for a in _actions(found[0]) if _names(a) in shared]
 
 
 def _shown(action: argparse.Action) -> str:

@@ -123,9 +123,9 @@ def test_examples_in_the_shell_can_be_called(block: Block):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for words in commands(block):
         if words[:3] == LAUNCH.split():
-            options = launch._parser().parse_args(words[3:])
+            options = launch.parser().parse_args(words[3:])
             if options.config in ("demo", "finetune", "paper"):
-                config.read(options.config, options.overrides)
+                config.read(options.config, getattr(options, "overrides", ()))
         elif words[0] == "make":
             assert set(words[1:]) <= {w for w in words if "=" in w} | set(targets)
         elif words[0] == "python" and words[1].endswith(".py"):
@@ -135,7 +135,7 @@ def test_examples_in_the_shell_can_be_called(block: Block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_in_the_text_can_be_called(page: Path):
     """A command with options in a sentence is one that the parser takes."""
-    parser = launch._parser()
+    parser = launch.parser()
     names = set(launch.COMMANDS)
     for text in code(page):
         called = text.removeprefix(LAUNCH).strip()

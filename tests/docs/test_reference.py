@@ -17,7 +17,7 @@ from empathy_core import diagnosis
 from empathy_core.store import schemas
 from empathy_core.training.preflight import run as preflight
 from jobs.executors.slurm import history
-from reports.numbers import adapters, aggregate, pairs, prompt_effects, repeats, results
+from reports.numbers import aggregate, pairs, prompt_effects, repeats, results
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
