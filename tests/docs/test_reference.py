@@ -17,7 +17,7 @@ from empathy_core import diagnosis
 from empathy_core.store import schemas
 from empathy_core.training.preflight import run as preflight
 from jobs.executors.slurm import history
-from reports.numbers import aggregate, pairs, prompt_effects, repeats, results
+from reports.numbers import adapter_vs_base, aggregate, pairs, prompt_effects, repeats, results
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
@@ -66,7 +66,7 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "SUMMARY": aggregate.SUMMARY,
     "PAIRS": pairs.PAIRS,
     "CONTRASTS": pairs.CONTRASTS,
-    "COMPARED": adapters.COMPARED,
+    "COMPARED": adapter_vs_base.COMPARED,
     "SPREADS": prompt_effects.SPREADS,
     "MOVERS": prompt_effects.MOVERS,
     "REPEATS": repeats.REPEATS,
