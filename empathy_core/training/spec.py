@@ -70,7 +70,7 @@ class FinetuneSpec:
         checkpoint_steps: Steps between checkpoints that only serve to go on after an end.
         max_cut_share: Share of cut rows above which the preflight stops.
         allow: Names of preflight findings that do not stop the training; tables print them.
-        trackers: Where the curves go besides the log: names that transformers knows.
+        trackers: Where the curves go besides the log: names that accelerate knows.
         processes: Processes of one node, a GPU each; null means as many as there are GPUs.
         training_version: ``TRAINING_VERSION`` when the adapter was trained.
     """
