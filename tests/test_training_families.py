@@ -224,8 +224,8 @@ def test_the_loss_is_that_of_plain_peft(
         spec=spec, folder=folder, rows=tuple(prepared.train[:4]), validation=(), pad=prepared.pad,
         work=tmp_path, attempt="a", identity="a" * 64,
     )  # fmt: skip
-    batch = batch_of(job.rows, job)
-    n_labels = batch.pop("micro").n_labels
+    batch, micro = batch_of(job.rows, job)
+    n_labels = micro.n_labels
     settings = LoraConfig(r=8, lora_alpha=32, target_modules=list(spec.modules))
     torch.manual_seed(0)
     plain = get_peft_model(kind(name).from_pretrained(folder), settings).eval()

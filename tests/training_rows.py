@@ -13,7 +13,7 @@ from unittest import mock
 
 from empathy_core.prompts import prompt
 from empathy_core.training.loop.job import StepReport, TrainingJob
-from empathy_core.training.loop.train_loop import EvaluationMixin
+from empathy_core.training.loop.train_loop import TrainingLoop
 from empathy_core.training.loop.trainer import train
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora, TrainingRow
 from empathy_core.types import ModelSpec
@@ -101,13 +101,13 @@ def worse_away_from(step: int) -> Any:
 
     The loss is the real one there; at other steps far more is added than losses differ by.
     """
-    real = EvaluationMixin._validation_loss
+    real = TrainingLoop._validation_loss
 
     def scripted(self: Any) -> float | None:
         loss = real(self)
-        return None if loss is None else loss + 1000 * abs(self.state.global_step - step)
+        return None if loss is None else loss + 1000 * abs(self.step - step)
 
-    return mock.patch.object(EvaluationMixin, "_validation_loss", scripted)
+    return mock.patch.object(TrainingLoop, "_validation_loss", scripted)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

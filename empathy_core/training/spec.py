@@ -75,7 +75,7 @@ class TrainingSettings:
             interruption.
         max_cut_share: Share of cut rows above which the preflight stops.
         allow: Names of preflight findings that do not stop the training; tables print them.
-        trackers: Where the curves go besides the log: names that transformers knows.
+        trackers: Where the curves go besides the log: names that accelerate knows.
         processes: Processes of one node, a GPU each; null means as many as there are GPUs.
     """
 

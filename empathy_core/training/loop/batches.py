@@ -1,7 +1,7 @@
 """Which rows meet in a batch, and what a batch is. Seeded; no global random state is touched."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -11,6 +11,9 @@ import numpy as np
 from empathy_core.errors import ConfigError
 from empathy_core.training.loop.job import TrainingJob
 from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
+
+Tensors = dict[str, Any]
+"""Name → tensor: what ``collate`` gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Micro:
     n_cells: int
 
 
-def accumulated(spec: FinetuneSpec, processes: int) -> int:
-    """Return the micro-batches of one process in one optimiser step.
+def check_shares(spec: FinetuneSpec, processes: int) -> None:
+    """Refuse optimiser steps that cannot be shared out evenly among the processes.
 
     Raises:
         ConfigError: The step's rows cannot be shared out evenly.
@@ -44,7 +47,6 @@ def accumulated(spec: FinetuneSpec, processes: int) -> int:
             "change batch_size, micro_batch or processes"
         )
         raise ConfigError(msg)
-    return spec.batch_size // rows
 
 
 def row_tokens(row: TrainingRow, *, encoder_decoder: bool) -> int:
@@ -53,71 +55,59 @@ def row_tokens(row: TrainingRow, *, encoder_decoder: bool) -> int:
 
 
 class MicroBatches:
-    """Gives the row numbers of one epoch's micro-batches, those of one step after each other.
+    """The micro-batches of each step.
 
-    Micro-batch *i* goes to process *i* modulo their number, as accelerate deals them. Trainer
-    counts micro-batches to find the ends of steps, and every process must take part in every
-    exchange of gradients, but one step of an epoch has fewer rows; it is filled up with numbers
-    from ``len(rows)`` on, which stand for rows without labels.
+    Micro-batch *i* of a step goes to process *i* modulo their number. Every process must take
+    part in every exchange of gradients, but one step of an epoch has fewer rows: among several
+    processes it is filled up with rows without labels.
     """
 
     def __init__(self, job: TrainingJob) -> None:
         """Take the rows' lengths."""
-        self._spec, seq2seq = job.spec, job.encoder_decoder
+        self._job, self._spec, seq2seq = job, job.spec, job.encoder_decoder
         self._lengths = [row_tokens(row, encoder_decoder=seq2seq) for row in job.rows]
-        self._epoch = 0
-        self.steps_per_epoch = len(schedule(self._lengths, self._spec, 0))
+        self._epoch, self._steps = 0, schedule(self._lengths, self._spec, 0)
+        self.steps_per_epoch = len(self._steps)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0."""
-        self._epoch = epoch
+    def of_step(self, step: int, process: int, processes: int) -> list[tuple[Tensors, Micro]]:
+        """Return the micro-batches of one process in a step, from 0 on over all epochs."""
+        epoch, i = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._steps = epoch, schedule(self._lengths, self._spec, epoch)
+        micros = [[self._job.rows[number] for number in micro] for micro in self._steps[i]]
+        if processes > 1:
+            lacking = self._spec.batch_size // self._spec.micro_batch - len(micros)
+            micros += [[self._without_labels(self._steps[i])]] * lacking
+        return [batch_of(rows, self._job) for rows in micros[process::processes]]
 
-    def __len__(self) -> int:
-        return self.steps_per_epoch * (self._spec.batch_size // self._spec.micro_batch)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in schedule(self._lengths, self._spec, self._epoch):
-            yield from self._filled(step)
-
-    def _filled(self, step: list[list[int]]) -> list[list[int]]:
-        lacking = self._spec.batch_size // self._spec.micro_batch - len(step)
+    def _without_labels(self, step: list[list[int]]) -> TrainingRow:
         shortest = min(chain.from_iterable(step), key=self._lengths.__getitem__)
-        return step + [[shortest + len(self._lengths)]] * lacking
-
-
-class Rows:
-    """The rows by number; from ``len()`` on the same rows without labels."""
-
-    def __init__(self, rows: Sequence[TrainingRow]) -> None:
-        """Take the rows."""
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, number: int) -> TrainingRow:
-        if number < len(self._rows):
-            return self._rows[number]
-        row = self._rows[number - len(self._rows)]
+        row = self._job.rows[shortest]
         return replace(row, example="", labels=(IGNORED,) * len(row.labels))
 
+    def first(self) -> tuple[Tensors, Micro]:
+        """Return the first row as a batch."""
+        return batch_of(self._job.rows[:1], self._job)
 
-def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> dict[str, Any]:
-    """Return *rows* as tensors, with a ``Micro`` under ``micro``."""
+
+def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> tuple[Tensors, Micro]:
+    """Return *rows* as tensors, and what is known of them."""
     seq2seq = job.encoder_decoder
-    batch: dict[str, Any] = dict(collate(rows, job.pad, encoder_decoder=seq2seq))
+    batch = collate(rows, job.pad, encoder_decoder=seq2seq)
     labels = batch["labels"] if seq2seq else batch["labels"][:, 1:]
     real = [row for row in rows if row.example]
-    batch["micro"] = Micro(
+    micro = Micro(
         examples=tuple(row.example for row in real),
         n_labels=int((labels != IGNORED).sum()),
         n_tokens=sum(row_tokens(row, encoder_decoder=seq2seq) for row in real),
         n_cells=batch["input_ids"].numel() + (batch["labels"].numel() if seq2seq else 0),
     )
-    return batch
+    return batch, micro
 
 
-def validation_batches(job: TrainingJob, process: int, processes: int) -> list[dict[str, Any]]:
+def validation_batches(
+    job: TrainingJob, process: int, processes: int
+) -> list[tuple[Tensors, Micro]]:
     """Return this process's share of the validation rows, rows of similar length together."""
     seq2seq = job.encoder_decoder
     rows = sorted(job.validation, key=lambda row: -row_tokens(row, encoder_decoder=seq2seq))

@@ -30,11 +30,12 @@ from empathy_core.store import (
     write_json,
 )
 from empathy_core.training.loop.machine import CHECKPOINTS_KEPT
+from empathy_core.training.loop.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
-"""Where transformers writes; what is in there was cut off, unless it is being written."""
+"""Where checkpoints are put together; what is in there was cut off, or is being written."""
 
 MARKER = "complete.json"
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
@@ -81,6 +82,35 @@ def _flush(path: Path) -> None:
 
     with disk_errors(path), path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def clear(partial: Path) -> None:
+    """Make an empty folder for a checkpoint, and remove what a killed attempt left beside it."""
+    shutil.rmtree(partial.parent, ignore_errors=True)
+    make_dir(partial)
+
+
+def complete(
+    partial: Path, progress: TrainingProgress, last: Path | None, identity: str, processes: int
+) -> Path:
+    """Add progress and the best adapter to *partial*, move it into place, and return it.
+
+    Args:
+        partial: Holds the adapter and the states of this step.
+        progress: How far the training is.
+        last: The checkpoint before, from which the best adapter comes if it is not this one.
+        identity: Of the fine-tune.
+        processes: How many train.
+    """
+    best = progress.best_step
+    if best == step_of(partial):
+        copy_adapter(partial, partial / "best")
+    elif best is not None and last is not None:
+        copy_adapter(last / "best", partial / "best")
+    write_json(progress.as_json(), partial / "progress.json")
+    sealed = seal(partial, identity, processes)
+    prune(sealed.parent)
+    return sealed
 
 
 def prune(place: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from empathy_core.errors import ConfigError, ModelError, StorageError, UnknownName
 from empathy_core.training.spec import FinetuneSpec
 
-_PACKAGES = {"azure_ml": "azureml-sdk", "comet_ml": "comet-ml", "flyte": "flytekit"}
+_PACKAGES = {"comet_ml": "comet-ml"}
 """What pip calls a tracker, where it is not the tracker's own name."""
 
 CHECKPOINTS_KEPT = 2
@@ -70,13 +70,12 @@ def _check_quantization(spec: FinetuneSpec) -> None:
 
 
 def _check_trackers(spec: FinetuneSpec) -> None:
-    from transformers.integrations import get_available_reporting_integrations
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     for tracker in spec.trackers:
-        if tracker not in INTEGRATION_TO_CALLBACK:
-            raise UnknownName("tracker", tracker, INTEGRATION_TO_CALLBACK)
-        if tracker not in get_available_reporting_integrations():
+        if tracker not in LOGGER_TYPE_TO_CLASS:
+            raise UnknownName("tracker", tracker, LOGGER_TYPE_TO_CLASS)
+        if tracker not in map(str, get_available_trackers()):
             msg = (
                 f"{spec.name}: tracker '{tracker}' is not installed; expected its package; run "
                 f"'pip install {_PACKAGES.get(tracker, tracker)}', or take '{tracker}' out of "

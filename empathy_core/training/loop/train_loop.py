@@ -1,34 +1,25 @@
-"""transformers' Trainer, made to train on our batches and to be stopped anywhere.
+"""The optimiser steps of one training, from the top down; stopped anywhere, it goes on anywhere.
 
-The mixins are joined with transformers' classes when those may be imported. What they change:
-batches come from the schedule; the loss is the mean over the label tokens of the whole optimiser
-step, over all processes; each step has a learning rate above 0 (``rates``); what is not finite
-stops the training (here); validation, samples and log (``loop_evaluation``); a checkpoint appears
-whole (``loop_saving``).
+Of each step: the micro-batches of this process, their losses and gradients, the clipped norm, what
+is not finite, the optimiser, the log; then what is due: an evaluation, a checkpoint, the end. The
+loss of a step is the mean over its label tokens, over all micro-batches and processes.
 """
 
 import logging
 import math
-import random
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import ModelError
-from empathy_core.store import make_dir, write_json
-from empathy_core.training.loop import checkpoints
+from empathy_core.training.loop import checkpoints, state
 from empathy_core.training.loop.batches import (
     Micro,
     MicroBatches,
-    Rows,
-    batch_of,
     evaluation_steps,
     validation_batches,
 )
@@ -40,9 +31,6 @@ from empathy_core.training.loop.rates import rate_of
 
 log = logging.getLogger(__name__)
 
-_Base: Any = object
-"""Stands for a class of transformers, which is not imported at the top of a module."""
-
 SAMPLES = "samples.jsonl"
 
 
@@ -51,7 +39,6 @@ class Run:
     """What the parts of one training share.
 
     Attributes:
-        accumulation: Micro-batches of one process in a step.
         log: ``log.jsonl``; null in all processes but the main one.
         latest: The newest checkpoint of this attempt; null before the first.
         gradients_seen: Whether every tensor of the adapter had a gradient in the first step.
@@ -60,7 +47,6 @@ class Run:
     job: TrainingJob
     progress: TrainingProgress
     batches: MicroBatches
-    accumulation: int
     listen: Callable[[StepReport], None]
     log: Lines | None
     latest: Path | None
@@ -78,40 +64,212 @@ class Run:
         last = self.latest
         return f"the last good checkpoint is {last}" if last else "no checkpoint was due yet"
 
+    def epochs(self, step: int) -> float:
+        """Return how many epochs are done after *step* steps."""
+        per_epoch = self.batches.steps_per_epoch
+        whole = max(step - 1, 0) // per_epoch
+        return whole + (step - whole * per_epoch) / per_epoch
 
-class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.Trainer
-    """Evaluation and log of ``transformers.Trainer``, in our words and places."""
 
-    run: Run
-    control: Any
+class TrainingLoop:
+    """The steps of one training in one process; ``train`` runs them."""
 
-    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
+    def __init__(self, run: Run, adapted: Any, accelerator: Any) -> None:
+        """Take the parts.
+
+        Args:
+            run: What is trained, and how far it is.
+            adapted: The base with its adapter, a peft model.
+            accelerator: accelerate's ``Accelerator`` of this process, its trackers ready.
+        """
+        import torch
+
+        spec = run.job.spec
+        self.run, self.adapted, self.accelerator = run, adapted, accelerator
+        self.base = adapted.get_base_model()
+        self.weights = [(name, w) for name, w in adapted.named_parameters() if w.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [weight for _, weight in self.weights],
+            lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True,
+        )  # fmt: skip
+        self.model = accelerator.prepare_model(adapted)  # of several processes, the one to call
+        self.rate = rate_of(spec, run.progress.n_steps)
+        self.step = 0
+
+    # ------------------------------------------------------------------------ all steps
+
+    def train(self, resumed: Path | None) -> None:
+        """Train to the end, or until the job is to stop; each of both writes a checkpoint.
+
+        Args:
+            resumed: The checkpoint to go on from; null to start.
+
+        Raises:
+            ModelError: A loss or gradient is not finite, or a part gets no gradient.
+        """
+        self._begin(resumed)
+        run, stopped = self.run, False
+        while not (run.progress.finished or stopped):
+            self._take_step()
+            stopped = bool(self._sum(int(run.job.stop_soon()))[0])
+            evaluated = self.step in run.evaluate_at
+            if evaluated:
+                self._evaluate()
+            if evaluated or stopped or self.step % run.job.spec.checkpoint_steps == 0:
+                self._save()
+
+    def _begin(self, resumed: Path | None) -> None:
+        """Set random states, and go to the checkpoint or take the first evaluation."""
+        state.seed(self.run.job.spec.seed, self.accelerator.process_index)
+        self._find_out()
+        self.run.meter.begin()  # what came before was loading
+        if resumed is None:
+            self._evaluate()
+        else:
+            self.step = checkpoints.step_of(resumed)
+            state.read(resumed, self.adapted, self.optimizer, self.accelerator)
+
+    def _find_out(self) -> None:
+        """Learn how the model treats its logits."""
+        tensors, _ = self.run.batches.first()
+        with state.undisturbed(), self._precision():
+            find_out(self.adapted, self.base, self._on_device(tensors))
+
+    # ------------------------------------------------------------------------ one step
+
+    def _take_step(self) -> None:
+        run, spec = self.run, self.run.job.spec
+        batches = run.batches.of_step(
+            self.step, self.accelerator.process_index, self.accelerator.num_processes
+        )
+        micros = [micro for _, micro in batches]
+        n_labels, n_tokens, n_cells = self._sum(*_counts(micros))
+        run.meter.count(n_tokens, n_cells)
+        self.model.train()
+        rate = spec.learning_rate * self.rate(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses = self._gradients([tensors for tensors, _ in batches], n_labels)
+        norm = self._norm()
+        self._check_finite(micros, losses, norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self._log_step(losses, rate, norm)
+
+    def _gradients(self, batches: list[Mapping[str, Any]], n_labels: int) -> list[Any]:
+        """Add up the gradients of the micro-batches, and return their parts of the step's loss.
+
+        Gradients and logged losses are averaged over processes, hence their number.
+        """
+        processes = self.accelerator.num_processes
+        losses = []
+        for i, tensors in enumerate(batches, 1):
+            last = i == len(batches)  # processes exchange their gradients once
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with self._precision():
+                    total = loss_sum(self.model, self.base, self._on_device(tensors))
+                loss = total * processes / max(n_labels, 1)
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return losses
+
+    def _norm(self) -> float:
+        """Return the norm of the step's gradients, which are clipped."""
+        self._check_gradients()
+        most = self.run.job.spec.max_grad_norm or math.inf
+        return float(self.accelerator.clip_grad_norm_([w for _, w in self.weights], most))
+
+    def _check_gradients(self) -> None:
+        """Refuse, at the first step, an adapter of which a part would silently stay as it is."""
+        if self.run.gradients_seen:
+            return
+        without = [name for name, weight in self.weights if weight.grad is None]
+        if without:
+            msg = (
+                f"{self.run.job.spec.name}: {len(without)} of {len(self.weights)} tensors of the "
+                f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
+                f'name layers that the loss reaches: exclude = ["{_part(without[0])}"], or other '
+                "modules; on quantised weights, update bitsandbytes"
+            )
+            raise ModelError(msg)
+        self.run.gradients_seen = True
+
+    def _check_finite(self, micros: list[Micro], losses: list[Any], norm: float) -> None:
+        bad = [
+            micro.examples
+            for micro, loss in zip(micros, losses, strict=True)
+            if not math.isfinite(float(loss))
+        ]
+        if self._sum(int(bool(bad) or not math.isfinite(norm)))[0]:
+            self._stop_at(bad or [micro.examples for micro in micros], loss=bool(bad))
+
+    def _stop_at(self, examples: list[tuple[str, ...]], *, loss: bool) -> None:
+        from accelerate.utils import gather_object
+
+        everyones = gather_object([("the loss" if loss else "the gradient", examples)])
+        # one that was computed wrong spoils the gradients of all
+        worst = [said for said in everyones if said[0] == "the loss"] or everyones
+        named = sorted({example for _, micros in worst for micro in micros for example in micro})
+        msg = (
+            f"{self.run.job.spec.name}: {worst[0][0]} of step {self.step + 1} is not "
+            f"a finite number; the micro-batch held the examples {', '.join(named)}; "
+            f"{self.run.kept}; expected finite numbers; lower learning_rate or max_grad_norm, "
+            "or look at these rows"
+        )
+        raise ModelError(msg)
+
+    def _log_step(self, losses: list[Any], rate: float, norm: float) -> None:
+        run = self.run
+        loss = float(self.accelerator.reduce(sum(losses), "mean"))
+        report, padding = run.meter.report(self.step, run.progress.n_steps, loss, memory_mb())
+        run.progress.n_tokens += report.n_tokens
+        point = LogPoint(
+            self.step, run.epochs(self.step), loss, None, rate, norm, run.progress.n_tokens,
+            report.tokens_per_s, padding, report.memory_mb, report.eta_s,
+        )  # fmt: skip
+        self._note(point)
+        if run.log is not None:
+            run.listen(report)
+
+    def _note(self, point: LogPoint) -> None:
+        """Write a line of ``log.jsonl``, and hand its numbers to the trackers."""
+        self.run.progress.curve.append(point)
+        if self.run.log is not None:
+            self.run.log.append(asdict(point))
+        values = {k: v for k, v in asdict(point).items() if v is not None and k != "step"}
+        if "validation_loss" in values:
+            values = {"eval/loss": values["validation_loss"]}
+        else:
+            values = {f"train/{name}": value for name, value in values.items()}
+        self.accelerator.log(values, step=self.step)
+
+    # ------------------------------------------------------------------------ evaluation
+
+    def _evaluate(self) -> None:
         """Take the validation loss, if there are rows, and the samples; note both."""
-        started, run, step = time.monotonic(), self.run, self.state.global_step
+        started, run = time.monotonic(), self.run
         self.model.eval()
-        enough = False
-        with undisturbed():
+        with state.undisturbed():
             loss = self._validation_loss()
             self._sample()
         if loss is not None:
             if not math.isfinite(loss):
                 self._stop_validation()
-            enough = run.progress.evaluated(step, loss, run.job.spec.patience)
-            self.log({"eval_loss": loss})
-            log.info("step %d of %d: validation loss %.4f", step, run.progress.n_steps, loss)
-        metrics = {} if loss is None else {"eval_loss": loss}
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        if enough and not run.progress.finished:
-            run.progress.finished = self.control.should_training_stop = True
-            log.info("stops early: %d evaluations brought no lower loss", run.progress.stale)
+            enough = run.progress.evaluated(self.step, loss, run.job.spec.patience)
+            self._note(LogPoint(
+                self.step, run.epochs(self.step), validation_loss=loss,
+                n_tokens=run.progress.n_tokens, memory_mb=memory_mb(),
+            ))  # fmt: skip
+            log.info("step %d of %d: validation loss %.4f", self.step, run.progress.n_steps, loss)
+            if enough:
+                run.progress.finished = True
+                log.info("stops early: %d evaluations brought no lower loss", run.progress.stale)
         run.meter.pause(time.monotonic() - started)
-        return metrics
 
     def _stop_validation(self) -> None:
         msg = (
-            f"{self.run.job.spec.name}: the validation loss of step {self.state.global_step} is "
+            f"{self.run.job.spec.name}: the validation loss of step {self.step} is "
             f"not a finite number; {self.run.kept}; lower "
             "learning_rate, or look at the validation rows"
         )
@@ -125,11 +283,12 @@ class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.T
         if not self.run.job.validation:
             return None
         total = torch.zeros(2, dtype=torch.float64, device=mine.device)  # loss, labels
-        for batch in validation_batches(self.run.job, mine.process_index, mine.num_processes):
-            tensors = self._prepare_inputs({k: v for k, v in batch.items() if k != "micro"})
-            with torch.inference_mode(), self.compute_loss_context_manager():
-                total[0] += loss_sum(self.model, self.model.get_base_model(), tensors)
-            total[1] += batch["micro"].n_labels
+        for tensors, micro in validation_batches(
+            self.run.job, mine.process_index, mine.num_processes
+        ):
+            with torch.inference_mode(), self._precision():
+                total[0] += loss_sum(self.adapted, self.base, self._on_device(tensors))
+            total[1] += micro.n_labels
         loss, n_labels = mine.reduce(total, "sum").tolist()
         return float(loss / max(n_labels, 1))
 
@@ -140,171 +299,51 @@ class EvaluationMixin(_Base):  # type: ignore[misc] # joined with transformers.T
         run = self.run
         if run.job.sample is not None and run.log is not None:
             with torch.inference_mode():
-                rows = run.job.sample(self.model)
+                rows = run.job.sample(self.adapted)
             for row in rows:
-                run.progress.samples.append({"step": self.state.global_step, **row})
+                run.progress.samples.append({"step": self.step, **row})
             Lines(run.job.place / SAMPLES, run.progress.samples)
         self.accelerator.wait_for_everyone()
 
-    def log(self, logs: dict[str, float], *_: object) -> None:
-        """Write a line to ``log.jsonl``, tell the caller, and hand all to the trackers."""
-        run = self.run
-        if "loss" in logs:
-            self._log_step(logs)
-        elif "eval_loss" in logs:
-            self._note(LogPoint(
-                self.state.global_step, float(self.state.epoch or 0.0),
-                validation_loss=logs["eval_loss"], n_tokens=run.progress.n_tokens,
-                memory_mb=memory_mb(),
-            ))  # fmt: skip
-        super().log(logs, None)
+    # ------------------------------------------------------------------------ checkpoints
 
-    def _log_step(self, logs: dict[str, float]) -> None:
-        run, step = self.run, self.state.global_step
-        report, padding = run.meter.report(step, run.progress.n_steps, logs["loss"], memory_mb())
-        run.progress.n_tokens += report.n_tokens
-        point = LogPoint(
-            step, float(self.state.epoch or 0.0), report.loss, None, logs["learning_rate"],
-            logs.get("grad_norm"), run.progress.n_tokens, report.tokens_per_s, padding,
-            report.memory_mb, report.eta_s,
-        )  # fmt: skip
-        self._note(point)
-        logs |= {name: getattr(point, name) for name in ("tokens_per_s", "padding", "memory_mb")}
-        if run.log is not None:
-            run.listen(report)
-
-    def _note(self, point: LogPoint) -> None:
-        self.run.progress.curve.append(point)
-        if self.run.log is not None:
-            self.run.log.append(asdict(point))
-
-
-class SavingMixin(_Base):  # type: ignore[misc] # joined with transformers.Trainer
-    """How ``transformers.Trainer`` writes a checkpoint; reading one is left as it is."""
-
-    run: Run
-
-    def _get_output_dir(self, *_: object, **__: object) -> str:
-        """Return where a checkpoint is put together."""
-        return str(self.run.job.place / checkpoints.PARTIAL)
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the adapter, in the main process."""
-        if self.args.should_save:
-            checkpoints.save_adapter(self.model, Path(str(output_dir)))
-
-    def _save_checkpoint(self, model: object, trial: object) -> None:
+    def _save(self) -> None:
         """Write a checkpoint that appears whole, and remove the oldest."""
         started, run = time.monotonic(), self.run
-        run.progress.finished |= self.state.global_step >= run.progress.n_steps
-        made = run.job.place / checkpoints.PARTIAL
-        if self.args.should_save:
-            shutil.rmtree(made, ignore_errors=True)
-            make_dir(made)
+        run.progress.finished |= self.step >= run.progress.n_steps
+        made = run.job.place / checkpoints.PARTIAL / f"checkpoint-{self.step}"
+        main = self.accelerator.is_main_process
+        if main:
+            checkpoints.clear(made)
         self.accelerator.wait_for_everyone()
         with checkpoints.full_disk(run.job.place):
-            super()._save_checkpoint(model, trial)
+            state.write(made, self.adapted, self.optimizer, self.accelerator)
             self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                run.latest = self._complete(made / f"checkpoint-{self.state.global_step}")
+            if main:
+                run.progress.seconds += run.meter.lap()
+                run.latest = checkpoints.complete(
+                    made, run.progress, run.latest, run.job.identity,
+                    self.accelerator.num_processes,
+                )  # fmt: skip
         self.accelerator.wait_for_everyone()
         run.meter.pause(time.monotonic() - started)
 
-    def _complete(self, made: Path) -> Path:
-        """Add our part to what transformers wrote, and move it into place."""
-        run = self.run
-        best = run.progress.best_step
-        if best == self.state.global_step:
-            checkpoints.copy_adapter(made, made / "best")
-        elif best is not None and run.latest is not None:
-            checkpoints.copy_adapter(run.latest / "best", made / "best")
-        run.progress.seconds += run.meter.lap()
-        write_json(run.progress.as_json(), made / "progress.json")
-        sealed = checkpoints.seal(made, run.job.identity, self.accelerator.num_processes)
-        checkpoints.prune(run.job.place)
-        return sealed
+    # ------------------------------------------------------------------------ parts
 
+    def _precision(self) -> AbstractContextManager[object]:
+        """Return bfloat16 for a bfloat16 base, whose adapter is float32; else nothing.
 
-class PlanMixin(_Base):  # type: ignore[misc] # joined with transformers.TrainerCallback
-    """Says at each step what is due."""
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, *_: object, **__: object) -> None:
-        """Start the clock, when all is known of the model that takes a forward pass."""
-        self._trainer.find_out()
-        self._trainer.run.meter.begin()
-
-    def on_epoch_begin(self, _args: object, state: Any, *_: object, **__: object) -> None:
-        """Choose the epoch's order; accelerate does not hand the epoch through after a resume."""
-        batches = self._trainer.run.batches
-        batches.set_epoch(state.global_step // batches.steps_per_epoch)
-
-    def on_step_end(self, _args: object, state: Any, control: Any, **_: object) -> Any:
-        """Ask for an evaluation, a checkpoint, or an end."""
-        run, step = self._trainer.run, state.global_step
-        if step in run.evaluate_at:
-            control.should_evaluate = control.should_save = True
-        if step % run.job.spec.checkpoint_steps == 0:
-            control.should_save = True
-        if self._trainer._sum(int(run.job.stop_soon()))[0]:
-            control.should_save = control.should_training_stop = True
-        return control
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Leave the random states of Python, numpy and torch as they were."""
-    import numpy as np
-    import torch
-
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
-
-
-class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Trainer
-    """Batches and loss of ``transformers.Trainer``; ``run`` is set after construction."""
-
-    run: Run
-    lr_scheduler: Any
-    loss_is_scaled_for_ga = True
-    _micros: tuple[Micro, ...] = ()
-    _losses: tuple[Any, ...] = ()
-
-    # ------------------------------------------------------------------------ batches
-
-    def get_train_dataloader(self) -> Any:
-        """Return the loader of this process's micro-batches."""
+        accelerate's own ``bf16`` would copy the logits to float32, all of them, before the loss.
+        """
         import torch
 
-        job = self.run.job
-        loader: Any = torch.utils.data.DataLoader(
-            Rows(job.rows),  # type: ignore[arg-type] # has all of a dataset that is used
-            batch_sampler=self.run.batches,
-            collate_fn=partial(batch_of, job=job),
-            generator=torch.Generator(),  # else each epoch draws from the one of dropout
-            pin_memory=torch.cuda.is_available(),
-        )
-        return self.accelerator.prepare(loader)
+        if self.run.job.spec.base.dtype != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16)
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, *_: object
-    ) -> tuple[list[dict[str, Any]], Any]:
-        """Return the micro-batches of one step, and its label tokens over all processes."""
-        batches = list(islice(epoch_iterator, num_batches))
-        self._micros = tuple(batch["micro"] for batch in batches)
-        self._losses = ()
-        counts = [
-            (micro.n_labels, micro.n_tokens, micro.n_cells if micro.examples else 0)
-            for micro in self._micros
-        ]
-        n_labels, n_tokens, n_cells = self._sum(*map(sum, zip(*counts, strict=True)))
-        self.run.meter.count(n_tokens, n_cells)
-        return batches, n_labels
+    def _on_device(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        device = self.accelerator.device
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _sum(self, *counts: int) -> list[int]:
         """Return *counts* added up over all processes."""
@@ -315,109 +354,13 @@ class StepsMixin(_Base):  # type: ignore[misc] # joined with transformers.Traine
         mine = torch.tensor(counts, device=self.accelerator.device)
         return [int(n) for n in self.accelerator.reduce(mine, "sum").tolist()]
 
-    # ------------------------------------------------------------------------ learning rate
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Return what sets the learning rate of each step; see ``rates``."""
-        import torch
-
-        if self.lr_scheduler is None:
-            rate = rate_of(self.run.job.spec, num_training_steps)
-            given = self.optimizer if optimizer is None else optimizer
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(given, rate)
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
-
-    # ------------------------------------------------------------------------ loss
-
-    def autocast_smart_context_manager(self, *_: object) -> AbstractContextManager[object]:
-        """Return bfloat16 for a bfloat16 base, whose adapter is float32; else nothing.
-
-        Trainer's own ``bf16`` would copy the logits to float32, all of them, before the loss.
-        """
-        import torch
-
-        if self.run.job.spec.base.dtype != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.args.device.type, dtype=torch.bfloat16)
-
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> Any:
-        """Return this micro-batch's part of the step's loss, and add up its gradients."""
-        filler = not inputs.pop("micro").examples
-        if filler and self.accelerator.num_processes == 1:  # else it waits for the others
-            loss = inputs["input_ids"].new_zeros((), dtype=self._tr_loss.dtype)
-        else:
-            loss = super().training_step(model, inputs, num_items_in_batch)
-        self._losses += (loss,)
-        return loss
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], *_: object, num_items_in_batch: int, **__: object
-    ) -> Any:
-        """Return the sum over the micro-batch's labels, divided by the labels of the whole step.
-
-        Gradients and logged losses are averaged over processes, hence the factor.
-        """
-        total = loss_sum(model, self.model.get_base_model(), inputs)
-        return total * self.accelerator.num_processes / max(num_items_in_batch, 1)
-
-    def find_out(self) -> None:
-        """Learn how the model treats its logits."""
-        first = batch_of(self.run.job.rows[:1], self.run.job)
-        del first["micro"]
-        with undisturbed(), self.compute_loss_context_manager():
-            find_out(self.model, self.model.get_base_model(), self._prepare_inputs(first))
-
-    def floating_point_ops(self, *_: object) -> int:
-        """Return 0: nobody reads the number."""
-        return 0
-
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
-        """Return the norm of the step's gradients; stop where it or a loss is not finite.
-
-        It is asked once a step, before the optimiser, on every process.
-        """
-        self._check_gradients()
-        norm = float(super()._get_grad_norm(model, grad_norm))
-        bad = [
-            micro.examples
-            for micro, loss in zip(self._micros, self._losses, strict=True)
-            if not math.isfinite(float(loss))
-        ]
-        if self._sum(int(bool(bad) or not math.isfinite(norm)))[0]:
-            self._stop_at(bad or [micro.examples for micro in self._micros], loss=bool(bad))
-        return norm
-
-    def _check_gradients(self) -> None:
-        """Refuse, at the first step, an adapter of which a part would silently stay as it is."""
-        if self.run.gradients_seen:
-            return
-        weights = [(name, w) for name, w in self.model.named_parameters() if w.requires_grad]
-        without = [name for name, weight in weights if weight.grad is None]
-        if without:
-            msg = (
-                f"{self.run.job.spec.name}: {len(without)} of {len(weights)} tensors of the "
-                f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
-                f'name layers that the loss reaches: exclude = ["{_part(without[0])}"], or other '
-                "modules; on quantised weights, update bitsandbytes"
-            )
-            raise ModelError(msg)
-        self.run.gradients_seen = True
-
-    def _stop_at(self, examples: list[tuple[str, ...]], *, loss: bool) -> None:
-        from accelerate.utils import gather_object
-
-        everyones = gather_object([("the loss" if loss else "the gradient", examples)])
-        # one that was computed wrong spoils the gradients of all
-        worst = [said for said in everyones if said[0] == "the loss"] or everyones
-        named = sorted({example for _, micros in worst for micro in micros for example in micro})
-        msg = (
-            f"{self.run.job.spec.name}: {worst[0][0]} of step {self.state.global_step + 1} is not "
-            f"a finite number; the micro-batch held the examples {', '.join(named)}; "
-            f"{self.run.kept}; expected finite numbers; lower learning_rate or max_grad_norm, "
-            "or look at these rows"
-        )
-        raise ModelError(msg)
+def _counts(micros: Iterable[Micro]) -> list[int]:
+    """Return the labels, tokens and cells of micro-batches; those that only fill up have none."""
+    counts = [
+        (micro.n_labels, micro.n_tokens, micro.n_cells if micro.examples else 0) for micro in micros
+    ]
+    return [sum(column) for column in zip(*counts, strict=True)]
 
 
 def _part(name: str) -> str:

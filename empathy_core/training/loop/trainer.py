@@ -17,7 +17,7 @@ from empathy_core.backends.loading import load_model
 from empathy_core.errors import DataError, EmpathyError, ModelError
 from empathy_core.store import make_dir, replace_folder
 from empathy_core.training.loop import checkpoints, lora
-from empathy_core.training.loop.batches import MicroBatches, accumulated, total_steps
+from empathy_core.training.loop.batches import MicroBatches, check_shares, total_steps
 from empathy_core.training.loop.job import (
     Interrupted,
     Losses,
@@ -27,14 +27,7 @@ from empathy_core.training.loop.job import (
 )
 from empathy_core.training.loop.machine import check_machine, check_space
 from empathy_core.training.loop.progress import Lines, TrainingProgress
-from empathy_core.training.loop.train_loop import (
-    SAMPLES,
-    EvaluationMixin,
-    PlanMixin,
-    Run,
-    SavingMixin,
-    StepsMixin,
-)
+from empathy_core.training.loop.train_loop import SAMPLES, Run, TrainingLoop
 
 __all__ = ["Interrupted", "Losses", "StepReport", "Trained", "TrainingJob", "train"]
 
@@ -43,6 +36,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOG = "log.jsonl"
+PROJECT = "empathy-suite"
+"""What trackers call the project; each fine-tune is a run of it."""
 
 
 def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
@@ -64,7 +59,7 @@ def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
     with _quiet():
         check_machine(job.spec)
         state = _processes()
-        accumulation = accumulated(job.spec, state.num_processes)
+        check_shares(job.spec, state.num_processes)
         resumed = _shared(state, lambda: _prepare(job))
         micro_batches = MicroBatches(job)
         progress = _progress(job, resumed, micro_batches)
@@ -75,7 +70,6 @@ def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
             job=job,
             progress=progress,
             batches=micro_batches,
-            accumulation=accumulation,
             listen=listen,
             log=_log(job, progress) if state.is_main_process else None,
             latest=resumed,
@@ -187,56 +181,26 @@ def _quiet() -> Iterator[None]:
 
 def _train(job: TrainingJob, model: Any, run: Run, resumed: Path | None) -> None:
     import torch
-    from transformers import Trainer, TrainerCallback
-    from transformers.trainer_callback import PrinterCallback
+    from accelerate import Accelerator
 
-    steps = type("Steps", (StepsMixin, EvaluationMixin, SavingMixin, Trainer), {})
-    trainer = steps(model=model, args=_arguments(run, start=resumed is None))
-    plan = type("Plan", (PlanMixin, TrainerCallback), {})
-    trainer.run = run
-    trainer.add_callback(plan(trainer))
-    trainer.remove_callback(PrinterCallback)
-    for callback in trainer.callback_handler.callbacks:
-        if type(callback).__name__ == "TensorBoardCallback":
-            callback.logging_dir = str(make_dir(job.curves or job.place / "tensorboard"))
-    if trainer.args.process_index:  # else the masks of dropout are those of the main process
-        torch.manual_seed(job.spec.seed + trainer.args.process_index)
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-
-
-def _arguments(run: Run, *, start: bool) -> Any:
-    """Return transformers' settings; what is due when is said by ``PlanMixin``.
-
-    The learning rates are ``StepsMixin``'s.
-    """
-    import torch
-    from transformers import TrainingArguments
-
-    spec = run.job.spec
-    return TrainingArguments(
-        output_dir=str(run.job.place),
-        max_steps=run.progress.n_steps,
-        per_device_train_batch_size=spec.micro_batch,
-        gradient_accumulation_steps=run.accumulation,
-        learning_rate=spec.learning_rate,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        seed=spec.seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        accelerator_config={"even_batches": False},
-        ddp_find_unused_parameters=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would hide them
-        eval_strategy="no",
-        eval_on_start=start,
-        save_strategy="no",
-        report_to=list(spec.trackers),
-        run_name=spec.name,
-        disable_tqdm=True,
-        log_level="error",
-        log_level_replica="error",
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision="no", log_with=_trackers(job)
     )
+    accelerator.init_trackers(PROJECT, init_kwargs={"wandb": {"name": job.spec.name}})
+    TrainingLoop(run, model, accelerator).train(resumed)
+    for tracker in accelerator.trackers:
+        tracker.finish()
+
+
+def _trackers(job: TrainingJob) -> list[Any]:
+    """Return the trackers as accelerate takes them: by name, or ready to log into a folder."""
+    from accelerate.tracking import TensorBoardTracker
+
+    folder = job.curves or job.place / "tensorboard"
+    return [
+        TensorBoardTracker("", make_dir(folder)) if name == "tensorboard" else name
+        for name in job.spec.trackers
+    ]
 
 
 # ---------------------------------------------------------------------------- after
