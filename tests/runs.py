@@ -3,8 +3,9 @@
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import preloaded
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -39,7 +40,7 @@ def launch(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user would, in *cwd*, and return how it ended."""
     return subprocess.run(
-        [sys.executable, "-m", "jobs.launch", *arguments],
+        [preloaded.python(), "-m", "jobs.launch", *arguments],
         cwd=cwd,
         env=environment(env),
         capture_output=True,

@@ -30,6 +30,7 @@ from empathy_core.training.loss import loss_sum
 from empathy_core.training.progress import Progress
 from empathy_core.training.spec import IGNORED, Lora, Row
 from empathy_core.training.trainer import Interrupted, train
+from tests import preloaded
 from tests.training_rows import (
     decoder_rows,
     encoder_rows,
@@ -77,7 +78,7 @@ def silent(_: StepReport) -> None:
 
 def child(asked: dict[str, Any], *launcher: str) -> subprocess.CompletedProcess[str]:
     """Train in a process of its own."""
-    command = [sys.executable, *launcher, "-m", "tests.training_rows", json.dumps(asked)]
+    command = [preloaded.python(), *launcher, "-m", "tests.training_rows", json.dumps(asked)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
