@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from empathy_core.errors import EmpathyError
 
     try:
-        module = import_module(MODULES.get(options.command, "jobs.commands"))
+        module = import_module(f"jobs.commands.{MODULES[options.command]}")
         return int(getattr(module, options.command)(options))
     except EmpathyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -171,12 +171,12 @@ login (hf auth login); a token never stands in a configuration.
 }
 
 
-MODULES = (
-    {"claims": "jobs.claims", "diagnose": "jobs.diagnose", "status": "jobs.status_command"}
-    | dict.fromkeys(("cancel", "explain", "gc", "logs", "retry"), "jobs.cluster.commands")
-    | dict.fromkeys(("preflight", "finetune", "merge"), "jobs.training_commands")
-)
-"""Where commands stand that are not in ``jobs.commands``: what is not needed is not imported."""
+MODULES = {
+    "sweep": "sweep", "finetune": "finetune", "preflight": "finetune", "merge": "finetune",
+    "status": "status", "report": "report", "claims": "claims", "diagnose": "diagnose",
+    "data": "data", "prefetch": "data",
+} | dict.fromkeys(("cancel", "explain", "gc", "logs", "retry"), "slurm")  # fmt: skip
+"""Command → the module of ``jobs.commands`` that holds its body: no other is imported."""
 
 
 def _common() -> argparse.ArgumentParser:

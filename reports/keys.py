@@ -287,3 +287,8 @@ def _file_name(text: str, *, is_shared: bool) -> str:
     if len(name) > MOST_BYTES:  # within an exact spelling the mark never stands
         name = f"{plain(text)[:40]}{MARK}{digest(exact(text), 16)}"
     return name
+
+
+def metric_name(key: str) -> str:
+    """Return the name in ``<name>-<hash>``."""
+    return key.rpartition("-")[0] or key

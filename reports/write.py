@@ -12,13 +12,17 @@ import polars as pl
 from polars import selectors
 
 from empathy_core.store import RunDir, make_dir, one_name, read_json, write_bytes
-from reports import html, page, results, terminal, tex
+from reports.build import Report, build
 from reports.changes import VERSION
-from reports.collect import Coverage, collect
 from reports.labels import full_name, row_labels
-from reports.macros import macros
-from reports.report import Report, build
+from reports.latex import table as tex
+from reports.latex.macros import macros
+from reports.numbers import results
+from reports.page import html
+from reports.page import index as page
+from reports.rows.collect import Coverage, collect
 from reports.spec import SETTINGS, ReportSpec
+from reports.tables import terminal
 
 RECORD = "version.json"
 """File of a report that says of which version its numbers are; see ``changes``."""

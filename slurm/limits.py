@@ -3,8 +3,7 @@
 import getpass
 from dataclasses import dataclass
 
-from slurm.errors import SlurmError
-from slurm.queue import ask
+from slurm.queue import SlurmError, ask
 
 DEFAULT_ARRAY = 1001
 """MaxArraySize where a site has not set it."""

@@ -6,7 +6,18 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from slurm.errors import SlurmError, Unreachable
+
+class SlurmError(Exception):
+    """A command of Slurm's failed; the message holds its words."""
+
+
+class SubmitError(SlurmError):
+    """sbatch refused a job."""
+
+
+class Unreachable(SlurmError):
+    """No controller answers."""
+
 
 SILENT = (
     "unable to contact", "connection refused", "timed out", "zero bytes",

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slurm.errors import SubmitError
 from slurm.profile import Profile
+from slurm.queue import SubmitError
 from slurm.script import Array, command, parameters
 
 PASSED_ON = (

@@ -4,22 +4,12 @@ from dataclasses import replace
 
 import polars as pl
 
-from reports import published
-from reports.aggregate import SUMMARY
 from reports.labels import number
-from reports.layout import Intervals, Layout
-from reports.table import (
-    Cell,
-    Group,
-    Head,
-    Mark,
-    Row,
-    Table,
-    Words,
-    columns,
-    line_label,
-    score_table,
-)
+from reports.numbers.aggregate import SUMMARY
+from reports.numbers.significance import Mark, columns
+from reports.spec import Intervals, Layout
+from reports.tables import published
+from reports.tables.table import Cell, Group, Head, Row, Table, Words, line_label, score_table
 from tests.report_runs import Toy, condition, spec
 
 NOTES = (

@@ -161,7 +161,7 @@ class Server:
                 other.close()
             try:
                 _become(asked, descriptors)
-            except BaseException:  # noqa: BLE001  never back into the server's loop
+            except BaseException:
                 traceback.print_exc()
                 os._exit(1)
         for descriptor in descriptors:
@@ -214,8 +214,8 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     os.umask(asked["umask"])
     os.environ.clear()
     os.environ.update(asked["env"])
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
-    sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: PTH123, SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
     sys.stdout.reconfigure(write_through=asked["unbuffered"])
     sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")
     # Slurm's tasks are started by the interpreter itself
@@ -240,7 +240,7 @@ def _run(module: str) -> int:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
-    except BaseException:  # noqa: BLE001  as the interpreter itself
+    except BaseException:
         traceback.print_exc()
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]

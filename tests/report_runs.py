@@ -191,7 +191,7 @@ def write_answers(
 
 def write_scores(run: RunDir, made_by: Condition, key: str, metric: Any, n_shards: int) -> None:
     """Score the answers that lie in the run and write the pieces."""
-    read = [store.read_piece(p) for p in store.pieces(run.generations(made_by.id))]
+    read = [store.read_piece(p) for p in store.list_pieces(run.generations(made_by.id))]
     blocks = {b: d for piece, _ in read for b, d in piece.blocks.items()}
     rows = pl.concat([frame for _, frame in read]).sort("block", maintain_order=True)
     questions = pl.read_parquet(run.examples).select("context", example="id", reference="response")

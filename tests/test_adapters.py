@@ -18,11 +18,12 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from empathy_core import backends, weights
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.prompts import prompt
-from empathy_core.training import adapters
-from empathy_core.training.adapters import Counts, Origin, counts, publish
-from empathy_core.training.job import Losses, Point, Trained
-from empathy_core.training.merging import merge, rendered
-from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Row
+from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.adapters import Origin, counts, publish
+from empathy_core.training.adapter.merging import merge, rendered
+from empathy_core.training.adapter.record import RowCounts
+from empathy_core.training.loop.job import LogPoint, Losses, Trained
+from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, TrainingRow
 from empathy_core.types import Condition, Decoding, ModelSpec
 from tests.tiny_models import tiny_adapter, tiny_llama, tiny_t5
 
@@ -51,8 +52,8 @@ def origin(base: ModelSpec, **changed: Any) -> Origin:
         data_digest="cd" * 8,
         split="by question, seed 0",
         datasets=("counsel_chat",),
-        train=Counts(525, 120_000, 80_000, 3, 40),
-        validation=Counts(60, 12_000, 8_000, 0, 2),
+        train=RowCounts(525, 120_000, 80_000, 3, 40),
+        validation=RowCounts(60, 12_000, 8_000, 0, 2),
         findings=FINDINGS,
         provenance={"commit": "0123abc", "python": "3.11", "version of peft": "0.21.2"},
     )
@@ -62,7 +63,11 @@ def origin(base: ModelSpec, **changed: Any) -> Origin:
 def trained(adapter: Path, work: Path) -> Trained:
     """Return a training that left *adapter* in its work folder."""
     shutil.copytree(adapter, work / "final")
-    points = (Point(0, 0.0, validation_loss=3.5), Point(1, 0.5, loss=3.2), Point(2, 1.0, loss=2.5))
+    points = (
+        LogPoint(0, 0.0, validation_loss=3.5),
+        LogPoint(1, 0.5, loss=3.2),
+        LogPoint(2, 1.0, loss=2.5),
+    )
     log, samples = work / "log.jsonl", work / "samples.jsonl"
     log.write_text("".join(json.dumps({"step": p.step, "epoch": p.epoch, "loss": p.loss,
         "validation_loss": p.validation_loss, "n_tokens": 7}) + "\n" for p in points))  # fmt: skip
@@ -103,7 +108,7 @@ def test_a_finished_adapter_reads_back(published: Path, llama: Path) -> None:
     assert record.digest == DIGEST
     assert record.allowed == ("cut-share",)
     assert record.losses == Losses(3.2, 2.5, 3.5, 2.6, 2.7)
-    assert record.train == Counts(525, 120_000, 80_000, 3, 40)
+    assert record.train == RowCounts(525, 120_000, 80_000, 3, 40)
     assert record.base["fingerprint"] == weights.fingerprint(llama)
     assert record.settings["lora"]["modules"] == ["q_proj", "v_proj"]
     assert record.adapter_sha256 == adapters.digest_of(published)
@@ -220,7 +225,7 @@ def test_a_failed_publication_leaves_nothing(
     def broken(record: object) -> str:
         raise OSError(5, "input/output error")
 
-    monkeypatch.setattr("empathy_core.training.card.card", broken)
+    monkeypatch.setattr("empathy_core.training.adapter.card.card", broken)
     with pytest.raises(OSError, match="input/output"):
         publish(done, tmp_path / "run" / "tuned", origin(base_spec(llama)))
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["work"]
@@ -229,10 +234,10 @@ def test_a_failed_publication_leaves_nothing(
 
 def test_counts_tell_rows_tokens_and_cuts() -> None:
     """A decoder's answer stands in its row; an encoder-decoder's has tokens of its own."""
-    decoder = Row("1", (5, 6, 7, 1), (IGNORED, IGNORED, 7, 1), 2, prompt_cut=True)
-    encoder = Row("2", (5, 6), (7, 8, 1), 2, response_cut=True)
-    assert counts([decoder]) == Counts(1, 4, 2, 1, 0)
-    assert counts([encoder]) == Counts(1, 5, 3, 0, 1)
+    decoder = TrainingRow("1", (5, 6, 7, 1), (IGNORED, IGNORED, 7, 1), 2, prompt_cut=True)
+    encoder = TrainingRow("2", (5, 6), (7, 8, 1), 2, response_cut=True)
+    assert counts([decoder]) == RowCounts(1, 4, 2, 1, 0)
+    assert counts([encoder]) == RowCounts(1, 5, 3, 0, 1)
 
 
 # ---------------------------------------------------------------------------- the card

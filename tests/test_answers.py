@@ -6,9 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from empathy_core.backends import answers, lm_eval
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, prepare
+from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout, prepare
 from empathy_core.errors import DataError
+from empathy_core.imported_answers import lm_eval
+from empathy_core.imported_answers import table as answers
 from tests.runs import ECHO, launch, write_config
 
 DOC = {"Context": "Why do I worry?", "Response": "Many do."}
@@ -29,8 +30,8 @@ def log(path: Path, *lines: object) -> Path:
     return path
 
 
-def _log(path: Path, field: str = "Context") -> answers.Found:
-    return lm_eval.read(path, field, Layout(), "answers.x")
+def _log(path: Path, field: str = "Context") -> answers.ImportedTexts:
+    return lm_eval.read(path, field, TextLayout(), "answers.x")
 
 
 # ---------------------------------------------------------------------------- logs
@@ -84,7 +85,7 @@ def test_a_log_of_another_encoding_is_read_when_it_is_named(tmp_path: Path):
 
     with pytest.raises(DataError, match=r"answers\.x\.encoding"):
         _log(path)
-    assert lm_eval.read(path, "Context", Layout("cp1252"), "x").texts["text"][0] == "caf\u00e9"
+    assert lm_eval.read(path, "Context", TextLayout("cp1252"), "x").texts["text"][0] == "caf\u00e9"
 
 
 def test_questions_that_differ_by_a_sign_do_not_collide(tmp_path: Path):

@@ -54,9 +54,9 @@ def test_modules_and_functions_stay_short(path: Path):
     "module",
     [
         "jobs.launch",
-        "jobs.commands",
-        "jobs.cluster.commands",
-        "jobs.status_command",
+        "jobs.commands.sweep",
+        "jobs.commands.slurm",
+        "jobs.commands.status",
         "reports.write",
     ],
 )

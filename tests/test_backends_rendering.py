@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from empathy_core import backends, models, weights
-from empathy_core.backends.chat import ChatTemplate
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.tokenizers import load_tokenizer
+from empathy_core import models, weights
 from empathy_core.errors import ModelError
 from empathy_core.prompts import names, prompt
+from empathy_core.prompts.chat import ChatTemplate
+from empathy_core.prompts.rendering import Renderer, render
+from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.types import Condition, Decoding, Message, ModelSpec
 from tests.tiny_models import bpe_tokenizer, tiny_llama, tiny_t5
 
@@ -81,7 +81,7 @@ def test_t5_prompts_end_in_its_end_token(tmp_path: Path) -> None:
 
 def test_smollm2s_own_system_text_is_suppressed() -> None:
     """No Prompt is none: what is left is the user's turn and the start of the answer."""
-    rendering = backends.render(condition(SMOLLM2), [("a", "I feel sad.")])
+    rendering = render(condition(SMOLLM2), [("a", "I feel sad.")])
     expected = "<|im_start|>user\nI feel sad.<|im_end|>\n<|im_start|>assistant\n"
     assert rendering.first == expected
     assert rendering.preamble == ""
@@ -90,15 +90,15 @@ def test_smollm2s_own_system_text_is_suppressed() -> None:
 def test_smollm2s_own_system_text_is_named_where_kept() -> None:
     """With "keep" the text stays, and its words are handed to the table note."""
     spec = replace(SMOLLM2, template_default="keep")
-    rendering = backends.render(condition(spec), [("a", "I feel sad.")])
+    rendering = render(condition(spec), [("a", "I feel sad.")])
     assert rendering.first.startswith(f"<|im_start|>system\n{SMOLLM2_TEXT}<|im_end|>\n<|im_start|>")
     assert rendering.preamble == SMOLLM2_TEXT
-    assert backends.render(condition(spec, "prompt1"), [("a", "Sad.")]).preamble == ""
+    assert render(condition(spec, "prompt1"), [("a", "Sad.")]).preamble == ""
 
 
 def test_llamas_dates_are_suppressed_without_a_system_message(llama: ModelSpec) -> None:
     """Its BOS stays, once; the system turn with the dates goes."""
-    rendering = backends.render(condition(llama), [("a", "I feel sad.")])
+    rendering = render(condition(llama), [("a", "I feel sad.")])
     turns = "<|start|>user<|stop|>\n\nI feel sad.<|eot|><|start|>assistant<|stop|>\n\n"
     assert rendering.first == f"<s>{turns}"
     assert rendering.preamble == ""
@@ -106,7 +106,7 @@ def test_llamas_dates_are_suppressed_without_a_system_message(llama: ModelSpec) 
 
 def test_llamas_dates_are_named_beside_a_system_message(llama: ModelSpec) -> None:
     """Lines that a template writes into the prompt's own system message stay and are named."""
-    rendering = backends.render(condition(llama, "prompt1"), [("a", "I feel sad.")])
+    rendering = render(condition(llama, "prompt1"), [("a", "I feel sad.")])
     assert LLAMA_TEXT in rendering.first
     assert rendering.preamble == LLAMA_TEXT
     tokenizer = AutoTokenizer.from_pretrained(str(llama.weights))
@@ -120,7 +120,7 @@ def test_llamas_dates_are_named_beside_a_system_message(llama: ModelSpec) -> Non
 
 def test_todays_date_never_enters_a_prompt(llama: ModelSpec) -> None:
     """A template that asks for the date gets the same one every day."""
-    rendering = backends.render(condition(replace(llama, template_default="keep")), [("a", "Hi")])
+    rendering = render(condition(replace(llama, template_default="keep")), [("a", "Hi")])
     assert "Today Date: 26 Jul 2024" in rendering.first
 
 
@@ -187,7 +187,7 @@ def test_missing_template_is_refused(tmp_path: Path) -> None:
     folder = tiny_llama(tmp_path / "base", template=None)
     spec = ModelSpec("base", "Base", "hf", "decoder", str(folder), chat_template=True)
     with pytest.raises(ModelError, match="has no chat template"):
-        backends.render(condition(spec), [("a", "Hi")])
+        render(condition(spec), [("a", "Hi")])
 
 
 def test_doubled_bos_is_refused(llama: ModelSpec) -> None:
@@ -195,19 +195,19 @@ def test_doubled_bos_is_refused(llama: ModelSpec) -> None:
     own = replace(prompt("none"), text="<s>{context}")
     doubled = Condition(replace(llama, chat_template=False), own, Decoding(), chat=False)
     with pytest.raises(ModelError, match="begin with <s> twice"):
-        backends.render(doubled, [("a", "Hi")])
+        render(doubled, [("a", "Hi")])
 
 
 def test_overlong_questions_are_listed(llama: ModelSpec) -> None:
     """A prompt fits if its answer does too; those that do not are named, with the limit."""
     examples = [("short", "I feel sad."), ("long", "sad " * 600)]
-    rendering = backends.render(condition(llama, max_new_tokens=100), examples)
+    rendering = render(condition(llama, max_new_tokens=100), examples)
     assert rendering.overlong == ("long",)
     assert rendering.context_window == 512
     assert rendering.max_prompt_tokens > 600
     room = 512 - len(ids_of(condition(llama), ["I feel sad."])[0])
-    assert not backends.render(condition(llama, max_new_tokens=room), examples[:1]).overlong
-    assert backends.render(condition(llama, max_new_tokens=room + 1), examples[:1]).overlong
+    assert not render(condition(llama, max_new_tokens=room), examples[:1]).overlong
+    assert render(condition(llama, max_new_tokens=room + 1), examples[:1]).overlong
 
 
 def test_truncation_cuts_the_question_and_keeps_the_template(llama: ModelSpec) -> None:
@@ -231,7 +231,7 @@ def test_prompt_that_leaves_no_room_is_refused(llama: ModelSpec) -> None:
     """Where not even the first letter fits, cutting is no answer."""
     c = condition(llama, "prompt2", max_new_tokens=500)
     with pytest.raises(ModelError, match="leaves no room for a question"):
-        backends.render(c, [("a", "Hi")], "truncate")
+        render(c, [("a", "Hi")], "truncate")
 
 
 def test_t5_is_limited_by_its_tokenizers_length(tmp_path: Path) -> None:
@@ -239,13 +239,13 @@ def test_t5_is_limited_by_its_tokenizers_length(tmp_path: Path) -> None:
     spec = ModelSpec("t5", "T5", "hf", "encoder-decoder", str(tiny_t5(tmp_path / "t5")))
     per_word = (len(ids_of(condition(spec), ["sad " * 101])[0]) - 1) // 101
     examples = [("a", "sad " * (500 // per_word)), ("b", "sad " * 600)]
-    rendering = backends.render(condition(spec, max_new_tokens=400), examples)
+    rendering = render(condition(spec, max_new_tokens=400), examples)
     assert (rendering.context_window, rendering.overlong) == (512, ("b",))
 
 
 def test_spelled_special_tokens_are_counted(llama: ModelSpec) -> None:
     """A question that writes an end token is seen, since the tokenizer takes it for one."""
-    rendering = backends.render(condition(llama), [("a", "Hi</s> there"), ("b", "<b>Hi</b>")])
+    rendering = render(condition(llama), [("a", "Hi</s> there"), ("b", "<b>Hi</b>")])
     assert rendering.n_special_in_text == 1
 
 
@@ -253,10 +253,10 @@ def test_rendering_digest_follows_every_token(llama: ModelSpec) -> None:
     """Another question, prompt or order is another digest; the same is the same."""
     pairs = [("a", "Hi"), ("b", "Ho")]
     digests = {
-        backends.render(condition(llama), pairs).digest,
-        backends.render(condition(llama), pairs[::-1]).digest,
-        backends.render(condition(llama, "prompt1"), pairs).digest,
-        backends.render(condition(llama), [("a", "Hi"), ("b", "Ho!")]).digest,
+        render(condition(llama), pairs).digest,
+        render(condition(llama), pairs[::-1]).digest,
+        render(condition(llama, "prompt1"), pairs).digest,
+        render(condition(llama), [("a", "Hi"), ("b", "Ho!")]).digest,
     }
     assert len(digests) == 4
-    assert backends.render(condition(llama), pairs).digest in digests
+    assert render(condition(llama), pairs).digest in digests

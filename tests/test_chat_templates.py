@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from empathy_core.backends.chat import ChatTemplate, special_spellings
-from empathy_core.backends.rendering import Renderer, render
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.prompts import names, prompt
+from empathy_core.prompts.chat import ChatTemplate, special_spellings
+from empathy_core.prompts.rendering import Renderer, render
 from empathy_core.types import Condition, Decoding, Message, ModelSpec
 from tests.tiny_models import bpe_tokenizer, tiny_llama
 

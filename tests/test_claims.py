@@ -7,20 +7,20 @@ from zlib import crc32
 import pytest
 
 from empathy_core.types import Condition
-from reports.aggregate import aggregate
 from reports.claims.citables import citables_of_run
+from reports.claims.claim_files import Claim
 from reports.claims.evidence import Evidence
+from reports.claims.evidence_of_run import evidence_of_run
 from reports.claims.findings import Checked, Findings, as_json
 from reports.claims.judge import Judged, judge
 from reports.claims.manuscript import Place
 from reports.claims.names import Names
-from reports.claims.numbers import evidence_of_run
-from reports.claims.read import Claim
 from reports.claims.show import text
 from reports.claims.suggest import suggest
-from reports.collect import collect
-from reports.prompts import spreads
-from reports.results import results
+from reports.numbers.aggregate import aggregate
+from reports.numbers.prompt_effects import spreads
+from reports.numbers.results import results
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from tests.finetuned_runs import finetuned_spec, planted
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec

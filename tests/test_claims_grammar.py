@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 from empathy_core.errors import ConfigError
 from empathy_core.types import Column, Condition, Decoding
 from empathy_core.visible import nothing_visible
-from reports.aggregate import SUMMARY
-from reports.claims.digits import Digits
 from reports.claims.evidence import Evidence, Measure, Subject
+from reports.claims.evidence_of_run import evidence_of_run
 from reports.claims.grammar import FORMS, parse
 from reports.claims.names import Names
-from reports.claims.numbers import evidence_of_run
 from reports.claims.statements import (
     Alike,
     Amount,
     Change,
     Compare,
+    Digits,
     Extreme,
     Sensitive,
     Varies,
     Within,
 )
 from reports.labels import full_name, row_labels
-from reports.pairs import PAIRS
-from reports.table import ARROWS, line_label
+from reports.numbers.aggregate import SUMMARY
+from reports.numbers.pairs import PAIRS
+from reports.tables.table import ARROWS, line_label
 from tests.report_runs import HUMAN, Toy, condition, spec
 
 # ---------------------------------------------------------------------------- forms

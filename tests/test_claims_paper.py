@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from empathy_core.types import Column
 from reports.claims import manuscript
 from reports.claims.citables import citables_of_published
+from reports.claims.claim_files import read_toml
 from reports.claims.evidence import Evidence, Measure, Score, Subject
+from reports.claims.evidence_of_run import evidence_of_published
 from reports.claims.judge import Judged, judge
 from reports.claims.names import Names
-from reports.claims.numbers import evidence_of_published
-from reports.claims.read import read_toml
-from reports.claims.typed import find
-from reports.published import FOLDER, load
+from reports.claims.typed_numbers import find
+from reports.tables.published import FOLDER, load
 from tests.runs import SHARED
 
 PAPER = Names(evidence_of_published(load("huang2024")))

@@ -15,10 +15,10 @@ from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.findings import DOES_NOT_HOLD, HOLDS, Findings
 from reports.claims.manuscript import Manuscript, scan
 from reports.claims.shelf import Citable
-from reports.claims.typed import Typed, find
+from reports.claims.typed_numbers import Typed, find
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text
-from reports.results import Result
+from reports.numbers.results import Result
 
 ROUGE = Column("rouge1", "ROUGE-1")
 BLEU = Column("bleu", "BLEU")

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.errors import Incomplete, ModelError
-from jobs import element
-from jobs.cluster.history import REMEDIES, attempts
+from jobs.executors.slurm import array_task as element
+from jobs.executors.slurm.history import REMEDIES, attempts
 from slurm.queue import Accounted, Queued
-from slurm.task import read_events
+from slurm.signals import read_events
 
-NOISE = "2026-11-25 10:00:00,123 INFO jobs.generate: generate-m-00000-of-00002: 16 rows\n"
+NOISE = "2026-11-25 10:00:00,123 INFO jobs.stages.generate: generate-m-00000-of-00002: 16 rows\n"
 DAEMON = "slurmstepd-c1: error: "
 AT = "ON c1 CANCELLED AT 2026-11-25T10:00:00"
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
-from jobs.cluster import snapshot as code
-from jobs.cluster.ledger import Ledger, Submission, log_path, read_submission
-from jobs.cluster.snapshot import snapshot
-from jobs.plan import Plan, PlannedMetric, Task, Words
-from jobs.planfile import write_plan
-from slurm import task as slurm_task
-from slurm.task import Here, here, read_events, tell
+from jobs.executors.slurm import snapshot as code
+from jobs.executors.slurm.snapshot import snapshot
+from jobs.executors.slurm.submissions import Ledger, Submission, log_path, read_submission
+from jobs.planning.plan import Plan, PlannedMetric, Task, Words
+from jobs.planning.plan_file import write_plan
+from slurm import signals as slurm_task
+from slurm.signals import Here, here, read_events, tell
 from tests.runs import ROOT
 
 SUBMISSION = Submission(
@@ -194,7 +194,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (
         "jobs/launch.py", "jobs/configs/demo.toml", "jobs/__pycache__/launch.cpython.pyc",
         "empathy_core/__init__.py", "reports/templates/page.html", "slurm/sim/up.sh",
-        "slurm/sim/run/slurm.conf", "slurm/task.py", "tests/test_x.py", "README.md",
+        "slurm/sim/run/slurm.conf", "slurm/signals.py", "tests/test_x.py", "README.md",
     ):  # fmt: skip
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(path)
@@ -210,7 +210,7 @@ def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: P
     assert target.parent == tmp_path / "run" / "slurm" / "code"
     assert files == {
         "jobs/launch.py", "jobs/configs/demo.toml", "empathy_core/__init__.py",
-        "reports/templates/page.html", "slurm/task.py",
+        "reports/templates/page.html", "slurm/signals.py",
     }  # fmt: skip
     assert (target / "jobs" / "launch.py").read_text() == "jobs/launch.py"
 
@@ -232,7 +232,7 @@ def test_an_edit_does_not_reach_what_was_submitted(tmp_path: Path, suite: Path):
     first = snapshot(run)
     (suite / "jobs" / "launch.py").write_text("changed")
     second = snapshot(run)
-    (suite / "slurm" / "task.py").rename(suite / "slurm" / "chore.py")
+    (suite / "slurm" / "signals.py").rename(suite / "slurm" / "chore.py")
     third = snapshot(run)
 
     assert len({first, second, third}) == 3
@@ -337,7 +337,7 @@ def test_a_torn_event_is_skipped(cut: int):
 
 ELEMENT = """
 import sys
-from slurm.task import Here, Signals, tell
+from slurm.signals import Here, Signals, tell
 advanced, limit_s = sys.argv[1] == "advanced", float(sys.argv[2])
 finished = []
 signals = Signals(Here("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs.cluster import packing
-from jobs.plan import Plan, PlannedMetric, Task, Words
+from jobs.executors.slurm import packing
+from jobs.planning.plan import Plan, PlannedMetric, Task, Words
 
 SIZES = st.lists(st.integers(1, 40), min_size=0, max_size=6)
 

@@ -11,7 +11,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import RunDir
 from empathy_core.types import Decoding
-from reports.collect import collect
+from reports.rows.collect import collect
 from tests.report_runs import (
     DATA,
     FLAN,
@@ -208,7 +208,7 @@ def test_a_run_in_progress_is_reported_as_far_as_it_goes(tmp_path: Path):
     about = spec(LLAMA)
     run = make(tmp_path / "run", about)
     run.generation(LLAMA.id, 1, N_SHARDS).unlink()
-    for path in store.pieces(run.scores(KEY, LLAMA.id)):
+    for path in store.list_pieces(run.scores(KEY, LLAMA.id)):
         path.unlink()
     write_scores(run, LLAMA, KEY, Toy(), N_SHARDS)
 

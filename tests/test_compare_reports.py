@@ -5,10 +5,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from reports import movements_text
 from reports.changes import CHANGES, VERSION, Side, Unlike, between
-from reports.compare_reports import Movements, Reported, compare_reports
-from reports.unlike_rows import features, unlike
+from reports.numbers.report_diff import Movements, Reported, compare_reports
+from reports.rows.unlike import features, unlike
+from reports.tables import report_diff as movements_text
 
 HIDDEN = "\N{ZERO WIDTH SPACE}\N{WORD JOINER}"
 NUMBERS = {

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from empathy_core import store
 from empathy_core.store import RunDir
 from empathy_core.types import Column, Condition, Decoding
+from reports.build import Report, build
+from reports.claims.evidence_of_run import evidence_of_run
 from reports.claims.judge import judge
 from reports.claims.names import Names
-from reports.claims.numbers import evidence_of_run
-from reports.collect import collect
-from reports.macros import macros
-from reports.ranks import COMMON, LEAST_COVERED
-from reports.report import Report, build
+from reports.latex.macros import macros
+from reports.numbers.significance import COMMON, LEAST_COVERED
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from tests.report_runs import HUMAN, condition, examples, spec, write_answers, write_scores
 

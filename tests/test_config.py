@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from empathy_core.errors import ConfigError
-from jobs import config
-from jobs.tables import load_prompt
+from jobs.config import read as config
+from jobs.config.tables import load_prompt
 from tests.runs import ECHO, write_config
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from empathy_core import data
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source
+from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir, read_json
 
@@ -125,7 +125,7 @@ def test_identity_changes_with_what_changes_a_row(own: Source, tmp_path: Path):
         data.identity(replace(spec, sources=(replace(own, missing=()),)), ALL),
         data.identity(replace(spec, sources=(replace(own, broken_rows="drop"),)), ALL),
         data.identity(
-            replace(spec, sources=(replace(own, layout=Layout(encoding="utf-16")),)), ALL
+            replace(spec, sources=(replace(own, layout=TextLayout(encoding="utf-16")),)), ALL
         ),
         data.identity(spec, replace(ALL, limit=3)),
         data.identity(spec, replace(ALL, block_size=3)),

@@ -12,13 +12,13 @@ import pytest
 from empathy_core.data import (
     DataSpec,
     EvaluateSpec,
-    Prepared,
+    PreparedRows,
     Source,
     audit_text,
-    neighbours,
     prepare,
     source,
 )
+from empathy_core.data import near_duplicates as neighbours
 from tests.runs import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
@@ -37,7 +37,7 @@ COUNSELCHAT = (
 
 
 @cache
-def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> Prepared:
+def _prepared(sources: tuple[Source, ...], protocol: str, duplicates: str) -> PreparedRows:
     spec = DataSpec(sources, protocol=protocol, duplicates=duplicates)
     return prepare(spec, EvaluateSpec(split="all"))
 

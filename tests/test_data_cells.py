@@ -13,9 +13,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from empathy_core.backends import answers
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, audit_text, prepare, reading
+from empathy_core.data import (
+    DataSpec,
+    EvaluateSpec,
+    Source,
+    TextLayout,
+    audit_text,
+    prepare,
+    reading,
+)
 from empathy_core.errors import ConfigError, DataError
+from empathy_core.imported_answers import table as answers
 from tests.runs import launch, write_config
 
 IDS = [f"mine-{i:05d}" for i in range(8)]
@@ -60,10 +68,10 @@ def _write(path: Path, content: Content) -> Path:
     return path
 
 
-AS_USUAL = Layout()
+AS_USUAL = TextLayout()
 
 
-def _read(path: Path, layout: Layout = AS_USUAL, **columns: str) -> answers.Found:
+def _read(path: Path, layout: TextLayout = AS_USUAL, **columns: str) -> answers.ImportedTexts:
     named = answers.Columns(**{"example": "example", "text": "text", **columns})
     return answers.read(path, named, layout, "answers.x")
 
@@ -111,21 +119,21 @@ def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path: Path):
     assert found.repaired == 1
 
 
-LAYOUTS: dict[str, tuple[str, bytes, Layout, list[str]]] = {
-    "cp1252": ("a.csv", _by_hand("{i},{t} caf\u00e9\n").encode("cp1252"), Layout("cp1252"),
+LAYOUTS: dict[str, tuple[str, bytes, TextLayout, list[str]]] = {
+    "cp1252": ("a.csv", _by_hand("{i},{t} caf\u00e9\n").encode("cp1252"), TextLayout("cp1252"),
                [f"{text} caf\u00e9" for text in PLAIN]),
     "UTF-16 without a mark": ("a.jsonl", _lines(lambda i: TEXTS[i]).decode().encode("utf-16-le"),
-                              Layout("utf-16-le"), TEXTS),
-    "semicolons": ("a.csv", _whole(separator=";").encode(), Layout(separator=";"), TEXTS),
-    "tabs": ("a.csv", _whole(separator="\t").encode(), Layout(separator="\t"), TEXTS),
+                              TextLayout("utf-16-le"), TEXTS),
+    "semicolons": ("a.csv", _whole(separator=";").encode(), TextLayout(separator=";"), TEXTS),
+    "tabs": ("a.csv", _whole(separator="\t").encode(), TextLayout(separator="\t"), TEXTS),
     "marks of the texts": ("a.tsv", _by_hand('{i}\t"{t}" he said\n', "example\ttext\n").encode(),
-                           Layout(quotes=False), [f'"{text}" he said' for text in PLAIN]),
+                           TextLayout(quotes=False), [f'"{text}" he said' for text in PLAIN]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "data", "layout", "expected"), LAYOUTS.values(), ids=LAYOUTS)
 def test_other_layouts_are_read_when_they_are_named(
-    tmp_path: Path, name: str, data: bytes, layout: Layout, expected: list[str]
+    tmp_path: Path, name: str, data: bytes, layout: TextLayout, expected: list[str]
 ):
     """And without that they are refused, and the error says which key to set."""
     path = _write(tmp_path / name, data)
@@ -142,7 +150,7 @@ def test_damaged_utf_8_is_read_when_the_author_says_that_it_is_utf_8(tmp_path: P
     data = _by_hand("{i},{t} caf\u00e9\n").encode()
     path = _write(tmp_path / "a.csv", data.replace(b"\xc3\xa9", b"\xc3", 2))
 
-    found = _read(path, Layout(encoding="utf-8"))
+    found = _read(path, TextLayout(encoding="utf-8"))
 
     assert found.repaired == 2
     assert found.texts["text"][1] == f"{PLAIN[1]} caf\ufffd"
@@ -233,10 +241,10 @@ def test_a_sample_that_has_no_number_is_refused(tmp_path: Path, number: str):
 
 @pytest.mark.parametrize(
     ("name", "layout"),
-    [("a.jsonl", Layout(separator=";")), ("a.jsonl", Layout(quotes=False)),
-     ("a.parquet", Layout(encoding="utf-8"))],
+    [("a.jsonl", TextLayout(separator=";")), ("a.jsonl", TextLayout(quotes=False)),
+     ("a.parquet", TextLayout(encoding="utf-8"))],
 )  # fmt: skip
-def test_a_setting_that_would_do_nothing_is_refused(tmp_path: Path, name: str, layout: Layout):
+def test_a_setting_that_would_do_nothing_is_refused(tmp_path: Path, name: str, layout: TextLayout):
     """Rather than let the author believe in it."""
     with pytest.raises(DataError, match=r"answers\.x\.\w+ does nothing to the"):
         _read(_write(tmp_path / name, b"[]"), layout)
@@ -350,13 +358,13 @@ def test_answers_in_a_script_without_spaces_are_no_single_words(tmp_path: Path):
 
 def test_settings_of_a_file_are_none_of_the_hub():
     """And an encoding must be one that Python knows."""
-    hub = Source("mine", hub="a/b", context=("q",), response="a", layout=Layout(separator=";"))
+    hub = Source("mine", hub="a/b", context=("q",), response="a", layout=TextLayout(separator=";"))
 
     with pytest.raises(ConfigError, match="are of a file"):
         hub.check()
     for encoding in ("utf-9", "rot13", "hex"):
         with pytest.raises(ConfigError, match=r"data\.sources\.mine\.encoding is '"):
-            _source(Path("d.csv"), layout=Layout(encoding=encoding)).check()
+            _source(Path("d.csv"), layout=TextLayout(encoding=encoding)).check()
 
 
 CONFIG = """

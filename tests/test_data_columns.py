@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from empathy_core import data
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source
+from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import RunDir
 from tests.runs import launch, write_config
@@ -48,7 +48,7 @@ def own(tmp_path: Path) -> Source:
         table.writerows(rows())
     return Source(
         "own", path=str(path), context=("q",), response="a", keep=("topic",),
-        layout=Layout(encoding="utf-8"),
+        layout=TextLayout(encoding="utf-8"),
     )  # fmt: skip
 
 

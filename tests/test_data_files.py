@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empathy_core.backends import answers, lm_eval
-from empathy_core.data import DataSpec, EvaluateSpec, Layout, Source, prepare, reading
+from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout, prepare, reading
 from empathy_core.data.cleaning import clean_rows
 from empathy_core.errors import EmpathyError
+from empathy_core.imported_answers import lm_eval
+from empathy_core.imported_answers import table as answers
 
 NAMES = ("q", "a", "by")
 TEXT = st.one_of(
@@ -37,7 +38,7 @@ def _csv(rows: Sequence[Sequence[str]], separator: str, quoting: int) -> str:
 
 
 @st.composite
-def text_files(draw: st.DrawFn) -> tuple[str, bytes, Layout, list[tuple[str, ...]]]:
+def text_files(draw: st.DrawFn) -> tuple[str, bytes, TextLayout, list[tuple[str, ...]]]:
     """Return a file's name, its bytes, how it is written, and the rows that it holds."""
     rows = draw(ROWS)
     suffix = draw(st.sampled_from(["csv", "tsv", "json", "jsonl"]))
@@ -55,11 +56,11 @@ def text_files(draw: st.DrawFn) -> tuple[str, bytes, Layout, list[tuple[str, ...
     encoding = draw(st.sampled_from(NAMED if named else MARKED))
     data, zipped = text.encode(encoding), draw(st.booleans())
     name = f"d.{suffix}{'.gz' if zipped else ''}"
-    layout = Layout(encoding if named else None, separator)
+    layout = TextLayout(encoding if named else None, separator)
     return name, gzip.compress(data) if zipped else data, layout, rows
 
 
-def _source(folder: str, name: str, data: bytes, layout: Layout) -> Source:
+def _source(folder: str, name: str, data: bytes, layout: TextLayout) -> Source:
     path = Path(folder) / name
     path.write_bytes(data)
     return Source(
@@ -87,7 +88,7 @@ def test_parquet_is_read_exactly(rows: list[tuple[str, ...]]):
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     with tempfile.TemporaryDirectory() as folder:
-        raw = reading.read(_source(folder, "d.parquet", buffer.getvalue(), Layout()))
+        raw = reading.read(_source(folder, "d.parquet", buffer.getvalue(), TextLayout()))
 
     assert [(row.context or "", row.response, row.author) for row in raw.rows] == rows
 
@@ -101,7 +102,7 @@ PIECES = [b"q", b"a", b"by", b"Why?", b"So.", b",", b";", b"\t", b'"', b"\n", b"
 
 
 @st.composite
-def damaged_files(draw: st.DrawFn) -> tuple[str, bytes, Layout]:
+def damaged_files(draw: st.DrawFn) -> tuple[str, bytes, TextLayout]:
     """Return any bytes under any name: random, of pieces of a file, or a file that was changed."""
     name, data, layout, _ = draw(text_files())
     made = draw(st.sampled_from(["random", "pieces", "changed"]))
@@ -109,7 +110,7 @@ def damaged_files(draw: st.DrawFn) -> tuple[str, bytes, Layout]:
         return name, draw(st.binary(max_size=60)), layout
     if made == "pieces":
         head = draw(st.sampled_from([b"", b"q,a,by\n", b"q\ta\tby\n", b"q;a;by\n"]))
-        quotes = Layout(layout.encoding, layout.separator, quotes=layout.separator is None)
+        quotes = TextLayout(layout.encoding, layout.separator, quotes=layout.separator is None)
         body = b"".join(draw(st.lists(st.sampled_from(PIECES), max_size=12)))
         return draw(st.sampled_from(["d.csv", "d.tsv", "d.json"])), head + body, quotes
     for _ in range(draw(st.integers(1, 3))):
@@ -118,7 +119,7 @@ def damaged_files(draw: st.DrawFn) -> tuple[str, bytes, Layout]:
     return name, data, layout
 
 
-def _decoded(name: str, data: bytes, layout: Layout) -> str:
+def _decoded(name: str, data: bytes, layout: TextLayout) -> str:
     """Return the text of a file that was accepted, by the rules that the README gives."""
     plain = gzip.decompress(data) if name.endswith(".gz") else data
     if layout.encoding:
@@ -148,7 +149,7 @@ def _json_texts(text: str) -> set[object]:
 
 
 @given(damaged_files())
-def test_any_bytes_are_read_exactly_or_refused(written: tuple[str, bytes, Layout]):
+def test_any_bytes_are_read_exactly_or_refused(written: tuple[str, bytes, TextLayout]):
     """Never a traceback; and what is read stands in the file, letter by letter and whole."""
     name, data, layout = written
     with tempfile.TemporaryDirectory() as folder:
@@ -188,14 +189,14 @@ def test_any_bytes_are_read_exactly_or_refused(written: tuple[str, bytes, Layout
 
 
 @given(damaged_files())
-def test_any_bytes_are_answers_or_refused(written: tuple[str, bytes, Layout]):
+def test_any_bytes_are_answers_or_refused(written: tuple[str, bytes, TextLayout]):
     """As a table and as a log: never a traceback, and what is read can be stored."""
     name, data, layout = written
     with tempfile.TemporaryDirectory() as folder:
         path = Path(_source(folder, name, data, layout).path or "")
         for read in (
             lambda: answers.read(path, answers.Columns("q", "a"), layout, "answers.x"),
-            lambda: lm_eval.read(path, "q", Layout(layout.encoding), "answers.x"),
+            lambda: lm_eval.read(path, "q", TextLayout(layout.encoding), "answers.x"),
         ):
             try:
                 found = read()
@@ -210,7 +211,7 @@ def test_any_texts_are_prepared_or_refused(rows: list[tuple[str, str]]):
     """Lone surrogates and all: the rows can be stored, and no row is lost without being counted."""
     lines = "\n".join(json.dumps({"q": q, "a": a, "by": None}) for q, a in rows)
     with tempfile.TemporaryDirectory() as folder:
-        source = _source(folder, "d.jsonl", lines.encode(), Layout())
+        source = _source(folder, "d.jsonl", lines.encode(), TextLayout())
         if not clean_rows(reading.read(source).rows, "own").frame.height:
             return
         prepared = prepare(DataSpec((source,), duplicates="keep"), EvaluateSpec(split="all"))
@@ -229,6 +230,6 @@ def test_no_other_encoding_is_taken_for_utf_8(tmp_path: Path, encoding: str):
     data = f"q,a,by\nWhy?,{letters},x\n".encode(encoding)
 
     with pytest.raises(EmpathyError, match=r"data\.sources\.own\.encoding"):
-        reading.read(_source(str(tmp_path), "d.csv", data, Layout()))
-    read = reading.read(_source(str(tmp_path), "d.csv", data, Layout(encoding)))
+        reading.read(_source(str(tmp_path), "d.csv", data, TextLayout()))
+    read = reading.read(_source(str(tmp_path), "d.csv", data, TextLayout(encoding)))
     assert read.rows[0].response == letters

@@ -11,8 +11,8 @@ import pytest
 from empathy_core.data import (
     DataSpec,
     EvaluateSpec,
-    Layout,
     Source,
+    TextLayout,
     prepare,
     reading,
     source,
@@ -186,7 +186,7 @@ def test_damaged_bytes_are_repaired_row_by_row_and_counted(tmp_path: Path):
     data = b"id,q,a,by\n1,Why\xff\xfe?,So\x00.,\n2,How?,caf\xc3\xa9,\n3,Who?,\xe2\x80,\n"
     path = _write(tmp_path / "d.csv", data)
 
-    as_it_is = _source(path, layout=Layout(encoding="utf-8"))
+    as_it_is = _source(path, layout=TextLayout(encoding="utf-8"))
     prepared = prepare(DataSpec((as_it_is,)), EvaluateSpec(split="all"))
 
     rows = dict(prepared.examples.select("context", "response").iter_rows())

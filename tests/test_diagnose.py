@@ -14,11 +14,11 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from empathy_core import store
-from empathy_core.backends import stepping
+from empathy_core.diagnosis import probe as stepping
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs import diagnose as diagnose_command
 from jobs import launch
+from jobs.commands import diagnose as diagnose_command
 from tests.runs import write_config, write_questions
 from tests.tiny_models import tiny_llama, tiny_t5
 

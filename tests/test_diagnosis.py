@@ -11,8 +11,8 @@ from empathy_core.diagnosis import (
     CAUSES,
     Answered,
     Facts,
+    Observation,
     Reference,
-    Seen,
     Step,
     Stop,
     Token,
@@ -24,7 +24,7 @@ from empathy_core.diagnosis import (
 )
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
-from reports.diagnosis_page import Shown, chosen, page, text
+from reports.page.diagnosis import Shown, chosen, page, text
 
 END, PAD, WORD = Stop(2, "</s>", "end of text"), Stop(0, "<pad>", "pad"), Stop(9, " I", "word")
 VOCABULARY = 1000
@@ -56,12 +56,14 @@ def answered(ids: tuple[int, ...], words: str, stop: str = "eos", **changes: obj
 
 def seen(
     ids: tuple[int, ...] = (5, 6, 7, 2), words: str = "All is well.", **changes: object
-) -> Seen:
+) -> Observation:
     """Return a row whose re-run equals what is stored."""
     stop = "eos" if ids and ids[-1] in (0, 2, 9) else "length"
     answer = answered(ids, words, stop)
     steps = tuple(step(n, i, 0.95 if i == 2 else 1e-6) for n, i in enumerate(ids, 1))
-    row = Seen("s-1", 0, "made", QUESTION, QUESTION, (), answer, answer, ("?",), 11, 20, steps)
+    row = Observation(
+        "s-1", 0, "made", QUESTION, QUESTION, (), answer, answer, ("?",), 11, 20, steps
+    )
     return replace(row, **changes)  # type: ignore[arg-type]
 
 
@@ -74,7 +76,7 @@ def facts(*stops: Stop, p_end: float = 0.9, rank: int = 1, **changes: object) ->
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def names(row: Seen, known: Facts) -> list[str]:
+def names(row: Observation, known: Facts) -> list[str]:
     """Return the names of the causes."""
     return [cause.name for cause in causes(row, known)]
 

@@ -8,10 +8,10 @@ import torch
 from empathy_core.errors import ModelError, RunMismatch, StorageError
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.cluster.ledger import Submission
-from jobs.element import BadNode, check_gpu, check_versions, kind
-from jobs.plan import Plan, Words
-from jobs.provenance import versions
+from jobs.executors.slurm.array_task import BadNode, check_gpu, check_versions, kind
+from jobs.executors.slurm.submissions import Submission
+from jobs.planning.plan import Plan, Words
+from jobs.planning.provenance import versions
 
 CONDITION = Condition(ModelSpec("m", "M", "hf", "decoder", "x/y"), prompt("none"), Decoding())
 PLAN = Plan(

@@ -12,10 +12,10 @@ import pytest
 from empathy_core import prompts
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs import origins
+from jobs.commands.nearest import nearest
 from jobs.launch import main
-from jobs.nearest import nearest
-from jobs.plan import Plan, PlannedFinetune, Words
+from jobs.planning import origins
+from jobs.planning.plan import Plan, PlannedFinetune, Words
 from tests.runs import launch, write_config
 
 CONFIG = """

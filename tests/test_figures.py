@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from empathy_core import metrics
-from reports.failures import Line, Series
-from reports.figures import Figure, failures_figure, training_figure
+from reports.figures.training import Figure, failures_figure, training_figure
+from reports.numbers.curves import Curve
+from reports.numbers.failures import Line, Series
 from reports.spec import CurvePoint
-from reports.training import Curve
 from tests.finetuned_runs import curve
 
 ROOT = Path(__file__).parents[1]

@@ -225,7 +225,7 @@ def _workers(run: Path) -> list[int]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"jobs.worker" in words and str(run).encode() in words:
+        if b"jobs.executors.worker" in words and str(run).encode() in words:
             found.append(int(path.parent.name))
     return found
 

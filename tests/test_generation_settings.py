@@ -25,12 +25,12 @@ from empathy_core.backends.generation_settings import (
     decoder_start,
     find,
 )
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs import answering, versions
+from jobs.planning import answering, versions
 from tests.test_backends import QUESTIONS, one_by_one, requests
 from tests.test_reasoning import QWEN3
 from tests.tiny_models import bpe_tokenizer, tiny_llama, tiny_t5

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from empathy_core.backends import human
 from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
+from empathy_core.imported_answers import human
 from tests.runs import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
@@ -54,7 +54,9 @@ def test_dropped_duplicates_leave_one_row_a_pair_and_another_author():
         ("s-00006", "pause", "s-00005"),
     ]
     assert not drawn["copy"].any()
-    assert human.coverage(frame, drawn) == human.Coverage(4, 0.0, without_partner=1, repeated=1)
+    assert human.coverage(frame, drawn) == human.TherapistCoverage(
+        4, 0.0, without_partner=1, repeated=1
+    )
 
 
 def test_the_same_author_answers_where_nobody_else_did():
@@ -74,7 +76,7 @@ def test_kept_duplicates_may_be_drawn():
         ("s-00000", "early", "s-00001", True),
         ("s-00001", "early", "s-00000", True),
     ]
-    assert human.coverage(frame, drawn, duplicates="keep") == human.Coverage(2, 1.0, 1, 0)
+    assert human.coverage(frame, drawn, duplicates="keep") == human.TherapistCoverage(2, 1.0, 1, 0)
 
 
 def test_nothing_evaluated_gives_no_answers():
@@ -84,7 +86,7 @@ def test_nothing_evaluated_gives_no_answers():
     drawn = human.answers(frame)
 
     assert dict(drawn.schema) == human.ANSWERS
-    assert human.coverage(frame, drawn) == human.Coverage(0, 0.0, 0, 0)
+    assert human.coverage(frame, drawn) == human.TherapistCoverage(0, 0.0, 0, 0)
 
 
 rows = st.lists(

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empathy_core.backends import answers
-from empathy_core.backends.answers import ID, QUESTION
 from empathy_core.data.cleaning import question_digest
 from empathy_core.errors import DataError
+from empathy_core.imported_answers import table as answers
+from empathy_core.imported_answers.table import ID, QUESTION
 from empathy_core.store import RunDir
-from jobs import config as configuration
-from jobs import sweep
+from jobs.config import read as configuration
 from jobs.launch import main
+from jobs.planning import sweep
 from tests.runs import write_questions
 
 WHERE = "answers.gpt (gpt.csv)"

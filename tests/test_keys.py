@@ -16,15 +16,14 @@ from empathy_core import data, prompts
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir, one_name, write_json
 from empathy_core.types import Condition, Prompt
-from jobs.config import read
+from jobs.config.names import run_folder
+from jobs.config.read import read
 from jobs.launch import main
-from jobs.names import run_folder
-from reports import latex
-from reports.collect import collect
+from reports.build import Report, build
 from reports.keys import ALL, Keys, column_keys, condition_keys, exact, file_names
-from reports.layout import Analysis
-from reports.report import Report, build
-from reports.spec import ReportSpec
+from reports.latex import escape as latex
+from reports.rows.collect import collect
+from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.papers import needs_latex
 from tests.report_runs import FLAN, LLAMA, Toy, condition, make, spec

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from empathy_core.store import RunDir
-from jobs import local
-from jobs.local import LocalExecutor, Settings, environment
-from jobs.plan import Task
+from jobs.executors import local
+from jobs.executors.local import LocalExecutor, Settings, environment
+from jobs.planning.plan import Task
 
 
 def test_workers_share_the_cores_and_their_threads_sleep(monkeypatch: pytest.MonkeyPatch):

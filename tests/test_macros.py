@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.macros import macros
-from reports.results import Result
+from reports.latex.macros import macros
+from reports.numbers.results import Result
 from tests.papers import needs_latex, pdf_text
 from tests.test_tex import ENGINES
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from empathy_core.errors import ModelError
-from empathy_core.training.merging import merge
+from empathy_core.training.adapter.merging import merge
 from empathy_core.types import ModelSpec
 from tests.tiny_models import bpe_tokenizer
 

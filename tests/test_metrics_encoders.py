@@ -23,8 +23,9 @@ from transformers import (
 from transformers import T5Config, T5Model  # isort: skip
 from transformers.utils import logging
 
-from empathy_core import encoders, metrics, weights
+from empathy_core import metrics, weights
 from empathy_core.errors import ConfigError, ModelError
+from empathy_core.metrics import _encoders as encoders
 from empathy_core.metrics import bertscore, similarity
 from tests.metric_rows import (
     ENCODER,

@@ -13,7 +13,7 @@ from empathy_core import store
 from empathy_core.data import CLEANING_VERSION
 from empathy_core.store import RunDir
 from empathy_core.types import GENERATION_VERSION
-from jobs.planfile import last_plan, read_plan
+from jobs.planning.plan_file import last_plan, read_plan
 from reports.changes import VERSION
 from tests.finetune_runs import adapters, weights_digest
 from tests.old_runs import launch, raised, unpack

@@ -12,11 +12,12 @@ import pytest
 
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
-from reports import browser, html, tex
-from reports.collect import collect
-from reports.layout import Intervals, Layout
-from reports.report import build
-from reports.spec import Commands, ReportSpec
+from reports.build import build
+from reports.latex import table as tex
+from reports.page import examples as browser
+from reports.page import html
+from reports.rows.collect import collect
+from reports.spec import Commands, Intervals, Layout, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from reports import html
-from reports.layout import Analysis, Contrast
-from reports.spec import Commands
+from reports.page import html
+from reports.spec import Analysis, Commands, Contrast
 from reports.write import write_report
 from tests.pages import CONTRAST, Opened, chromium, needs_chromium, opened
 from tests.paper_tables import paper_table

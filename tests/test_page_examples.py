@@ -17,15 +17,14 @@ from empathy_core.data import DataSpec, EvaluateSpec
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
-from jobs.plan import Plan, PlannedMetric
-from jobs.plan import Words as PlanWords
-from jobs.planfile import read_plan, write_plan
-from jobs.report import report_spec
-from reports import browser
-from reports.collect import collect
+from jobs.planning.plan import Plan, PlannedMetric
+from jobs.planning.plan import Words as PlanWords
+from jobs.planning.plan_file import read_plan, write_plan
+from jobs.stages.report import report_spec
 from reports.labels import number
-from reports.layout import Analysis
-from reports.spec import ReportSpec
+from reports.page import examples as browser
+from reports.rows.collect import collect
+from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, examples_of, texts_of
 from tests.report_runs import DATA, FLAN, HUMAN, LLAMA, N_EXAMPLES, Toy, make, spec
@@ -143,7 +142,7 @@ def test_a_condition_without_any_answer_has_gaps_only(tmp_path: Path):
     """While it is not generated yet; the others are there."""
     about = spec(LLAMA, FLAN)
     run = make(tmp_path / "run", about)
-    for path in store.pieces(run.generations(FLAN.id)):
+    for path in store.list_pieces(run.generations(FLAN.id)):
         path.unlink()
     write_report(run, about, partial=True)
     page = (run.report / "index.html").read_text()

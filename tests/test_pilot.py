@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import pilot_command
+from jobs.commands import pilot as pilot_command
 from jobs.launch import main
-from jobs.pilot import Measured, empty_share, propose
+from jobs.planning.pilot import Measured, empty_share, propose
 from tests.runs import ECHO, launch, write_config
 
 measured = st.builds(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from empathy_core import store
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs.plan import Plan, PlannedMetric, Words, generate_tasks, score_tasks
+from jobs.planning.plan import Plan, PlannedMetric, Words, generate_tasks, score_tasks
 
 PROMPTS = tuple(Prompt(name, name, f"{name}: {{context}}", ()) for name in ("none", "prompt1"))
 
@@ -56,7 +56,7 @@ def test_tasks_cover_exactly_the_missing_blocks(done: list[set[int]], n_shards: 
     missing = set(range(10)) - (done[0] & done[1])
 
     tasks = generate_tasks(plan, finished)
-    covered = [set(store.dealt(range(10), t.shard, t.n_shards)) for t in tasks]
+    covered = [set(store.blocks_of_shard(range(10), t.shard, t.n_shards)) for t in tasks]
 
     assert missing <= set().union(*covered)
     assert all(blocks & missing for blocks in covered)

@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 
 from empathy_core.types import Condition
-from reports import drawing, html, plots
-from reports.collect import collect
-from reports.figures import Figure
-from reports.layout import Analysis, Contrast
-from reports.report import Report, build
+from reports.build import Report, build
+from reports.figures import panels as drawing
+from reports.figures import scores as plots
+from reports.figures.training import Figure
+from reports.page import html
+from reports.rows.collect import collect
+from reports.spec import Analysis, Contrast
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
 
 ROOT = Path(__file__).parents[1]

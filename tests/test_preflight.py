@@ -12,17 +12,18 @@ import torch
 
 from empathy_core import models, weights
 from empathy_core.backends.positions import Decoder
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, PreflightFailed
 from empathy_core.prompts import prompt
-from empathy_core.training import preflight, preflight_model
-from empathy_core.training.batches import collate, pad_token
-from empathy_core.training.preflight_rows import ROW_NAMES
-from empathy_core.training.preflight_seen import Checked
-from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight import model as preflight_model
+from empathy_core.training.preflight import run as preflight
+from empathy_core.training.preflight.rows import ROW_NAMES
+from empathy_core.training.preflight.view import RowsToCheck
+from empathy_core.training.rows.encode import Encoder
+from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import SHARED, tiny_llama, tiny_t5
 
@@ -54,7 +55,7 @@ class Bench:
         """Its tokenizer, loaded anew."""
         return load_tokenizer(self.folder)
 
-    def checked(self, spec: FinetuneSpec, pairs: Sequence[Pair] = PAIRS) -> Checked:
+    def checked(self, spec: FinetuneSpec, pairs: Sequence[Pair] = PAIRS) -> RowsToCheck:
         """Encode as the training does, and ask as the evaluation does."""
         tokenizer = self.tokenizer
         stops = stop_tokens(self.folder, tokenizer, spec.base, chat=spec.chat)
@@ -62,7 +63,7 @@ class Bench:
         asked = Renderer(condition, tokenizer, 512, "error").prompts([p.context for p in pairs])
         decoder = Decoder(start=0) if spec.base.architecture != "decoder" else None
         pad = pad_token(tokenizer, stops, len(tokenizer))
-        return Checked(
+        return RowsToCheck(
             spec=spec,
             tokenizer=tokenizer,
             stops=stops,
@@ -106,7 +107,7 @@ def smollm2() -> Bench:
     return Bench(base, weights.locate(str(base.weights)))
 
 
-def failures(checked: Checked) -> dict[str, Finding]:
+def failures(checked: RowsToCheck) -> dict[str, Finding]:
     """Return what is wrong, by name."""
     found = preflight.check_rows(checked)
     assert tuple(f.name for f in found) == ROW_NAMES
@@ -164,7 +165,7 @@ def test_real_rows_pass(smollm2: Bench) -> None:
 # ---------------------------------------------------------------------------- planted bugs
 
 
-def changed(checked: Checked, change: Callable[[Row], Row]) -> Checked:
+def changed(checked: RowsToCheck, change: Callable[[TrainingRow], TrainingRow]) -> RowsToCheck:
     """Plant a bug of the encoder."""
     return replace(checked, rows=[change(row) for row in checked.rows])
 
@@ -174,7 +175,7 @@ def changed(checked: Checked, change: Callable[[Row], Row]) -> Checked:
 def test_shifted_labels_are_found(llama: Bench, by: int, labels: Any) -> None:
     """Labels shifted by hand, although the model shifts them, are ``labels-shifted``."""
 
-    def shift(row: Row) -> Row:
+    def shift(row: TrainingRow) -> TrainingRow:
         pushed = (*row.labels[1:], IGNORED) if by == 1 else (IGNORED, *row.labels[:-1])
         return replace(row, labels=pushed)
 
@@ -195,7 +196,7 @@ def test_the_papers_first_iteration_is_found(request: pytest.FixtureRequest, mod
     assert "labels-shifted" not in found
 
 
-def masking_by_id(rows: Sequence[Row], pad: int) -> dict[str, Any]:
+def masking_by_id(rows: Sequence[TrainingRow], pad: int) -> dict[str, Any]:
     """Do as the collators that made #1623 of TRL: ignore whatever is the pad token."""
     batch = collate(rows, pad, encoder_decoder=False)
     batch["labels"] = torch.where(batch["input_ids"] == pad, IGNORED, batch["labels"])
@@ -216,7 +217,7 @@ def test_an_end_masked_as_padding_is_found(smollm2: Bench, chat: bool) -> None:
 def test_an_attention_mask_made_by_id_is_found(smollm2: Bench) -> None:
     """A mask that hides the end tokens of the prompt's turns is ``pad-masks-labels``."""
 
-    def hiding(rows: Sequence[Row]) -> dict[str, Any]:
+    def hiding(rows: Sequence[TrainingRow]) -> dict[str, Any]:
         batch = collate(rows, 2, encoder_decoder=False)
         return batch | {"attention_mask": (batch["input_ids"] != 2).long()}
 
@@ -227,7 +228,7 @@ def test_an_attention_mask_made_by_id_is_found(smollm2: Bench) -> None:
 def test_an_end_that_was_forgotten_is_found(llama: Bench) -> None:
     """Answers without an end token are ``end-untrained``."""
 
-    def endless(row: Row) -> Row:
+    def endless(row: TrainingRow) -> TrainingRow:
         return replace(row, input_ids=row.input_ids[:-1], labels=row.labels[:-1])
 
     found = failures(changed(llama.checked(llama.spec(chat=True)), endless))
@@ -247,7 +248,7 @@ def test_a_few_rows_without_end_are_let_pass(llama: Bench) -> None:
 def test_bos_twice_is_found(llama: Bench) -> None:
     """A template that writes BOS and a tokenizer that adds it are ``special-tokens-doubled``."""
 
-    def doubled(row: Row) -> Row:
+    def doubled(row: TrainingRow) -> TrainingRow:
         ids, labels = (0, *row.input_ids), (IGNORED, *row.labels)
         return replace(row, input_ids=ids, labels=labels, n_prompt=row.n_prompt + 1)
 
@@ -262,7 +263,7 @@ def test_bos_twice_is_found(llama: Bench) -> None:
 def test_two_ends_are_found(llama: Bench) -> None:
     """The template's end of a turn and the tokenizer's EOS behind it are doubled, too."""
 
-    def doubled(row: Row) -> Row:
+    def doubled(row: TrainingRow) -> TrainingRow:
         return replace(row, input_ids=(*row.input_ids, 1), labels=(*row.labels, 1))
 
     found = failures(changed(llama.checked(llama.spec(chat=True)), doubled))
@@ -273,7 +274,7 @@ def test_two_ends_are_found(llama: Bench) -> None:
 def test_an_end_behind_the_prompt_is_found(llama: Bench) -> None:
     """A tokenizer that ends prompts with EOS teaches and asks for empty answers."""
 
-    def ended(row: Row) -> Row:
+    def ended(row: TrainingRow) -> TrainingRow:
         ids = (*row.input_ids[: row.n_prompt], 1, *row.input_ids[row.n_prompt :])
         labels = (*row.labels[: row.n_prompt], IGNORED, *row.labels[row.n_prompt :])
         return replace(row, input_ids=ids, labels=labels, n_prompt=row.n_prompt + 1)
@@ -336,7 +337,7 @@ def test_labels_lost_to_truncation_are_found(llama: Bench) -> None:
     long = Pair("l-0", "why? " * 300, "Because.")
     clean = llama.checked(llama.spec(chat=True, max_tokens=512, max_cut_share=1.0), [*PAIRS, long])
     ids = tuple(clean.evaluated[-1][:400])
-    blind = Row("l-0", ids, (IGNORED,) * 400, 400)
+    blind = TrainingRow("l-0", ids, (IGNORED,) * 400, 400)
     spec = replace(clean.spec, max_tokens=400)
     found = failures(replace(clean, spec=spec, rows=[*clean.rows[:-1], blind]))
     assert "1 of 12 rows, e.g. l-0" in found["labels-all-masked"].evidence
@@ -347,7 +348,7 @@ def test_labels_lost_to_truncation_are_found(llama: Bench) -> None:
 def test_labels_that_are_all_masked_for_no_reason_are_found(t5: Bench) -> None:
     """Without truncation, ``labels-all-masked`` does not blame it."""
 
-    def blind(row: Row) -> Row:
+    def blind(row: TrainingRow) -> TrainingRow:
         return replace(row, labels=(IGNORED,) * len(row.labels))
 
     found = failures(changed(t5.checked(t5.spec()), blind))
@@ -357,11 +358,11 @@ def test_labels_that_are_all_masked_for_no_reason_are_found(t5: Bench) -> None:
 def test_a_mask_that_is_off_by_one_is_found(llama: Bench) -> None:
     """The prompt's last token trained, or the answer's first not, is ``response-not-trained``."""
 
-    def early(row: Row) -> Row:
+    def early(row: TrainingRow) -> TrainingRow:
         n = row.n_prompt - 2
         return replace(row, labels=(*row.labels[:n], *row.input_ids[n:]))
 
-    def late(row: Row) -> Row:
+    def late(row: TrainingRow) -> TrainingRow:
         n = row.n_prompt
         return replace(row, labels=(*row.labels[:n], IGNORED, *row.labels[n + 1 :]))
 
@@ -405,7 +406,7 @@ def test_trained_padding_is_found(request: pytest.FixtureRequest, model: str) ->
     base: Bench = request.getfixturevalue(model)
     checked = base.checked(base.spec())
 
-    def greedy(rows: Sequence[Row]) -> dict[str, Any]:
+    def greedy(rows: Sequence[TrainingRow]) -> dict[str, Any]:
         batch = dict(checked.collate(rows))
         for i, row in enumerate(rows):
             batch["labels"][i, len(row.labels) :] = checked.pad

@@ -10,12 +10,12 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from empathy_core.backends.loading import load_model
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
-from empathy_core.training import lora
-from empathy_core.training.preflight_model import NAMES, check_model
-from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Lora, Row
-from empathy_core.training.trial import ANSWER_TOKENS, chosen
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop import lora
+from empathy_core.training.preflight.model import NAMES, check_model
+from empathy_core.training.preflight.overfit import ANSWER_TOKENS, select_rows
+from empathy_core.training.spec import IGNORED, Finding, FinetuneSpec, Lora, TrainingRow
 from empathy_core.types import ModelSpec
 from tests.tiny_models import SHARED, tiny_llama, tiny_t5
 
@@ -46,7 +46,7 @@ def spec(folder: Path, lora: Lora | None = None, **base: Any) -> FinetuneSpec:
     return FinetuneSpec("tiny-ft", "Tiny", model, prompt("none"), chat=False, lora=lora or Lora())
 
 
-def rows(tokenizer: Any, *, encoder_decoder: bool = False, end: bool = True) -> list[Row]:
+def rows(tokenizer: Any, *, encoder_decoder: bool = False, end: bool = True) -> list[TrainingRow]:
     """Return well-made rows, end token included unless told otherwise."""
     made = []
     for i, question in enumerate(QUESTIONS):
@@ -54,10 +54,10 @@ def rows(tokenizer: Any, *, encoder_decoder: bool = False, end: bool = True) -> 
         said = tokenizer(ANSWERS[i % 5], add_special_tokens=False)["input_ids"]
         said = [*said, tokenizer.eos_token_id] if end else said
         if encoder_decoder:
-            made.append(Row(str(i), tuple(asked), tuple(said), len(asked), start=0))
+            made.append(TrainingRow(str(i), tuple(asked), tuple(said), len(asked), start=0))
         else:
             labels = (*[IGNORED] * len(asked), *said)
-            made.append(Row(str(i), (*asked, *said), labels, len(asked)))
+            made.append(TrainingRow(str(i), (*asked, *said), labels, len(asked)))
     return made
 
 
@@ -70,11 +70,11 @@ class Bench:
         self.tokenizer = load_tokenizer(folder)
         self.seq2seq = self.spec.base.architecture == "encoder-decoder"
 
-    def rows(self, **settings: Any) -> list[Row]:
+    def rows(self, **settings: Any) -> list[TrainingRow]:
         """Return rows for this model."""
         return rows(self.tokenizer, encoder_decoder=self.seq2seq, **settings)
 
-    def check(self, rows: Sequence[Row] | None = None) -> dict[str, Finding]:
+    def check(self, rows: Sequence[TrainingRow] | None = None) -> dict[str, Finding]:
         """Return the findings by name."""
         tokenizer = self.tokenizer
         found = check_model(
@@ -190,7 +190,7 @@ def test_modules_that_do_not_exist(llama: Path) -> None:
     assert found["overfit-fails"].evidence == "not checked, since adapter-modules failed"
 
 
-def misaligned(row: Row) -> Row:
+def misaligned(row: TrainingRow) -> TrainingRow:
     """Return the paper's first iteration: the question alone, labelled with the answer."""
     said = [label for label in row.labels if label != IGNORED]
     n = max(row.n_prompt, len(said))
@@ -198,7 +198,7 @@ def misaligned(row: Row) -> Row:
     return replace(row, input_ids=filled, labels=(*said, *[IGNORED] * n)[:n], n_prompt=n)
 
 
-def shifted(row: Row) -> Row:
+def shifted(row: TrainingRow) -> TrainingRow:
     """Return labels moved once before the model moves them again."""
     return replace(row, labels=(*row.labels[1:], IGNORED))
 
@@ -343,10 +343,14 @@ def test_rows_without_a_label(llama: Path) -> None:
 def test_chosen_rows_have_distinct_prompts_and_short_answers() -> None:
     """One prompt cannot give back two answers; long ones are cut before their end token."""
     end = frozenset({1})
-    long = Row("long", (5, 6, *range(100, 200), 1), (IGNORED,) * 2 + (*range(100, 200), 1), 2)
-    twin = Row("twin", (5, 6, *range(300, 310), 1), (IGNORED,) * 2 + (*range(300, 310), 1), 2)
-    other = Row("other", (7, *range(100, 200), 1), (IGNORED, *range(100, 200), 1), 1)
-    found = chosen([long, twin, other], end, encoder_decoder=False)
+    long = TrainingRow(
+        "long", (5, 6, *range(100, 200), 1), (IGNORED,) * 2 + (*range(100, 200), 1), 2
+    )
+    twin = TrainingRow(
+        "twin", (5, 6, *range(300, 310), 1), (IGNORED,) * 2 + (*range(300, 310), 1), 2
+    )
+    other = TrainingRow("other", (7, *range(100, 200), 1), (IGNORED, *range(100, 200), 1), 1)
+    found = select_rows([long, twin, other], end, encoder_decoder=False)
     assert [row.example for row in found] == ["twin", "other"]
     assert found[1].input_ids == (7, *range(100, 100 + ANSWER_TOKENS), 1)
     assert found[1].labels == (IGNORED, *range(100, 100 + ANSWER_TOKENS), 1)
@@ -354,7 +358,7 @@ def test_chosen_rows_have_distinct_prompts_and_short_answers() -> None:
 
 def test_rows_that_end_are_chosen_first() -> None:
     """A cut row has no end: it is taken only where too few others are there."""
-    cut = Row("cut", (5, 6, 7), (IGNORED, 6, 7), 1, response_cut=True)
-    whole = Row("whole", (8, *range(20, 40), 1), (IGNORED, *range(20, 40), 1), 1)
-    found = chosen([cut, whole], frozenset({1}), encoder_decoder=False)
+    cut = TrainingRow("cut", (5, 6, 7), (IGNORED, 6, 7), 1, response_cut=True)
+    whole = TrainingRow("whole", (8, *range(20, 40), 1), (IGNORED, *range(20, 40), 1), 1)
+    found = select_rows([cut, whole], frozenset({1}), encoder_decoder=False)
     assert [row.example for row in found] == ["whole", "cut"]

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from empathy_core.store import RunDir
-from jobs import config as configuration
-from jobs.cluster import commands as cluster
-from jobs.cluster.history import REMEDIES, Attempt, next_commands
-from jobs.cluster.inspection import Element, Inspected
-from jobs.cluster.ledger import Submission
-from jobs.cluster.standing import StageLine
+from jobs.commands import slurm as cluster
+from jobs.commands.console import run_dir
+from jobs.commands.status import _next
+from jobs.config import read as configuration
+from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
+from jobs.executors.slurm.inspect import Element, Inspected
+from jobs.executors.slurm.progress import StageLine
+from jobs.executors.slurm.submissions import Submission
 from jobs.launch import _parser, main
-from jobs.speaking import command, run_dir
-from jobs.status_command import _next
+from jobs.planning.shown_commands import command
 from tests.pages import Tags
 
 CONFIG = """

@@ -10,15 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from empathy_core.errors import ConfigError
-from jobs import config
-from jobs.tables import Config
+from jobs.config import read as config
+from jobs.config.tables import Config
 from slurm import profile as profiles
 from slurm import submit
-from slurm.errors import SubmitError
-from slurm.profile import STANDARD, Profile, Resources
-from slurm.sbatch_options import OURS, PASSED
+from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
+from slurm.queue import SubmitError
 from slurm.script import SETUP, UNSEEN, Array
-from slurm.task import read_events
+from slurm.signals import read_events
 from tests.runs import ECHO, write_config
 
 ODD = 'it\'s a "run" & co'
@@ -315,7 +314,7 @@ def an_array(where: Path, resources: Resources | None = None, **changes: Any) ->
         "folder": run / "slurm" / "0001-generate-m",
         "witness": run / "plans" / "0001.json",
         "code": run / "code",
-        "command": ("jobs.element", str(run / "slurm" / "0001-generate-m")),
+        "command": ("jobs.executors.slurm.array_task", str(run / "slurm" / "0001-generate-m")),
         "n_elements": 3,
         "resources": resources or Profile().of_stage("generate"),
     }

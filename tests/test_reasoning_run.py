@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs import launch
-from jobs.planfile import last_plan
+from jobs.planning.plan_file import last_plan
 from tests.pages import chromium, examples_of, needs_chromium, opened, texts_of
 from tests.runs import write_config, write_questions
 from tests.test_diagnose import CONFIG, taught
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def answers(run: RunDir) -> pl.DataFrame:
     """Return the model's answers in the run's order."""
     [condition] = [c for c in last_plan(run)[0].conditions if c.model.name == "thinker"]
-    [path] = store.pieces(run.generations(condition.id))
+    [path] = store.list_pieces(run.generations(condition.id))
     return store.read_piece(path)[1].sort("example")
 
 
@@ -143,7 +143,7 @@ def test_diagnosis_finds_no_bug_in_a_split_answer(run: RunDir, capsys: pytest.Ca
 def test_answers_of_an_older_version_are_reported_with_the_others(run: RunDir):
     """A piece without the columns is read as if nothing had been thought."""
     [condition] = [c for c in last_plan(run)[0].conditions if c.model.name == "thinker"]
-    [path] = store.pieces(run.generations(condition.id))
+    [path] = store.list_pieces(run.generations(condition.id))
     whole = path.read_bytes()
     piece, frame = store.read_piece(path)
     try:

@@ -11,12 +11,12 @@ import pytest
 from empathy_core import data
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
-from jobs import config as configuration
-from jobs import sweep
-from jobs.cluster.commands import withdrawn_if_refused
-from jobs.cluster.ledger import Ledger, Submission
-from jobs.cluster.submitting import ClusterError
+from jobs.commands.slurm import withdrawn_if_refused
+from jobs.config import read as configuration
+from jobs.executors.slurm.submissions import Ledger, Submission
+from jobs.executors.slurm.submit import ClusterError
 from jobs.launch import main
+from jobs.planning import sweep
 from tests.runs import environment, launch, write_questions
 
 GOOD = """

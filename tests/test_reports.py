@@ -14,9 +14,9 @@ import pytest
 from empathy_core import metrics, store
 from empathy_core.errors import Incomplete, UnknownName
 from empathy_core.store import RunDir
-from reports.collect import collect
-from reports.recheck import differences, recheck
-from reports.report import build
+from reports.build import build
+from reports.numbers.recheck import differences, recheck
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.write import write_report
 from tests.report_runs import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
@@ -319,7 +319,7 @@ def test_the_same_seed_draws_the_same_rows(tmp_path: Path):
     """And another seed draws others."""
     about = spec(LLAMA, FLAN)
     found = collect(make(tmp_path / "run", about), about)
-    from reports.recheck import draw
+    from reports.numbers.recheck import draw
 
     assert draw(found, 5, 1).equals(draw(found, 5, 1))
     assert not draw(found, 5, 1).equals(draw(found, 5, 2))

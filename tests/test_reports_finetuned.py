@@ -14,12 +14,13 @@ import pytest
 
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
-from reports import latex, published
-from reports.collect import collect
-from reports.comparisons import by_base, labels
-from reports.report import Report, Section, build
+from reports.build import Report, Section, build
+from reports.latex import escape as latex
+from reports.numbers.adapters import by_base, labels
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from reports.table import Table, Words
+from reports.tables import published
+from reports.tables.table import Table, Words
 from reports.write import Written, write_report
 from tests import finetuned_runs as runs
 from tests.finetuned_runs import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.types import Condition, Decoding
-from reports.collect import collect
-from reports.compare_runs import Compared, Side, changes_table, compare_runs
+from reports.build import build
 from reports.keys import column_keys, condition_keys, difference_key, score_key
-from reports.report import build
-from reports.results import Result, frame
+from reports.numbers.results import Result, frame
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
+from reports.tables.run_diff import Compared, Side, changes_table, compare_runs
 from tests.report_runs import FLAN, LLAMA, LLAMA2, Toy, condition, make, plain_answer, spec
 
 KEY = "toy-00000000"

@@ -11,11 +11,11 @@ import pytest
 
 from empathy_core.errors import ConfigError, Damaged
 from empathy_core.store import RunDir
-from jobs import config as configuration
-from jobs import settings
+from jobs.commands.as_written import written_spec
+from jobs.config import read as configuration
 from jobs.launch import main
-from jobs.planfile import last_plan
-from jobs.report import written_spec
+from jobs.planning import report_settings as settings
+from jobs.planning.plan_file import last_plan
 from reports.keys import condition_keys
 from tests.runs import ECHO, launch, write_config
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from slurm import limits, queue
-from slurm.errors import SlurmError, Unreachable
 from slurm.limits import DEFAULT_ARRAY, Limits
-from slurm.queue import Accounted, Queued
+from slurm.queue import Accounted, Queued, SlurmError, Unreachable
 
 Fake = Callable[[str, str], None]
 

@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from empathy_core import backends
-from empathy_core.backends import stepping
 from empathy_core.backends.generation_settings import find
-from empathy_core.backends.stops import before_stop, check_turn_end, stop_tokens, turn_end
-from empathy_core.backends.tokenizers import load_tokenizer
+from empathy_core.diagnosis import probe as stepping
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.stops import before_stop, check_turn_end, stop_tokens, turn_end
+from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.types import Condition, Decoding, ModelSpec
 from tests.test_backends import QUESTIONS, one_by_one, requests
 from tests.test_chat_templates import TEMPLATES, tokenizer_of

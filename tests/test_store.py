@@ -264,5 +264,5 @@ def test_the_second_planner_waits_and_then_says_so(tmp_path: Path):
 def test_blocks_are_dealt_to_shards_exactly_once():
     """Every block belongs to one shard, whatever the number of shards."""
     for n_shards in range(1, 9):
-        dealt = [b for s in range(n_shards) for b in store.dealt(range(23), s, n_shards)]
+        dealt = [b for s in range(n_shards) for b in store.blocks_of_shard(range(23), s, n_shards)]
         assert sorted(dealt) == list(range(23))

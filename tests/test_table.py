@@ -9,15 +9,16 @@ import pytest
 
 from empathy_core import store
 from empathy_core.types import Column, Condition, Decoding
-from jobs import origins
-from reports import page, published
-from reports.aggregate import SUMMARY
-from reports.collect import collect
+from jobs.planning import origins
+from reports.build import build
 from reports.labels import answering_facts, decoding_words, number, row_labels, short_signature
-from reports.ranks import rank
-from reports.report import build
+from reports.numbers.aggregate import SUMMARY
+from reports.numbers.significance import columns, rank
+from reports.page import index as page
+from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from reports.table import Table, Words, columns, panels, score_table
+from reports.tables import published
+from reports.tables.table import Table, Words, panels, score_table
 from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")

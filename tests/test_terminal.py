@@ -2,7 +2,7 @@
 
 import re
 
-from reports import terminal
+from reports.tables import terminal
 from tests.paper_tables import paper_table
 
 

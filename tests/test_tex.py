@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reports import tex
-from reports.latex import Tex, escape
-from reports.layout import Environment, Intervals, Layout
-from reports.table import Cell, Table, Words
+from reports.latex import table as tex
+from reports.latex.escape import Tex, escape
+from reports.spec import Environment, Intervals, Layout
+from reports.tables.table import Cell, Table, Words
 from tests.paper_tables import NOTES, named, paper_table, second_paper_table, with_intervals
 from tests.papers import installed, needs_latex, pdf_text
 

@@ -11,15 +11,17 @@ import pytest
 from transformers import AutoTokenizer
 
 from empathy_core import backends, weights
-from empathy_core.backends import stepping
+from empathy_core.diagnosis import probe as stepping
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.rendering import render
 from empathy_core.store import EXAMPLES
-from empathy_core.training import adapters, preparing
-from empathy_core.training.merging import rendered
+from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.merging import rendered
+from empathy_core.training.rows import prepare as preparing
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import ModelSpec
-from jobs import resolve
+from jobs.planning import resolve
 from tests.zoo_answers import condition, ours, plain, requests, spec, theirs
 from tests.zoo_models import make, make_adapter
 
@@ -41,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
 def in_rendering(model: ModelSpec) -> str:
     """Return the first prompt as the planner renders it."""
     pairs = [(r.example, r.context) for r in requests()]
-    return backends.render(condition(model), pairs).digest
+    return render(condition(model), pairs).digest
 
 
 def in_answering(model: ModelSpec) -> tuple[int, ...]:
@@ -170,7 +172,7 @@ def test_a_token_beyond_the_embedding_is_named(tmp_path: Path) -> None:
     tokenizer.save_pretrained(base)
     pairs = [(r.example, r.context) for r in requests()]
     with pytest.raises(ModelError, match=r"no row for: 'sad' \(434\); its embedding has 434 rows"):
-        backends.render(condition(spec(base)), pairs)
+        render(condition(spec(base)), pairs)
     backend = backends.load(spec(base))
     with pytest.raises(ModelError, match=r"no row for: 'sad' \(434\); its embedding has 434 rows"):
         backend.answer(condition(spec(base)), requests())

@@ -23,13 +23,13 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from empathy_core.backends.loading import load_model
 from empathy_core.errors import ConfigError, DataError, ModelError, StorageError, UnknownName
-from empathy_core.training import checkpoints, lora, loss, machine
-from empathy_core.training.batches import collate, schedule
-from empathy_core.training.job import StepReport, Trained, TrainingJob
-from empathy_core.training.loss import loss_sum
-from empathy_core.training.progress import Progress
-from empathy_core.training.spec import IGNORED, Lora, Row
-from empathy_core.training.trainer import Interrupted, train
+from empathy_core.training.loop import checkpoints, lora, loss, machine
+from empathy_core.training.loop.batches import collate, schedule
+from empathy_core.training.loop.job import StepReport, Trained, TrainingJob
+from empathy_core.training.loop.loss import loss_sum
+from empathy_core.training.loop.progress import TrainingProgress
+from empathy_core.training.loop.trainer import Interrupted, train
+from empathy_core.training.spec import IGNORED, Lora, TrainingRow
 from tests import preloaded
 from tests.training_rows import (
     decoder_rows,
@@ -172,7 +172,7 @@ def test_a_module_that_is_not_linear_is_refused(base: Path) -> None:
 # ---------------------------------------------------------------------------- the loss
 
 
-def batch_of(rows: tuple[Row, ...], *, encoder_decoder: bool) -> dict[str, torch.Tensor]:
+def batch_of(rows: tuple[TrainingRow, ...], *, encoder_decoder: bool) -> dict[str, torch.Tensor]:
     return dict(collate(rows, 2, encoder_decoder=encoder_decoder))
 
 
@@ -746,7 +746,7 @@ def test_an_adapter_without_gradients_stops_the_training(
     model = load_model(job_of(base, tmp_path).spec.base, base)
     layer = model.model.layers[0].self_attn.q_proj
     layer.register_forward_hook(lambda _m, _i, out: out.detach())
-    monkeypatch.setattr("empathy_core.training.trainer.load_model", lambda *_: model)
+    monkeypatch.setattr("empathy_core.training.loop.trainer.load_model", lambda *_: model)
     # the hook stands on the base layer, so only what lies below it loses its gradient
     model.model.layers[0].register_forward_hook(lambda _m, _i, out: out.detach())
 
@@ -888,12 +888,12 @@ def test_trackers_are_checked_first(base: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_progress_comes_back_equal() -> None:
     """What a checkpoint says of the curve is equal to the bit."""
-    progress = Progress(5)
+    progress = TrainingProgress(5)
     progress.evaluated(0, 0.1, 2)
     progress.evaluated(1, 1 / 3, 2)
     assert not progress.evaluated(2, 1 / 2, 2)
 
-    again = Progress.read(json.loads(json.dumps(progress.as_json())))
+    again = TrainingProgress.read(json.loads(json.dumps(progress.as_json())))
 
     assert again == progress
     assert again.evaluated(3, 1 / 2, 2)

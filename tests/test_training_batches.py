@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from empathy_core import models
 from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate, pad_token, schedule
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
+from empathy_core.training.loop.batches import collate, pad_token, schedule
+from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
 
 SPEC = FinetuneSpec(
     "tune", "Tune", models.model("smollm2_135m_instruct"), prompt("none"), chat=True
@@ -114,9 +114,9 @@ def test_neighbours_change_between_epochs() -> None:
 # ---------------------------------------------------------------------------- batches
 
 
-def row(ids: tuple[int, ...], labels: tuple[int, ...]) -> Row:
+def row(ids: tuple[int, ...], labels: tuple[int, ...]) -> TrainingRow:
     """Return a row."""
-    return Row("a", ids, labels, 1)
+    return TrainingRow("a", ids, labels, 1)
 
 
 def test_a_decoders_batch_by_eye() -> None:

@@ -15,20 +15,23 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from empathy_core import backends
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.positions import check_room, decoder_positions
-from empathy_core.backends.rendering import context_window
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.rendering import context_window
 from empathy_core.store.schemas import EXAMPLES
-from empathy_core.training import lora, modules, preparing
-from empathy_core.training.feed import batch_of
-from empathy_core.training.job import Trained, TrainingJob
-from empathy_core.training.loss import loss_sum
-from empathy_core.training.merging import merge
-from empathy_core.training.preparing import Prepared
+from empathy_core.training import modules
+from empathy_core.training.adapter.merging import merge
+from empathy_core.training.loop import lora
+from empathy_core.training.loop.batches import batch_of
+from empathy_core.training.loop.job import Trained, TrainingJob
+from empathy_core.training.loop.loss import loss_sum
+from empathy_core.training.loop.trainer import train
+from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora
-from empathy_core.training.trainer import train
 from empathy_core.types import Condition, Decoding
-from jobs.finetune import model_findings, sampler
+from jobs.stages.finetune import model_findings
+from jobs.stages.training_job import sampler
 from tests.tiny_models import bpe_tokenizer
 from tests.training_rows import spec_of
 
@@ -150,7 +153,7 @@ def fine_tune(folder: Path, name: str, **changes: Any) -> FinetuneSpec:
     return modules.settled(spec_of(folder, architecture=architecture, **settings | changes))
 
 
-def trained(spec: FinetuneSpec, work: Path) -> tuple[Prepared, Trained]:
+def trained(spec: FinetuneSpec, work: Path) -> tuple[PreparedTraining, Trained]:
     prepared = preparing.prepare(spec, examples())
     job = TrainingJob(
         spec=spec, folder=prepared.folder, rows=tuple(prepared.train),
@@ -363,7 +366,7 @@ def test_answers_longer_than_the_decoder_are_cut(name: str, base_of: Callable[[s
     assert model(**_batch(prepared)).loss.isfinite()
 
 
-def _batch(prepared: Prepared) -> dict[str, Any]:
+def _batch(prepared: PreparedTraining) -> dict[str, Any]:
     [row] = prepared.train[:1]
     read = torch.tensor([[row.start, *row.labels[:-1]]])
     assert IGNORED not in row.labels

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from transformers import get_scheduler
 
 from empathy_core.errors import ModelError
-from empathy_core.training.job import Trained
-from empathy_core.training.rates import FEWEST_STEPS, full_rate_steps, rate_of, warmup_steps
+from empathy_core.training.loop.job import Trained
+from empathy_core.training.loop.rates import FEWEST_STEPS, full_rate_steps, rate_of, warmup_steps
+from empathy_core.training.loop.trainer import Interrupted, train
 from empathy_core.training.spec import TRAINING_VERSION
-from empathy_core.training.trainer import Interrupted, train
-from jobs.finetune import check_version
-from jobs.plan import PlannedFinetune
+from jobs.planning.plan import PlannedFinetune
+from jobs.stages.finetune import check_version
 from tests.finetune_runs import TUNED, write_experiment
 from tests.runs import launch
 from tests.training_rows import job_of, llama, spec_of

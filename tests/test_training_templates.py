@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from empathy_core.backends import reasoning
 from empathy_core.backends.generation_settings import delimiters
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import end_tokens, turn_end
-from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate, pad_token
-from empathy_core.training.preflight import Checked, check_rows
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
+from empathy_core.prompts import prompt, reasoning
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import end_tokens, turn_end
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight.run import RowsToCheck, check_rows
+from empathy_core.training.rows.encode import Encoder
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding, Message
 from tests.test_chat_templates import (
     NO_SYSTEM_ROLE,
@@ -46,7 +45,7 @@ def asked(spec: FinetuneSpec) -> Condition:
     return Condition(spec.base, spec.prompt, Decoding(), chat=True)
 
 
-def rows_of(spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair]) -> list[Row]:
+def rows_of(spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair]) -> list[TrainingRow]:
     """Encode with the stops that the evaluation will have."""
     return Encoder(spec, tokenizer, 8192, stops_of(spec, tokenizer)).encode(pairs)
 
@@ -152,11 +151,13 @@ def test_the_preflight_finds_an_opening_that_is_not_the_templates(
     assert "special-tokens-doubled" in {f.name for f in found if not f.ok}
 
 
-def checked(spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair], rows: list[Row]) -> Checked:
+def checked(
+    spec: FinetuneSpec, tokenizer: Any, pairs: list[Pair], rows: list[TrainingRow]
+) -> RowsToCheck:
     stops = stops_of(spec, tokenizer)
     pad = pad_token(tokenizer, stops, len(tokenizer))
     prompts = Renderer(asked(spec), tokenizer, None, "error").prompts([p.context for p in pairs])
-    return Checked(
+    return RowsToCheck(
         spec=spec, tokenizer=tokenizer, stops=stops, pad=pad, pairs=pairs, rows=rows,
         collate=partial(collate, pad=pad, encoder_decoder=False),
         evaluated=[p.ids for p in prompts],

@@ -15,15 +15,15 @@ from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.positions import Decoder
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store.schemas import EXAMPLES
-from empathy_core.training.rows import training_pairs, validation_pairs
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, Row
-from empathy_core.training.tokens import Encoder
+from empathy_core.training.rows.encode import Encoder
+from empathy_core.training.rows.select import training_pairs, validation_pairs
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from tests.tiny_models import LLAMA_TEMPLATE, TEXT, bpe_tokenizer, tiny_llama, tiny_t5
 
@@ -68,12 +68,12 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def encode(
     of: FinetuneSpec, tokenizer: Any, pairs: Sequence[Pair] = (SAD,), window: int | None = 512
-) -> list[Row]:
+) -> list[TrainingRow]:
     """Encode with the stops of the tiny Llama."""
     return Encoder(of, tokenizer, window, EOT).encode(pairs)
 
 
-def parts(row: Row, tokenizer: Any) -> tuple[str, str]:
+def parts(row: TrainingRow, tokenizer: Any) -> tuple[str, str]:
     """Return what is ignored and what is trained, as text."""
     kept = [label != IGNORED for label in row.labels]
     assert [i for i, k in zip(row.input_ids, kept, strict=True) if k] == [

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from empathy_core.backends.chat import ChatTemplate
-from empathy_core.backends.stops import turn_end
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
+from empathy_core.prompts.chat import ChatTemplate
+from empathy_core.prompts.stops import turn_end
 from empathy_core.types import ModelSpec
 from tests.tiny_models import bpe_tokenizer
 

@@ -11,16 +11,15 @@ import pytest
 from empathy_core.errors import ConfigError
 from empathy_core.stats import Resampler, paired_difference, spread
 from empathy_core.types import Condition, Decoding
-from reports.aggregate import aggregate
-from reports.collect import Collected, collect
-from reports.layout import Analysis, Contrast
-from reports.prompts import moved, own_scores, spreads
-from reports.repeats import repeated, repeats
-from reports.report import Report, build
-from reports.spec import Comparison, ReportSpec
-from reports.subsets import subsets
-from reports.table import Table
-from reports.validity import doubtful, emptiest
+from reports.build import Report, build
+from reports.numbers.aggregate import aggregate
+from reports.numbers.doubtful import doubtful, emptiest
+from reports.numbers.prompt_effects import moved, own_scores, spreads
+from reports.numbers.repeats import repeated, repeats
+from reports.rows.collect import Collected, collect
+from reports.rows.subsets import subsets
+from reports.spec import Analysis, Comparison, Contrast, ReportSpec
+from reports.tables.table import Table
 from tests.report_runs import FLAN, GREEDY, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
 
 KEY = "toy-00000000"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from empathy_core.errors import ConfigError
-from jobs import config as configuration
-from jobs.tables import Config
-from jobs.variants import variants
+from jobs.config import read as configuration
+from jobs.config.tables import Config
+from jobs.config.variants import variants
 
 TEXT = """
 name = "tuned"

@@ -211,7 +211,7 @@ def test_conversions_at_the_same_time_leave_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A conversion that is overtaken keeps the other's folder and leaves nothing behind."""
-    from empathy_core import gguf_weights
+    from empathy_core.weights import gguf as gguf_weights
 
     monkeypatch.setenv("EMPATHY_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "small.gguf"

@@ -7,8 +7,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from empathy_core.backends.checkpoint import skeleton
 from empathy_core.errors import ModelError
+from empathy_core.weights.checkpoint import skeleton
 from tests.zoo_answers import ours, plain, spec, theirs
 from tests.zoo_layouts import rewrite
 from tests.zoo_models import FAMILIES, make

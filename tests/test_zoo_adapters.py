@@ -11,9 +11,10 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from empathy_core import backends, weights
-from empathy_core.backends import checkpoint, loading
+from empathy_core.backends import loading
 from empathy_core.errors import ModelError
 from empathy_core.types import ModelSpec
+from empathy_core.weights import checkpoint
 from tests.tiny_models import LLAMA_TEMPLATE
 from tests.zoo_answers import condition, ours, plain, requests, spec, theirs
 from tests.zoo_layouts import rewrite

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from empathy_core import backends
-from empathy_core.backends import checkpoint, loading
+from empathy_core.backends import loading
 from empathy_core.errors import ModelError
+from empathy_core.weights import checkpoint
 from tests.zoo_answers import ours, plain, spec, theirs
 from tests.zoo_layouts import LAYOUTS, quantised, rewrite, rewrite_config, wide_llama
 

@@ -12,17 +12,17 @@ from typing import Any
 from unittest import mock
 
 from empathy_core.prompts import prompt
-from empathy_core.training.job import StepReport, TrainingJob
-from empathy_core.training.loop_evaluation import EvaluationMixin
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora, Row
-from empathy_core.training.trainer import train
+from empathy_core.training.loop.job import StepReport, TrainingJob
+from empathy_core.training.loop.train_loop import EvaluationMixin
+from empathy_core.training.loop.trainer import train
+from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora, TrainingRow
 from empathy_core.types import ModelSpec
 from tests.tiny_models import tiny_llama, tiny_t5
 
 IDENTITY = "a" * 64
 
 
-def decoder_rows(n: int, *, seed: int = 0, start: str = "q") -> tuple[Row, ...]:
+def decoder_rows(n: int, *, seed: int = 0, start: str = "q") -> tuple[TrainingRow, ...]:
     """Return rows of 8 to 40 tokens whose answers repeat their prompt's last token."""
     draw = random.Random(seed)
     rows = []
@@ -30,11 +30,13 @@ def decoder_rows(n: int, *, seed: int = 0, start: str = "q") -> tuple[Row, ...]:
         prompt_ids = [draw.randint(10, 290) for _ in range(draw.randint(4, 20))]
         answer = [prompt_ids[-1]] * draw.randint(3, 20) + [1]
         labels = [IGNORED] * len(prompt_ids) + answer
-        rows.append(Row(f"{start}{i:03d}", (*prompt_ids, *answer), tuple(labels), len(prompt_ids)))
+        rows.append(
+            TrainingRow(f"{start}{i:03d}", (*prompt_ids, *answer), tuple(labels), len(prompt_ids))
+        )
     return tuple(rows)
 
 
-def encoder_rows(n: int, *, seed: int = 0) -> tuple[Row, ...]:
+def encoder_rows(n: int, *, seed: int = 0) -> tuple[TrainingRow, ...]:
     """Return the same for an encoder-decoder: the answer stands in the labels alone."""
     return tuple(
         replace(

@@ -5,9 +5,9 @@ import random
 import time
 from collections.abc import Sequence
 
-from empathy_core.backends import Answer, Request
-from empathy_core.backends.stops import before_stop
+from empathy_core.backends.protocol import Answer, Request
 from empathy_core.errors import ModelError
+from empathy_core.prompts.stops import before_stop
 from empathy_core.types import Condition, ModelSpec
 
 HOG_S = 4

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from empathy_core.backends import reasoning
-from empathy_core.backends.stops import check_turn_end, end_tokens, read_settings, turn_end
 from empathy_core.errors import ModelError
+from empathy_core.prompts import reasoning
+from empathy_core.prompts.stops import check_turn_end, end_tokens, read_settings, turn_end
 from empathy_core.types import Condition
 
 STRUCTURE = (
@@ -134,7 +134,7 @@ def check_structure(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CheckpointSettings:
     """What the files of a checkpoint say of how it answers.
 
     Attributes:
@@ -178,7 +178,7 @@ class Found:
         return tuple(told)
 
 
-def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
+def find(condition: Condition, folder: Path, tokenizer: Any) -> CheckpointSettings:
     """Return what the files of a condition's model say of how it answers.
 
     Args:
@@ -205,7 +205,7 @@ def find(condition: Condition, folder: Path, tokenizer: Any) -> Found:
     used, written = delimiters(condition, tokenizer), template_delimiters(tokenizer)
     same = used is None or written is None or [*map(str.strip, used)] == [*map(str.strip, written)]
     unlike = None if same else written
-    return Found(kept, used, config.model_type in ALONE, added, unlike)
+    return CheckpointSettings(kept, used, config.model_type in ALONE, added, unlike)
 
 
 def _rows(config: Any, tokenizer: Any) -> int | None:

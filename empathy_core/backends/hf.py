@@ -7,15 +7,18 @@ from functools import cached_property, partial
 from typing import Any
 
 from empathy_core import weights
-from empathy_core.backends import Answer, Request, embedding, generation_settings, reasoning
-from empathy_core.backends.chat import special_spellings
+from empathy_core.backends import generation_settings
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.logits import GumbelNoise, NanWatch, NoiseKey, Unpadded
-from empathy_core.backends.rendering import Overlong, PromptTokens, Renderer, context_window
-from empathy_core.backends.stops import AtText, before_stop, end_tokens, turn_end
-from empathy_core.backends.tokenizers import tokenizer_of
+from empathy_core.backends.protocol import Answer, Request
 from empathy_core.errors import ModelError
+from empathy_core.prompts import reasoning
+from empathy_core.prompts.chat import special_spellings
+from empathy_core.prompts.rendering import Overlong, PromptTokens, Renderer, context_window
+from empathy_core.prompts.stops import AtText, before_stop, end_tokens, turn_end
+from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.types import Condition, Decoding, ModelSpec
+from empathy_core.weights import embedding
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ samples would not fit."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Sequence:
     """One sequence to generate; equal rows give equal answers.
 
     Attributes:
@@ -119,7 +122,7 @@ class HfBackend:
         distinct = list(dict.fromkeys(rows))
         sampled = condition.decoding.sample
         size = condition.block_size or (SAMPLED_ROWS if sampled else max(len(distinct), 1))
-        how, answers = self._how(condition), dict[_Row, Answer]()
+        how, answers = self._how(condition), dict[_Sequence, Answer]()
         for start in range(0, len(distinct), size):
             batch = distinct[start : start + size]
             answers |= zip(batch, self._generated(batch, how), strict=True)
@@ -139,7 +142,7 @@ class HfBackend:
         Raises:
             ModelError: One alone does not fit in memory, or the scores are not numbers.
         """
-        rows = [_Row(PromptTokens(tuple(p), len(p), fits=True), None) for p in prompts]
+        rows = [_Sequence(PromptTokens(tuple(p), len(p), fits=True), None) for p in prompts]
         structure = generation_settings.structure(self._own, self._model.config)
         settings = generation_settings.as_settings(structure)
         return self._generated(rows, _How(decoding, self.ends(chat=chat), settings))
@@ -152,7 +155,7 @@ class HfBackend:
             prompt: Ids of the prompt.
             ids: Ids of the answer, its end token included.
         """
-        row = _Row(PromptTokens(tuple(prompt), len(prompt), fits=True), None)
+        row = _Sequence(PromptTokens(tuple(prompt), len(prompt), fits=True), None)
         answer = self._answer(row.prompt, list(ids), self._how(condition))
         return _closed(answer, "" if condition.chat else condition.prompt.ending)
 
@@ -170,7 +173,7 @@ class HfBackend:
             )
             raise ModelError(msg)
 
-    def _rows(self, condition: Condition, requests: Sequence[Request]) -> list[_Row]:
+    def _rows(self, condition: Condition, requests: Sequence[Request]) -> list[_Sequence]:
         renderer = Renderer(condition, self._tokenizer, self._window, self._overlong)
         prompts = renderer.prompts([request.context for request in requests])
         ids = (prompt.ids for prompt in prompts)
@@ -185,10 +188,10 @@ class HfBackend:
                 )
                 raise ModelError(msg)
             noise = NoiseKey(condition.decoding.seed, request.example, request.sample)
-            rows.append(_Row(prompt, noise if condition.decoding.sample else None))
+            rows.append(_Sequence(prompt, noise if condition.decoding.sample else None))
         return rows
 
-    def _generated(self, rows: Sequence[_Row], how: _How) -> list[Answer]:
+    def _generated(self, rows: Sequence[_Sequence], how: _How) -> list[Answer]:
         """Generate one batch; halve it as often as memory runs out."""
         try:
             outputs = self._new_tokens(rows, how)
@@ -205,7 +208,7 @@ class HfBackend:
             *self._generated(rows[middle:], how),
         ]
 
-    def _halve(self, rows: Sequence[_Row]) -> None:
+    def _halve(self, rows: Sequence[_Sequence]) -> None:
         import torch
 
         longest = max(len(row.prompt.ids) for row in rows)
@@ -221,7 +224,7 @@ class HfBackend:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _new_tokens(self, rows: Sequence[_Row], how: _How) -> list[list[int]]:
+    def _new_tokens(self, rows: Sequence[_Sequence], how: _How) -> list[list[int]]:
         """Return the generated ids of each row, up to and including the first end."""
         import torch
 
@@ -342,7 +345,7 @@ def _closed(answer: Answer, ending: str) -> Answer:
 
 
 def _processors(
-    decoding: Decoding, rows: Sequence[_Row], n_padding: Sequence[int], start: int
+    decoding: Decoding, rows: Sequence[_Sequence], n_padding: Sequence[int], start: int
 ) -> list[Any]:
     """Return what changes the scores, in transformers' order: penalties, sampling, noise."""
     from transformers.generation import logits_process as hf

@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from empathy_core.backends import checkpoint, peft_adapters, tokenizers
-from empathy_core.backends.peft_adapters import Adapter
-from empathy_core.backends.stops import read_settings
-from empathy_core.backends.stored import Stored, check_asked
 from empathy_core.errors import ModelError, first_line
+from empathy_core.prompts import tokenizers
+from empathy_core.prompts.stops import read_settings
 from empathy_core.types import ModelSpec
+from empathy_core.weights import checkpoint, peft_adapters
+from empathy_core.weights.peft_adapters import Adapter
+from empathy_core.weights.quantisation import Stored, check_asked
 
 
 def load_model(model: ModelSpec, folder: Path) -> Any:

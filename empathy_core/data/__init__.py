@@ -19,14 +19,14 @@ import polars as pl
 
 from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, columns, reading, splitting
-from empathy_core.data.audit_words import text as audit_text
+from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.frozen import VERSION, changes
 from empathy_core.data.specs import (
     DataSpec,
     EvaluateSpec,
-    Layout,
     Source,
+    TextLayout,
     source,
     source_names,
 )
@@ -37,9 +37,9 @@ __all__ = [
     "CLEANING_VERSION",
     "DataSpec",
     "EvaluateSpec",
-    "Layout",
-    "Prepared",
+    "PreparedRows",
     "Source",
+    "TextLayout",
     "audit_text",
     "carried",
     "changes",
@@ -56,7 +56,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRows:
     """The rows of a run before they are frozen.
 
     Attributes:
@@ -131,7 +131,7 @@ def _unusual(source: Source) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- preparing
 
 
-def prepare(data: DataSpec, evaluate: EvaluateSpec) -> Prepared:
+def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     """Read, clean, split and audit the rows of a run.
 
     Raises:
@@ -156,7 +156,7 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> Prepared:
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
     carried = columns.carried(data.sources, raws, examples["id"])
-    return Prepared(examples, audit, _identity(data, evaluate, contents), carried)
+    return PreparedRows(examples, audit, _identity(data, evaluate, contents), carried)
 
 
 def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> None:
@@ -184,7 +184,7 @@ def _require_evaluated(examples: pl.DataFrame, evaluate: EvaluateSpec) -> None:
 
 def _counts(
     source: Source, raw: reading.Raw, clean: cleaning.Cleaned, examples: pl.DataFrame
-) -> _audit.Counts:
+) -> _audit.SourceAudit:
     kept = examples.filter(pl.col("source") == source.name).height
     dropped = Counter(raw.dropped) + Counter(clean.dropped)
     surplus = clean.frame.height - kept
@@ -192,7 +192,7 @@ def _counts(
     if surplus:
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
-    return _audit.Counts(source, n_raw, kept, dropped, repaired)
+    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired)
 
 
 def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:
@@ -240,7 +240,7 @@ def cleaned_by(run: RunDir) -> int:
     return int(read_json(run.data)["identity"][VERSION])
 
 
-def freeze(prepared: Prepared, run: RunDir) -> None:
+def freeze(prepared: PreparedRows, run: RunDir) -> None:
     """Write the rows, the audit, and last the identity, which says that the others are there."""
     buffer = io.BytesIO()
     prepared.examples.write_parquet(buffer, compression="zstd")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.data import neighbours
+from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
@@ -21,7 +21,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class SourceAudit:
     """What became of the rows of one source.
 
     Attributes:
@@ -37,7 +37,7 @@ class Counts:
 
 
 def audit(
-    counts: Sequence[Counts], cleaned: pl.DataFrame, examples: pl.DataFrame
+    counts: Sequence[SourceAudit], cleaned: pl.DataFrame, examples: pl.DataFrame
 ) -> dict[str, Any]:
     """Return the audit as plain values.
 
@@ -65,7 +65,7 @@ def audit(
     }
 
 
-def _source(entry: Counts) -> dict[str, Any]:
+def _source(entry: SourceAudit) -> dict[str, Any]:
     source = entry.source
     return {
         "name": source.name,
@@ -80,7 +80,7 @@ def _source(entry: Counts) -> dict[str, Any]:
     }
 
 
-def _warnings(entry: Counts, examples: pl.DataFrame) -> Iterator[str]:
+def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     """Yield what makes it likely that a source's columns are not those that were meant."""
     rows = examples.filter(pl.col("source") == entry.source.name)
     where = f"check the columns of {entry.source.where}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from empathy_core.data.specs import Layout
+from empathy_core.data.specs import TextLayout
 from empathy_core.errors import DataError
 
 Record = Mapping[str, object]
@@ -23,7 +23,7 @@ SUFFIXES = ("csv", "tsv", "json", "jsonl", "ndjson", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RawRows:
     """Column names, and one record a raw row.
 
     Attributes:
@@ -57,7 +57,7 @@ class _File:
 
     path: Path
     data: bytes
-    layout: Layout
+    layout: TextLayout
     where: str
 
 
@@ -91,7 +91,7 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def parse(path: Path, data: bytes, layout: Layout, where: str) -> Table:
+def parse(path: Path, data: bytes, layout: TextLayout, where: str) -> RawRows:
     """Return the rows of a file.
 
     Args:
@@ -121,7 +121,7 @@ def parse(path: Path, data: bytes, layout: Layout, where: str) -> Table:
     return _csv(file, "\t" if suffix == "tsv" else ",") if suffix in ("csv", "tsv") else _json(file)
 
 
-def require_use(path: Path, layout: Layout, suffix: str, where: str) -> None:
+def require_use(path: Path, layout: TextLayout, suffix: str, where: str) -> None:
     """Refuse a setting of the layout that would change nothing.
 
     Raises:
@@ -147,7 +147,7 @@ _OFTEN = ("cp1252", "cp1251", "gb18030", "shift_jis", "euc_kr")
 """Encodings that files without a mark are often in; which one, only a reader can see."""
 
 
-def decoded(path: Path, data: bytes, layout: Layout, where: str) -> str:
+def decoded(path: Path, data: bytes, layout: TextLayout, where: str) -> str:
     """Return a file's text: UTF-8, what a byte order mark says, or the layout's encoding.
 
     Bytes that are not UTF-8 survive as lone surrogates where ``utf-8`` is the layout's encoding,
@@ -214,7 +214,7 @@ def _text(file: _File) -> str:
     return decoded(file.path, file.data, file.layout, file.where)
 
 
-def _csv(file: _File, separator: str) -> Table:
+def _csv(file: _File, separator: str) -> RawRows:
     csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
     text, separator = _text(file), file.layout.separator or separator
     reader = csv.reader(
@@ -244,7 +244,7 @@ def _csv(file: _File, separator: str) -> Table:
         head = text.partition("\n")[0]
         guess = "" if separator in head else another_separator(head, file.where)
         raise DataError(_misquoted(file, begin, error) + guess) from error
-    return Table(header, records, lines, fault, "too few or too many cells", _UNQUOTED)
+    return RawRows(header, records, lines, fault, "too few or too many cells", _UNQUOTED)
 
 
 _UNQUOTED = (
@@ -297,7 +297,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
-def _json(file: _File) -> Table:
+def _json(file: _File) -> RawRows:
     text = _text(file)
     try:
         whole = load_json(text)
@@ -310,10 +310,10 @@ def _json(file: _File) -> Table:
     fault = f"row {first} (counted from 0) is no object"
     if values and not any(record is not None for record in records):
         raise DataError(_no_json(file, fault))
-    return Table(_keys(records), records, (), fault)
+    return RawRows(_keys(records), records, (), fault)
 
 
-def _json_lines(file: _File, text: str, error: ValueError) -> Table:
+def _json_lines(file: _File, text: str, error: ValueError) -> RawRows:
     records: list[Record | None] = []
     lines, fault = [], ""
     for number, line in enumerate(text.split("\n"), 1):
@@ -330,7 +330,7 @@ def _json_lines(file: _File, text: str, error: ValueError) -> Table:
             fault = f"line {number} is no JSON object ({said})"
     if not any(record is not None for record in records):
         raise DataError(_no_json(file, str(error)))
-    return Table(_keys(records), records, lines, fault)
+    return RawRows(_keys(records), records, lines, fault)
 
 
 def _no_json(file: _File, said: str) -> str:
@@ -359,9 +359,9 @@ def _require_rows_first(file: _File, values: Sequence[object]) -> None:
         raise DataError(msg)
 
 
-def _parquet(file: _File) -> Table:
+def _parquet(file: _File) -> RawRows:
     try:
         frame = pl.read_parquet(io.BytesIO(file.data))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise unreadable(file.path, error) from error
-    return Table(frame.columns, frame.to_dicts())
+    return RawRows(frame.columns, frame.to_dicts())

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from empathy_core.data import cells, files, hub
-from empathy_core.data.files import Record, Table
+from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source
 from empathy_core.errors import DataError, NoColumn
 
@@ -73,7 +73,7 @@ def read(source: Source, *, complete: bool = False) -> Raw:
         key: dict[str, str | None] = {"sha256": hashlib.sha256(data).hexdigest()}
     else:
         columns, records, commit = hub.load(source)
-        found, key = Table(columns, records), hub.content(source, commit)
+        found, key = RawRows(columns, records), hub.content(source, commit)
     if found.records:
         _require_columns(source, found)
     broken = _require_whole(source, found, complete=complete)
@@ -111,7 +111,7 @@ def _place(source: Source) -> str:
 # ---------------------------------------------------------------------------- whole rows
 
 
-def _require_whole(source: Source, table: Table, *, complete: bool) -> int:
+def _require_whole(source: Source, table: RawRows, *, complete: bool) -> int:
     """Return how many lines hold no whole row; *complete*: whether there may be none at all.
 
     Raises:
@@ -135,7 +135,7 @@ def _require_whole(source: Source, table: Table, *, complete: bool) -> int:
     return broken
 
 
-def _require_columns(source: Source, table: Table) -> None:
+def _require_columns(source: Source, table: RawRows) -> None:
     """Prove that each column is there, and once.
 
     Raises:
@@ -153,7 +153,7 @@ def _require_columns(source: Source, table: Table) -> None:
             raise NoColumn(_no_column(source, column, there))
 
 
-def _has_field(table: Table, column: str) -> bool:
+def _has_field(table: RawRows, column: str) -> bool:
     """Return whether any record has the field that a dotted column names."""
     if column.partition(".")[0] not in table.columns:
         return False
@@ -187,7 +187,7 @@ class _Cutter:
         missing: Cells so far that held a word for a missing value.
     """
 
-    def __init__(self, source: Source, table: Table, complete: bool) -> None:
+    def __init__(self, source: Source, table: RawRows, complete: bool) -> None:
         self.source, self.table, self.complete = source, table, complete
         self.words = frozenset(word.strip().casefold() for word in source.missing)
         self.longest = max(map(len, self.words), default=0)

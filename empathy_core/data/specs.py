@@ -25,7 +25,7 @@ MISSING = ("nan", "-nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TextLayout:
     """How a text file is written.
 
     Attributes:
@@ -97,7 +97,7 @@ class Source:
     pattern: str | None = None
     column: str | None = None
     keep: tuple[str, ...] = ()
-    layout: Layout = Layout()
+    layout: TextLayout = TextLayout()
     broken_rows: Literal["error", "drop"] = "error"
     missing: tuple[str, ...] = MISSING
     licence: str = ""
@@ -158,7 +158,7 @@ class Source:
         else:
             self.regex()
         self.layout.check(where)
-        if self.layout != Layout() and not self.path:
+        if self.layout != TextLayout() and not self.path:
             msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
             raise ConfigError(msg)
         if taken := [name for name in self.keep if name in (*self.texts, *OWN_NAMES)]:

@@ -16,8 +16,7 @@ Several may fit one answer. They are told in this order, which is that of their 
 the stored ids prove, then what the model's distribution shows, then what the text looks like.
 """
 
-from empathy_core.diagnosis.rules import causes, diagnose, repeating_tail
-from empathy_core.diagnosis.seen import (
+from empathy_core.diagnosis.observations import (
     CAUSES,
     Answered,
     Cause,
@@ -25,8 +24,8 @@ from empathy_core.diagnosis.seen import (
     EndAfter,
     Facts,
     Kind,
+    Observation,
     Reference,
-    Seen,
     Step,
     Stop,
     Token,
@@ -34,6 +33,7 @@ from empathy_core.diagnosis.seen import (
     first_difference,
     shown_probability,
 )
+from empathy_core.diagnosis.rules import causes, diagnose, repeating_tail
 
 __all__ = [
     "CAUSES",
@@ -43,8 +43,8 @@ __all__ = [
     "EndAfter",
     "Facts",
     "Kind",
+    "Observation",
     "Reference",
-    "Seen",
     "Step",
     "Stop",
     "Token",

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from math import log
 from statistics import fmean
 
-from empathy_core.diagnosis.seen import (
+from empathy_core.diagnosis.observations import (
     CAUSES,
     Cause,
     Diagnosis,
     Facts,
-    Seen,
+    Observation,
     Step,
     Token,
     end_after,
     first_difference,
 )
-from empathy_core.diagnosis.seen import shown_probability as _p
+from empathy_core.diagnosis.observations import shown_probability as _p
 from empathy_core.metrics.diagnostics import echoes, repeats
 from empathy_core.visible import nothing_visible
 
@@ -37,7 +37,7 @@ LOOP_TIMES = 3
 LOOP_MIN_TOKENS = 12
 
 
-def diagnose(rows: Sequence[Seen], facts: Facts) -> Diagnosis:
+def diagnose(rows: Sequence[Observation], facts: Facts) -> Diagnosis:
     """Return the causes of each row, and how many rows each fits."""
     found = tuple((row, causes(row, facts)) for row in rows)
     numbers = {n: sum(n in [c.name for c in cs] for _, cs in found) for n in CAUSES}
@@ -45,7 +45,7 @@ def diagnose(rows: Sequence[Seen], facts: Facts) -> Diagnosis:
     return Diagnosis(facts, found, tuple(counts), end_after(facts))
 
 
-def causes(row: Seen, facts: Facts) -> tuple[Cause, ...]:
+def causes(row: Observation, facts: Facts) -> tuple[Cause, ...]:
     """Return every cause that fits, the strongest first; at least one."""
     found = [cause for rule in _RULES if (cause := rule(row, facts))]
     if row.stored.stop == "length" and not {c.name for c in found} & _EXPLAIN_LENGTH:
@@ -56,7 +56,7 @@ def causes(row: Seen, facts: Facts) -> tuple[Cause, ...]:
 # ---------------------------------------------------------------------------- proven by the ids
 
 
-def _decode_bug(row: Seen, facts: Facts) -> Cause | None:
+def _decode_bug(row: Observation, facts: Facts) -> Cause | None:
     stored = row.stored
     if not stored.ids or stored.text == stored.visible:
         return None
@@ -72,7 +72,7 @@ def _decode_bug(row: Seen, facts: Facts) -> Cause | None:
     )
 
 
-def _stop_token_bug(row: Seen, facts: Facts) -> Cause | None:
+def _stop_token_bug(row: Observation, facts: Facts) -> Cause | None:
     ids = row.stored.ids or row.rerun.ids
     last = facts.stop(ids[-1]) if ids else None
     own = ", ".join(f"'{s.text}' ({s.id}, {s.kind})" for s in facts.proper) or "none"
@@ -104,7 +104,7 @@ _KIND = {
 }
 
 
-def _excluded(row: Seen, facts: Facts) -> Cause | None:
+def _excluded(row: Observation, facts: Facts) -> Cause | None:
     """Return the bug that a setting keeps a greedy answer from ending where the model would."""
     decoding = facts.condition.decoding
     if decoding.sample or not row.faults:
@@ -130,7 +130,7 @@ def _excluded(row: Seen, facts: Facts) -> Cause | None:
     return None
 
 
-def _not_reproduced(row: Seen, facts: Facts) -> Cause | None:
+def _not_reproduced(row: Observation, facts: Facts) -> Cause | None:
     at = row.difference
     if at is None:
         return None
@@ -169,7 +169,7 @@ _OTHER_CODE = (
 # ---------------------------------------------------------------------------- shown by the model
 
 
-def _reasoning_only(row: Seen, facts: Facts) -> Cause | None:
+def _reasoning_only(row: Observation, facts: Facts) -> Cause | None:
     """Return the cause of an answer that is empty since all of it is reasoning."""
     n, of = row.rerun.n_thought, facts.condition.reasoning
     if of is None or not n or not nothing_visible(row.rerun.visible):
@@ -185,7 +185,7 @@ def _reasoning_only(row: Seen, facts: Facts) -> Cause | None:
     )
 
 
-def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
+def _ends_at_once(row: Observation, facts: Facts) -> Cause | None:
     found = None if _reasoning_only(row, facts) else _silent_step(row, facts)
     if found is None:
         return None
@@ -212,7 +212,7 @@ def _ends_at_once(row: Seen, facts: Facts) -> Cause | None:
 _UNUSED = "; the tokenizer has a chat template, which this condition does not use"
 
 
-def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
+def _silent_step(row: Observation, facts: Facts) -> tuple[Step, Token] | None:
     """Return where the model ends before a visible token, if it does."""
     if not row.steps:
         return None
@@ -230,7 +230,7 @@ def _silent_step(row: Seen, facts: Facts) -> tuple[Step, Token] | None:
     return None
 
 
-def _end_untrained(row: Seen, facts: Facts) -> Cause | None:
+def _end_untrained(row: Observation, facts: Facts) -> Cause | None:
     after = end_after(facts)
     if row.stored.stop != "length" or after is None or not facts.proper:
         return None
@@ -260,7 +260,7 @@ _PREFLIGHT = ("end-untrained", "pad-masks-labels")
 """What the preflight of a fine-tune calls the same fault in its rows."""
 
 
-def _flat(row: Seen, facts: Facts) -> Cause | None:
+def _flat(row: Observation, facts: Facts) -> Cause | None:
     if not row.steps:
         return None
     entropy, most = fmean(s.entropy for s in row.steps), log(facts.vocabulary)
@@ -277,7 +277,7 @@ def _flat(row: Seen, facts: Facts) -> Cause | None:
     )
 
 
-def _loops(row: Seen, facts: Facts) -> Cause | None:  # noqa: ARG001  as every rule
+def _loops(row: Observation, facts: Facts) -> Cause | None:  # noqa: ARG001  as every rule
     stored = row.stored
     loop = repeating_tail(stored.ids)
     if loop is None:
@@ -316,7 +316,7 @@ def repeating_tail(ids: Sequence[int]) -> tuple[int, int] | None:
 # ---------------------------------------------------------------------------- seen in the text
 
 
-def _echoes(row: Seen, facts: Facts) -> Cause | None:
+def _echoes(row: Observation, facts: Facts) -> Cause | None:
     if not echoes(row.stored.text, row.prompt, row.question):
         return None
     return Cause(
@@ -329,7 +329,7 @@ def _echoes(row: Seen, facts: Facts) -> Cause | None:
     )
 
 
-def _limit(row: Seen, facts: Facts) -> Cause:
+def _limit(row: Observation, facts: Facts) -> Cause:
     after = end_after(facts)
     evidence = f"cut at max_new_tokens = {facts.condition.decoding.max_new_tokens}"
     if after:
@@ -344,7 +344,7 @@ def _limit(row: Seen, facts: Facts) -> Cause:
     return Cause("limit", evidence, "raise max_new_tokens if answers are to be whole")
 
 
-def _none(row: Seen) -> Cause:
+def _none(row: Observation) -> Cause:
     if row.faults:
         told = ", ".join(row.faults)
         return Cause("none", f"the answer shows {told}, and no known cause fits: read the steps")

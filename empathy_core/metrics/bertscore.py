@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from empathy_core import encoders, weights
+from empathy_core import weights
+from empathy_core.metrics import _encoders as encoders
 from empathy_core.metrics._bert_score_tables import baseline, tuned_layer
 from empathy_core.metrics._parts import (
     Remark,
@@ -31,7 +32,7 @@ GROUP = "BERTScore"
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _EmbeddedText:
     """An embedded text.
 
     Attributes:
@@ -123,7 +124,7 @@ class Metric:
         known = tuple(sorted(counts.items()))
         return _WithIdf(**settings, known=known, unseen=math.log(len(references) + 1))
 
-    def reference_state(self, references: Sequence[str]) -> list[_Text]:
+    def reference_state(self, references: Sequence[str]) -> list[_EmbeddedText]:
         """Embed the references."""
         return self._embedded(references)
 
@@ -212,19 +213,19 @@ class Metric:
         special = self._encoder.special
         return any(table[token] > 0 for token in ids if token not in special)
 
-    def _embedded(self, texts: Sequence[str]) -> list[_Text]:
+    def _embedded(self, texts: Sequence[str]) -> list[_EmbeddedText]:
         """Embed texts, equal ones once, in batches of like length."""
         encoder, table = self._encoder, self._weights()
         texts = [as_read(text) for text in texts]
         ids = {text: encoder.ids(text) for text in dict.fromkeys(texts)}
         order = [text for text in ids if self._comparable(ids[text], table)]
         order.sort(key=lambda text: (-len(ids[text]), text))
-        found = {text: _Text() for text in ids}
+        found = {text: _EmbeddedText() for text in ids}
         for batch in chunks(order, self.batch_size):
             vectors = encoder.vectors([ids[text] for text in batch])
             for text, rows in zip(batch, vectors, strict=True):
                 own = rows.new_tensor([table[token] for token in ids[text]])
-                found[text] = _Text(rows, own, encoder.cuts(text, ids[text]))
+                found[text] = _EmbeddedText(rows, own, encoder.cuts(text, ids[text]))
         return [found[text] for text in texts]
 
 
@@ -247,7 +248,7 @@ class _WithIdf(Metric):
         return defaultdict(lambda: self.unseen, self.known)
 
 
-def _matched(answer: _Text, reference: _Text) -> np.ndarray:
+def _matched(answer: _EmbeddedText, reference: _EmbeddedText) -> np.ndarray:
     """Match one row as a batch of its own; return precision, recall, F1.
 
     In a padded batch ``bert_score`` takes 0 for the best match of a token whose similarities
@@ -257,7 +258,7 @@ def _matched(answer: _Text, reference: _Text) -> np.ndarray:
     import torch
     from bert_score.utils import greedy_cos_idf
 
-    def alone(text: _Text) -> tuple[Any, Any, Any]:
+    def alone(text: _EmbeddedText) -> tuple[Any, Any, Any]:
         mask = torch.ones(1, len(text.weights), dtype=torch.bool, device=text.vectors.device)
         return text.vectors[None].clone(), mask, text.weights[None].clone()  # changed in place
 

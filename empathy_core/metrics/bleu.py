@@ -22,7 +22,7 @@ ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _CountedText:
     """A text as BLEU counts it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Metric:
         """Return itself: BLEU needs nothing of the other references."""
         return self
 
-    def reference_state(self, references: Sequence[str]) -> list[_Text]:
+    def reference_state(self, references: Sequence[str]) -> list[_CountedText]:
         """Count the n-grams of each reference."""
         return [self._counted(text) for text in references]
 
@@ -152,13 +152,15 @@ class Metric:
             ),
         )  # fmt: skip
 
-    def _counted(self, text: str) -> _Text:
+    def _counted(self, text: str) -> _CountedText:
         """Tokenise as ``BLEU`` does, which strips the end of a line first."""
         from sacrebleu.metrics.helpers import extract_all_word_ngrams
 
         text = as_read(text)
         tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
-        return _Text(*extract_all_word_ngrams(tokens, 1, ORDER), misread(text, self.tokenizer))
+        return _CountedText(
+            *extract_all_word_ngrams(tokens, 1, ORDER), misread(text, self.tokenizer)
+        )
 
 
 def _product(counts: Sequence[np.ndarray]) -> np.ndarray:
@@ -167,7 +169,7 @@ def _product(counts: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(first * second * third * fourth)
 
 
-def _row(answer: _Text, reference: _Text) -> list[float]:
+def _row(answer: _CountedText, reference: _CountedText) -> list[float]:
     """Return the statistics of one row; a match counts at most as often as the reference has it.
 
     An answer without a token is no short one: empty answers are counted elsewhere.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from empathy_core import encoders
+from empathy_core.metrics import _encoders as encoders
 from empathy_core.metrics._parts import Remark, as_means, means, row_share, signature, version
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read

@@ -141,7 +141,7 @@ def _damage(path: Path) -> Iterator[None]:
         raise Damaged(msg) from error
 
 
-def piece(path: Path) -> Piece:
+def verify_piece(path: Path) -> Piece:
     """Return what one piece says of itself, after proving that it is what was written.
 
     Raises:
@@ -184,7 +184,7 @@ def _proven(path: Path) -> tuple[Piece, bytes]:
     return Piece(path, blocks, tags), file
 
 
-def pieces(folder: Path) -> list[Path]:
+def list_pieces(folder: Path) -> list[Path]:
     """Return the paths of the pieces in *folder*, by name; none if it does not exist."""
     if not folder.is_dir():
         return []
@@ -192,6 +192,6 @@ def pieces(folder: Path) -> list[Path]:
     return [folder / name for name in names if not name.startswith(".")]
 
 
-def dealt(blocks: Iterable[int], shard: int, n_shards: int) -> list[int]:
+def blocks_of_shard(blocks: Iterable[int], shard: int, n_shards: int) -> list[int]:
     """Return the blocks of one shard: dealt round-robin, so that each takes equally long."""
     return [b for b in blocks if b % n_shards == shard]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core import weights
-from empathy_core.backends import checkpoint
 from empathy_core.errors import ModelError, first_line
 from empathy_core.training.spec import FinetuneSpec
+from empathy_core.weights import checkpoint
 
 USUAL = (
     ("q_proj", "v_proj"), ("q", "v"), ("c_attn",), ("query_key_value",), ("qkv_proj",), ("Wqkv",),

@@ -156,7 +156,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """One training row.
 
     Attributes:

@@ -7,7 +7,6 @@ from itertools import product
 
 from empathy_core.errors import ConfigError
 from empathy_core.types import Column
-from reports.claims.digits import Digits
 from reports.claims.evidence import Evidence, Gap, Measure, Subject
 from reports.claims.names import Meant, Names, Side, fold
 from reports.claims.statements import (
@@ -15,6 +14,7 @@ from reports.claims.statements import (
     Amount,
     Change,
     Compare,
+    Digits,
     Extreme,
     Relation,
     Sensitive,
@@ -23,7 +23,7 @@ from reports.claims.statements import (
     Within,
 )
 from reports.labels import number
-from reports.ranks import ALPHA, DUST
+from reports.numbers.significance import ALPHA, DUST
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from reports.claims.evidence import Evidence, Measure, Subject
 from reports.claims.shelf import Citable, Thing, told_by, words
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text
-from reports.results import Result
+from reports.numbers.results import Result
 
 Contrasts = Mapping[str, tuple[str, tuple[str, ...]]]
 """Name of a declared contrast → its label, and the keys of the conditions that it compares."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from empathy_core.types import Column
-from reports.ranks import significant
+from reports.numbers.significance import significant
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from empathy_core.errors import ConfigError
-from reports.claims.digits import PATTERN, Digits
 from reports.claims.statements import (
+    PATTERN,
     Alike,
     Amount,
     Change,
     Compare,
+    Digits,
     Extreme,
     Relation,
     Sensitive,

@@ -8,10 +8,10 @@ from typing import Literal
 
 from reports.claims import tabular
 from reports.claims.blank import SETTING, blanked, without_generated
-from reports.claims.digits import Digits
+from reports.claims.claim_files import is_ignored
 from reports.claims.expand import definitions, expanded
 from reports.claims.manuscript import Place, TexFile
-from reports.claims.read import is_ignored
+from reports.claims.statements import Digits
 
 NEAR_BEFORE, NEAR_AFTER = 200, 60
 """Characters around a number that may say what it is of."""

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from empathy_core.types import Column
-from reports.claims.digits import DUST, Digits
 from reports.claims.prose import Number, Relation
+from reports.claims.statements import DUST, Digits
 from reports.labels import printed
 
 Kind = Literal["column", "model", "prompt", "subset", "contrast"]

@@ -7,7 +7,7 @@ from reports.claims.checks import Check
 from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
 from reports.claims.shelf import Citable
-from reports.claims.typed import HALF, Typed
+from reports.claims.typed_numbers import HALF, Typed
 from reports.labels import number, p_text
 
 LISTED = 8

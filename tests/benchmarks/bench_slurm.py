@@ -93,7 +93,9 @@ def seconds_of(cluster: Cluster, job: str) -> float:
 
 def overhead(cluster: Cluster, folder: Path) -> None:
     """Measure one element by its own clock, bare Python with the same imports beside it."""
-    imports = "import jobs.element, jobs.generate, polars, numpy, pydantic"
+    imports = (
+        "import jobs.executors.slurm.array_task, jobs.stages.generate, polars, numpy, pydantic"
+    )
     write(folder, '[models.echo]\nprompts = ["none"]')
     (folder / "one.py").write_text(f"{imports}\n")
     env = f"export PYTHONPATH={Path(__file__).parents[2]}"

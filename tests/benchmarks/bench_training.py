@@ -38,9 +38,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from empathy_core.prompts import prompt
-from empathy_core.training.batches import collate
-from empathy_core.training.job import StepReport, TrainingJob
-from empathy_core.training.spec import IGNORED, FinetuneSpec, Row
+from empathy_core.training.loop.batches import collate
+from empathy_core.training.loop.job import StepReport, TrainingJob
+from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
 from empathy_core.types import ModelSpec
 from tests.tiny_models import bpe_tokenizer
 
@@ -61,7 +61,7 @@ class Result:
     padding: float
 
 
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[TrainingRow, ...]:
     """Return rows of 50 to 600 tokens, in no order."""
     draw = random.Random(0)
     made = []
@@ -69,7 +69,7 @@ def rows() -> tuple[Row, ...]:
         n_prompt = min(max(int(draw.lognormvariate(4.4, 0.6)), 25), 280)
         n_answer = min(max(int(draw.lognormvariate(5.0, 0.6)), 25), 320)
         ids = tuple(draw.randrange(10, VOCABULARY) for _ in range(n_prompt + n_answer))
-        made.append(Row(f"{i:03d}", ids, (IGNORED,) * n_prompt + ids[n_prompt:], n_prompt))
+        made.append(TrainingRow(f"{i:03d}", ids, (IGNORED,) * n_prompt + ids[n_prompt:], n_prompt))
     return tuple(made)
 
 
@@ -134,7 +134,7 @@ def _peak_mb() -> float:
 
 def ours(folder: Path, work: Path) -> Result:
     """Train as the suite does."""
-    from empathy_core.training.trainer import train
+    from empathy_core.training.loop.trainer import train
 
     clock, spec = Clock(), spec_of(folder)
     cells: list[int] = []

@@ -103,6 +103,6 @@ def processes(cluster: Cluster, job: str, index: int) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if wanted <= variables and b"jobs.element" in command:
+        if wanted <= variables and b"jobs.executors.slurm.array_task" in command:
             found.append(int(folder.name))
     return found

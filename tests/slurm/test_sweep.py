@@ -172,7 +172,9 @@ def test_an_edit_after_submission_changes_nothing(cluster: Cluster, tmp_path: Pa
     with held(cluster):
         sweep_done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
         assert sweep_done.returncode == 0, sweep_done.stderr
-        (copy / "jobs" / "element.py").write_text("raise SystemExit('edited')\n")
+        (copy / "jobs" / "executors" / "slurm" / "array_task.py").write_text(
+            "raise SystemExit('edited')\n"
+        )
         (tmp_path / "echo.toml").write_text("name = 'echo'\n")
     drained(cluster)
     report = json.loads((tmp_path / "runs/echo/report/summary.json").read_text())

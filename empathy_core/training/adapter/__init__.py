@@ -1,0 +1,1 @@
+"""Adapters on disk: their record, their card, and merging them into a base."""

@@ -1,0 +1,1 @@
+"""From examples to training rows: selected, encoded, frozen."""

@@ -1,0 +1,122 @@
+"""How commands speak: to the terminal, to standard error, and of runs that are there."""
+
+import json
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+
+from empathy_core.errors import ConfigError
+from empathy_core.store import RunDir
+from jobs.config import read as configuration
+from jobs.config.names import run_folder
+from jobs.executors.local import Outcome
+from jobs.planning.shown_commands import LAUNCH, command
+
+
+def say(text: str = "") -> None:
+    """Print to the terminal."""
+    print(text, flush=True)  # noqa: T201  the commands' one way of speaking
+
+
+def warn(text: str) -> None:
+    """Print to standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  errors go to standard error
+
+
+def warn_all(texts: Iterable[str]) -> None:
+    """Print each to standard error."""
+    for text in texts:
+        warn(text)
+
+
+def alike(options: Namespace, word: str) -> str:
+    """Return another command about the run that the command line speaks of, to be pasted."""
+    given = ["--config", options.config]
+    for change in options.overrides:
+        given += ["--set", change]
+    given += [] if options.runs == Path("runs") else ["--runs", str(options.runs)]
+    given += ["--name", options.name] if options.name else []
+    return shlex.join([*LAUNCH, word, *given])
+
+
+def run_dir(options: Namespace, name: str) -> RunDir:
+    """Return the run of that name, unless the command line names another.
+
+    Raises:
+        ConfigError: No run can be called so.
+    """
+    chosen = name if options.name is None else options.name
+    return RunDir(run_folder(options.runs, chosen).absolute())
+
+
+def existing(options: Namespace) -> RunDir:
+    """Return a run that is there: named, or the configuration's.
+
+    Raises:
+        ConfigError: There is none; the message lists those there are.
+    """
+    name = options.name or configuration.read(options.config, options.overrides).name
+    run = run_dir(options, name)
+    try:
+        found = run.root.is_dir()
+        there = [] if found else sorted(p.name for p in options.runs.glob("*") if p.is_dir())
+    except OSError as error:
+        msg = f"cannot read {run.root}: {error.strerror}; expected a run; give its folder: --runs"
+        raise ConfigError(msg) from error
+    if not found:
+        listed = ", ".join(there) or "none"
+        msg = (
+            f"no run '{name}' in {options.runs}; runs there: {listed}; start one with:\n"
+            f"  {alike(options, 'sweep')}"
+        )
+        raise ConfigError(msg)
+    return run
+
+
+def typed() -> str:
+    """Return the command line as typed, for the provenance."""
+    return shlex.join([*LAUNCH, *sys.argv[1:]])
+
+
+def executor_of(choice: str, *, quiet: bool) -> str:
+    """Return ``local`` or ``slurm``.
+
+    Raises:
+        ConfigError: Slurm is asked for, or configured, and cannot be used.
+    """
+    if choice == "local":
+        return "local"
+    from slurm import detect
+
+    state = detect.state()
+    if choice == "auto" and state in ("absent", "unconfigured"):
+        why = "no sbatch on PATH" if state == "absent" else "Slurm is not configured here"
+        if not quiet:
+            say(f"{why}: running on this machine")
+        return "local"
+    if state == "up":
+        return "slurm"
+    if state == "silent":
+        msg = (
+            "Slurm is configured here but its controller does not answer (scontrol ping): wait "
+            "until it does, or use --executor local to run on this machine"
+        )
+    else:
+        msg = "--executor slurm needs sbatch and a Slurm configuration: use --executor local"
+    raise ConfigError(msg)
+
+
+def tell_failed(failed: list[Outcome], run: RunDir, options: Namespace) -> int:
+    """Say which tasks failed and why, and return the exit code."""
+    for outcome in failed:
+        warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
+    warn(
+        f"{len(failed)} tasks failed; everything else is done and kept. Correct the cause and run "
+        "the same command again, or see what is there with\n"
+        f"  {command(run, 'report', '--partial')}"
+    )
+    if options.json:
+        say(json.dumps({"failed": [o.task.id for o in failed]}))
+    return 2 if all(outcome.exit_code == 2 for outcome in failed) else 1

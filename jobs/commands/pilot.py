@@ -1,0 +1,148 @@
+"""``sweep --pilot``: see five answers of each condition before you spend the GPU-hours."""
+
+import json
+import textwrap
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from empathy_core.errors import Incomplete
+from empathy_core.store import RunDir
+from empathy_core.visible import nothing_visible
+from jobs.commands.console import say, warn
+from jobs.commands.slurm import launch_of, reached, withdrawn_if_refused
+from jobs.config.tables import Config
+from jobs.executors.local import LocalExecutor, Settings
+from jobs.executors.progress_bar import Bar
+from jobs.executors.slurm import submit as submitting
+from jobs.executors.slurm.in_queue import flight
+from jobs.planning import progress as survey
+from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
+from jobs.planning.plan import Plan, Task
+from jobs.planning.shown_commands import command
+from jobs.planning.sweep import Planned, plan_locked
+
+SHOWN = 5
+POLL_S = 5
+
+
+def pilot(config: Config, run: RunDir, command: str, options: Namespace, executor: str) -> int:
+    """Run one block of each model, show answers, propose resources; return the exit code.
+
+    Raises:
+        Incomplete: A model's block did not come back.
+    """
+    with run.lock():
+        now = reached(run) if executor == "slurm" else None
+        planned = plan_locked(config, run, command)
+        for text in planned.warnings:
+            warn(text)
+        tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
+        if now is not None and planned.path is not None:
+            with withdrawn_if_refused(run, planned):
+                what = launch_of(config, run, planned, options)
+                found = submitting.submit_tasks(what, tasks, now)
+            for left in found.left:
+                warn(f"not submitted: {left}")
+            for one in found.arrays:
+                say(f"submitted {one.job}: {one.stage} {one.key}")
+    if executor == "slurm":
+        _wait(run)
+    else:
+        _here(run, planned, tasks, Settings(config.local.workers, config.local.threads), options)
+    return _tell(run, planned.plan, tasks, config.generation.target_min or 30, options)
+
+
+def _here(
+    run: RunDir, planned: Planned, tasks: Sequence[Task], settings: Settings, options: Namespace
+) -> None:
+    if planned.path is None or not tasks:
+        return
+    with Bar(quiet=options.json).stage("pilot", "models", len(tasks)) as advance:
+        executor = LocalExecutor(run, planned.path, settings)
+        outcomes = executor.execute(tasks, lambda _rows, tokens: advance(0, tokens))
+        advance(len(tasks), 0)
+    for outcome in outcomes:
+        if not outcome.ok:
+            warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
+
+
+def _wait(run: RunDir) -> None:
+    """Wait until the pilot's elements have left the queue; Ctrl-C leaves them there."""
+    while flight(run).of_stage("generate"):
+        time.sleep(POLL_S)
+
+
+def _tell(
+    run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, options: Namespace
+) -> int:
+    standing = survey.standing(run, plan)
+    middle = plan.n_blocks // 2
+    models = {t.key for t in tasks}
+    lost = [
+        c.id
+        for c in plan.conditions
+        if c.model.name in models and middle not in standing.generated[c.id].blocks
+    ]
+    if lost:
+        msg = (
+            f"the pilot's block is missing of {', '.join(lost)}: expected an answer to each of its "
+            "questions; see why in the log named above, or on Slurm with\n"
+            f"  {command(run, 'explain', '--failed')}"
+        )
+        raise Incomplete(msg)
+    made = set(plan.made_elsewhere)
+    shares = {}
+    for condition in plan.conditions:
+        if condition.id not in made:
+            found = answers(run, condition)
+            shares[condition.id] = empty_share(found)
+            if not options.json:
+                say(_some(condition.id, found.filter(found["block"] == middle).head(SHOWN).rows()))
+    needs = proposals(run, plan, target_min)
+    if options.json:
+        say(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
+    else:
+        say(_proposed(needs, config_gpus(plan)))
+    bad = [f"{c}: {share:.0%}" for c, share in shares.items() if share > MOST_EMPTY]
+    if bad:
+        warn(
+            f"stopped: over {MOST_EMPTY:.0%} of the answers are empty: {'; '.join(bad)}. Expected "
+            "text: look at the prompt (sweep --dry-run), chat_template and max_new_tokens first"
+        )
+        return 1
+    return 0
+
+
+def _some(condition: str, rows: Sequence[tuple[str, str, int]]) -> str:
+    lines = [f"--- {condition}"]
+    for context, text, _ in rows:
+        lines.append("Q: " + textwrap.shorten(context, 160, placeholder=" …"))
+        shown = textwrap.shorten(text, 400, placeholder=" …")
+        lines.append("A: " + (f"(empty) {shown}".strip() if nothing_visible(text) else shown))
+    return "\n".join([*lines, ""])
+
+
+def config_gpus(plan: Plan) -> dict[str, int]:
+    """Return model → GPUs of one of its elements, from the plan's configuration."""
+    config = Config.model_validate_json(json.dumps(plan.config))
+    return {
+        name: config.slurm.of_stage("generate", table.slurm).gpus or 0
+        for name, table in config.models.items()
+    }
+
+
+def _proposed(needs: Sequence[Proposal], gpus: dict[str, int]) -> str:
+    lines = ["# what the whole sweep needs, from the pilot; put it into the configuration:"]
+    for need in needs:
+        hours = f"{need.hours:.2f} h" + (
+            f", {need.hours * gpus[need.model]:.2f} GPU-h" if gpus.get(need.model) else ""
+        )
+        lines += [f"[models.{need.model}]", f"shards = {need.shards}"]
+        memory = f", mem_gb = {need.mem_gb}" if need.mem_gb else ""
+        lines.append(
+            f"slurm = {{ time_min = {need.time_min}{memory} }}   # {hours} in all, "
+            f"{need.tokens_per_s:.0f} tokens/s"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""TOML and --set → strictly checked, frozen values."""

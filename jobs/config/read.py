@@ -1,0 +1,402 @@
+"""TOML and ``--set`` into one frozen, strictly checked configuration.
+
+Precedence: defaults < ``--config`` < ``--set a.b=c``. All errors of a file are reported at once,
+each with its dotted path, what is allowed there and the closest match.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from empathy_core import metrics
+from empathy_core.errors import ConfigError, EmpathyError, UnknownName
+from empathy_core.metrics import PLUGIN
+from empathy_core.training.preflight import run as preflight
+from jobs.config import contrasts, names
+from jobs.config.tables import Config, DecodingTable, ReportTable, load_prompt, model_of, source_of
+from jobs.config.variants import variants
+from reports.tables import published
+from slurm import profile
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Config:
+    """Return the configuration of a file, or of a name under ``jobs/configs``.
+
+    Args:
+        path_or_name: ``demo``, ``paper``, a path to a TOML file, or to a plan of a run (JSON).
+        overrides: ``a.b=c`` each; the value is TOML, or else a plain string.
+        allow: Preflight findings that stop no fine-tune.
+
+    Raises:
+        ConfigError: Listing every problem of the file and of the overrides.
+    """
+    path = _find(path_or_name)
+    table = _of_plan(path) if path.suffix == ".json" else _of_toml(path)
+    _anchor(table, path.parent)
+    for text in overrides:
+        change = _override(text)
+        _anchor(change, Path.cwd())
+        _merge(table, change)
+    _put_profile_below(table)
+    for entry in _entries(table, "finetune", None) if allow else ():
+        given = entry.get("allow")
+        entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
+    return _checked(table, str(path_or_name))
+
+
+def _of_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        msg = f"{path} is not valid TOML: {error}; correct that line and run again"
+        raise ConfigError(msg) from error
+
+
+def _of_plan(path: Path) -> dict[str, Any]:
+    """Return the configuration that a plan was made of, e.g. ``runs/demo/plans/0001.json``."""
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+        config.get("report", {}).pop("examples", None)  # was a setting once
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        msg = f"{path} is no plan of a run: expected JSON with a key 'config' ({error})"
+        raise ConfigError(msg) from error
+    return config
+
+
+def _find(path_or_name: str) -> Path:
+    path = Path(path_or_name)
+    if path.suffix == ".toml" or path.is_file():
+        if path.is_file():
+            return path
+        msg = f"no configuration file {path}; give a path to a TOML file, or one of: {_shipped()}"
+        raise ConfigError(msg)
+    known = {p.stem: p for p in CONFIGS.glob("*.toml")}
+    if path_or_name not in known:
+        close = get_close_matches(path_or_name, known, n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        msg = f"unknown configuration '{path_or_name}'.{guess} Known: {_shipped()}, or a TOML file"
+        raise ConfigError(msg)
+    return known[path_or_name]
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        msg = f"--set {text}: expected a.b=value, for example --set evaluate.limit=8"
+        raise ConfigError(msg)
+    for candidate in (value, json.dumps(value)):  # a bare word is a string
+        try:
+            return tomllib.loads(f"{key} = {candidate}")
+        except tomllib.TOMLDecodeError:
+            continue
+    msg = f"--set {text}: '{key}' is not a dotted key; expected a.b=value"
+    raise ConfigError(msg)
+
+
+def _put_profile_below(table: dict[str, Any]) -> None:
+    """Put the cluster profile that ``slurm.profile`` names below the ``[slurm]`` table.
+
+    Raises:
+        ConfigError: There is no such profile, or its file is not TOML.
+    """
+    own = table.get("slurm")
+    name = own.get("profile") if isinstance(own, dict) else None
+    if not isinstance(own, dict) or not isinstance(name, str):
+        return
+    path = profile.find(name)
+    if path is None:
+        close = get_close_matches(name, profile.names(), n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        listed = ", ".join(profile.names())
+        msg = f"unknown cluster profile '{name}'.{guess} Known: {listed}, or a path to a TOML file"
+        raise ConfigError(msg)
+    try:
+        below = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        msg = f"the cluster profile {path} is not valid TOML: {error}; correct that line"
+        raise ConfigError(msg) from error
+    _one_way_to_ask_for_gpus(below, own)
+    _merge(below, own)
+    table["slurm"] = below
+
+
+def _one_way_to_ask_for_gpus(below: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Drop from the profile's tables the other way of asking for GPUs than the configuration's."""
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _one_way_to_ask_for_gpus(below[key], value)
+    if "gres" in own:
+        below.pop("gpus", None)
+    elif "gpus" in own and "gpu" in str(below.get("gres", "")):
+        below.pop("gres")
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
+    """Put *change* over *base*: tables are merged, everything else is replaced."""
+    for key, value in change.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+_PATHS: tuple[tuple[str, str | None, str], ...] = (
+    ("data", "sources", "path"),
+    ("answers", None, "path"),
+    ("models", None, "weights"),
+    ("models", None, "adapter"),
+    ("models", None, "tokenizer"),
+    ("metrics", None, "path"),
+    ("metrics", None, "model"),
+)
+"""Where paths stand: table, table within it, key."""
+
+
+def _anchor(table: dict[str, Any], folder: Path) -> None:
+    """Make relative paths absolute, where they were written: beside the file, or on the line.
+
+    A weights reference counts as a path only if it begins with a dot, since ``a/b`` is a Hub id.
+    """
+    for head, middle, key in _PATHS:
+        for entry in _entries(table, head, middle):
+            value = entry.get(key)
+            if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
+                entry[key] = _absolute(value, folder)
+    for entry in _entries({"": table}, "", None):  # [slurm] is no table of named tables
+        if str(entry.get("profile", "")).endswith(".toml"):
+            entry["profile"] = _absolute(str(entry["profile"]), folder)
+    for entry in _entries(table, "finetune", None):
+        if str(entry.get("prompt", "")).endswith(".toml"):
+            entry["prompt"] = _absolute(str(entry["prompt"]), folder)
+    _anchor_names(table, folder)
+
+
+def _anchor_names(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths absolute that stand in lists and in keys: prompts, plug-in metrics."""
+    for entry in _entries(table, "models", None):
+        if isinstance(entry.get("prompts"), list):
+            entry["prompts"] = [
+                _absolute(name, folder) if str(name).endswith(".toml") else name
+                for name in entry["prompts"]
+            ]
+    chosen = table.get("metrics")
+    for name in list(chosen) if isinstance(chosen, dict) else ():
+        if name.startswith(PLUGIN + "."):
+            path = _absolute(name.removeprefix(PLUGIN), folder)
+            table["metrics"][PLUGIN + path] = table["metrics"].pop(name)
+
+
+def _entries(table: Mapping[str, Any], head: str, middle: str | None) -> list[dict[str, Any]]:
+    """Return the named tables below *head* (and *middle*), whatever else stands there."""
+    group = table.get(head)
+    group = group.get(middle) if middle and isinstance(group, dict) else group
+    values = group.values() if isinstance(group, dict) else ()
+    return [entry for entry in values if isinstance(entry, dict)]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
+
+
+# ---------------------------------------------------------------------------- checking
+
+
+def _checked(table: dict[str, Any], shown: str) -> Config:
+    try:
+        # JSON mode: a TOML array is a tuple there, and nothing else is converted
+        config = Config.model_validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        problems = [_explain(e) for e in error.errors()]
+        raise ConfigError(_listed(problems, shown)) from None
+    problems = list(_names(config))
+    if problems:
+        raise ConfigError(_listed(problems, shown))
+    return config
+
+
+def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTable:
+    """Return a table ``[report]`` with overrides (``report.a=b``).
+
+    Raises:
+        ConfigError: An override is of another table, no setting, or has a wrong value.
+    """
+    whole: dict[str, Any] = {"report": deepcopy(dict(table))}  # overrides reach into its tables
+    for text in overrides:
+        change = _override(text)
+        if set(change) != {"report"}:
+            msg = f"--set {text}: report changes only [report]; the rest needs: sweep"
+            raise ConfigError(msg)
+        _merge(whole, change)
+    try:
+        return ReportTable.model_validate_json(json.dumps(whole["report"], default=str))
+    except ValidationError as error:
+        problems = [_explain({**e, "loc": ("report", *e["loc"])}) for e in error.errors()]
+        raise ConfigError(_listed(problems, "--set")) from None
+
+
+def _listed(problems: Sequence[str], shown: str) -> str:
+    many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+    lines = "".join(f"\n  {p}" for p in problems)
+    which = "them" if len(problems) > 1 else "it"
+    return f"the configuration '{shown}' has {many}:{lines}\nCorrect {which} and run again."
+
+
+def _explain(error: Any) -> str:
+    """Return one line: dotted path, what is wrong, what is allowed, the closest match."""
+    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        allowed = _allowed(error["loc"][:-1])
+        close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        return f"{path}: unknown key.{guess} Allowed here: {', '.join(allowed)}"
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        return f"{path}: missing; expected one more entry in this list"
+    if error["type"] == "missing":
+        return f"{path}: missing; this key is required"
+    secret = path.endswith((".env", ".pass_env"))  # its value may be one
+    given = None if secret else error.get("input")
+    shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{path}: expected a list in square brackets{shown}"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+
+
+def _allowed(loc: Sequence[str | int]) -> list[str]:
+    """Return the keys of the table at *loc*, by walking the models' annotations."""
+    model: Any = Config
+    for part in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(part)].annotation
+            given = [a for a in get_args(model) if a is not type(None)]
+            model = given[0] if get_origin(model) is UnionType else model
+        else:  # a dict of named tables: its values
+            model = model.__args__[1]
+    return sorted(model.model_fields)
+
+
+def _names(config: Config) -> list[str]:
+    """Return what is wrong with names that point elsewhere, one line each."""
+    problems = []
+    for path, look_up in (
+        *_lookups(config),
+        *_finetune_lookups(config),
+        *_report_lookups(config),
+    ):
+        try:
+            look_up()
+        except EmpathyError as error:
+            problems.append(f"{path}: {error}")
+    problems += [f"decoding.{n}: {p}" for n, d in config.decoding.items() for p in _decoding(d)]
+    problems += [
+        f"answers.{n}: a model has this name; choose another"
+        for n in config.answers
+        if n in config.models
+    ]
+    if abs(sum(config.data.fractions) - 1) > 1e-9:
+        problems.append(f"data.fractions: sum is {sum(config.data.fractions):g}, expected 1")
+    if not (config.models or config.answers or config.finetune):
+        problems.append("models: none given; name at least one under [models.<name>]")
+    problems += [] if problems else names.unusable(config)
+    whole = config.model_dump()
+    return problems + [p for path in config.assumed for p in _assumed(whole, path)]
+
+
+def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield every name of the configuration as (path, what raises if it is unknown)."""
+    for name, source in config.data.sources.items():
+        yield f"data.sources.{name}", partial(source_of, name, source)
+    for name, model in config.models.items():
+        yield f"models.{name}", partial(model_of, name, model)
+        for prompt in model.prompts or ():
+            yield f"models.{name}.prompts", partial(load_prompt, prompt)
+        for decoding in model.decodings:
+            yield f"models.{name}.decodings", partial(_known_decoding, config, decoding)
+    for name, options in config.metrics.items():
+        yield f"metrics.{name}", partial(metrics.load, name, options)
+    for name, answers in config.answers.items():
+        yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
+
+
+def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name, table in config.finetune.items():
+        yield f"finetune.{name}.prompt", partial(load_prompt, table.prompt)
+        yield f"finetune.{name}", partial(_finetune, config, name)
+        for decoding in table.decodings:
+            yield f"finetune.{name}.decodings", partial(_known_decoding, config, decoding)
+
+
+def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    if config.report.published is not None:
+        yield "report.published", partial(published.load, config.report.published)
+    for name, contrast in config.report.contrasts.items():
+        for side in ("first", "second"):
+            selector = getattr(contrast, side)
+            yield f"report.contrasts.{name}.{side}", partial(contrasts.check, config, selector)
+
+
+def _finetune(config: Config, name: str) -> None:
+    """Raise what is wrong with one fine-tune: its base, batches, names, sources, findings."""
+    table = config.finetune[name]
+    alone = config.model_copy(update={"finetune": {name: table}})
+    for variant in variants(alone):
+        if variant.spec.name in config.models or variant.spec.name in config.answers:
+            msg = f"its adapter is called {variant.spec.name}, as is a model; rename one of them"
+            raise ConfigError(msg)
+        for source in variant.spec.sources:
+            if source not in config.data.sources:
+                raise UnknownName("source of training rows", source, config.data.sources)
+    for finding in table.allow:
+        if finding not in preflight.NAMES:
+            raise UnknownName("preflight finding in allow", finding, preflight.NAMES)
+
+
+def _known_decoding(config: Config, name: str) -> None:
+    if name not in config.decoding:
+        known = ", ".join(sorted(config.decoding))
+        msg = f"unknown decoding '{name}'. Known: {known}; define it as [decoding.{name}]"
+        raise ConfigError(msg)
+
+
+def _decoding(table: DecodingTable) -> list[str]:
+    problems = []
+    if table.samples > 1 and not table.sample:
+        problems.append(f"samples = {table.samples} needs sample = true: greedy answers are equal")
+    if table.min_new_tokens > table.max_new_tokens:
+        problems.append("min_new_tokens is greater than max_new_tokens")
+    return problems
+
+
+def _assumed(table: Any, path: str) -> list[str]:
+    try:
+        setting(table, path)
+    except (KeyError, TypeError):
+        return [f"assumed: '{path}' is no setting of this configuration"]
+    return []
+
+
+def setting(table: Any, path: str) -> Any:
+    """Return the value at a dotted *path* of the dumped configuration.
+
+    Raises:
+        KeyError: There is no such setting.
+    """
+    for part in path.split("."):
+        table = table[part]
+    return table

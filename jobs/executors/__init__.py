@@ -1,0 +1,1 @@
+"""The same task bodies, here or on a cluster."""

@@ -1,0 +1,171 @@
+"""One element of an array: ``python -m jobs.executors.slurm.array_task <submission folder>``.
+
+It does its tasks one after the other; a task that fails does not stop the next. All it says
+goes to its log, the events in lines that ``status`` and ``explain`` read.
+"""
+
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from empathy_core.errors import EmpathyError, RunMismatch, StorageError
+from empathy_core.store import RunDir
+from jobs.executors.slurm.submissions import Submission, read_submission
+from jobs.executors.worker import do
+from jobs.planning.plan import LEXICAL, Plan, Task
+from jobs.planning.plan_file import read_plan
+from jobs.planning.provenance import versions
+from jobs.stages.protocol import Progress, Saved
+from slurm import signals as slurm_task
+from slurm.script import LIMITS
+
+log = logging.getLogger("jobs.executors.slurm.array_task")
+
+OUT_OF_MEMORY = ("does not fit in memory", "out of memory", "can't allocate memory")
+BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorrectable ECC",
+               "Input/output error", "Stale file handle", "CUDA-capable device")  # fmt: skip
+
+
+def main(folder: str) -> int:
+    """Do the tasks of this element and return the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    here, path = slurm_task.here(), Path(folder)
+    slurm_task.tell(
+        "started", job=here.job, index=here.index, node=here.node, restart=here.restarts,
+        pid=os.getpid(),
+    )  # fmt: skip
+    counter = _Counter()
+    limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
+    counter.signals = slurm_task.Signals(here, counter.advanced, limit_s, warning_s)
+    try:
+        submission = read_submission(path)
+        run = RunDir(path.parents[1])
+        plan = read_plan(run.root / "plans" / submission.plan)
+        check_versions(plan)
+        check_gpu(plan, submission)
+    except (EmpathyError, BadNode) as error:
+        return _failed("start", error)
+    codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
+    slurm_task.tell("ended", code=max(codes))
+    return max(codes)
+
+
+class BadNode(Exception):
+    """This node cannot do the work, and another one can."""
+
+
+class _Counter:
+    """Counts what this attempt has finished."""
+
+    signals: slurm_task.Signals | None = None
+    _rows = 0
+
+    def add(self, progress: Progress) -> bool:
+        """Count; answer whether the work is to save its state, since a warning came."""
+        self._rows += progress.rows
+        if self.signals:
+            self.signals.progressed()
+        return bool(self.signals and self.signals.soon)
+
+    def advanced(self) -> bool:
+        return self._rows > 0
+
+
+def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
+    started = time.monotonic()
+    log.info("%s", task.id)
+    if counter.signals:
+        counter.signals.deferred = task.stage == "finetune"
+    try:
+        _until_done(run, plan, task, counter)
+    except Exception as error:  # the boundary of a task: the next one may still succeed
+        return _failed(task.id, error)
+    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1))
+    return 0
+
+
+def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
+    """Do a task; where it saved its state because of a warning, ask Slurm to run it again."""
+    while True:
+        try:
+            return do(run, plan, task, counter.add)
+        except Saved:
+            if counter.signals:
+                counter.signals.ask()  # returns only if Slurm refused: then it goes on here
+
+
+def _failed(task: str, error: Exception) -> int:
+    if isinstance(error, EmpathyError):
+        log.error("%s", error)
+        message, code = str(error), error.exit_code
+    else:
+        log.error("%s", "".join(traceback.format_exception(error)))
+        message = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+        code = 1
+    slurm_task.tell("failed", task=task, kind=kind(error), message=message[:2000], code=code)
+    return code
+
+
+def kind(error: BaseException) -> str:
+    """Return the class of a failure, as ``explain`` names it."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, BadNode):
+        return "bad node"
+    if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY):
+        return "out of memory"
+    if any(words in text for words in BROKEN_NODE):
+        return "bad node"
+    if isinstance(error, StorageError):
+        return "disk"
+    return "mistake" if isinstance(error, EmpathyError) else "exception"
+
+
+def check_gpu(plan: Plan, submission: Submission) -> None:
+    """Refuse to do a GPU's work on a processor, for hours, because the node's GPU is broken.
+
+    Raises:
+        BadNode: GPUs were given, torch is built for them, and it cannot use one.
+    """
+    answering = any(c.model.backend == "hf" for c in plan.of_model(submission.key))
+    answering = answering or submission.stage == "finetune"
+    encoding = submission.stage == "score" and submission.key != LEXICAL
+    if not submission.gpus or not (answering or encoding):
+        return
+    import torch
+
+    if torch.version.cuda and not torch.cuda.is_available():
+        msg = (
+            f"no usable GPU on this node: {submission.gpus} asked for, and CUDA_VISIBLE_DEVICES "
+            f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; expected one that torch can use; "
+            "keep away from this node: explain prints the command"
+        )
+        raise BadNode(msg)
+
+
+def check_versions(plan: Plan) -> None:
+    """Refuse to compute with other packages than the plan was made with.
+
+    Raises:
+        RunMismatch: Naming each package that differs.
+    """
+    now = versions()
+    differ = [
+        f"{name.removeprefix('version of ')} {now[name]} (planned: {plan.provenance[name]})"
+        for name in now
+        if plan.provenance.get(name, now[name]) != now[name]
+    ]
+    if differ:
+        msg = (
+            f"this node finds other packages than the plan's: {', '.join(differ)}; expected the "
+            "launcher's; point 'slurm.python' or 'slurm.setup' at its environment, or sweep again"
+        )
+        raise RunMismatch(msg)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

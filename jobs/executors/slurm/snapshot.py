@@ -1,0 +1,42 @@
+"""The suite as it is now, copied into the run: an edit cannot change what waits in the queue."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from empathy_core import store
+from empathy_core.store import RunDir
+
+PACKAGES = ("empathy_core", "jobs", "reports", "slurm")
+SOURCE = Path(__file__).resolve().parents[3]
+
+
+def snapshot(run: RunDir) -> Path:
+    """Return a folder of the run that holds today's code; made once for equal code."""
+    files = [path for package in PACKAGES for path in _files(SOURCE / package)]
+    sha = hashlib.sha256()
+    for path in files:
+        sha.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes())
+    target = run.code(sha.hexdigest()[:12])
+    if target.is_dir():
+        return target
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    with store.disk_errors(target):
+        for path in files:
+            copy = partial / path.relative_to(SOURCE)
+            store.make_dir(copy.parent)
+            shutil.copyfile(path, copy)
+            copy.chmod(store.MODE_FILE)
+        partial.rename(target)
+    return target
+
+
+def _files(package: Path) -> list[Path]:
+    """Return the files that a package consists of, without caches and the simulated cluster."""
+    left_out = {"__pycache__", "sim"}
+    return sorted(
+        path
+        for path in package.rglob("*")
+        if path.is_file() and not left_out & set(path.relative_to(package).parts)
+    )

@@ -1,0 +1,167 @@
+"""What was submitted to Slurm: written before sbatch is called, so that nothing is ever lost.
+
+A submission is a folder ``<run>/slurm/<number>-<stage>-<key>/`` with ``submission.json`` (what
+each element does), the script and a log an element. ``jobs.jsonl`` adds its job id once sbatch
+has answered. A launcher that was killed in between leaves a submission without an id; its
+comment, which Slurm keeps with the job, finds the job again.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from empathy_core import store
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from empathy_core.types import digest
+from jobs.executors.slurm.packing import Element
+from jobs.planning.plan import Plan, Stage, Task
+from jobs.planning.plan_file import read_plan
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One array.
+
+    Attributes:
+        name: Of its folder.
+        shards: For each element, the shards that it does.
+        plan: Name of the plan's file.
+        after: Job ids that it waits for, however they end.
+        after_ok: Job ids that must end well.
+        asked: Resources of one element (``slurm.profile.Resources``), for people.
+        at: When it was submitted, in seconds since 1970.
+        job: Job id; null while sbatch has not answered, or if it refused.
+    """
+
+    name: str
+    stage: Stage
+    key: str
+    n_shards: int
+    shards: tuple[tuple[int, ...], ...]
+    plan: str
+    after: tuple[str, ...]
+    after_ok: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    at: int = 0
+    job: str | None = None
+
+    @cached_property
+    def elements(self) -> tuple[Element, ...]:
+        """The tasks of each element."""
+        return tuple(
+            tuple(Task(self.stage, self.key, shard, self.n_shards) for shard in element)
+            for element in self.shards
+        )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one element, asked for by number or by gres (``gpu:a100:2``)."""
+        gres = str(self.asked.get("gres", ""))
+        if "gpu" in gres:
+            last = gres.rpartition(":")[2]
+            return int(last) if last.isdigit() else 1
+        return int(str(self.asked.get("gpus", 0)))
+
+    def comment(self, run: RunDir) -> str:
+        """Return what Slurm keeps with the job: unique to this submission of this run."""
+        return f"empathy-suite:{digest(str(run.root), 12)}:{self.name}"
+
+
+def log_path(run: RunDir, submission: str, index: int) -> Path:
+    """Return the log of one element; all its attempts are appended to it."""
+    return run.submission(submission) / "logs" / f"{index}.log"
+
+
+def read_submission(folder: Path) -> Submission:
+    """Return the submission of a folder.
+
+    Raises:
+        Damaged: It cannot be read.
+    """
+    raw = store.read_json(folder / "submission.json")
+    shards = tuple(tuple(element) for element in raw.pop("shards"))
+    waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
+    return Submission(**{**raw, **waits, "shards": shards})
+
+
+class Ledger:
+    """The submissions of one run, as the files have them."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self._plans: dict[str, Plan] = {}
+
+    def submissions(self) -> list[Submission]:
+        """Return all submissions, oldest first, with the job ids that are known."""
+        jobs = self._jobs()
+        found = []
+        for path in sorted(self.run.slurm.glob("[0-9]*/submission.json")):
+            try:
+                found.append(read_submission(path.parent))
+            except Damaged:  # cut short by a power cut before sbatch was called
+                continue
+        return [replace(s, job=jobs.get(s.name)) for s in found]
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            lines = self.run.jobs.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(dict(json.loads(line)))
+            except ValueError:  # torn by a power cut
+                continue
+        return found
+
+    def _jobs(self) -> dict[str, str]:
+        return {e["submission"]: e["job"] for e in self._entries() if "job" in e}
+
+    def refused(self) -> dict[str, str]:
+        """Return submission → why sbatch did not take it."""
+        return {e["submission"]: e["refused"] for e in self._entries() if "refused" in e}
+
+    def plan(self, submission: Submission) -> Plan:
+        """Return the plan that a submission follows."""
+        if submission.plan not in self._plans:
+            self._plans[submission.plan] = read_plan(self.run.root / "plans" / submission.plan)
+        return self._plans[submission.plan]
+
+    def intend(self, submission: Submission) -> Submission:
+        """Record what is about to be submitted, and return it under its name; call it locked."""
+        names = [path.name for path in self.run.slurm.glob("[0-9]*-*")]
+        names += [entry["submission"] for entry in self._entries()]  # their folders may be gone
+        taken = [int(name.split("-")[0]) for name in names]
+        plain = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(submission.key).name)[:40]
+        name = f"{max(taken, default=0) + 1:04d}-{submission.stage}-{plain}".rstrip("-")
+        named = replace(submission, name=name, at=round(time.time()))
+        folder = self.run.submission(name)
+        store.make_dir(folder / "logs")
+        raw = asdict(named)
+        del raw["job"]
+        store.write_bytes(json.dumps(raw).encode(), folder / "submission.json")
+        return named
+
+    def record(self, submission: str, **what: Any) -> None:
+        """Append what became of a submission: its ``job``, or why it was ``refused``."""
+        entry = json.dumps({"submission": submission, "at": round(time.time()), **what})
+        line = (
+            f"\n{entry}\n"  # a line before that a power cut has torn must not take this one along
+        )
+        store.make_dir(self.run.slurm)
+        with store.disk_errors(self.run.jobs):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            descriptor = os.open(self.run.jobs, flags, store.MODE_FILE)
+            try:
+                os.write(descriptor, line.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Configuration → conditions → shards → tasks, minus what is done."""

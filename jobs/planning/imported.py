@@ -1,0 +1,91 @@
+"""``[answers.*]`` → conditions: texts that were made elsewhere, under the examples they answer."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from empathy_core.errors import NoColumn
+from empathy_core.imported_answers import lm_eval
+from empathy_core.imported_answers import table as answers
+from empathy_core.types import Condition, Decoding, ModelSpec, digest
+from jobs.config.tables import AnswersTable, load_prompt
+
+NO_DECODING = Decoding(name="asis")
+"""Texts made elsewhere were decoded we do not know how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A condition of imported answers.
+
+    Attributes:
+        texts: ``example``, ``sample``, ``text``; examples without an answer are left out.
+        notes: What a reader of its numbers must know.
+        remarks: The same with names, for the author who may still mend the file.
+    """
+
+    condition: Condition
+    texts: pl.DataFrame
+    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Imported:
+    """Return the condition of ``[answers.<name>]``.
+
+    Args:
+        name: Key of the table.
+        table: The table.
+        examples: ``store.EXAMPLES``.
+
+    Raises:
+        DataError: The file cannot be read, or its answers do not fit the examples.
+    """
+    where = f"answers.{name}"
+    read, key = _read(table, where)
+    found = answers.matched(read.texts, examples, key, f"{where} ({table.path})")
+    n_samples = int(found.texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
+    spec = ModelSpec(name, table.label or name, "answers", published=table.published)
+    made = Condition(
+        spec,
+        load_prompt(table.prompt),
+        replace(NO_DECODING, sample=n_samples > 1, samples=n_samples),
+        fingerprint=texts_digest(found.texts),
+    )
+    notes = [f"{spec.label}: {note}." for note in (found.note(), _repaired(read)) if note]
+    remarks = (f"{where}: {found.remark()}",) if found.note() else ()
+    return Imported(made, found.texts, tuple(notes), remarks)
+
+
+def _repaired(read: answers.ImportedTexts) -> str:
+    if not read.repaired:
+        return ""
+    return (
+        f"in {read.repaired} of the imported answers, characters that are not valid Unicode were "
+        "replaced by U+FFFD"
+    )
+
+
+def texts_digest(texts: pl.DataFrame) -> str:
+    """Return the identity of texts: of a frame's rows, in their order."""
+    return digest(texts.to_dicts(), 16)
+
+
+def _read(table: AnswersTable, where: str) -> tuple[answers.ImportedTexts, answers.Key]:
+    """Return the answers of a file, and the key by which it names their examples."""
+    *others, last = answers.keys(table.example, table.question)
+    for key in others:
+        try:
+            return _read_by(table, key, where), key
+        except NoColumn:
+            continue
+    return _read_by(table, last, where), last
+
+
+def _read_by(table: AnswersTable, key: answers.Key, where: str) -> answers.ImportedTexts:
+    path, layout = Path(table.path), table.layout()
+    if table.format == "lm-eval":
+        return lm_eval.read(path, key.column, layout, where)
+    columns = answers.Columns(key.column, table.text, table.sample)
+    return answers.read(path, columns, layout, where)

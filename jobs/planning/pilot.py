@@ -1,0 +1,153 @@
+"""The pilot: one block per model, five answers of each condition to read, and what the rest needs.
+
+The block is the middle one in the run's order by length, so that it takes about as long as the
+average. Its answers are kept: the sweep goes on from them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from empathy_core import data, store
+from empathy_core.errors import Damaged
+from empathy_core.store import RunDir
+from empathy_core.types import Condition
+from empathy_core.visible import nothing_visible
+from jobs.planning.plan import Plan, Task, generate_tasks
+
+MOST_EMPTY = 0.05
+"""Share of empty answers above which something is wrong with prompt, template or decoding."""
+
+ROOM = 1.5
+"""What is asked for over what was measured: nodes differ, and so do questions."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the finished pieces of one condition took.
+
+    Attributes:
+        load_s: Seconds until the weights were ready.
+        peak_mb: Largest memory of the process, and of the GPU.
+    """
+
+    rows: int
+    tokens: int
+    seconds: float
+    load_s: float = 0.0
+    peak_mb: int = 0
+    gpu_peak_mb: int = 0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a model's whole work needs.
+
+    Attributes:
+        hours: Of one element at a time, loading not counted.
+        mem_gb: Null where no memory was measured.
+    """
+
+    model: str
+    tokens_per_s: float
+    hours: float
+    shards: int
+    time_min: int
+    mem_gb: int | None
+
+
+def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
+    """Return one task for each model that lacks the middle block of any of its conditions.
+
+    Adapters, which may not be trained yet, and their quantised bases are left out.
+    """
+    middle = plan.n_blocks // 2
+    others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
+    others -= set(plan.config.get("models", ()))
+    models = dict.fromkeys(task.key for task in generate_tasks(plan, done))
+    models = {model: None for model in models if model not in others}
+    return [
+        Task("generate", model, middle, plan.n_blocks)
+        for model in models
+        if any(middle not in done.get(c.id, ()) for c in plan.of_model(model))
+    ]
+
+
+def measured(run: RunDir, condition: Condition) -> Measured | None:
+    """Return what a condition's answers took so far, in pieces and under way; null if none."""
+    rows = tokens = load_peak = gpu_peak = 0
+    seconds = load = 0.0
+    for path in run.generations(condition.id).glob("*.timing.json"):
+        try:
+            timing = store.read_json(path)
+        except Damaged:
+            continue
+        rows, tokens = rows + timing["rows"], tokens + timing["tokens"]
+        seconds += timing["seconds"]
+        load = max(load, timing.get("load_s", 0.0))
+        load_peak = max(load_peak, timing.get("peak_mb", 0))
+        gpu_peak = max(gpu_peak, timing.get("gpu_peak_mb", 0))
+    for path in run.journals(condition.id).glob("*.jsonl"):
+        for block in store.read_journal(path).values():
+            rows, seconds = rows + len(block.rows), seconds + block.seconds
+            tokens += sum(row["n_output_tokens"] for row in block.rows)
+    return Measured(rows, tokens, seconds, load, load_peak, gpu_peak) if rows and seconds else None
+
+
+def propose(
+    model: str, found: Sequence[Measured], n_rows: int, n_blocks: int, target_min: int
+) -> Proposal:
+    """Return how a model's work is best cut, from what each of its conditions took.
+
+    Args:
+        model: Its name.
+        found: One for each condition of the model, none empty.
+        n_rows: Answers that each condition consists of.
+        n_blocks: Blocks of the run; there are no more shards than these.
+        target_min: Minutes that one shard should take.
+    """
+    whole_s = sum(m.seconds / m.rows * n_rows for m in found)
+    load_s = max(m.load_s for m in found)
+    shards = min(max(1, math.ceil(whole_s / (60 * target_min))), n_blocks)
+    peak = max(m.peak_mb for m in found)
+    return Proposal(
+        model,
+        sum(m.tokens for m in found) / sum(m.seconds for m in found),
+        whole_s / 3600,
+        shards,
+        math.ceil(ROOM * (whole_s / shards + load_s) / 60) + 5,
+        math.ceil(ROOM * peak / 1024) if peak else None,
+    )
+
+
+def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
+    """Return a proposal for each model that has been measured."""
+    examples = data.load(run)
+    n_rows = examples.filter(pl.col("block").is_not_null()).height
+    found = []
+    made = set(plan.made_elsewhere)
+    for model in dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made):
+        conditions = plan.of_model(model)
+        timings = [m for c in conditions if (m := measured(run, c))]
+        if timings and len(timings) == len(conditions):
+            samples = max(c.decoding.samples if c.decoding.sample else 1 for c in conditions)
+            found.append(propose(model, timings, n_rows * samples, plan.n_blocks, target_min))
+    return found
+
+
+def answers(run: RunDir, condition: Condition) -> pl.DataFrame:
+    """Return ``context`` and ``text`` of every answer of a condition that is there."""
+    pieces = store.list_pieces(run.generations(condition.id))
+    frames = [store.read_piece(path)[1] for path in pieces]
+    if not frames:
+        return pl.DataFrame(schema={"context": pl.String, "text": pl.String, "block": pl.Int32})
+    questions = data.load(run).select(pl.col("id").alias("example"), "context")
+    whole = pl.concat(frames).join(questions, on="example", how="left", maintain_order="left")
+    return whole.select("context", "text", "block")
+
+
+def empty_share(found: pl.DataFrame) -> float:
+    """Return the share of answers of which nothing is visible."""
+    return sum(map(nothing_visible, found["text"])) / found.height if found.height else 0.0

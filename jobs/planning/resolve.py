@@ -1,0 +1,453 @@
+"""Configuration → plan: the lookups that must happen before anything is computed.
+
+Data are frozen, weights found, every prompt rendered once, answers made elsewhere read. All
+errors of the user's come from here, before a task starts.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from empathy_core import data, metrics, weights
+from empathy_core.backends.positions import check_room
+from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
+from empathy_core.imported_answers import human
+from empathy_core.prompts.rendering import Rendering, render
+from empathy_core.prompts.stops import read_settings
+from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.training.adapter import adapters
+from empathy_core.types import Condition, ModelSpec, Prompt, digest
+from jobs.config.read import setting
+from jobs.config.tables import Config, load_prompt
+from jobs.config.variants import Variant
+from jobs.planning import imported, origins, versions
+from jobs.planning.answering import planned
+from jobs.planning.loadable import stored_quantization
+from jobs.planning.pilot import measured, propose
+from jobs.planning.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, Words
+from jobs.planning.provenance import provenance
+from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
+from reports.keys import column_keys
+from reports.labels import template_words
+from reports.rows import subsets
+
+log = logging.getLogger(__name__)
+
+_HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
+"""A therapist was given the question and nothing else."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A plan, and what only its maker needs.
+
+    Attributes:
+        examples: The run's rows (``store.EXAMPLES``).
+        audit: What the data audit found.
+        made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
+        renderings: Condition id → what rendering its prompts showed.
+        remarks: What the author may want to mend before anything is computed.
+    """
+
+    plan: Plan
+    examples: pl.DataFrame
+    audit: Mapping[str, Any]
+    made: Mapping[str, pl.DataFrame]
+    renderings: Mapping[str, Rendering]
+    remarks: tuple[str, ...] = ()
+
+
+def resolve(
+    config: Config,
+    run: RunDir,
+    command: str,
+    *,
+    write: bool = True,
+    awaited: Collection[str] = (),
+) -> Resolved:
+    """Return the plan of *config* in *run*.
+
+    Args:
+        config: The checked configuration.
+        run: Holds the frozen rows if it was planned before.
+        command: As typed, for the provenance.
+        write: Whether rows and renderings are kept in the run; a dry run writes nothing.
+        awaited: Ids of conditions and fine-tunes that are in the queue.
+
+    Raises:
+        RunMismatch: The run was made from other data or another split.
+        ConfigError: A prompt does not fit in its model's context, or answers lack examples.
+    """
+    later: list[Callable[[], object]] = []
+    examples, audit, identity, carried = _examples(config, run, later)
+    evaluated = examples.filter(pl.col("block").is_not_null())
+    for column in config.report.subgroups:  # here, and not after hours of answering
+        subsets.groups(evaluated.join(carried, on="id", how="left"), column)
+    _check_margins(config)
+    found = _Found(config, evaluated, run, write=write, awaited=awaited)
+    found.notes += audit.get("warnings", ())  # audits of older runs have none
+    for name in config.models:
+        _add_model(config, name, examples, found)
+    frozen = Data(examples, digest(identity, 16))
+    trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
+    finetunes = tuple(_compared(config, found, *one, run) for one in trained)
+    for name in config.answers:
+        found.add_imported(imported.condition(name, config.answers[name], examples))
+    conditions = tuple(found.conditions.values())
+    shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
+    plan = Plan(
+        conditions=conditions,
+        data_digest=frozen.digest,
+        n_blocks=int(evaluated["block"].n_unique()),
+        shards={**shards_of(config, trained), **shards},
+        score_shards=config.scoring.shards,
+        overlong=config.generation.overlong,
+        metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
+        words=_words(config, found.notes),
+        finetunes=finetunes,
+        made_elsewhere=tuple(found.made),
+        made_from=origins.digests(config),
+        provenance=provenance(command),
+        config=config.model_dump(mode="json"),
+    )
+    for keep in later if write else ():  # last: what is refused above binds nobody to these rows
+        keep()
+    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(found.remarks))
+
+
+@dataclass
+class _Found:
+    """The conditions so far, in the order of the tables.
+
+    Attributes:
+        write: Whether renderings are kept in the run.
+        awaited: Ids of conditions that are in the queue.
+        made: Condition id → texts made elsewhere.
+        remarks: What the author should know before anything is computed.
+    """
+
+    config: Config
+    evaluated: pl.DataFrame
+    run: RunDir
+    write: bool
+    awaited: Collection[str]
+    conditions: dict[str, Condition] = field(default_factory=dict)
+    renderings: dict[str, Rendering] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    made: dict[str, pl.DataFrame] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def add_imported(self, of: imported.Imported) -> None:
+        """Add a condition of imported answers, and what must be said of it."""
+        self.add_made(of.condition, of.texts)
+        self.notes += of.notes
+        self.remarks += of.remarks
+
+    def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
+        """Add a condition whose texts were made elsewhere."""
+        final = versions.as_begun(condition, self.run)
+        self.conditions[final.id] = final
+        self.made[final.id] = texts
+
+    def rendered(self, condition: Condition) -> Condition:
+        """Render a condition's prompts, add it if it is new, and return it.
+
+        Raises:
+            ModelError: The prompts cannot be rendered, or the answers have no room.
+        """
+        _check_room(condition)
+        where = self.run if self.write else None
+        answering, notes = planned(condition, where)
+        rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
+        final = versions.as_begun(rendered, self.run, self.awaited)
+        if final.id not in self.conditions:
+            self.conditions[final.id] = final
+            self.renderings[final.id] = rendering
+            # what an older version began goes on as it was begun
+            begun = final.generation_version < rendered.generation_version
+            self.notes += (*(() if begun else notes), *_rendering_notes(final, rendering))
+        return final
+
+
+def _check_room(condition: Condition) -> None:
+    """Refuse answers that are longer than the decoder of an encoder-decoder reaches."""
+    model = condition.model
+    if model.backend == "hf" and model.architecture == "encoder-decoder":
+        folder = weights.locate(str(model.weights), model.revision)
+        check_room(condition, read_settings(folder)[1])
+
+
+def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found) -> None:
+    """Add the conditions of a model, or the one of people."""
+    spec = config.model_spec(name)
+    if spec.backend == "human":
+        condition, texts, note = _therapist(spec, examples)
+        found.add_made(condition, texts)
+        found.notes.append(note)
+        return
+    stored = stored_quantization(spec, found.run, write=found.write)
+    for condition in _of_model(config, name, spec, stored):
+        found.notes += _trained_otherwise(found.rendered(condition))
+
+
+def _compared(
+    config: Config, found: _Found, variant: Variant, planned: PlannedFinetune, run: RunDir
+) -> PlannedFinetune:
+    """Add the conditions of an adapter and of its bases; base first, as tables show them."""
+    if not variant.table.evaluate:
+        return planned
+    triples = []
+    for tuned, base, whole in conditions_of(config, variant, planned, run):
+        unquantized = found.rendered(whole) if whole else None
+        triples.append((found.rendered(base), found.rendered(tuned), unquantized))
+    ids = tuple(Compared(t.id, b.id, u.id if u else None) for b, t, u in triples)
+    return replace(planned, compared=ids)
+
+
+def _shards(
+    config: Config,
+    name: str,
+    conditions: Sequence[Condition],
+    evaluated: pl.DataFrame,
+    run: RunDir,
+) -> int:
+    """Return into how many shards a model's work is cut: as said, or as its speed asks."""
+    target = config.generation.target_min
+    if config.models[name].shards or target is None:
+        return config.shards(name)
+    mine = [c for c in conditions if c.model.name == name]
+    timings = [m for c in mine if (m := measured(run, c))]
+    if not timings or len(timings) < len(mine):
+        return config.shards(name)
+    n_rows = evaluated.height * max(c.decoding.samples if c.decoding.sample else 1 for c in mine)
+    n_blocks = int(evaluated["block"].n_unique())
+    return propose(name, timings, n_rows, n_blocks, target).shards
+
+
+# ---------------------------------------------------------------------------- data
+
+
+def _examples(
+    config: Config, run: RunDir, later: list[Callable[[], object]]
+) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any], pl.DataFrame]:
+    """Return rows, audit, identity, and what the rows carry along.
+
+    What the run does not hold yet is written by the calls that are added to *later*. Frozen rows
+    bind from the first plan on: before it, nobody can have answered them.
+    """
+    spec, evaluate = config.data_spec(), config.evaluate_spec()
+    identity = data.identity(spec, evaluate)
+    if run.data.exists() and run.plans():
+        frozen = read_json(run.data)["identity"]
+        changed = data.changes(frozen, identity)
+        if changed:
+            msg = (
+                f"{run.root} was made from other data: {'; '.join(changed)}. Rows must not move "
+                "under answers that are there: choose another --name, set the old values again, "
+                f"or remove {run.root}"
+            )
+            raise RunMismatch(msg)
+        examples = data.load(run)
+        carried = _carried(spec, examples["id"], run, later)
+        return examples, read_json(run.audit), frozen, carried
+    prepared = data.prepare(spec, evaluate)
+    versions.check_refrozen(run, digest(prepared.identity, 16))
+    later.append(partial(data.freeze, prepared, run))
+    return prepared.examples, prepared.audit, identity, prepared.carried.frame
+
+
+def _carried(
+    spec: data.DataSpec, ids: pl.Series, run: RunDir, later: list[Callable[[], object]]
+) -> pl.DataFrame:
+    """Return what frozen rows carry along, read again where that is not what is asked for.
+
+    A sweep that was killed while it replaced them is mended so, too.
+    """
+    try:
+        found = data.columns.load(run)
+    except Damaged:
+        found = None
+    if found is not None and found.keep == data.columns.wanted(spec.sources):
+        return found.frame
+    fresh = data.carried(spec, ids)
+    later.append(partial(data.columns.replace, fresh, run))
+    return fresh.frame
+
+
+def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
+    """Return the run's rows, or what they would be; nothing is written."""
+    return _examples(config, run, [])[0]
+
+
+# ---------------------------------------------------------------------------- models
+
+
+def _of_model(config: Config, name: str, spec: ModelSpec, stored: str) -> list[Condition]:
+    fingerprint = weights.model_fingerprint(spec)
+    batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization or stored)
+    return [
+        Condition(
+            model=spec,
+            prompt=load_prompt(prompt),
+            decoding=config.decoding_spec(decoding),
+            chat=spec.chat_template,
+            fingerprint=fingerprint,
+            block_size=config.evaluate.block_size if batched else None,
+            stored_quantization=stored,
+            tokenizer_digest=_tokenizer_digest(spec),
+        )
+        for prompt in config.models[name].prompts or ()
+        for decoding in config.models[name].decodings
+    ]
+
+
+def _tokenizer_digest(spec: ModelSpec) -> str:
+    hf = spec.backend == "hf" and spec.weights is not None
+    return weights.tokenizer_digest(weights.tokenizer_folder(spec)) if hf else ""
+
+
+def _trained_otherwise(condition: Condition) -> list[str]:
+    """Say so where an adapter that this suite trained is asked in another way than it was taught.
+
+    The paper compares a base under one prompt with an adapter that was trained under another.
+    """
+    model = condition.model
+    folder = weights.locate(model.adapter, model.adapter_revision) if model.adapter else None
+    if folder is None or not adapters.is_complete(folder):
+        return []
+    record = adapters.read(folder)
+    taught, notes = record.settings, []
+    if (condition.prompt.text, condition.chat) != (taught["prompt"]["text"], taught["chat"]):
+        how = f"prompt '{taught['prompt']['name']}', {'chat' if taught['chat'] else 'plain'} format"
+        notes.append(f"{model.label}: the adapter was trained under {how}.")
+    if unlike := _rendered_otherwise(condition, record.base):
+        notes.append(f"{model.label}: the adapter was trained with {', '.join(unlike)}.")
+    return notes
+
+
+def _rendered_otherwise(condition: Condition, base: Mapping[str, Any]) -> list[str]:
+    """Return the settings of an adapter's base that rendered its prompts otherwise than now.
+
+    Args:
+        condition: Of a model with an adapter that this suite trained.
+        base: What stands of its base in the adapter's record; an older version wrote less.
+    """
+    model, names = condition.model, ("template_default", "fold_system", "template_arguments")
+    now = json.loads(json.dumps(asdict(model)))
+    both_chat = condition.chat and base.get("chat_template")
+    changed = [n for n in names if both_chat and base.get(n, now[n]) != now[n]]
+    told = {**base, "template_arguments": dict(base.get("template_arguments", ()))}
+    unlike = [f"{name} = {json.dumps(told[name])}" for name in changed]
+    own = base["fingerprint"].partition("+tokenizer:")[2]
+    whole = weights.tokenizer_digest(weights.locate(str(model.weights), model.revision))
+    return unlike + ["another tokenizer"] * ((own or whole) != condition.tokenizer_digest)
+
+
+def _rendered(
+    config: Config, condition: Condition, evaluated: pl.DataFrame, run: RunDir | None
+) -> tuple[Condition, Rendering]:
+    """Render all prompts of a condition, or recall how they were rendered before."""
+    texts = hashlib.sha256("\0".join(evaluated["id"] + evaluated["context"]).encode()).hexdigest()
+    key = digest([dict(condition.identity), texts, config.generation.overlong], 16)
+    known = run.rendering(key) if run else None
+    if known and known.exists():
+        found = read_json(known)
+        lists = {name: tuple(found.get(name, ())) for name in ("notes", "overlong")}
+        rendering = Rendering(**{**found, **lists})
+    else:
+        pairs = list(evaluated.select("id", "context").iter_rows())
+        rendering = render(condition, pairs, config.generation.overlong)
+        if known:
+            write_json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)
+    if rendering.overlong and config.generation.overlong == "error":
+        raise ConfigError(_overlong(condition, rendering))
+    pinned = replace(
+        condition, rendered=rendering.digest, template_digest=rendering.template_digest
+    )
+    return pinned, rendering
+
+
+def _overlong(condition: Condition, rendering: Rendering) -> str:
+    ids = ", ".join(rendering.overlong[:3])
+    return (
+        f"{condition.model.name} takes {rendering.context_window} tokens, prompt and answer "
+        f"together, and {len(rendering.overlong)} examples under '{condition.prompt.name}' do not "
+        f"fit with max_new_tokens = {condition.decoding.max_new_tokens} (longest prompt: "
+        f"{rendering.max_prompt_tokens} tokens; {ids} …). Lower max_new_tokens, or set "
+        'generation.overlong = "truncate": questions are then cut, counted and noted'
+    )
+
+
+def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
+    who = f"{condition.model.label}, {condition.prompt.label}"
+    notes = [f"{who}: {note}." for note in rendering.notes]
+    if condition.model.template_arguments or condition.model.fold_system:
+        notes.append(f"{condition.model.label}: chat template {template_words(condition)}.")
+    if stored := condition.stored_quantization:
+        notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
+    if rendering.preamble:
+        notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
+    if rendering.overlong:
+        notes.append(f"{who}: {len(rendering.overlong)} questions were cut to fit the context.")
+    return notes
+
+
+# ---------------------------------------------------------------------------- made elsewhere
+
+
+def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.DataFrame, str]:
+    options: dict[str, Any] = {"duplicates": "drop", "seed": 0, **dict(spec.options)}
+    unknown = set(options) - {"duplicates", "seed"}
+    if unknown or options["duplicates"] not in ("drop", "keep"):
+        msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
+        raise ConfigError(f"{msg}, got {options}; correct it and run again")
+    drawn = human.answers(examples, **options)
+    found = human.coverage(examples, drawn, duplicates=options["duplicates"])
+    kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
+    note = (
+        f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
+        f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
+        "rows have no second answer to their question."
+    )
+    condition = Condition(
+        spec, _HUMAN_PROMPT, imported.NO_DECODING, fingerprint=imported.texts_digest(drawn)
+    )
+    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
+    return condition, texts, note
+
+
+# ---------------------------------------------------------------------------- metrics and words
+
+
+def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
+    metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
+    group = name if hasattr(metric, "model") else LEXICAL
+    return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+
+
+def _check_margins(config: Config) -> None:
+    """Raise ``UnknownName`` where a margin is declared for no column of the metrics."""
+    loaded = {n: metrics.load(n, options) for n, options in config.metrics.items()}
+    known = sorted(column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values())
+    for name in config.report.margins:
+        if name not in known:
+            raise UnknownName("column under report.margins", name, known)
+
+
+def _words(config: Config, notes: Sequence[str]) -> Words:
+    whole = config.model_dump(mode="json")
+    assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
+    return Words(assumed, tuple(dict.fromkeys(notes)))
+
+
+def _shown(value: Any) -> str:
+    """Return a setting's value as the table note prints it; what is empty is left out."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items() if v not in (None, {}, ()))
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,133 @@
+"""What of a run is done, read from its files alone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core import data, store
+from empathy_core.store import RunDir
+from empathy_core.types import Condition
+from jobs.planning.pilot import measured
+from jobs.planning.plan import Plan, PlannedFinetune
+from jobs.planning.progress import Standing
+
+
+@dataclass(frozen=True)
+class Line:
+    """One condition's standing.
+
+    Attributes:
+        rows: Answers in sound pieces, and in journals of work that is under way.
+        expected: Answers that the condition consists of.
+        scored: Metric name → share of the units that hold answers and are scored, 0 to 1.
+        tokens_per_s: While generating; null where nothing was measured.
+        seconds_per_row: Likewise.
+        unusable: Files that the next sweep sets aside.
+    """
+
+    condition: str
+    rows: int
+    expected: int
+    scored: Mapping[str, float]
+    tokens_per_s: float | None
+    seconds_per_row: float | None
+    unusable: int
+
+    @property
+    def done(self) -> bool:
+        """Whether every answer is there and scored."""
+        return self.rows >= self.expected and all(s == 1 for s in self.scored.values())
+
+
+@dataclass(frozen=True)
+class Training:
+    """One fine-tune's standing.
+
+    Attributes:
+        trained: Whether the adapter is there.
+        step: Of the newest word of its log; 0 before any.
+        loss: Null before any.
+        eta_s: Seconds until the last step, at the pace so far.
+    """
+
+    finetune: str
+    trained: bool
+    n_steps: int
+    step: int = 0
+    loss: float | None = None
+    tokens_per_s: float | None = None
+    eta_s: float | None = None
+
+
+def trainings(run: RunDir, plan: Plan, standing: Standing) -> list[Training]:
+    """Return a line for each fine-tune of the plan."""
+    return [_training(run, f, trained=f.id in standing.trained) for f in plan.finetunes]
+
+
+def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> Training:
+    if trained:
+        return Training(planned.id, trained, planned.n_steps, planned.n_steps)
+    logs = sorted(run.training(planned.id).glob("*/log.jsonl"), key=lambda p: p.stat().st_mtime)
+    steps = [p for p in (_points(logs[-1]) if logs else ()) if p.get("loss") is not None]
+    if not steps:
+        return Training(planned.id, trained, planned.n_steps)
+    last = steps[-1]
+    told = (last["step"], last["loss"], last.get("tokens_per_s"), last.get("eta_s"))
+    return Training(planned.id, trained, planned.n_steps, *told)
+
+
+def _points(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # torn, or being written
+            continue
+    return found
+
+
+def lines(run: RunDir, plan: Plan, standing: Standing) -> list[Line]:
+    """Return a line for each condition of the plan."""
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    sizes = dict(examples.group_by("block").len().iter_rows())
+    return [_line(run, plan, c, standing, sizes) for c in plan.conditions]
+
+
+def _line(
+    run: RunDir, plan: Plan, condition: Condition, standing: Standing, sizes: Mapping[int, int]
+) -> Line:
+    found = standing.generated[condition.id]
+    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    if condition.id in plan.made_elsewhere:
+        expected = _height(run.expected(condition.id)) * n_samples
+        rows = sum(_height(path) for path in found.paths)
+    else:
+        expected = sum(sizes.values()) * n_samples
+        rows = sum(sizes[b] for b in _under_way(run, condition, found.blocks)) * n_samples
+    units = store.unit_inputs(found.blocks)
+    surveys = {m.name: standing.scored[m.key, condition.id] for m in plan.metrics}
+    scored = {
+        name: sum(s.blocks.get(u) == d for u, d in units.items()) / max(len(units), 1)
+        for name, s in surveys.items()
+    }
+    unusable = len(found.unusable) + sum(len(s.unusable) for s in surveys.values())
+    return Line(condition.id, rows, expected, scored, *_rates(run, condition), unusable)
+
+
+def _height(path: Any) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.exists() else 0
+
+
+def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> set[int]:
+    journals = run.journals(condition.id).glob("*.jsonl")
+    return set(blocks).union(*(store.read_journal(path) for path in journals))
+
+
+def _rates(run: RunDir, condition: Condition) -> tuple[float | None, float | None]:
+    """Return tokens per second and seconds per row."""
+    found = measured(run, condition)
+    return (found.tokens / found.seconds, found.seconds / found.rows) if found else (None, None)

@@ -1,0 +1,112 @@
+"""A sweep from configuration to tables: plan under the lock, do what is missing, report."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from empathy_core import store
+from empathy_core.store import RunDir
+from jobs.config.tables import Config
+from jobs.planning import progress as survey
+from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
+from jobs.planning.plan_file import write_plan
+from jobs.planning.progress import Standing
+from jobs.planning.resolve import Resolved, resolve
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan on disk, and what it leaves to do.
+
+    Attributes:
+        tasks: Adapters to train first, then answers to make.
+        aside: Files that could not be used: where each is now, and why.
+    """
+
+    resolved: Resolved
+    path: Path | None
+    standing: Standing
+    tasks: tuple[Task, ...]
+    aside: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan itself."""
+        return self.resolved.plan
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the author should know before anything is computed."""
+        aside = [f"set aside as {path}: {reason}" for path, reason in self.aside]
+        return [*aside, *self.resolved.remarks]
+
+
+def plan(config: Config, run: RunDir, command: str) -> Planned:
+    """Plan a sweep under the lock, and record the plan.
+
+    Side effects: rows are frozen, unusable files set aside, answers made elsewhere written.
+
+    Raises:
+        EmpathyError: Anything the user must mend first; nothing computed is touched.
+    """
+    with run.lock():
+        return plan_locked(config, run, command)
+
+
+def plan_locked(
+    config: Config, run: RunDir, command: str, awaited: Collection[str] = ()
+) -> Planned:
+    """Plan a sweep under a lock that the caller holds.
+
+    *awaited* are the ids of conditions and fine-tunes that are in the queue: they stay what they
+    are, whatever the version of the suite that submitted them.
+    """
+    store.remove_leftovers(run.root)
+    resolved = resolve(config, run, command, awaited=awaited)
+    _write_made(run, resolved)
+    standing = survey.standing(run, resolved.plan)
+    aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
+    if aside:
+        _write_made(run, resolved)
+        standing = survey.standing(run, resolved.plan)
+    path = run.next_plan()
+    write_plan(resolved.plan, path)
+    return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
+
+
+def preview(config: Config, run: RunDir, command: str) -> Planned:
+    """Return what ``plan`` would, and write nothing."""
+    resolved = resolve(config, run, command, write=False)
+    standing = survey.standing(run, resolved.plan)
+    return Planned(resolved, None, standing, _tasks(resolved.plan, standing))
+
+
+def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
+    trainers = finetune_tasks(plan, standing.trained)
+    return (*trainers, *generate_tasks(plan, standing.done()))
+
+
+def _write_made(run: RunDir, resolved: Resolved) -> None:
+    """Write the conditions whose texts were made elsewhere, where they are not there yet."""
+    blocks = resolved.examples.select(pl.col("id").alias("example"), "block")
+    for condition, texts in resolved.made.items():
+        expected = texts.select("example").unique(maintain_order=True)
+        store.write_bytes(store.frame_bytes(expected), run.expected(condition))
+        path = run.generation(condition, 0, 1)
+        if path.exists():
+            continue
+        rows = texts.join(blocks, on="example", how="left", maintain_order="left")
+        filled = rows.with_columns(condition=pl.lit(condition), stop=pl.lit("none"))
+        blank = {n: pl.lit(_blank(t), dtype=t) for n, t in store.GENERATIONS.items()}
+        frame = filled.with_columns(**{n: e for n, e in blank.items() if n not in filled.columns})
+        frame = frame.select(pl.col(n).cast(t) for n, t in store.GENERATIONS.items())
+        tags = {"kind": "generations", "condition": condition, "data": resolved.plan.data_digest}
+        store.write_piece(frame.sort("block", maintain_order=True), path, tags)
+
+
+def _blank(dtype: pl.DataType) -> object:
+    if dtype == pl.String:
+        return ""
+    return [] if isinstance(dtype, pl.List) else False if dtype == pl.Boolean else 0

@@ -1,0 +1,266 @@
+"""The generate stage: one model, one shard, all of its conditions.
+
+The weights are loaded once, and only if a block is missing. Each finished block is flushed to
+the journal of this attempt; a shard whose blocks are all there becomes one piece.
+"""
+
+import logging
+import os
+import re
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from empathy_core import backends, data, store
+from empathy_core.backends import BackendProtocol, Request
+from empathy_core.errors import Damaged
+from empathy_core.store import Journal, JournalBlock, RunDir
+from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
+from jobs.planning.plan import Plan, Task
+from jobs.planning.progress import adapters_of, trained
+from jobs.stages.protocol import Listener, Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What one condition's shard consists of."""
+
+    run: RunDir
+    condition: Condition
+    shard: int
+    n_shards: int
+    data_digest: str
+    wanted: Sequence[int]
+    adapter: str | None
+    attempt: str = field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    )
+
+    @property
+    def journal(self) -> Path:
+        name = f"{self.made_with}{self.attempt}"
+        return self.run.journal(self.condition.id, self.shard, self.n_shards, name)
+
+    @property
+    def made_with(self) -> str:
+        """What the names of journals bear, so that another adapter's blocks are not taken."""
+        return f"{self.adapter[:12]}-" if self.adapter else ""
+
+    @property
+    def version(self) -> int | None:
+        """Of the generation code, where it is not the one that the condition was begun with."""
+        begun_with = self.condition.generation_version
+        return GENERATION_VERSION if begun_with != GENERATION_VERSION else None
+
+    @property
+    def path(self) -> Path:
+        return self.run.generation(self.condition.id, self.shard, self.n_shards)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        tags = {"kind": "generations", "condition": self.condition.id, "data": self.data_digest}
+        return tags | ({"adapter": self.adapter} if self.adapter else {})
+
+
+def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Answer every missing block of one shard of a model, under each of its conditions.
+
+    Raises:
+        ModelError: The weights cannot be loaded, or one prompt alone does not fit in memory.
+        StorageError: The disk is full; the journal keeps what was finished.
+    """
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
+    by = adapters_of(plan, trained(run, plan))
+    for condition in plan.of_model(task.key):
+        adapter = by.get(condition.id)
+        work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks, adapter)
+        _finish(work, examples, plan.overlong, listen)
+
+
+@lru_cache(maxsize=1)  # the shards of a model follow each other in one process
+def _loaded(model: ModelSpec, overlong: Any) -> tuple[BackendProtocol, float]:
+    """Return the loaded model, and the seconds that it took."""
+    started = time.monotonic()
+    backend = backends.load(model, overlong)
+    seconds = time.monotonic() - started
+    log.info("loaded %s in %.1f s", model.name, seconds)
+    return backend, seconds
+
+
+def _peaks() -> dict[str, int]:
+    """Return the largest memory of this process so far, and of its GPU if it has one, in MB."""
+    found = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
+    return found
+
+
+def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
+    found = _resumed(work)
+    missing = [b for b in work.wanted if b not in found.blocks and b not in found.elsewhere]
+    if not missing and not found.journals:
+        return
+    log.info("%s: %d blocks found, %d to do", work.condition.id, len(found.blocks), len(missing))
+    journal = Journal(work.journal)
+    try:
+        for block, done in _answered(work, missing, examples, overlong):
+            journal.append(block, done.rows, done.seconds, done.version)
+            found.blocks[block] = done
+            n_tokens = sum(row["n_output_tokens"] for row in done.rows)
+            listen(Progress(len(done.rows), n_tokens))
+    except BaseException:
+        journal.close()
+        raise
+    if not _made_meanwhile(work):
+        load_s = _loaded(work.condition.model, overlong)[1] if missing else 0.0
+        _compact(work, found.blocks, load_s)
+    journal.close(delete=True)
+    for path in found.journals:
+        path.unlink(missing_ok=True)
+
+
+def _answered(
+    work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
+) -> Iterator[tuple[int, JournalBlock]]:
+    condition = work.condition
+    n_samples = condition.decoding.samples if condition.decoding.sample else 1
+    backend = _loaded(condition.model, overlong)[0] if blocks else None
+    for block in blocks:
+        started = time.monotonic()
+        rows = examples.filter(pl.col("block") == block)
+        requests = [
+            Request(example, sample, context)
+            for example, context in rows.select("id", "context").iter_rows()
+            for sample in range(n_samples)
+        ]
+        answers = backend.answer(condition, requests) if backend else []
+        records = [
+            {"example": r.example, "sample": r.sample, **asdict(a)}
+            for r, a in zip(requests, answers, strict=True)
+        ]
+        seconds = time.monotonic() - started
+        n_tokens = sum(a.n_output_tokens for a in answers)
+        log.info(
+            "%s block %d: %d rows, %.1f s, %.1f tokens/s%s",
+            condition.id,
+            block,
+            len(records),
+            seconds,
+            n_tokens / max(seconds, 1e-9),
+            f", micro-batch halved {backend.halvings} times"
+            if backend and backend.halvings
+            else "",
+        )
+        yield block, JournalBlock(records, seconds, work.version)
+
+
+# ---------------------------------------------------------------------------- resume
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What earlier attempts left.
+
+    Attributes:
+        blocks: Finished blocks of this shard.
+        elsewhere: Blocks that stand in pieces of another number of shards.
+        journals: Journals of this shard that can go once the piece is written.
+    """
+
+    blocks: dict[int, JournalBlock]
+    elsewhere: frozenset[int]
+    journals: tuple[Path, ...]
+
+
+def _resumed(work: _Shard) -> _Found:
+    wanted = set(work.wanted)
+    blocks = _of_piece(work)
+    elsewhere = _elsewhere(work)
+    own = []
+    folder = work.run.journals(work.condition.id)
+    for path in sorted(folder.glob("*.jsonl")):
+        layout = re.match(rf"(\d+)-of-(\d+)\.{re.escape(work.made_with)}", path.name)
+        if layout is None:
+            continue
+        mine = int(layout[1]) == work.shard and int(layout[2]) == work.n_shards
+        if mine or int(layout[2]) != work.n_shards:
+            found = store.read_journal(path)
+            blocks |= {b: found[b] for b in found if b in wanted and b not in blocks}
+        if mine:
+            own.append(path)
+    return _Found(blocks, frozenset(elsewhere), tuple(own))
+
+
+def _elsewhere(work: _Shard) -> set[int]:
+    """Return the blocks that stand in pieces of another number of shards."""
+    others = (
+        path
+        for path in store.list_pieces(work.run.generations(work.condition.id))
+        if not path.stem.endswith(f"-of-{work.n_shards:05d}")
+    )
+    return {block for path in others for block in store.verify_piece(path).blocks}
+
+
+def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
+    """Return the blocks of this shard's piece, if an earlier plan left one that lacks some."""
+    if not work.path.exists():
+        return {}
+    try:
+        _, frame = store.read_piece(work.path)
+        versions = store.versions(work.path)
+    except Damaged:
+        log.warning("%s is damaged and is computed again", work.path)
+        work.run.set_aside(work.path)
+        return {}
+    return {
+        block: JournalBlock(rows.to_dicts(), 0.0, versions.get(block))
+        for (block,), rows in frame.group_by("block", maintain_order=True)
+    }
+
+
+def _made_meanwhile(work: _Shard) -> bool:
+    """Tell whether another copy of this task has written the whole piece: the first one stays.
+
+    Slurm may run an element twice at once; in half precision on other hardware its text could
+    differ, and statistics may have been made of the first already.
+    """
+    try:
+        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
+    except Damaged:
+        return False
+
+
+def _compact(work: _Shard, blocks: Mapping[int, JournalBlock], load_s: float) -> None:
+    """Write the shard's piece, and its timings beside it."""
+    rows = [
+        {"condition": work.condition.id, "block": block, **store.ADDED, **row}
+        for block in sorted(blocks)
+        for row in blocks[block].rows
+    ]
+    frame = pl.DataFrame(
+        {name: [row[name] for row in rows] for name in store.GENERATIONS}, schema=store.GENERATIONS
+    )
+    seconds = sum(done.seconds for done in blocks.values())
+    timing = {
+        "rows": len(rows),
+        "tokens": int(frame["n_output_tokens"].sum()),
+        "seconds": round(seconds, 3),
+        "host": socket.gethostname(),
+        "load_s": round(load_s, 1),
+        **_peaks(),
+    }
+    store.write_json(timing, work.path.with_suffix(".timing.json"))
+    versions = {block: done.version for block, done in blocks.items() if done.version is not None}
+    store.write_piece(frame, work.path, work.tags | store.versions_tag(versions))

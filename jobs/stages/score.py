@@ -1,0 +1,149 @@
+"""The score stage: one group of metrics, one shard of units, all conditions.
+
+References are prepared once a unit and shared by all conditions, so that an encoder embeds each
+of them once.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core import data, metrics, store
+from empathy_core.errors import RunMismatch
+from empathy_core.metrics import MetricProtocol
+from empathy_core.store import UNIT_BLOCKS, RunDir
+from empathy_core.types import Condition
+from jobs.planning.plan import Plan, PlannedMetric, Task
+from jobs.stages.protocol import Listener, Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """A condition's answers in this shard, and the digests of the units they form."""
+
+    condition: Condition
+    rows: pl.DataFrame
+    inputs: Mapping[int, str]
+
+
+def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+    """Compute the statistics of every stale unit of one shard, under each metric of its group.
+
+    Raises:
+        Damaged: A piece of answers is not what was written.
+        RunMismatch: A metric's signature here is not the plan's (other package versions).
+    """
+    examples = data.load(run).filter(pl.col("block").is_not_null())
+    shard, n_shards = task.shard, task.n_shards
+    units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
+    answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
+    for planned in plan.of_group(task.key):
+        metric = load(planned, examples)
+        path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
+        tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
+        stale = [a for a in answers if a.inputs and not _current(path[a.condition.id], a.inputs)]
+        for done, frame in _measured(metric, stale, listen):
+            inputs = json.dumps({str(u): d for u, d in done.inputs.items()})
+            own = {**tags, "condition": done.condition.id, "inputs": inputs}
+            store.write_piece(frame, path[done.condition.id], own)
+        log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
+
+
+def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
+    """Return the metric as the plan has it, prepared with all references of the run.
+
+    Raises:
+        RunMismatch: Its signature differs from the plan's.
+    """
+    metric = metrics.load(planned.name, planned.options).prepare(examples["response"].to_list())
+    if metric.signature() != planned.signature:
+        msg = (
+            f"{planned.name} would be computed as {metric.signature()}, but the plan says "
+            f"{planned.signature}: install the plan's package versions, or run sweep again"
+        )
+        raise RunMismatch(msg)
+    return metric
+
+
+def _current(path: Any, inputs: Mapping[int, str]) -> bool:
+    if not path.exists():
+        return False
+    tags = store.verify_piece(path).tags
+    return {int(u): d for u, d in json.loads(tags["inputs"]).items()} == dict(inputs)
+
+
+def _answers(
+    run: RunDir, condition: Condition, examples: pl.DataFrame, units: set[int]
+) -> _Answers:
+    """Read a condition's answers in *units*, joined with their questions and references."""
+    frames: list[pl.DataFrame] = []
+    digests: dict[int, str] = {}
+    for path in store.list_pieces(run.generations(condition.id)):
+        if not any(b // UNIT_BLOCKS in units for b in store.verify_piece(path).blocks):
+            continue
+        piece, frame = store.read_piece(path)
+        digests |= piece.blocks
+        frames.append(frame.filter((pl.col("block") // UNIT_BLOCKS).is_in(sorted(units))))
+    mine = {b: d for b, d in digests.items() if b // UNIT_BLOCKS in units}
+    empty = pl.DataFrame(schema=store.GENERATIONS)
+    rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
+    return _Answers(condition, metric_rows(rows, condition, examples), store.unit_inputs(mine))
+
+
+def metric_rows(
+    answers: pl.DataFrame, condition: Condition, examples: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the columns that metrics take, with example, sample and block, in order of blocks."""
+    joined = answers.join(
+        examples.select(pl.col("id").alias("example"), "context", reference="response"),
+        on="example",
+        how="left",
+        maintain_order="left",
+    )
+    prompts = [condition.prompt.plain(context) for context in joined["context"]]
+    return joined.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(
+        "example", "sample", "block", *metrics.ROWS
+    )
+
+
+def _measured(
+    metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
+) -> Iterator[tuple[_Answers, pl.DataFrame]]:
+    """Yield each condition's statistics; a unit's references are prepared once for all of them."""
+    found: dict[str, list[pl.DataFrame]] = {a.condition.id: [] for a in stale}
+    for unit in sorted({u for a in stale for u in a.inputs}):
+        states: dict[tuple[str, ...], Any] = {}  # a subset of the rows has its own references
+        for answers in stale:
+            rows = answers.rows.filter(pl.col("block") // UNIT_BLOCKS == unit)
+            if rows.is_empty():
+                continue
+            references = tuple(rows["reference"])
+            if references not in states:
+                states[references] = metric.reference_state(references)
+            values = metric.measure(rows.select(*metrics.ROWS), states[references])
+            found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
+            listen(Progress(1))
+    for answers in stale:
+        yield answers, pl.concat(found[answers.condition.id])
+
+
+def _frame(
+    answers: _Answers, rows: pl.DataFrame, unit: int, values: np.ndarray, metric: MetricProtocol
+) -> pl.DataFrame:
+    keys = rows.select(
+        pl.lit(answers.condition.id).alias("condition"),
+        "example",
+        "sample",
+        pl.lit(unit, dtype=pl.Int32).alias("block"),
+    )
+    columns = {name: values[:, i] for i, name in enumerate(metric.statistics)}
+    return keys.with_columns(
+        pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64)).fill_nan(None)
+    )

@@ -1,0 +1,295 @@
+"""Sound rows → all tables of a report, in one value. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from empathy_core.errors import ConfigError
+from reports.figures import panels as drawing
+from reports.figures import scores as plots
+from reports.figures.training import Figure, failures_figure, training_figure
+from reports.keys import file_names
+from reports.latex import escape as latex
+from reports.latex.escape import Tex
+from reports.numbers.adapters import compare
+from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.curves import curves
+from reports.numbers.doubtful import doubtful
+from reports.numbers.failures import failure_series
+from reports.numbers.prompt_effects import moved, spreads
+from reports.numbers.repeats import repeats
+from reports.numbers.results import Result, results
+from reports.numbers.significance import columns
+from reports.rows.collect import Collected
+from reports.rows.subsets import subgroups
+from reports.spec import ReportSpec
+from reports.tables import notes, published
+from reports.tables.contrasts import contrast_tables
+from reports.tables.failures import failure_tables
+from reports.tables.finetuned import finetuned_tables
+from reports.tables.finetuned_notes import partial_note
+from reports.tables.prompts import prompt_tables
+from reports.tables.repeats import repeat_tables
+from reports.tables.table import Table, Words, panels, score_table
+from reports.tables.training import training_tables
+from reports.tables.validity import validity_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Tables that stand in one file, and under one heading on the page.
+
+    Attributes:
+        file: Name of the files without ending.
+        figures: Below the tables on the page; each in files of its own. Without tables there is
+            no file of the section's own.
+    """
+
+    file: str
+    title: str
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that is written.
+
+    Attributes:
+        numbers: Scores, pairs, contrasts.
+        spreads: What prompts do (``prompts.SPREADS``).
+        moved: The rows that they move most (``prompts.MOVERS``).
+        repeated: Seeds and repeated samples (``repeats.REPEATS``).
+        compared: Adapters beside their bases (``comparisons.COMPARED``).
+        sections: The main table first.
+        stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
+    """
+
+    spec: ReportSpec
+    collected: Collected
+    numbers: Aggregated
+    spreads: pl.DataFrame
+    moved: pl.DataFrame
+    repeated: pl.DataFrame
+    compared: pl.DataFrame
+    sections: tuple[Section, ...]
+    stamp: str
+
+    @property
+    def summary(self) -> pl.DataFrame:
+        """Every score (``aggregate.SUMMARY``)."""
+        return self.numbers.summary
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every number that prose may cite."""
+        return results(self.spec, self.numbers, self.compared)
+
+    @property
+    def pairs(self) -> pl.DataFrame:
+        """Every two conditions (``pairs.PAIRS``)."""
+        return self.numbers.pairs
+
+
+def build(collected: Collected, spec: ReportSpec) -> Report:
+    """Return the report of *collected*; sections with nothing in them are left out.
+
+    Raises:
+        ConfigError: A subgroup cannot be made, or two tables have the same label.
+    """
+    numbers, doubted = aggregate(collected, spec), doubtful(collected, spec)
+    stamp = notes.stamp(collected) or notes.empties(doubted, spec)
+    asked = {
+        "table1": plots.forest(numbers.summary, spec, stamp),
+        "differences": plots.differences(numbers.pairs, numbers.contrasts, spec, stamp),
+        "answers": plots.distributions(collected, spec, stamp),
+    }
+    panels = {file: one for file, one in asked.items() if one}
+    with drawing.begun(list(panels.values())) as drawn:
+        compared, again = compare(collected, spec), repeats(collected, spec)
+        found, most = spreads(collected, spec), moved(collected, spec)
+        words = Words(spec.caption, spec.label, (), stamp)
+        plain = replace(words, notes=tuple(partial_note(collected)))
+        sections = (
+            Section("table1", "Main table", _main(collected, numbers, spec, words)),
+            *_finetuned(collected, numbers.summary, compared, spec, words),
+            Section("contrasts", "Declared contrasts",
+                    tuple(contrast_tables(numbers.contrasts, spec, plain))),
+            Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+            Section("differences", "Differences", ()),
+            Section("answers", "Scores of single answers", ()),
+            Section("repeats", "Seeds and repeated samples",
+                    tuple(repeat_tables(again, spec, plain))),
+            Section("validity", "What the numbers rest on",
+                    validity_tables(collected, spec, doubted, plain)),
+            Section("table-common", "Same examples for every row",
+                    _common(collected, numbers, spec, words)),
+            Section("table-therapist", "On the therapists' questions",
+                    _therapist(collected, numbers.summary, spec, words)),
+            *_subgroups(collected, numbers.summary, spec, plain),
+            Section("published", "Against the published values",
+                    _published(collected, numbers.summary, spec, words)),
+            Section("table-detail", "All other columns",
+                    _detail(collected, numbers.summary, spec, words)),
+        )  # fmt: skip
+        shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
+    _unlike_labels(shown)
+    return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
+
+
+def _shown(
+    sections: Sequence[Section], figures: Mapping[str, Figure], spec: ReportSpec
+) -> Iterator[Section]:
+    """Yield the sections that have something in them, each with its figure of *figures*."""
+    for section in sections:
+        tables = tuple(replace(table, layout=spec.layout) for table in section.tables)
+        drawn = (*section.figures, *_drawn(figures.get(section.file)))
+        if tables or drawn:
+            yield replace(section, tables=tables, figures=drawn)
+
+
+def _drawn(figure: Figure | None) -> tuple[Figure, ...]:
+    return (figure,) if figure else ()
+
+
+def _unlike_labels(sections: tuple[Section, ...]) -> None:
+    """Raise ``ConfigError`` if LaTeX would see one label twice."""
+    labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
+    if twice := [label for label, times in labels.items() if times > 1]:
+        msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
+        raise ConfigError(msg)
+
+
+def _subgroups(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+) -> Iterator[Section]:
+    """Yield a section for each declared column, a table for each of its values."""
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    found = subgroups(collected, spec)
+    files = file_names(column for column, _ in found)
+    labels = _labels(files)
+    for column, names in found:
+        tables = []
+        for i, name in enumerate(names, 1):
+            n = _n_questions(summary, name)
+            questions = "1 question" if n == 1 else f"{n:,} questions"
+            value = name.removeprefix(f"{column}=")
+            caption = f"Only {column} {value}: {questions}."
+            label = Tex(f"{latex.label(words.label)}-by-{labels[column]}-{i}")
+            of = replace(words, caption=caption, label=label)
+            tables.append(score_table(summary, spec, wanted, of, name))
+        yield Section(f"table-by-{files[column]}", f"By {column}", tuple(tables))
+
+
+def _labels(files: Mapping[str, str]) -> dict[str, str]:
+    """Return what stands for each column in its tables' labels; *files*: column → name of files.
+
+    What is safe in a label, and the name of the files where that would be another's label, too.
+    """
+    safe = {column: latex.label(column) for column in files}
+    times = Counter(safe.values())
+    return {
+        column: safe[column] if times[safe[column]] == 1 and "+" not in name else name
+        for column, name in files.items()
+    }
+
+
+def _n_questions(summary: pl.DataFrame, subset: str) -> int:
+    """Return the questions of the largest row."""
+    return int(str(summary.filter(pl.col("subset") == subset)["n_questions"].max() or 0))
+
+
+def _main(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
+    found = notes.main_notes(collected, numbers, spec, table, wanted)
+    return (replace(table, words=replace(words, notes=found, short=spec.short_caption)),)
+
+
+def _common(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    """Return the main table on the rows that all have, where some row lacks any."""
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    if COMMON not in numbers.summary["subset"] or not wanted:
+        return ()
+    words = replace(
+        words,
+        caption="The same metrics on the examples that every ranked row has a score for.",
+        label=f"{words.label}-common",
+    )
+    table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
+    found = notes.common_notes(collected, numbers, spec, table, wanted)
+    return (replace(table, words=replace(table.words, notes=found)),)
+
+
+def _finetuned(
+    collected: Collected,
+    summary: pl.DataFrame,
+    compared: pl.DataFrame,
+    spec: ReportSpec,
+    words: Words,
+) -> tuple[Section, ...]:
+    if not spec.finetunes:
+        return ()
+    beside = finetuned_tables(collected, summary, compared, spec, words)
+    partial = replace(words, notes=tuple(partial_note(collected)))
+    faults = failures_figure(failure_series(summary, spec), words.stamp)
+    trained = training_figure(curves(spec), words.stamp)
+    return (
+        Section("table2", "Base and fine-tuned", beside),
+        Section("failures", "What goes wrong, by training size",
+                failure_tables(summary, spec, partial), _drawn(faults)),
+        Section("training", "Training curves",
+                training_tables(spec, words), _drawn(trained)),
+    )  # fmt: skip
+
+
+def _therapist(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    human = therapist(spec)
+    if human is None:
+        return ()
+    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    words = replace(
+        words,
+        caption=f"The same metrics on exactly the questions of the row {human.model.label}.",
+        label=f"{words.label}-therapist",
+        notes=notes.therapist_notes(collected, summary, spec, wanted),
+    )
+    return (score_table(summary, spec, wanted, words, THERAPIST),)
+
+
+def _detail(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    packed = panels(columns(spec, main=False))
+    return tuple(
+        score_table(
+            summary,
+            spec,
+            wanted,
+            replace(
+                words,
+                caption=f"Further columns of the metrics ({i} of {len(packed)}).",
+                label=f"{words.label}-detail-{i}",
+                notes=notes.detail_notes(collected, spec, wanted),
+            ),
+        )
+        for i, wanted in enumerate(packed, 1)
+    )
+
+
+def _published(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+) -> tuple[Table, ...]:
+    if spec.published is None:
+        return ()
+    found = notes.published_notes(collected)
+    words = replace(words, label=f"{words.label}-published", notes=found)
+    return published.published_tables(published.load(spec.published), summary, spec, words)

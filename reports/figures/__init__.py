@@ -1,0 +1,1 @@
+"""Figures: drawn once, set in pages and papers."""

@@ -1,0 +1,1 @@
+"""Frames → numbers: scores, intervals, tests, ranks. No strings."""

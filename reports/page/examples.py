@@ -1,0 +1,344 @@
+"""The examples of a run, packed for the page: compressed, and unpacked by the page on demand.
+
+The page's browser reads an index (who answered what, flags, where texts lie), the scores of single
+answers, and pieces of texts. Each is JSON, gzipped, in base64: whatever a text holds, the page
+holds it as letters and digits only. Of sources whose texts are withheld there are digests instead.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core.types import Column, Condition
+from reports.keys import column_keys, metric_name
+from reports.labels import full_name, row_labels
+from reports.numbers.doubtful import doubtful, kinds
+from reports.numbers.failures import DIAGNOSTICS
+from reports.rows.align import statistics_of
+from reports.rows.collect import Collected
+from reports.rows.pieces import KEY
+from reports.spec import ReportSpec
+from reports.tables.table import line_label
+
+MOST_ANSWERS = 20_000
+"""Answers that a page can hold: of more, examples evenly spaced in the run's order."""
+PIECE_CHARACTERS = 200_000
+"""Texts of about so many characters are one piece: a page unpacks one to show an example."""
+LEAD_CHARACTERS = 110
+"""Of a question, in the list of examples."""
+DIGEST_DIGITS = 16
+NOT_COVERED, NO_ANSWER = -1, -2
+"""What stands in place of flags where a condition has no answer."""
+UNSCORED = ("unscored", "Not scored")
+FAULTS = ("echo", "repetition", "special_tokens", "noise")
+"""Columns of the metric ``diagnostics`` that are flags; the others are among ``validity.kinds``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something that can be chosen in the browser, as addresses have it and as it is shown.
+
+    Attributes:
+        n: Answers, or examples, that it leaves; null where it leaves all.
+        main: Whether it stands in the main table.
+    """
+
+    value: str
+    label: str
+    n: int | None = None
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """What the page's browser of examples is made of.
+
+    Attributes:
+        pieces: Base64 of gzipped JSON: the index, the scores, then texts.
+        n_shown: Examples in it, of *n_examples*.
+        n_answers: Answers in it.
+    """
+
+    pieces: tuple[str, ...]
+    n_shown: int
+    n_examples: int
+    n_answers: int
+    models: tuple[Choice, ...]
+    prompts: tuple[Choice, ...]
+    conditions: tuple[Choice, ...]
+    columns: tuple[Choice, ...]
+    flags: tuple[Choice, ...]
+    sources: tuple[Choice, ...]
+
+
+def browser(collected: Collected, spec: ReportSpec) -> Browser:
+    """Return the examples of a run for its page; reads their texts."""
+    examples = _shown(collected)
+    parts = _parts(collected, spec, examples)
+    columns = [(key, column) for key, m in spec.metrics.items() for column in m.columns]
+    texts = _pieces(collected, spec, examples, parts)
+    models, prompts, sources = _labels(spec, examples)
+    told = [_told(of, spec, models, prompts) for of in parts]
+    index = {
+        "conditions": told,
+        "sources": [source.label for source in sources],
+        "columns": [_column(key, column, spec) for key, column in columns],
+        "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
+        "examples": _listed(examples, spec, sources),
+        "starts": [piece.start for piece in texts],
+        "answers": [{"flags": of.flags.tolist(), "words": of.words.tolist()} for of in parts],
+    }
+    scores = [[_printed(of.scores[key, c.name], c) for key, c in columns] for of in parts]
+    flags = np.concatenate([of.flags[of.flags >= 0] for of in parts] or [np.zeros(0, int)])
+    keys = column_keys(spec.metrics)
+    return Browser(
+        pieces=tuple(map(_packed, (index, scores, *(piece.value() for piece in texts)))),
+        n_shown=examples.height,
+        n_examples=collected.examples.height,
+        n_answers=len(flags),
+        models=models,
+        prompts=prompts,
+        conditions=tuple(Choice(str(of["key"]), str(of["name"])) for of in told),
+        columns=tuple(Choice(keys[key, c.name], line_label(c), main=c.main) for key, c in columns),
+        flags=tuple(
+            Choice(name, label, int(((flags >> bit) & 1).sum()))
+            for bit, (name, label) in enumerate(_kinds(spec))
+        ),
+        sources=sources,
+    )
+
+
+def _labels(
+    spec: ReportSpec, examples: pl.DataFrame
+) -> tuple[tuple[Choice, ...], tuple[Choice, ...], tuple[Choice, ...]]:
+    """Return models, prompts and sources; their values are numbers, whatever a label holds."""
+    names = row_labels(spec.conditions).values()
+    counted = (
+        examples["source"].value_counts(sort=True).sort("count", "source", descending=[True, False])
+    )
+    return (
+        tuple(_numbered(c.model.label for c in spec.conditions)),
+        tuple(_numbered(filter(None, names))),
+        tuple(Choice(str(i), name, n) for i, (name, n) in enumerate(counted.iter_rows())),
+    )
+
+
+def _numbered(labels: Iterable[str]) -> Iterator[Choice]:
+    return (Choice(str(i), label) for i, label in enumerate(dict.fromkeys(labels)))
+
+
+def _place(choices: Sequence[Choice], label: str) -> str:
+    """Return the value of a label; empty if there is none."""
+    return next((choice.value for choice in choices if choice.label == label), "")
+
+
+def _packed(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # a lone surrogate is no text; JSON and UTF-8 would part ways over it
+    return base64.b64encode(gzip.compress(text.encode(errors="replace"), 6, mtime=0)).decode()
+
+
+def _shown(collected: Collected) -> pl.DataFrame:
+    """Return the examples that the page holds, in the run's order."""
+    rows = collected.examples
+    n_answers = sum(want.height for want in collected.expected.values())
+    n = min(rows.height, max(1, MOST_ANSWERS * rows.height // max(n_answers, 1)))
+    return rows[[(2 * i + 1) * rows.height // (2 * n) for i in range(n)]] if n else rows
+
+
+# ---------------------------------------------------------------------------- index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One condition's answers, in slots: sample s of example i stands at i * n_samples + s.
+
+    Attributes:
+        rows: ``example``, ``sample``, ``slot``, for each slot.
+        flags: Bits in the order of ``_kinds``; negative where there is no answer.
+        words: 0 where there is no answer.
+        scores: (metric key, column) → each slot's score; NaN where there is none.
+    """
+
+    condition: Condition
+    n_samples: int
+    rows: pl.DataFrame
+    flags: np.ndarray
+    words: np.ndarray
+    scores: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+
+def _parts(collected: Collected, spec: ReportSpec, examples: pl.DataFrame) -> list[_Part]:
+    flagged = {of.condition.id: of.flags for of in doubtful(collected, spec)}
+    return [_part(collected, spec, c, examples, flagged[c.id]) for c in spec.conditions]
+
+
+def _part(
+    collected: Collected,
+    spec: ReportSpec,
+    condition: Condition,
+    examples: pl.DataFrame,
+    flagged: dict[str, pl.Series],
+) -> _Part:
+    want, answers = collected.expected[condition.id], collected.answers[condition.id]
+    n_samples = 1 + int(str(want["sample"].max() or 0))
+    samples = pl.DataFrame({"sample": range(n_samples)}, schema={"sample": pl.Int32})
+    rows = examples.select(example="id").join(samples, how="cross", maintain_order="left_right")
+    rows = rows.with_row_index("slot")
+    scores = _scores(collected, spec, condition, rows)
+    if not answers.height:  # then there is no column of words either
+        answers = answers.with_columns(words=pl.lit(None, dtype=pl.Int64))
+    known = answers.select(*KEY, "words").with_columns(**flagged)
+    placed = rows.join(known, on=KEY, how="left", maintain_order="left")
+    bits = [placed[flag].fill_null(value=False).to_numpy() for flag, _, _ in kinds(spec)]
+    bits.append(_unscored(spec, scores))
+    bits += [np.nan_to_num(scores[of]) > 0 for of in _faults(spec)]
+    flags = sum((bit.astype(np.int64) << i for i, bit in enumerate(bits)), np.zeros(len(rows), int))
+    expected = rows.join(want.select(KEY, there=True), on=KEY, how="left", maintain_order="left")
+    covered = expected["there"].fill_null(value=False).to_numpy()
+    absent = placed["words"].is_null().to_numpy()
+    flags = np.where(absent, np.where(covered, NO_ANSWER, NOT_COVERED), flags)
+    words = placed["words"].fill_null(0).to_numpy()
+    return _Part(condition, n_samples, rows, flags, words, scores)
+
+
+def _scores(
+    collected: Collected, spec: ReportSpec, condition: Condition, rows: pl.DataFrame
+) -> dict[tuple[str, str], np.ndarray]:
+    """Return the scores of single answers: the same reduction, of one row."""
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for key, metric in spec.metrics.items():
+        scores = collected.scores[condition.id, key]
+        values = metric.score(statistics_of(rows, scores, metric.statistics))
+        found |= {(key, c.name): values[:, i] for i, c in enumerate(metric.columns)}
+    return found
+
+
+def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
+    main = [(k, c.name) for k, m in spec.metrics.items() for c in m.columns if c.main]
+    lacking: np.ndarray = np.any([np.isnan(scores[of]) for of in main or scores], axis=0)
+    return lacking
+
+
+def _faults(spec: ReportSpec) -> list[tuple[str, str]]:
+    """Return (metric key, column) of the flags that the diagnostics give."""
+    keys = [k for k in spec.metrics if metric_name(k) == DIAGNOSTICS]
+    known = {(k, c.name) for k in keys for c in spec.metrics[k].columns}
+    return [(k, name) for k in keys for name in FAULTS if (k, name) in known]
+
+
+def _kinds(spec: ReportSpec) -> list[tuple[str, str]]:
+    """Return the flags, in the order of their bits: (name, label)."""
+    labels = {(k, c.name): c.label for k, m in spec.metrics.items() for c in m.columns}
+    faults = ((name, labels[key, name]) for key, name in _faults(spec))
+    return [*((name, label) for name, label, _ in kinds(spec)), UNSCORED, *faults]
+
+
+def _told(
+    part: _Part, spec: ReportSpec, models: Sequence[Choice], prompts: Sequence[Choice]
+) -> dict[str, object]:
+    condition, names = part.condition, row_labels(spec.conditions)
+    return {
+        "key": spec.keys().condition(condition.id),
+        "name": full_name(condition, names),
+        "model": _place(models, condition.model.label),
+        "prompt": _place(prompts, names[condition.id]),
+        "human": condition.model.backend == "human",
+        "samples": part.n_samples,
+        **({"thinks": True} if condition.reasoning else {}),
+    }
+
+
+def _column(key: str, column: Column, spec: ReportSpec) -> dict[str, object]:
+    return {
+        "key": column_keys(spec.metrics)[key, column.name],
+        "name": line_label(column),
+        "decimals": column.decimals,
+        "percent": column.percent,
+        "main": column.main,
+    }
+
+
+def _listed(
+    examples: pl.DataFrame, spec: ReportSpec, sources: Sequence[Choice]
+) -> dict[str, object]:
+    hidden = examples["source"].is_in(list(spec.withheld))
+    places = {source.label: i for i, source in enumerate(sources)}
+    lead = examples["context"].str.replace_all(r"\s+", " ").str.slice(0, LEAD_CHARACTERS)
+    return {
+        "id": examples["id"].to_list(),
+        "source": [places[name] for name in examples["source"]],
+        "question": examples["question"].str.slice(0, 12).to_list(),
+        "hidden": hidden.cast(pl.Int8).to_list(),
+        "lead": ["" if h else text for h, text in zip(hidden, lead, strict=True)],
+    }
+
+
+def _printed(values: np.ndarray, column: Column) -> list[int | None]:
+    """Return numbers as the tables print them, the decimal point left out; null for NaN."""
+    factor, known = 100 if column.percent else 1, np.isfinite(values).tolist()
+    texts = (f"{value * factor:.{column.decimals}f}" for value in values.tolist())
+    return [int(t.replace(".", "")) if k else None for t, k in zip(texts, known, strict=True)]
+
+
+# ---------------------------------------------------------------------------- texts
+
+
+class _Piece:
+    """Texts that are unpacked together: each distinct one once, and where an example's are."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.size = 0
+        self._places: dict[str, int] = {}
+        self._rows: list[list[int]] = []
+
+    def add(self, texts: Sequence[str | None]) -> None:
+        """Add an example's texts: question, reference, each condition's samples, and thoughts."""
+        self._rows.append([-1 if text is None else self._place(text) for text in texts])
+
+    def _place(self, text: str) -> int:
+        if text not in self._places:
+            self._places[text] = len(self._places)
+            self.size += len(text)
+        return self._places[text]
+
+    def value(self) -> dict[str, Any]:
+        """Return the piece as JSON has it: a text's place is -1 where there is no text."""
+        return {"start": self.start, "texts": list(self._places), "rows": self._rows}
+
+
+def _pieces(
+    collected: Collected, spec: ReportSpec, examples: pl.DataFrame, parts: Sequence[_Part]
+) -> list[_Piece]:
+    thinking = [(part, "thought") for part in parts if part.condition.reasoning]
+    columns = [*((part, "text") for part in parts), *thinking]
+    answers = [(part, _answers(collected, part, column)) for part, column in columns]
+    hidden = examples["source"].is_in(list(spec.withheld)).to_list()
+    pieces = [_Piece(0)]
+    for i, own in enumerate(examples.select("context", "response").iter_rows()):
+        if pieces[-1].size >= PIECE_CHARACTERS:
+            pieces.append(_Piece(i))
+        samples = (texts[i * p.n_samples : (i + 1) * p.n_samples] for p, texts in answers)
+        told = [*own, *(text for of in samples for text in of)]
+        pieces[-1].add([_digest(text) for text in told] if hidden[i] else told)
+    return pieces
+
+
+def _answers(collected: Collected, part: _Part, column: str) -> list[str | None]:
+    """Return each slot's text, or thought; null where there is none."""
+    ids = part.rows["example"].unique().to_list()
+    found = collected.texts(part.condition.id, ids).select(*KEY, column)
+    return part.rows.join(found, on=KEY, how="left", maintain_order="left")[column].to_list()
+
+
+def _digest(text: str | None) -> str | None:
+    """Return what stands in place of a text that is withheld: who has the text can compare."""
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]

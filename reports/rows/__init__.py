@@ -1,0 +1,1 @@
+"""From pieces on disk to rows that are proven complete."""

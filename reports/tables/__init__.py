@@ -1,0 +1,1 @@
+"""Numbers → tables of strings, and the notes below them."""

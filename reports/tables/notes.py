@@ -1,0 +1,459 @@
+"""The sentences below the tables and around them: what a reader must know of the numbers. Pure."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from empathy_core.metrics import MetricProtocol, Remark, remarks, why_unscored
+from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
+from empathy_core.types import Condition
+from reports.keys import metric_name
+from reports.labels import (
+    column_title,
+    decoding_words,
+    full_name,
+    number,
+    reasoning_words,
+    row_labels,
+    share,
+    short_signature,
+)
+from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
+from reports.numbers.doubtful import Doubtful, emptiest
+from reports.numbers.significance import (
+    COMMON,
+    LEAST_COVERED,
+    Ranking,
+    Wanted,
+    how_tested,
+    p_column,
+    ranked,
+    ranking,
+    subset_of_tests,
+)
+from reports.numbers.values import values_of
+from reports.rows.collect import Collected, Coverage
+from reports.spec import ReportSpec
+from reports.tables.table import DAGGER, Table, value_text
+
+
+def stamp(collected: Collected) -> str:
+    """Return ``PARTIAL n/N``, complete rows of expected ones; empty if the run is whole."""
+    if not collected.partial:
+        return ""
+    complete = sum(c.n_complete for c in collected.coverage)
+    return f"PARTIAL {complete:,}/{sum(c.n_expected for c in collected.coverage):,}"
+
+
+def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
+    """Return the stamp of a run in which a model answers with nothing too often; else empty."""
+    most = emptiest(found)
+    return f"{100 * most:.1f}% EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
+
+
+def main_notes(
+    collected: Collected,
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:
+    """Return the notes of the main table."""
+    summary = numbers.summary
+    return (
+        *_partial(collected),
+        *_emptied(collected, table, spec),
+        _n(collected, spec),
+        *_decodings(spec),
+        *_intervals(summary, spec),
+        *_marks(summary, spec, wanted, stamp=table.words.stamp),
+        *_tests(numbers, spec, table, wanted),
+        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
+        *_answers(collected, spec),
+        *uncounted(collected, spec, wanted),
+        *_assumed(spec),
+        *spec.notes,
+        *spec.older,
+        *signatures(spec, wanted),
+    )
+
+
+def therapist_notes(
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]
+) -> tuple[str, ...]:
+    """Return the notes of the table on the therapist row's questions."""
+    human = therapist(spec)
+    if human is None:
+        return ()
+    examples = collected.expected[human.id]["example"].unique()
+    n = len(examples)
+    return (
+        *_partial(collected),
+        f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
+        "covers, so that people and models can be compared.",
+        *_marks(summary, spec, wanted, THERAPIST, stamp(collected)),
+        *uncounted(collected, spec, wanted, examples=examples),
+    )
+
+
+def detail_notes(
+    collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]
+) -> tuple[str, ...]:
+    """Return the notes of a detail table."""
+    return (*_partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
+
+
+def published_notes(collected: Collected) -> tuple[str, ...]:
+    """Return the notes of the comparison with the published values."""
+    return (
+        *_partial(collected),
+        "Difference: this run's printed value less the published one.",
+    )
+
+
+def _partial(collected: Collected) -> list[str]:
+    if not collected.partial:
+        return []
+    lacking = "sound rows only; the numbers will change, and none is marked as best"
+    return [f"{stamp(collected)}: {lacking}."]
+
+
+def _n(collected: Collected, spec: ReportSpec) -> str:
+    """Say how many answers a row stands for, once for all rows that agree."""
+    labels = row_labels(spec.conditions)
+    splits = sorted(collected.examples["split"].unique())
+    where = f"{splits[0]} split" if len(splits) == 1 else f"splits {', '.join(splits)}"
+    by_n: dict[str, list[str]] = {}
+    for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
+        found, n = coverage.n_answered, coverage.n_expected
+        count = f"{n:,}" if found == n else f"{found:,} of {n:,}"
+        by_n.setdefault(count, []).append(full_name(condition, labels))
+    text = f"Data: {collected.examples.height:,} examples of the {where}. "
+    if len(by_n) == 1:
+        return f"{text}n = {next(iter(by_n))} answers in each row."
+    most = max(by_n, key=lambda count: len(by_n[count]))
+    others = [f"n = {c} for {_listed(names)}" for c, names in by_n.items() if c != most]
+    return f"{text}n = {most} answers a row; {'; '.join(others)}."
+
+
+def _decodings(spec: ReportSpec) -> list[str]:
+    decoded = [c.decoding for c in spec.conditions if c.model.backend == "hf"]
+    words = {d.name: decoding_words(d) for d in decoded}
+    if not words:
+        return []
+    if len(words) == 1:
+        return [f"Decoding: {next(iter(words.values()))}."]
+    return [f"Decoding: {'; '.join(f'{name}: {text}' for name, text in words.items())}."]
+
+
+def _emptied(collected: Collected, table: Table, spec: ReportSpec) -> list[str]:
+    if collected.partial or not table.words.stamp:
+        return []
+    return [
+        f"{table.words.stamp}: a model answers with nothing more often than in "
+        f"{100 * spec.analysis.most_empty:g}% of its answers, and its scores are those of empty "
+        "texts; nothing is marked as best."
+    ]
+
+
+def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
+    """Say what the intervals are, and where there are none for want of questions."""
+    of_all = summary.filter(pl.col("subset") == ALL, pl.col("n") > 0)
+    if spec.layout.intervals == "none" or of_all.is_empty():
+        return []
+    told = []
+    most = int(str(of_all["n_questions"].max()))
+    if of_all["low"].count():
+        what = (
+            "\N{PLUS-MINUS SIGN}: half the width of"
+            if spec.layout.intervals == "plusminus"
+            else "In brackets:"
+        )
+        told.append(
+            f"{what} the {100 * LEVEL:g}% interval over {most:,} questions (bootstrap-t, "
+            f"{RESAMPLES:,} resamples; of shares, Korn and Graubard's; answers to one question "
+            "stay together)."
+        )
+    if of_all["one_sided"].any():
+        told.append(
+            "\N{LESS-THAN OR EQUAL TO} and \N{GREATER-THAN OR EQUAL TO}: the one-sided "
+            f"{100 * LEVEL:g}% bound of a share of none or of all."
+        )
+    if of_all.filter(pl.col("n_questions") < LEAST_CLUSTERS).height:
+        told.append(f"No interval and no test under {LEAST_CLUSTERS} questions.")
+    return told
+
+
+def _tests(
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
+) -> list[str]:
+    """Say what the daggers mean, or that there is none."""
+    if not wanted or table.words.stamp or not numbers.pairs[p_column(spec)].count():
+        return []
+    key, column = wanted[0]
+    of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
+    subset = pl.col("subset") == subset_of_tests(numbers.pairs, key)
+    k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
+    tested = how_tested(spec, f"the {k} pairs of a column", k)
+    if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
+        return [f"{DAGGER} better than every other ranked row, {tested}."]
+    return [f"No best row is better than every other ranked row with {tested}."]
+
+
+def _marks(
+    summary: pl.DataFrame,
+    spec: ReportSpec,
+    wanted: Sequence[Wanted],
+    subset: str = ALL,
+    stamp: str = "",
+) -> list[str]:
+    """Say what is marked, which rows are not ranked, and under which columns marks are withheld."""
+    of_subset = summary.filter(pl.col("subset") == subset)
+    if stamp or max((len(r) for r in ranked(of_subset, _keys(wanted)).values()), default=0) < 2:
+        return []
+    rankings = {w: ranking(of_subset, *w) for w in wanted}
+    human = therapist(spec)
+    parts = ["Best model row in bold, second underlined"]
+    if not any(of.marks for of in rankings.values()):
+        parts = ["No row is marked as best"]
+    if lacking := _unranked(of_subset, spec, wanted):
+        parts.append(f"not ranked, with scores for less than {LEAST_COVERED:.0%}: {lacking}")
+    if human is not None and subset != COMMON:
+        parts.append(f"{human.model.label} is a reference and is not ranked")
+    return [f"{'; '.join(parts)}.", *_withheld(rankings, subset)]
+
+
+def _keys(wanted: Sequence[Wanted]) -> list[str]:
+    return list(dict.fromkeys(key for key, _ in wanted))
+
+
+def _unranked(of_subset: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]) -> str:
+    """Name the models that lack too many scores, and under which metrics; empty if none does."""
+    labels, keys = row_labels(spec.conditions), _keys(wanted)
+    names = {c.id: full_name(c, labels) for c in _models(spec)}
+    rows = of_subset.filter(~pl.col("ranked"), pl.col("metric").is_in(keys))
+    counts = rows.select("condition", "metric", "n_examples").unique(maintain_order=True)
+    most = dict(of_subset.group_by("metric").agg(pl.col("n_examples").max()).iter_rows())
+    found = []
+    for condition, name in names.items():
+        mine = counts.filter(pl.col("condition") == condition)
+        told = {metric_name(m): f"{n:,} of {most[m]:,} examples" for _, m, n in mine.iter_rows()}
+        if len(told) == len(keys) and len(set(told.values())) == 1:
+            found.append(f"{name} ({next(iter(told.values()))})")
+        elif told:
+            found.append(f"{name} ({', '.join(f'{m}: {text}' for m, text in told.items())})")
+    return _listed(found)
+
+
+def _withheld(rankings: Mapping[Wanted, Ranking], subset: str) -> Iterator[str]:
+    """Say under which columns a best value bears no mark, and why."""
+    titles = {
+        why: ", ".join(column_title(c) for (_, c), of in rankings.items() if of.withheld == why)
+        for why in ("rows", "bounds")
+    }
+    if titles["rows"]:
+        where = "; table-common has them" if subset == ALL else ""
+        yield (
+            f"Nothing is marked under {titles['rows']}: the rows have scores for unlike examples, "
+            f"and on those that all ranked rows have the scores are others{where}."
+        )
+    if titles["bounds"]:
+        yield (
+            f"Marks are left out under {titles['bounds']} where the answers that the metric could "
+            "not score might turn the order."
+        )
+
+
+def common_notes(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the notes of the table on the examples that all ranked rows have scores for."""
+    of_subset = numbers.summary.filter(pl.col("subset") == COMMON)
+    sizes: dict[int, list[str]] = {}
+    counts = of_subset.select("metric", "n_examples").unique(maintain_order=True)
+    for metric, n in counts.iter_rows():
+        if metric in _keys(wanted):
+            sizes.setdefault(n, []).append(metric_name(metric))
+    told = "; ".join(f"{', '.join(names)}: {n:,}" for n, names in sizes.items())
+    return (
+        *_partial(collected),
+        f"Examples that every row here has a score for: {told}. Each example counts once.",
+        *_marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
+        *_tests(numbers, spec, table, wanted),
+    )
+
+
+MOST_OPPOSED = 3
+"""Pairs that a note lists."""
+
+
+def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
+    """Name differences that go the other way than the two cells, and print both.
+
+    *rows* is ``pairs.PAIRS`` and *summary* ``aggregate.SUMMARY``.
+    """
+    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns if c.main}
+    labels = row_labels(spec.conditions)
+    of = {c.id: full_name(c, labels) for c in spec.conditions}
+    cells = values_of(summary.filter(pl.col("subset") == ALL))
+    told = []
+    for row in rows.filter(pl.col("opposed")).iter_rows(named=True):
+        at = row["metric"], row["column"]
+        if at not in columns:
+            continue
+        shown = [
+            f"{of[row[name]]} {value_text(cells.get((row[name], *at)), columns[at])}"
+            f" ({number(row[score], columns[at])})"
+            for name, score in (("first", "first_score"), ("second", "second_score"))
+        ]
+        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {row['n']:,}")
+    if not told:
+        return []
+    more = f"; and {len(told) - MOST_OPPOSED:,} more" if len(told) > MOST_OPPOSED else ""
+    return [
+        "In the other order on the examples that both have (in parentheses): "
+        f"{'; '.join(told[:MOST_OPPOSED])}{more}. Neither order is significant."
+    ]
+
+
+def _models(spec: ReportSpec) -> list[Condition]:
+    return [c for c in spec.conditions if c.model.backend != "human"]
+
+
+def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
+    """Say how many answers have a fault, where any has: empty, cut short, a special token …."""
+    labels = row_labels(spec.conditions)
+    kinds: tuple[tuple[str, Callable[[Coverage], int], Callable[[int, int], str]], ...] = (
+        ("Empty answers", lambda c: c.n_empty, share),
+        ("Reasoning without an answer behind it (empty)", lambda c: c.n_thought_only, _n_of),
+        ("Ended by the token limit", lambda c: c.n_cut, share),
+        ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
+        ("Special tokens inside answers (left out)", lambda c: c.n_special, _n_of),
+    )
+    found = []
+    for what, count, told in kinds:
+        named = [
+            f"{full_name(condition, labels)} {told(count(c), c.n_answered)}"
+            for condition, c in zip(spec.conditions, collected.coverage, strict=True)
+            if count(c)
+        ]
+        if named:
+            found.append(f"{what}: {'; '.join(named)}.")
+    return [*found, *_thoughts(collected, spec)]
+
+
+def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
+    """Say what is taken for a thought, and in how many answers there is one, none included."""
+    labels, found = row_labels(spec.conditions), dict[str, list[str]]()
+    for condition, c in zip(spec.conditions, collected.coverage, strict=True):
+        if how := reasoning_words(condition):
+            counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
+            found.setdefault(how, []).append(counted)
+    return [
+        f"Reasoning {how} is kept apart and not scored; answers with it: {'; '.join(named)}."
+        for how, named in found.items()
+    ]
+
+
+def _n_of(n: int, of: int) -> str:
+    return f"{n:,} of {of:,}"
+
+
+def uncounted(
+    collected: Collected,
+    spec: ReportSpec,
+    wanted: Sequence[Wanted],
+    *,
+    conditions: Collection[str] | None = None,
+    examples: pl.Series | None = None,
+) -> list[str]:
+    """Say which rows the metrics of *wanted* left out and why, and where they had nothing to count.
+
+    Args:
+        collected: Whose scores.
+        spec: Of which metrics.
+        wanted: Columns; what is said holds of their metrics.
+        conditions: Ids; null: all.
+        examples: Ids of the rows that count; null: all.
+    """
+    shown = [c for c in spec.conditions if conditions is None or c.id in conditions]
+    notes = []
+    for key in dict.fromkeys(key for key, _ in wanted):
+        unscored, said = _of_metric(collected, spec.metrics[key], key, shown, examples)
+        name, why = metric_name(key), why_unscored(spec.metrics[key])
+        if unscored:
+            notes.append(_note(f"Not scored by {name}", why, _counts(unscored, shown)))
+        notes += [_note(name, of, _counts(counts, shown)) for of, counts in said.items()]
+    return notes
+
+
+def _note(who: str, remark: Remark, counts: str) -> str:
+    return " ".join(filter(None, (f"{': '.join(filter(None, (who, remark.text, counts)))}.",
+                                  remark.advice)))  # fmt: skip
+
+
+Counted = dict[str, tuple[int, int] | None]
+"""Condition id → rows that something is said of, and of how many; null: of all together."""
+
+
+def _of_metric(
+    collected: Collected,
+    metric: MetricProtocol,
+    key: str,
+    shown: Sequence[Condition],
+    examples: pl.Series | None,
+) -> tuple[Counted, dict[Remark, Counted]]:
+    """Return the rows that a metric left unscored, and what it has to say of the others."""
+    unscored: Counted = {}
+    said: dict[Remark, Counted] = {}
+    for condition in shown:
+        rows = collected.scores[condition.id, key]
+        if examples is not None:
+            rows = rows.filter(pl.col("example").is_in(examples.to_list()))
+        if not rows.height:
+            continue
+        scored = rows.select(metric.statistics).drop_nulls()
+        if lost := rows.height - scored.height:
+            unscored[condition.id] = (lost, rows.height)
+        for remark in remarks(metric, scored.sum().to_numpy()[0]) if scored.height else ():
+            counts = None if remark.n is None else (remark.n, scored.height)
+            said.setdefault(replace(remark, n=None), {})[condition.id] = counts
+    return unscored, said
+
+
+def _counts(counts: Counted, shown: Sequence[Condition]) -> str:
+    """Return how many rows of which conditions; once where all of several have the same."""
+    first = next(iter(counts.values()))
+    if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:
+        return f"{first[0]:,} of {first[1]:,} in each row" if first else "every row"
+    labels = row_labels(shown)
+    told = []
+    for condition in shown:
+        if condition.id in counts:
+            n = counts[condition.id]
+            name = full_name(condition, labels)
+            told.append(f"{name} {n[0]:,} of {n[1]:,}" if n else name)
+    return _listed(told)
+
+
+def _assumed(spec: ReportSpec) -> list[str]:
+    if not spec.assumed:
+        return []
+    settings = "; ".join(f"{setting} = {value}" for setting, value in spec.assumed)
+    return [f"Assumed, since the paper does not say: {settings}."]
+
+
+def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
+    """Name the metrics of *wanted* with their settings."""
+    keys = dict.fromkeys(key for key, _ in wanted)
+    shown = [f"{metric_name(k)} ({short_signature(spec.metrics[k].signature())})" for k in keys]
+    return [f"Metrics: {', '.join(shown)}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "; ".join(names)
