@@ -4,6 +4,8 @@ It starts in some milliseconds, since it imports little and no site-packages. ``
 ``VARIABLES`` are written above this by ``preloaded``.
 """
 
+# ruff: noqa: PTH109, PTH118, PTH120 - importing pathlib takes as long as all of this
+
 import json
 import os
 import signal
