@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.prompts import names, prompt
 from empathy_core.prompts.chat import ChatTemplate, special_spellings
-from empathy_core.prompts.rendering import Renderer, render
+from empathy_core.prompts.rendering import Renderer, render_in
 from empathy_core.types import Condition, Decoding, Message, ModelSpec
 from tests.tiny_models import bpe_tokenizer, tiny_llama
 
@@ -237,7 +237,7 @@ def test_changed_template_is_refused_at_answering(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     spec = replace(SPEC, weights=str(folder))
     c = Condition(spec, prompt("none"), Decoding(), chat=True)
-    planned = render(c, folder, [("a", QUESTION)], "error")
+    planned = render_in(c, folder, [("a", QUESTION)], "error")
     pinned = replace(c, template_digest=planned.template_digest)
     assert Renderer(pinned, tokenizer, None, "error").prompts([QUESTION])
     tokenizer.chat_template = tokenizer.chat_template.replace(

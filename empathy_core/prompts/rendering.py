@@ -250,7 +250,7 @@ def context_window(config: Any, tokenizer: Any) -> int | None:
     return int(positions)
 
 
-def _rendered_in(
+def render_in(
     condition: Condition, folder: Path, examples: Sequence[tuple[str, str]], overlong: Overlong
 ) -> Rendering:
     """Render a condition's prompts for all examples, without loading any weights.
@@ -300,4 +300,4 @@ def render(
     from empathy_core import weights
 
     folder = weights.locate(condition.model.weights, condition.model.revision)
-    return _rendered_in(condition, folder, examples, overlong)
+    return render_in(condition, folder, examples, overlong)

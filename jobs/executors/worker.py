@@ -29,7 +29,7 @@ log = logging.getLogger("jobs.executors.worker")
 
 def do(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """Do one task; what an executor of any kind calls."""
-    stage = import_module(f"jobs.{task.stage}")  # what other stages need is not imported
+    stage = import_module(f"jobs.stages.{task.stage}")  # what other stages need is not imported
     getattr(stage, task.stage)(run, plan, task, listen)
 
 
