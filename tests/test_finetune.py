@@ -12,7 +12,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.finetune_runs import LONG, TUNED, adapters, distance, weights_digest, write_experiment
+from tests.finetune_runs import (
+    LONG,
+    SAMPLED,
+    TUNED,
+    adapters,
+    distance,
+    weights_digest,
+    write_experiment,
+)
 from tests.runs import environment, launch
 
 
@@ -124,8 +132,8 @@ def test_answers_of_another_adapter_make_no_table(swept: Path, tmp_path: Path) -
 
 
 def test_finetune_trains_and_answers_nothing(swept: Path, tmp_path: Path) -> None:
-    """The command by itself: the same adapters as the sweep's, and no answers."""
-    write_experiment(tmp_path)
+    """The command by itself: the same adapters as the sweep's, and no answers but samples."""
+    write_experiment(tmp_path, SAMPLED)
     done = launch("finetune", "--config", "tuned.toml", cwd=tmp_path)
     run = tmp_path / "runs" / "tuned"
 
@@ -133,7 +141,13 @@ def test_finetune_trains_and_answers_nothing(swept: Path, tmp_path: Path) -> Non
     assert "validation loss" in done.stdout
     assert not list((run / "generations").rglob("*.parquet"))
     ours, theirs = adapters(run), adapters(swept / "runs" / "tuned")
-    # their bases lie in other folders, but are the same to the byte, and so are the adapters
+    for adapter in ours.values():
+        samples = [
+            json.loads(line) for line in (adapter / "samples.jsonl").read_text().splitlines()
+        ]
+        assert {len(one["text"]) > 0 for one in samples} == {True}
+    # their bases lie in other folders, but are the same to the byte, and so are the adapters;
+    # that answers are sampled on the way changes none
     assert [weights_digest(p) for p in ours.values()] == [
         weights_digest(p) for p in theirs.values()
     ]
