@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,24 @@ MAY_IMPORT = {
     "slurm": {"slurm"},
     "empathy_core": {"empathy_core"},
 }
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "jobs": (
+        ("launch",), ("commands",), ("executors",), ("stages",), ("planning",), ("config",),
+    ),
+    "reports": (
+        ("write",), ("page",), ("build",), ("claims", "figures", "latex"), ("tables",),
+        ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes"),
+    ),
+    "empathy_core": (
+        ("diagnosis", "training"), ("metrics",), ("backends",), ("prompts", "imported_answers"),
+        ("data", "weights"), ("models", "rubrics", "store"), ("stats",), ("types",),
+        ("errors", "visible"),
+    ),
+    "empathy_core.training": (
+        ("rows",), ("preflight", "adapter"), ("loop",), ("modules",), ("spec",),
+    ),
+}  # fmt: skip
+"""The rooms of a package, from the top: each may import from itself and from lower floors."""
 MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "sentence_transformers")
 
@@ -37,6 +56,71 @@ def test_a_module_imports_only_what_its_package_may(path: Path):
     package = path.relative_to(ROOT).parts[0]
 
     assert _imported(path) & set(PACKAGES) <= MAY_IMPORT[package]
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+NAMES = {_name(path): path for path in MODULES}
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the modules of ours that a module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inside | ({node.module} if inside - set(NAMES) else set())
+    return found & set(NAMES)
+
+
+def _room(module: str, package: str) -> str | None:
+    """Return the room of *package* that a module is in; null if it is in none."""
+    if not module.startswith(f"{package}."):
+        return None
+    return module.removeprefix(f"{package}.").split(".")[0]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_run_down(package: str):
+    """A room imports from itself and from the floors below it, and every room has a floor."""
+    floor = {room: i for i, rooms in enumerate(FLOORS[package]) for room in rooms}
+    wrong = []
+    for module, path in NAMES.items():
+        room = _room(module, package)
+        if room is None:
+            continue
+        for imported in sorted(_imports(path)):
+            other = _room(imported, package)
+            if other not in (None, room) and floor[other] <= floor[room]:
+                wrong.append(f"{module} imports {imported}")
+
+    assert wrong == []
+    assert {_room(module, package) for module in NAMES} <= {None, *floor}
+
+
+def test_no_modules_import_each_other():
+    """There is no circle of imports, not even of imports inside functions."""
+    graph = {module: _imports(path) - {module} for module, path in NAMES.items()}
+    sorter = TopologicalSorter(graph)
+
+    assert list(sorter.static_order())
+
+
+def test_a_class_name_has_one_meaning():
+    """No two modules define a class of the same name, but for what a plug-in must be called."""
+    plugin = "Metric"  # each file of metrics/ has one: it is found by this name
+    where: dict[str, list[str]] = {}
+    for module, path in NAMES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name != plugin:
+                where.setdefault(node.name, []).append(module)
+
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

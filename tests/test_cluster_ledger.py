@@ -245,7 +245,7 @@ def test_what_a_killed_launcher_left_half_made_is_not_used(tmp_path: Path, suite
     run = RunDir(tmp_path / "run")
     name = snapshot(run).name
     shutil.rmtree(run.code(name))
-    half = run.code(name).with_name(f".{name}.{os.getpid()}")
+    half = run.code(name).with_name(f".{name}.0123abcd.partial")
     (half / "jobs").mkdir(parents=True)
     (half / "jobs" / "launch.py").write_text("ha")
 

@@ -223,5 +223,5 @@ def test_the_terminal_shows_every_part_within_its_width():
 
     for part in ("SOURCES", "DUPLICATES", "SPLITS", "LEAKS", "ANSWERS PER", "LENGTHS", "EVALUATED"):
         assert part in shown
-    assert "592 stand once, 1,377 stand twice, 54 stand 3 times" in shown
+    assert "592 occur once, 1,377 occur twice, 54 occur 3 times" in shown
     assert max(map(len, shown.splitlines())) <= 100

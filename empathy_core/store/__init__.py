@@ -18,6 +18,7 @@ no other marker exists. Files appear by rename, so a reader sees all of one or n
 from empathy_core.store.files import (
     MODE_DIR,
     MODE_FILE,
+    append_json_line,
     disk_errors,
     make_dir,
     read_json,
@@ -25,6 +26,7 @@ from empathy_core.store.files import (
     write_bytes,
     write_json,
 )
+from empathy_core.store.folders import replace_folder, whole_folder
 from empathy_core.store.journal import Journal, JournalBlock, read_journal
 from empathy_core.store.pieces import (
     Piece,
@@ -60,6 +62,7 @@ __all__ = [
     "JournalBlock",
     "Piece",
     "RunDir",
+    "append_json_line",
     "block_digests",
     "blocks_of_shard",
     "disk_errors",
@@ -71,10 +74,12 @@ __all__ = [
     "read_json",
     "read_piece",
     "remove_leftovers",
+    "replace_folder",
     "unit_inputs",
     "verify_piece",
     "versions",
     "versions_tag",
+    "whole_folder",
     "write_bytes",
     "write_json",
     "write_piece",

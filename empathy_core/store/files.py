@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,36 @@ def _sync_dir(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def append_json_line(value: Mapping[str, object], path: Path, *, flush: bool) -> None:
+    """Add *value* to *path* as one line of JSON, in one write.
+
+    Args:
+        value: One object.
+        path: Created, readable by its owner only, where it is not there.
+        flush: Waits until the line is on the disk, and puts an empty line before it, so that a
+            line that a power cut has torn cannot take this one along.
+
+    Raises:
+        StorageError: The disk is full or the place cannot be written.
+    """
+    line = json.dumps(value, ensure_ascii=False) + "\n"
+    make_dir(path.parent)
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
+        try:
+            write_line(descriptor, f"\n{line}".encode() if flush else line.encode(), path)
+            if flush:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_line(descriptor: int, line: bytes, path: Path) -> None:
+    """Write *line* in one go; a nearly full disk, which takes a part of it, raises ENOSPC."""
+    if os.write(descriptor, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def write_json(value: object, path: Path) -> None:

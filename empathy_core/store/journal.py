@@ -1,6 +1,5 @@
 """Journals: what an attempt has finished so far, a line a block."""
 
-import errno
 import hashlib
 import json
 import os
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from empathy_core.store.files import MODE_FILE, disk_errors, make_dir
+from empathy_core.store.files import MODE_FILE, disk_errors, make_dir, write_line
 
 
 class Journal:
@@ -46,9 +45,7 @@ class Journal:
         head += "" if version is None else f',"version":{version}'
         line = f'{head},"rows":{body}}}\n'.encode()
         with disk_errors(self.path):
-            written = os.write(self._descriptor, line)
-            if written != len(line):  # a nearly full disk takes a part
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            write_line(self._descriptor, line, self.path)
             os.fsync(self._descriptor)
 
     def close(self, *, delete: bool = False) -> None:

@@ -4,15 +4,12 @@ Loading a GGUF file takes ten times as long and three times the memory of loadin
 and every worker would pay it.
 """
 
-import errno
 import json
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 
-from empathy_core.errors import ModelError
-from empathy_core.store import MODE_DIR
+from empathy_core.errors import ModelError, StorageError
+from empathy_core.store import disk_errors, whole_folder
 from empathy_core.weights.digests import cache_dir, file_digest
 
 log = logging.getLogger(__name__)
@@ -35,30 +32,24 @@ def converted(path: Path) -> Path:
     if target.is_dir():
         return target
     try:
-        target.parent.mkdir(mode=MODE_DIR, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=target.parent))
-    except OSError as error:
+        with disk_errors(target), whole_folder(target) as made:
+            _convert(path, made)
+    except StorageError as error:
         raise ModelError(_no_cache(target.parent, error)) from error
-    try:
-        _convert(path, partial)
-        _publish(partial, target)
     except Exception as error:  # a damaged file breaks its reader anywhere, with any exception
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ModelError(_no_cache(target.parent, error)) from error
         msg = (
             f"{path} cannot be converted ({type(error).__name__}: {str(error)[:160]}); expected a "
             "GGUF file of an architecture that transformers reads; give a folder of safetensors "
             "instead"
         )
         raise ModelError(msg) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def _no_cache(folder: Path, error: OSError) -> str:
+def _no_cache(folder: Path, error: StorageError) -> str:
+    reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
     return (
-        f"cannot write converted weights to {folder} ({error.strerror}); expected a writable "
+        f"cannot write converted weights to {folder} ({reason}); expected a writable "
         "folder with room for the weights in float32; set EMPATHY_CACHE to another place"
     )
 
@@ -91,12 +82,3 @@ def _without_traces(path: Path) -> None:
     for trace in ("transformers_version", "_name_or_path", "name_or_path", "local_files_only"):
         settings.pop(trace, None)
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-
-
-def _publish(partial: Path, target: Path) -> None:
-    try:
-        partial.replace(target)
-    except OSError as error:
-        # Another process was faster: its folder holds the same.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise

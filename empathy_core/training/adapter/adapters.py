@@ -8,17 +8,14 @@ samples.jsonl      answers to validation questions on the way, if any were asked
 README.md          the model card; holds no text of a row
 """
 
-import errno
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import Damaged, ModelError
-from empathy_core.store import make_dir, read_json, write_bytes, write_json
+from empathy_core.store import read_json, whole_folder, write_bytes, write_json
 from empathy_core.training.adapter import card
 from empathy_core.training.adapter.record import AdapterRecord, RowCounts
 from empathy_core.training.loop.job import Losses, Trained
@@ -99,13 +96,8 @@ def publish(trained: Trained, final: Path, origin: Origin) -> Path:
     """
     if is_complete(final):
         return final
-    made = trained.folder.with_name(f"publish-{uuid.uuid4().hex[:8]}")
-    try:
-        _assemble(trained, make_dir(made), origin)
-        make_dir(final.parent)
-        _put(made, final)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with whole_folder(final, is_whole=is_complete) as made:
+        _assemble(trained, made, origin)
     return final
 
 
@@ -159,20 +151,6 @@ def _record(
         adapter_sha256=sha256,
         files=files,
     )
-
-
-def _put(made: Path, final: Path) -> None:
-    """Give *made* its final name, unless a complete folder has it."""
-    try:
-        made.rename(final)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-        if is_complete(final):
-            return
-        # half a copy, made by hand: nothing here writes such a folder
-        final.rename(final.with_name(f".{final.name}.torn-{uuid.uuid4().hex[:8]}"))
-        made.rename(final)
 
 
 # ---------------------------------------------------------------------------- reading

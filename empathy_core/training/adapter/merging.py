@@ -7,8 +7,6 @@ evaluated, quantised or rounded.
 
 import gc
 import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from empathy_core.errors import ModelError
 from empathy_core.prompts.rendering import Renderer, context_window
 from empathy_core.prompts.stops import end_tokens
 from empathy_core.prompts.tokenizers import tokenizer_of
-from empathy_core.store import make_dir, write_bytes, write_json
+from empathy_core.store import whole_folder, write_bytes, write_json
 from empathy_core.store.files import MODE_FILE
 from empathy_core.training.adapter import card
 from empathy_core.types import Condition, ModelSpec
@@ -129,9 +127,7 @@ def merge(
     folder = weights.locate(str(model.weights), model.revision)
     _check_whole(model, folder)
     whole = replace(model, quantization=None, double_quantization=False, dtype="float32")
-    made = make_dir(out.absolute().parent) / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        make_dir(made)
+    with whole_folder(out.absolute()) as made:
         rows, adapted, untied = _adapted(whole, folder, made, prompts)
         plain = replace(whole, weights=str(made), revision=None, adapter=None, tokenizer=None)
         merged = _logits(load_model(plain, made), rows)
@@ -143,9 +139,6 @@ def merge(
             evaluated = _distance(_logits(load_model(model, folder), rows), merged)
         report = MergeReport(out, bound, exact, evaluated, untied)
         _finish(made, model, report)
-        made.rename(out.absolute())
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return report
 
 

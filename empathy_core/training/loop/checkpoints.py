@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import ModelError, StorageError
-from empathy_core.store import MODE_DIR, MODE_FILE, disk_errors, make_dir, read_json, write_json
+from empathy_core.store import (
+    MODE_DIR,
+    MODE_FILE,
+    disk_errors,
+    make_dir,
+    read_json,
+    replace_folder,
+    write_json,
+)
 from empathy_core.training.loop.machine import CHECKPOINTS_KEPT
 
 log = logging.getLogger(__name__)
@@ -65,11 +73,7 @@ def seal(partial: Path, identity: str, processes: int) -> Path:
     marker = {"identity": identity, "files": sizes, "processes": processes}
     write_json(marker, partial / MARKER)
     final = partial.parent.parent / partial.name
-    with disk_errors(final):
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
-    return final
+    return replace_folder(partial, final)
 
 
 def _flush(path: Path) -> None:
@@ -133,9 +137,7 @@ def adopt(work: Path, place: Path, identity: str) -> Path | None:
             log.info("%s went while it was copied", found)
             continue
         if _complete(own, identity):
-            final = place / found.name
-            shutil.rmtree(final, ignore_errors=True)
-            return own.rename(final)
+            return replace_folder(own, place / found.name)
     return None
 
 

@@ -2,14 +2,13 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from empathy_core.store import MODE_FILE, disk_errors, make_dir, write_bytes
+from empathy_core.store import append_json_line, write_bytes
 from empathy_core.training.loop.job import LogPoint, Losses, StepReport
 
 log = logging.getLogger(__name__)
@@ -25,12 +24,7 @@ class Lines:
 
     def append(self, line: Mapping[str, object]) -> None:
         """Add a line; it may be lost with the machine, as it can be trained again."""
-        make_dir(self.path.parent)
-        with disk_errors(self.path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            descriptor = os.open(self.path, flags, MODE_FILE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_line(line).encode())
+        append_json_line(line, self.path, flush=False)
 
 
 def _line(value: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from empathy_core.backends.loading import load_model
 from empathy_core.errors import DataError, EmpathyError, ModelError
-from empathy_core.store import make_dir
+from empathy_core.store import make_dir, replace_folder
 from empathy_core.training.loop import checkpoints, lora
 from empathy_core.training.loop.batches import MicroBatches, accumulated, total_steps
 from empathy_core.training.loop.job import (
@@ -248,8 +248,7 @@ def _result(job: TrainingJob, last: Path, weights: tuple[int, int]) -> Trained:
     best = progress.best_step
     final, made = job.place / "final", job.place / checkpoints.PARTIAL / "final"
     checkpoints.copy_adapter(last if best is None else last / "best", made)
-    shutil.rmtree(final, ignore_errors=True)
-    made.rename(final)
+    replace_folder(made, final)
     return Trained(
         folder=final,
         log=job.place / LOG,

@@ -45,9 +45,9 @@ def stop(findings: Iterable[Finding], allow: Iterable[str]) -> None:
     if failed:
         names = " ".join(f"--allow {f.name}" for f in failed)
         msg = (
-            f"the preflight found what would spoil the training; expected no finding:\n"
+            f"the preflight found faults that would spoil the training; expected no finding:\n"
             f"{text(failed)}\n"
-            f"correct what is named, or train nevertheless with {names} (tables will say so)"
+            f"correct what is named, or train nevertheless with {names} (the tables note it)"
         )
         raise PreflightFailed(msg)
 

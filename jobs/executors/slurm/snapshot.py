@@ -1,7 +1,6 @@
 """The suite as it is now, copied into the run: an edit cannot change what waits in the queue."""
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -21,14 +20,12 @@ def snapshot(run: RunDir) -> Path:
     target = run.code(sha.hexdigest()[:12])
     if target.is_dir():
         return target
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    with store.disk_errors(target):
+    with store.disk_errors(target), store.whole_folder(target) as partial:
         for path in files:
             copy = partial / path.relative_to(SOURCE)
             store.make_dir(copy.parent)
             shutil.copyfile(path, copy)
             copy.chmod(store.MODE_FILE)
-        partial.rename(target)
     return target
 
 

@@ -7,7 +7,6 @@ comment, which Slurm keeps with the job, finds the job again.
 """
 
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -152,16 +151,5 @@ class Ledger:
 
     def record(self, submission: str, **what: Any) -> None:
         """Append what became of a submission: its ``job``, or why it was ``refused``."""
-        entry = json.dumps({"submission": submission, "at": round(time.time()), **what})
-        line = (
-            f"\n{entry}\n"  # a line before that a power cut has torn must not take this one along
-        )
-        store.make_dir(self.run.slurm)
-        with store.disk_errors(self.run.jobs):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            descriptor = os.open(self.run.jobs, flags, store.MODE_FILE)
-            try:
-                os.write(descriptor, line.encode())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        entry = {"submission": submission, "at": round(time.time()), **what}
+        store.append_json_line(entry, self.run.jobs, flush=True)
