@@ -1,5 +1,6 @@
 # make install   a virtual environment with the tested versions     make demo   the main job
 # make test      all tests (installs LaTeX and Slurm where root may)
+# make test-fast those of less than a second, of every part: what to run while you work
 # make check     ruff and mypy            make fix   what ruff can mend
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
 # make slurm-up  a Slurm cluster on this machine, in slurm/sim/run       make slurm-down   its end
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install system demo test check fix bench slurm-up slurm-down
+.PHONY: install system demo test test-fast check fix bench slurm-up slurm-down
 
 install: .venv/installed
 
@@ -34,6 +35,9 @@ system:
 
 test: install system
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: install
+	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .

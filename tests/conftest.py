@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import preloaded
+from tests import preloaded, slow
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -17,6 +17,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let all workers of this session share the processes that have imported everything."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         preloaded.begin_session()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, before ``-m`` chooses."""
+    slow.select(items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

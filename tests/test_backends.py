@@ -70,6 +70,7 @@ def smollm2() -> Any:
 # ---------------------------------------------------------------------------- batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoding", [{}, SAMPLED], ids=["greedy", "sampled"])
 def test_smollm2s_text_does_not_depend_on_its_neighbours(
     smollm2: Any, decoding: dict[str, Any]

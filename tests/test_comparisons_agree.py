@@ -245,6 +245,7 @@ def worst(design: Design, one: str, other: str) -> float:
     return mean(one, 0.0) - mean(other, 1.0)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a seed gives nothing to shrink

@@ -14,6 +14,8 @@ from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
 from empathy_core.imported_answers import human
 from tests.runs import SHARED
 
+pytestmark = pytest.mark.slow
+
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
 
 

@@ -207,6 +207,7 @@ def test_a_file_that_cannot_be_exported_is_named(
     assert words in said
 
 
+@pytest.mark.slow
 def test_examples_without_an_answer_are_missing_rows_and_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -241,6 +241,7 @@ def test_no_name_of_a_column_leads_out_of_the_report(tmp_path: Path):
     assert len(set(labels)) == len(labels)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.dictionaries(NAMES.filter(bool), st.just("v"), min_size=1, max_size=4), NAMES)
 def test_whatever_columns_and_labels_are_called_a_report_stays_in_its_folder(

@@ -187,6 +187,7 @@ def told(run: Path, key: str, capsys: pytest.CaptureFixture[str]) -> dict[str, A
     return dict(json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.slow
 def test_every_key_is_explained_by_its_own_conditions(
     named: Path, capsys: pytest.CaptureFixture[str]
 ):
