@@ -153,6 +153,7 @@ def test_equal_prompts_are_generated_once_under_greedy(
     assert sampled[0] != sampled[2]
 
 
+@pytest.mark.fast
 def test_many_samples_are_cut_into_batches_of_the_block_size(
     llama: ModelSpec, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,7 @@ def test_the_policy_names_the_style_and_the_script_and_allows_nothing_else():
     ]
 
 
+@pytest.mark.fast
 def test_a_page_refers_to_nothing_outside(tmp_path: Path):
     """No address of any file or site; links lead to places that the page has, each id once."""
     about = spec(LLAMA, FLAN, commands=Commands("a", "b", "c"))
