@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 from tests import preloaded
-from tests.runs import ROOT
+from tests.runs.command_line import ROOT
 
 ARCHIVE = Path(__file__).with_name("golden") / "old_runs" / "old_runs.tar.xz"
 MADE_IN = "/srv/study"

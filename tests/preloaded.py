@@ -139,6 +139,7 @@ class Server:
     def _end(self, _: Any) -> None:
         for pid in self._pids.values():
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(Path(self._listening.getsockname()).parent, ignore_errors=True)
         os._exit(0)
 
     def _accept(self, listening: socket.socket) -> None:

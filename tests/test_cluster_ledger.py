@@ -23,7 +23,7 @@ from jobs.planning.plan import Plan, PlannedMetric, Task, Words
 from jobs.planning.plan_file import write_plan
 from slurm import signals as slurm_task
 from slurm.signals import Here, here, read_events, tell
-from tests.runs import ROOT
+from tests.runs.command_line import ROOT
 
 SUBMISSION = Submission(
     name="",

@@ -7,7 +7,7 @@ import pytest
 from empathy_core.errors import ConfigError
 from jobs.config import read as config
 from jobs.config.tables import load_prompt
-from tests.runs import ECHO, write_config
+from tests.runs.command_line import ECHO, write_config
 
 
 @pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)

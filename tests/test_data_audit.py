@@ -19,7 +19,7 @@ from empathy_core.data import (
     source,
 )
 from empathy_core.data import near_duplicates as neighbours
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
 CHAT = SHARED / "counsel-chat"

@@ -12,7 +12,7 @@ import pytest
 import sacrebleu
 
 from tests.papers import needs_latex
-from tests.runs import ROOT, launch
+from tests.runs.command_line import ROOT, launch
 
 SMALL = (
     "evaluate.limit=6",

@@ -12,7 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.finetune_runs import (
+from tests.runs.command_line import environment, launch
+from tests.runs.finetunes import (
     LONG,
     SAMPLED,
     TUNED,
@@ -21,7 +22,6 @@ from tests.finetune_runs import (
     weights_digest,
     write_experiment,
 )
-from tests.runs import environment, launch
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from rouge_score import rouge_scorer
 
 from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
 from empathy_core.imported_answers import human
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from empathy_core.store import RunDir
 from jobs.config import read as configuration
 from jobs.launch import main
 from jobs.planning import sweep
-from tests.runs import write_questions
+from tests.runs.command_line import write_questions
 
 WHERE = "answers.gpt (gpt.csv)"
 

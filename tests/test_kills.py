@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests import preloaded
 from tests.killed import RECORD, places
-from tests.runs import contents, environment, launch, write_config
+from tests.runs.command_line import contents, environment, launch, write_config
 
 MOST = 200
 

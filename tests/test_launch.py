@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.runs import ECHO, contents, environment, launch, write_config
+from tests.runs.command_line import ECHO, contents, environment, launch, write_config
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from reports.spec import Commands, Intervals, Layout, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
 
 GOLDEN = Path(__file__).parent / "golden"
 

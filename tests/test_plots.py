@@ -20,7 +20,7 @@ from reports.figures.training import Figure
 from reports.page import html
 from reports.rows.collect import collect
 from reports.spec import Analysis, Contrast
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -19,7 +19,7 @@ from reports.numbers.recheck import differences, recheck
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.write import write_report
-from tests.report_runs import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
 
 KEY = "toy-00000000"
 SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts", "validity")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from jobs.launch import main
-from tests.runs import ECHO, ROOT, launch, write_config
+from tests.runs.command_line import ECHO, ROOT, launch, write_config
 
 CONFIG = (
     ECHO.replace('prompts = ["none", "prompt1", "prompt2"]', 'prompts = ["none", "prompt2"]')

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs, slow
+from tests import slow
+from tests.runs import command_line
 
 TESTS = Path(__file__).parent
 MOST_BY_HAND = 12
@@ -22,11 +23,11 @@ def _calls_one_that_starts_a_process() -> None:
 
 
 def _a_command() -> None:
-    runs.launch("status", cwd=TESTS)
+    command_line.launch("status", cwd=TESTS)
 
 
 def _nothing() -> None:
-    runs.write_config(TESTS)
+    command_line.write_config(TESTS)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.finetune_runs import LONG, TUNED, adapters, distance, write_experiment
-from tests.runs import contents
-from tests.runs import launch as launch_here
+from tests.runs.command_line import contents
+from tests.runs.command_line import launch as launch_here
+from tests.runs.finetunes import LONG, TUNED, adapters, distance, write_experiment
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import drained, launch, processes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import write_questions
+from tests.runs.command_line import write_questions
 from tests.slurm.cluster import Cluster, CommandFailed
 from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, status, sweep
 
@@ -145,7 +145,7 @@ def test_what_slurm_would_refuse_is_refused_before_anything_is_submitted(
 )
 def test_mistakes_in_the_profile_are_refused(tmp_path: Path, change: str, words: str):
     """Wrong keys and options are named with the closest match; Slurm is not even asked."""
-    from tests.runs import launch as locally
+    from tests.runs.command_line import launch as locally
 
     on_cluster(tmp_path)
     done = locally("sweep", "--config", "echo.toml", "--dry-run", "--set", change, cwd=tmp_path)

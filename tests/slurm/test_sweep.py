@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ECHO, ROOT, environment
-from tests.runs import launch as locally
+from tests.runs.command_line import ECHO, ROOT, environment
+from tests.runs.command_line import launch as locally
 from tests.slurm.cluster import Cluster, without
 from tests.slurm.runs import (
     SLURM,

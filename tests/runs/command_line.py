@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import preloaded
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 
 ECHO = """
