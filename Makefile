@@ -34,7 +34,8 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# three on two cores, since the tests of Slurm often wait; they stand first, and take longest
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: install
 	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal

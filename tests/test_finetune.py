@@ -24,14 +24,10 @@ from tests.runs.finetunes import (
 )
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole sweep: two adapters trained, answers of base and adapters, tables."""
-    folder = tmp_path_factory.mktemp("tuned")
-    write_experiment(folder)
-    done = launch("sweep", "--config", "tuned.toml", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+@pytest.fixture
+def swept(tuned: Path) -> Path:
+    """The sweep of this session; it is read here, and copied where it is changed."""
+    return tuned
 
 
 def _copied(swept: Path, folder: Path) -> Path:
@@ -244,25 +240,20 @@ def _workers(run: Path) -> list[int]:
     return found
 
 
-def test_killed_in_the_middle_gives_the_same_adapter(tmp_path: Path) -> None:
+def test_killed_in_the_middle_gives_the_same_adapter(long_adapter: Path, tmp_path: Path) -> None:
     """SIGKILL after some checkpoints; the same command goes on, and nothing shows."""
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-        write_experiment(tmp_path / name, LONG)
-    done = launch("finetune", "--config", "tuned.toml", cwd=tmp_path / "whole")
-    assert done.returncode == 0, done.stderr
-    _killed_in_the_middle(tmp_path / "killed")
-    run = tmp_path / "killed" / "runs" / "tuned"
+    write_experiment(tmp_path, LONG)
+    _killed_in_the_middle(tmp_path)
+    run = tmp_path / "runs" / "tuned"
     assert not adapters(run)
-    again = launch("finetune", "--config", "tuned.toml", cwd=tmp_path / "killed")
+    again = launch("finetune", "--config", "tuned.toml", cwd=tmp_path)
 
     assert again.returncode == 0, again.stderr
-    [whole] = adapters(tmp_path / "whole" / "runs" / "tuned").values()
     [killed] = adapters(run).values()
-    assert distance(whole, killed) <= 1e-6
+    assert distance(long_adapter, killed) <= 1e-6
     steps = [json.loads(line)["step"] for line in (killed / "log.jsonl").read_text().splitlines()]
     assert len(steps) == len(set(steps)) or steps == sorted(steps)
-    losses = [_losses(path) for path in (whole, killed)]
+    losses = [_losses(path) for path in (long_adapter, killed)]
     assert losses[0].keys() == losses[1].keys()
     assert max(abs(losses[0][s] - losses[1][s]) for s in losses[0]) <= 1e-6
     assert not list(run.glob("adapters/.*.partial"))
