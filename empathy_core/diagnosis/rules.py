@@ -154,7 +154,10 @@ def _not_reproduced(row: Observation, facts: Facts) -> Cause | None:
         quote += f", stored '{step.stored.text}' (P {_p(step.stored.probability)})"
     dtype = facts.condition.model.dtype
     if step.margin < NEAR_TIE[dtype]:
-        remedy = f"a near tie: in {dtype} another batch or machine may choose the other; nothing is wrong"
+        remedy = (
+            f"a near tie: in {dtype} another batch or machine may choose the other token; "
+            "nothing is wrong"
+        )
     else:
         remedy = _OTHER_CODE
     return Cause("not-reproduced", evidence, remedy, quote)
