@@ -21,6 +21,9 @@ SLOW = (
 """Beginnings of the names of modules and functions."""
 
 
+OURS = ("tests", "empathy_core", "jobs", "reports", "slurm")
+
+
 def select(items: Iterable[pytest.Item]) -> None:
     """Mark each test ``slow`` or ``fast``."""
     for item in items:
@@ -64,13 +67,15 @@ def _functions(value: Any) -> list[FunctionType]:
 
 
 def _used(function: Any) -> Iterator[Any]:
-    """Yield the values of the global names in a function's code."""
+    """Yield the values of the global names in a function's code, and what it takes of modules."""
     if not isinstance(function, FunctionType):
         return
     for code in _codes(function.__code__):
         for name in code.co_names:
-            if name in function.__globals__:
-                yield function.__globals__[name]
+            value = function.__globals__.get(name)
+            yield value
+            if isinstance(value, ModuleType) and value.__name__.partition(".")[0] in OURS:
+                yield from (getattr(value, attribute, None) for attribute in code.co_names)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
