@@ -83,6 +83,7 @@ def test_no_texts_have_no_neighbours():
 
 
 @needs_shared
+@pytest.mark.slow
 def test_near_duplicates_of_6000_answers_are_found():
     """Three variants of each real answer, more than could be compared one by one."""
     answers = _prepared((AMOD_LIKE,), "question", "drop").examples["response"].to_list()
