@@ -11,8 +11,11 @@ from reports.figures import panels as drawing
 from reports.figures import scores as plots
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
-from reports.latex import escape as latex
+from reports.labels import (
+    count,
+)
 from reports.latex.escape import Tex
+from reports.latex.escape import label as tex_label
 from reports.numbers.adapters import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
 from reports.numbers.curves import curves
@@ -21,18 +24,18 @@ from reports.numbers.failures import failure_series
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
 from reports.numbers.results import Result, results
-from reports.numbers.significance import columns
 from reports.rows.collect import Collected
 from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
+from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import partial_note
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
-from reports.tables.table import Table, Words, panels, score_table
+from reports.tables.table import Table, TableText, panels, score_table
 from reports.tables.training import training_tables
 from reports.tables.validity import validity_tables
 
@@ -59,8 +62,8 @@ class Report:
 
     Attributes:
         numbers: Scores, pairs, contrasts.
-        spreads: What prompts do (``prompts.SPREADS``).
-        moved: The rows that they move most (``prompts.MOVERS``).
+        spreads: Ranges over prompts (``prompts.SPREADS``).
+        moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         compared: Adapters beside their bases (``comparisons.COMPARED``).
         sections: The main table first.
@@ -110,28 +113,28 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with drawing.begun(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
-        words = Words(spec.caption, spec.label, (), stamp)
+        words = TableText(spec.caption, spec.label, (), stamp)
         plain = replace(words, notes=tuple(partial_note(collected)))
         sections = (
-            Section("table1", "Main table", _main(collected, numbers, spec, words)),
+            Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
-            Section("prompts", "What prompts do", prompt_tables(spec, found, most, plain)),
+            Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("differences", "Differences", ()),
-            Section("answers", "Scores of single answers", ()),
-            Section("repeats", "Seeds and repeated samples",
+            Section("answers", "Per-example score distributions", ()),
+            Section("repeats", "Seeds and repeated samples (variance components)",
                     tuple(repeat_tables(again, spec, plain))),
-            Section("validity", "What the numbers rest on",
+            Section("validity", "Data quality and validity checks",
                     validity_tables(collected, spec, doubted, plain)),
             Section("table-common", "Same examples for every row",
                     _common(collected, numbers, spec, words)),
-            Section("table-therapist", "On the therapists' questions",
+            Section("table-therapist", "Same questions as the Therapist Baseline",
                     _therapist(collected, numbers.summary, spec, words)),
             *_subgroups(collected, numbers.summary, spec, plain),
-            Section("published", "Against the published values",
+            Section("published", "Comparison with the published values",
                     _published(collected, numbers.summary, spec, words)),
-            Section("table-detail", "All other columns",
+            Section("table-detail", "Additional metrics",
                     _detail(collected, numbers.summary, spec, words)),
         )  # fmt: skip
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
@@ -156,17 +159,17 @@ def _drawn(figure: Figure | None) -> tuple[Figure, ...]:
 
 def _unlike_labels(sections: tuple[Section, ...]) -> None:
     """Raise ``ConfigError`` if LaTeX would see one label twice."""
-    labels = Counter(latex.label(t.words.label) for s in sections for t in s.tables)
+    labels = Counter(tex_label(t.words.label) for s in sections for t in s.tables)
     if twice := [label for label, times in labels.items() if times > 1]:
-        msg = f"report.label: the tables' label {', '.join(twice)} stands twice; choose another"
+        msg = f"report.label: the tables' label {', '.join(twice)} is duplicated; choose another"
         raise ConfigError(msg)
 
 
 def _subgroups(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> Iterator[Section]:
     """Yield a section for each declared column, a table for each of its values."""
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     found = subgroups(collected, spec)
     files = file_names(column for column, _ in found)
     labels = _labels(files)
@@ -174,10 +177,10 @@ def _subgroups(
         tables = []
         for i, name in enumerate(names, 1):
             n = _n_questions(summary, name)
-            questions = "1 question" if n == 1 else f"{n:,} questions"
+            questions = "1 question" if n == 1 else f"{count(n)} questions"
             value = name.removeprefix(f"{column}=")
             caption = f"Only {column} {value}: {questions}."
-            label = Tex(f"{latex.label(words.label)}-by-{labels[column]}-{i}")
+            label = Tex(f"{tex_label(words.label)}-by-{labels[column]}-{i}")
             of = replace(words, caption=caption, label=label)
             tables.append(score_table(summary, spec, wanted, of, name))
         yield Section(f"table-by-{files[column]}", f"By {column}", tuple(tables))
@@ -188,7 +191,7 @@ def _labels(files: Mapping[str, str]) -> dict[str, str]:
 
     What is safe in a label, and the name of the files where that would be another's label, too.
     """
-    safe = {column: latex.label(column) for column in files}
+    safe = {column: tex_label(column) for column in files}
     times = Counter(safe.values())
     return {
         column: safe[column] if times[safe[column]] == 1 and "+" not in name else name
@@ -202,28 +205,34 @@ def _n_questions(summary: pl.DataFrame, subset: str) -> int:
 
 
 def _main(
-    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     table = score_table(numbers.summary, spec, wanted, words, pairs=numbers.pairs)
-    found = notes.main_notes(collected, numbers, spec, table, wanted)
-    return (replace(table, words=replace(words, notes=found, short=spec.short_caption)),)
+    about = (collected, numbers, spec, table, scores_of(wanted))
+    words = replace(
+        table.words,
+        notes=notes.main_notes(*about),
+        brief=notes.main_brief(*about),
+        short=spec.short_caption,
+    )
+    return (replace(table, words=words),)
 
 
 def _common(
-    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: Words
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     """Return the main table on the rows that all have, where some row lacks any."""
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     if COMMON not in numbers.summary["subset"] or not wanted:
         return ()
     words = replace(
         words,
-        caption="The same metrics on the examples that every ranked row has a score for.",
+        caption="The same metrics on the examples for which every ranked row has a score.",
         label=f"{words.label}-common",
     )
     table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
-    found = notes.common_notes(collected, numbers, spec, table, wanted)
+    found = notes.common_notes(collected, numbers, spec, table, scores_of(wanted))
     return (replace(table, words=replace(table.words, notes=found)),)
 
 
@@ -232,7 +241,7 @@ def _finetuned(
     summary: pl.DataFrame,
     compared: pl.DataFrame,
     spec: ReportSpec,
-    words: Words,
+    words: TableText,
 ) -> tuple[Section, ...]:
     if not spec.finetunes:
         return ()
@@ -242,7 +251,7 @@ def _finetuned(
     trained = training_figure(curves(spec), words.stamp)
     return (
         Section("table2", "Base and fine-tuned", beside),
-        Section("failures", "What goes wrong, by training size",
+        Section("failures", "Faulty answers, by training size",
                 failure_tables(summary, spec, partial), _drawn(faults)),
         Section("training", "Training curves",
                 training_tables(spec, words), _drawn(trained)),
@@ -250,25 +259,25 @@ def _finetuned(
 
 
 def _therapist(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     human = therapist(spec)
     if human is None:
         return ()
-    wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
+    wanted = table_columns(spec)
     words = replace(
         words,
         caption=f"The same metrics on exactly the questions of the row {human.model.label}.",
         label=f"{words.label}-therapist",
-        notes=notes.therapist_notes(collected, summary, spec, wanted),
+        notes=notes.therapist_notes(collected, summary, spec, scores_of(wanted)),
     )
     return (score_table(summary, spec, wanted, words, THERAPIST),)
 
 
 def _detail(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
-    packed = panels(columns(spec, main=False))
+    packed = panels(other_columns(spec))
     return tuple(
         score_table(
             summary,
@@ -276,7 +285,7 @@ def _detail(
             wanted,
             replace(
                 words,
-                caption=f"Further columns of the metrics ({i} of {len(packed)}).",
+                caption=f"Additional metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
                 notes=notes.detail_notes(collected, spec, wanted),
             ),
@@ -286,7 +295,7 @@ def _detail(
 
 
 def _published(
-    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    collected: Collected, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     if spec.published is None:
         return ()

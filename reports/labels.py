@@ -45,6 +45,26 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def count(n: int) -> str:
+    """Return a number of things, e.g. ``1,234``."""
+    return f"{n:,}"
+
+
+def decimal(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """Return a number that is no score, e.g. an effect or a loss. Null becomes ``NOTHING``."""
+    return number(value, Column("", "", None, decimals=decimals), signed=signed)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a share of 1 as a percentage, e.g. ``3.1%``. Null becomes ``NOTHING``."""
+    return number(value, Column("", "", None, decimals=decimals, percent=True))
+
+
+def general(value: float) -> str:
+    """Return a setting with no more digits than it has, e.g. ``0.05``."""
+    return f"{value:g}"
+
+
 def share(n: int, of: int) -> str:
     """Return a percentage with one digit, e.g. ``3.1%``."""
     return f"{100 * n / of:.1f}%" if of else NOTHING
@@ -95,7 +115,7 @@ def decoding_words(decoding: Decoding) -> str:
     words += [f"at least {decoding.min_new_tokens}"] * (decoding.min_new_tokens > 0)
     penalty, ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
     words += [f"repetition penalty {penalty:g}"] * (penalty != 1)
-    words += [f"no {ngram}-gram twice"] * (ngram > 0)
+    words += [f"no repeated {ngram}-gram"] * (ngram > 0)
     words += [f"ended before {', '.join(map(_quoted, decoding.stop))}"] * bool(decoding.stop)
     return ", ".join(words)
 
@@ -125,7 +145,7 @@ def template_words(condition: Condition) -> str:
     model, words = condition.model, ["applied"]
     words += [f"{name} = {json.dumps(value)}" for name, value in model.template_arguments]
     words += ["system message put before the user's words"] * model.fold_system
-    words += ["its own system text kept"] * (model.template_default == "keep")
+    words += ["its default system text kept"] * (model.template_default == "keep")
     return ", ".join(words)
 
 

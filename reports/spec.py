@@ -18,10 +18,12 @@ class Layout:
     """How a table is set in LaTeX; a page of HTML follows *intervals* alone.
 
     Attributes:
-        environment: ``auto`` takes ``table*``, in parts where it is longer than a page.
-        intervals: Where the cells' intervals stand: in small print in a row below (``row``), or
-            beside the number (``brackets``, ``plusminus``).
-        fit: Whether a table that is too wide is scaled down to the line.
+        environment: ``auto`` takes ``table``, and in two columns ``table*`` for what one of them
+            does not hold.
+        intervals: Where the cells' intervals stand: in small print in a row below (``row``; in a
+            table of their own where the text is too narrow for that), or beside the number
+            (``brackets``, ``plusminus``).
+        fit: Whether a table that is too wide is set smaller, never below 7 pt, and divided.
         siunitx: Whether columns of numbers are siunitx's ``S``.
     """
 
@@ -154,6 +156,7 @@ class ReportSpec:
         finetunes: Adapters to be compared with their bases; their ids are those of *conditions*.
         adapters: Condition id → digest of the adapter's weights that its answers were made with.
         layout: How the tables are set.
+        columns: Names of what stands in Table 1 (``tables/columns.py``); empty: the main columns.
         analysis: What is tested and divided.
         commands: What the page says that one can type.
         settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
@@ -177,6 +180,7 @@ class ReportSpec:
     finetunes: tuple[Comparison, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
+    columns: tuple[str, ...] = ()
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)

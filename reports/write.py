@@ -15,8 +15,9 @@ from empathy_core.store import RunDir, make_dir, one_name, read_json, write_byte
 from reports.build import Report, build
 from reports.changes import VERSION
 from reports.labels import full_name, row_labels
-from reports.latex import table as tex
 from reports.latex.macros import macros
+from reports.latex.methods import methods, methods_label
+from reports.latex.table import fragment, standalone
 from reports.numbers import results
 from reports.page import html
 from reports.page import index as page
@@ -122,10 +123,13 @@ def _files(report: Report) -> Iterator[tuple[str, bytes]]:
 
 
 def _texts(report: Report) -> Iterator[tuple[str, str]]:
+    label = methods_label(report.spec.label)
+    tables = [table for section in report.sections for table in section.tables]
+    yield "methods.tex", methods(tables, label, report.stamp)
     for section in (section for section in report.sections if section.tables):
         title = f"{report.spec.title}: {section.title}"
-        yield f"{section.file}.tex", tex.fragment(section.tables)
-        alone = tex.standalone(f"{section.file}.tex", report.stamp)
+        yield f"{section.file}.tex", fragment(section.tables, label)
+        alone = standalone(f"{section.file}.tex", report.stamp)
         yield f"{section.file}-standalone.tex", alone
         yield f"{section.file}.html", html.table_page(section.tables, title, report.stamp)
     for name, frame in _frames(report):

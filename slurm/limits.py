@@ -14,9 +14,9 @@ class Limits:
     """What bounds a submission.
 
     Attributes:
-        array: Elements of one array (``MaxArraySize``, whose value is one more than the largest
+        array: Array tasks of one array (``MaxArraySize``, whose value is one more than the largest
             index).
-        submit: Elements that the user may have in the queue; null if there is no such limit or
+        submit: Array tasks that the user may have in the queue; null if there is no such limit or
             nobody tells.
     """
 
@@ -62,7 +62,7 @@ def _qualities() -> str:
 
 
 def parse_config(text: str) -> int:
-    """Return how many elements an array may have, from ``scontrol show config``."""
+    """Return how many tasks an array job may have, from ``scontrol show config``."""
     for line in text.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "MaxArraySize" and value.strip().isdigit():

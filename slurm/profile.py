@@ -13,16 +13,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 OURS = {
-    "array": "the shards are dealt by the suite; 'parallel' throttles them",
+    "array": "the suite divides the work into shards; 'parallel' throttles them",
     "chdir": "jobs run in the code that was submitted",
-    "dependency": "the stages depend on each other by themselves",
-    "error": "logs stand in the run directory",
+    "dependency": "the suite sets what each stage waits for",
+    "error": "logs are written to the run directory",
     "export": "use 'env' and 'pass_env'",
     "export-file": "use 'env' and 'pass_env'",
-    "input": "elements read no input",
+    "input": "array tasks read no input",
     "job-name": "names are made of run, stage and model",
-    "comment": "it tells which submission a job belongs to",
-    "output": "logs stand in the run directory",
+    "comment": "it says which array job of the run a job is",
+    "output": "logs are written to the run directory",
     "open-mode": "attempts are appended to one log",
     "parsable": "the suite reads sbatch's answer",
     "signal": "use 'signal_delay_s'",
@@ -46,9 +46,9 @@ OURS = {
     "reservation": "use 'reservation'",
     "mail-user": "use 'mail_user'",
     "mail-type": "use 'mail_type'",
-    "nodes": "an element is one process on one node",
-    "ntasks": "an element is one process on one node",
-    "ntasks-per-node": "an element is one process on one node",
+    "nodes": "an array task is one process on one node",
+    "ntasks": "an array task is one process on one node",
+    "ntasks-per-node": "an array task is one process on one node",
 }
 """Options that the suite sets, and what to use instead."""
 
@@ -77,23 +77,24 @@ SECRET = re.compile(r"TOKEN(?!IZER)|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORE
 """Names of variables that must not stand in scripts, which others can read (``scontrol``)."""
 
 Positive = Annotated[int, Field(ge=1)]
-Stage = Literal["finetune", "generate", "score", "report"]
+StageResources = Literal["finetune", "generate", "score", "report"]
+"""Tables of a profile that give some kinds of jobs their own resources."""
 
 
-class Table(BaseModel):
+class ProfileModel(BaseModel):
     """A table of the file: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Resources(Table):
-    """What one element is given.
+class Resources(ProfileModel):
+    """What one array task is given.
 
     Attributes:
-        gpus: Per element; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
-        time_min: Time limit of one element, in minutes.
-        mem_gb: Memory of one element, in GB of 1024 MB.
-        parallel: Elements of one array that may run at once; null means as many as fit.
+        gpus: Per array task; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
+        time_min: Time limit of one array task, in minutes.
+        mem_gb: Memory of one array task, in GB of 1024 MB.
+        parallel: Array tasks of one array that may run at once; null means as many as fit.
         options: Any other option of sbatch, without the dashes; ``true`` for one without value.
     """
 
@@ -139,8 +140,8 @@ class Resources(Table):
         return self
 
 
-class Container(Table):
-    """Elements run inside this image.
+class Container(ProfileModel):
+    """Array tasks run inside this image.
 
     Attributes:
         runtime: ``apptainer`` starts Python through ``apptainer exec``; ``pyxis`` through
@@ -160,16 +161,16 @@ class Profile(Resources):
 
     Attributes:
         profile: Name or path of the profile that lies below these keys.
-        requeue: Whether Slurm may run an element again after preemption and node failure.
-        signal_delay_s: How long before the time limit an element is warned, in seconds.
+        requeue: Whether Slurm may run an array task again after preemption and node failure.
+        signal_delay_s: How long before the time limit an array task is warned, in seconds.
         setup: Shell commands before Python starts (modules, environments); each must succeed.
         python: The Python of the nodes; null means the launcher's own.
-        env: Variables of the elements. No secrets: scripts can be read by others.
+        env: Variables of the array tasks. No secrets: scripts can be read by others.
         pass_env: Names of variables that are taken over from the launcher's environment.
         cache: Folder of the Hub's cache (HF_HOME), on a file system that the nodes share.
         scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
-        offline: Whether elements work without the network (HF_HUB_OFFLINE).
-        max_elements: Limit of elements in the queue at once, besides those that Slurm tells.
+        offline: Whether array tasks work without the network (HF_HUB_OFFLINE).
+        max_elements: Limit of array tasks in the queue at once, besides those that Slurm tells.
     """
 
     profile: str | None = None
@@ -198,7 +199,7 @@ class Profile(Resources):
                 raise ValueError(msg)
             if SECRET.search(name):
                 msg = f"'{name}' looks like a secret, and scripts can be read by others: prefetch "
-                raise ValueError(msg + "on a node with internet instead; elements need no token")
+                raise ValueError(msg + "on a node with internet instead; array tasks need no token")
         return env
 
     @field_validator("setup")
@@ -216,8 +217,8 @@ class Profile(Resources):
         cls._no_secret(dict.fromkeys(names, ""))
         return names
 
-    def of_stage(self, stage: Stage, own: Resources | None = None) -> Resources:
-        """Return what an element of *stage* gets: the stage's keys over the common ones.
+    def of_stage(self, stage: StageResources, own: Resources | None = None) -> Resources:
+        """Return what an array task of *stage* gets: the stage's keys over the common ones.
 
         Args:
             stage: Its table goes over the common keys.

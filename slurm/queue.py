@@ -1,4 +1,4 @@
-"""What Slurm knows of our elements: one query of squeue, one of sacct, for all of them."""
+"""What Slurm knows of our array tasks: one query of squeue, one of sacct, for all of them."""
 
 import getpass
 import shutil
@@ -30,7 +30,7 @@ ENDED = (
     "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL",
     "DEADLINE", "REVOKED", "PREEMPTED",
 )  # fmt: skip
-"""States of elements that squeue still knows and that Slurm will not run again."""
+"""States of array tasks that squeue still knows and that Slurm will not run again."""
 
 LAUNCH = "launch"
 """Stands for the signal in an exit code where squeue tells only ``JobLaunchFailure``."""
@@ -40,7 +40,7 @@ _SEPARATOR = "|"
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One element as squeue lists it.
+    """One array task as squeue lists it.
 
     Attributes:
         state: In Slurm's words, e.g. ``PENDING``.
@@ -68,7 +68,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Accounted:
-    """One attempt of an element as the accounting has it; a requeued element has several.
+    """One attempt of an array task as the accounting has it; a requeued array task has several.
 
     Attributes:
         exit_code: ``code:signal``.
@@ -111,8 +111,8 @@ def ask(command: Sequence[str], timeout_s: float = 60) -> str:
     return done.stdout
 
 
-def queued() -> list[Queued]:
-    """Return every element of the user's that is in the queue or has lately ended, in one query.
+def list_queued() -> list[Queued]:
+    """Return every array task of the user's that is queued or has lately ended, in one query.
 
     Raises:
         Unreachable: No controller answers.
@@ -123,7 +123,7 @@ def queued() -> list[Queued]:
 
 
 def parse_queue(text: str) -> list[Queued]:
-    """Return the elements that squeue printed; a job that is no array has index 0."""
+    """Return the array tasks that squeue printed; a job that is no array has index 0."""
     found = []
     for line in text.splitlines():
         parts = line.split(_SEPARATOR, 4)
@@ -133,7 +133,7 @@ def parse_queue(text: str) -> list[Queued]:
     return found
 
 
-def comments() -> dict[str, str]:
+def list_comments() -> dict[str, str]:
     """Return comment → job id of the user's jobs in the queue.
 
     Raises:
@@ -143,8 +143,8 @@ def comments() -> dict[str, str]:
     return {comment: job for job, _, comment in (line.partition("|") for line in text.splitlines())}
 
 
-def accounted(jobs: Iterable[str]) -> list[Accounted]:
-    """Return every attempt of the elements of *jobs*, oldest first, in one query.
+def list_attempts(jobs: Iterable[str]) -> list[Accounted]:
+    """Return every attempt of the array tasks of *jobs*, oldest first, in one query.
 
     Raises:
         Unreachable: There is no accounting here, or it does not answer.
@@ -182,7 +182,7 @@ def parse_accounting(text: str) -> list[Accounted]:
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs or elements (``12`` or ``12_3``).
+    """Cancel jobs or array tasks (``12`` or ``12_3``).
 
     Raises:
         SlurmError: scancel fails.

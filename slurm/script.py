@@ -1,4 +1,4 @@
-"""PURE: what one array of elements is, as a batch script's parts.
+"""PURE: what one array job is, as a batch script's parts.
 
 The script checks that the node sees the run, runs the profile's set-up, and *becomes* Python
 (``exec``), so that signals reach Python and its exit code is the job's. What the shell has to
@@ -13,28 +13,25 @@ from typing import Any
 
 from slurm.profile import Profile, Resources
 
-EVENT = "event: "
-"""Begins the log lines that tell what happened to an element; JSON follows."""
-
 LIMITS = "EMPATHY_SUITE_LIMITS"
-"""Variable that tells an element its time limit and its warning, in seconds."""
+"""Variable that tells an array task its time limit and its warning, in seconds."""
 
 UNSEEN, SETUP = 66, 67
-"""Exit codes of an element whose node does not see the run, or whose set-up failed."""
+"""Exit codes of an array task whose node does not see the run, or whose set-up failed."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """One array of elements, to be submitted by one call of sbatch.
+    """One array job, to be submitted by one call of sbatch.
 
     Attributes:
         name: Shown by squeue.
         comment: Unique to this submission, so that its job is found again without its id.
-        folder: Holds the script and the logs, one log an element.
+        folder: Holds the script and the logs, one for each array task.
         witness: A file of the run that every node must see.
-        code: Folder that the elements import the suite from.
+        code: Folder that the array tasks import the suite from.
         command: What Python is to run: module and arguments.
-        after: Job ids that must have ended, however, before an element starts.
+        after: Job ids that must have ended, however, before an array task starts.
         after_ok: Job ids that must have ended well.
         kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
     """
@@ -45,7 +42,7 @@ class Array:
     witness: Path
     code: Path
     command: Sequence[str]
-    n_elements: int
+    n_tasks: int
     resources: Resources
     after: Sequence[str] = ()
     after_ok: Sequence[str] = ()
@@ -73,7 +70,7 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
         "mail_user": given.mail_user,
         "mail_type": given.mail_type,
         "dependency": _dependency(array),
-        "array_parallelism": given.parallel or array.n_elements,
+        "array_parallelism": given.parallel or array.n_tasks,
         "setup": setup(array, profile, python),
         "stderr_to_stdout": True,
         "use_srun": False,
@@ -110,7 +107,7 @@ def _other_memory(given: Resources) -> bool:
 
 
 def warning_s(profile: Profile, given: Resources) -> int:
-    """Return how long before the time limit an element is warned, in seconds.
+    """Return how long before the time limit an array task is warned, in seconds.
 
     A warning longer than the limit would come at Python's start.
     """
@@ -145,7 +142,7 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
 
 
 def variables(profile: Profile, cores: int) -> dict[str, str]:
-    """Return name → shell word of the variables that elements see."""
+    """Return name → shell word of the variables that array tasks see."""
     # spinning threads on shared cores make torch up to a hundred times slower
     fixed = {
         "OMP_WAIT_POLICY": "PASSIVE",

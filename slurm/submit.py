@@ -1,7 +1,7 @@
-"""Submission through submitit: the script is its, the elements are ours.
+"""Submission through submitit: the script is its, the array tasks are ours.
 
-submitit's own ``map_array`` writes a pickle for each element and decides from result pickles
-whether it is done. Here work is done if its files say so; an element is a number into one list,
+submitit's own ``map_array`` writes a pickle for each array task and decides from result pickles
+whether it is done. Here work is done if its files say so; an array task is a number into one list,
 so an array costs one script and one list whatever its size, and no pickle can be stale.
 """
 
@@ -25,7 +25,7 @@ PASSED_ON = (
     "CUDA_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME",
     "SLURM_CONF",
 )  # fmt: skip
-"""The launcher's variables that elements see. Slurm stores a job's environment, so no others
+"""The launcher's variables that array tasks see. Slurm stores a job's environment, so no others
 go: neither a token nor what belongs to an allocation that the launcher itself runs in."""
 
 
@@ -43,7 +43,7 @@ def environment(passed_on: Mapping[str, str]) -> Iterator[None]:
 
 
 def passed_on(profile: Profile) -> dict[str, str]:
-    """Return the variables that sbatch and the elements may see."""
+    """Return the variables that sbatch and the array tasks may see."""
     names = (*PASSED_ON, *profile.pass_env)
     return {name: os.environ[name] for name in names if name in os.environ}
 
@@ -70,7 +70,7 @@ def _executor(array: Array, profile: Profile) -> Any:
 
     executor = ArrayExecutor(array.folder, python=profile.python)
     executor.update_parameters(**parameters(array, profile, sys.executable))
-    executor.parameters["map_count"] = array.n_elements
+    executor.parameters["map_count"] = array.n_tasks
     return executor
 
 

@@ -9,7 +9,7 @@ from reports.numbers.aggregate import SUMMARY
 from reports.numbers.significance import Mark, columns
 from reports.spec import Intervals, Layout
 from reports.tables import published
-from reports.tables.table import Cell, Group, Head, Row, Table, Words, line_label, score_table
+from reports.tables.table import Cell, Group, Head, Row, Table, TableText, line_label, score_table
 from tests.runs.by_hand import Toy, condition, spec
 
 NOTES = (
@@ -18,7 +18,7 @@ NOTES = (
 )
 
 
-def paper_table(words: Words | None = None) -> Table:
+def paper_table(words: TableText | None = None) -> Table:
     """Return the paper's Table 1 as this suite prints it."""
     paper = published.load("huang2024")
     by_metric = {
@@ -52,8 +52,8 @@ def paper_table(words: Words | None = None) -> Table:
     about = spec(*conditions, metrics=metrics)
     wanted = [w for of_metric in columns(about, main=True) for w in of_metric]
     summary = pl.DataFrame(rows, schema=SUMMARY)
-    words = words or Words("Comparison of models across various evaluation metrics.", "tab:main",
-                           NOTES)  # fmt: skip
+    caption = "Comparison of models across various evaluation metrics."
+    words = words or TableText(caption, "tab:main", NOTES)
     return score_table(summary, about, wanted, words)
 
 
@@ -74,7 +74,7 @@ def second_paper_table() -> Table:
             cells = (Cell(texts[0], marks[0]), Cell(texts[1], marks[1]), Cell(texts[2]))
             lines.append(Group(line_label(column), (Row((), cells),)))
     heads = (Head(("LLaMA", "Baseline")), Head(("LLaMA", "Fine-Tuned")), Head(("Difference",)))
-    words = Words(paper.tables[1].caption, "tab:second", ("As printed.",))
+    words = TableText(paper.tables[1].caption, "tab:second", ("As printed.",))
     return Table(words, ("Metric",), (), heads, tuple(lines), tight=True)
 
 
@@ -105,7 +105,7 @@ def _interval(cell: Cell, intervals: Intervals) -> str:
 
 def named(label: str) -> Table:
     """Return a small table whose every text is *label*."""
-    table = paper_table(Words(label, "tab:nasty", (label,), "", label))
+    table = paper_table(TableText(label, "tab:nasty", (label,), "", label))
     groups = tuple(replace(group, label=label) for group in table.groups)
     rows = tuple(replace(row, stubs=(label,)) for row in groups[1].rows)
     heads = (*table.heads[:-1], Head((label,)))

@@ -10,6 +10,8 @@ list_missing() {
     wanted+=(texlive-publishers texlive-fonts-recommended)
   [ -n "$(find /usr/share/texlive /usr/share/texmf* -name siunitx.sty -print -quit 2>/dev/null)" ] ||
     wanted+=(texlive-science)
+  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name pgfmath.sty -print -quit 2>/dev/null)" ] ||
+    wanted+=(texlive-pictures)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   command -v chromium >/dev/null || wanted+=(chromium)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||

@@ -1,4 +1,4 @@
-"""What happened to an element: told from its log, corrected by the accounting."""
+"""What happened to an array task: told from its log, corrected by the accounting."""
 
 import json
 from typing import Any
@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.errors import Incomplete, ModelError
-from jobs.executors.slurm import array_task as element
+from jobs.executors.slurm import array_task
 from jobs.executors.slurm.history import REMEDIES, attempts
+from slurm.events import read_events
 from slurm.queue import Accounted, Queued
-from slurm.signals import read_events
 
 NOISE = "2026-11-25 10:00:00,123 INFO jobs.stages.generate: generate-m-00000-of-00002: 16 rows\n"
 DAEMON = "slurmstepd-c1: error: "
@@ -19,7 +19,7 @@ AT = "ON c1 CANCELLED AT 2026-11-25T10:00:00"
 
 
 def event(name: str, at: int = 1000, **details: Any) -> str:
-    """Return an event's line in the form in which an element writes it."""
+    """Return an event's line in the form in which an array task writes it."""
     return "event: " + json.dumps({"event": name, "at": at, **details}) + "\n"
 
 
@@ -121,12 +121,12 @@ def test_memory_comes_before_the_cancellation_that_follows_it():
 
 
 def test_a_warning_that_was_outrun_does_not_count():
-    """An element that finished after it was warned of the limit is done."""
+    """An array task that finished after it was warned of the limit is done."""
     assert only(started() + WARNED + DONE) == "done"
 
 
 def test_a_warning_long_before_the_limit_is_a_preemption():
-    """Slurm's early warning comes from preemption: the element asked to be run again."""
+    """Slurm's early warning comes from preemption: the array task asked to be run again."""
     early = event("warned", limit=False, requeued=True, message="asked to be run again")
 
     assert only(started() + early + REQUEUED) == "preempted"
@@ -138,7 +138,7 @@ def test_a_block_that_was_finished_after_the_warning_asks_again():
 
 
 def test_an_element_with_one_failed_task_is_named_after_it():
-    """What went wrong is the class of the element, though another task of it is done."""
+    """What went wrong is the class of the array task, though another task of it is done."""
     log = started() + failed("out of memory", "does not fit in memory", code=2) + event(
         "done", task="generate-m-00001-of-00002", seconds=1.0
     ) + event("ended", code=2)  # fmt: skip
@@ -156,7 +156,7 @@ def test_an_element_with_one_failed_task_is_named_after_it():
     ],
 )
 def test_what_ended_before_python_is_named(log: str, kind: str):
-    """The batch script's own words count like an element's, and name the node."""
+    """The batch script's own words count like an array task's, and name the node."""
     (one,) = attempts(log, [row("FAILED", "66:0")], None)
 
     assert (one.kind, one.node, one.start) == (kind, "c1", None)
@@ -171,7 +171,7 @@ def test_an_attempt_holds_its_node_times_and_tasks():
 
 
 def test_a_start_without_an_end_before_another_start_is_a_node_failure():
-    """Only Slurm starts an element again; what left no word was cut off."""
+    """Only Slurm starts an array task again; what left no word was cut off."""
     first, second = attempts(started() + started(2000, "c2", restart=1) + DONE, [], None)
 
     assert (first.kind, first.node, first.start) == ("node failure", "c1", 1000)
@@ -239,7 +239,7 @@ def test_the_accounting_knows_what_left_no_word(accounted: Accounted, kind: str)
 
 @pytest.mark.parametrize("kind", ["done", "exception", "bad node", "out of memory", "preempted"])
 def test_the_accounting_does_not_overrule_what_the_log_says(kind: str):
-    """An element's own words are more exact than a state."""
+    """An array task's own words are more exact than a state."""
     assert only(started() + ENDS[kind], row("FAILED", "1:0")) == kind
 
 
@@ -268,7 +268,7 @@ def test_what_is_in_the_queue_and_started_is_running(state: str):
 
 
 def test_what_waits_again_keeps_its_history():
-    """A requeued element that waits has had an attempt, which is not running."""
+    """A requeued array task that waits has had an attempt, which is not running."""
     assert only(started() + ENDS["preempted"], state="PENDING") == "preempted"
 
 
@@ -356,8 +356,8 @@ def test_only_what_is_done_needs_no_remedy():
     ],
 )
 def test_a_failure_is_classified_where_it_happens(error: Exception, kind: str):
-    """An element names its own failure by what the error is and says."""
-    assert element.kind(error) == kind
+    """An array task names its own failure by what the error is and says."""
+    assert array_task.kind(error) == kind
     assert kind in REMEDIES
 
 
@@ -368,7 +368,7 @@ def test_halving_a_batch_is_no_end():
 
 
 def test_a_refused_request_is_no_lack_of_progress():
-    """Where Slurm may not requeue, an element with progress ran into its limit."""
+    """Where Slurm may not requeue, an array task with progress ran into its limit."""
     no = event("warned", limit=True, requeued=False, advanced=True, message="disabled")
     assert only(started() + no + f"{DAEMON}*** JOB 12 {AT} DUE TO TIME LIMIT ***\n") == "time limit"
 
@@ -380,7 +380,7 @@ def test_an_attempt_without_events_stands_alone():
 
 
 def test_running_again_keeps_the_history():
-    """An element that is back, and silent so far, has an earlier attempt."""
+    """An array task that is back, and silent so far, has an earlier attempt."""
     found = attempts(started() + ENDS["preempted"], [], "RUNNING")
     assert [a.kind for a in found] == ["preempted", "running"]
 

@@ -1,4 +1,4 @@
-"""What was submitted, the code that it runs, and the element that finds itself."""
+"""What was submitted, the code that it runs, and the array task that finds itself."""
 
 import os
 import shutil
@@ -19,10 +19,11 @@ from empathy_core.store import RunDir
 from jobs.executors.slurm import snapshot as code
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path, read_submission
-from jobs.planning.plan import Plan, PlannedMetric, Task, Words
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
 from jobs.planning.plan_file import write_plan
-from slurm import signals as slurm_task
-from slurm.signals import Here, here, read_events, tell
+from slurm import job_environment
+from slurm.events import emit_event, read_events
+from slurm.job_environment import JobEnvironment, current
 from tests.runs.command_line import ROOT
 
 SUBMISSION = Submission(
@@ -50,7 +51,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
-    """What was intended is on the disk before sbatch is called, elements included."""
+    """What was intended is on the disk before sbatch is called, array tasks included."""
     named = ledger.intend(SUBMISSION)
     (found,) = ledger.submissions()
 
@@ -58,7 +59,7 @@ def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
     assert named.at > 0
     assert found == named == replace(SUBMISSION, name=named.name, at=named.at)
     assert read_submission(ledger.run.submission(named.name)) == named
-    assert found.elements == (
+    assert found.bundles == (
         (Task("generate", "m", 0, 4), Task("generate", "m", 2, 4)),
         (Task("generate", "m", 1, 4), Task("generate", "m", 3, 4)),
     )
@@ -166,7 +167,7 @@ def test_the_plan_of_a_submission_is_found(ledger: Ledger):
     for n_blocks in (4, 9):
         plan = Plan((), "d", n_blocks, {}, 1, "error",
                     (PlannedMetric("bleu", {}, "bleu-1", "s", "lexical"),),
-                    Words())  # fmt: skip
+                    PlanNotes())  # fmt: skip
         write_plan(plan, ledger.run.next_plan())
 
     assert ledger.plan(SUBMISSION).n_blocks == 4
@@ -194,7 +195,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (
         "jobs/launch.py", "jobs/configs/demo.toml", "jobs/__pycache__/launch.cpython.pyc",
         "empathy_core/__init__.py", "reports/templates/page.html", "slurm/sim/up.sh",
-        "slurm/sim/run/slurm.conf", "slurm/signals.py", "tests/test_x.py", "README.md",
+        "slurm/sim/run/slurm.conf", "slurm/job_environment.py", "tests/test_x.py", "README.md",
     ):  # fmt: skip
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(path)
@@ -210,7 +211,7 @@ def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: P
     assert target.parent == tmp_path / "run" / "slurm" / "code"
     assert files == {
         "jobs/launch.py", "jobs/configs/demo.toml", "empathy_core/__init__.py",
-        "reports/templates/page.html", "slurm/signals.py",
+        "reports/templates/page.html", "slurm/job_environment.py",
     }  # fmt: skip
     assert (target / "jobs" / "launch.py").read_text() == "jobs/launch.py"
 
@@ -232,7 +233,7 @@ def test_an_edit_does_not_reach_what_was_submitted(tmp_path: Path, suite: Path):
     first = snapshot(run)
     (suite / "jobs" / "launch.py").write_text("changed")
     second = snapshot(run)
-    (suite / "slurm" / "signals.py").rename(suite / "slurm" / "chore.py")
+    (suite / "slurm" / "job_environment.py").rename(suite / "slurm" / "chore.py")
     third = snapshot(run)
 
     assert len({first, second, third}) == 3
@@ -253,7 +254,7 @@ def test_what_a_killed_launcher_left_half_made_is_not_used(tmp_path: Path, suite
 
 
 def test_the_real_snapshot_runs(tmp_path: Path):
-    """An element's Python finds the whole suite in the copy, and only there."""
+    """An array task's Python finds the whole suite in the copy, and only there."""
     target = snapshot(RunDir(tmp_path / "run"))
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(target)}
     done = subprocess.run(
@@ -274,19 +275,19 @@ def test_the_real_snapshot_runs(tmp_path: Path):
     assert not (target / "tests").exists()
 
 
-# ---------------------------------------------------------------------------- elements
+# ---------------------------------------------------------------------------- array tasks
 
 
 def test_an_element_finds_itself(monkeypatch: pytest.MonkeyPatch):
-    """Slurm's variables say which element this is, where, and how often it ran before."""
+    """Slurm's variables say which array task this is, where, and how often it ran before."""
     for name, value in {
         "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3",
         "SLURMD_NODENAME": "c1", "SLURM_RESTART_COUNT": "2",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
 
-    assert here() == Here("12", 3, "c1", 2)
-    assert here().id == "12_3"
+    assert current() == JobEnvironment("12", 3, "c1", 2)
+    assert current().id == "12_3"
 
 
 def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
@@ -295,24 +296,24 @@ def test_a_first_attempt_on_an_unnamed_node(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     monkeypatch.delenv("SLURMD_NODENAME", raising=False)
     monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
-    monkeypatch.setattr(slurm_task.socket, "gethostname", lambda: "laptop")
+    monkeypatch.setattr(job_environment.socket, "gethostname", lambda: "laptop")
 
-    assert here() == Here("12", 0, "laptop", 0)
+    assert current() == JobEnvironment("12", 0, "laptop", 0)
 
 
 def test_outside_an_array_there_is_no_element(monkeypatch: pytest.MonkeyPatch):
-    """A process that Slurm did not start as an element is an error."""
+    """A process that Slurm did not start as an array task is an error."""
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
 
     with pytest.raises(KeyError, match="SLURM_ARRAY_JOB_ID"):
-        here()
+        current()
 
 
 def test_events_are_read_as_they_were_told(capfd: pytest.CaptureFixture[str]):
     """An event is one line of the log, whatever it says; other lines are no events."""
     before = int(time.time())
-    tell("failed", message='a "b"\nc\u2028ü', code=2)
-    tell("ended", code=2)
+    emit_event("failed", message='a "b"\nc\u2028ü', code=2)
+    emit_event("ended", code=2)
     said = capfd.readouterr().out
     failed, ended = read_events(f"a line\n{said}another: event: {{}}\n")
 
@@ -337,21 +338,22 @@ def test_a_torn_event_is_skipped(cut: int):
 
 ELEMENT = """
 import sys
-from slurm.signals import Here, Signals, tell
+from slurm.events import emit_event
+from slurm.job_environment import JobEnvironment, Signals
 advanced, limit_s = sys.argv[1] == "advanced", float(sys.argv[2])
 finished = []
-signals = Signals(Here("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)
-tell("ready")
+signals = Signals(JobEnvironment("12", 3, "c1", 0), lambda: advanced or bool(finished), limit_s, 20)
+emit_event("ready")
 sys.stdin.readline()
 finished.append(1)
 signals.progressed()
-tell("ended", code=0)
+emit_event("ended", code=0)
 """
-"""An element that finishes something when it is told to, and ends."""
+"""An array task that finishes something when it is told to, and ends."""
 
 
 def warned(tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2) -> list:
-    """Signal an element, let it finish something, and return what it told."""
+    """Signal an array task, let it finish something, and return what it told."""
     fake = tmp_path / "scontrol"
     # Slurm ends the process once the requeueing is noted
     end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
@@ -401,7 +403,7 @@ def test_a_warning_long_before_the_limit_is_told_as_such(tmp_path: Path):
 
 
 def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):
-    """An element that ended by itself in its grace time would not be requeued."""
+    """An array task that ended by itself in its grace time would not be requeued."""
     term, ended = warned(tmp_path, "advanced", "60", by=signal.SIGTERM)
 
     assert (term["event"], ended["event"]) == ("term", "ended")

@@ -1,4 +1,4 @@
-"""Packing: tasks into elements, elements into arrays, within what a cluster takes."""
+"""Packing: tasks into array tasks, array tasks into arrays, within what a cluster takes."""
 
 from collections import Counter
 
@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
 from jobs.executors.slurm import packing
-from jobs.planning.plan import Plan, PlannedMetric, Task, Words
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
+from jobs.planning.stages import GENERATE, REPORT, SCORE
 
 SIZES = st.lists(st.integers(1, 40), min_size=0, max_size=6)
 
@@ -20,46 +21,46 @@ def grouped(sizes: list[int]) -> list[list[Task]]:
     ]
 
 
-def tasks_of(made: list[list[packing.Element]]) -> list[Task]:
-    return [task for elements in made for element in elements for task in element]
+def tasks_of(made: list[list[packing.TaskBundle]]) -> list[Task]:
+    return [task for bundles in made for bundle in bundles for task in bundle]
 
 
 @given(sizes=SIZES, spare=st.integers(0, 60))
 def test_every_task_is_in_exactly_one_element_within_the_room(sizes: list[int], spare: int):
-    """With room for an element of each group, all tasks are dealt and the room is kept."""
+    """With room for an array task of each group, all tasks are dealt and the room is kept."""
     room = len(sizes) + spare
-    made = packing.elements(grouped(sizes), room)
+    made = packing.bundles(grouped(sizes), room)
 
     assert Counter(tasks_of(made)) == Counter(t for group in grouped(sizes) for t in group)
     assert sum(map(len, made)) <= room
-    assert all(element for elements in made for element in elements)
+    assert all(bundle for bundles in made for bundle in bundles)
 
 
 @given(sizes=SIZES, spare=st.integers(0, 60))
 def test_elements_do_tasks_of_their_own_group(sizes: list[int], spare: int):
-    """An element never mixes models, and the groups keep their places."""
+    """An array task never mixes models, and the groups keep their places."""
     groups = grouped(sizes)
-    made = packing.elements(groups, len(sizes) + spare)
+    made = packing.bundles(groups, len(sizes) + spare)
 
     assert len(made) == len(groups)
-    for group, elements in zip(groups, made, strict=True):
-        assert {task.key for element in elements for task in element} == {group[0].key}
+    for group, bundles in zip(groups, made, strict=True):
+        assert {task.key for bundle in bundles for task in bundle} == {group[0].key}
 
 
 @given(sizes=SIZES, spare=st.integers(0, 60))
 def test_elements_of_a_group_are_equally_long(sizes: list[int], spare: int):
-    """No element does more than one task more than another of its group."""
-    for elements in packing.elements(grouped(sizes), len(sizes) + spare):
-        lengths = [len(element) for element in elements]
+    """No array task does more than one task more than another of its group."""
+    for bundles in packing.bundles(grouped(sizes), len(sizes) + spare):
+        lengths = [len(bundle) for bundle in bundles]
         assert max(lengths) - min(lengths) <= 1
 
 
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6), data=st.data())
 def test_without_room_for_all_groups_the_last_get_none(sizes: list[int], data: st.DataObject):
-    """The first groups get an element with all their tasks; what does not fit is left out."""
+    """The first groups get an array task with all their tasks; what does not fit is left out."""
     room = data.draw(st.integers(0, len(sizes) - 1))
     groups = grouped(sizes)
-    made = packing.elements(groups, room)
+    made = packing.bundles(groups, room)
     kept = max(room, 0)
 
     assert made == [[tuple(group)] for group in groups[:kept]] + [[]] * (len(sizes) - kept)
@@ -71,7 +72,7 @@ def test_where_they_fit_every_element_does_one_task(sizes: list[int], spare: int
     groups = grouped(sizes)
     room = None if spare is None else sum(sizes) + spare
 
-    assert packing.elements(groups, room) == [[(task,) for task in group] for group in groups]
+    assert packing.bundles(groups, room) == [[(task,) for task in group] for group in groups]
 
 
 @pytest.mark.parametrize(
@@ -79,17 +80,17 @@ def test_where_they_fit_every_element_does_one_task(sizes: list[int], spare: int
     [([4, 2], 5, [2, 1]), ([4, 2], 3, [2, 1]), ([4, 2], 2, [1, 1]), ([7], 3, [3])],
 )
 def test_all_groups_take_more_tasks_together(sizes: list[int], room: int, lengths: list[int]):
-    """Every group's elements take one task more until all fit."""
-    assert list(map(len, packing.elements(grouped(sizes), room))) == lengths
+    """Every group's array tasks take one task more until all fit."""
+    assert list(map(len, packing.bundles(grouped(sizes), room))) == lengths
 
 
 @given(n=st.integers(0, 50), largest=st.integers(1, 12))
 def test_arrays_keep_the_order_and_are_never_too_large(n: int, largest: int):
-    """Cutting loses no element, moves none, and makes as few arrays as possible."""
-    elements = [(Task("score", "lexical", shard, n),) for shard in range(n)]
-    cut = packing.arrays(elements, largest)
+    """Cutting loses no array task, moves none, and makes as few arrays as possible."""
+    bundles = [(Task("score", "lexical", shard, n),) for shard in range(n)]
+    cut = packing.arrays(bundles, largest)
 
-    assert [element for array in cut for element in array] == elements
+    assert [bundle for array in cut for bundle in array] == bundles
     assert all(1 <= len(array) <= largest for array in cut)
     assert len(cut) == -(-n // largest)
 
@@ -115,7 +116,7 @@ def test_groups_keep_stage_key_and_cut_apart(tasks: list[Task]):
         assert group == [t for t in tasks if (t.stage, t.key, t.n_shards) == kind]
 
 
-def test_pairs_say_what_a_task_makes():
+def test_a_stage_says_what_its_tasks_make():
     """A model's task makes its conditions, a score task its group's metrics of all conditions."""
     prompt = Prompt("none", "none", "{context}", ())
     a, b = (Condition(ModelSpec(name, name, "echo"), prompt, Decoding()) for name in "ab")
@@ -129,17 +130,17 @@ def test_pairs_say_what_a_task_makes():
         score_shards=1,
         overlong="error",
         metrics=(bleu, bert),
-        words=Words(),
+        notes=PlanNotes(),
     )
 
-    assert packing.pairs(plan, Task("generate", "a", 0, 2)) == {("", a.id)}
-    assert packing.pairs(plan, Task("score", "bert", 0, 1)) == {("bert-1", a.id), ("bert-1", b.id)}
-    assert packing.pairs(plan, Task("report", "report", 0, 1)) == {
+    assert GENERATE.makes(plan, Task("generate", "a", 0, 2)) == {("", a.id)}
+    assert SCORE.makes(plan, Task("score", "bert", 0, 1)) == {("bert-1", a.id), ("bert-1", b.id)}
+    assert REPORT.makes(plan, Task("report", "report", 0, 1)) == {
         (metric, condition.id) for metric in ("bleu-1", "bert-1") for condition in (a, b)
     }
 
 
 def test_a_full_queue_gets_nothing():
     """Less than no room is no room."""
-    assert packing.elements(grouped([3]), -1) == [[]]
-    assert packing.elements([], -1) == []
+    assert packing.bundles(grouped([3]), -1) == [[]]
+    assert packing.bundles([], -1) == []

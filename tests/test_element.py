@@ -1,4 +1,4 @@
-"""An element before it computes: the versions and the GPU that it finds."""
+"""An array task before it computes: the versions and the GPU that it finds."""
 
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs.executors.slurm.array_task import BadNode, check_gpu, check_versions, kind
 from jobs.executors.slurm.submissions import Submission
-from jobs.planning.plan import Plan, Words
+from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.provenance import versions
 
 CONDITION = Condition(ModelSpec("m", "M", "hf", "decoder", "x/y"), prompt("none"), Decoding())
 PLAN = Plan(
-    (CONDITION,), "d", 1, {"m": 1}, 1, "error", (), Words(),
+    (CONDITION,), "d", 1, {"m": 1}, 1, "error", (), PlanNotes(),
     provenance=versions(),
 )  # fmt: skip
 SUBMISSION = Submission("0001-generate-m", "generate", "m", 1, ((0,),), "0001.json", ())

@@ -15,7 +15,7 @@ from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs.commands.nearest import nearest
 from jobs.launch import main
 from jobs.planning import origins
-from jobs.planning.plan import Plan, PlannedFinetune, Words
+from jobs.planning.plan import Plan, PlannedFinetune, PlanNotes
 from tests.runs.command_line import launch, write_config
 
 CONFIG = """
@@ -258,7 +258,7 @@ def test_a_fine_tune_is_told_with_its_base_its_rows_and_its_adapter(tmp_path: Pa
     condition = Condition(tuned, prompts.prompt("prompt2"), Decoding(), fingerprint="f" * 16)
     spec = FinetuneSpec(tuned.name, "Tuned", base, prompts.prompt("prompt1"), chat=False, seed=3)
     made = PlannedFinetune("tuned-n8-s3-abc", "0" * 64, "tuned", spec, "b" * 16, "mine", 8)
-    plan = Plan((condition,), "d" * 16, 1, {}, 1, "error", (), Words(), finetunes=(made,))
+    plan = Plan((condition,), "d" * 16, 1, {}, 1, "error", (), PlanNotes(), finetunes=(made,))
 
     told = dict(origins.of_condition(plan, condition, tmp_path))
 

@@ -21,7 +21,7 @@ from jobs.config.read import read
 from jobs.launch import main
 from reports.build import Report, build
 from reports.keys import ALL, Keys, column_keys, condition_keys, exact, file_names
-from reports.latex import escape as latex
+from reports.latex.escape import label as tex_label
 from reports.rows.collect import collect
 from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
@@ -289,7 +289,7 @@ def test_plain_columns_keep_their_files(tmp_path: Path):
     assert [s.file for s in sections] == [
         "table-by-topic", "table-by-age_group", "table-by-v1.2=x", "table-by-a-b",
     ]  # fmt: skip
-    assert [latex.label(t.words.label) for s in sections for t in s.tables] == [
+    assert [tex_label(t.words.label) for s in sections for t in s.tables] == [
         "tab:main-by-topic-1", "tab:main-by-age_group-1", "tab:main-by-v1.2-x-1",
         "tab:main-by-a:b-1",
     ]  # fmt: skip
@@ -343,7 +343,7 @@ def test_tables_by_columns_of_any_name_stand_in_one_paper(tmp_path: Path):
 
     said = compiled(
         run.report,
-        r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}\begin{document}"
+        r"\documentclass{article}\usepackage{booktabs,siunitx}\begin{document}"
         rf"{tables}{cited}\end{{document}}",
     )
 

@@ -254,4 +254,4 @@ def test_a_stored_quantisation_is_in_plan_and_notes(
     assert condition.stored_quantization == "fp8 blocks 32x32"
     assert condition.block_size is not None
     assert len(condition.tokenizer_digest) == 64
-    assert plan.words.notes == ("Tiny: weights quantised by their checkpoint (fp8 blocks 32x32).",)
+    assert plan.notes.notes == ("Tiny: weights quantised by their checkpoint (fp8 blocks 32x32).",)

@@ -258,8 +258,8 @@ def test_what_was_never_answered_is_answered_under_the_new_version(home: Path, t
     sweep(home, "planned", suite=suite)
 
     new = last_plan(RunDir(home / "runs" / "planned"))[0]
-    made = set(old.made_elsewhere)
-    assert set(new.made_elsewhere) == made
+    made = set(old.imported)
+    assert set(new.imported) == made
     assert {c.generation_version for c in new.conditions if c.id not in made} == {
         GENERATION_VERSION + 1
     }

@@ -17,8 +17,7 @@ from empathy_core.data import DataSpec, EvaluateSpec
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
-from jobs.planning.plan import Plan, PlannedMetric
-from jobs.planning.plan import Words as PlanWords
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes
 from jobs.planning.plan_file import read_plan, write_plan
 from jobs.stages.report import report_spec
 from reports.labels import number
@@ -271,7 +270,7 @@ def test_a_page_that_shows_what_must_not_be_passed_on_says_so(tmp_path: Path):
 def planned(run: RunDir, config: dict[str, Any] | None = None) -> Plan:
     """Write a plan and an audit of two sources, one of which may be passed on."""
     metric = PlannedMetric("bleu", {}, "bleu-1", "sig", "lexical")
-    plan = Plan((LLAMA,), DATA, 1, {"llama": 1}, 1, "error", (metric,), PlanWords(),
+    plan = Plan((LLAMA,), DATA, 1, {"llama": 1}, 1, "error", (metric,), PlanNotes(),
                 config=config or {})  # fmt: skip
     write_plan(plan, run.next_plan())
     source = {"hub": None, "homepage": "", "raw": 1, "kept": 1, "dropped": {}, "repaired": {}}

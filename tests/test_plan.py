@@ -1,13 +1,20 @@
 """The planner: which shards and units are still to be done."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core import store
+from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
-from jobs.planning.plan import Plan, PlannedMetric, Words, generate_tasks, score_tasks
+from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
+from jobs.planning.plan_file import read_plan, write_plan
+from jobs.planning.progress import RunProgress, SoundPieces
+from jobs.planning.stages import GENERATE, SCORE
 
 PROMPTS = tuple(Prompt(name, name, f"{name}: {{context}}", ()) for name in ("none", "prompt1"))
 
@@ -22,8 +29,23 @@ def a_plan(n_blocks: int = 10, n_shards: int = 4, score_shards: int = 1) -> Plan
         score_shards=score_shards,
         overlong="error",
         metrics=(PlannedMetric("bleu", {}, "bleu-1", "sig", "lexical"),),
-        words=Words(),
+        notes=PlanNotes(),
     )
+
+
+def progress(
+    done: dict[str, Iterable[int]], scored: dict[tuple[str, str], dict[int, str]] | None = None
+) -> RunProgress:
+    """Return what a run holds: condition id → blocks, and what each column was scored from."""
+    generated = {
+        c.id: SoundPieces(dict.fromkeys(done.get(c.id, ()), "d")) for c in a_plan().conditions
+    }
+    columns = {("bleu-1", c): SoundPieces((scored or {}).get(("bleu-1", c), {})) for c in generated}
+    return RunProgress(RunDir(Path("nowhere")), generated, columns)
+
+
+def generate_tasks(plan: Plan, done: dict[str, Iterable[int]]) -> list[Task]:
+    return GENERATE.lacking(plan, progress(done))
 
 
 def test_nothing_done_means_every_shard():
@@ -65,18 +87,32 @@ def test_tasks_cover_exactly_the_missing_blocks(done: list[set[int]], n_shards: 
 def test_a_unit_is_scored_again_when_its_answers_changed():
     """Scores belong to the answers they were made from, by digest."""
     plan = a_plan(n_blocks=32, score_shards=4)
-    inputs = {c.id: {u: f"now-{u}" for u in range(4)} for c in plan.conditions}
-    scored = {("bleu-1", c.id): dict(inputs[c.id]) for c in plan.conditions}
-    assert score_tasks(plan, inputs, scored) == []
+    done = {c.id: range(32) for c in plan.conditions}
+    inputs = progress(done).inputs
+    scored = {("bleu-1", c): dict(units) for c, units in inputs.items()}
+    assert SCORE.lacking(plan, progress(done, scored)) == []
 
     scored["bleu-1", plan.conditions[1].id][2] = "before"
 
-    assert [task.shard for task in score_tasks(plan, inputs, scored)] == [2]
+    assert [task.shard for task in SCORE.lacking(plan, progress(done, scored))] == [2]
 
 
 def test_units_without_answers_are_not_scored():
-    """What was never generated is not scored."""
-    assert score_tasks(a_plan(), {}, {}) == []
+    """What was never generated is not scored, unless it is to come."""
+    plan = a_plan()
+
+    assert SCORE.lacking(plan, progress({})) == []
+    assert len(SCORE.lacking(plan, progress({}).expecting(plan))) == 1
+
+
+def test_answers_that_are_claimed_count_as_made():
+    """What an array task in the queue will answer is no task, and what else is lacking is one."""
+    plan = a_plan(n_shards=10)
+    claimed = {plan.conditions[0].id: range(10), plan.conditions[1].id: range(7)}
+
+    tasks = GENERATE.lacking(plan, progress({}).with_answers(claimed))
+
+    assert [task.shard for task in tasks] == [7, 8, 9]
 
 
 def test_identity_is_what_changes_the_text():
@@ -100,3 +136,17 @@ def test_identity_is_what_changes_the_text():
 
     assert {c.id for c in same} == {base.id}
     assert len({c.id for c in [base, *other]}) == len(other) + 1
+
+
+def test_a_plan_on_disk_has_the_keys_that_every_version_knows(tmp_path: Path):
+    """Fields were renamed; what is written, and what older versions wrote, bears the old names."""
+    plan = replace(a_plan(), imported=("people-1",), notes=PlanNotes(notes=("as it is",)))
+    path = tmp_path / "0001.json"
+
+    write_plan(plan, path)
+    raw = json.loads(path.read_text())
+
+    assert raw["made_elsewhere"] == ["people-1"]
+    assert raw["words"] == {"assumed": [], "notes": ["as it is"]}
+    assert not {"imported", "notes"} & set(raw)
+    assert read_plan(path) == plan

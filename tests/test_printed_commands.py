@@ -14,8 +14,8 @@ from jobs.commands.console import run_dir
 from jobs.commands.status import _next
 from jobs.config import read as configuration
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
-from jobs.executors.slurm.inspect import Element, Inspected
-from jobs.executors.slurm.progress import StageLine
+from jobs.executors.slurm.inspect import ArrayTask, Inspected
+from jobs.executors.slurm.progress import StageProgress
 from jobs.executors.slurm.submissions import Submission
 from jobs.launch import _parser, main
 from jobs.planning.shown_commands import command
@@ -153,19 +153,19 @@ def test_what_a_failed_sweep_prints_shows_what_is_there(
 # ---------------------------------------------------------------------------- on a cluster
 
 
-def _element(run: RunDir) -> Element:
+def _array_task(run: RunDir) -> ArrayTask:
     asked = {"mem_gb": 1.5, "time_min": 30}
     submission = Submission(
         "0001-generate-echo", "generate", "echo", 3, ((1,),), "0001.json", (), asked=asked, job="7"
     )
-    return Element(submission, 0, run.root / "no.log")
+    return ArrayTask(submission, 0, run.root / "no.log")
 
 
 @pytest.mark.parametrize("kind", REMEDIES)
 def test_what_is_to_be_done_about_an_element_can_be_pasted(run: Path, kind: str):
     """Numbers and names stand where people would have to fill them in."""
-    element = _element(RunDir(run))
-    text = cluster._story(RunDir(run), element, [Attempt(kind, node="c7")])
+    array_task = _array_task(RunDir(run))
+    text = cluster._story(RunDir(run), array_task, [Attempt(kind, node="c7")])
     lines = printed(text)
 
     assert all(means(line) == run for line in lines)
@@ -186,8 +186,8 @@ def test_more_is_proposed_of_what_was_short():
 
 def test_what_status_prints_can_be_pasted(run: Path):
     """Below a table with failures stand the reason's command and the remedy's."""
-    stages = [StageLine("generate", "echo", 0, 0, 0, failed={"killed": 1})]
-    found = Inspected(elements={}, earlier={}, submissions=(), reached=True, why="")
+    stages = [StageProgress("generate", "echo", 0, 0, 0, failed={"killed": 1})]
+    found = Inspected(array_tasks={}, earlier={}, submissions=(), reached=True, why="")
     lines = printed("\n".join(_next(RunDir(run), stages, found)))
 
     assert [means(line) for line in lines] == [run, run]

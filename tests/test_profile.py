@@ -14,10 +14,10 @@ from jobs.config import read as config
 from jobs.config.tables import Config
 from slurm import profile as profiles
 from slurm import submit
+from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
 from slurm.queue import SubmitError
 from slurm.script import SETUP, UNSEEN, Array
-from slurm.signals import read_events
 from tests.runs.command_line import ECHO, write_config
 
 ODD = 'it\'s a "run" & co'
@@ -73,7 +73,7 @@ def test_an_unknown_key_is_named_with_the_closest(tmp_path: Path, text: str, pat
         ("array = '0-3'", "'parallel' throttles them"),
         ("gpus_per_node = 2", "use 'gpus'"),
         ("'no-requeue' = true", "use 'requeue'"),
-        ("output = 'x.log'", "logs stand in the run directory"),
+        ("output = 'x.log'", "logs are written to the run directory"),
     ],
 )
 def test_an_option_that_cannot_be_passed_says_why(
@@ -315,7 +315,7 @@ def an_array(where: Path, resources: Resources | None = None, **changes: Any) ->
         "witness": run / "plans" / "0001.json",
         "code": run / "code",
         "command": ("jobs.executors.slurm.array_task", str(run / "slurm" / "0001-generate-m")),
-        "n_elements": 3,
+        "n_tasks": 3,
         "resources": resources or Profile().of_stage("generate"),
     }
     return Array(**given | changes)
@@ -357,7 +357,7 @@ def test_a_script_says_what_slurm_is_to_do(tmp_path: Path, srun: Path, requeue: 
 
 
 def test_the_warning_is_shorter_than_a_short_limit(tmp_path: Path, srun: Path):
-    """An element of a minute is warned in its last third, not at its start."""
+    """An array task of a minute is warned in its last third, not at its start."""
     array = an_array(tmp_path, Resources(time_min=1, mem_gb=1.0))
 
     assert "#SBATCH --signal=B:USR2@20\n" in submit.script(array, Profile(signal_delay_s=90))
@@ -444,7 +444,7 @@ def test_a_node_that_does_not_see_the_run_says_so(tmp_path: Path, srun: Path, py
 def test_a_setup_line_that_fails_is_named(
     tmp_path: Path, srun: Path, python: Path, setup: tuple[str, ...], where: str
 ):
-    """Each line must succeed; the first that does not ends the element before Python."""
+    """Each line must succeed; the first that does not ends the array task before Python."""
     done = run_script(submit.script(an_array(tmp_path), Profile(setup=setup)))
     (event,) = read_events(done.stdout)
 

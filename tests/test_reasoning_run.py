@@ -86,9 +86,9 @@ def test_the_table_says_what_was_kept_apart_and_what_ended_in_its_thought(run: R
     told = (run.report / "index.html").read_text() + text
 
     n = sum("<think>" in said for said in SAID)
-    kept = "Reasoning between &lt;think&gt; and &lt;/think&gt; is kept apart and not scored"
+    kept = "Reasoning between &lt;think&gt; and &lt;/think&gt; is not scored"
     assert f"{kept}; answers with it: thinker, No Prompt {n} of 4." in told
-    assert "Reasoning without an answer behind it (empty): thinker, No Prompt 1 of 4." in told
+    assert "Reasoning without an answer (counted as empty): thinker, No Prompt 1 of 4." in told
 
 
 def test_the_page_shows_thoughts_folded_and_apart(run: RunDir):

@@ -15,12 +15,12 @@ import pytest
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from reports.build import Report, Section, build
-from reports.latex import escape as latex
+from reports.latex.escape import escape
 from reports.numbers.adapters import by_base, labels
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published
-from reports.tables.table import Table, Words
+from reports.tables.table import Table, TableText
 from reports.write import Written, write_report
 from tests.pages import Tags
 from tests.papers import needs_latex
@@ -65,7 +65,7 @@ def lines(table: Table) -> dict[str, list[str]]:
     """Return label → cells of a table whose groups are lines; what is marked ends in its mark."""
     return {
         " ".join(filter(None, (g.label, *row.stubs))): [
-            c.text + ("†" if c.dagger else "") for c in row.cells
+            f"{c.text} {c.interval}".strip() + ("†" if c.dagger else "") for c in row.cells
         ]
         for g in table.groups
         for row in g.rows
@@ -401,7 +401,7 @@ def test_an_adapter_without_a_curve_makes_no_section(tmp_path: Path):
 
 def _matched(about: ReportSpec, built: Report) -> dict[str, list[str]]:
     paper = published.load("huang2024")
-    table = published.published_tables(paper, built.summary, about, Words("", "tab:p"))[1]
+    table = published.published_tables(paper, built.summary, about, TableText("", "tab:p"))[1]
     return {
         g.label: [r.stubs[1] for r in g.rows if r.stubs[1] != "difference"] for g in table.groups
     }
@@ -475,11 +475,12 @@ def test_page_and_terminal_show_the_cells_of_the_latex(paper: Paper):
     page = Tags((run.report / "index.html").read_text())
     tex = (run.report / "table2.tex").read_text()
 
-    for cells in lines(table).values():
-        for text in (cell.removesuffix("†") for cell in cells):
+    for cell in (c for g in table.groups for row in g.rows for c in row.cells):
+        for text in filter(None, (cell.text, cell.interval)):
             assert text in page.text
             assert text in written.text
-            assert str(latex.escape(text)) in tex
+        assert cell.text.replace("\N{MINUS SIGN}", "-") in tex or escape(cell.text) in tex
+        assert escape(cell.interval).replace("{[}", "[").replace("{]}", "]") in tex
     tables = sections(paper.built)["table2"].tables
     marked = sum(c.dagger for t in tables for g in t.groups for row in g.rows for c in row.cells)
     assert page.text.count("†") >= tex.count(r"\reportdagger{}") == marked > 0

@@ -36,7 +36,7 @@ def printing(text: str) -> str:
 
 
 def test_elements_of_arrays_are_told_apart():
-    """Each line is an element with its state, node and reason."""
+    """Each line is an array task with its state, node and reason."""
     text = "12|0|RUNNING|c1|None\n12|1|PENDING||Resources\n13|0|PENDING||Dependency\n"
 
     assert queue.parse_queue(text) == [
@@ -60,16 +60,16 @@ def test_a_reason_may_hold_the_separator():
 
 @pytest.mark.parametrize("text", ["", "\n", "slurm_load_jobs warning\n", "12|3|PENDING\n"])
 def test_what_is_no_element_is_passed_over(text: str):
-    """Empty output and words between the lines are no elements."""
+    """Empty output and words between the lines are no array tasks."""
     assert queue.parse_queue(text) == []
 
 
 def test_the_queue_is_asked_once_for_this_user(fake: Fake):
-    """One call lists every element of the user's, arrays element by element."""
+    """One call lists every array task of the user's, arrays array task by array task."""
     fake("squeue", 'case "$*" in *"-r"*"-u $WHO"*) echo "12|1|PENDING||Priority";; esac')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHO", getpass.getuser())
-        assert queue.queued() == [Queued("12", 1, "PENDING", "Priority", "")]
+        assert queue.list_queued() == [Queued("12", 1, "PENDING", "Priority", "")]
 
 
 def test_comments_find_jobs(fake: Fake):
@@ -77,14 +77,14 @@ def test_comments_find_jobs(fake: Fake):
     ours = "12|empathy-suite:ab:0001-generate-m"
     fake("squeue", printing(f"{ours}\n{ours}\n13|a|b"))
 
-    assert queue.comments() == {"empathy-suite:ab:0001-generate-m": "12", "a|b": "13"}
+    assert queue.list_comments() == {"empathy-suite:ab:0001-generate-m": "12", "a|b": "13"}
 
 
 # ---------------------------------------------------------------------------- sacct
 
 
 def test_attempts_are_read_oldest_first():
-    """A requeued element has a row an attempt, in the order of their starts."""
+    """A requeued array task has a row an attempt, in the order of their starts."""
     text = (
         "12_10|COMPLETED|0:0|c2|30|billing=1,cpu=1,mem=1G,node=1|2026-11-25T11:00:00\n"
         "12_2|FAILED|0:9|c1|7|cpu=1|2026-11-25T12:00:00\n"
@@ -107,7 +107,7 @@ def test_who_cancelled_is_not_part_of_the_state():
 
 @pytest.mark.parametrize("job", ["12_[3-7]", "12_[3,5-7%2]", "12_[3]"])
 def test_pending_ranges_are_no_attempts(job: str):
-    """Elements that have not started are listed together, and are passed over."""
+    """Array tasks that have not started are listed together, and are passed over."""
     text = f"{job}|PENDING|0:0|None assigned|0||Unknown\n12_1|RUNNING|0:0|c1|5||2026-11-25T10:00:00"
 
     assert [row.index for row in queue.parse_accounting(text)] == [1]
@@ -131,11 +131,11 @@ def test_gpus_are_counted_once(tres: str, gpus: int):
 
 def test_the_accounting_is_asked_once_for_all_jobs(fake: Fake):
     """All jobs go into one call, and none is made where there is no job."""
-    assert queue.accounted([]) == []
+    assert queue.list_attempts([]) == []
 
     fake("sacct", 'case "$*" in *"-j 12,13 "*) echo "12_0|FAILED|1:0|c1|5||T"; esac')
 
-    assert [row.job for row in queue.accounted(["13", "12"])] == ["12"]
+    assert [row.job for row in queue.list_attempts(["13", "12"])] == ["12"]
 
 
 # ---------------------------------------------------------------------------- limits
@@ -237,7 +237,7 @@ def test_a_site_without_accounting_has_no_submit_limit(fake: Fake):
 def test_an_absent_command_is_unreachable(fake: Fake):
     """A machine without Slurm cannot reach it."""
     with pytest.raises(Unreachable, match="squeue is not on PATH"):
-        queue.queued()
+        queue.list_queued()
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_silent_controller_is_unreachable(fake: Fake, words: str):
     fake("squeue", f"echo '{words}' >&2; exit 1")
 
     with pytest.raises(Unreachable) as caught:
-        queue.queued()
+        queue.list_queued()
 
     assert words in str(caught.value)
 
@@ -275,7 +275,7 @@ def test_another_failure_is_an_error_with_slurms_words(fake: Fake, lines: str, m
     fake("squeue", lines)
 
     with pytest.raises(SlurmError) as caught:
-        queue.queued()
+        queue.list_queued()
 
     assert not isinstance(caught.value, Unreachable)
     assert message in str(caught.value)

@@ -18,7 +18,7 @@ from reports.page import index as page
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published
-from reports.tables.table import Table, Words, panels, score_table
+from reports.tables.table import Table, TableText, panels, score_table
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")
@@ -46,7 +46,7 @@ def _summary(scores: dict[Condition, tuple[float | None, int, int]]) -> pl.DataF
 def _table(scores: dict[Condition, tuple[float | None, int, int]], stamp: str = "") -> Table:
     about = spec(*scores)
     wanted = columns(about, main=True)[0][:1]
-    return score_table(_summary(scores), about, wanted, Words("Caption.", "tab:x", (), stamp))
+    return score_table(_summary(scores), about, wanted, TableText("Caption.", "tab:x", (), stamp))
 
 
 def _cells(table: Table) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ def test_missing_and_not_applicable_are_told_apart():
     refused = _summary({FLAN: (None, 0, 40)}).with_columns(n_unscored=pl.lit(40, dtype=pl.Int64))
     about = spec(LLAMA, FLAN)
     wanted = columns(about, main=True)[0][:1]
-    table = score_table(pl.concat([waiting, refused]), about, wanted, Words("", ""))
+    table = score_table(pl.concat([waiting, refused]), about, wanted, TableText("", ""))
 
     assert [text for text, _ in _cells(table)] == ["–", "N/A"]  # noqa: RUF001 - an en dash
 
@@ -182,7 +182,7 @@ def test_a_decoding_is_told_in_words():
         (
             {"fold_system": True, "template_default": "keep"}, {},
             ("chat template", "applied, system message put before the user's words, "
-                "its own system text kept"),
+                "its default system text kept"),
         ),
         (
             {}, {"reasoning": ("<think>", "</think>\n")},
@@ -268,8 +268,8 @@ def test_the_notes_count_special_tokens_and_reasoning_without_an_answer(tmp_path
     found = collect(run, about, partial=True)
     notes = " ".join(build(found, about).sections[0].tables[0].words.notes)
 
-    assert "Special tokens inside answers (left out): FLAN-T5 (base), Prompt 1 3 of 40." in notes
-    assert "answer behind it (empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
+    assert "Special tokens in answers (removed): FLAN-T5 (base), Prompt 1 3 of 40." in notes
+    assert "without an answer (counted as empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
 
 
 def test_the_notes_count_rows_that_a_metric_left_out(tmp_path):
@@ -306,7 +306,7 @@ def test_our_values_stand_below_the_published_ones_with_the_difference():
     paper = published.load("huang2024")
     rows = _summary({LLAMA2: (0.01452, 40, 40)}).with_columns(column=pl.lit("bleu"))
 
-    table = published.published_tables(paper, rows, spec(LLAMA2), Words("", "tab:p"))[0]
+    table = published.published_tables(paper, rows, spec(LLAMA2), TableText("", "tab:p"))[0]
 
     lines = {g.label: [(r.stubs, r.cells[0].text) for r in g.rows] for g in table.groups}
     assert lines["LLaMA 3.1 8B Instruct"][2:] == [
@@ -322,6 +322,6 @@ def test_the_therapists_row_is_compared_whatever_its_prompt_is_called():
     paper = published.load("huang2024")
     rows = _summary({HUMAN: (0.0236, 20, 20)}).with_columns(column=pl.lit("bleu"))
 
-    table = published.published_tables(paper, rows, spec(HUMAN), Words("", "tab:p"))[0]
+    table = published.published_tables(paper, rows, spec(HUMAN), TableText("", "tab:p"))[0]
 
     assert table.groups[0].rows[2].cells[0].text == "−0.4126"  # noqa: RUF001 - a minus sign

@@ -21,8 +21,8 @@ from empathy_core.store import RunDir, read_json
 from empathy_core.types import Condition
 from jobs.commands.as_written import written_spec
 from jobs.commands.console import say
-from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_scores
 from reports.changes import VERSION, Side
 from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
@@ -231,7 +231,7 @@ def _scores(
         return None
     rows, key = now
     old, new = (
-        survey.scored(where, of, condition.id, rows.spec.data_digest)
+        read_scores(where, of, condition.id, rows.spec.data_digest)
         for where, of in ((run, before), (rows.run, key))
     )
     if not old.paths or old.blocks != new.blocks:

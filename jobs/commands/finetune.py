@@ -25,8 +25,9 @@ from jobs.config.tables import Config
 from jobs.config.variants import Variant, variants
 from jobs.executors.local import Settings
 from jobs.executors.progress_bar import Bar
-from jobs.planning.plan import Plan, PlannedFinetune, finetune_tasks
+from jobs.planning.plan import Plan, PlannedFinetune
 from jobs.planning.plan_file import last_plan
+from jobs.planning.stages import FINETUNE
 
 MERGE_PROMPTS = 4
 """Questions on which a merged model is compared with its adapter."""
@@ -117,7 +118,8 @@ def finetune(options: Namespace) -> int:
     for text in planned.warnings:
         warn(text)
     settings = Settings(config.local.workers, config.local.threads)
-    outcomes = run_local.train(planned, run, settings, Bar(quiet=options.json))
+    bar = Bar(quiet=options.json)
+    outcomes = run_local.execute(planned, run, settings, bar, only=[FINETUNE])
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
         return tell_failed(failed, run, options)
@@ -135,10 +137,10 @@ def _submitted(config: Config, run: RunDir, options: Namespace) -> int:
         now = reached(run)
         planned = planning.plan_locked(config, run, typed(), now.awaited_ids())
         warn_all(versions.advice(run, planned.plan))
-        ready = {*planned.standing.trained, *now.training()}
         with withdrawn_if_refused(run, planned):
             what = launch_of(config, run, planned, options)
-            found = submitting.submit_tasks(what, finetune_tasks(planned.plan, ready), now)
+            lacking = submitting.missing(FINETUNE, planned.plan, planned.progress, now)
+            found = submitting.submit_tasks(what, lacking, now)
     if found.arrays or found.left or found.n_before:
         return tell_submitted(found, run, options)
     _tell(run, planned.plan, options)

@@ -8,10 +8,11 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.planning.plan import Plan
+from jobs.planning.stages import TABLE
 from reports.keys import VERSUS, condition_keys
 from reports.labels import full_name, row_labels
 
-_TASK = re.compile(r"(?:finetune|generate|score|report)-.+-\d{5}-of-\d{5}")
+_TASK = re.compile(rf"(?:{'|'.join(stage.name for stage in TABLE)})-.+-\d{{5}}-of-\d{{5}}")
 _ELEMENT = re.compile(r"\S+_\d+")
 _MACRO = re.compile(r"\\?res(?:ci|n|p|full)?\{(.+)\}")
 _LISTED = 4
@@ -42,10 +43,10 @@ def _ids(condition: Condition) -> tuple[str, str]:
 
 
 def is_for_slurm(what: str, plan: Plan) -> bool:
-    """Tell whether *what* has the form of a task or element, or names what tasks work through."""
-    answered = [c for c in plan.conditions if c.id not in plan.made_elsewhere]
+    """Tell whether *what* has the form of a task's id, or names what tasks work through."""
+    answered = [c for c in plan.conditions if c.id not in plan.imported]
     named = {name for c in answered for name in (*_ids(c), c.model.name)}
-    named |= {m.group for m in plan.metrics} | {f.id for f in plan.finetunes} | {"report"}
+    named |= {task.key for stage in TABLE for task in stage.tasks(plan)}
     return what in named or bool(_TASK.fullmatch(what) or _ELEMENT.fullmatch(what))
 
 

@@ -16,11 +16,12 @@ from jobs.config.tables import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.executors.slurm import submit as submitting
-from jobs.executors.slurm.in_queue import flight
-from jobs.planning import progress as survey
+from jobs.executors.slurm.in_queue import read_queue_state
 from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
 from jobs.planning.plan import Plan, Task
+from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
+from jobs.planning.stages import GENERATE
 from jobs.planning.sweep import Planned, plan_locked
 
 SHOWN = 5
@@ -38,7 +39,7 @@ def pilot(config: Config, run: RunDir, command: str, options: Namespace, executo
         planned = plan_locked(config, run, command)
         for text in planned.warnings:
             warn(text)
-        tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.standing.done().items()})
+        tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.progress.done().items()})
         if now is not None and planned.path is not None:
             with withdrawn_if_refused(run, planned):
                 what = launch_of(config, run, planned, options)
@@ -69,21 +70,21 @@ def _here(
 
 
 def _wait(run: RunDir) -> None:
-    """Wait until the pilot's elements have left the queue; Ctrl-C leaves them there."""
-    while flight(run).of_stage("generate"):
+    """Wait until the pilot's array tasks have left the queue; Ctrl-C leaves them there."""
+    while read_queue_state(run).of_stage(GENERATE.name):
         time.sleep(POLL_S)
 
 
 def _tell(
     run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, options: Namespace
 ) -> int:
-    standing = survey.standing(run, plan)
+    progress = read_progress(run, plan)
     middle = plan.n_blocks // 2
     models = {t.key for t in tasks}
     lost = [
         c.id
         for c in plan.conditions
-        if c.model.name in models and middle not in standing.generated[c.id].blocks
+        if c.model.name in models and middle not in progress.generated[c.id].blocks
     ]
     if lost:
         msg = (
@@ -92,7 +93,7 @@ def _tell(
             f"  {command(run, 'explain', '--failed')}"
         )
         raise Incomplete(msg)
-    made = set(plan.made_elsewhere)
+    made = set(plan.imported)
     shares = {}
     for condition in plan.conditions:
         if condition.id not in made:
@@ -125,10 +126,10 @@ def _some(condition: str, rows: Sequence[tuple[str, str, int]]) -> str:
 
 
 def config_gpus(plan: Plan) -> dict[str, int]:
-    """Return model → GPUs of one of its elements, from the plan's configuration."""
+    """Return model → GPUs of one of its array tasks, from the plan's configuration."""
     config = Config.model_validate_json(json.dumps(plan.config))
     return {
-        name: config.slurm.of_stage("generate", table.slurm).gpus or 0
+        name: config.slurm.of_stage(GENERATE.resources, table.slurm).gpus or 0
         for name, table in config.models.items()
     }
 

@@ -17,14 +17,15 @@ from jobs.config.tables import Config
 from jobs.executors.slurm import inspect as inspection
 from jobs.executors.slurm import submit as submitting
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
-from jobs.executors.slurm.in_queue import Flight, flight
-from jobs.executors.slurm.inspect import Element
-from jobs.executors.slurm.progress import failed_elements
+from jobs.executors.slurm.in_queue import QueueState, read_queue_state
+from jobs.executors.slurm.inspect import ArrayTask
+from jobs.executors.slurm.progress import failed_array_tasks
 from jobs.executors.slurm.submissions import Ledger
 from jobs.executors.slurm.submit import ClusterError, Launch, Submitted
-from jobs.planning import progress as survey
 from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
+from jobs.planning.stages import FINETUNE
 from jobs.planning.sweep import Planned
 from slurm import queue, submit
 from slurm.profile import Resources
@@ -51,7 +52,7 @@ def submit_sweep(config: Config, run: RunDir, command: str, options: Namespace) 
             return None
         with withdrawn_if_refused(run, planned):
             what = launch_of(config, run, planned, options)
-            found = submitting.submit_missing(what, planned.standing, now)
+            found = submitting.submit_missing(what, planned.progress, now)
     return found if found.arrays or found.left or found.n_before else None
 
 
@@ -86,14 +87,14 @@ def launch_of(config: Config, run: RunDir, planned: Planned, options: Namespace)
     return submitting.launch(config, run, planned.plan, name, overrides(options))
 
 
-def reached(run: RunDir) -> Flight:
+def reached(run: RunDir) -> QueueState:
     """Return what of a run is in the queue.
 
     Raises:
         ClusterError: No controller answers.
     """
     try:
-        return flight(run)
+        return read_queue_state(run)
     except SlurmError as error:
         msg = (
             f"Slurm does not answer ({error}): expected its controller up (scontrol ping); "
@@ -115,9 +116,9 @@ def tell_submitted(found: Submitted, run: RunDir, options: Namespace) -> int:
             held = f" ({tasks} tasks)" if tasks != len(s.shards) else ""
             before = [*s.after_ok, *s.after]
             waits = f", after {' '.join(before)}" if before else ""
-            say(f"submitted {s.job}: {s.stage} {s.key}, {len(s.shards)} elements{held}{waits}")
+            say(f"submitted {s.job}: {s.stage} {s.key}, {len(s.shards)} array tasks{held}{waits}")
         if found.n_before:
-            say(f"{found.n_before} elements of this run were in the queue already")
+            say(f"{found.n_before} array tasks of this run were in the queue already")
         say(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
     if not found.left:
         return 0
@@ -133,12 +134,12 @@ def scripts(config: Config, run: RunDir, planned: Planned, options: Namespace) -
     """Return every script that a sweep would submit, and with ``--test-only`` Slurm's answer."""
     what = launch_of(config, run, planned, options)
     try:
-        now = flight(run) if run.slurm.is_dir() else Flight(Ledger(run), (), (), 0)
+        now = read_queue_state(run) if run.slurm.is_dir() else QueueState(Ledger(run), (), (), 0)
     except SlurmError:  # a laptop may show what a cluster would get
-        now = Flight(Ledger(run), (), (), 0)
+        now = QueueState(Ledger(run), (), (), 0)
     texts = []
-    for array in submitting.preview(what, planned.standing, now):
-        texts.append(f"# {array.n_elements} elements\n{submit.script(array, what.profile)}")
+    for array in submitting.preview(what, planned.progress, now):
+        texts.append(f"# {array.n_tasks} array tasks\n{submit.script(array, what.profile)}")
         if options.test_only:
             try:
                 texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")
@@ -164,12 +165,12 @@ def retry(options: Namespace) -> int:
         now = reached(run)
         plan, path = last_plan(run)
         if outdated := versions.outdated_scores(plan):
-            raise ConfigError("; ".join(outdated))  # or each score element would fail
+            raise ConfigError("; ".join(outdated))  # or each score array task would fail
         config = Config.model_validate_json(json.dumps(plan.config))
-        standing = survey.standing(run, plan)
-        for damaged, reason in standing.unusable():
+        progress = read_progress(run, plan)
+        for damaged, reason in progress.unusable():
             warn(f"set aside as {run.set_aside(damaged)}: {reason}")
-            standing = survey.standing(run, plan)
+            progress = read_progress(run, plan)
         what = submitting.launch(config, run, plan, path.name, overrides(options))
         if not now.submissions:
             msg = (
@@ -177,16 +178,16 @@ def retry(options: Namespace) -> int:
                 f"  {alike(options, 'sweep')}"
             )
             raise ConfigError(msg)
-        before = [t for s in now.submissions for e in s.elements for t in e]
+        before = [t for s in now.submissions for e in s.bundles for t in e]
         only = None if options.all else {task.id for task in before}
-        if only and all(task.stage == "finetune" for task in before):  # nothing follows
-            lacking = submitting.missing_adapters(plan, standing, now)
+        if only and all(task.stage == FINETUNE.name for task in before):  # nothing follows
+            lacking = submitting.missing(FINETUNE, plan, progress, now)
             found = submitting.submit_tasks(what, [t for t in lacking if t.id in only], now)
         else:
-            found = submitting.submit_missing(what, standing, now, only)
+            found = submitting.submit_missing(what, progress, now, only)
     if not (found.arrays or found.left):
         if found.n_before:
-            say(f"nothing to retry: {found.n_before} elements are in the queue")
+            say(f"nothing to retry: {found.n_before} array tasks are in the queue")
         else:
             say("nothing to retry: everything is done")
         return 0
@@ -199,9 +200,10 @@ def retry(options: Namespace) -> int:
 def logs(options: Namespace) -> int:
     """Print the logs of a task, a condition, a model, or of everything that failed."""
     run = existing(options)
-    for element in _elements(run, options)[0]:
-        say(f"==> {', '.join(task.id for task in element.tasks)} ({element.id}) {element.log}")
-        lines = inspection.read_log(element.log).splitlines()
+    for array_task in _array_tasks(run, options)[0]:
+        names = ", ".join(task.id for task in array_task.tasks)
+        say(f"==> {names} ({array_task.id}) {array_task.log}")
+        lines = inspection.read_log(array_task.log).splitlines()
         say("\n".join(lines[-options.lines :] if options.lines else lines) or "(no log)")
     return 0
 
@@ -213,57 +215,59 @@ def explain(options: Namespace) -> int:
     run = existing(options)
     if reproduce.is_key(run, options.what):
         return reproduce.explain_key(options)
-    found, known = _elements(run, options)
-    rows = inspection.accounting(found, known)
-    shown = [(e, inspection.history(e, rows)) for e in found]
+    found, known = _array_tasks(run, options)
+    rows = inspection.read_accounting(found, known)
+    shown = [(e, inspection.read_history(e, rows)) for e in found]
     if options.json:
         say(json.dumps([_as_json(run, e, h) for e, h in shown], indent=1))
         return 0
-    for element, history in shown:
-        say(_story(run, element, history))
+    for array_task, history in shown:
+        say(_story(run, array_task, history))
     return 0
 
 
-def _elements(run: RunDir, options: Namespace) -> tuple[Sequence[Element], inspection.Inspected]:
-    """Return the elements that the command line names, and everything that is known."""
+def _array_tasks(
+    run: RunDir, options: Namespace
+) -> tuple[Sequence[ArrayTask], inspection.Inspected]:
+    """Return the array tasks that the command line names, and everything that is known."""
     plan, _ = last_plan(run)
     found = inspection.inspect(run)
     if not found.reached:
         warn(f"Slurm was not reached ({found.why}): this is told from the files alone")
     if options.failed:
-        return failed_elements(plan, survey.standing(run, plan), found), found
+        return failed_array_tasks(plan, read_progress(run, plan), found), found
     if options.what is None:
         msg = (
-            "say which: a task, a condition, a model, an element (12_3), or --failed; see\n"
+            "say which: a task, a condition, a model, an array task (12_3), or --failed; see\n"
             f"  {command(run, 'status')}"
         )
         raise ConfigError(msg)
     return _with_earlier(inspection.chosen(options.what, plan, found), found), found
 
 
-def _with_earlier(elements: Sequence[Element], found: inspection.Inspected) -> list[Element]:
-    """Return the elements with those that did the same tasks before, oldest first."""
-    listed: dict[str, Element] = {}
-    for element in elements:
-        for task in element.tasks:
-            for one in (*found.earlier.get(task.id, ()), element):
+def _with_earlier(array_tasks: Sequence[ArrayTask], found: inspection.Inspected) -> list[ArrayTask]:
+    """Return the array tasks with those that did the same tasks before, oldest first."""
+    listed: dict[str, ArrayTask] = {}
+    for array_task in array_tasks:
+        for task in array_task.tasks:
+            for one in (*found.earlier.get(task.id, ()), array_task):
                 listed[one.id] = one
     return list(listed.values())
 
 
-def _as_json(run: RunDir, element: Element, history: Sequence[Attempt]) -> dict[str, Any]:
+def _as_json(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> dict[str, Any]:
     return {
-        "element": element.id,
-        "tasks": [task.id for task in element.tasks],
-        "state": element.state,
-        "log": str(element.log),
+        "element": array_task.id,
+        "tasks": [task.id for task in array_task.tasks],
+        "state": array_task.state,
+        "log": str(array_task.log),
         "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history],
-        "next": [command(run, *words) for words in _next(element, history)],
+        "next": [command(run, *words) for words in _next(array_task, history)],
     }
 
 
-def _story(run: RunDir, element: Element, history: Sequence[Attempt]) -> str:
-    lines = [f"{', '.join(t.id for t in element.tasks)}: element {element.id}"]
+def _story(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> str:
+    lines = [f"{', '.join(t.id for t in array_task.tasks)}: array task {array_task.id}"]
     for number, attempt in enumerate(history, 1):
         where = f" on {attempt.node}" if attempt.node else ""
         lines.append(f"  attempt {number}{where}{_times(attempt)}: {attempt.kind}")
@@ -271,17 +275,17 @@ def _story(run: RunDir, element: Element, history: Sequence[Attempt]) -> str:
             lines.append(f"    {attempt.message.splitlines()[0]}")
     kind = history[-1].kind
     if kind not in ("done", "running", "queued"):
-        tail = [s for s in inspection.read_log(element.log).splitlines() if s.strip()][-5:]
+        tail = [s for s in inspection.read_log(array_task.log).splitlines() if s.strip()][-5:]
         lines += ["  last lines:", *(f"    {line[:200]}" for line in tail)]
     remedy = REMEDIES.get(kind, "")
     lines += [f"  what to do: {remedy}"] if remedy else []
-    lines += [f"    {command(run, *words)}" for words in _next(element, history)]
-    return "\n".join([*lines, f"  log: {element.log}"])
+    lines += [f"    {command(run, *words)}" for words in _next(array_task, history)]
+    return "\n".join([*lines, f"  log: {array_task.log}"])
 
 
-def _next(element: Element, history: Sequence[Attempt]) -> tuple[tuple[str, ...], ...]:
-    task, last = element.tasks[0].id, history[-1]
-    return next_commands(last.kind, task, element.submission.asked, last.node)
+def _next(array_task: ArrayTask, history: Sequence[Attempt]) -> tuple[tuple[str, ...], ...]:
+    task, last = array_task.tasks[0].id, history[-1]
+    return next_commands(last.kind, task, array_task.submission.asked, last.node)
 
 
 def _times(attempt: Attempt) -> str:
@@ -296,7 +300,7 @@ def _times(attempt: Attempt) -> str:
 
 
 def cancel(options: Namespace) -> int:
-    """Cancel a run's elements in the queue: all, or those of a task, condition or model."""
+    """Cancel a run's array tasks in the queue: all, or those of a task, condition or model."""
     run = existing(options)
     now = reached(run)
     if options.what:
@@ -304,7 +308,7 @@ def cancel(options: Namespace) -> int:
         wanted = inspection.chosen(options.what, plan, inspection.inspect(run))
         names = [e.id for e in wanted if e.state is not None]
     else:
-        names = now.jobs("finetune", "generate", "score", "report")
+        names = now.every_job()
     try:
         queue.cancel(names)
     except SlurmError as error:
@@ -320,14 +324,14 @@ def gc(options: Namespace) -> int:
     now = reached(run)
     plan, _ = last_plan(run)
     found = inspection.inspect(run)
-    failed = {e.submission.name for e in failed_elements(plan, survey.standing(run, plan), found)}
-    flying = {f.submission.name for f in now.flying}
-    gone = [s for s in now.submissions if s.name not in flying | failed]
+    failed = {e.submission.name for e in failed_array_tasks(plan, read_progress(run, plan), found)}
+    queued = {f.submission.name for f in now.queued}
+    gone = [s for s in now.submissions if s.name not in queued | failed]
     n_files = sum(_remove(run.submission(s.name)) for s in gone)
-    if not flying:
+    if not queued:
         n_files += sum(_remove(path) for path in (run.slurm / "code").glob("*"))
     n_files += _remove(run.root / "set-aside")
-    say(f"removed {n_files} files of {len(gone)} submissions; kept {len(flying | failed)}")
+    say(f"removed {n_files} files of {len(gone)} submissions; kept {len(queued | failed)}")
     return 0
 
 

@@ -9,12 +9,17 @@ from dataclasses import asdict
 from empathy_core.store import RunDir
 from jobs.commands.console import existing, say, warn
 from jobs.executors.slurm.inspect import Inspected, inspect
-from jobs.executors.slurm.progress import StageLine, stage_lines
-from jobs.planning import progress as survey
+from jobs.executors.slurm.progress import StageProgress, stage_progress
 from jobs.planning.plan_file import last_plan
+from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
-from jobs.planning.status import Line, Training, trainings
-from jobs.planning.status import lines as lines_of
+from jobs.planning.stages import GENERATE
+from jobs.planning.status import (
+    ConditionProgress,
+    FinetuneProgress,
+    condition_progress,
+    finetune_progress,
+)
 
 WATCH_S = 10
 """Between two looks of ``--watch``: one query of squeue each."""
@@ -36,11 +41,11 @@ def status(options: Namespace) -> int:
 def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
     """Return the screen, and whether nothing is left in the queue."""
     plan, _ = last_plan(run)
-    standing = survey.standing(run, plan)
-    lines = lines_of(run, plan, standing)
-    made = trainings(run, plan, standing)
+    progress = read_progress(run, plan)
+    lines = condition_progress(run, plan, progress)
+    made = finetune_progress(run, plan, progress)
     found = inspect(run)
-    stages = stage_lines(plan, standing, found)
+    stages = stage_progress(plan, progress, found)
     if found.submissions and not found.reached:
         warn(f"Slurm was not reached ({found.why}): this is told from the files alone")
     busy = sum(s.running + s.queued for s in stages)
@@ -59,7 +64,7 @@ def _screen(run: RunDir, options: Namespace) -> tuple[str, bool]:
     return "\n".join(text), not busy
 
 
-def _training(one: Training) -> str:
+def _training(one: FinetuneProgress) -> str:
     if one.trained:
         return f"adapter {one.finetune}: trained"
     said = f"step {one.step} of {one.n_steps}" if one.step else "not begun"
@@ -69,8 +74,8 @@ def _training(one: Training) -> str:
     return f"adapter {one.finetune}: {said}"
 
 
-def _conditions(lines: Sequence[Line]) -> str:
-    def row(line: Line) -> str:
+def _conditions(lines: Sequence[ConditionProgress]) -> str:
+    def row(line: ConditionProgress) -> str:
         scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
         rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
         aside = f"  {line.unusable} files damaged" if line.unusable else ""
@@ -81,7 +86,7 @@ def _conditions(lines: Sequence[Line]) -> str:
     return "\n".join([head, *map(row, lines), f"{n_done} of {len(lines)} conditions are complete"])
 
 
-def _stages(stages: Sequence[StageLine]) -> str:
+def _stages(stages: Sequence[StageProgress]) -> str:
     head = f"{'on Slurm':<44} {'done':>7} {'running':>8} {'queued':>7} {'failed':>7}"
     rows = [f"{head}  GPU-h used/asked"]
     for s in stages:
@@ -93,17 +98,17 @@ def _stages(stages: Sequence[StageLine]) -> str:
     return "\n".join(rows)
 
 
-def _times(lines: Sequence[Line], stages: Sequence[StageLine]) -> list[str]:
-    """Return how long generation will take at the measured speed, on as many elements as run."""
-    running = sum(s.running for s in stages if s.stage == "generate")
+def _times(lines: Sequence[ConditionProgress], stages: Sequence[StageProgress]) -> list[str]:
+    """Return how long generation will take at the measured speed, on as many array tasks as run."""
+    running = sum(s.running for s in stages if s.stage == GENERATE.name)
     left_s = sum((n.expected - n.rows) * n.seconds_per_row for n in lines if n.seconds_per_row)
     if not running or not left_s:
         return []
     minutes = left_s / running / 60
-    return [f"about {minutes:.1f} min of generation left on {running} running elements"]
+    return [f"about {minutes:.1f} min of generation left on {running} running array tasks"]
 
 
-def _next(run: RunDir, stages: Sequence[StageLine], found: Inspected) -> list[str]:
+def _next(run: RunDir, stages: Sequence[StageProgress], found: Inspected) -> list[str]:
     n_failed = sum(sum(s.failed.values()) for s in stages)
     if not (found.reached and n_failed):
         return []

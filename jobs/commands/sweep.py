@@ -77,7 +77,7 @@ def _dry_run(config: Config, run: RunDir, options: Namespace) -> int:
 
 def _preview(planned: Planned) -> dict[str, Any]:
     plan = planned.plan
-    done = planned.standing.done()
+    done = planned.progress.done()
     return {
         "blocks": plan.n_blocks,
         "tasks": [task.id for task in planned.tasks],
@@ -93,7 +93,7 @@ def _preview(planned: Planned) -> dict[str, Any]:
         "conditions": [
             {
                 "id": c.id,
-                "shards": 1 if c.id in plan.made_elsewhere else plan.shards[c.model.name],
+                "shards": 1 if c.id in plan.imported else plan.shards[c.model.name],
                 "blocks_done": len(done[c.id]),
                 "blocks": plan.n_blocks,
                 "prompt": r.first if (r := planned.resolved.renderings.get(c.id)) else None,

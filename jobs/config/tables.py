@@ -175,6 +175,8 @@ class ReportTable(Table):
     """``[report]``: words around the tables, how they are set, and what is tested.
 
     Attributes:
+        columns: What stands in Table 1, in this order: names of columns (``rouge1``, or with their
+            metric, ``rouge.rouge1``) and ``n``, the number of answers; empty: the main ones.
         margins: Key of a column → the least difference that matters, in units of the score.
         redact: Whether the page withholds texts: ``auto`` those of sources whose licence does not
             let them be passed on.
@@ -185,6 +187,7 @@ class ReportTable(Table):
     short_caption: str = ""
     label: str = "tab:table1"
     published: str | None = None
+    columns: tuple[str, ...] = ()
     redact: Literal["auto"] | bool = "auto"
     intervals: Intervals = "row"
     environment: Environment = "auto"

@@ -1,6 +1,7 @@
 """The local executor: a bounded queue of worker processes over the same task code as Slurm's."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,9 @@ from queue import Empty, Queue
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.planning.plan import Task
+from jobs.stages.events import received
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Outcome:
 
     Attributes:
         message: One line that says what went wrong; empty if nothing did.
-        exit_code: 2 for what the user must mend, 1 for other failures.
+        exit_code: 2 for what the user must correct, 1 for other failures.
     """
 
     task: Task
@@ -67,7 +71,7 @@ class LocalExecutor:
         self._processes: list[subprocess.Popen[str]] = []
         self._stopping = threading.Event()
         self._numbers = count()
-        self._gpus = [] if every_gpu else gpus()
+        self._gpus = [] if every_gpu else list_gpus()
 
     def execute(self, tasks: Sequence[Task], on_progress: Event) -> list[Outcome]:
         """Do all tasks and return how each ended, in order of completion.
@@ -109,7 +113,7 @@ class LocalExecutor:
                 break
             if process is None or process.poll() is not None:
                 process = self._start(number)
-            message, code = self._one(process, task, on_progress)
+            message, code = self._do(process, task, on_progress)
             if not self._stopping.is_set():
                 outcomes.append(Outcome(task, message, self._run.log(task.id), code))
 
@@ -128,7 +132,7 @@ class LocalExecutor:
         self._processes.append(process)
         return process
 
-    def _one(
+    def _do(
         self, process: subprocess.Popen[str], task: Task, on_progress: Event
     ) -> tuple[str, int]:
         """Have a worker do one task, and return what went wrong and the exit code it deserves."""
@@ -139,14 +143,13 @@ class LocalExecutor:
             process.stdin.flush()
         except BrokenPipeError:
             return f"the worker could not start; see {self._run.logs / 'workers.log'}", 1
-        for line in process.stdout:
-            event = json.loads(line)
+        for event in received(process.stdout, log.debug):
             if event["event"] == "progress":
                 on_progress(event["rows"], event["tokens"])
             elif event["event"] == "done":
                 return "", 0
             else:
-                return str(event["message"]), int(event["exit_code"])
+                return str(event["message"]), int(event["code"])
         return _death(process.wait()), 1
 
 
@@ -154,7 +157,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a worker: its share of the cores, and threads that sleep."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = str(settings.threads or max(1, (cores or 1) // settings.workers))
-    here = str(Path(__file__).resolve().parents[2])
+    suite = str(Path(__file__).resolve().parents[2])
     return os.environ | {
         # spinning threads on shared cores make torch up to a hundred times slower
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -163,11 +166,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "POLARS_MAX_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [suite, os.environ.get("PYTHONPATH")])),
     }
 
 
-def gpus() -> list[str]:
+def list_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]

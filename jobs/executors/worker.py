@@ -1,8 +1,8 @@
-"""One worker process of the local executor: takes tasks on stdin, tells of them on stdout.
+"""One worker process of the local executor: takes tasks on stdin, answers in events on stdout.
 
-Protocol, one JSON object a line. In: a ``Task``. Out: ``{"event": "progress", "rows", "tokens"}``,
-``{"event": "done"}``, ``{"event": "failed", "message", "exit_code"}``. End of input means that the
-parent is gone or has no more work; the worker then ends at once: all that is finished is on disk.
+In: a ``Task`` a line, as JSON. Out: events (``jobs.stages.events``) ``progress`` (rows, tokens),
+``done`` and ``failed`` (message, code). End of input means that the parent is gone or has no more
+work; the worker then ends at once: all that is finished is on disk.
 """
 
 import json
@@ -10,57 +10,36 @@ import logging
 import os
 import sys
 import threading
-import traceback
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from queue import Queue
-from typing import TextIO
 
 from empathy_core import store
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
-from jobs.stages.protocol import Listener, Progress
+from jobs.planning.stages import stage_of
+from jobs.stages.events import Sender, failure
+from jobs.stages.protocol import Listener
 
 log = logging.getLogger("jobs.executors.worker")
 
 
-def do(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
+def do_task(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """Do one task; what an executor of any kind calls."""
-    stage = import_module(f"jobs.stages.{task.stage}")  # what other stages need is not imported
-    getattr(stage, task.stage)(run, plan, task, listen)
-
-
-class Talker:
-    """Writes events to the parent."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def say(self, **event: object) -> None:
-        """Write one event; if nobody listens any more, end."""
-        try:
-            self._stream.write(json.dumps(event) + "\n")
-            self._stream.flush()
-        except BrokenPipeError:
-            os._exit(1)
-
-    def progress(self, progress: Progress) -> None:
-        """Tell of rows done."""
-        self.say(event="progress", **asdict(progress))
+    stage_of(task.stage).body()(run, plan, task, listen)
 
 
 def main(root: str, plan_path: str) -> None:
     """Serve tasks until the input ends."""
-    parent = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not reach the protocol
-    run, plan, talker = RunDir(Path(root)), read_plan(Path(plan_path)), Talker(parent)
+    parent = Sender(os.dup(1))
+    os.dup2(2, 1)  # what a library prints belongs into the log
+    run, plan = RunDir(Path(root)), read_plan(Path(plan_path))
     tasks: Queue[Task] = Queue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     while True:
-        _serve(run, plan, tasks.get(), talker)
+        _serve(run, plan, tasks.get(), parent)
 
 
 def _listen(tasks: Queue[Task]) -> None:
@@ -69,22 +48,21 @@ def _listen(tasks: Queue[Task]) -> None:
     os._exit(0)
 
 
-def _serve(run: RunDir, plan: Plan, task: Task, talker: Talker) -> None:
+def _serve(run: RunDir, plan: Plan, task: Task, parent: Sender) -> None:
     try:
         _log_to(run.log(task.id))
         log.info("started %s in process %d", task.id, os.getpid())
         with run.task_lock(task.id):  # another sweep of this machine may have it at hand
-            do(run, plan, task, talker.progress)
+            do_task(run, plan, task, lambda done: parent.send("progress", **asdict(done)))
     except EmpathyError as error:
         log.error("%s", error)  # noqa: TRY400  the message says it all; a traceback would bury it
-        talker.say(event="failed", message=str(error), exit_code=error.exit_code)
+        parent.send("failed", **failure(error))
     except Exception as error:  # the boundary of a task: the next one may still succeed
         log.exception("failed")
-        last = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        talker.say(event="failed", message=last, exit_code=1)
+        parent.send("failed", **failure(error))
     else:
         log.info("done")
-        talker.say(event="done")
+        parent.send("done")
 
 
 def _log_to(path: Path) -> None:

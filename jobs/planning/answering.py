@@ -27,13 +27,13 @@ def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[
     ]  # fmt: skip
     known = run.rendering(f"answering-{digest(parts, 16)}") if run else None
     if known and known.exists():
-        found = _read(read_json(known))
+        settings = _read(read_json(known))
     else:
         folder = weights.locate(str(condition.model.weights), condition.model.revision)
-        found = find(condition, folder, tokenizer_of(condition.model))
+        settings = find(condition, folder, tokenizer_of(condition.model))
         if known:
-            write_json(asdict(found), known)
-    return found.applied(condition), found.notes(condition.model.label)
+            write_json(asdict(settings), known)
+    return settings.applied(condition), settings.notes(condition.model.label)
 
 
 def _read(kept: dict[str, object]) -> CheckpointSettings:

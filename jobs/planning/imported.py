@@ -1,4 +1,4 @@
-"""``[answers.*]`` → conditions: texts that were made elsewhere, under the examples they answer."""
+"""``[answers.*]`` → conditions: imported answers, under the examples they answer."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from empathy_core.types import Condition, Decoding, ModelSpec, digest
 from jobs.config.tables import AnswersTable, load_prompt
 
 NO_DECODING = Decoding(name="asis")
-"""Texts made elsewhere were decoded we do not know how."""
+"""How imported answers were decoded is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Imported:
     Attributes:
         texts: ``example``, ``sample``, ``text``; examples without an answer are left out.
         notes: What a reader of its numbers must know.
-        remarks: The same with names, for the author who may still mend the file.
+        remarks: The same with names, for the author who may still correct the file.
     """
 
     condition: Condition

@@ -77,7 +77,7 @@ def _of_people(model: ModelSpec) -> Iterator[Fact]:
 
 def _of_file(plan: Plan, condition: Condition) -> Iterator[Fact]:
     name = condition.model.name
-    yield "made by", "a file of texts made elsewhere: by which decoding is not known"
+    yield "made by", "imported answers, from a file: their decoding is not known"
     given = _table(plan.config.get("answers", {}).get(name, {}))
     if given is not None:
         path, then = Path(given.path), plan.made_from.get(name, "")

@@ -15,7 +15,8 @@ from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from empathy_core.visible import nothing_visible
-from jobs.planning.plan import Plan, Task, generate_tasks
+from jobs.planning.plan import Plan, Task
+from jobs.planning.stages import GENERATE
 
 MOST_EMPTY = 0.05
 """Share of empty answers above which something is wrong with prompt, template or decoding."""
@@ -46,7 +47,7 @@ class Proposal:
     """What a model's whole work needs.
 
     Attributes:
-        hours: Of one element at a time, loading not counted.
+        hours: Of one array task at a time, loading not counted.
         mem_gb: Null where no memory was measured.
     """
 
@@ -66,10 +67,9 @@ def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
     middle = plan.n_blocks // 2
     others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
     others -= set(plan.config.get("models", ()))
-    models = dict.fromkeys(task.key for task in generate_tasks(plan, done))
-    models = {model: None for model in models if model not in others}
+    models = dict.fromkeys(task.key for task in GENERATE.tasks(plan) if task.key not in others)
     return [
-        Task("generate", model, middle, plan.n_blocks)
+        Task(GENERATE.name, model, middle, plan.n_blocks)
         for model in models
         if any(middle not in done.get(c.id, ()) for c in plan.of_model(model))
     ]
@@ -97,24 +97,24 @@ def measured(run: RunDir, condition: Condition) -> Measured | None:
 
 
 def propose(
-    model: str, found: Sequence[Measured], n_rows: int, n_blocks: int, target_min: int
+    model: str, timings: Sequence[Measured], n_rows: int, n_blocks: int, target_min: int
 ) -> Proposal:
     """Return how a model's work is best cut, from what each of its conditions took.
 
     Args:
         model: Its name.
-        found: One for each condition of the model, none empty.
+        timings: One for each condition of the model, none empty.
         n_rows: Answers that each condition consists of.
         n_blocks: Blocks of the run; there are no more shards than these.
         target_min: Minutes that one shard should take.
     """
-    whole_s = sum(m.seconds / m.rows * n_rows for m in found)
-    load_s = max(m.load_s for m in found)
+    whole_s = sum(m.seconds / m.rows * n_rows for m in timings)
+    load_s = max(m.load_s for m in timings)
     shards = min(max(1, math.ceil(whole_s / (60 * target_min))), n_blocks)
-    peak = max(m.peak_mb for m in found)
+    peak = max(m.peak_mb for m in timings)
     return Proposal(
         model,
-        sum(m.tokens for m in found) / sum(m.seconds for m in found),
+        sum(m.tokens for m in timings) / sum(m.seconds for m in timings),
         whole_s / 3600,
         shards,
         math.ceil(ROOM * (whole_s / shards + load_s) / 60) + 5,
@@ -126,15 +126,15 @@ def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
     """Return a proposal for each model that has been measured."""
     examples = data.load(run)
     n_rows = examples.filter(pl.col("block").is_not_null()).height
-    found = []
-    made = set(plan.made_elsewhere)
+    proposed = []
+    made = set(plan.imported)
     for model in dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made):
         conditions = plan.of_model(model)
         timings = [m for c in conditions if (m := measured(run, c))]
         if timings and len(timings) == len(conditions):
             samples = max(c.decoding.samples if c.decoding.sample else 1 for c in conditions)
-            found.append(propose(model, timings, n_rows * samples, plan.n_blocks, target_min))
-    return found
+            proposed.append(propose(model, timings, n_rows * samples, plan.n_blocks, target_min))
+    return proposed
 
 
 def answers(run: RunDir, condition: Condition) -> pl.DataFrame:
@@ -148,6 +148,6 @@ def answers(run: RunDir, condition: Condition) -> pl.DataFrame:
     return whole.select("context", "text", "block")
 
 
-def empty_share(found: pl.DataFrame) -> float:
+def empty_share(frame: pl.DataFrame) -> float:
     """Return the share of answers of which nothing is visible."""
-    return sum(map(nothing_visible, found["text"])) / found.height if found.height else 0.0
+    return sum(map(nothing_visible, frame["text"])) / frame.height if frame.height else 0.0

@@ -1,19 +1,20 @@
-"""PURE: what a sweep consists of, and which of it is still to be done.
+"""PURE: what a sweep consists of.
 
-Everything that submits or computes takes a ``Plan`` and a list of ``Task``. Nothing here reads
-the disk: what is done is an argument.
+Everything that submits or computes takes a ``Plan`` and a list of ``Task``; which tasks there are
+says the table of stages (``jobs.planning.stages``).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
 from empathy_core.types import Condition
 
-Stage = Literal["finetune", "generate", "score", "report"]
 LEXICAL = "lexical"
 """The score group of all metrics that need no encoder."""
 
@@ -35,7 +36,7 @@ class PlannedMetric:
 
 
 @dataclass(frozen=True)
-class Compared:
+class AdapterVsBase:
     """Condition ids that one line of Table 2 compares: same prompt, same rows, same decoding.
 
     Attributes:
@@ -72,7 +73,7 @@ class PlannedFinetune:
     n_rows: int
     findings: tuple[Finding, ...] = ()
     prompt_chosen: str = "beforehand"
-    compared: tuple[Compared, ...] = ()
+    compared: tuple[AdapterVsBase, ...] = ()
 
     @property
     def n_steps(self) -> int:
@@ -82,7 +83,7 @@ class PlannedFinetune:
 
 
 @dataclass(frozen=True)
-class Words:
+class PlanNotes:
     """What stands around the tables, beside the configuration's own table ``[report]``."""
 
     assumed: tuple[tuple[str, str], ...] = ()
@@ -98,7 +99,7 @@ class Plan:
         n_blocks: Blocks of evaluated rows, the same for every condition.
         shards: Model → number of shards of its work.
         finetunes: Adapters to be trained, before the conditions that answer with them.
-        made_elsewhere: Ids of the conditions that the planner writes itself (therapist, answers).
+        imported: Ids of the conditions that the planner writes itself (therapist, answers).
         made_from: Name under ``[answers]`` → SHA-256 of its file when it was read; recorded, never
             part of an identity (the texts themselves are).
         provenance: Commit, versions, command; recorded, never part of an identity.
@@ -112,9 +113,9 @@ class Plan:
     score_shards: int
     overlong: Literal["error", "truncate"]
     metrics: tuple[PlannedMetric, ...]
-    words: Words
+    notes: Annotated[PlanNotes, Field(alias="words")]
     finetunes: tuple[PlannedFinetune, ...] = ()
-    made_elsewhere: tuple[str, ...] = ()
+    imported: Annotated[tuple[str, ...], Field(alias="made_elsewhere")] = ()
     made_from: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -143,9 +144,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """What one process does: an adapter, a shard of a model or score group, or the report."""
+    """What one process does: an adapter, a shard of a model or score group, or the report.
 
-    stage: Stage
+    Attributes:
+        stage: Name of its stage in the table of stages.
+        key: What it is about: a fine-tune, a model, a group of metrics.
+        shard: From 0; its part of ``n_shards``.
+    """
+
+    stage: str
     key: str
     shard: int
     n_shards: int
@@ -154,59 +161,3 @@ class Task:
     def id(self) -> str:
         """Names the task in logs, e.g. ``generate-smollm2-00003-of-00008``."""
         return f"{self.stage}-{self.key}-{self.shard:05d}-of-{self.n_shards:05d}"
-
-
-def finetune_tasks(plan: Plan, trained: Collection[str]) -> list[Task]:
-    """Return a task for every adapter whose id is not among *trained*."""
-    return [Task("finetune", f.id, 0, 1) for f in plan.finetunes if f.id not in trained]
-
-
-def generate_tasks(plan: Plan, done: Mapping[str, Collection[int]]) -> list[Task]:
-    """Return a task for every shard of a model that lacks a block of any of its conditions.
-
-    Args:
-        plan: The sweep.
-        done: Condition id → blocks that stand in sound pieces.
-    """
-    tasks = []
-    for model in _models(plan):
-        n_shards = min(plan.shards[model], plan.n_blocks)
-        missing = {
-            block % n_shards
-            for condition in plan.of_model(model)
-            for block in set(range(plan.n_blocks)) - set(done.get(condition.id, ()))
-        }
-        tasks += [Task("generate", model, shard, n_shards) for shard in sorted(missing)]
-    return tasks
-
-
-def _models(plan: Plan) -> Iterable[str]:
-    made = set(plan.made_elsewhere)
-    return dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made)
-
-
-def score_tasks(
-    plan: Plan,
-    inputs: Mapping[str, Mapping[int, str]],
-    scored: Mapping[tuple[str, str], Mapping[int, str]],
-) -> list[Task]:
-    """Return a task for every score shard with a unit that was not scored from today's answers.
-
-    Args:
-        plan: The sweep.
-        inputs: Condition id → unit → digest of the answers it now holds.
-        scored: (metric key, condition id) → unit → digest of the answers it was scored from.
-    """
-    tasks = []
-    names = [condition.id for condition in plan.conditions]
-    n_shards = min(plan.score_shards, plan.n_units)
-    for group in dict.fromkeys(metric.group for metric in plan.metrics):
-        stale = {
-            unit % n_shards
-            for condition in names
-            for metric in plan.of_group(group)
-            for unit, digest in inputs.get(condition, {}).items()
-            if scored.get((metric.key, condition), {}).get(unit) != digest
-        }
-        tasks += [Task("score", group, shard, n_shards) for shard in sorted(stale)]
-    return tasks

@@ -16,7 +16,7 @@ _PLAN = TypeAdapter(Plan)
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write *plan*; it is never edited."""
-    write_bytes(_PLAN.dump_json(plan, indent=1), path)
+    write_bytes(_PLAN.dump_json(plan, indent=1, by_alias=True), path)
 
 
 def read_plan(path: Path) -> Plan:

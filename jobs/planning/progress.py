@@ -1,25 +1,26 @@
 """What a run directory already holds: the disk is the state, and this reads it."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.training.adapter import adapters
-from jobs.planning.plan import Plan, Task, score_tasks
+from jobs.planning.plan import Plan
 
 
 @dataclass(frozen=True)
-class Survey:
-    """The sound pieces of one folder.
+class SoundPieces:
+    """The sound result files of one folder.
 
     Attributes:
         blocks: Block (or score unit) → digest: of its rows, or of the answers it was scored from.
-        paths: The sound pieces.
-        unusable: Pieces that are damaged, foreign, or repeat a block, each with the reason.
+        paths: The sound files.
+        unusable: Files that are damaged, foreign, or repeat a block, each with the reason.
     """
 
     blocks: Mapping[int, str]
@@ -27,8 +28,8 @@ class Survey:
     unusable: tuple[tuple[Path, str], ...] = ()
 
 
-def generated(run: RunDir, condition: str, data: str, adapter: str | None = None) -> Survey:
-    """Survey a condition's answers; every piece is proven.
+def read_answers(run: RunDir, condition: str, data: str, adapter: str | None = None) -> SoundPieces:
+    """Read which answers of a condition are there; every file is checked.
 
     Args:
         run: The run.
@@ -39,16 +40,16 @@ def generated(run: RunDir, condition: str, data: str, adapter: str | None = None
     tags = {"kind": "generations", "condition": condition, "data": data}
     if adapter:
         tags["adapter"] = adapter
-    return _survey(run.generations(condition), tags)
+    return _read_pieces(run.generations(condition), tags)
 
 
-def scored(run: RunDir, key: str, condition: str, data: str) -> Survey:
-    """Survey a condition's statistics under one metric; digests are those of the answers."""
+def read_scores(run: RunDir, key: str, condition: str, data: str) -> SoundPieces:
+    """Read which statistics of a condition are there, with their answers' digests."""
     tags = {"kind": "scores", "condition": condition, "data": data}
-    return _survey(run.scores(key, condition), tags)
+    return _read_pieces(run.scores(key, condition), tags)
 
 
-def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
+def _read_pieces(folder: Path, expected: Mapping[str, str]) -> SoundPieces:
     blocks: dict[int, str] = {}
     paths, unusable = [], []
     for path in store.list_pieces(folder):
@@ -63,7 +64,7 @@ def _survey(folder: Path, expected: Mapping[str, str]) -> Survey:
         inputs = piece.tags.get("inputs")
         blocks |= {int(k): v for k, v in json.loads(inputs).items()} if inputs else piece.blocks
         paths.append(path)
-    return Survey(blocks, tuple(paths), tuple(unusable))
+    return SoundPieces(blocks, tuple(paths), tuple(unusable))
 
 
 def _foreign(piece: store.Piece, expected: Mapping[str, str]) -> str:
@@ -72,58 +73,102 @@ def _foreign(piece: store.Piece, expected: Mapping[str, str]) -> str:
 
 
 def _repeated(piece: store.Piece, blocks: Mapping[int, str]) -> str:
-    twice = sorted(set(piece.blocks) & set(blocks))
-    return f"{piece.path} repeats block {twice[0]} of another file" if twice else ""
+    repeated = sorted(set(piece.blocks) & set(blocks))
+    return f"{piece.path} repeats block {repeated[0]} of another file" if repeated else ""
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunProgress:
     """What is done of a plan.
 
     Attributes:
-        generated: Condition id → survey of its answers.
-        scored: (metric key, condition id) → survey of its statistics.
+        run: Where it is done.
+        generated: Condition id → result files of its answers.
+        scored: (metric key, condition id) → result files of its statistics.
         trained: Fine-tune id → digest of the weights of its finished adapter.
+        to_come: Condition id → score units that answers are awaited for.
     """
 
-    generated: Mapping[str, Survey]
-    scored: Mapping[tuple[str, str], Survey]
+    run: RunDir
+    generated: Mapping[str, SoundPieces]
+    scored: Mapping[tuple[str, str], SoundPieces]
     trained: Mapping[str, str] = field(default_factory=dict)
+    to_come: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def done(self) -> dict[str, Mapping[int, str]]:
         """Return condition id → finished block → digest."""
-        return {condition: survey.blocks for condition, survey in self.generated.items()}
+        return {condition: pieces.blocks for condition, pieces in self.generated.items()}
 
-    def inputs(self) -> dict[str, dict[int, str]]:
-        """Return condition id → score unit → digest of the answers it holds."""
-        return {c: store.unit_inputs(survey.blocks) for c, survey in self.generated.items()}
+    @cached_property
+    def inputs(self) -> Mapping[str, Mapping[int, str]]:
+        """Condition id → score unit → digest of the answers it holds, or that they are to come."""
+        return {
+            condition: store.unit_inputs(pieces.blocks)
+            | dict.fromkeys(self.to_come.get(condition, ()), "to come")
+            for condition, pieces in self.generated.items()
+        }
 
     def units(self) -> dict[tuple[str, str], Mapping[int, str]]:
         """Return (metric key, condition id) → score unit → digest it was scored from."""
-        return {key: survey.blocks for key, survey in self.scored.items()}
+        return {key: pieces.blocks for key, pieces in self.scored.items()}
 
     def unusable(self) -> list[tuple[Path, str]]:
         """Return every file that must be set aside, with the reason."""
-        surveys = [*self.generated.values(), *self.scored.values()]
-        return [entry for survey in surveys for entry in survey.unusable]
+        folders = [*self.generated.values(), *self.scored.values()]
+        return [entry for pieces in folders for entry in pieces.unusable]
+
+    def with_answers(self, claimed: Mapping[str, Collection[int]]) -> "RunProgress":
+        """Return what will be done once *claimed* is answered: condition id → blocks."""
+        answered = {
+            condition: replace(
+                pieces,
+                blocks=dict.fromkeys(claimed.get(condition, ()), "claimed") | dict(pieces.blocks),
+            )
+            for condition, pieces in self.generated.items()
+        }
+        return replace(self, generated=answered)
+
+    def expecting(self, plan: Plan) -> "RunProgress":
+        """Return the same, with every answer that is lacking about to come."""
+        blocks, imported = set(range(plan.n_blocks)), set(plan.imported)
+        to_come = {
+            condition: frozenset(block // UNIT_BLOCKS for block in blocks - set(pieces.blocks))
+            for condition, pieces in self.generated.items()
+            if condition not in imported
+        }
+        return replace(self, to_come=to_come)
 
 
-def standing(run: RunDir, plan: Plan) -> Standing:
-    """Survey everything the plan names."""
-    data, made = plan.data_digest, trained(run, plan)
+def read_progress(run: RunDir, plan: Plan) -> RunProgress:
+    """Read what is done of everything that the plan names."""
+    data, made = plan.data_digest, read_trained(run, plan)
     by = adapters_of(plan, made)
-    answers = {c.id: generated(run, c.id, data, by.get(c.id)) for c in plan.conditions}
+    answers = {c.id: read_answers(run, c.id, data, by.get(c.id)) for c in plan.conditions}
     statistics = {
-        (m.key, c.id): scored(run, m.key, c.id, data) for m in plan.metrics for c in plan.conditions
+        (m.key, c.id): read_scores(run, m.key, c.id, data)
+        for m in plan.metrics
+        for c in plan.conditions
     }
-    return Standing(answers, statistics, made)
+    return RunProgress(run, answers, statistics, made)
+
+
+def made_from(path: Path) -> dict[int, str]:
+    """Return what a JSON file says it was made from: score unit → digest of its answers.
+
+    For stages whose results are one file a task, under the key ``inputs``; empty if there is no
+    sound file.
+    """
+    try:
+        return {int(unit): digest for unit, digest in store.read_json(path)["inputs"].items()}
+    except (Damaged, KeyError):
+        return {}
 
 
 UNTRAINED = "not trained"
 """Stands for an adapter that is not there: answers of an earlier one are not its own."""
 
 
-def trained(run: RunDir, plan: Plan) -> dict[str, str]:
+def read_trained(run: RunDir, plan: Plan) -> dict[str, str]:
     """Return fine-tune id → digest of the weights of each finished adapter of the plan."""
     folders = {f.id: run.adapter(f.id) for f in plan.finetunes}
     return {i: adapters.digest_of(p) for i, p in folders.items() if adapters.is_complete(p)}
@@ -133,16 +178,3 @@ def adapters_of(plan: Plan, made: Mapping[str, str]) -> dict[str, str]:
     """Return condition id → digest of the adapter that its answers must be made with."""
     owners = ((c.id, plan.finetune_of(c.model.name)) for c in plan.conditions)
     return {c: made.get(owner.id, UNTRAINED) for c, owner in owners if owner}
-
-
-def to_score(plan: Plan, standing: Standing, *, more_to_come: bool) -> list[Task]:
-    """Return the score tasks that today's answers need, and those of answers to come."""
-    inputs: dict[str, dict[int, str]] = {c: dict(u) for c, u in standing.inputs().items()}
-    if more_to_come:
-        for condition in plan.conditions:
-            if condition.id in plan.made_elsewhere:
-                continue
-            lacking = set(range(plan.n_blocks)) - set(standing.generated[condition.id].blocks)
-            units = {block // UNIT_BLOCKS: "to come" for block in lacking}
-            inputs.setdefault(condition.id, {}).update(units)
-    return score_tasks(plan, inputs, standing.units())

@@ -74,40 +74,41 @@ def written(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Recorded:
     path = run.report / SETTINGS
     if not path.exists():
         return to_write(plan, overrides)
-    found = _read(run)
-    asked = configuration.report_table(found.table.model_dump(mode="json"), overrides)
-    if wrong := unlike(found.table, asked):
-        told = "; ".join(f"{p}: {_toml(a)} in the report, {_toml(b)} asked for"
+    recorded = _read(run)
+    asked = configuration.report_table(recorded.table.model_dump(mode="json"), overrides)
+    if wrong := unlike(recorded.table, asked):
+        differences = "; ".join(f"{p}: {_toml(a)} in the report, {_toml(b)} asked for"
                          for p, (a, b) in wrong.items())  # fmt: skip
         options = " ".join(f"--set {text}" for text in overrides)
         msg = (
-            f"--set contradicts the report in {run.report} ({told}): what is said of it must "
-            f"follow its own settings. Leave --set out, or write the report anew: report {options}"
+            f"--set contradicts the report in {run.report} ({differences}): its numbers "
+            "are explained by its own settings. Leave out --set, or write the report again with "
+            f"them: report {options}"
         )
         raise ConfigError(msg)
-    return found
+    return recorded
 
 
 def _read(run: RunDir) -> Recorded:
     path = run.report / SETTINGS
     try:
-        found = read_json(path)
-        tables = (_known(found[name]) for name in ("report", "configuration"))
+        raw = read_json(path)
+        tables = (_known(raw[name]) for name in ("report", "configuration"))
         return Recorded(*(configuration.report_table(table, ()) for table in tables))
     except (Damaged, OSError, LookupError, TypeError, AttributeError, ConfigError) as error:
-        msg = f"{path} is no record of a report's settings ({error}): write it anew with report"
+        msg = f"{path} is no record of a report's settings ({error}): write it again with report"
         raise Damaged(msg) from error
 
 
-def out_of_date(found: Recorded, run: RunDir, plan: Plan) -> str:
+def out_of_date(recorded: Recorded, run: RunDir, plan: Plan) -> str:
     """Return a sentence if the configuration changed after the report was written; else nothing."""
-    changed = unlike(found.configured, to_write(plan).configured)
+    changed = unlike(recorded.configured, to_write(plan).configured)
     if not changed:
         return ""
-    told = "; ".join(f"{p}: {_toml(a)} -> {_toml(b)}" for p, (a, b) in changed.items())
+    differences = "; ".join(f"{p}: {_toml(a)} -> {_toml(b)}" for p, (a, b) in changed.items())
     return (
-        f"the configuration changed after the report in {run.report} was written ({told}); what "
-        "is said follows the report: run report to bring it up to date"
+        f"the configuration changed after the report in {run.report} was written "
+        f"({differences}); what is shown here is the report's: run report to bring it up to date"
     )
 
 
@@ -123,11 +124,11 @@ def unlike(one: ReportTable, other: ReportTable) -> dict[str, tuple[object, obje
 
 
 def _flat(table: Mapping[str, Any], path: str) -> dict[str, object]:
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for key, value in table.items():
         here = f"{path}.{key}"
-        found |= _flat(value, here) if isinstance(value, Mapping) else {here: value}
-    return found
+        flat |= _flat(value, here) if isinstance(value, Mapping) else {here: value}
+    return flat
 
 
 def _toml(value: object) -> str:

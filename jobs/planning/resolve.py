@@ -1,6 +1,6 @@
 """Configuration → plan: the lookups that must happen before anything is computed.
 
-Data are frozen, weights found, every prompt rendered once, answers made elsewhere read. All
+Data are frozen, weights found, every prompt rendered once, imported answers read. All
 errors of the user's come from here, before a task starts.
 """
 
@@ -30,7 +30,14 @@ from jobs.planning import imported, origins, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
-from jobs.planning.plan import LEXICAL, Compared, Plan, PlannedFinetune, PlannedMetric, Words
+from jobs.planning.plan import (
+    LEXICAL,
+    AdapterVsBase,
+    Plan,
+    PlannedFinetune,
+    PlannedMetric,
+    PlanNotes,
+)
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from reports.keys import column_keys
@@ -50,9 +57,9 @@ class Resolved:
     Attributes:
         examples: The run's rows (``store.EXAMPLES``).
         audit: What the data audit found.
-        made: Condition id → texts made elsewhere (``example``, ``sample``, ``text``).
+        made: Condition id → imported texts (``example``, ``sample``, ``text``).
         renderings: Condition id → what rendering its prompts showed.
-        remarks: What the author may want to mend before anything is computed.
+        remarks: What the author may want to correct before anything is computed.
     """
 
     plan: Plan
@@ -90,16 +97,16 @@ def resolve(
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
     _check_margins(config)
-    found = _Found(config, evaluated, run, write=write, awaited=awaited)
-    found.notes += audit.get("warnings", ())  # audits of older runs have none
+    collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
+    collected.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
-        _add_model(config, name, examples, found)
+        _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
-    finetunes = tuple(_compared(config, found, *one, run) for one in trained)
+    finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
     for name in config.answers:
-        found.add_imported(imported.condition(name, config.answers[name], examples))
-    conditions = tuple(found.conditions.values())
+        collected.add_imported(imported.condition(name, config.answers[name], examples))
+    conditions = tuple(collected.conditions.values())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -109,26 +116,28 @@ def resolve(
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
         metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
-        words=_words(config, found.notes),
+        notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
-        made_elsewhere=tuple(found.made),
+        imported=tuple(collected.made),
         made_from=origins.digests(config),
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    return Resolved(plan, examples, audit, found.made, found.renderings, tuple(found.remarks))
+    return Resolved(
+        plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
+    )
 
 
 @dataclass
-class _Found:
+class _Conditions:
     """The conditions so far, in the order of the tables.
 
     Attributes:
         write: Whether renderings are kept in the run.
         awaited: Ids of conditions that are in the queue.
-        made: Condition id → texts made elsewhere.
+        made: Condition id → imported texts.
         remarks: What the author should know before anything is computed.
     """
 
@@ -150,7 +159,7 @@ class _Found:
         self.remarks += of.remarks
 
     def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
-        """Add a condition whose texts were made elsewhere."""
+        """Add a condition of imported texts."""
         final = versions.as_begun(condition, self.run)
         self.conditions[final.id] = final
         self.made[final.id] = texts
@@ -183,30 +192,30 @@ def _check_room(condition: Condition) -> None:
         check_room(condition, read_settings(folder)[1])
 
 
-def _add_model(config: Config, name: str, examples: pl.DataFrame, found: _Found) -> None:
+def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _Conditions) -> None:
     """Add the conditions of a model, or the one of people."""
     spec = config.model_spec(name)
     if spec.backend == "human":
         condition, texts, note = _therapist(spec, examples)
-        found.add_made(condition, texts)
-        found.notes.append(note)
+        conditions.add_made(condition, texts)
+        conditions.notes.append(note)
         return
-    stored = stored_quantization(spec, found.run, write=found.write)
+    stored = stored_quantization(spec, conditions.run, write=conditions.write)
     for condition in _of_model(config, name, spec, stored):
-        found.notes += _trained_otherwise(found.rendered(condition))
+        conditions.notes += _trained_otherwise(conditions.rendered(condition))
 
 
 def _compared(
-    config: Config, found: _Found, variant: Variant, planned: PlannedFinetune, run: RunDir
+    config: Config, conditions: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
 ) -> PlannedFinetune:
     """Add the conditions of an adapter and of its bases; base first, as tables show them."""
     if not variant.table.evaluate:
         return planned
     triples = []
     for tuned, base, whole in conditions_of(config, variant, planned, run):
-        unquantized = found.rendered(whole) if whole else None
-        triples.append((found.rendered(base), found.rendered(tuned), unquantized))
-    ids = tuple(Compared(t.id, b.id, u.id if u else None) for b, t, u in triples)
+        unquantized = conditions.rendered(whole) if whole else None
+        triples.append((conditions.rendered(base), conditions.rendered(tuned), unquantized))
+    ids = tuple(AdapterVsBase(t.id, b.id, u.id if u else None) for b, t, u in triples)
     return replace(planned, compared=ids)
 
 
@@ -248,9 +257,9 @@ def _examples(
         changed = data.changes(frozen, identity)
         if changed:
             msg = (
-                f"{run.root} was made from other data: {'; '.join(changed)}. Rows must not move "
-                "under answers that are there: choose another --name, set the old values again, "
-                f"or remove {run.root}"
+                f"{run.root} was made from other data: {'; '.join(changed)}. The rows "
+                "of existing answers must not change: choose another --name, set the old values "
+                f"again, or remove {run.root}"
             )
             raise RunMismatch(msg)
         examples = data.load(run)
@@ -267,7 +276,7 @@ def _carried(
 ) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
-    A sweep that was killed while it replaced them is mended so, too.
+    A sweep that was killed while it replaced them is repaired in the same way.
     """
     try:
         found = data.columns.load(run)
@@ -398,7 +407,7 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     return notes
 
 
-# ---------------------------------------------------------------------------- made elsewhere
+# ---------------------------------------------------------------------------- imported answers
 
 
 def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.DataFrame, str]:
@@ -422,7 +431,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     return condition, texts, note
 
 
-# ---------------------------------------------------------------------------- metrics and words
+# ---------------------------------------------------------------------------- metrics and notes
 
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
@@ -440,10 +449,10 @@ def _check_margins(config: Config) -> None:
             raise UnknownName("column under report.margins", name, known)
 
 
-def _words(config: Config, notes: Sequence[str]) -> Words:
+def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:
     whole = config.model_dump(mode="json")
     assumed = tuple((path, _shown(setting(whole, path))) for path in config.assumed)
-    return Words(assumed, tuple(dict.fromkeys(notes)))
+    return PlanNotes(assumed, tuple(dict.fromkeys(notes)))
 
 
 def _shown(value: Any) -> str:

@@ -13,12 +13,12 @@ from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.planning.pilot import measured
 from jobs.planning.plan import Plan, PlannedFinetune
-from jobs.planning.progress import Standing
+from jobs.planning.progress import RunProgress
 
 
 @dataclass(frozen=True)
-class Line:
-    """One condition's standing.
+class ConditionProgress:
+    """How far one condition is.
 
     Attributes:
         rows: Answers in sound pieces, and in journals of work that is under way.
@@ -44,12 +44,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Training:
-    """One fine-tune's standing.
+class FinetuneProgress:
+    """How far one fine-tune is.
 
     Attributes:
         trained: Whether the adapter is there.
-        step: Of the newest word of its log; 0 before any.
+        step: Of the newest line of its log; 0 before any.
         loss: Null before any.
         eta_s: Seconds until the last step, at the pace so far.
     """
@@ -63,59 +63,61 @@ class Training:
     eta_s: float | None = None
 
 
-def trainings(run: RunDir, plan: Plan, standing: Standing) -> list[Training]:
+def finetune_progress(run: RunDir, plan: Plan, progress: RunProgress) -> list[FinetuneProgress]:
     """Return a line for each fine-tune of the plan."""
-    return [_training(run, f, trained=f.id in standing.trained) for f in plan.finetunes]
+    return [_training(run, f, trained=f.id in progress.trained) for f in plan.finetunes]
 
 
-def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> Training:
+def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> FinetuneProgress:
     if trained:
-        return Training(planned.id, trained, planned.n_steps, planned.n_steps)
+        return FinetuneProgress(planned.id, trained, planned.n_steps, planned.n_steps)
     logs = sorted(run.training(planned.id).glob("*/log.jsonl"), key=lambda p: p.stat().st_mtime)
     steps = [p for p in (_points(logs[-1]) if logs else ()) if p.get("loss") is not None]
     if not steps:
-        return Training(planned.id, trained, planned.n_steps)
+        return FinetuneProgress(planned.id, trained, planned.n_steps)
     last = steps[-1]
-    told = (last["step"], last["loss"], last.get("tokens_per_s"), last.get("eta_s"))
-    return Training(planned.id, trained, planned.n_steps, *told)
+    newest = (last["step"], last["loss"], last.get("tokens_per_s"), last.get("eta_s"))
+    return FinetuneProgress(planned.id, trained, planned.n_steps, *newest)
 
 
 def _points(path: Path) -> list[dict[str, Any]]:
-    found = []
+    points = []
     for line in path.read_text().splitlines():
         try:
-            found.append(json.loads(line))
+            points.append(json.loads(line))
         except ValueError:  # torn, or being written
             continue
-    return found
+    return points
 
 
-def lines(run: RunDir, plan: Plan, standing: Standing) -> list[Line]:
+def condition_progress(run: RunDir, plan: Plan, progress: RunProgress) -> list[ConditionProgress]:
     """Return a line for each condition of the plan."""
     examples = data.load(run).filter(pl.col("block").is_not_null())
     sizes = dict(examples.group_by("block").len().iter_rows())
-    return [_line(run, plan, c, standing, sizes) for c in plan.conditions]
+    return [_condition(run, plan, c, progress, sizes) for c in plan.conditions]
 
 
-def _line(
-    run: RunDir, plan: Plan, condition: Condition, standing: Standing, sizes: Mapping[int, int]
-) -> Line:
-    found = standing.generated[condition.id]
+def _condition(
+    run: RunDir, plan: Plan, condition: Condition, progress: RunProgress, sizes: Mapping[int, int]
+) -> ConditionProgress:
+    answers = progress.generated[condition.id]
     n_samples = condition.decoding.samples if condition.decoding.sample else 1
-    if condition.id in plan.made_elsewhere:
+    if condition.id in plan.imported:
         expected = _height(run.expected(condition.id)) * n_samples
-        rows = sum(_height(path) for path in found.paths)
+        rows = sum(_height(path) for path in answers.paths)
     else:
         expected = sum(sizes.values()) * n_samples
-        rows = sum(sizes[b] for b in _under_way(run, condition, found.blocks)) * n_samples
-    units = store.unit_inputs(found.blocks)
-    surveys = {m.name: standing.scored[m.key, condition.id] for m in plan.metrics}
+        rows = sum(sizes[b] for b in _under_way(run, condition, answers.blocks)) * n_samples
+    units = store.unit_inputs(answers.blocks)
+    statistics = {m.name: progress.scored[m.key, condition.id] for m in plan.metrics}
     scored = {
         name: sum(s.blocks.get(u) == d for u, d in units.items()) / max(len(units), 1)
-        for name, s in surveys.items()
+        for name, s in statistics.items()
     }
-    unusable = len(found.unusable) + sum(len(s.unusable) for s in surveys.values())
-    return Line(condition.id, rows, expected, scored, *_rates(run, condition), unusable)
+    unusable = len(answers.unusable) + sum(len(s.unusable) for s in statistics.values())
+    return ConditionProgress(
+        condition.id, rows, expected, scored, *_rates(run, condition), unusable
+    )
 
 
 def _height(path: Any) -> int:
@@ -129,5 +131,5 @@ def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> 
 
 def _rates(run: RunDir, condition: Condition) -> tuple[float | None, float | None]:
     """Return tokens per second and seconds per row."""
-    found = measured(run, condition)
-    return (found.tokens / found.seconds, found.seconds / found.rows) if found else (None, None)
+    cost = measured(run, condition)
+    return (cost.tokens / cost.seconds, cost.seconds / cost.rows) if cost else (None, None)

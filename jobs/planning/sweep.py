@@ -9,10 +9,10 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.config.tables import Config
-from jobs.planning import progress as survey
-from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
+from jobs.planning import stages
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan
-from jobs.planning.progress import Standing
+from jobs.planning.progress import RunProgress, read_progress
 from jobs.planning.resolve import Resolved, resolve
 
 
@@ -27,7 +27,7 @@ class Planned:
 
     resolved: Resolved
     path: Path | None
-    standing: Standing
+    progress: RunProgress
     tasks: tuple[Task, ...]
     aside: tuple[tuple[Path, str], ...] = ()
 
@@ -46,10 +46,10 @@ class Planned:
 def plan(config: Config, run: RunDir, command: str) -> Planned:
     """Plan a sweep under the lock, and record the plan.
 
-    Side effects: rows are frozen, unusable files set aside, answers made elsewhere written.
+    Side effects: rows are frozen, unusable files set aside, imported answers written.
 
     Raises:
-        EmpathyError: Anything the user must mend first; nothing computed is touched.
+        EmpathyError: Anything the user must correct first; nothing computed is touched.
     """
     with run.lock():
         return plan_locked(config, run, command)
@@ -65,31 +65,32 @@ def plan_locked(
     """
     store.remove_leftovers(run.root)
     resolved = resolve(config, run, command, awaited=awaited)
-    _write_made(run, resolved)
-    standing = survey.standing(run, resolved.plan)
-    aside = tuple((run.set_aside(path), reason) for path, reason in standing.unusable())
+    _write_imported(run, resolved)
+    progress = read_progress(run, resolved.plan)
+    aside = tuple((run.set_aside(path), reason) for path, reason in progress.unusable())
     if aside:
-        _write_made(run, resolved)
-        standing = survey.standing(run, resolved.plan)
+        _write_imported(run, resolved)
+        progress = read_progress(run, resolved.plan)
     path = run.next_plan()
     write_plan(resolved.plan, path)
-    return Planned(resolved, path, standing, _tasks(resolved.plan, standing), aside)
+    return Planned(resolved, path, progress, _tasks(resolved.plan, progress), aside)
 
 
 def preview(config: Config, run: RunDir, command: str) -> Planned:
     """Return what ``plan`` would, and write nothing."""
     resolved = resolve(config, run, command, write=False)
-    standing = survey.standing(run, resolved.plan)
-    return Planned(resolved, None, standing, _tasks(resolved.plan, standing))
+    progress = read_progress(run, resolved.plan)
+    return Planned(resolved, None, progress, _tasks(resolved.plan, progress))
 
 
-def _tasks(plan: Plan, standing: Standing) -> tuple[Task, ...]:
-    trainers = finetune_tasks(plan, standing.trained)
-    return (*trainers, *generate_tasks(plan, standing.done()))
+def _tasks(plan: Plan, progress: RunProgress) -> tuple[Task, ...]:
+    """Return the tasks that do not depend on what others of today's tasks will leave."""
+    first = (stage for stage in stages.TABLE if not stage.takes_what_is_there)
+    return tuple(task for stage in first for task in stage.lacking(plan, progress))
 
 
-def _write_made(run: RunDir, resolved: Resolved) -> None:
-    """Write the conditions whose texts were made elsewhere, where they are not there yet."""
+def _write_imported(run: RunDir, resolved: Resolved) -> None:
+    """Write the conditions of imported texts, where they are not there yet."""
     blocks = resolved.examples.select(pl.col("id").alias("example"), "block")
     for condition, texts in resolved.made.items():
         expected = texts.select("example").unique(maintain_order=True)

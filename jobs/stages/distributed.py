@@ -3,19 +3,18 @@
 ``python -m jobs.stages.distributed <run> <plan> <fine-tune id> <attempt> <parent>`` is one of them.
 """
 
-import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from empathy_core import data, errors
+from empathy_core import data
 from empathy_core.errors import EmpathyError, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
@@ -23,11 +22,9 @@ from empathy_core.training.rows import prepare as preparing
 from empathy_core.training.spec import FinetuneSpec
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan, write_plan
+from jobs.stages.events import Sender, failure, raise_failure, received
 
 log = logging.getLogger(__name__)
-
-_SAID = "training: "
-"""Begins a line of a process that its parent reads; JSON follows."""
 
 
 def n_processes(spec: FinetuneSpec) -> int:
@@ -61,7 +58,7 @@ class Watch(Protocol):
         ...
 
 
-def launched(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) -> Trained:
+def train_in_processes(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) -> Trained:
     """Train in *n* processes, tell *watch* of every step, and return what came of it.
 
     Raises:
@@ -71,24 +68,24 @@ def launched(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) ->
     planned = plan.finetune_of(job.spec.name)
     path = job.place / "plan.json"
     write_plan(plan, path)
-    command = [*_processes(n), "-m", "jobs.stages.distributed", str(run.root), str(path)]
+    command = [*_command(n), "-m", "jobs.stages.distributed", str(run.root), str(path)]
     command += [planned.id if planned else "", job.attempt, str(os.getpid())]
-    said: list[str] = []
+    last_lines: deque[str] = deque(maxlen=3)
+
+    def note(line: str) -> None:
+        last_lines.append(line)
+        log.info("%s", line)
+
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        for line in process.stdout or ():
-            if not line.startswith(_SAID):
-                said = [*said[-20:], line.rstrip()]
-                log.info("%s", line.rstrip())
-                continue
-            word = json.loads(line.removeprefix(_SAID))
-            if "step" not in word:
-                return _ended(word)
-            watch(StepReport(**word))
+        for event in received(process.stdout or (), note):
+            if event["event"] != "step":
+                return _result(event)
+            watch(StepReport(**event["report"]))
             if watch.stop_soon():
                 _stop_file(job).touch()
-    last = " ".join(said[-3:])[-500:] or f"exit code {process.returncode}"
+    last = " ".join(last_lines)[-500:] or f"exit code {process.returncode}"
     msg = (
         f"{job.spec.name}: the training processes ended without a result ({last}); expected one "
         "adapter; read the log of this task, then run the same command again"
@@ -96,7 +93,7 @@ def launched(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) ->
     raise ModelError(msg)
 
 
-def _processes(n: int) -> list[str]:
+def _command(n: int) -> list[str]:
     """Return what starts *n* processes of this node; accelerate finds itself among them.
 
     accelerate's own launcher would start a single one where there is no GPU.
@@ -108,12 +105,12 @@ def _stop_file(job: TrainingJob) -> Path:
     return job.place / "stop"
 
 
-def _ended(word: Mapping[str, Any]) -> Trained:
-    if "trained" in word:
-        return TypeAdapter(Trained).validate_python(word["trained"])
-    if "interrupted" in word:
-        raise Interrupted(int(word["interrupted"]), Path(word["checkpoint"]))
-    raise getattr(errors, str(word["kind"]), ModelError)(str(word["error"]))
+def _result(event: dict[str, Any]) -> Trained:
+    if event["event"] == "interrupted":
+        raise Interrupted(int(event["step"]), Path(event["checkpoint"]))
+    if event["event"] == "failed":
+        raise_failure(event)
+    return TypeAdapter(Trained).validate_python(event["trained"])
 
 
 # ---------------------------------------------------------------------------- one process
@@ -136,20 +133,22 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
         return stop.exists()
 
     try:
-        trained = train(replace(job, stop_soon=stop_soon), lambda report: _say(asdict(report)))
+        trained = train(
+            replace(job, stop_soon=stop_soon), lambda report: _send("step", report=asdict(report))
+        )
     except Interrupted as saved:
-        _say({"interrupted": saved.step, "checkpoint": str(saved.checkpoint)})
+        _send("interrupted", step=saved.step, checkpoint=str(saved.checkpoint))
     except EmpathyError as error:
-        _say({"error": str(error), "kind": type(error).__name__})
+        _send("failed", **failure(error))
     else:
-        _say({"trained": TypeAdapter(Trained).dump_python(trained, mode="json")})
+        _send("done", trained=TypeAdapter(Trained).dump_python(trained, mode="json"))
 
 
-def _say(word: Mapping[str, Any]) -> None:
+def _send(event: str, **details: Any) -> None:
     """Tell the parent, from the main process alone."""
     if os.environ.get("RANK", "0") == "0":
-        sys.stdout.write(f"\n{_SAID}{json.dumps(word)}\n")
         sys.stdout.flush()
+        Sender(1).send(event, **details)
 
 
 def _end_with(parent: int) -> None:

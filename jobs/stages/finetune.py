@@ -76,11 +76,11 @@ def _train(
     run: RunDir, plan: Plan, planned: PlannedFinetune, job: TrainingJob, watch: "_Watch"
 ) -> Trained:
     from empathy_core.training.loop.trainer import train
-    from jobs.stages.distributed import launched, n_processes
+    from jobs.stages.distributed import n_processes, train_in_processes
 
     n = n_processes(planned.spec)
     if n > 1:
-        return launched(run, plan, job, n, watch)
+        return train_in_processes(run, plan, job, n, watch)
     return train(replace(job, stop_soon=watch.stop_soon), watch)
 
 

@@ -25,7 +25,7 @@ from empathy_core.errors import Damaged
 from empathy_core.store import Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
 from jobs.planning.plan import Plan, Task
-from jobs.planning.progress import adapters_of, trained
+from jobs.planning.progress import adapters_of, read_trained
 from jobs.stages.protocol import Listener, Progress
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     """
     examples = data.load(run).filter(pl.col("block").is_not_null())
     blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
-    by = adapters_of(plan, trained(run, plan))
+    by = adapters_of(plan, read_trained(run, plan))
     for condition in plan.of_model(task.key):
         adapter = by.get(condition.id)
         work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks, adapter)
@@ -100,24 +100,24 @@ def _loaded(model: ModelSpec, overlong: Any) -> tuple[BackendProtocol, float]:
 
 def _peaks() -> dict[str, int]:
     """Return the largest memory of this process so far, and of its GPU if it has one, in MB."""
-    found = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    peaks = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        found["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
-    return found
+        peaks["gpu_peak_mb"] = int(torch.cuda.max_memory_allocated()) >> 20
+    return peaks
 
 
 def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
-    found = _resumed(work)
-    missing = [b for b in work.wanted if b not in found.blocks and b not in found.elsewhere]
-    if not missing and not found.journals:
+    earlier = _resumed(work)
+    missing = [b for b in work.wanted if b not in earlier.blocks and b not in earlier.in_other_cuts]
+    if not missing and not earlier.journals:
         return
-    log.info("%s: %d blocks found, %d to do", work.condition.id, len(found.blocks), len(missing))
+    log.info("%s: %d blocks found, %d to do", work.condition.id, len(earlier.blocks), len(missing))
     journal = Journal(work.journal)
     try:
         for block, done in _answered(work, missing, examples, overlong):
             journal.append(block, done.rows, done.seconds, done.version)
-            found.blocks[block] = done
+            earlier.blocks[block] = done
             n_tokens = sum(row["n_output_tokens"] for row in done.rows)
             listen(Progress(len(done.rows), n_tokens))
     except BaseException:
@@ -125,9 +125,9 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
         raise
     if not _made_meanwhile(work):
         load_s = _loaded(work.condition.model, overlong)[1] if missing else 0.0
-        _compact(work, found.blocks, load_s)
+        _compact(work, earlier.blocks, load_s)
     journal.close(delete=True)
-    for path in found.journals:
+    for path in earlier.journals:
         path.unlink(missing_ok=True)
 
 
@@ -170,24 +170,24 @@ def _answered(
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Resumed:
     """What earlier attempts left.
 
     Attributes:
         blocks: Finished blocks of this shard.
-        elsewhere: Blocks that stand in pieces of another number of shards.
+        in_other_cuts: Blocks in result files of another number of shards.
         journals: Journals of this shard that can go once the piece is written.
     """
 
     blocks: dict[int, JournalBlock]
-    elsewhere: frozenset[int]
+    in_other_cuts: frozenset[int]
     journals: tuple[Path, ...]
 
 
-def _resumed(work: _Shard) -> _Found:
+def _resumed(work: _Shard) -> _Resumed:
     wanted = set(work.wanted)
     blocks = _of_piece(work)
-    elsewhere = _elsewhere(work)
+    in_other_cuts = _in_other_cuts(work)
     own = []
     folder = work.run.journals(work.condition.id)
     for path in sorted(folder.glob("*.jsonl")):
@@ -196,14 +196,14 @@ def _resumed(work: _Shard) -> _Found:
             continue
         mine = int(layout[1]) == work.shard and int(layout[2]) == work.n_shards
         if mine or int(layout[2]) != work.n_shards:
-            found = store.read_journal(path)
-            blocks |= {b: found[b] for b in found if b in wanted and b not in blocks}
+            written = store.read_journal(path)
+            blocks |= {b: written[b] for b in written if b in wanted and b not in blocks}
         if mine:
             own.append(path)
-    return _Found(blocks, frozenset(elsewhere), tuple(own))
+    return _Resumed(blocks, frozenset(in_other_cuts), tuple(own))
 
 
-def _elsewhere(work: _Shard) -> set[int]:
+def _in_other_cuts(work: _Shard) -> set[int]:
     """Return the blocks that stand in pieces of another number of shards."""
     others = (
         path
@@ -233,11 +233,13 @@ def _of_piece(work: _Shard) -> dict[int, JournalBlock]:
 def _made_meanwhile(work: _Shard) -> bool:
     """Tell whether another copy of this task has written the whole piece: the first one stays.
 
-    Slurm may run an element twice at once; in half precision on other hardware its text could
+    Slurm may run an array task twice at once; in half precision on other hardware its text could
     differ, and statistics may have been made of the first already.
     """
     try:
-        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(_elsewhere(work))
+        return set(store.verify_piece(work.path).blocks) >= set(work.wanted) - set(
+            _in_other_cuts(work)
+        )
     except Damaged:
         return False
 

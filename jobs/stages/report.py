@@ -17,7 +17,7 @@ from jobs.planning import report_settings as settings
 from jobs.planning import versions
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.planning.plan_file import last_plan
-from jobs.planning.progress import adapters_of, trained
+from jobs.planning.progress import adapters_of, read_trained
 from jobs.planning.report_settings import Recorded
 from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
@@ -70,7 +70,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
     """Return what a report of *plan* is under these settings."""
     found, table = read_json(run.audit), recorded.table
     withheld, shown = _licensed(found["sources"], table)
-    words = plan.words
+    notes = plan.notes
     return ReportSpec(
         conditions=plan.conditions,
         metrics={
@@ -81,17 +81,18 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         caption=table.caption,
         short_caption=table.short_caption,
         label=table.label,
-        assumed=words.assumed,
+        assumed=notes.assumed,
         published=table.published,
         provenance=plan.provenance,
-        notes=words.notes,
+        notes=notes.notes,
         older=versions.notes(run, plan),
         audit_text=audit_text(found),
         withheld=withheld,
         not_to_pass_on=shown,
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
-        adapters=adapters_of(plan, trained(run, plan)),
+        adapters=adapters_of(plan, read_trained(run, plan)),
         layout=Layout(table.environment, table.intervals, table.fit, table.siunitx),
+        columns=table.columns,
         analysis=Analysis(
             table.correction,
             contrasts.resolve(table.contrasts, plan.conditions),

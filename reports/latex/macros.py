@@ -6,9 +6,11 @@ so that a title, its bookmark and an entry in the list of tables hold the number
 
 from collections.abc import Sequence
 
-from reports.labels import NOTHING
-from reports.latex import escape as latex
-from reports.latex.escape import Tex
+from reports.labels import (
+    NOTHING,
+    count,
+)
+from reports.latex.escape import Tex, escape
 from reports.latex.table import source
 from reports.numbers.results import Result
 
@@ -31,7 +33,7 @@ def macros(results: Sequence[Result], stamp: str, title: str = "") -> str:
     An unknown key is an error that names the nearest; so is the p of a score. What is null prints
     as in the tables. With *stamp* every number bears it in print, and the log ends with it.
     """
-    mark = rf"\textsuperscript{{\textbf{{[{latex.escape(stamp)}]}}}}" if stamp else ""
+    mark = rf"\textsuperscript{{\textbf{{[{escape(stamp)}]}}}}" if stamp else ""
     lines = [Tex(_line(result, mark)) for result in results]
     example = Tex(results[0].key if results else EXAMPLE)
     return source("macros.tex.j2", lines=lines, stamp=stamp, title=title, example=example)
@@ -43,7 +45,7 @@ def _line(result: Result, mark: str) -> str:
     if result.one_sided:
         interval = _plain(result.interval_text)
     parts = (
-        result.key, _plain(result.text), interval, _plain(f"{result.n:,}"), _p(result), mark,
+        result.key, _plain(result.text), interval, _plain(f"{count(result.n)}"), _p(result), mark,
     )  # fmt: skip
     return r"\report@number" + "".join(f"{{{part}}}" for part in parts)
 
@@ -58,7 +60,7 @@ def _p(result: Result) -> str:
 
 def _plain(text: str) -> str:
     """Return a number's text as source that can stand anywhere."""
-    found = latex.escape(text)
+    source_text = escape(text)
     for spelled, anywhere in _ANYWHERE.items():
-        found = found.replace(spelled, anywhere)
-    return found
+        source_text = source_text.replace(spelled, anywhere)
+    return source_text

@@ -17,22 +17,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.labels import NOT_APPLICABLE, NOTHING
-from reports.latex import escape as latex
-from reports.latex.escape import Tex, escape
-from reports.tables.table import Cell, Group, Head, Row, Table, Words
+from reports.latex.escape import Tex, escape, label
+from reports.tables.table import Cell, Head, Row, Table, TableText
 
 TEMPLATES = Path(__file__).parent
-PAGE_LINES = 41
-"""Rows that the smallest of usual pages holds beside caption and headings."""
-BELOW_LINES, GAP_LINES, NOTE_LINES = 0.9, 0.5, 0.9
-"""What a line of intervals, the space between groups and a line of notes take of one."""
-NOTE_CHARS = 100
-"""Characters in a line of notes."""
-
-PACKAGES = {
-    "booktabs": "toprule", "graphicx": "resizebox", "siunitx": "sisetup", "longtable": "longtable",
-}  # fmt: skip
+PACKAGES = {"booktabs": "toprule", "siunitx": "sisetup", "longtable": "longtable"}
 """Packages that a table may need → a command that each defines."""
+
+MOST_TOGETHER = 8
+"""Rows of a group that stay on one page."""
 
 MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(rf"([+{MINUS}]?)([0-9]+(?:,[0-9]+)*)((?:\.[0-9]+)?%?)")
@@ -44,7 +37,7 @@ def _tex() -> Environment:
     environment = Environment(  # noqa: S701 - HTML's escape is wrong here; finalize is LaTeX's
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
-        finalize=latex.escape,
+        finalize=escape,
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
@@ -55,8 +48,9 @@ def _tex() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["tex_label"] = latex.label
+    environment.filters["tex_label"] = label
     environment.filters["source"] = _source
+    environment.filters["breakable"] = lambda text: Tex(breakable(text))
     return environment
 
 
@@ -70,123 +64,20 @@ def source(template: str, **context: object) -> str:
     return _tex().get_template(template).render(**context)
 
 
-def fragment(tables: Sequence[Table]) -> str:
-    r"""Return LaTeX that a paper can ``\input``; its first line names the packages it needs."""
-    made = [part for table in tables for part in _typeset(table)]
-    needed = [(name, of) for name, of in PACKAGES.items() if any(name in t.needs for t in made)]
-    lines = "".join(line for t in made for line in t.heads + t.rows)
-    commands = ("best", "dagger", "interval", "lines")
-    uses = {name for name in commands if f"\\report{name}" in lines}
-    return source("table.tex.j2", tables=made, packages=needed, uses=uses)
+def fragment(tables: Sequence[Table], methods: str = "methods") -> str:
+    r"""Return LaTeX that a paper can ``\input``; its first line names the packages it needs.
+
+    *methods* is the label of the appendix that has what the notes leave out.
+    """
+    made = [_typeset(table) for table in tables]
+    needed = [(name, by) for name, by in PACKAGES.items() if any(name in t.needs for t in made)]
+    return source("table.tex.j2", tables=made, packages=needed, methods=methods)
 
 
 def standalone(fragment_name: str, stamp: str) -> str:
     """Return a document that compiles alone and holds nothing but the fragment."""
     packages = [p for p in PACKAGES if p != "booktabs"]
     return source("standalone.tex.j2", fragment=Tex(fragment_name), stamp=stamp, packages=packages)
-
-
-# ---------------------------------------------------------------------------- tables
-
-
-@dataclass(frozen=True, slots=True)
-class _Typeset:
-    """A table, or the part of it that stands on one page, in the words of its template.
-
-    Attributes:
-        environment: ``table``, ``table*`` or ``longtable``.
-        part: Which of *n_parts* it is, from 1.
-        notes: Sentences below it.
-        needs: Packages.
-        alignment: Argument of ``tabular``.
-        n_columns: As LaTeX counts them.
-        gap: Half of what is between columns; daggers need more.
-        heads: Lines of the headings, rules between them included.
-        rows: Lines of the body, likewise.
-        fit: Whether a table that is too wide is made smaller.
-    """
-
-    words: Words
-    environment: Tex
-    part: int
-    n_parts: int
-    notes: tuple[str, ...]
-    needs: frozenset[str]
-    alignment: Tex
-    n_columns: int
-    gap: Tex
-    heads: tuple[Tex, ...]
-    rows: tuple[Tex, ...]
-    fit: bool
-
-
-def _typeset(table: Table) -> Iterator[_Typeset]:
-    """Yield the table, or its parts."""
-    environment = table.layout.environment.replace("auto", "table*")
-    is_long = environment == "longtable"
-    columns = [_column(table, i) for i in range(len(table.heads))]
-    needs = {"booktabs"}
-    has_intervals = any(c.below or c.beside for c in columns)
-    needs |= {"longtable"} if is_long else set()
-    needs |= {"graphicx"} if table.layout.fit and (has_intervals or not is_long) else set()
-    needs |= {"siunitx"} if any(c.form for c in columns) else set()
-    parts = _parts(table)
-    for i, groups in enumerate(parts, 1):
-        yield _Typeset(
-            table.words,
-            Tex(environment),
-            i,
-            len(parts),
-            table.words.notes if i == len(parts) else (),
-            frozenset(needs),
-            _alignment(table, columns),
-            len(table.stubs) + sum(1 + c.beside for c in columns),
-            Tex("6pt" if any(c.daggers for c in columns) else "5pt"),
-            tuple(map(Tex, _heads(table, columns))),
-            tuple(map(Tex, _rows(replace(table, groups=groups), columns, is_long))),
-            table.layout.fit,
-        )
-
-
-def _parts(table: Table) -> list[tuple[Group, ...]]:
-    """Return the groups of each part: under ``auto`` no part is longer than a page.
-
-    A float that is longer than a page cannot be set, and a longtable cannot be set in two columns
-    nor be scaled to the line; so a table that is too long is divided into floats.
-    """
-    if table.layout.environment != "auto":
-        return [table.groups]
-    room = PAGE_LINES - NOTE_LINES * sum(1 + len(n) // NOTE_CHARS for n in table.words.notes)
-    room = max(room, PAGE_LINES / 2)
-    if _height(table, table.groups) <= room:
-        return [table.groups]
-    parts: list[list[Group]] = [[]]
-    for group in _pieces(table, room):
-        if parts[-1] and _height(table, [*parts[-1], group]) > room:
-            parts.append([])
-        parts[-1].append(group)
-    return [tuple(part) for part in parts]
-
-
-def _pieces(table: Table, room: float) -> Iterator[Group]:
-    """Yield the groups, those that are longer than a page in pieces."""
-    for group in table.groups:
-        n_pieces = ceil(_height(table, [group]) / room)
-        size = ceil(len(group.rows) / max(1, n_pieces))
-        for start in range(0, len(group.rows), max(1, size)):
-            yield replace(group, rows=group.rows[start : start + size])
-
-
-def _height(table: Table, groups: Sequence[Group]) -> float:
-    """Return how many lines *groups* take."""
-    rows = [row for group in groups for row in group.rows]
-    n_gaps = 0 if table.tight else len(groups) - 1
-    n_below = sum(_has_below(table, row) for row in rows)
-    return len(rows) + BELOW_LINES * n_below + GAP_LINES * n_gaps
-
-
-def _has_below(table: Table, row: Row) -> bool:
-    return table.layout.intervals == "row" and any(cell.interval for cell in row.cells)
 
 
 # ---------------------------------------------------------------------------- columns
@@ -232,13 +123,14 @@ def _column(table: Table, place: int) -> _Column:
     sign = max(signs, default="")
     is_decimal = "." in rest and not re.search("[,%]", "".join(w + r for _, w, r in numbers))
     has_intervals = any(c.interval for c in cells)
+    is_beside = table.layout.intervals in ("brackets", "plusminus")
     return _Column(
         sign,
         whole,
         rest,
         _form(sign, whole, rest) if is_decimal and table.layout.siunitx else "",
         has_intervals and table.layout.intervals == "row",
-        has_intervals and table.layout.intervals in ("brackets", "plusminus"),
+        has_intervals and (is_beside or table.layout.intervals == "none"),
         any(c.dagger for c in cells),
     )
 
@@ -296,7 +188,7 @@ def _line(parts: Sequence[str]) -> str:
 
 def _head(head: Head, column: _Column) -> str:
     r"""Return a heading; lines in an ``S`` column need ``\multicolumn`` in REVTeX."""
-    lines = [escape(line) for line in head.lines]
+    lines = [_wrapped(line) if len(line) > LONG else escape(line) for line in head.lines]
     lines[-1] += rf"\,{escape(head.arrow)}" if head.arrow else ""
     text = r"\\".join(lines)
     if len(lines) > 1:
@@ -310,23 +202,60 @@ def _head(head: Head, column: _Column) -> str:
 # ---------------------------------------------------------------------------- rows
 
 
-def _rows(table: Table, columns: Sequence[_Column], is_long: bool) -> Iterator[str]:
-    """Yield the lines of the body; no page ends between a number and the interval below it."""
-    for i, group in enumerate(table.groups):
-        if i and not table.tight:
-            after_people = table.groups[i - 1].reference and not group.reference
-            yield r"\midrule" if after_people else r"\addlinespace"
-        for j, row in enumerate(group.rows):
-            if row.gap and j:
-                yield r"\addlinespace[2pt]"
-            pairs = [*zip(row.cells, columns, strict=True)]
-            stubs = ["" if j else escape(group.label), *map(escape, row.stubs)]
-            line = _line([*stubs, *(_cell(cell, column) for cell, column in pairs)])
-            if not _has_below(table, row):
-                yield line
-                continue
-            yield line + ("*" if is_long else "[-1pt]")
-            yield _line([*[""] * len(stubs), *(_below(*pair) for pair in pairs)]) + "[1.5pt]"
+LONG = 14
+"""Characters from which on a label may need to be wrapped."""
+STUB_WIDTHS = {1: (0.42,), 2: (0.27, 0.21), 3: (0.2, 0.2, 0.12)}
+"""Number of stubs → the share of the line that each may take before it is wrapped."""
+
+
+def _row(table: Table, row: Row, name: str, columns: Sequence[_Column], *, is_first: bool) -> str:
+    """Return a row: stubs, cells, intervals below, and the stubs of the line that they are in."""
+    gap = "" if is_first or not row.gap else r"\reportadd{\addlinespace[2pt]}"
+    pairs = [*zip(row.cells, columns, strict=True)]
+    cells = "".join(f"{{{_cell(cell, column)}}}" for cell, column in pairs)
+    below = "".join(f"{{{_below(*p)}}}" for p in pairs) if _has_below(table, row) else ""
+    texts = ["", *row.stubs]
+    rests = [_rest(i, text, table) for i, text in enumerate(texts)]
+    stubs = [name, *(_stub(table, i, text, [row]) for i, text in enumerate(row.stubs, 1))]
+    whole = " & ".join(stub + rest for stub, rest in zip(stubs, rests, strict=True))
+    lines = (rf"{gap}\reportrow{{{whole}}}", f"{{{cells}}}", f"{{{below}}}{{{' & '.join(rests)}}}")
+    return "\n ".join(lines)
+
+
+def _has_below(table: Table, row: Row) -> bool:
+    return table.layout.intervals == "row" and any(cell.interval for cell in row.cells)
+
+
+def _stub(table: Table, place: int, text: str, rows: Sequence[Row]) -> str:
+    """Return what stands left of *rows*, wrapped within their lines where it is long."""
+    if len(text) < LONG:
+        return escape(text)
+    level, share = "row" if place else "group", STUB_WIDTHS[len(table.stubs)][place]
+    n_below = sum(_has_below(table, row) for row in rows)
+    lines = f"{{{len(rows)}}}{{{len(rows) + n_below}}}"
+    return rf"\reportstub{{{level}}}{{{share}}}{lines}{{{breakable(text)}}}"
+
+
+def _rest(place: int, text: str, table: Table) -> str:
+    """Return what ends the lines of a stub: the room that a wrapped label still needs."""
+    if place:
+        return r"\reportrest{row}" if len(text) >= LONG else ""
+    is_long = any(len(group.label) >= LONG for group in table.groups)
+    return r"\reportrest{group}" if is_long else ""
+
+
+def breakable(text: str) -> str:
+    r"""Return *text* so that a long word may be broken: after a sign, or anywhere."""
+    words = []
+    for word in text.split(" "):
+        parts = (
+            re.findall(r"[^-_/.:,;=]{0,11}[-_/.:,;=]|[^-_/.:,;=]{1,12}", word)
+            if len(word) > LONG
+            else [word]
+        )
+        words.append(r"\allowbreak{}".join(map(escape, parts)))
+    # characters that no font has are long, and nothing would part them
+    return " ".join(words).replace("{]}{[}U+", r"{]}\allowbreak{}{[}U+")
 
 
 def _cell(cell: Cell, column: _Column) -> str:
@@ -343,8 +272,14 @@ def _cell(cell: Cell, column: _Column) -> str:
 
 def _text(cell: Cell) -> str:
     text = escape(cell.text)
+    if len(cell.text) > LONG:
+        text = _wrapped(cell.text)
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
     return text + (r"\reportdagger{}" if cell.dagger else "")
+
+
+def _wrapped(text: str) -> str:
+    return rf"\reportwrap{{{breakable(text)}}}"
 
 
 def _number(cell: Cell, number: re.Match[str], column: _Column) -> str:
@@ -384,3 +319,200 @@ def _interval(cell: Cell) -> str:
     """Return an interval in small print; within the command its brackets are no argument."""
     text = escape(cell.interval).replace("{[}", "[").replace("{]}", "]")
     return rf"\reportinterval{{{text}}}" if text else ""
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Neighbouring columns beside the stubs, as LaTeX has them.
+
+    Attributes:
+        first: Column of numbers, from 1.
+        last: Likewise.
+        alignment: Argument of ``tabular``.
+        heads: Lines of the headings, rules between them included.
+        n_columns: As LaTeX counts them.
+    """
+
+    first: int
+    last: int
+    alignment: Tex
+    heads: tuple[Tex, ...]
+    n_columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A way to set a table: 0 with its intervals, 1 without them, 2 the intervals alone."""
+
+    mode: int
+    panels: tuple[_Panel, ...]
+    on_one_page: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows that stay together: a group, or a part of one that is long.
+
+    Attributes:
+        apart: Rule or space that parts it from the chunk before.
+        label: The group's, where its first row has it not already.
+    """
+
+    apart: Tex
+    label: Tex
+    rows: tuple[Tex, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Typeset:
+    """A table in the words of its template.
+
+    Attributes:
+        environment: ``auto``, ``table``, ``table*`` or ``longtable``.
+        notes: Sentences below it, the most important first.
+        more: Whether ``methods.tex`` says more.
+        needs: Packages.
+        gap: Half of what is between columns; daggers need more.
+        forms: In order of preference.
+        interval_forms: Of the intervals, where they stand apart.
+    """
+
+    words: TableText
+    environment: Tex
+    notes: tuple[str, ...]
+    more: bool
+    needs: frozenset[str]
+    gap: Tex
+    chunks: tuple[_Chunk, ...]
+    forms: tuple[_Form, ...]
+    interval_forms: tuple[_Form, ...]
+
+
+def _typeset(table: Table) -> _Typeset:
+    columns = [_column(table, i) for i in range(len(table.heads))]
+    needs = {"booktabs"}
+    needs |= {"longtable"} if table.layout.environment == "longtable" else set()
+    needs |= {"siunitx"} if any(c.form for c in columns) else set()
+    words = table.words
+    forms, apart = _forms(table, columns)
+    return _Typeset(
+        words,
+        Tex(table.layout.environment),
+        words.brief or words.notes,
+        bool(words.brief) and words.brief != words.notes,
+        frozenset(needs),
+        Tex("6pt" if any(c.daggers for c in columns) else "5pt"),
+        tuple(_chunks(table, columns)),
+        forms,
+        apart,
+    )
+
+
+def _forms(table: Table, columns: Sequence[_Column]) -> tuple[tuple[_Form, ...], tuple[_Form, ...]]:
+    """Return the forms to try, and those of the intervals where they may stand apart."""
+    every = [[(0, len(columns) - 1)], *_splits(table, [True] * len(columns))]
+    every = every if table.layout.fit else every[:1]
+    below = [column.below for column in columns]
+    whole = [tuple(_panel(table, columns, *ends) for ends in split) for split in every]
+    if not table.layout.fit or 2 * sum(below) <= len(below):
+        return tuple(_Form(0, panels) for panels in whole), ()
+    alone = [replace(column, form="", below=True) for column in columns]
+    apart = [
+        tuple(_panel(table, alone, *ends) for ends in split) for split in _splits(table, below)
+    ]
+    together = _Form(0, whole[0], on_one_page=True)
+    return (together, *(_Form(1, p) for p in whole)), tuple(_Form(2, p) for p in apart)
+
+
+def _splits(table: Table, shown: Sequence[bool]) -> list[list[tuple[int, int]]]:
+    """Return ways to divide the columns that are *shown*, each way (first, last) of its panels.
+
+    From one panel to one a column; columns under one heading stay together while they can.
+    """
+    units, n = _units(table, shown), sum(shown)
+    ways: list[list[tuple[int, int]]] = []
+    for n_panels in range(1, n + 1):
+        most = ceil(n / n_panels)
+        way = _packed(units, most)
+        if len(way) > n_panels:  # rather fewer panels than headings that stay whole
+            way = _packed([(i, i) for i, is_shown in enumerate(shown) if is_shown], most)
+        if way not in ways:
+            ways.append(way)
+    return ways
+
+
+def _packed(units: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """Return neighbouring units put together, at most *most* columns each."""
+    parts = [p for first, last in units for p in _cut(first, last, most)]
+    way = [parts[0]]
+    for first, last in parts[1:]:
+        if first == way[-1][1] + 1 and last - way[-1][0] < most:
+            way[-1] = (way[-1][0], last)
+        else:
+            way.append((first, last))
+    return way
+
+
+def _units(table: Table, shown: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return (first, last) of columns under one heading, of those that are *shown*, from 0."""
+    n_stubs = len(table.stubs)
+    of = {i: i for i in range(len(shown))}
+    for span in table.spans:
+        if span.label:
+            of |= {
+                i - n_stubs - 1: span.first - n_stubs - 1 for i in range(span.first, span.last + 1)
+            }
+    units: list[tuple[int, int]] = []
+    for _, members in groupby((i for i, is_shown in enumerate(shown) if is_shown), of.get):
+        places = [*members]
+        units.append((places[0], places[-1]))
+    return units
+
+
+def _cut(first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
+    for start in range(first, last + 1, most):
+        yield start, min(last, start + most - 1)
+
+
+def _panel(table: Table, columns: Sequence[_Column], first: int, last: int) -> _Panel:
+    n_stubs = len(table.stubs)
+    left, right = first + n_stubs + 1, last + n_stubs + 1
+    spans = tuple(
+        replace(span, first=max(span.first, left) - first, last=min(span.last, right) - first)
+        for span in table.spans
+        if span.first <= right and span.last >= left
+    )
+    mine = columns[first : last + 1]
+    part = replace(table, heads=table.heads[first : last + 1], spans=spans)
+    return _Panel(
+        first + 1,
+        last + 1,
+        _alignment(part, mine),
+        tuple(map(Tex, _heads(part, mine))),
+        n_stubs + sum(1 + c.beside for c in mine),
+    )
+
+
+def _chunks(table: Table, columns: Sequence[_Column]) -> Iterator[_Chunk]:
+    """Yield the rows in pieces that no page divides."""
+    before = None
+    for group in table.groups:
+        for start in range(0, len(group.rows), MOST_TOGETHER):
+            rows = group.rows[start : start + MOST_TOGETHER]
+            apart, label = "", ""
+            if start:
+                label = _stub(table, 0, group.label, rows)
+                apart = r"\addlinespace[2pt]" if rows[0].gap else ""
+            elif before is not None and not table.tight:
+                after_people = before.reference and not group.reference
+                apart = r"\midrule" if after_people else r"\addlinespace"
+            before = group
+            names = ["" if start else _stub(table, 0, group.label, rows), *[""] * (len(rows) - 1)]
+            lines = (
+                Tex(_row(table, row, name, columns, is_first=not i))
+                for i, (row, name) in enumerate(zip(rows, names, strict=True))
+            )
+            yield _Chunk(Tex(apart), Tex(label), tuple(lines))

@@ -16,13 +16,13 @@ KINDS = (
     ("empty", "Empty", "not empty"),
     ("cut", "At the token limit", "not at the token limit"),
     ("prompt_cut", "Question cut", "question not cut"),
-    ("duplicate", "Said elsewhere too", "not said elsewhere"),
+    ("duplicate", "Repeated verbatim for another question", "not repeated verbatim"),
     ("exposed", "Question in training", "question not in training"),
 )
 """What makes an answer doubtful: its flag, what the audit calls it, and the rows without it."""
 
 
-THOUGHT_ONLY = ("thought_only", "Reasoning without an answer", "an answer behind the reasoning")
+THOUGHT_ONLY = ("thought_only", "Reasoning without an answer", "an answer after the reasoning")
 """The same where a model's thoughts are told from its answers."""
 
 

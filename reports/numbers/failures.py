@@ -57,7 +57,8 @@ def faults(spec: ReportSpec) -> tuple[str, tuple[Column, ...]] | None:
     return None
 
 
-def _title(spec: ReportSpec, members: Sequence[Comparison]) -> str:
+def series_title(spec: ReportSpec, members: Sequence[Comparison]) -> str:
+    """Return the base's name, with the family where several share it."""
     base = next(c for c in spec.conditions if c.id == members[0].base)
     name = full_name(base, row_labels(spec.conditions))
     shared = {c.family for c in spec.finetunes if c.base == base.id}
@@ -85,5 +86,5 @@ def failure_series(summary: pl.DataFrame, spec: ReportSpec) -> tuple[Series, ...
                 line(c.tuned, named[c.tuned], c.train_size) for c in members if c.sources == source
             ]
             lines = (line(members[0].base, "base", 0), *tuned)
-            series.append(Series(_title(spec, members) + trained, columns, lines))
+            series.append(Series(series_title(spec, members) + trained, columns, lines))
     return tuple(series)

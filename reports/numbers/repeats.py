@@ -10,7 +10,7 @@ import polars as pl
 
 from empathy_core.stats import Components, components
 from empathy_core.types import Condition
-from reports.labels import full_name, row_labels
+from reports.labels import count, full_name, row_labels
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
@@ -66,7 +66,7 @@ def repeated(spec: ReportSpec) -> Iterator[Repeated]:
     for seeds in _groups(range(len(spec.finetunes)), trained):
         pairs = [spec.finetunes[i] for i in seeds]
         base = by_id[pairs[0].base]
-        label = f"{base.model.label}, {base.prompt.label}, n = {pairs[0].train_size:,}"
+        label = f"{base.model.label}, {base.prompt.label}, n = {count(pairs[0].train_size)}"
         yield Repeated(label, f"{len(pairs)} seeds", tuple(p.tuned for p in pairs))
 
 

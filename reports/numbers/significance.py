@@ -216,12 +216,17 @@ def p_column(spec: ReportSpec) -> str:
 
 def how_tested(spec: ReportSpec, family: str, n_tests: int) -> str:
     """Return the test in words; *family*: the *n_tests* that it is corrected over."""
-    how = {"holm": "Holm", "bh": "Benjamini\N{EN DASH}Hochberg"}[spec.analysis.correction]
     shuffles = f"{shuffles_for(n_tests):,} shuffles"
     return (
         f"p < {ALPHA} (approximate randomisation by question, two-sided, {shuffles}, "
-        f"{how}-corrected over {family})"
+        f"{corrected(spec)} over {family})"
     )
+
+
+def corrected(spec: ReportSpec) -> str:
+    """Return e.g. ``Holm-corrected``."""
+    how = {"holm": "Holm", "bh": "Benjamini\N{EN DASH}Hochberg"}[spec.analysis.correction]
+    return f"{how}-corrected"
 
 
 Wanted = tuple[str, Column]

@@ -6,37 +6,32 @@ from typing import Any
 
 import polars as pl
 
-from reports.labels import NOTHING, full_name, number, p_text, row_labels
+from reports.labels import decimal, full_name, row_labels
 from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.spec import ReportSpec
-from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.cells import count_cell, difference_cell, heads, p_cell, score_cell
+from reports.tables.table import DAGGER, Cell, Group, Row, Table, TableText, line_label
 
 
-def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> Iterator[Table]:
+def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: TableText) -> Iterator[Table]:
     """Yield the table; none if nothing is declared."""
     if contrasts.is_empty():
         return
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
+    p = p_column(spec)
 
     def line(row: dict[str, Any]) -> Row:
         column = columns[row["metric"], row["column"]]
 
-        def cell(name: str, *, signed: bool = False) -> Cell:
-            return Cell(number(row[name], column, signed=signed), value=row[name])
-
-        difference = cell("difference", signed=True)
-        if row["low"] is not None:
-            bounds = f"{cell('low', signed=True).text}, {cell('high', signed=True).text}"
-            difference = replace(difference, text=f"{difference.text} [{bounds}]")
-        effect, p = row["effect"], row[p_column(spec)]
-        shown = f"{effect:.2f}".replace("-", "\N{MINUS SIGN}") if effect is not None else NOTHING
         return Row(
             (line_label(column),),
             (
-                cell("first_score"), cell("second_score"), difference,
-                Cell(shown), cell("detectable"),
-                Cell(p_text(p), dagger=is_significant(row, p_column(spec)) is True),
-                Cell(f"{row['n']:,}"),
+                score_cell(row["first_score"], column), score_cell(row["second_score"], column),
+                difference_cell(row["difference"], row["low"], row["high"], column),
+                Cell(decimal(row["effect"], 2), value=row["effect"]),
+                score_cell(row["detectable"], column),
+                p_cell(row[p], dagger=is_significant(row, p) is True),
+                count_cell(row["n"]),
             ),
         )  # fmt: skip
 
@@ -44,19 +39,20 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
         Group(str(part["label"][0]), tuple(map(line, part.iter_rows(named=True))))
         for _, part in contrasts.group_by("name", maintain_order=True)
     )
-    n_tests = contrasts[p_column(spec)].count() or 1
+    n_tests = contrasts[p].count() or 1
     tested = how_tested(spec, "the declared contrasts and main columns", n_tests)
-    heads = (
-        ("First",), ("Second",), ("Difference", "[95% interval]"), ("Effect",),
-        ("Detectable",), ("p",), ("n",),
-    )  # fmt: skip
-    told = "; ".join(f"{c.label}: {_pairs(c.pairs, spec)}" for c in spec.analysis.contrasts)
+    shown = heads(
+        "First", "Second", ("Difference", "[95% interval]"), "Effect", "Detectable", "p", "n"
+    )
+    declared = "; ".join(f"{c.label}: {_pairs(c.pairs, spec)}" for c in spec.analysis.contrasts)
     notes = (
         *words.notes,
-        f"{told}. Difference: second less first, the mean over pairs of conditions. "
-        f"{DAGGER} {tested}. Effect: the difference in standard deviations of a question's "
-        "difference. Detectable: the least "
-        "difference that this many questions and tests show with 80% probability at the 5% level.",
+        f"{declared}.",
+        "Difference: second \N{MINUS SIGN} first, the mean over pairs of conditions.",
+        f"{DAGGER} {tested}.",
+        "Effect: the difference in standard deviations of a question's difference.",
+        "Detectable: the smallest difference that this number of questions and tests detects with "
+        "80% power at the 5% level.",
     )
     words = replace(
         words,
@@ -64,12 +60,10 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: Words) -> 
         label=f"{words.label}-contrasts",
         notes=notes,
     )
-    yield Table(
-        words, ("Contrast", "Metric"), (), tuple(map(Head, heads)), groups, layout=spec.layout
-    )
+    yield Table(words, ("Contrast", "Metric"), (), shown, groups, layout=spec.layout)
 
 
 def _pairs(pairs: tuple[tuple[str, str], ...], spec: ReportSpec) -> str:
     names = row_labels(spec.conditions)
     by_id = {c.id: full_name(c, names) for c in spec.conditions}
-    return ", ".join(f"{by_id[second]} less {by_id[first]}" for first, second in pairs)
+    return ", ".join(f"{by_id[second]} \N{MINUS SIGN} {by_id[first]}" for first, second in pairs)

@@ -1,4 +1,4 @@
-"""What goes wrong with the answers of adapters, by the number of rows trained on. Pure."""
+"""Faulty answers of adapters, by the number of training rows. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,10 +9,11 @@ from empathy_core.types import Column
 from reports.labels import number
 from reports.numbers.adapters import by_base, labels
 from reports.numbers.aggregate import ALL
-from reports.numbers.failures import EMPTY, _title, faults
+from reports.numbers.failures import EMPTY, faults, series_title
 from reports.numbers.values import NO_VALUE, Value, values_of
 from reports.spec import Comparison, ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Table, Words, headings, value_text
+from reports.tables.cells import count_cell, heads
+from reports.tables.table import Cell, Group, Row, Table, TableText, headings, value_text
 
 MORE_FAULTY = 0.05
 """Share by which a fault of an adapter may exceed its base's before Table 2 says so."""
@@ -22,7 +23,7 @@ PAPER = (
 )
 
 
-def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: Words) -> tuple[Table, ...]:
+def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     """Return the table of faults; none if there are no adapters or no diagnostics."""
     found = faults(spec)
     if found is None or not spec.finetunes:
@@ -31,7 +32,7 @@ def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: Words) -> tup
     values = values_of(summary.filter(pl.col("subset") == ALL))
     groups = tuple(
         Group(
-            _title(spec, members),
+            series_title(spec, members),
             tuple(
                 Row((label,), _cells(values, condition, key, columns))
                 for condition, label in _conditions(members)
@@ -40,15 +41,15 @@ def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: Words) -> tup
         for members in by_base(spec.finetunes)
     )
     plain = [replace(c, group="") for c in columns]
-    spans, heads = headings([plain[0], *plain], 2)
-    heads = (Head(("Answers",)), *heads[1:])
+    spans, shown = headings([plain[0], *plain], 2)
+    shown = (*heads("Answers"), *shown[1:])
     words = replace(
         words,
-        caption="What goes wrong, by the number of rows trained on (n).",
+        caption="Faulty answers, by the number of training rows (n).",
         label=f"{words.label}-failures",
         notes=(*words.notes, "Shares of the answers; one answer may have several faults.", PAPER),
     )
-    return (Table(words, ("Base", "Training"), spans, heads, groups),)
+    return (Table(words, ("Base", "Training"), spans, shown, groups),)
 
 
 def _cells(
@@ -60,7 +61,7 @@ def _cells(
     of = [values.get((condition, key, c.name)) for c in columns]
     n = max((value.n for value in of if value is not None), default=0)
     return (
-        Cell(f"{n:,}"),
+        count_cell(n),
         *(Cell(value_text(v, c)) for v, c in zip(of, columns, strict=True)),
     )
 

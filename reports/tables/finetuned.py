@@ -12,15 +12,26 @@ from itertools import groupby
 import polars as pl
 
 from empathy_core.types import Column
-from reports.labels import full_name, number, row_labels
+from reports.labels import count, full_name, number, row_labels
 from reports.numbers.adapters import Numbers, by_base, labels
 from reports.numbers.aggregate import ALL
 from reports.numbers.significance import Wanted, columns, is_significant, p_column
 from reports.numbers.values import NO_VALUE, values_of
 from reports.rows.collect import Collected
 from reports.spec import Comparison, ReportSpec
+from reports.tables.cells import difference_cell
 from reports.tables.finetuned_notes import BROKEN, emptied, seed_notes, table_notes
-from reports.tables.table import Cell, Group, Head, Row, Span, Table, Words, line_label, value_text
+from reports.tables.table import (
+    Cell,
+    Group,
+    Head,
+    Row,
+    Span,
+    Table,
+    TableText,
+    line_label,
+    value_text,
+)
 
 PANEL_COMPARISONS = 2
 """Adapters that a page of two-column print holds beside their base."""
@@ -42,7 +53,7 @@ def finetuned_tables(
     summary: pl.DataFrame,
     compared: pl.DataFrame,
     spec: ReportSpec,
-    words: Words,
+    words: TableText,
 ) -> tuple[Table, ...]:
     """Return a table for each base and its adapters, several where a page does not hold them."""
     wanted = tuple(w for of_metric in columns(spec, main=True) for w in of_metric)
@@ -54,7 +65,7 @@ def finetuned_tables(
     )
 
 
-def _beside_bases(numbers: Numbers, words: Words) -> Iterator[Table]:
+def _beside_bases(numbers: Numbers, words: TableText) -> Iterator[Table]:
     for members in by_base(numbers.spec.finetunes):
         named = labels(members)
         size = -(-len(members) // -(-len(members) // PANEL_COMPARISONS))
@@ -82,7 +93,7 @@ def base_name(spec: ReportSpec, comparison: Comparison) -> str:
     return full_name(base, row_labels(spec.conditions)) + ("" if named else f" ({how})") + family
 
 
-def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: Words) -> Table:
+def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: TableText) -> Table:
     spans, position = [], 2
     for part in parts:
         last = position + len(part.heads) - 1
@@ -129,23 +140,19 @@ def _adapter(numbers: Numbers, comparison: Comparison, named: Mapping[str, str])
 
 
 def difference(row: Mapping[str, float | None], column: Column, *, marked: bool) -> Cell:
-    """Return e.g. ``+0.0028 [+0.0004, +0.0051]``, with a dagger where it is *marked*.
+    """Return e.g. ``+0.0028`` and ``[+0.0004, +0.0051]``, with a dagger where it is *marked*.
 
     In a partial run nothing is: the rows that happen to be there decide nothing.
     """
-    value = number(row["difference"], column, signed=True)
-    if row["difference"] is None:
-        return Cell(value)
-    if row["low"] is None:
-        return Cell(f"{value} [n/a]")
-    low, high = (number(row[bound], column, signed=True) for bound in ("low", "high"))
-    return Cell(f"{value} [{low}, {high}]", dagger=marked)
+    cell = difference_cell(row["difference"], row["low"], row["high"], column, dagger=marked)
+    is_untested = row["difference"] is not None and not cell.interval
+    return replace(cell, interval="[n/a]", inline=True) if is_untested else cell
 
 
 # ---------------------------------------------------------------------------- seeds
 
 
-def _over_seeds(numbers: Numbers, words: Words) -> Iterator[Table]:
+def _over_seeds(numbers: Numbers, words: TableText) -> Iterator[Table]:
     """Yield tables of means over seeds, for the bases of which a size has two or more."""
     for members in by_base(numbers.spec.finetunes):
         for sources, of in groupby(members, lambda c: c.sources):
@@ -183,7 +190,7 @@ def _seeds(numbers: Numbers, seeds: Sequence[Comparison]) -> _Part:
         )
 
     n = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    title = f"n = {seeds[0].train_size:,}, {n}"
+    title = f"n = {count(seeds[0].train_size)}, {n}"
     return _Part(title, (Head(("Fine-tuned",)), Head(("Difference",))), cells)
 
 

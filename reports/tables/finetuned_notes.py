@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from empathy_core.stats import LEAST_CLUSTERS, RESAMPLES
-from reports.labels import share
+from reports.labels import (
+    count,
+    share,
+)
 from reports.numbers.adapters import Numbers, as_pairs
 from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.rows.collect import Collected, Coverage
@@ -34,9 +37,9 @@ def table_notes(
         *empty_notes(numbers.collected, shown, named),
         *worse(numbers.summary, numbers.spec, shown, named),
         *_n(mine, numbers, named),
-        "Difference: fine-tuned less base before rounding, on the examples that both have a score "
-        f"for; in brackets its 95% interval, from {RESAMPLES:,} bootstrap samples of whole "
-        "questions (percentiles).",
+        "Difference: fine-tuned \N{MINUS SIGN} base before rounding, on the examples for which "
+        f"both have a score; in brackets its 95% interval, from {count(RESAMPLES)} bootstrap "
+        "samples of whole questions (percentiles).",
         *_tests(mine, numbers, shown[0].family),
         *opposed_notes(as_pairs(mine), numbers.summary, numbers.spec),
         *_untested(mine),
@@ -55,8 +58,8 @@ def seed_notes(
         *partial_note(collected),
         *empty_notes(collected, [c for seeds in sizes for c in seeds], named),
         "Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds of one number of training "
-        "rows (n); difference: fine-tuned less base. The deviation is that of training again, not "
-        "of other questions.",
+        "rows (n); difference: fine-tuned \N{MINUS SIGN} base. The deviation is that of repeated "
+        "training, not of the sample of questions.",
     )
 
 
@@ -64,7 +67,7 @@ def partial_note(collected: Collected, consequence: str = "") -> list[str]:
     """Say that rows are missing, if they are, and what is not done for that reason."""
     if not collected.partial:
         return []
-    return [f"{stamp(collected)}: sound rows only; the numbers will change{consequence}."]
+    return [f"{stamp(collected)}: complete rows only; the numbers will change{consequence}."]
 
 
 def emptied(collected: Collected, comparison: Comparison) -> tuple[str, str] | None:
@@ -99,8 +102,8 @@ def _n(mine: pl.DataFrame, numbers: Numbers, named: Mapping[str, str]) -> list[s
     counted: dict[str, dict[str, list[str]]] = {}
     fields = mine.select("tuned", "metric", "column", "n", "n_left_out", "n_questions")
     for tuned, metric, column, n, n_left_out, n_questions in fields.iter_rows():
-        text = f"n = {n:,} answers to {n_questions:,} questions"
-        text += f", {n_left_out:,} more not scored on both sides" if n_left_out else ""
+        text = f"n = {count(n)} answers to {count(n_questions)} questions"
+        text += f", {count(n_left_out)} more not scored on both sides" if n_left_out else ""
         counted.setdefault(text, {}).setdefault(tuned, []).append(names[metric, column])
     if len(counted) == 1:
         return [f"{next(iter(counted))} in each pair."]
@@ -129,9 +132,9 @@ def _untested(mine: pl.DataFrame) -> list[str]:
     few.pop(0, None)
     if not few:
         return []
-    found = ", ".join(f"{n:,}" for n in sorted(few))
+    found = ", ".join(f"{count(n)}" for n in sorted(few))
     return [
-        f"[n/a]: answers to fewer than {LEAST_CLUSTERS} questions ({found}) bear neither an "
+        f"[n/a]: answers to fewer than {LEAST_CLUSTERS} questions ({found}) have neither an "
         "interval nor a test."
     ]
 

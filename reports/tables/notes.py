@@ -11,9 +11,12 @@ from empathy_core.types import Condition
 from reports.keys import metric_name
 from reports.labels import (
     column_title,
+    count,
     decoding_words,
     full_name,
+    general,
     number,
+    percent,
     reasoning_words,
     row_labels,
     share,
@@ -22,10 +25,12 @@ from reports.labels import (
 from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
 from reports.numbers.doubtful import Doubtful, emptiest
 from reports.numbers.significance import (
+    ALPHA,
     COMMON,
     LEAST_COVERED,
     Ranking,
     Wanted,
+    corrected,
     how_tested,
     p_column,
     ranked,
@@ -43,13 +48,13 @@ def stamp(collected: Collected) -> str:
     if not collected.partial:
         return ""
     complete = sum(c.n_complete for c in collected.coverage)
-    return f"PARTIAL {complete:,}/{sum(c.n_expected for c in collected.coverage):,}"
+    return f"PARTIAL {count(complete)}/{count(sum(c.n_expected for c in collected.coverage))}"
 
 
 def empties(found: Sequence[Doubtful], spec: ReportSpec) -> str:
     """Return the stamp of a run in which a model answers with nothing too often; else empty."""
     most = emptiest(found)
-    return f"{100 * most:.1f}% EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
+    return f"{percent(most)} EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
 
 
 def main_notes(
@@ -62,13 +67,13 @@ def main_notes(
     """Return the notes of the main table."""
     summary = numbers.summary
     return (
-        *_partial(collected),
+        *partial(collected),
         *_emptied(collected, table, spec),
-        _n(collected, spec),
+        answered(collected, spec),
         *_decodings(spec),
         *_intervals(summary, spec),
-        *_marks(summary, spec, wanted, stamp=table.words.stamp),
-        *_tests(numbers, spec, table, wanted),
+        *marks(summary, spec, wanted, stamp=table.words.stamp),
+        *tests(numbers, spec, table, wanted),
         *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
         *_answers(collected, spec),
         *uncounted(collected, spec, wanted),
@@ -77,6 +82,41 @@ def main_notes(
         *spec.older,
         *signatures(spec, wanted),
     )
+
+
+def main_brief(
+    collected: Collected,
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:
+    """Return what stands below the main table in print, the most important first."""
+    stamp = table.words.stamp
+    return (
+        *partial(collected),
+        *_emptied(collected, table, spec),
+        *uncounted(collected, spec, wanted),
+        answered(collected, spec),
+        *marks(numbers.summary, spec, wanted, stamp=stamp),
+        *brief_tests(spec, table),
+        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec),
+        *spec.notes,
+        *_answers(collected, spec),
+        *spec.older,
+    )
+
+
+def brief_tests(spec: ReportSpec, table: Table) -> list[str]:
+    """Say what the daggers mean in a line; nothing where there is none."""
+    if not has_daggers(table):
+        return []
+    return [f"{DAGGER} better than every other ranked row, p < {ALPHA} ({corrected(spec)})."]
+
+
+def has_daggers(table: Table) -> bool:
+    """Tell whether a cell is marked as significant."""
+    return any(c.dagger for g in table.groups for row in g.rows for c in row.cells)
 
 
 def therapist_notes(
@@ -89,10 +129,10 @@ def therapist_notes(
     examples = collected.expected[human.id]["example"].unique()
     n = len(examples)
     return (
-        *_partial(collected),
-        f"Every row is scored on exactly the {n:,} examples that the row {human.model.label} "
+        *partial(collected),
+        f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
-        *_marks(summary, spec, wanted, THERAPIST, stamp(collected)),
+        *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
         *uncounted(collected, spec, wanted, examples=examples),
     )
 
@@ -101,38 +141,39 @@ def detail_notes(
     collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]
 ) -> tuple[str, ...]:
     """Return the notes of a detail table."""
-    return (*_partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
+    return (*partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
 
 
 def published_notes(collected: Collected) -> tuple[str, ...]:
     """Return the notes of the comparison with the published values."""
     return (
-        *_partial(collected),
-        "Difference: this run's printed value less the published one.",
+        *partial(collected),
+        "Difference: this run's printed value \N{MINUS SIGN} the published one.",
     )
 
 
-def _partial(collected: Collected) -> list[str]:
+def partial(collected: Collected) -> list[str]:
+    """Say that rows are missing, if they are."""
     if not collected.partial:
         return []
-    lacking = "sound rows only; the numbers will change, and none is marked as best"
+    lacking = "complete rows only; the numbers will change, and none is marked as best"
     return [f"{stamp(collected)}: {lacking}."]
 
 
-def _n(collected: Collected, spec: ReportSpec) -> str:
+def answered(collected: Collected, spec: ReportSpec) -> str:
     """Say how many answers a row stands for, once for all rows that agree."""
     labels = row_labels(spec.conditions)
     splits = sorted(collected.examples["split"].unique())
     where = f"{splits[0]} split" if len(splits) == 1 else f"splits {', '.join(splits)}"
     by_n: dict[str, list[str]] = {}
     for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
-        found, n = coverage.n_answered, coverage.n_expected
-        count = f"{n:,}" if found == n else f"{found:,} of {n:,}"
-        by_n.setdefault(count, []).append(full_name(condition, labels))
-    text = f"Data: {collected.examples.height:,} examples of the {where}. "
+        answered, n = coverage.n_answered, coverage.n_expected
+        counted = count(n) if answered == n else _n_of(answered, n)
+        by_n.setdefault(counted, []).append(full_name(condition, labels))
+    text = f"Data: {count(collected.examples.height)} examples of the {where}. "
     if len(by_n) == 1:
         return f"{text}n = {next(iter(by_n))} answers in each row."
-    most = max(by_n, key=lambda count: len(by_n[count]))
+    most = max(by_n, key=lambda counted: len(by_n[counted]))
     others = [f"n = {c} for {_listed(names)}" for c, names in by_n.items() if c != most]
     return f"{text}n = {most} answers a row; {'; '.join(others)}."
 
@@ -151,9 +192,8 @@ def _emptied(collected: Collected, table: Table, spec: ReportSpec) -> list[str]:
     if collected.partial or not table.words.stamp:
         return []
     return [
-        f"{table.words.stamp}: a model answers with nothing more often than in "
-        f"{100 * spec.analysis.most_empty:g}% of its answers, and its scores are those of empty "
-        "texts; nothing is marked as best."
+        f"{table.words.stamp}: more than {general(100 * spec.analysis.most_empty)}% of a model's "
+        "answers are empty, and its scores are those of empty texts; nothing is marked as best."
     ]
 
 
@@ -171,40 +211,41 @@ def _intervals(summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
             else "In brackets:"
         )
         told.append(
-            f"{what} the {100 * LEVEL:g}% interval over {most:,} questions (bootstrap-t, "
-            f"{RESAMPLES:,} resamples; of shares, Korn and Graubard's; answers to one question "
-            "stay together)."
+            f"{what} the {general(100 * LEVEL)}% interval over {count(most)} questions "
+            f"(bootstrap-t, {count(RESAMPLES)} resamples; for shares, Korn and Graubard's; "
+            "clustered by question)."
         )
     if of_all["one_sided"].any():
         told.append(
             "\N{LESS-THAN OR EQUAL TO} and \N{GREATER-THAN OR EQUAL TO}: the one-sided "
-            f"{100 * LEVEL:g}% bound of a share of none or of all."
+            f"{general(100 * LEVEL)}% bound of a share that is 0% or 100%."
         )
     if of_all.filter(pl.col("n_questions") < LEAST_CLUSTERS).height:
-        told.append(f"No interval and no test under {LEAST_CLUSTERS} questions.")
+        told.append(f"No interval and no test with fewer than {LEAST_CLUSTERS} questions.")
     return told
 
 
-def _tests(
+def tests(
     numbers: Aggregated,
     spec: ReportSpec,
     table: Table,
     wanted: Sequence[Wanted],
 ) -> list[str]:
     """Say what the daggers mean, or that there is none."""
-    if not wanted or table.words.stamp or not numbers.pairs[p_column(spec)].count():
+    tested = [w for w in wanted if w[1].main]  # the others have no test
+    if not tested or table.words.stamp or not numbers.pairs[p_column(spec)].count():
         return []
-    key, column = wanted[0]
+    key, column = tested[0]
     of_column = (pl.col("metric") == key) & (pl.col("column") == column.name)
     subset = pl.col("subset") == subset_of_tests(numbers.pairs, key)
     k = numbers.pairs.filter(of_column, subset)[p_column(spec)].count()
-    tested = how_tested(spec, f"the {k} pairs of a column", k)
-    if any(c.dagger for g in table.groups for row in g.rows for c in row.cells):
-        return [f"{DAGGER} better than every other ranked row, {tested}."]
-    return [f"No best row is better than every other ranked row with {tested}."]
+    how = how_tested(spec, f"the {k} pairs of a column", k)
+    if has_daggers(table):
+        return [f"{DAGGER} better than every other ranked row, {how}."]
+    return [f"No best row is better than every other ranked row with {how}."]
 
 
-def _marks(
+def marks(
     summary: pl.DataFrame,
     spec: ReportSpec,
     wanted: Sequence[Wanted],
@@ -221,7 +262,9 @@ def _marks(
     if not any(of.marks for of in rankings.values()):
         parts = ["No row is marked as best"]
     if lacking := _unranked(of_subset, spec, wanted):
-        parts.append(f"not ranked, with scores for less than {LEAST_COVERED:.0%}: {lacking}")
+        parts.append(
+            f"not ranked, with scores for less than {percent(LEAST_COVERED, 0)}: {lacking}"
+        )
     if human is not None and subset != COMMON:
         parts.append(f"{human.model.label} is a reference and is not ranked")
     return [f"{'; '.join(parts)}.", *_withheld(rankings, subset)]
@@ -241,7 +284,10 @@ def _unranked(of_subset: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted
     found = []
     for condition, name in names.items():
         mine = counts.filter(pl.col("condition") == condition)
-        told = {metric_name(m): f"{n:,} of {most[m]:,} examples" for _, m, n in mine.iter_rows()}
+        told = {
+            metric_name(m): f"{count(n)} of {count(most[m])} examples"
+            for _, m, n in mine.iter_rows()
+        }
         if len(told) == len(keys) and len(set(told.values())) == 1:
             found.append(f"{name} ({next(iter(told.values()))})")
         elif told:
@@ -256,15 +302,15 @@ def _withheld(rankings: Mapping[Wanted, Ranking], subset: str) -> Iterator[str]:
         for why in ("rows", "bounds")
     }
     if titles["rows"]:
-        where = "; table-common has them" if subset == ALL else ""
+        where = "; see the table of common examples" if subset == ALL else ""
         yield (
-            f"Nothing is marked under {titles['rows']}: the rows have scores for unlike examples, "
-            f"and on those that all ranked rows have the scores are others{where}."
+            f"Nothing is marked under {titles['rows']}: the rows have scores for different "
+            f"examples, and on those that all ranked rows share the scores differ{where}."
         )
     if titles["bounds"]:
         yield (
             f"Marks are left out under {titles['bounds']} where the answers that the metric could "
-            "not score might turn the order."
+            "not score might change the order."
         )
 
 
@@ -279,12 +325,12 @@ def common_notes(
     for metric, n in counts.iter_rows():
         if metric in _keys(wanted):
             sizes.setdefault(n, []).append(metric_name(metric))
-    told = "; ".join(f"{', '.join(names)}: {n:,}" for n, names in sizes.items())
+    told = "; ".join(f"{', '.join(names)}: {count(n)}" for n, names in sizes.items())
     return (
-        *_partial(collected),
-        f"Examples that every row here has a score for: {told}. Each example counts once.",
-        *_marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
-        *_tests(numbers, spec, table, wanted),
+        *partial(collected),
+        f"Examples for which every row has a score: {told}. Each example counts once.",
+        *marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
+        *tests(numbers, spec, table, wanted),
     )
 
 
@@ -311,10 +357,10 @@ def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -
             f" ({number(row[score], columns[at])})"
             for name, score in (("first", "first_score"), ("second", "second_score"))
         ]
-        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {row['n']:,}")
+        told.append(f"{column_title(columns[at])}: {' and '.join(shown)}, n = {count(row['n'])}")
     if not told:
         return []
-    more = f"; and {len(told) - MOST_OPPOSED:,} more" if len(told) > MOST_OPPOSED else ""
+    more = f"; and {count(len(told) - MOST_OPPOSED)} more" if len(told) > MOST_OPPOSED else ""
     return [
         "In the other order on the examples that both have (in parentheses): "
         f"{'; '.join(told[:MOST_OPPOSED])}{more}. Neither order is significant."
@@ -330,17 +376,21 @@ def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
     labels = row_labels(spec.conditions)
     kinds: tuple[tuple[str, Callable[[Coverage], int], Callable[[int, int], str]], ...] = (
         ("Empty answers", lambda c: c.n_empty, share),
-        ("Reasoning without an answer behind it (empty)", lambda c: c.n_thought_only, _n_of),
+        (
+            "Reasoning without an answer (counted as empty)",
+            lambda c: c.n_thought_only,
+            _n_of,
+        ),
         ("Ended by the token limit", lambda c: c.n_cut, share),
         ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
-        ("Special tokens inside answers (left out)", lambda c: c.n_special, _n_of),
+        ("Special tokens in answers (removed)", lambda c: c.n_special, _n_of),
     )
     found = []
-    for what, count, told in kinds:
+    for what, counted, told in kinds:
         named = [
-            f"{full_name(condition, labels)} {told(count(c), c.n_answered)}"
+            f"{full_name(condition, labels)} {told(counted(c), c.n_answered)}"
             for condition, c in zip(spec.conditions, collected.coverage, strict=True)
-            if count(c)
+            if counted(c)
         ]
         if named:
             found.append(f"{what}: {'; '.join(named)}.")
@@ -355,13 +405,13 @@ def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
             counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
             found.setdefault(how, []).append(counted)
     return [
-        f"Reasoning {how} is kept apart and not scored; answers with it: {'; '.join(named)}."
+        f"Reasoning {how} is not scored; answers with it: {'; '.join(named)}."
         for how, named in found.items()
     ]
 
 
 def _n_of(n: int, of: int) -> str:
-    return f"{n:,} of {of:,}"
+    return f"{count(n)} of {count(of)}"
 
 
 def uncounted(
@@ -430,14 +480,14 @@ def _counts(counts: Counted, shown: Sequence[Condition]) -> str:
     """Return how many rows of which conditions; once where all of several have the same."""
     first = next(iter(counts.values()))
     if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:
-        return f"{first[0]:,} of {first[1]:,} in each row" if first else "every row"
+        return f"{count(first[0])} of {count(first[1])} in each row" if first else "every row"
     labels = row_labels(shown)
     told = []
     for condition in shown:
         if condition.id in counts:
             n = counts[condition.id]
             name = full_name(condition, labels)
-            told.append(f"{name} {n[0]:,} of {n[1]:,}" if n else name)
+            told.append(f"{name} {count(n[0])} of {count(n[1])}" if n else name)
     return _listed(told)
 
 

@@ -14,7 +14,7 @@ from empathy_core.types import Column, Condition
 from reports.labels import NOT_APPLICABLE, full_name, number, printed, row_labels
 from reports.numbers.aggregate import ALL
 from reports.spec import ReportSpec
-from reports.tables.table import Cell, Group, Row, Table, Words, headings
+from reports.tables.table import Cell, Group, Row, Table, TableText, headings
 
 FOLDER = Path(__file__).parents[1] / "published"
 
@@ -84,7 +84,7 @@ def load(name: str) -> Published:
 
 
 def published_tables(
-    published: Published, summary: pl.DataFrame, spec: ReportSpec, words: Words
+    published: Published, summary: pl.DataFrame, spec: ReportSpec, words: TableText
 ) -> tuple[Table, ...]:
     """Return each printed table with our values and the differences below every row."""
     ours = our_scores(summary)
@@ -117,7 +117,7 @@ def our_scores(summary: pl.DataFrame) -> Ours:
 
 
 def _table(
-    published: Published, table: PublishedTable, run: tuple[ReportSpec, Ours], words: Words
+    published: Published, table: PublishedTable, run: tuple[ReportSpec, Ours], words: TableText
 ) -> Table:
     spec, ours = run
     names, bases = row_labels(spec.conditions), _bases(spec)

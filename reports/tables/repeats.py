@@ -7,14 +7,15 @@ from typing import Any
 import polars as pl
 
 from empathy_core.types import Column
-from reports.labels import NOTHING, number
+from reports.labels import NOTHING, number, percent
 from reports.spec import ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.cells import heads, score_cell
+from reports.tables.table import Cell, Group, Row, Table, TableText, line_label
 
 # ---------------------------------------------------------------------------- table
 
 
-def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: Words) -> Iterator[Table]:
+def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: TableText) -> Iterator[Table]:
     """Yield the table of *found* (``REPEATS``); none if nothing was repeated."""
     if found.is_empty():
         return
@@ -28,37 +29,35 @@ def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: Words) -> Iterat
         Group(f"{label}: {runs}", tuple(map(line, part.iter_rows(named=True))))
         for (label, runs), part in found.group_by("label", "runs", maintain_order=True)
     )
-    heads = (
-        ("Mean", "of runs"), ("95% interval",), ("SD", "of runs"), ("SE,", "questions"),
+    shown = heads(
+        ("Mean", "of runs"), "95% interval", ("SD", "of runs"), ("SE,", "questions"),
         ("SE,", "both"), ("Share", "of runs"),
     )  # fmt: skip
     words = replace(
         words,
-        caption="Seeds and repeated samples: chance of the run beside chance of the questions.",
+        caption="Seeds and repeated samples (variance components).",
         label=f"{words.label}-repeats",
         notes=(
             *words.notes,
-            "SD of runs: standard deviation of the runs' scores on the same questions. SE, "
-            "questions: standard error of their mean over other questions (bootstrap by question); "
-            "SE, both: over other questions and other runs, as is the interval (Student's t, "
-            "Satterthwaite's degrees of freedom). Share of runs: what part of the variance of one "
-            "run's score is the run's.",
+            "SD of runs: standard deviation of the runs' scores on the same questions.",
+            "SE, questions: standard error of their mean due to the sample of questions "
+            "(bootstrap by question).",
+            "SE, both: due to the sample of questions and of runs, as is the interval (Student's "
+            "t, Satterthwaite's degrees of freedom).",
+            "Share of runs: the part of the variance of a single run's score that is due to the "
+            "run.",
         ),
     )
     stubs = ("Condition", "Metric")
-    yield Table(words, stubs, (), tuple(map(Head, heads)), groups, layout=spec.layout)
+    yield Table(words, stubs, (), shown, groups, layout=spec.layout)
 
 
 def _cells(row: dict[str, Any], column: Column) -> tuple[Cell, ...]:
     finer = replace(column, decimals=column.decimals + 1)  # of errors, the second digit counts
     bounds = (number(row[end], column) for end in ("low", "high"))
-    share = row["share"]
     return (
-        Cell(number(row["mean"], column), value=row["mean"]),
+        score_cell(row["mean"], column),
         Cell(NOTHING if row["low"] is None else f"[{', '.join(bounds)}]"),
-        *(
-            Cell(number(row[name], finer), value=row[name])
-            for name in ("deviation", "error_questions", "error")
-        ),
-        Cell(NOTHING if share is None else f"{100 * share:.1f}%", value=share),
+        *(score_cell(row[name], finer) for name in ("deviation", "error_questions", "error")),
+        Cell(percent(row["share"]), value=row["share"]),
     )

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from reports.labels import (
+    count,
+)
 from reports.numbers.report_diff import Movement, Movements
 
 LISTED = 8
@@ -29,8 +32,8 @@ def _head(found: Movements) -> Iterator[str]:
     moved = {m.moved.key for m in found.found}
     printed = {m.moved.key for m in found.found if m.printed}
     yield (
-        f"numbers: {found.n_same:,} are the same, {len(moved):,} are not "
-        f"({len(printed):,} differ in print)"
+        f"numbers: {count(found.n_same)} are the same, {count(len(moved))} are not "
+        f"({count(len(printed))} differ in print)"
     )
 
 
@@ -63,7 +66,7 @@ def _order(group: tuple[tuple[int, ...], Sequence[Movement]]) -> tuple[bool, boo
 def _explained(movements: Sequence[Movement]) -> str:
     causes = movements[0].causes
     n = len({m.moved.key for m in movements})
-    moved = "1 number moved" if n == 1 else f"{n:,} numbers moved"
+    moved = "1 number moved" if n == 1 else f"{count(n)} numbers moved"
     if not causes:
         return (
             f"{moved}, and no declared change of the suite explains it: look for other conditions, "
@@ -83,10 +86,10 @@ def _rows(movements: Sequence[Movement]) -> Iterator[str]:
             mine = {row: set(of) & wanted for row, of in rows.items() if set(of) & wanted}
             if mine:
                 named = [f"{e} (sample {s})" if s else e for e, s in list(mine)[:ROWS]]
-                more = f" and {len(mine) - ROWS:,} more" if len(mine) > ROWS else ""
+                more = f" and {count(len(mine) - ROWS)} more" if len(mine) > ROWS else ""
                 alike = ", ".join(sorted(set().union(*mine.values())))
                 at = side.name, movement.moved.metric
-                n = "1 row" if len(mine) == 1 else f"{len(mine):,} rows"
+                n = "1 row" if len(mine) == 1 else f"{count(len(mine))} rows"
                 told[at] = f"{n} ({alike}): {', '.join(named)}{more}"
     for (name, metric), sentence in told.items():
         yield f"    {name}, {metric}: {sentence}"
@@ -99,4 +102,4 @@ def _listed(movements: Sequence[Movement]) -> Iterator[str]:
         change = f"{before} -> {now}" if movement.printed else f"{now}, not in print"
         yield f"    {movement.moved.key}  {movement.part}: {change}"
     if len(ordered) > LISTED:
-        yield f"    and {len(ordered) - LISTED:,} more (all: --json)"
+        yield f"    and {count(len(ordered) - LISTED)} more (all: --json)"

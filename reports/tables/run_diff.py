@@ -8,13 +8,14 @@ import polars as pl
 
 from empathy_core.stats import Resampler, holm, paired_difference
 from reports.keys import column_keys, exact_condition_keys
-from reports.labels import NOTHING, number, p_text
+from reports.labels import NOTHING, count
 from reports.numbers.significance import ALPHA
 from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
 from reports.rows.pieces import KEY
 from reports.spec import ReportSpec
-from reports.tables.table import DAGGER, Cell, Group, Head, Row, Table, Words, line_label
+from reports.tables.cells import difference_cell, heads, p_cell, score_cell
+from reports.tables.table import DAGGER, Cell, Group, Row, Table, TableText, line_label
 
 CHANGES: dict[str, Any] = {
     "condition": pl.String,  # key
@@ -168,18 +169,14 @@ def changes_table(first: Side, second: Side, compared: Compared) -> Table:
         column = columns[row["column"]]
         if row["why_not"]:
             return Row((line_label(column),), (*[Cell(NOTHING)] * 4, Cell(row["why_not"])))
-        text = number(row["difference"], column, signed=True)
-        if row["low"] is not None:
-            bounds = (number(row[b], column, signed=True) for b in ("low", "high"))
-            text += f" [{', '.join(bounds)}]"
         p = row["p_holm"]
-        marked = p is not None and p < ALPHA
         return Row(
             (line_label(column),),
             (
-                Cell(number(row["first"], column)), Cell(number(row["second"], column)),
-                Cell(text, dagger=marked), Cell(p_text(p)),
-                Cell(_counts(row["n"], row["n_left_out"])),
+                score_cell(row["first"], column), score_cell(row["second"], column),
+                difference_cell(row["difference"], row["low"], row["high"], column,
+                                dagger=p is not None and p < ALPHA),
+                p_cell(p), Cell(_counts(row["n"], row["n_left_out"])),
             ),
         )  # fmt: skip
 
@@ -187,11 +184,11 @@ def changes_table(first: Side, second: Side, compared: Compared) -> Table:
         Group(str(part["condition"][0]), tuple(map(line, part.iter_rows(named=True))))
         for _, part in compared.changes.group_by("condition", maintain_order=True)
     )
-    heads = (first.name, second.name, "Difference [95%]", "p (Holm)", "n")
+    shown = heads(first.name, second.name, "Difference [95%]", "p (Holm)", "n")
     notes = (f"{DAGGER} p < {ALPHA}, approximate randomisation by question, Holm-corrected.",)
-    words = Words(f"{second.name} beside {first.name}.", "tab:runs", notes)
-    return Table(words, ("Condition", "Metric"), (), tuple(Head((h,)) for h in heads), groups)
+    words = TableText(f"{second.name} beside {first.name}.", "tab:runs", notes)
+    return Table(words, ("Condition", "Metric"), (), shown, groups)
 
 
 def _counts(n: int, n_left_out: int) -> str:
-    return f"{n:,} ({n_left_out:,} left out)" if n_left_out else f"{n:,}"
+    return f"{count(n)} ({count(n_left_out)} left out)" if n_left_out else count(n)

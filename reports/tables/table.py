@@ -5,7 +5,7 @@ A ``Table`` knows nothing of LaTeX and HTML: both are rendered from the same cel
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import polars as pl
@@ -13,7 +13,7 @@ import polars as pl
 from empathy_core.stats import Interval
 from empathy_core.types import Column, Condition
 from reports.keys import ALL
-from reports.labels import NOT_APPLICABLE, column_title, number, row_labels
+from reports.labels import NOT_APPLICABLE, column_title, count, number, row_labels
 from reports.numbers.significance import (
     Mark,
     Ranking,
@@ -26,6 +26,7 @@ from reports.numbers.significance import (
 )
 from reports.numbers.values import NO_VALUE, Value, values_of
 from reports.spec import Layout, ReportSpec
+from reports.tables.columns import COUNT
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 DAGGER = "\N{DAGGER}"
@@ -60,6 +61,8 @@ class Cell:
         dagger: Whether it is marked as significant; the notes name the test.
         interval: As printed beside or below the number: ``[0.2101, 0.2233]`` or ``± 0.0041``;
             empty if there is none.
+        inline: Whether the interval belongs to the number wherever it is printed, in a terminal
+            too: that of a difference.
         key: What ``explain``, macros and claims call it; empty if it has no name.
         value: What a page sorts by; null for a text.
     """
@@ -70,6 +73,7 @@ class Cell:
     interval: str = ""
     key: str = ""
     value: float | None = None
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +103,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TableText:
     """What stands around the numbers of a table.
 
     Attributes:
         label: LaTeX label.
-        notes: Sentences below the table.
+        notes: Sentences below the table on a page; in print they stand in ``methods.tex``.
+        brief: What stands below it in print, the most important first; empty: the *notes*.
+        interval_note: What its intervals are, in print; empty where it has none.
         stamp: ``PARTIAL n/N`` where rows are missing; else empty.
         short: Caption for the list of tables; empty: none of its own.
     """
@@ -114,6 +120,8 @@ class Words:
     notes: tuple[str, ...] = ()
     stamp: str = ""
     short: str = ""
+    brief: tuple[str, ...] = ()
+    interval_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ class Table:
         tight: Groups are single lines and follow each other without a space.
     """
 
-    words: Words
+    words: TableText
     stubs: tuple[str, ...]
     spans: tuple[Span, ...]
     heads: tuple[Head, ...]
@@ -153,7 +161,7 @@ def score_table(
     summary: pl.DataFrame,
     spec: ReportSpec,
     wanted: Sequence[Wanted],
-    words: Words,
+    words: TableText,
     subset: str = ALL,
     pairs: pl.DataFrame | None = None,
 ) -> Table:
@@ -169,12 +177,15 @@ def score_table(
         (c for c in spec.conditions if c.id in there), key=lambda c: c.model.backend != "human"
     )
     names, keys = row_labels(spec.conditions), spec.keys(summary["subset"])
-    nothing = Ranking({})
+    counts, nothing = _answers(of_subset), Ranking({})
     marked = [nothing if words.stamp else ranking(of_subset, *w) for w in wanted]
     clear = _significant(of_subset, pairs, wanted, marked, p_column(spec))
 
     def cell(condition: Condition, place: int) -> Cell:
         key, column = wanted[place]
+        if wanted[place] == COUNT:
+            n = counts[condition.id]
+            return Cell(count(n), value=n)
         value = values.get((condition.id, key, column.name)) or NO_VALUE
         return Cell(
             value_text(value, column),
@@ -197,7 +208,23 @@ def score_table(
     )
     stubs = ("Model", "Prompts")
     spans, heads = headings([c for _, c in wanted], len(stubs))
+    words = replace(words, interval_note=_interval_note(groups, spec.layout))
     return Table(words, stubs, spans, heads, groups, layout=spec.layout)
+
+
+def _interval_note(groups: Sequence[Group], layout: Layout) -> str:
+    """Say in a line what the intervals of a table are; empty where it has none."""
+    if not any(cell.interval for g in groups for row in g.rows for cell in row.cells):
+        return ""
+    if layout.intervals == "plusminus":
+        return "\N{PLUS-MINUS SIGN}: half the width of the 95% interval (bootstrap by question)."
+    return "In brackets: 95% intervals (bootstrap by question)."
+
+
+def _answers(of_subset: pl.DataFrame) -> dict[str, int]:
+    """Return condition → its answers in the subset, with a score or without."""
+    n = (pl.col("n") + pl.col("n_unscored")).max()
+    return dict(of_subset.group_by("condition").agg(n).iter_rows())
 
 
 def _significant(

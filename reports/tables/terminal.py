@@ -53,4 +53,5 @@ def _stacked(table: Table) -> list[list[str]]:
 
 def _marked(cell: Cell) -> str:
     mark = {"best": "*", "second": "+", "": ""}[cell.mark] + DAGGER * cell.dagger
-    return cell.text + (mark or " ")
+    interval = f" {cell.interval}" if cell.inline and cell.interval else ""
+    return cell.text + interval + (mark or " ")

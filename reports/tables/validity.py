@@ -1,4 +1,4 @@
-"""What the numbers rest on: doubtful answers, and the scores without them. Pure."""
+"""Data quality and validity checks: flagged answers, and the scores without them. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,43 +14,55 @@ from reports.numbers.significance import Wanted, columns
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.spec import Layout, ReportSpec
-from reports.tables.table import Cell, Group, Head, Row, Span, Table, Words, headings, interval_text
+from reports.tables.cells import count_cell, heads
+from reports.tables.table import (
+    Cell,
+    Group,
+    Row,
+    Span,
+    Table,
+    TableText,
+    headings,
+    interval_text,
+)
 
 
 def validity_tables(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: Words
+    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
 ) -> tuple[Table, ...]:
-    """Return the counts of doubtful answers, and the main scores without them where there are."""
+    """Return the counts of flagged answers, and the main scores without them where there are."""
     counts = _counts(spec, found, words)
     without = tuple(_without(collected, spec, found, words))
     return (counts, *without)
 
 
-def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: Words) -> Table:
+def _counts(spec: ReportSpec, found: Sequence[Doubtful], words: TableText) -> Table:
     names = row_labels(spec.conditions)
-    heads = headings([Column(flag, title, None) for flag, title, _ in kinds(spec)], 2)[1]
+    shown = headings([Column(flag, title, None) for flag, title, _ in kinds(spec)], 2)[1]
 
     def cells(of: Doubtful) -> tuple[Cell, ...]:
         shares = (share(of.count(flag), of.n) for flag, _, _ in kinds(spec))
-        return (Cell(f"{of.n:,}", value=of.n), *map(Cell, shares))
+        return (count_cell(of.n), *map(Cell, shares))
 
     groups = tuple(Group(full_name(d.condition, names), (Row((), cells(d)),)) for d in found)
     words = replace(
         words,
-        caption="What the numbers rest on: shares of the answers.",
+        caption="Data quality and validity checks: shares of the answers.",
         label=f"{words.label}-validity",
         notes=(
             *words.notes,
-            "One answer may be counted several times. Said elsewhere too: the same text answers "
-            "another question as well. Question in training: the question stands in the training "
-            "split too, with this answer or another.",
+            "One answer may be counted several times.",
+            "Repeated verbatim for another question: the same text answers another question as "
+            "well.",
+            "Question in training: the question is also in the training split, with this answer "
+            "or another.",
         ),
     )
-    return Table(words, ("Condition",), (), (Head(("Answers",)), *heads), groups, tight=True)
+    return Table(words, ("Condition",), (), (*heads("Answers"), *shown), groups, tight=True)
 
 
 def _without(
-    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: Words
+    collected: Collected, spec: ReportSpec, found: Sequence[Doubtful], words: TableText
 ) -> Iterator[Table]:
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     names = row_labels(spec.conditions)
@@ -70,20 +82,21 @@ def _without(
             zip(kept, lines, strict=True), lambda pair: pair[0].of.condition
         )
     ]
-    spans, heads = headings([c for _, c in wanted], 3)
+    spans, shown = headings([c for _, c in wanted], 3)
     spans = (Span("", 3, 3), *spans)
     words = replace(
         words,
-        caption="Scores of all answers, and without the doubtful ones.",
+        caption="Scores of all answers, and without the flagged ones.",
         label=f"{words.label}-without",
         notes=(
             *words.notes,
-            "Each row leaves out one kind of answer. What is left are other questions for each "
-            "row, so that rows of different conditions cannot be compared.",
+            "Each row leaves out one kind of flagged answer.",
+            "The rows that remain answer different questions, so rows of different conditions "
+            "cannot be compared.",
         ),
     )
     stubs, layout = ("Condition", "Answers"), spec.layout
-    yield Table(words, stubs, spans, (Head(("n",)), *heads), tuple(groups), layout=layout)
+    yield Table(words, stubs, spans, (*heads("n"), *shown), tuple(groups), layout=layout)
 
 
 def _lines(
@@ -106,14 +119,9 @@ def _lines(
             for column, estimate in zip(metric.columns, estimates, strict=True):
                 line[key, column] = _cell(estimate, column, spec.layout)
     return [
-        Row((one.label,), (_count(mask), *(line[of] for of in wanted)))
+        Row((one.label,), (count_cell(int(mask.sum())), *(line[of] for of in wanted)))
         for one, mask, line in zip(kept, masks, cells, strict=True)
     ]
-
-
-def _count(mask: np.ndarray) -> Cell:
-    n = int(mask.sum())
-    return Cell(f"{n:,}", value=n)
 
 
 def _cell(estimate: Estimate, column: Column, layout: Layout) -> Cell:

@@ -80,7 +80,7 @@ class Cluster:
         self.run(SIM / "node.sh", self.folder, operation, name)
 
     def queue(self) -> dict[str, str]:
-        """Return job id, or element as ``12_3``, → state, of what waits and runs."""
+        """Return job id, or array task as ``12_3``, → state, of what waits and runs."""
         return self._listed()
 
     def states(self) -> dict[str, str]:

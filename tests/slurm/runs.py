@@ -75,7 +75,7 @@ def explained(cluster: Cluster, folder: Path, what: str, *arguments: str) -> lis
         cluster, "explain", what, "--config", "echo.toml", "--json", *arguments, cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    return [a["kind"] for element in json.loads(done.stdout) for a in element["attempts"]]
+    return [a["kind"] for array_task in json.loads(done.stdout) for a in array_task["attempts"]]
 
 
 def tables(run: Path) -> dict[str, str]:
@@ -90,7 +90,7 @@ def job_ids(said: str) -> list[str]:
 
 
 def processes(cluster: Cluster, job: str, index: int) -> list[int]:
-    """Return the processes of one element, on whatever node it runs."""
+    """Return the processes of one array task, on whatever node it runs."""
     wanted = {
         f"SLURM_CONF={cluster.env['SLURM_CONF']}",
         f"SLURM_ARRAY_JOB_ID={job}",

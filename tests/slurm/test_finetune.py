@@ -54,7 +54,7 @@ def test_answers_of_a_training_that_failed_are_not_waited_for(
 ) -> None:
     """The array leaves the queue, the report is PARTIAL, and explain names the cause.
 
-    The training fails on any processor: only the model's preflight, which the element runs, can
+    The training fails on any processor: only the model's preflight, which the array task runs, can
     know that weights are no numbers.
     """
     write_experiment(tmp_path, TUNED + SLURM)

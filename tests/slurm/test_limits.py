@@ -36,7 +36,7 @@ def many(folder: Path, n_shards: int) -> None:
 
 @pytest.fixture(scope="module")
 def small(slurm_programs: None) -> Iterator[Cluster]:
-    """A cluster of two nodes, without accounting, whose arrays have at most 8 elements."""
+    """A cluster of two nodes, without accounting, whose arrays have at most 8 array tasks."""
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
         knobs = {"acct": False, "max_array": 8, "cpu_nodes": 1, "gpu_nodes": 1}
         started = Cluster.start(Path(folder), **knobs)
@@ -66,20 +66,20 @@ def test_arrays_are_cut_at_the_largest_size(small: Cluster, tmp_path: Path):
     many(tmp_path, 20)
     said = sweep(small, tmp_path)
     drained(small, 240)
-    sizes = re.findall(r"generate echo, (\d+) elements", said)
+    sizes = re.findall(r"generate echo, (\d+) array tasks", said)
 
     assert sizes == ["8", "8", "4"]
     assert all(line["done"] for line in status(small, tmp_path)["conditions"])
 
 
 def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluster, tmp_path: Path):
-    """120 shards under a submit limit of 30 are packed into elements, and all are done."""
+    """120 shards under a submit limit of 30 are packed into array tasks, and all are done."""
     many(tmp_path, 120)
     said = sweep(strict, tmp_path)
     n_queued = len(strict.queue())
     drained(strict, 240)
 
-    assert "generate echo, 24 elements (120 tasks)" in said
+    assert "generate echo, 24 array tasks (120 tasks)" in said
     assert n_queued <= 30
     assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
 

@@ -51,7 +51,7 @@ def test_what_an_older_version_has_in_the_queue_stays_its_own(cluster: Cluster, 
     newer = {"PYTHONPATH": str(suite)}
     again = launch(cluster, "sweep", *config, cwd=home, env=newer)
     assert again.returncode == 0, again.stderr
-    for job in {element.split("_")[0] for element in cluster.queue()}:
+    for job in {array_task.split("_")[0] for array_task in cluster.queue()}:
         cluster.run("scontrol", "release", job)
     drained(cluster)
     after = launch(cluster, "status", *config, "--json", cwd=home, env=newer)

@@ -102,7 +102,7 @@ def test_it_ends_with_the_process_that_started_it(short_path: Path):
 
 
 def test_arrays_and_dependencies(cluster: Cluster):
-    """After an array with a failed element, afterany runs and afterok never does."""
+    """After an array with a failed array task, afterany runs and afterok never does."""
     array = cluster.submit("--array=0-3%2", *QUIET, "--wrap", "exit $((SLURM_ARRAY_TASK_ID == 2))")
     anyway = cluster.submit(f"--dependency=afterany:{array}", *QUIET, "--wrap", "true")
     only_ok = cluster.submit(

@@ -55,14 +55,14 @@ partition = "gpu"
 
 
 def _on(cluster: Cluster, job: str, node: str) -> list[int]:
-    """Return the elements of *job* that run on *node*."""
+    """Return the array tasks of *job* that run on *node*."""
     lines = cluster.run("squeue", "-h", "-r", "-j", job, "-w", node, "-o", "%K").split()
     return sorted(int(index) for index in lines)
 
 
 @dataclass
 class Broken:
-    """Which elements of the first array met what."""
+    """Which array tasks of the first array met what."""
 
     killed: int
     preempted: int
@@ -71,7 +71,7 @@ class Broken:
 
 
 def _break(cluster: Cluster, job: str, run: Path) -> Broken:
-    """Break everything at once: a process, two nodes, and one element's place in the queue."""
+    """Break everything at once: a process, two nodes, and one array task's place in the queue."""
     cluster.wait_for(lambda: all(len(_on(cluster, job, f"c{i}")) == 2 for i in (1, 2, 3)), 60)
     (killed, preempted), cut, frozen = (_on(cluster, job, f"c{i}") for i in (1, 2, 3))
     journals = run / "generations"
@@ -84,12 +84,12 @@ def _break(cluster: Cluster, job: str, run: Path) -> Broken:
     gone = ("c2", "c3")
     cluster.wait_for(lambda: not any(_on(cluster, job, node) for node in gone), 120)
     cluster.node("start", "c2")
-    cluster.node("resume", "c3")  # and now two copies of its elements run side by side
+    cluster.node("resume", "c3")  # and now two copies of its array tasks run side by side
     return Broken(killed, preempted, cut, frozen)
 
 
 def _classes_are_right(cluster: Cluster, folder: Path, broken: Broken) -> None:
-    """Every element's story names what happened to it."""
+    """Every array task's story names what happened to it."""
 
     def kinds(task: str) -> list[str]:
         return explained(cluster, folder, task)
@@ -126,8 +126,8 @@ def test_everything_at_once(cluster: Cluster, tmp_path: Path):
     standing = status(cluster, tmp_path)
 
     assert again.returncode == 0, again.stderr
-    assert "generate echo, 1 elements" in again.stdout
-    assert "generate hog, 1 elements" in again.stdout
+    assert "generate echo, 1 array tasks" in again.stdout
+    assert "generate hog, 1 array tasks" in again.stdout
     assert all(line["done"] for line in standing["conditions"])
 
     calm = [f"--set=models.{m}.options.delay_s=0.0" for m in ("echo", "slow")]

@@ -91,7 +91,7 @@ def test_what_a_run_leaves_is_private_and_holds_no_secret(cluster: Cluster, fini
 
 
 def test_files_of_a_submission_do_not_grow_but_for_logs(finished: Path):
-    """An array leaves a script, a list of its elements, and a log an element."""
+    """An array leaves a script, a list of its array tasks, and a log an array task."""
     folder = finished / "runs/echo/slurm/0001-generate-echo"
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
     job = job_ids((finished / "said").read_text())[0]
@@ -125,7 +125,7 @@ def test_a_second_sweep_leaves_what_is_queued_alone(cluster: Cluster, tmp_path: 
     rows = [line["rows"] for line in standing["conditions"]]
 
     assert job_ids(same) == []
-    assert "elements of this run were in the queue already" in same
+    assert "array tasks of this run were in the queue already" in same
     assert len(job_ids(grown)) == 3
     assert all(line["done"] for line in standing["conditions"])
     assert rows == [116, 128, 128, 128, 128]
@@ -162,7 +162,7 @@ def test_two_sweeps_at_once_do_each_shard_once(cluster: Cluster, tmp_path: Path)
 
 
 def test_an_edit_after_submission_changes_nothing(cluster: Cluster, tmp_path: Path):
-    """Elements run the code and the plan of the submission, from another folder."""
+    """Array tasks run the code and the plan of the submission, from another folder."""
     on_cluster(tmp_path)
     copy = tmp_path / "checkout"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
@@ -183,7 +183,7 @@ def test_an_edit_after_submission_changes_nothing(cluster: Cluster, tmp_path: Pa
 
 
 def test_other_package_versions_are_refused(cluster: Cluster, tmp_path: Path):
-    """An element that finds another version than the plan's does nothing and says so."""
+    """An array task that finds another version than the plan's does nothing and says so."""
     on_cluster(tmp_path)
     other = tmp_path / "other" / "polars-0.1.dist-info"
     other.mkdir(parents=True)
@@ -227,7 +227,7 @@ def test_everything_is_told_without_accounting_and_without_slurm(
 
 
 def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tmp_path: Path):
-    """Cancelled elements leave a stamped report that waits for nobody; retry completes it."""
+    """Cancelled array tasks leave a stamped report that waits for nobody; retry completes it."""
     slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.1 }")
     on_cluster(tmp_path, slow + SLURM)
     said = sweep(cluster, tmp_path)
@@ -242,7 +242,7 @@ def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tm
     assert explained(cluster, tmp_path, "generate-echo-00001-of-00003") == ["cancelled"]
     with held(cluster):
         again = launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
-        assert "generate echo, 1 elements" in again.stdout, again.stderr
+        assert "generate echo, 1 array tasks" in again.stdout, again.stderr
         everything = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
         assert everything.returncode == 0, everything.stderr
     drained(cluster)

@@ -1,4 +1,4 @@
-"""One element of an array: ``python -m jobs.executors.slurm.array_task <submission folder>``.
+"""One task of an array job: ``python -m jobs.executors.slurm.array_task <submission folder>``.
 
 It does its tasks one after the other; a task that fails does not stop the next. All it says
 goes to its log, the events in lines that ``status`` and ``explain`` read.
@@ -14,12 +14,15 @@ from pathlib import Path
 from empathy_core.errors import EmpathyError, RunMismatch, StorageError
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Submission, read_submission
-from jobs.executors.worker import do
-from jobs.planning.plan import LEXICAL, Plan, Task
+from jobs.executors.worker import do_task
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
+from jobs.planning.stages import stage_of
+from jobs.stages.events import failure
 from jobs.stages.protocol import Progress, Saved
-from slurm import signals as slurm_task
+from slurm.events import emit_event
+from slurm.job_environment import Signals, current
 from slurm.script import LIMITS
 
 log = logging.getLogger("jobs.executors.slurm.array_task")
@@ -30,18 +33,18 @@ BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorre
 
 
 def main(folder: str) -> int:
-    """Do the tasks of this element and return the exit code."""
+    """Do the tasks of this bundle and return the exit code."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    here, path = slurm_task.here(), Path(folder)
-    slurm_task.tell(
-        "started", job=here.job, index=here.index, node=here.node, restart=here.restarts,
+    job, path = current(), Path(folder)
+    emit_event(
+        "started", job=job.job, index=job.index, node=job.node, restart=job.restarts,
         pid=os.getpid(),
     )  # fmt: skip
     counter = _Counter()
     limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
-    counter.signals = slurm_task.Signals(here, counter.advanced, limit_s, warning_s)
+    counter.signals = Signals(job, counter.advanced, limit_s, warning_s)
     try:
         submission = read_submission(path)
         run = RunDir(path.parents[1])
@@ -50,8 +53,8 @@ def main(folder: str) -> int:
         check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
-    codes = [_one(run, plan, task, counter) for task in submission.elements[here.index]]
-    slurm_task.tell("ended", code=max(codes))
+    codes = [_do(run, plan, task, counter) for task in submission.bundles[job.index]]
+    emit_event("ended", code=max(codes))
     return max(codes)
 
 
@@ -62,7 +65,7 @@ class BadNode(Exception):
 class _Counter:
     """Counts what this attempt has finished."""
 
-    signals: slurm_task.Signals | None = None
+    signals: Signals | None = None
     _rows = 0
 
     def add(self, progress: Progress) -> bool:
@@ -76,16 +79,16 @@ class _Counter:
         return self._rows > 0
 
 
-def _one(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
+def _do(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
     started = time.monotonic()
     log.info("%s", task.id)
     if counter.signals:
-        counter.signals.deferred = task.stage == "finetune"
+        counter.signals.deferred = stage_of(task.stage).saves_first
     try:
         _until_done(run, plan, task, counter)
     except Exception as error:  # the boundary of a task: the next one may still succeed
         return _failed(task.id, error)
-    slurm_task.tell("done", task=task.id, seconds=round(time.monotonic() - started, 1))
+    emit_event("done", task=task.id, seconds=round(time.monotonic() - started, 1))
     return 0
 
 
@@ -93,22 +96,19 @@ def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
     """Do a task; where it saved its state because of a warning, ask Slurm to run it again."""
     while True:
         try:
-            return do(run, plan, task, counter.add)
+            return do_task(run, plan, task, counter.add)
         except Saved:
             if counter.signals:
                 counter.signals.ask()  # returns only if Slurm refused: then it goes on here
 
 
 def _failed(task: str, error: Exception) -> int:
-    if isinstance(error, EmpathyError):
-        log.error("%s", error)
-        message, code = str(error), error.exit_code
-    else:
-        log.error("%s", "".join(traceback.format_exception(error)))
-        message = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        code = 1
-    slurm_task.tell("failed", task=task, kind=kind(error), message=message[:2000], code=code)
-    return code
+    known = isinstance(error, EmpathyError)
+    log.error("%s", error if known else "".join(traceback.format_exception(error)))
+    details = failure(error)
+    details["message"] = details["message"][:2000]
+    emit_event("failed", task=task, kind=kind(error), **details)
+    return int(details["code"])
 
 
 def kind(error: BaseException) -> str:
@@ -131,10 +131,7 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
     Raises:
         BadNode: GPUs were given, torch is built for them, and it cannot use one.
     """
-    answering = any(c.model.backend == "hf" for c in plan.of_model(submission.key))
-    answering = answering or submission.stage == "finetune"
-    encoding = submission.stage == "score" and submission.key != LEXICAL
-    if not submission.gpus or not (answering or encoding):
+    if not submission.gpus or not stage_of(submission.stage).needs_gpu(plan, submission.key):
         return
     import torch
 
@@ -142,7 +139,7 @@ def check_gpu(plan: Plan, submission: Submission) -> None:
         msg = (
             f"no usable GPU on this node: {submission.gpus} asked for, and CUDA_VISIBLE_DEVICES "
             f"is '{os.environ.get('CUDA_VISIBLE_DEVICES', '')}'; expected one that torch can use; "
-            "keep away from this node: explain prints the command"
+            "avoid this node: explain prints the command"
         )
         raise BadNode(msg)
 

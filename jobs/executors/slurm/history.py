@@ -1,6 +1,6 @@
-"""PURE: what happened to one element, from its log, the queue and the accounting.
+"""PURE: what happened to one array task, from its log, the queue and the accounting.
 
-A log tells most: the element's own events, and what Slurm's step daemon writes when it ends one.
+A log tells most: the array task's own events, and what Slurm's step daemon writes when it ends one.
 What left no word at all (a power cut) is told by the start that has no end. The accounting is
 asked where there is one, and corrects what the log cannot know.
 """
@@ -11,22 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slurm.events import EVENT, read_events
 from slurm.queue import LAUNCH, Accounted
-from slurm.script import EVENT, SETUP, UNSEEN
-from slurm.signals import read_events
+from slurm.script import SETUP, UNSEEN
 
 REMEDIES = {
     "done": "",
-    "running": "nothing: it is at work",
+    "running": "nothing: it is running",
     "queued": "nothing: it waits in the queue",
-    "out of memory": "give it more memory, or take a smaller evaluate.block_size",
-    "time limit": "it goes on from its journal: give it more time, or take more shards",
+    "out of memory": "give it more memory, or set a smaller evaluate.block_size",
+    "time limit": "it goes on from its journal: give it more time, or use more shards",
     "time limit, nothing finished": "one block needs longer than the limit: give it more time",
     "preempted": "Slurm runs it again by itself; if it is not in the queue, submit it again",
     "node failure": "Slurm runs it again by itself; if it is not queued, avoid that node",
-    "killed": "somebody or the kernel sent SIGKILL: submit it again, with more if memory was short",
-    "cancelled": "somebody cancelled it: submit it again",
-    "bad node": "keep away from that node",
+    "killed": "ended with SIGKILL, perhaps for want of memory: submit it again, with more if so",
+    "cancelled": "cancelled by a person: submit it again",
+    "bad node": "avoid that node",
     "run directory not seen": "put --runs on a file system that all nodes share, and sweep again",
     "setup failed": "correct slurm.setup or slurm.python in the configuration, and sweep again",
     "disk": "free some space, or raise the quota, and submit it again; what was finished is kept",
@@ -45,7 +45,7 @@ _SWEEP_INSTEAD = ("run directory not seen", "setup failed", "mistake")
 def next_commands(
     kind: str, task: str, asked: Mapping[str, Any], node: str
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the commands to call next about an element, each as its words.
+    """Return the commands to call next about an array task, each as its words.
 
     Args:
         kind: Of its last attempt.
@@ -94,7 +94,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One time that Slurm ran an element.
+    """One time that Slurm ran an array task.
 
     Attributes:
         kind: Its class, a key of ``REMEDIES``.
@@ -112,20 +112,20 @@ class Attempt:
 
 
 def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Attempt]:
-    """Return the attempts of one element, oldest first; empty if nothing is known of it.
+    """Return the attempts of one array task, oldest first; empty if nothing is known of it.
 
     Args:
-        log: The element's whole log.
+        log: The array task's whole log.
         rows: The accounting's attempts, oldest first; empty without accounting.
         state: What squeue says of it now; null if it is not in the queue.
     """
     parts = _parts(log)
-    found = [_attempt(part, last=i == len(parts) - 1) for i, part in enumerate(parts)]
+    ended = [_attempt(part, last=i == len(parts) - 1) for i, part in enumerate(parts)]
     finished = [row for row in rows if row.state not in ("PENDING", "RUNNING", "COMPLETING")]
-    if not found and finished:
+    if not ended and finished:
         return [_of_row(row) for row in finished]
     running = state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
-    matched = [_corrected(one, _row_of(i, found, finished)) for i, one in enumerate(found)]
+    matched = [_corrected(attempt, _row_of(i, ended, finished)) for i, attempt in enumerate(ended)]
     if matched and running:
         if matched[-1].kind == "ended without a word":
             matched[-1] = replace(matched[-1], kind="running")
@@ -134,9 +134,9 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
     return matched
 
 
-def _row_of(i: int, found: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:
+def _row_of(i: int, ended: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:
     """Pair attempts from the first on, where the log and the accounting know equally many."""
-    return rows[i] if len(rows) == len(found) or i < len(rows) < len(found) else None
+    return rows[i] if len(rows) == len(ended) or i < len(rows) < len(ended) else None
 
 
 def _parts(log: str) -> list[list[str]]:
@@ -159,8 +159,8 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
     done = sum(e["event"] == "done" for e in events)
     kind, message = _kind(events, text)
     if kind == "ended without a word" and not last:
-        kind = "node failure"  # only Slurm starts an element again, and it left no word
-        message = "the node went away: its log stops, and Slurm ran the element again"
+        kind = "node failure"  # only Slurm starts an array task again, and it left no word
+        message = "the node went away: its log stops, and Slurm ran the array task again"
     start = int(started["at"]) if started.get("event") == "started" else None
     return Attempt(
         kind, str(started.get("node", "")), message, start, max(times, default=None), done
@@ -191,14 +191,14 @@ def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
     ]
     short = [entry for entry in said if entry[0] == "out of memory"]
     own = _own_words(names, [e for e in events if e["event"] == "failed"])
-    found = short or own or [(_told(kind, names), line) for kind, line in said]
-    return found[0] if found else ("ended without a word", "")
+    ends = short or own or [(_class_of(kind, names), line) for kind, line in said]
+    return ends[0] if ends else ("ended without a word", "")
 
 
 def _own_words(
     names: Mapping[str, Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str]]:
-    """Return what an element said of its own end, if it could."""
+    """Return what an array task said of its own end, if it could."""
     for event, kind in (("unseen", "run directory not seen"), ("setup", "setup failed")):
         if event in names:
             return [(kind, str(names[event]["message"]))]
@@ -213,8 +213,8 @@ def _own_words(
     return []
 
 
-def _told(kind: str, names: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the class of an end that Slurm told, which the element's events may refine."""
+def _class_of(kind: str, names: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the class of an end that Slurm told, which the array task's events may refine."""
     if kind == "requeued":
         return "preempted"
     if kind == "time limit" and not names.get("warned", {}).get("advanced", True):

@@ -1,4 +1,4 @@
-"""What status, logs and explain look at: each element's place, log and history."""
+"""What status, logs and explain look at: each array task's place, log and history."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.executors.slurm.history import Attempt, attempts
-from jobs.executors.slurm.in_queue import Flight, Flying, flight
+from jobs.executors.slurm.in_queue import QueuedTask, QueueState, read_queue_state
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
 from jobs.planning.plan import Plan, Task
 from slurm import queue
@@ -16,8 +16,8 @@ from slurm.queue import Accounted, SlurmError
 
 
 @dataclass(frozen=True)
-class Element:
-    """One element of one array.
+class ArrayTask:
+    """One task of an array job: it does one or more tasks of the plan.
 
     Attributes:
         state: What squeue says; null if it is not in the queue, or nobody could ask.
@@ -34,7 +34,7 @@ class Element:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What it does."""
-        return self.submission.elements[self.index]
+        return self.submission.bundles[self.index]
 
     @property
     def id(self) -> str:
@@ -44,70 +44,73 @@ class Element:
 
 @dataclass(frozen=True)
 class Inspected:
-    """Everything that is known of a run's elements.
+    """Everything that is known of a run's array tasks.
 
     Attributes:
         reached: Whether Slurm answered; if not, ``why`` says what it said.
-        elements: The newest element of each task, by task id; older ones in ``earlier``.
-        landed: What squeue still knows of elements that have ended.
+        array_tasks: The newest array task of each task, by task id; older ones in ``earlier``.
+        ended: What squeue still knows of array tasks that have ended.
     """
 
     reached: bool
     why: str
     submissions: tuple[Submission, ...]
-    elements: Mapping[str, Element]
-    earlier: Mapping[str, tuple[Element, ...]]
-    landed: tuple[queue.Queued, ...] = ()
+    array_tasks: Mapping[str, ArrayTask]
+    earlier: Mapping[str, tuple[ArrayTask, ...]]
+    ended: tuple[queue.Queued, ...] = ()
 
 
 def inspect(run: RunDir) -> Inspected:
-    """Look at a run's submissions; the queue is asked once, and may be out of reach."""
+    """Look at a run's array jobs; the queue is asked once, and may be out of reach."""
     try:
-        known: Flight | None = flight(run) if run.slurm.is_dir() else None
+        known: QueueState | None = read_queue_state(run) if run.slurm.is_dir() else None
         why = ""
     except SlurmError as error:
         known, why = None, str(error)
     submissions = known.submissions if known else tuple(Ledger(run).submissions())
-    flying = {(f.submission.name, f.index): f for f in known.flying} if known else {}
-    newest: dict[str, Element] = {}
-    earlier: dict[str, tuple[Element, ...]] = {}
+    queued = {(task.submission.name, task.index): task for task in known.queued} if known else {}
+    newest: dict[str, ArrayTask] = {}
+    earlier: dict[str, tuple[ArrayTask, ...]] = {}
     for submission in submissions:
         for index in range(len(submission.shards)):
-            element = _element(run, submission, index, flying.get((submission.name, index)))
-            for task in element.tasks:
+            array_task = _array_task(run, submission, index, queued.get((submission.name, index)))
+            for task in array_task.tasks:
                 if task.id in newest:
                     earlier[task.id] = (*earlier.get(task.id, ()), newest[task.id])
-                newest[task.id] = element
-    landed = known.landed if known else ()
-    return Inspected(known is not None, why, submissions, newest, earlier, landed)
+                newest[task.id] = array_task
+    ended = known.ended if known else ()
+    return Inspected(known is not None, why, submissions, newest, earlier, ended)
 
 
-def _element(run: RunDir, submission: Submission, index: int, flying: Flying | None) -> Element:
+def _array_task(
+    run: RunDir, submission: Submission, index: int, queued: QueuedTask | None
+) -> ArrayTask:
     log = log_path(run, submission.name, index)
-    if flying is None:
-        return Element(submission, index, log)
-    return Element(submission, index, log, flying.state, flying.reason, flying.node)
+    if queued is None:
+        return ArrayTask(submission, index, log)
+    return ArrayTask(submission, index, log, queued.state, queued.reason, queued.node)
 
 
-def history(element: Element, rows: Iterable[Accounted]) -> list[Attempt]:
-    """Return the attempts of an element."""
-    mine = [r for r in rows if r.job == element.submission.job and r.index == element.index]
-    found = attempts(read_log(element.log), mine, element.state)
-    if element.state == "PENDING" or (element.state and not found):
-        return [*found, Attempt("queued", message=element.reason)]
-    return found or [Attempt("never started")]
+def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
+    """Return the attempts of an array task."""
+    mine = [r for r in rows if r.job == array_task.submission.job and r.index == array_task.index]
+    known = attempts(read_log(array_task.log), mine, array_task.state)
+    if array_task.state == "PENDING" or (array_task.state and not known):
+        return [*known, Attempt("queued", message=array_task.reason)]
+    return known or [Attempt("never started")]
 
 
-def accounting(elements: Iterable[Element], found: Inspected) -> list[Accounted]:
-    """Return what accounting tells of these elements, and squeue where it does not (yet)."""
-    ours = {e.submission.job for e in elements if e.submission.job}
+def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
+    """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
+    ours = {e.submission.job for e in array_tasks if e.submission.job}
     try:
-        rows = queue.accounted(ours) if found.reached else []
+        rows = queue.list_attempts(ours) if inspected.reached else []
     except SlurmError:
         rows = []
-    told = {(r.job, r.index) for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")}
-    landed = [q for q in found.landed if q.job in ours and (q.job, q.index) not in told]
-    return rows + [q.as_accounted() for q in landed]
+    finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
+    known = {(r.job, r.index) for r in finished}
+    ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
+    return rows + [q.as_accounted() for q in ended]
 
 
 def read_log(path: Path) -> str:
@@ -118,24 +121,24 @@ def read_log(path: Path) -> str:
         return ""
 
 
-def chosen(what: str, plan: Plan, found: Inspected) -> list[Element]:
-    """Return the elements that *what* names: a task, a condition, a model, or an element's id.
+def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
+    """Return the array tasks of a task, a condition or a model, or the one of that id (``12_3``).
 
     Raises:
         ConfigError: Nothing of this run is called so.
     """
-    if what in found.elements:
-        return [found.elements[what]]
-    by_id = {e.id: e for e in [*found.elements.values(), *_all(found.earlier)]}
+    if what in inspected.array_tasks:
+        return [inspected.array_tasks[what]]
+    by_id = {e.id: e for e in [*inspected.array_tasks.values(), *_all(inspected.earlier)]}
     if what in by_id:
         return [by_id[what]]
     keys = {what} | {c.model.name for c in plan.conditions if _is(c, what)}
-    wanted = [e for e in found.elements.values() if e.submission.key in keys]
+    wanted = [e for e in inspected.array_tasks.values() if e.submission.key in keys]
     if wanted:
         return list({e.id: e for e in wanted}.values())
-    some = ", ".join([*found.elements][:3]) or "nothing was submitted to Slurm"
+    some = ", ".join([*inspected.array_tasks][:3]) or "nothing was submitted to Slurm"
     msg = (
-        f"'{what}' is no task, condition, model or element of this run; expected for example: "
+        f"'{what}' is no task, condition, model or array task of this run; expected for example: "
         f"{some}; see status"
     )
     raise ConfigError(msg)
@@ -145,5 +148,5 @@ def _is(condition: Condition, what: str) -> bool:
     return what in (condition.id, condition.id.rpartition("-")[0])
 
 
-def _all(earlier: Mapping[str, tuple[Element, ...]]) -> Iterable[Element]:
-    return (element for group in earlier.values() for element in group)
+def _all(earlier: Mapping[str, tuple[ArrayTask, ...]]) -> Iterable[ArrayTask]:
+    return (array_task for group in earlier.values() for array_task in group)

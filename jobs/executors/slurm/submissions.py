@@ -1,9 +1,9 @@
 """What was submitted to Slurm: written before sbatch is called, so that nothing is ever lost.
 
 A submission is a folder ``<run>/slurm/<number>-<stage>-<key>/`` with ``submission.json`` (what
-each element does), the script and a log an element. ``jobs.jsonl`` adds its job id once sbatch
-has answered. A launcher that was killed in between leaves a submission without an id; its
-comment, which Slurm keeps with the job, finds the job again.
+each array task does), the script and one log for each array task. ``jobs.jsonl`` adds its job id
+once sbatch has answered. A launcher that was killed in between leaves a submission without an
+id; its comment, which Slurm keeps with the job, finds the job again.
 """
 
 import json
@@ -19,8 +19,8 @@ from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import digest
-from jobs.executors.slurm.packing import Element
-from jobs.planning.plan import Plan, Stage, Task
+from jobs.executors.slurm.packing import TaskBundle
+from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 
 
@@ -30,17 +30,17 @@ class Submission:
 
     Attributes:
         name: Of its folder.
-        shards: For each element, the shards that it does.
+        shards: For each array task, the shards that it does.
         plan: Name of the plan's file.
         after: Job ids that it waits for, however they end.
         after_ok: Job ids that must end well.
-        asked: Resources of one element (``slurm.profile.Resources``), for people.
+        asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         job: Job id; null while sbatch has not answered, or if it refused.
     """
 
     name: str
-    stage: Stage
+    stage: str
     key: str
     n_shards: int
     shards: tuple[tuple[int, ...], ...]
@@ -52,16 +52,16 @@ class Submission:
     job: str | None = None
 
     @cached_property
-    def elements(self) -> tuple[Element, ...]:
-        """The tasks of each element."""
+    def bundles(self) -> tuple[TaskBundle, ...]:
+        """The tasks of each array task."""
         return tuple(
-            tuple(Task(self.stage, self.key, shard, self.n_shards) for shard in element)
-            for element in self.shards
+            tuple(Task(self.stage, self.key, shard, self.n_shards) for shard in bundle)
+            for bundle in self.shards
         )
 
     @property
     def gpus(self) -> int:
-        """GPUs of one element, asked for by number or by gres (``gpu:a100:2``)."""
+        """GPUs of one array task, asked for by number or by gres (``gpu:a100:2``)."""
         gres = str(self.asked.get("gres", ""))
         if "gpu" in gres:
             last = gres.rpartition(":")[2]
@@ -74,7 +74,7 @@ class Submission:
 
 
 def log_path(run: RunDir, submission: str, index: int) -> Path:
-    """Return the log of one element; all its attempts are appended to it."""
+    """Return the log of one array task; all its attempts are appended to it."""
     return run.submission(submission) / "logs" / f"{index}.log"
 
 
@@ -85,7 +85,7 @@ def read_submission(folder: Path) -> Submission:
         Damaged: It cannot be read.
     """
     raw = store.read_json(folder / "submission.json")
-    shards = tuple(tuple(element) for element in raw.pop("shards"))
+    shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
     waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
     return Submission(**{**raw, **waits, "shards": shards})
 
@@ -100,26 +100,26 @@ class Ledger:
     def submissions(self) -> list[Submission]:
         """Return all submissions, oldest first, with the job ids that are known."""
         jobs = self._jobs()
-        found = []
+        sound = []
         for path in sorted(self.run.slurm.glob("[0-9]*/submission.json")):
             try:
-                found.append(read_submission(path.parent))
+                sound.append(read_submission(path.parent))
             except Damaged:  # cut short by a power cut before sbatch was called
                 continue
-        return [replace(s, job=jobs.get(s.name)) for s in found]
+        return [replace(s, job=jobs.get(s.name)) for s in sound]
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
             lines = self.run.jobs.read_text().splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        entries = []
         for line in lines:
             try:
-                found.append(dict(json.loads(line)))
+                entries.append(dict(json.loads(line)))
             except ValueError:  # torn by a power cut
                 continue
-        return found
+        return entries
 
     def _jobs(self) -> dict[str, str]:
         return {e["submission"]: e["job"] for e in self._entries() if "job" in e}

@@ -1,28 +1,27 @@
-"""A plan's missing work, submitted to Slurm as arrays: finetune, generate, score, report."""
+"""A plan's missing work, submitted to Slurm as arrays, stage after stage of the table."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
-from empathy_core.training.adapter import adapters
 from jobs.config.tables import Config
-from jobs.executors.run_local import clear_other_layouts
 from jobs.executors.slurm import packing
-from jobs.executors.slurm.in_queue import Flight
-from jobs.executors.slurm.packing import Element
+from jobs.executors.slurm.in_queue import QueueState
+from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
-from jobs.planning.plan import Plan, Task, finetune_tasks, generate_tasks
-from jobs.planning.progress import Standing, to_score
+from jobs.planning import stages
+from jobs.planning.plan import Plan, Task
+from jobs.planning.progress import RunProgress
+from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
 from slurm import limits, queue, submit
-from slurm.profile import Profile, Resources, Stage
+from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError
 from slurm.script import Array
-
-REPORT = Task("report", "report", 0, 1)
 
 
 class ClusterError(EmpathyError):
@@ -34,10 +33,10 @@ class Launch:
     """What one sweep is to submit.
 
     Attributes:
-        plan_file: Name of the plan's file, which the elements read.
-        own: (stage, key) → what the configuration gives to one model or fine-tune.
+        plan_file: Name of the plan's file, which the array tasks read.
+        own: (table of resources, key) → what the configuration gives to one model or fine-tune.
         override: Resources given on the command line; they go over everything else.
-        code: Folder of the suite that the elements will import.
+        code: Folder of the suite that the array tasks will import.
     """
 
     run: RunDir
@@ -48,10 +47,11 @@ class Launch:
     override: Resources = field(default_factory=Resources)
     code: Path = Path()
 
-    def resources(self, stage: Stage, key: str) -> Resources:
-        """Return what an element of this stage and model gets."""
-        own = self.own.get((stage, key))
-        return _over(self.profile.of_stage(stage, own), self.override)
+    def resources(self, stage: str, key: str) -> Resources:
+        """Return what an array task of this stage and key gets."""
+        table = stage_of(stage).resources
+        own = self.own.get((table, key))
+        return _over(self.profile.of_stage(table, own), self.override)
 
 
 def _over(below: Resources, above: Resources) -> Resources:
@@ -71,14 +71,17 @@ def launch(config: Config, run: RunDir, plan: Plan, plan_file: str, override: Re
             "cannot take in paths: choose another --runs or --name"
         )
         raise ConfigError(msg)
-    own = {("generate", name): t.slurm for name, t in config.models.items() if t.slurm}
+    answering = GENERATE.resources
+    own: dict[tuple[str, str], Resources] = {
+        (answering, name): t.slurm for name, t in config.models.items() if t.slurm
+    }
     for made in plan.finetunes:
-        table = config.finetune[made.family]
-        if table.slurm:
-            own["finetune", made.id] = table.slurm
-        if ("generate", table.base) in own:  # the adapter's answers cost what the base's do
+        family = config.finetune[made.family]
+        if family.slurm:
+            own[FINETUNE.resources, made.id] = family.slurm
+        if (answering, family.base) in own:  # the adapter's answers cost what the base's do
             for name in (made.spec.name, made.spec.base.name):
-                own.setdefault(("generate", name), own["generate", table.base])
+                own.setdefault((answering, name), own[answering, family.base])
     return Launch(run, plan, plan_file, config.slurm, own, override)
 
 
@@ -89,20 +92,20 @@ class Submitted:
     Attributes:
         arrays: Submitted now.
         left: What could not be, each with Slurm's words or the limit that stands against it.
-        n_before: Elements of this run that were in the queue already.
+        n_before: Array tasks of this run that were in the queue already.
     """
 
     arrays: list[Submission] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     n_before: int = 0
 
-    def jobs(self, *stages: str) -> list[str]:
-        """Return the job ids of these stages."""
-        return [s.job for s in self.arrays if s.job and s.stage in stages]
-
-    def training(self) -> dict[str, str]:
-        """Return fine-tune id → the job that trains it."""
-        return {s.key: s.job for s in self.arrays if s.job and s.stage == "finetune"}
+    def jobs(self) -> dict[tuple[str, str], list[str]]:
+        """Return (stage, key) → the jobs that do it."""
+        jobs: dict[tuple[str, str], list[str]] = {}
+        for array in self.arrays:
+            if array.job:
+                jobs.setdefault((array.stage, array.key), []).append(array.job)
+        return jobs
 
 
 @dataclass(frozen=True)
@@ -118,195 +121,250 @@ class Waits:
     ok: Sequence[str] = ()
 
 
-def missing_adapters(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
-    """Return the finetune tasks that nobody has done and nobody in the queue does."""
-    return finetune_tasks(plan, {*standing.trained, *flight.training()})
+Groups = list[list[Task]]
+"""Tasks of one stage and key together, the stages in the order of the table."""
+
+Jobs = Mapping[tuple[str, str], Sequence[str]]
+"""(stage, key) → the jobs that are submitted with this call."""
 
 
-def missing(plan: Plan, standing: Standing, flight: Flight) -> list[Task]:
-    """Return the generate tasks that nobody has done and nobody in the queue will do."""
-    done: dict[str, set[int]] = {c: set(blocks) for c, blocks in standing.done().items()}
-    for condition, blocks in flight.claimed(plan).items():
-        done.setdefault(condition, set()).update(blocks)
-    return generate_tasks(plan, done)
+def missing(
+    stage: Stage, plan: Plan, progress: RunProgress, queue_state: QueueState, *, anew: bool = False
+) -> list[Task]:
+    """Return the tasks of a stage that nobody has done and nobody in the queue will do.
+
+    Args:
+        stage: One of the table.
+        plan: What there is to do.
+        progress: What is done.
+        queue_state: What is in the queue.
+        anew: Whether something that the stage takes as it is there is about to be submitted.
+    """
+    keys = dict.fromkeys(task.key for task in stage.tasks(plan))
+    active = {key: _before(stage, key, plan, queue_state).any for key in keys}
+    coming = anew or any(active.values())
+    if stage.answers:
+        progress = progress.with_answers(queue_state.claimed())
+    elif coming:
+        progress = progress.expecting(plan)
+    # only of answers it is known which are to come: what follows others is done anew
+    known = not coming or all(other.answers for _, other in awaited_by(stage, "afterany"))
+    wanted = stage.lacking(plan, progress) if known else stage.tasks(plan)
+    return [t for t in wanted if anew or not queue_state.awaited(plan, t, active[t.key])]
+
+
+def _before(
+    stage: Stage, key: str, plan: Plan, queue_state: QueueState, submitted: Jobs | None = None
+) -> Waits:
+    """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
+    submitted = submitted or {}
+    jobs: dict[str, list[str]] = {"afterany": [], "afterok": []}
+    for after, other in awaited_by(stage):
+        if after.keys is None:
+            new = (ids for (name, _), ids in submitted.items() if name == other.name)
+            jobs[after.how] += [*queue_state.jobs(other.name), *chain.from_iterable(new)]
+            continue
+        for theirs in after.keys(plan, key):
+            jobs[after.how] += queue_state.jobs_of(other.name, theirs)
+            jobs[after.how] += submitted.get((other.name, theirs), ())
+    return Waits(*(list(dict.fromkeys(ids)) for ids in jobs.values()))
+
+
+def _wanted(
+    what: Launch,
+    progress: RunProgress,
+    queue_state: QueueState,
+    only: Collection[str] | None = None,
+) -> Groups:
+    """Return the tasks of all stages that are to be submitted."""
+    wanted: dict[str, list[Task]] = {}
+    for stage in stages.TABLE:
+        sources = [other.name for _, other in awaited_by(stage, "afterany")]
+        anew = any(wanted.get(source) for source in sources)
+        if stage.renewed and not (anew or queue_state.jobs(*sources)):
+            continue
+        tasks = missing(stage, what.plan, progress, queue_state, anew=anew)
+        if only is not None and not stage.takes_what_is_there:
+            tasks = [task for task in tasks if task.id in only]
+        wanted[stage.name] = tasks
+    return [group for tasks in wanted.values() for group in packing.groups(tasks)]
 
 
 def submit_missing(
-    what: Launch, standing: Standing, flight: Flight, only: Collection[str] | None = None
+    what: Launch,
+    progress: RunProgress,
+    queue_state: QueueState,
+    only: Collection[str] | None = None,
 ) -> Submitted:
     """Submit everything that is neither done nor in the queue; call it under the run's lock.
 
     Args:
-        what: The plan, and what elements get.
-        standing: What is done.
-        flight: What is in the queue.
-        only: Ids of the generate tasks that may be submitted; null means all.
+        what: The plan, and what array tasks get.
+        progress: What is done.
+        queue_state: What is in the queue.
+        only: Ids of the tasks that may be submitted, of stages that do not take what is there;
+            null means all.
 
     Raises:
         ClusterError: Slurm would not take a job of these resources; nothing is submitted.
     """
-    result = Submitted(n_before=len(flight.flying))
-    trainers = missing_adapters(what.plan, standing, flight)
-    makers = missing(what.plan, standing, flight)
-    if only is not None:
-        trainers = [task for task in trainers if task.id in only]
-        makers = [task for task in makers if task.id in only]
-    active = flight.jobs("generate")
-    what = replace(what, plan=_scored_as_in_flight(what.plan, flight))
-    followers = _followers(what.plan, standing, flight, makers)
-    if not flight.of_stage("score"):
-        standing = clear_other_layouts(what.run, what.plan, standing, followers)
-        followers = _followers(what.plan, standing, flight, makers)
-    others = [*flight.jobs("finetune"), *active, *flight.jobs("score")]
-    wanted = [*trainers, *makers]
-    reported = not (wanted or followers) and flight.awaited(what.plan, REPORT, others)
-    if not (wanted or followers or others) or reported:
-        return result
-    try:
-        _submit_all(what, flight, packing.groups(wanted), packing.groups(followers), result)
-    except SlurmError as error:
-        raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
+    result = Submitted(n_before=len(queue_state.queued))
+    what = replace(what, plan=_cut_as_in_queue(what.plan, queue_state))
+    grouped = _wanted(what, progress, queue_state, only)
+    for stage in stages.TABLE:
+        mine = [task for group in grouped for task in group if task.stage == stage.name]
+        if stage.make_room and mine and not queue_state.of_stage(stage.name):
+            progress = stage.make_room(what.run, what.plan, progress, mine)
+            grouped = _wanted(what, progress, queue_state, only)
+    if grouped:
+        try:
+            _submit_all(what, progress, queue_state, grouped, result)
+        except SlurmError as error:
+            msg = f"Slurm: {error}; correct it and run the same command again"
+            raise ClusterError(msg) from error
     return result
 
 
-def _scored_as_in_flight(plan: Plan, flight: Flight) -> Plan:
-    """Return the plan with the scoring cut as elements in the queue cut it: no two cuts overlap."""
-    cuts = [element.submission.n_shards for element in flight.of_stage("score")]
-    return replace(plan, score_shards=cuts[-1]) if cuts else plan
+def _cut_as_in_queue(plan: Plan, queue_state: QueueState) -> Plan:
+    """Return the plan with stages cut as array tasks in the queue cut them: no two cuts overlap."""
+    for stage in stages.TABLE:
+        queued = queue_state.of_stage(stage.name)
+        if stage.cut_as and queued:
+            plan = stage.cut_as(plan, queued[-1].submission.n_shards)
+    return plan
 
 
-def submit_tasks(what: Launch, tasks: Sequence[Task], flight: Flight) -> Submitted:
+def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -> Submitted:
     """Submit just these tasks, without scoring and report; call it under the run's lock.
 
-    Generate tasks whose blocks the queue will answer are left out, finetune tasks as they are.
+    Tasks whose every block the queue will answer are left out.
 
     Raises:
         ClusterError: Slurm would not take them; nothing is submitted.
     """
-    result = Submitted(n_before=len(flight.flying))
-    claimed = flight.claimed(what.plan)
-    ids = [{c.id for c in what.plan.of_model(t.key)} for t in tasks]
-    free = [
-        task
-        for task, conditions in zip(tasks, ids, strict=True)
-        if task.stage == "finetune" or not all(task.shard in claimed.get(c, ()) for c in conditions)
-    ]
+    result = Submitted(n_before=len(queue_state.queued))
+    claimed = queue_state.claimed()
+    free = [task for task in tasks if not _is_claimed(what.plan, task, claimed)]
     if not free:
         return result
     try:
         what = replace(what, code=snapshot(what.run))
-        _check(what, packing.groups(free))
+        _ask_slurm(what, packing.groups(free))
         for group in packing.groups(free):
-            _arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
+            _submit_arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
 
 
-def _followers(
-    plan: Plan, standing: Standing, flight: Flight, makers: Sequence[Task]
-) -> list[Task]:
-    """Return the score tasks to submit: those that no element in the queue will do."""
-    active = flight.jobs("generate")
-    wanted = to_score(plan, standing, more_to_come=bool(makers or active))
-    return [task for task in wanted if makers or not flight.awaited(plan, task, active)]
+def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) -> bool:
+    answers = stage_of(task.stage).answers
+    return answers is not None and all(
+        set(blocks) <= set(claimed.get(condition, ()))
+        for condition, blocks in answers(plan, task).items()
+    )
 
 
-def preview(what: Launch, standing: Standing, flight: Flight) -> list[Array]:
+def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
-    trainers = missing_adapters(what.plan, standing, flight)
-    makers = missing(what.plan, standing, flight)
-    followers = _followers(what.plan, standing, flight, makers)
+    what = replace(
+        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
+    )
     try:
         largest = limits.read(what.profile.account, what.profile.qos).array
     except SlurmError:
         largest = limits.DEFAULT_ARRAY
-    what = replace(what, code=what.run.code("DIGEST"))
-    found: list[Array] = []
-    after: list[str] = []
-    trained = {task.key: f"finetune-{task.key}" for task in trainers} | flight.training()
-    before = [*packing.groups(trainers), *packing.groups(makers)]
-    for group in [*before, *packing.groups(followers), [REPORT]]:
+    arrays: list[Array] = []
+    named: dict[tuple[str, str], list[str]] = {}
+    for group in _wanted(what, progress, queue_state):
         stage, key = group[0].stage, group[0].key
-        first = stage in ("finetune", "generate")
-        waits = Waits(ok=_adapter_job(what.plan, group, trained)) if first else Waits(after)
+        waits = _waits(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
             submission = _submission(what, part, waits)
-            found.append(_array(what, submission, f"NNNN-{stage}-{key}"))
-        after = [*after, f"{stage}-{key}"]
-    return found
+            arrays.append(_array(what, submission, f"NNNN-{stage}-{key}"))
+        named[stage, key] = [f"{stage}-{key}"]
+    return arrays
 
 
 def _submit_all(
-    what: Launch,
-    flight: Flight,
-    makers: list[list[Task]],
-    followers: list[list[Task]],
-    result: Submitted,
+    what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
     what = replace(what, code=snapshot(what.run))
-    _check(what, [*makers, *followers, [REPORT]])
+    _ask_slurm(what, grouped)
     bounds = limits.read(what.profile.account, what.profile.qos, what.profile.max_elements)
-    room = None if bounds.submit is None else max(bounds.submit - flight.n_queued, 0)
-    n_followers = len(followers) + 1
-    for_makers = None if room is None else max(room - n_followers, min(room, 1))
-    made = packing.elements(makers, for_makers)
-    _tell_left(makers, made, result)
-    for group, elements in zip(makers, made, strict=True):
-        if group[0].stage == "finetune":
-            _arrays(what, elements, bounds.array, Waits(), result)
+    room = None if bounds.submit is None else max(bounds.submit - queue_state.n_queued, 0)
+    dealt = _packed(grouped, room)
+    _note_left(grouped, dealt, result)
+    for group, bundles in zip(grouped, dealt, strict=True):
+        stage, key = stage_of(group[0].stage), group[0].key
+        if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
+            result.left.append(f"{len(group)} tasks of {stage.name} '{key}': {lacks}")
             continue
-        trained = flight.training() | result.training()
-        waits = Waits(flight.overlapping(group), _adapter_job(what.plan, group, trained))
-        if waits.ok or _has_adapter(what, group[0].key):
-            _arrays(what, elements, bounds.array, waits, result)
-        else:
-            result.left.append(f"{len(group)} tasks of generate '{group[0].key}': its adapter")
-    if room is not None:
-        room -= sum(map(len, made)) + 1
-    after = [*flight.jobs("generate"), *result.jobs("generate")]
-    scored = packing.elements(followers, room)
-    _tell_left(followers, scored, result)
-    for group, elements in zip(followers, scored, strict=True):
-        waits = Waits([*after, *flight.jobs_of("score", group[0].key)])
-        _arrays(what, elements, bounds.array, waits, result)
-    _report(what, flight, bounds, result)
+        before = len(result.arrays)
+        waits = _waits(what.plan, group, queue_state, result.jobs())
+        _submit_arrays(what, bundles, bounds.array, waits, result)
+        if stage.renewed and len(result.arrays) > before:
+            queue.cancel(queue_state.jobs(stage.name))
 
 
-def _adapter_job(plan: Plan, group: Sequence[Task], trained: Mapping[str, str]) -> list[str]:
-    """Return the job that trains the adapter of a generate group, if one will."""
-    made = plan.finetune_of(group[0].key) if group[0].stage == "generate" else None
-    return [trained[made.id]] if made and made.id in trained else []
+def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
+    """Return the array tasks of each group, at most *room* in all.
+
+    Every group that takes what is there keeps a place, one that is renewed in any case.
+    """
+    first, later, last = _by_role(grouped)
+    n_later, n_last = len(later), len(last)
+    for_first = None if room is None else max(room - n_later - n_last, min(room, 1))
+    made = packing.bundles([grouped[i] for i in first], for_first)
+    for_later = None if room is None else room - sum(map(len, made)) - n_last
+    follow = packing.bundles([grouped[i] for i in later], for_later)
+    always = packing.bundles([grouped[i] for i in last], None)
+    dealt = dict(zip([*first, *later, *last], [*made, *follow, *always], strict=True))
+    return [dealt[i] for i in range(len(grouped))]
 
 
-def _has_adapter(what: Launch, model: str) -> bool:
-    """Tell whether a model needs no adapter of this run, or it is there."""
-    made = what.plan.finetune_of(model)
-    return made is None or adapters.is_complete(what.run.adapter(made.id))
+def _by_role(grouped: Groups) -> tuple[list[int], list[int], list[int]]:
+    """Return which groups take nothing that is there, which do, and which are renewed."""
+    roles: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for i, group in enumerate(grouped):
+        stage = stage_of(group[0].stage)
+        roles[2 if stage.renewed else int(stage.takes_what_is_there)].append(i)
+    return roles
 
 
-def _tell_left(
-    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[Element]], result: Submitted
+def _waits(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
+    """Return the jobs that a group waits for: those of the table, and those it overlaps with."""
+    before = _before(stage_of(group[0].stage), group[0].key, plan, queue_state, submitted)
+    return replace(before, any=list(dict.fromkeys([*before.any, *queue_state.overlapping(group)])))
+
+
+def _nowhere(
+    plan: Plan,
+    group: Sequence[Task],
+    progress: RunProgress,
+    queue_state: QueueState,
+    submitted: Jobs,
+) -> str:
+    """Return what a group cannot begin without and what no job makes; empty if there is nothing."""
+    stage, key = stage_of(group[0].stage), group[0].key
+    lacking = stages.unmet(stage, key, plan, progress)
+    gone = [(s, k) for s, k in lacking if not (queue_state.jobs_of(s, k) or submitted.get((s, k)))]
+    named = ", ".join(f"{stage} '{key}'" for stage, key in gone)
+    return f"{named} is neither done nor in the queue" if named else ""
+
+
+def _note_left(
+    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[TaskBundle]], result: Submitted
 ) -> None:
-    for group, elements in zip(groups, dealt, strict=True):
-        if n_left := len(group) - sum(map(len, elements)):
+    for group, bundles in zip(groups, dealt, strict=True):
+        if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
                 f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue"
             )
 
 
-def _report(what: Launch, flight: Flight, bounds: limits.Limits, result: Submitted) -> None:
-    """Submit the report job after everything else, in place of an older one that still waits."""
-    stages = ("finetune", "generate", "score")
-    waits = Waits([*flight.jobs(*stages), *result.jobs(*stages)])
-    before = len(result.arrays)
-    _arrays(what, [(REPORT,)], bounds.array, waits, result)
-    if len(result.arrays) > before:
-        queue.cancel([f.submission.job for f in flight.of_stage("report") if f.submission.job])
-
-
-def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
+def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
     """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
@@ -317,20 +375,21 @@ def _check(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
             submit.test_only(array, what.profile)
         except SubmitError as error:
             given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
+            table = stage_of(group[0].stage).resources
             msg = (
                 f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
                 f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
-                f"under [slurm] or [slurm.{group[0].stage}]; nothing was submitted"
+                f"under [slurm] or [slurm.{table}]; nothing was submitted"
             )
             raise ClusterError(msg) from error
 
 
-def _submission(what: Launch, elements: Sequence[Element], waits: Waits) -> Submission:
-    first = elements[0][0]
+def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
+    first = bundles[0][0]
     asked = what.resources(first.stage, first.key).model_dump(exclude_none=True)
     return Submission(
         name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
-        shards=tuple(tuple(task.shard for task in element) for element in elements),
+        shards=tuple(tuple(task.shard for task in bundle) for bundle in bundles),
         plan=what.plan_file, after=tuple(waits.any), after_ok=tuple(waits.ok),
         asked={k: v for k, v in asked.items() if v != {}},
     )  # fmt: skip
@@ -346,21 +405,21 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         witness=run.root / "plans" / what.plan_file,
         code=what.code,
         command=("jobs.executors.slurm.array_task", str(folder)),
-        n_elements=len(submission.shards),
+        n_tasks=len(submission.shards),
         resources=what.resources(submission.stage, submission.key),
         after=submission.after,
         after_ok=submission.after_ok,
-        kill_if_impossible=submission.stage != "report",
+        kill_if_impossible=not stage_of(submission.stage).renewed,
         mounts=(run.root,),
     )
 
 
-def _arrays(
-    what: Launch, elements: Sequence[Element], largest: int, waits: Waits, result: Submitted
+def _submit_arrays(
+    what: Launch, bundles: Sequence[TaskBundle], largest: int, waits: Waits, result: Submitted
 ) -> None:
-    """Submit one group's elements, in as few arrays as the cluster allows."""
+    """Submit one group's array tasks, in as few arrays as the cluster allows."""
     ledger = Ledger(what.run)
-    for part in packing.arrays(elements, largest):
+    for part in packing.arrays(bundles, largest):
         wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
@@ -368,8 +427,8 @@ def _arrays(
             job = submit.submit(array, what.profile)
         except SubmitError as error:
             ledger.record(named.name, refused=str(error))
-            of = f"{wanted.stage} '{wanted.key}'"
-            result.left.append(f"{len(part)} elements of {of}: {error}")
+            job_of = f"{wanted.stage} '{wanted.key}'"
+            result.left.append(f"{len(part)} array tasks of {job_of}: {error}")
             continue
         ledger.record(named.name, job=job)
         result.arrays.append(replace(named, job=job))

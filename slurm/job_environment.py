@@ -1,12 +1,11 @@
-"""Inside an element: which one this is, and what Slurm's signals mean.
+"""Inside an array task: which one this is, and what Slurm's signals mean.
 
-USR2 comes before the time limit: the element asks Slurm to run it again. TERM comes before
-preemption and after scancel: it is noted and waited out, since an element that ended by itself
+USR2 comes before the time limit: the array task asks Slurm to run it again. TERM comes before
+preemption and after scancel: it is noted and waited out, since an array task that ended by itself
 within its grace time would not be requeued. Neither is needed for safety: what is finished is
 on the disk already.
 """
 
-import json
 import os
 import signal
 import socket
@@ -14,14 +13,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from slurm.script import EVENT
+from slurm.events import emit_event
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """The element that this process is.
+class JobEnvironment:
+    """The array task that this process is.
 
     Attributes:
         restarts: How often Slurm has run it before.
@@ -38,39 +36,19 @@ class Here:
         return f"{self.job}_{self.index}"
 
 
-def here() -> Here:
-    """Return the element that this process is, from Slurm's variables.
+def current() -> JobEnvironment:
+    """Return the array task that this process is, from Slurm's variables.
 
     Raises:
-        KeyError: This is no element of an array.
+        KeyError: Slurm did not start this process as part of an array job.
     """
     env = os.environ
-    return Here(
+    return JobEnvironment(
         env["SLURM_ARRAY_JOB_ID"],
         int(env["SLURM_ARRAY_TASK_ID"]),
         env.get("SLURMD_NODENAME") or socket.gethostname(),
         int(env.get("SLURM_RESTART_COUNT", "0")),
     )
-
-
-def tell(event: str, **details: Any) -> None:
-    """Write one event into the log, in a line of its own that ``read_events`` finds."""
-    line = EVENT + json.dumps({"event": event, "at": round(time.time()), **details})
-    # begins a line of its own, whatever was written before
-    os.write(1, f"\n{line}\n".encode())
-
-
-def read_events(text: str) -> list[dict[str, Any]]:
-    """Return the events of a log, in order; a torn line is skipped."""
-    found = []
-    for line in text.splitlines():
-        if line.startswith(EVENT):
-            try:
-                event = dict(json.loads(line.removeprefix(EVENT)))
-            except (ValueError, TypeError):
-                continue
-            found += [event] if "event" in event else []
-    return found
 
 
 EARLY_S = 65
@@ -81,7 +59,7 @@ class Signals:
     """Handles USR2 and TERM from now on.
 
     Args:
-        element: This one.
+        job: The array task that this process is.
         advanced: Whether this attempt has finished anything. If not, the next would fare no
             better at the time limit: it is asked for only once something is finished.
         limit_s: Time limit of an attempt, in seconds.
@@ -94,9 +72,13 @@ class Signals:
     """
 
     def __init__(
-        self, element: Here, advanced: Callable[[], bool], limit_s: float, warning_s: float
+        self,
+        job: JobEnvironment,
+        advanced: Callable[[], bool],
+        limit_s: float,
+        warning_s: float,
     ) -> None:
-        self._element, self._advanced = element, advanced
+        self._job, self._advanced = job, advanced
         self._begun = time.monotonic()
         self._limit_from_s = limit_s - warning_s - EARLY_S
         self._waiting = False
@@ -114,11 +96,11 @@ class Signals:
         limit = time.monotonic() - self._begun >= self._limit_from_s
         if self.deferred:
             self.soon = True
-            tell("warned", limit=limit, requeued=False, advanced=self._advanced(),
+            emit_event("warned", limit=limit, requeued=False, advanced=self._advanced(),
                  message="saving first")  # fmt: skip
         elif limit and not self._advanced():
             self._waiting = True
-            tell("warned", limit=True, requeued=False, advanced=False,
+            emit_event("warned", limit=True, requeued=False, advanced=False,
                  message="nothing is finished yet: going on")  # fmt: skip
         else:
             self._ask(limit=limit)
@@ -130,20 +112,20 @@ class Signals:
 
     def _ask(self, *, limit: bool) -> None:
         self._waiting = False
-        code, said = _requeue(self._element)
-        tell("warned", limit=limit, requeued=not code, advanced=self._advanced(),
+        code, said = _requeue(self._job)
+        emit_event("warned", limit=limit, requeued=not code, advanced=self._advanced(),
              message=said or "asked to be run again")  # fmt: skip
         if code == 0:
-            time.sleep(3600)  # Slurm ends this process; ending first would end the element
+            time.sleep(3600)  # Slurm ends this process; ending first would end the array task
 
     def _told(self, *_: object) -> None:
-        tell("term", message="asked to end: preempted or cancelled")
+        emit_event("term", message="asked to end: preempted or cancelled")
 
 
-def _requeue(element: Here) -> tuple[int, str]:
+def _requeue(job: JobEnvironment) -> tuple[int, str]:
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", element.id],
+            ["scontrol", "requeue", job.id],
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,0 +1,65 @@
+"""What scoring consists of: shards of units, scored for each metric and condition."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from empathy_core.store import RunDir
+from jobs.planning.plan import Plan, Task
+from jobs.planning.progress import RunProgress, read_progress
+
+
+def tasks(plan: Plan) -> list[Task]:
+    """Return the shards of every group of metrics; there are never more than units."""
+    n_shards = min(plan.score_shards, plan.n_units)
+    groups = dict.fromkeys(metric.group for metric in plan.metrics)
+    return [Task("score", group, shard, n_shards) for group in groups for shard in range(n_shards)]
+
+
+def cut_as(plan: Plan, n_shards: int) -> Plan:
+    """Return the plan with the scoring cut into so many shards."""
+    return replace(plan, score_shards=n_shards)
+
+
+def columns(plan: Plan, task: Task) -> list[tuple[str, str]]:
+    """Return the (metric key, condition id) pairs that a task looks at."""
+    return [(m.key, c.id) for m in plan.of_group(task.key) for c in plan.conditions]
+
+
+def is_scored(plan: Plan, progress: RunProgress, task: Task) -> bool:
+    """Tell whether every unit of a task that holds answers was scored from just these."""
+    return not any(_stale(plan, progress, task))
+
+
+def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
+    """Count the units that tasks will measure, over metrics and conditions."""
+    return sum(len(units) for task in tasks for units in _stale(plan, progress, task))
+
+
+def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[Mapping[int, str]]:
+    """Yield the units of each metric and condition of which one was not scored from today's."""
+    inputs, scored = progress.inputs, progress.units()
+    for metric, condition in columns(plan, task):
+        answers = inputs.get(condition, {})
+        mine = {u: digest for u, digest in answers.items() if u % task.n_shards == task.shard}
+        done = scored.get((metric, condition), {})
+        if any(done.get(unit) != digest for unit, digest in mine.items()):
+            yield mine
+
+
+def clear_other_layouts(
+    run: RunDir, plan: Plan, progress: RunProgress, tasks: Sequence[Task]
+) -> RunProgress:
+    """Remove statistics that were cut otherwise than *tasks* will cut them; return what is left.
+
+    Once a task has scored its own units anew, the two would overlap.
+    """
+    others = [
+        path
+        for task in tasks
+        for column in columns(plan, task)
+        for path in progress.scored[column].paths
+        if not path.stem.endswith(f"-of-{task.n_shards:05d}")
+    ]
+    for path in others:
+        path.unlink(missing_ok=True)
+    return read_progress(run, plan) if others else progress

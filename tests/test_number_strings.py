@@ -1,0 +1,51 @@
+"""Numbers become strings in ``reports/labels.py``, so that no two places print one differently."""
+
+import ast
+import re
+from pathlib import Path
+
+REPORTS = Path(__file__).parents[1] / "reports"
+SENTENCES = {
+    "changes.py",
+    "claims/checks.py", "claims/show.py", "claims/typed_numbers.py",
+    "figures/panels.py", "figures/training.py",
+    "numbers/significance.py",
+    "numbers/recheck.py", "page/examples.py", "page/diagnosis.py", "page/index.py",
+    "rows/pieces.py",
+}  # fmt: skip
+"""Modules that put a count or a setting into a sentence of their own; no table shows it."""
+
+
+def formatted(source: str) -> list[int]:
+    """Return the lines in which an f-string or ``format`` says how a number is printed."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FormattedValue) and node.format_spec:
+            spec = "".join(
+                part.value if isinstance(part, ast.Constant) else "0"
+                for part in getattr(node.format_spec, "values", [])
+            )
+            if re.search(r"[,%]|\d?[fFgGe]$", spec):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_numbers_become_strings_in_one_module():
+    """No other module of reports formats one, but in the sentences that are listed here."""
+    found = {
+        path.relative_to(REPORTS).as_posix(): lines
+        for path in sorted(REPORTS.rglob("*.py"))
+        if (lines := formatted(path.read_text(encoding="utf-8")))
+    }
+
+    assert "labels.py" in found
+    assert {name: lines for name, lines in found.items() if name not in SENTENCES} == {
+        "labels.py": found["labels.py"]
+    }
+
+
+def test_a_format_is_seen_whatever_it_is():
+    """Thousands, decimals, percentages, general ones, also where the digits are a variable."""
+    for text in ('f"{n:,}"', 'f"{x:.2f}"', 'f"{x:.0%}"', 'f"{x:g}"', 'f"{x:,.{d}f}"'):
+        assert formatted(text) == [1]
+    assert formatted('f"{name:>12} {name!r}"') == []

@@ -1,0 +1,145 @@
+"""A table is legible where it lands: measured in print, over classes, columns, rows and labels."""
+
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from reports.latex import table as tex
+from reports.latex.methods import methods
+from reports.tables.table import Cell, Group, Head, Row, Span, Table, TableText
+from tests.papers import installed, needs_latex
+
+LEAST_POINTS = 7.0
+CLASSES = {
+    "article": r"\documentclass[10pt]{article}",
+    "IEEEtran": r"\documentclass[conference]{IEEEtran}",
+    "two columns": r"\documentclass[11pt,a4paper,twocolumn]{article}"
+    r"\usepackage[margin=2.5cm,columnsep=0.6cm]{geometry}\usepackage{times}",
+    "llncs": r"\documentclass{llncs}",
+    "beamer": r"\documentclass{beamer}",
+}
+NEEDS = {"IEEEtran": "IEEEtran.cls", "llncs": "llncs.cls", "beamer": "pgfmath.sty"}
+SHORT, LONG = "LLaMA 3.1 8B", "organisation/a-model-with-a-name-that-nobody-can-read-v2.1-Instruct"
+NOTES = (
+    "n = 787 answers in each row.",
+    "Best model row in bold, second underlined; the Therapist Baseline is a reference.",
+    *(f"Sentence {i} is one of those that say how each of the numbers was made." for i in range(9)),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How many metrics and models of three prompts, under which name."""
+
+    columns: int
+    models: int
+    name: str
+
+    def table(self) -> Table:
+        """Return such a table, with intervals; three columns stand under one heading."""
+        cell = Cell("0.4321", interval="[0.4210, 0.4433]", value=0.4321)
+        best = replace(cell, mark="best", dagger=True)
+        cells = tuple(best if i % 3 == 0 else cell for i in range(self.columns))
+        rows = tuple(Row((f"Prompt {i}",), cells) for i in range(3))
+        groups = tuple(Group(f"{self.name} {i}", rows) for i in range(self.models))
+        heads = tuple(Head(("Sentence", f"Metric {i}"), "↑") for i in range(self.columns))
+        spans = (Span("", 3, 3), Span("BERTScore", 4, min(6, self.columns + 2)))
+        words = TableText("Scores of models.", "tab:main", (*NOTES, "Signatures."), brief=NOTES,
+                          interval_note="In brackets: 95% intervals.")  # fmt: skip
+        return Table(words, ("Model", "Prompts"), spans, heads, groups)
+
+
+def compiled(folder: Path, name: str, table: Table, frame: str = "[allowframebreaks]") -> str:
+    """Compile a paper, or slides, that input the table and its appendix; return the log."""
+    if name in NEEDS and not installed(NEEDS[name]):
+        pytest.skip(f"{name} is not installed (Debian: texlive-publishers, texlive-pictures)")
+    (folder / "table1.tex").write_text(tex.fragment([table], "tab:main-methods"))
+    (folder / "methods.tex").write_text(methods([table], "tab:main-methods", ""))
+    inputs = r"\input{table1}"
+    if name == "beamer":
+        inputs = rf"\begin{{frame}}{frame}{{Results}}{inputs}\end{{frame}}\begin{{frame}}"
+    body = rf"{inputs}\input{{methods}}" + (r"\end{frame}" if name == "beamer" else "")
+    preamble = rf"\pdfcompresslevel0 \pdfobjcompresslevel0 {CLASSES[name]}"
+    preamble += r"\usepackage{booktabs,siunitx}"
+    (folder / "paper.tex").write_text(rf"{preamble}\begin{{document}}{body}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    log = (folder / "paper.log").read_text(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    return log
+
+
+def printed(folder: Path) -> list[tuple[float, float, float, str]]:
+    """Return left and right end, height in PostScript points and text of each word of the PDF."""
+    done = subprocess.run(
+        ["pdftotext", "-bbox", "paper.pdf", "-"], cwd=folder, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    pattern = r'xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)</word>'
+    return [
+        (float(left), float(right), float(bottom) - float(top), unescape(word))
+        for left, top, right, bottom, word in re.findall(pattern, done.stdout)
+    ]
+
+
+def digit_points(folder: Path) -> float:
+    """Return the size of the smallest digits of an uncompressed PDF, in TeX's points."""
+    source = (folder / "paper.pdf").read_bytes().decode("latin-1")
+    size, found = 0.0, []
+    for points, text in re.findall(r"/F\d+ ([\d.]+) Tf|\[((?:\([^)]*\)|[-\d. ])*)\]TJ", source):
+        size = float(points) if points else size
+        if re.search(r"\([^)]*\d", text):
+            found.append(size)
+    return min(found) / 72 * 72.27
+
+
+CASES = [
+    Case(3, 2, SHORT), Case(8, 3, SHORT), Case(8, 3, LONG), Case(14, 3, SHORT), Case(8, 14, SHORT),
+]  # fmt: skip
+
+
+@needs_latex
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_table_is_legible_and_within_the_text(tmp_path: Path, name: str, case: Case):
+    """Digits of 7 points and more, nothing outside the text, four lines of notes."""
+    log = compiled(tmp_path, name, case.table())
+
+    assert "Overfull" not in log
+    assert "too large" not in log
+    assert "Warning" not in re.sub(r"LaTeX Font Warning.*|Package (?!report).*", "", log)
+    assert digit_points(tmp_path) >= LEAST_POINTS * 0.99
+    numbers = [word for *_, word in printed(tmp_path)]
+    assert sum(w.startswith("0.4321") for w in numbers) == 3 * case.models * case.columns
+    assert sum(w.startswith("[0.4210") for w in numbers) == 3 * case.models * case.columns
+
+
+@needs_latex
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_note_is_four_lines_and_the_rest_is_in_the_appendix(tmp_path: Path, name: str):
+    """What does not fit is left out below the table, which says on what page it is."""
+    compiled(tmp_path, name, Case(8, 2, SHORT).table())
+
+    text = " ".join(word for *_, word in printed(tmp_path))
+    below, _, appendix = text.partition("How the numbers were made")
+    assert all(f"Sentence {i} is" in appendix for i in range(9))
+    assert "Signatures." in appendix
+    assert "Signatures." not in below
+    assert "Sentence 8" not in below
+    assert re.search(r"Details: page \d", below)
+
+
+@needs_latex
+def test_a_frame_that_cannot_be_divided_says_that_something_is_missing(tmp_path: Path):
+    """In print and in the log; what is there is as legible as elsewhere."""
+    log = compiled(tmp_path, "beamer", Case(14, 3, SHORT).table(), frame="")
+
+    text = " ".join(word for *_, word in printed(tmp_path))
+    assert "The rest of this table needs another frame" in text
+    assert "allowframebreaks" in log
+    assert digit_points(tmp_path) >= LEAST_POINTS * 0.99
