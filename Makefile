@@ -1,5 +1,6 @@
 # make install   a virtual environment with the tested versions     make demo   the main job
 # make test      all tests (installs LaTeX and Slurm where root may)
+# make test-fast those of less than a second, of every part: what to run while you work
 # make check     ruff and mypy            make fix   what ruff can mend
 # make docs      the documentation as a site, in docs/_build/html
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install system demo test check fix docs bench slurm-up slurm-down
+.PHONY: install system demo test test-fast check fix docs bench slurm-up slurm-down
 
 install: .venv/installed
 
@@ -34,7 +35,11 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# three on two cores, since the tests of Slurm often wait; they stand first, and take longest
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-fast: install
+	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from empathy_core.types import Condition
 from reports.spec import ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, Opened
-from tests.report_runs import FLAN, LLAMA, make
+from tests.runs.by_hand import FLAN, LLAMA, make
 
 
 def answer(made_by: Condition, row: int, sample: int) -> str:

@@ -11,7 +11,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.runs import ROOT
+from tests import preloaded
+from tests.runs.command_line import ROOT
 
 ARCHIVE = Path(__file__).with_name("golden") / "old_runs" / "old_runs.tar.xz"
 MADE_IN = "/srv/study"
@@ -52,7 +53,7 @@ def launch(*arguments: str, cwd: Path, suite: Path = ROOT) -> subprocess.Complet
     """Run the command line of a copy of the suite, on this machine."""
     local = ("--executor", "local") if arguments[0] in ("sweep", "finetune") else ()
     return subprocess.run(
-        [sys.executable, "-m", "jobs.launch", *arguments, *local],
+        [preloaded.python(), "-m", "jobs.launch", *arguments, *local],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(suite), "OMP_WAIT_POLICY": "PASSIVE"},
         capture_output=True,

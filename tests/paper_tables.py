@@ -10,7 +10,7 @@ from reports.numbers.significance import Mark, columns
 from reports.spec import Intervals, Layout
 from reports.tables import published
 from reports.tables.table import Cell, Group, Head, Row, Table, TableText, line_label, score_table
-from tests.report_runs import Toy, condition, spec
+from tests.runs.by_hand import Toy, condition, spec
 
 NOTES = (
     "Data: 787 examples of the test split. n = 787 answers in each row.",

@@ -10,7 +10,7 @@ from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout, prepar
 from empathy_core.errors import DataError
 from empathy_core.imported_answers import lm_eval
 from empathy_core.imported_answers import table as answers
-from tests.runs import ECHO, launch, write_config
+from tests.runs.command_line import ECHO, launch, write_config
 
 DOC = {"Context": "Why do I worry?", "Response": "Many do."}
 

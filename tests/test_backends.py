@@ -70,6 +70,7 @@ def smollm2() -> Any:
 # ---------------------------------------------------------------------------- batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoding", [{}, SAMPLED], ids=["greedy", "sampled"])
 def test_smollm2s_text_does_not_depend_on_its_neighbours(
     smollm2: Any, decoding: dict[str, Any]
@@ -152,6 +153,7 @@ def test_equal_prompts_are_generated_once_under_greedy(
     assert sampled[0] != sampled[2]
 
 
+@pytest.mark.fast
 def test_many_samples_are_cut_into_batches_of_the_block_size(
     llama: ModelSpec, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

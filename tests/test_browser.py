@@ -12,7 +12,7 @@ from empathy_core.types import Decoding
 from reports.write import write_report
 from tests.browsing import Desk, written
 from tests.pages import Opened, chromium, needs_chromium, opened
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
 
 pytestmark = needs_chromium
 N = 40

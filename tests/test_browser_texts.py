@@ -12,7 +12,7 @@ from empathy_core import store
 from reports.write import write_report
 from tests.browsing import Desk, written
 from tests.pages import EVIL, chromium, needs_chromium, opened
-from tests.report_runs import FLAN, LLAMA, LLAMA2, make, relabelled, spec
+from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, make, relabelled, spec
 
 pytestmark = needs_chromium
 N = 40

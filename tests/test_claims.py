@@ -22,8 +22,8 @@ from reports.numbers.prompt_effects import spreads
 from reports.numbers.results import results
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from tests.finetuned_runs import finetuned_spec, planted
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
+from tests.runs.adapters_by_hand import finetuned_spec, planted
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
 
 FLAN2 = condition("flan_t5", "FLAN-T5 (base)", "prompt2", "FLAN-T5")
 KNOWN = {LLAMA.id: 4, LLAMA2.id: 6, FLAN.id: 2, FLAN2.id: 2, HUMAN.id: 8}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.launch import main
-from tests.runs import ECHO, launch, write_config
+from tests.runs.command_line import ECHO, launch, write_config
 
 CONFIG = ECHO.replace('prompts = ["none", "prompt1", "prompt2"]', 'prompts = ["none", "prompt2"]')
 

@@ -30,7 +30,7 @@ from reports.labels import full_name, row_labels
 from reports.numbers.aggregate import SUMMARY
 from reports.numbers.pairs import PAIRS
 from reports.tables.table import ARROWS, line_label
-from tests.report_runs import HUMAN, Toy, condition, spec
+from tests.runs.by_hand import HUMAN, Toy, condition, spec
 
 # ---------------------------------------------------------------------------- forms
 

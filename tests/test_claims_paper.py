@@ -18,7 +18,7 @@ from reports.claims.judge import Judged, judge
 from reports.claims.names import Names
 from reports.claims.typed_numbers import find
 from reports.tables.published import FOLDER, load
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
 
 PAPER = Names(evidence_of_published(load("huang2024")))
 FILE = FOLDER / "huang2024_claims.toml"

@@ -24,7 +24,7 @@ from jobs.planning.plan_file import write_plan
 from slurm import job_environment
 from slurm.events import emit_event, read_events
 from slurm.job_environment import JobEnvironment, current
-from tests.runs import ROOT
+from tests.runs.command_line import ROOT
 
 SUBMISSION = Submission(
     name="",

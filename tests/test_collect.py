@@ -12,7 +12,7 @@ from empathy_core.errors import Damaged, Incomplete
 from empathy_core.store import RunDir
 from empathy_core.types import Decoding
 from reports.rows.collect import collect
-from tests.report_runs import (
+from tests.runs.by_hand import (
     DATA,
     FLAN,
     HUMAN,

@@ -31,7 +31,7 @@ from reports.latex.macros import macros
 from reports.numbers.significance import COMMON, LEAST_COVERED
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
-from tests.report_runs import HUMAN, condition, examples, spec, write_answers, write_scores
+from tests.runs.by_hand import HUMAN, condition, examples, spec, write_answers, write_scores
 
 KEY = "said-00000000"
 N = 50  # two to a question: 25 questions, enough for tests
@@ -245,6 +245,7 @@ def worst(design: Design, one: str, other: str) -> float:
     return mean(one, 0.0) - mean(other, 1.0)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a seed gives nothing to shrink

@@ -26,7 +26,7 @@ from jobs.config.schema import (
     load_prompt,
 )
 from slurm.profile import Profile, Resources
-from tests.runs import ECHO, write_config
+from tests.runs.command_line import ECHO, write_config
 
 
 @pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)

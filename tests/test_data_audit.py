@@ -19,7 +19,7 @@ from empathy_core.data import (
     source,
 )
 from empathy_core.data import near_duplicates as neighbours
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
 CHAT = SHARED / "counsel-chat"
@@ -83,6 +83,7 @@ def test_no_texts_have_no_neighbours():
 
 
 @needs_shared
+@pytest.mark.slow
 def test_near_duplicates_of_6000_answers_are_found():
     """Three variants of each real answer, more than could be compared one by one."""
     answers = _prepared((AMOD_LIKE,), "question", "drop").examples["response"].to_list()

@@ -24,7 +24,7 @@ from empathy_core.data import (
 )
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.imported_answers import table as answers
-from tests.runs import launch, write_config
+from tests.runs.command_line import launch, write_config
 
 IDS = [f"mine-{i:05d}" for i in range(8)]
 TEXTS = [f'I hear you, number {i}; "rest" and breathe.' for i in range(8)]

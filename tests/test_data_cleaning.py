@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from empathy_core.data import cleaning, normal
 from empathy_core.data.reading import RawRow
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
 

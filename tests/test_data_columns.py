@@ -11,7 +11,7 @@ from empathy_core import data
 from empathy_core.data import DataSpec, EvaluateSpec, Source, TextLayout
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import RunDir
-from tests.runs import launch, write_config
+from tests.runs.command_line import launch, write_config
 
 ALL = EvaluateSpec(split="all")
 TOPICS = ("anxiety", "family & friends", "", "sleep\xff")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.data import DataSpec, EvaluateSpec, Source, changes, identity
-from tests.runs import write_questions
+from tests.runs.command_line import write_questions
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub_stand_in import TOKEN, HubStandIn
-from tests.runs import ROOT
+from tests.runs.command_line import ROOT
 
 PREPARE = """
 import json, sys

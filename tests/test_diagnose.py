@@ -19,7 +19,7 @@ from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs import launch
 from jobs.commands.views import diagnosis
-from tests.runs import write_config, write_questions
+from tests.runs.command_line import write_config, write_questions
 from tests.tiny_models import tiny_llama, tiny_t5
 
 N_ROWS = 4

@@ -16,7 +16,7 @@ from jobs.commands.views.nearest import nearest
 from jobs.launch import main
 from jobs.planning import origins
 from jobs.planning.plan import Plan, PlannedFinetune, PlanNotes
-from tests.runs import launch, write_config
+from tests.runs.command_line import launch, write_config
 
 CONFIG = """
 name = "w"

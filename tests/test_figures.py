@@ -15,7 +15,7 @@ from reports.figures.training import Figure, failures_figure, training_figure
 from reports.numbers.curves import Curve
 from reports.numbers.failures import FaultShares, Series
 from reports.spec import CurvePoint
-from tests.finetuned_runs import curve
+from tests.runs.adapters_by_hand import curve
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,18 +12,22 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.finetune_runs import LONG, TUNED, adapters, distance, weights_digest, write_experiment
-from tests.runs import environment, launch
+from tests.runs.command_line import environment, launch
+from tests.runs.finetunes import (
+    LONG,
+    SAMPLED,
+    TUNED,
+    adapters,
+    distance,
+    weights_digest,
+    write_experiment,
+)
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole sweep: two adapters trained, answers of base and adapters, tables."""
-    folder = tmp_path_factory.mktemp("tuned")
-    write_experiment(folder)
-    done = launch("sweep", "--config", "tuned.toml", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+@pytest.fixture
+def swept(tuned: Path) -> Path:
+    """The sweep of this session; it is read here, and copied where it is changed."""
+    return tuned
 
 
 def _copied(swept: Path, folder: Path) -> Path:
@@ -124,8 +128,8 @@ def test_answers_of_another_adapter_make_no_table(swept: Path, tmp_path: Path) -
 
 
 def test_finetune_trains_and_answers_nothing(swept: Path, tmp_path: Path) -> None:
-    """The command by itself: the same adapters as the sweep's, and no answers."""
-    write_experiment(tmp_path)
+    """The command by itself: the same adapters as the sweep's, and no answers but samples."""
+    write_experiment(tmp_path, SAMPLED)
     done = launch("finetune", "--config", "tuned.toml", cwd=tmp_path)
     run = tmp_path / "runs" / "tuned"
 
@@ -133,7 +137,13 @@ def test_finetune_trains_and_answers_nothing(swept: Path, tmp_path: Path) -> Non
     assert "validation loss" in done.stdout
     assert not list((run / "generations").rglob("*.parquet"))
     ours, theirs = adapters(run), adapters(swept / "runs" / "tuned")
-    # their bases lie in other folders, but are the same to the byte, and so are the adapters
+    for adapter in ours.values():
+        samples = [
+            json.loads(line) for line in (adapter / "samples.jsonl").read_text().splitlines()
+        ]
+        assert {len(one["text"]) > 0 for one in samples} == {True}
+    # their bases lie in other folders, but are the same to the byte, and so are the adapters;
+    # that answers are sampled on the way changes none
     assert [weights_digest(p) for p in ours.values()] == [
         weights_digest(p) for p in theirs.values()
     ]
@@ -230,25 +240,20 @@ def _workers(run: Path) -> list[int]:
     return found
 
 
-def test_killed_in_the_middle_gives_the_same_adapter(tmp_path: Path) -> None:
+def test_killed_in_the_middle_gives_the_same_adapter(long_adapter: Path, tmp_path: Path) -> None:
     """SIGKILL after some checkpoints; the same command goes on, and nothing shows."""
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-        write_experiment(tmp_path / name, LONG)
-    done = launch("finetune", "--config", "tuned.toml", cwd=tmp_path / "whole")
-    assert done.returncode == 0, done.stderr
-    _killed_in_the_middle(tmp_path / "killed")
-    run = tmp_path / "killed" / "runs" / "tuned"
+    write_experiment(tmp_path, LONG)
+    _killed_in_the_middle(tmp_path)
+    run = tmp_path / "runs" / "tuned"
     assert not adapters(run)
-    again = launch("finetune", "--config", "tuned.toml", cwd=tmp_path / "killed")
+    again = launch("finetune", "--config", "tuned.toml", cwd=tmp_path)
 
     assert again.returncode == 0, again.stderr
-    [whole] = adapters(tmp_path / "whole" / "runs" / "tuned").values()
     [killed] = adapters(run).values()
-    assert distance(whole, killed) <= 1e-6
+    assert distance(long_adapter, killed) <= 1e-6
     steps = [json.loads(line)["step"] for line in (killed / "log.jsonl").read_text().splitlines()]
     assert len(steps) == len(set(steps)) or steps == sorted(steps)
-    losses = [_losses(path) for path in (whole, killed)]
+    losses = [_losses(path) for path in (long_adapter, killed)]
     assert losses[0].keys() == losses[1].keys()
     assert max(abs(losses[0][s] - losses[1][s]) for s in losses[0]) <= 1e-6
     assert not list(run.glob("adapters/.*.partial"))

@@ -12,7 +12,9 @@ from rouge_score import rouge_scorer
 
 from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
 from empathy_core.imported_answers import human
-from tests.runs import SHARED
+from tests.runs.command_line import SHARED
+
+pytestmark = pytest.mark.slow
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no folder {SHARED}")
 

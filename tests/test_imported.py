@@ -17,7 +17,7 @@ from empathy_core.store import RunDir
 from jobs.config import read as configuration
 from jobs.launch import main
 from jobs.planning import sweep
-from tests.runs import write_questions
+from tests.runs.command_line import write_questions
 
 WHERE = "answers.gpt (gpt.csv)"
 
@@ -207,6 +207,7 @@ def test_a_file_that_cannot_be_exported_is_named(
     assert words in said
 
 
+@pytest.mark.slow
 def test_examples_without_an_answer_are_missing_rows_and_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -26,8 +26,8 @@ from reports.rows.collect import collect
 from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.papers import needs_latex
-from tests.report_runs import FLAN, LLAMA, Toy, condition, make, spec
-from tests.runs import ECHO, write_config
+from tests.runs.by_hand import FLAN, LLAMA, Toy, condition, make, spec
+from tests.runs.command_line import ECHO, write_config
 from tests.test_macros import compiled, text, told
 
 IMITATING = st.text("ab-.=@+_ /–抑v", max_size=6) | st.sampled_from(  # noqa: RUF001 - an en dash
@@ -241,6 +241,7 @@ def test_no_name_of_a_column_leads_out_of_the_report(tmp_path: Path):
     assert len(set(labels)) == len(labels)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.dictionaries(NAMES.filter(bool), st.just("v"), min_size=1, max_size=4), NAMES)
 def test_whatever_columns_and_labels_are_called_a_report_stays_in_its_folder(

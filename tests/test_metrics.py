@@ -146,6 +146,7 @@ def test_any_split_into_parts_sums_to_the_same_scores(cuts: list[int], name: str
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bertscore", "similarity"])
 def test_parts_of_an_encoders_rows_differ_by_rounding_only(name: str) -> None:
     """Another batch changes the seventh digit, and the same texts nothing at all."""

@@ -37,6 +37,8 @@ from tests.metric_rows import (
     sample_pairs,
 )
 
+pytestmark = pytest.mark.slow
+
 FOLDER = str(weights.locate(ENCODER))
 MINILM = bertscore.Metric(ENCODER, layer=6)
 ROUNDING = 1e-6

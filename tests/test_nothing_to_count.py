@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from empathy_core import store
-from tests.runs import launch, write_config
+from tests.runs.command_line import launch, write_config
 
 CONFIG = """
 name = "nothing"

@@ -15,8 +15,8 @@ from empathy_core.store import RunDir
 from empathy_core.types import GENERATION_VERSION
 from jobs.planning.plan_file import last_plan, read_plan
 from reports.changes import VERSION
-from tests.finetune_runs import adapters, weights_digest
 from tests.old_runs import launch, raised, unpack
+from tests.runs.finetunes import adapters, weights_digest
 
 BOTH = ("--set", "models.echo.prompts=['none','prompt2']")
 CLEANED = "Rows cleaned by version 1 of the cleaning rules"

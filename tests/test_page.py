@@ -22,7 +22,7 @@ from reports.spec import Commands, Intervals, Layout, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -193,6 +193,7 @@ def test_the_policy_names_the_style_and_the_script_and_allows_nothing_else():
     ]
 
 
+@pytest.mark.fast
 def test_a_page_refers_to_nothing_outside(tmp_path: Path):
     """No address of any file or site; links lead to places that the page has, each id once."""
     about = spec(LLAMA, FLAN, commands=Commands("a", "b", "c"))

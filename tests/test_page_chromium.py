@@ -14,7 +14,7 @@ from reports.write import write_report
 from tests.pages import CONTRAST, Opened, chromium, needs_chromium, opened
 from tests.paper_tables import paper_table
 from tests.papers import pdf_text
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, make, spec
 
 pytestmark = needs_chromium
 

@@ -26,7 +26,7 @@ from reports.rows.collect import collect
 from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.pages import EVIL, examples_of, texts_of
-from tests.report_runs import DATA, FLAN, HUMAN, LLAMA, N_EXAMPLES, Toy, make, spec
+from tests.runs.by_hand import DATA, FLAN, HUMAN, LLAMA, N_EXAMPLES, Toy, make, spec
 
 SECRET = "zanzibar"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jobs.commands import pilot as a_pilot
 from jobs.launch import main
 from jobs.planning.pilot import Measured, empty_share, propose
-from tests.runs import ECHO, launch, write_config
+from tests.runs.command_line import ECHO, launch, write_config
 
 measured = st.builds(
     Measured,

@@ -21,7 +21,7 @@ from reports.figures import scores as plots
 from reports.figures.training import Figure
 from reports.rows.collect import collect
 from reports.spec import Analysis, Contrast
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -186,6 +186,7 @@ def test_a_pdf_holds_its_fonts(report: Report):
         assert b"CreationDate" not in figure.pdf
 
 
+@pytest.mark.fast
 def test_figures_bear_the_stamp_of_a_partial_run(report: Report):
     """As tables do."""
     stamped = plots.forest(report.summary, report.spec, "PARTIAL 3/4")

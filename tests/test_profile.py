@@ -18,7 +18,7 @@ from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
 from slurm.queue import SubmitError
 from slurm.script import SETUP, UNSEEN, Array
-from tests.runs import ECHO, write_config
+from tests.runs.command_line import ECHO, write_config
 
 ODD = 'it\'s a "run" & co'
 """A folder's name that a shell would take apart."""

@@ -13,7 +13,7 @@ from empathy_core.store import RunDir
 from jobs import launch
 from jobs.planning.plan_file import last_plan
 from tests.pages import chromium, examples_of, needs_chromium, opened, texts_of
-from tests.runs import write_config, write_questions
+from tests.runs.command_line import write_config, write_questions
 from tests.test_diagnose import CONFIG, taught
 from tests.test_reasoning import QWEN3
 

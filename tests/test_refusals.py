@@ -17,7 +17,7 @@ from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import ClusterError
 from jobs.launch import main
 from jobs.planning import sweep
-from tests.runs import environment, launch, write_questions
+from tests.runs.command_line import environment, launch, write_questions
 
 GOOD = """
 name = "tried"

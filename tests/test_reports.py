@@ -19,7 +19,7 @@ from reports.numbers.recheck import differences, recheck
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.write import write_report
-from tests.report_runs import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, N_SHARDS, Toy, make, plain_answer, spec
 
 KEY = "toy-00000000"
 SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts", "validity")
@@ -129,6 +129,7 @@ def test_a_refused_report_leaves_the_old_one(tmp_path: Path, about: ReportSpec):
     assert not list(run.root.glob(".report*"))
 
 
+@pytest.mark.fast
 def test_a_partial_report_is_stamped_everywhere(tmp_path: Path, about: ReportSpec):
     """Each table and page says how much of the run it shows."""
     run = make(tmp_path / "run", about)

@@ -22,11 +22,11 @@ from reports.spec import ReportSpec
 from reports.tables import published
 from reports.tables.table import Table, TableText
 from reports.write import Written, write_report
-from tests import finetuned_runs as runs
-from tests.finetuned_runs import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
 from tests.pages import Tags
 from tests.papers import needs_latex
-from tests.report_runs import BLOCK_ROWS, Answer, Toy, make
+from tests.runs import adapters_by_hand as runs
+from tests.runs.adapters_by_hand import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
+from tests.runs.by_hand import BLOCK_ROWS, Answer, Toy, make
 
 KEY = "toy-00000000"
 N = 60  # examples: 30 questions of two

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from jobs.launch import main
-from tests.runs import ECHO, ROOT, launch, write_config
+from tests.runs.command_line import ECHO, ROOT, launch, write_config
 
 CONFIG = (
     ECHO.replace('prompts = ["none", "prompt1", "prompt2"]', 'prompts = ["none", "prompt2"]')
@@ -187,6 +187,7 @@ def told(run: Path, key: str, capsys: pytest.CaptureFixture[str]) -> dict[str, A
     return dict(json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.slow
 def test_every_key_is_explained_by_its_own_conditions(
     named: Path, capsys: pytest.CaptureFixture[str]
 ):

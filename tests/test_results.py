@@ -15,7 +15,7 @@ from reports.numbers.results import Result, frame
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables.run_diff import ComparedRun, RunDiff, changes_table, compare_runs
-from tests.report_runs import FLAN, LLAMA, LLAMA2, Toy, condition, make, plain_answer, spec
+from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, Toy, condition, make, plain_answer, spec
 
 KEY = "toy-00000000"
 

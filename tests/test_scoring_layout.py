@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from empathy_core import store
-from tests.runs import ECHO, contents, launch, write_config
+from tests.runs.command_line import ECHO, contents, launch, write_config
 
 WHOLE = ECHO.replace("block_size = 4", "block_size = 2")
 """60 questions make 30 blocks, and so 4 units: enough for three score shards."""

@@ -17,7 +17,7 @@ from jobs.launch import main
 from jobs.planning import report_settings as settings
 from jobs.planning.plan_file import last_plan
 from reports.keys import condition_keys
-from tests.runs import ECHO, launch, write_config
+from tests.runs.command_line import ECHO, launch, write_config
 
 CONFIG = (
     ECHO.replace('prompts = ["none", "prompt1", "prompt2"]', 'prompts = ["none", "prompt2"]')

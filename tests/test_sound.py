@@ -9,7 +9,7 @@ from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.planning.progress import Survey, generated, scored
 from reports.rows.collect import collect
-from tests.report_runs import DATA, LLAMA, N_SHARDS, Toy, make, spec
+from tests.runs.by_hand import DATA, LLAMA, N_SHARDS, Toy, make, spec
 
 KEY = "toy-00000000"
 BLOCKS = set(range(20))

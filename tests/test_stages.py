@@ -10,7 +10,7 @@ from empathy_core.errors import RunMismatch
 from jobs.planning import stages
 from jobs.planning.stages import FINETUNE, GENERATE, REPORT, SCORE, TABLE
 from tests.old_runs import launch
-from tests.runs import ECHO, write_config
+from tests.runs.command_line import ECHO, write_config
 from tests.words_stage import with_words
 
 FEW = ECHO.replace("block_size = 4", "block_size = 4\nlimit = 16")

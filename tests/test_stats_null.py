@@ -22,7 +22,7 @@ from empathy_core.stats import (
 )
 from tests.stats_rows import clustered, mean, rows
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.slow]
 
 EXPERIMENTS, BATCHES, RESAMPLES = 1000, 25, 1999
 METRICS = 2  # a mean, and a ratio of two sums

@@ -19,7 +19,7 @@ from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published
 from reports.tables.table import Table, TableText, panels, score_table
-from tests.report_runs import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")
 KEY = "toy-00000000"

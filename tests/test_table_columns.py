@@ -9,7 +9,7 @@ from jobs.config.read import read
 from reports.build import build
 from reports.rows.collect import collect
 from reports.tables.columns import named_columns
-from tests.report_runs import FLAN, HUMAN, LLAMA, Toy, make, spec
+from tests.runs.by_hand import FLAN, HUMAN, LLAMA, Toy, make, spec
 
 METRICS = {"toy-00000000": Toy(), "other-00000000": Toy("other", main=False)}
 

@@ -30,6 +30,7 @@ from empathy_core.training.loop.loss import loss_sum
 from empathy_core.training.loop.progress import TrainingProgress
 from empathy_core.training.loop.trainer import Interrupted, train
 from empathy_core.training.spec import IGNORED, Lora, TrainingRow
+from tests import preloaded
 from tests.training_rows import (
     decoder_rows,
     encoder_rows,
@@ -77,7 +78,7 @@ def silent(_: StepReport) -> None:
 
 def child(asked: dict[str, Any], *launcher: str) -> subprocess.CompletedProcess[str]:
     """Train in a process of its own."""
-    command = [sys.executable, *launcher, "-m", "tests.training_rows", json.dumps(asked)]
+    command = [preloaded.python(), *launcher, "-m", "tests.training_rows", json.dumps(asked)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -270,6 +271,7 @@ def test_a_head_whose_logits_are_changed_keeps_its_loss(base: Path) -> None:
                 torch.testing.assert_close(weight.grad, found[name], atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.fast
 def test_step_loss_is_the_mean_over_the_label_tokens_of_the_step(
     base: Path, whole: Trained
 ) -> None:
@@ -421,6 +423,7 @@ def test_micro_batches_and_checkpointing_change_nothing(base: Path, tmp_path: Pa
     assert losses(once) == pytest.approx(losses(recomputed), abs=1e-6)
 
 
+@pytest.mark.fast
 def test_steps_end_where_max_steps_says(base: Path, tmp_path: Path) -> None:
     """The last step is evaluated although no epoch ends there."""
     trained = train(job_of(base, tmp_path, spec=spec_of(base, max_steps=7)), silent)

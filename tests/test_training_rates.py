@@ -19,8 +19,8 @@ from empathy_core.training.loop.trainer import Interrupted, train
 from empathy_core.training.spec import TRAINING_VERSION
 from jobs.planning.plan import PlannedFinetune
 from jobs.stages.finetune import check_version
-from tests.finetune_runs import TUNED, write_experiment
-from tests.runs import launch
+from tests.runs.command_line import launch
+from tests.runs.finetunes import TUNED, write_experiment
 from tests.training_rows import job_of, llama, spec_of
 
 ANYWHERE = Path("nowhere")

@@ -20,7 +20,7 @@ from reports.rows.collect import Collected, collect
 from reports.rows.subsets import subsets
 from reports.spec import Analysis, Comparison, Contrast, ReportSpec
 from reports.tables.table import Table
-from tests.report_runs import FLAN, GREEDY, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
+from tests.runs.by_hand import FLAN, GREEDY, HUMAN, LLAMA, LLAMA2, Toy, condition, make, spec
 
 KEY = "toy-00000000"
 FLAN2 = condition("flan_t5", "FLAN-T5 (base)", "prompt2", "FLAN-T5")

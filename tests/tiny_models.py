@@ -71,13 +71,19 @@ def bpe_tokenizer(*, pad: str | None = "<pad>", template: str | None = LLAMA_TEM
 
 
 def tiny_llama(
-    folder: Path, *, window: int = 512, generation: dict[str, Any] | None = None, **tokenizer: Any
+    folder: Path,
+    *,
+    window: int = 512,
+    layers: int = 2,
+    generation: dict[str, Any] | None = None,
+    **tokenizer: Any,
 ) -> Path:
-    """Write a random Llama of two layers, float32, with its tokenizer, to *folder*.
+    """Write a random Llama, float32, with its tokenizer, to *folder*.
 
     Args:
         folder: Where to; created.
         window: Positions.
+        layers: How many; one trains in half the time.
         generation: Settings for its ``generation_config.json``.
         tokenizer: See ``bpe_tokenizer``.
     """
@@ -87,7 +93,7 @@ def tiny_llama(
         vocab_size=len(words),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=window,

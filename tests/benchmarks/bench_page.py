@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT))
 from empathy_core import metrics, store  # noqa: E402 - after the path
 from reports.spec import ReportSpec  # noqa: E402 - after the path
 from reports.write import write_report  # noqa: E402 - after the path
-from tests import report_runs  # noqa: E402 - after the path
 from tests.pages import chromium  # noqa: E402 - after the path
+from tests.runs import by_hand  # noqa: E402 - after the path
 
 N_CONDITIONS = 8
 SIZES = (5_000, 20_000)
@@ -99,11 +99,11 @@ class Writer:
 def made(root: Path, n_answers: int) -> tuple[Path, ReportSpec]:
     """Write a run of so many answers, and its report."""
     writer, n = Writer(), n_answers // N_CONDITIONS
-    models = [report_runs.condition(f"model{i}", f"Model {i}") for i in range(N_CONDITIONS)]
+    models = [by_hand.condition(f"model{i}", f"Model {i}") for i in range(N_CONDITIONS)]
     faults = metrics.load("diagnostics", {})
-    found = {f"toy{i}-00000000": report_runs.Toy(f"toy{i}") for i in range(3)}
-    about = report_runs.spec(*models, metrics={**found, metrics.key("diagnostics", faults): faults})
-    run = report_runs.make(root, about, lambda c, i, s: writer.text(), n=n)
+    found = {f"toy{i}-00000000": by_hand.Toy(f"toy{i}") for i in range(3)}
+    about = by_hand.spec(*models, metrics={**found, metrics.key("diagnostics", faults): faults})
+    run = by_hand.make(root, about, lambda c, i, s: writer.text(), n=n)
     rows = pl.read_parquet(run.examples)
     told = rows.with_columns(
         context=pl.Series([f"{i}: {writer.questions[i % 128]}" for i in range(rows.height)]),

@@ -26,7 +26,7 @@ from empathy_core import metrics, store  # noqa: E402 - after the path
 from empathy_core.metrics import MetricProtocol  # noqa: E402 - after the path
 from reports.spec import ReportSpec  # noqa: E402 - after the path
 from reports.write import write_report  # noqa: E402 - after the path
-from tests.report_runs import DATA, HUMAN, Toy, condition, spec  # noqa: E402 - after the path
+from tests.runs.by_hand import DATA, HUMAN, Toy, condition, spec  # noqa: E402 - after the path
 
 N_SHARDS, BLOCK_ROWS = 4, 16
 BUDGET_S, BUDGET_BYTES, GRID_BUDGET_S = 60.0, 4 * 2**30, 10.0

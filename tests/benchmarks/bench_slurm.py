@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runs import environment, write_questions
+from tests.runs.command_line import environment, write_questions
 from tests.slurm.cluster import Cluster, missing
 
 N_MODELS, N_SHARDS = 10, 1_000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runs import environment, write_questions
+from tests.runs.command_line import environment, write_questions
 
 N_SHARDS = 1_000
 CONFIG = f"""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests import runs
-from tests.runs import ECHO, write_config
+from tests.runs import command_line
+from tests.runs.command_line import ECHO, write_config
 from tests.slurm.cluster import Cluster
 
 QUIET = ("-o", "/dev/null")
@@ -26,7 +26,7 @@ def launch(
     cluster: Cluster, *arguments: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user of the cluster would."""
-    return runs.launch(*arguments, cwd=cwd, env=cluster.env | (env or {}))
+    return command_line.launch(*arguments, cwd=cwd, env=cluster.env | (env or {}))
 
 
 def on_cluster(folder: Path, text: str = ECHO + SLURM) -> None:
@@ -80,7 +80,7 @@ def explained(cluster: Cluster, folder: Path, what: str, *arguments: str) -> lis
 
 def tables(run: Path) -> dict[str, str]:
     """Return path → digest of what must not depend on the executor: answers, scores, tables."""
-    found = runs.contents(run)
+    found = command_line.contents(run)
     return {k: v for k, v in found.items() if not re.match(r"slurm/|prompts/", k)}
 
 

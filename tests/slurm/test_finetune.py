@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.finetune_runs import LONG, TUNED, adapters, distance, write_experiment
-from tests.runs import contents
-from tests.runs import launch as launch_here
+from tests.runs.command_line import contents
+from tests.runs.finetunes import LONG, TUNED, adapters, distance, write_experiment
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import drained, launch, processes
 
@@ -20,17 +19,6 @@ cpus = 1
 mem_gb = 2.0
 time_min = 30
 """
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The adapter of the long training, undisturbed, trained by this machine alone."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_experiment(folder, LONG)
-    done = launch_here("finetune", "--config", "tuned.toml", "--executor", "local", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    [adapter] = adapters(folder / "runs" / "tuned").values()
-    return adapter
 
 
 def _partial(run: Path) -> list[Path]:
@@ -43,7 +31,7 @@ def _submitted(cluster: Cluster, folder: Path, command: str) -> str:
     return done.stdout
 
 
-def test_answers_wait_for_their_adapter(cluster: Cluster, tmp_path: Path) -> None:
+def test_answers_wait_for_their_adapter(cluster: Cluster, tuned: Path, tmp_path: Path) -> None:
     """One sweep: training, then answers of the adapters, then scores and Table 2."""
     write_experiment(tmp_path, TUNED + SLURM)
     said = _submitted(cluster, tmp_path, "sweep")
@@ -55,12 +43,7 @@ def test_answers_wait_for_their_adapter(cluster: Cluster, tmp_path: Path) -> Non
     run = tmp_path / "runs" / "tuned"
 
     assert (run / "report" / "table2.tex").is_file()
-    here = tmp_path / "here"
-    here.mkdir()
-    write_experiment(here, TUNED)
-    done = launch_here("sweep", "--config", "tuned.toml", "--executor", "local", cwd=here)
-    assert done.returncode == 0, done.stderr
-    ours, theirs = contents(run / "report"), contents(here / "runs" / "tuned" / "report")
+    ours, theirs = contents(run / "report"), contents(tuned / "runs" / "tuned" / "report")
     assert {k: v for k, v in ours.items() if k.endswith((".tex", ".csv"))} == {
         k: v for k, v in theirs.items() if k.endswith((".tex", ".csv"))
     }
@@ -91,7 +74,7 @@ def test_answers_of_a_training_that_failed_are_not_waited_for(
 
 @pytest.mark.parametrize("end", ["killed", "preempted"])
 def test_ended_in_the_middle_gives_the_same_adapter(
-    cluster: Cluster, tmp_path: Path, whole: Path, end: str
+    cluster: Cluster, tmp_path: Path, long_adapter: Path, end: str
 ) -> None:
     """Kill -9 and `retry`; or a requeue, as preemption does: the adapter shows neither."""
     write_experiment(tmp_path, LONG + SLURM)
@@ -110,7 +93,7 @@ def test_ended_in_the_middle_gives_the_same_adapter(
     log = "".join(path.read_text() for path in run.glob("slurm/*/logs/*.log"))
 
     [adapter] = adapters(run).values()
-    assert distance(whole, adapter) <= 1e-6
+    assert distance(long_adapter, adapter) <= 1e-6
     assert log.count('"event": "started"') == 2
     if end == "preempted":
         assert '"requeued": true' in log

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import write_questions
+from tests.runs.command_line import write_questions
 from tests.slurm.cluster import Cluster, CommandFailed
 from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, status, sweep
 
@@ -21,24 +21,24 @@ response = "answer"
 split = "all"
 block_size = 1
 [generation]
-shards = 120
+shards = SHARDS
 [models.echo]
 prompts = ["none"]
 [metrics.bleu]
 """
 
 
-def many(folder: Path) -> None:
-    """Write a configuration of 120 shards, a question each."""
-    write_questions(folder, 120)
-    on_cluster(folder, MANY + SLURM)
+def many(folder: Path, n_shards: int) -> None:
+    """Write a configuration of many shards, a question each."""
+    write_questions(folder, n_shards)
+    on_cluster(folder, MANY.replace("SHARDS", str(n_shards)) + SLURM)
 
 
 @pytest.fixture(scope="module")
 def small(slurm_programs: None) -> Iterator[Cluster]:
-    """A cluster of one node, without accounting, whose arrays have at most 50 array tasks."""
+    """A cluster of two nodes, without accounting, whose arrays have at most 8 array tasks."""
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
-        knobs = {"acct": False, "max_array": 50, "cpu_nodes": 1, "gpu_nodes": 1}
+        knobs = {"acct": False, "max_array": 8, "cpu_nodes": 1, "gpu_nodes": 1}
         started = Cluster.start(Path(folder), **knobs)
         try:
             yield started
@@ -62,19 +62,19 @@ def strict(slurm_programs: None) -> Iterator[Cluster]:
 
 
 def test_arrays_are_cut_at_the_largest_size(small: Cluster, tmp_path: Path):
-    """120 shards under MaxArraySize = 50 are three arrays; all are done, without accounting."""
-    many(tmp_path)
+    """20 shards under MaxArraySize = 8 are three arrays; all are done, without accounting."""
+    many(tmp_path, 20)
     said = sweep(small, tmp_path)
     drained(small, 240)
     sizes = re.findall(r"generate echo, (\d+) array tasks", said)
 
-    assert sizes == ["50", "50", "20"]
+    assert sizes == ["8", "8", "4"]
     assert all(line["done"] for line in status(small, tmp_path)["conditions"])
 
 
 def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluster, tmp_path: Path):
     """120 shards under a submit limit of 30 are packed into array tasks, and all are done."""
-    many(tmp_path)
+    many(tmp_path, 120)
     said = sweep(strict, tmp_path)
     n_queued = len(strict.queue())
     drained(strict, 240)
@@ -145,7 +145,7 @@ def test_what_slurm_would_refuse_is_refused_before_anything_is_submitted(
 )
 def test_mistakes_in_the_profile_are_refused(tmp_path: Path, change: str, words: str):
     """Wrong keys and options are named with the closest match; Slurm is not even asked."""
-    from tests.runs import launch as locally
+    from tests.runs.command_line import launch as locally
 
     on_cluster(tmp_path)
     done = locally("sweep", "--config", "echo.toml", "--dry-run", "--set", change, cwd=tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ECHO
+from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import SLURM, drained, held, launch, on_cluster
 from tests.test_stages import counts, expected

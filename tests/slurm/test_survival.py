@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import launch as locally
+from tests.runs.command_line import launch as locally
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import drained, explained, job_ids, launch, processes, status, sweep, tables
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ECHO, ROOT, environment
-from tests.runs import launch as locally
+from tests.runs.command_line import ECHO, ROOT, environment
+from tests.runs.command_line import launch as locally
 from tests.slurm.cluster import Cluster, without
 from tests.slurm.runs import (
     SLURM,
@@ -53,7 +53,7 @@ def test_the_cluster_gives_the_same_bytes_as_this_machine(cluster: Cluster, fini
 def test_the_demo_on_the_cluster_gives_the_same_tables(cluster: Cluster, tmp_path: Path):
     """SmolLM2's answers, scores and tables are the same to the byte (few and short here)."""
     few = ["--config", "demo", "--set", "evaluate.limit=4", "--set", "evaluate.block_size=2"]
-    few += ["--set", "decoding.greedy.max_new_tokens=12"]
+    few += ["--set", "decoding.greedy.max_new_tokens=12", "--set", "generation.shards=1"]
     done = launch(cluster, "sweep", *few, "--profile", "simulated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     drained(cluster, 300)

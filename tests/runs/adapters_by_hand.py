@@ -7,7 +7,7 @@ from typing import Any
 from empathy_core import metrics
 from empathy_core.types import Condition
 from reports.spec import Comparison, CurvePoint, ReportSpec
-from tests.report_runs import condition, spec
+from tests.runs.by_hand import condition, spec
 
 LLAMA = "LLaMA 3.1 8B Instruct"
 

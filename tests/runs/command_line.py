@@ -3,10 +3,11 @@
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests import preloaded
+
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 
 ECHO = """
@@ -39,7 +40,7 @@ def launch(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user would, in *cwd*, and return how it ended."""
     return subprocess.run(
-        [sys.executable, "-m", "jobs.launch", *arguments],
+        [preloaded.python(), "-m", "jobs.launch", *arguments],
         cwd=cwd,
         env=environment(env),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A small fine-tune for the tests: sixty-four made rows, a tiny random Llama, real nf4."""
+"""A small fine-tune for the tests: sixty-four made rows, a random Llama of one layer, real nf4."""
 
 import hashlib
 from itertools import permutations
@@ -36,6 +36,7 @@ learning_rate = 0.01
 r = 32
 modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 checkpoint_steps = 2
+samples = 0
 allow = ["overfit-not-regenerated"]
 trackers = []
 [metrics.bleu]
@@ -46,7 +47,12 @@ trackers = []
 workers = 2
 threads = 1
 """
-"""A tiny random model that learns eight rows by heart does not always give all of them back."""
+"""A tiny random model that learns eight rows by heart does not always give all of them back.
+
+Sampling answers at every evaluation would take longer than the training; see ``SAMPLED``.
+"""
+
+SAMPLED = TUNED.replace("samples = 0", "samples = 2")
 
 LONG = (
     TUNED.replace('train_sizes = [16, "all"]', "train_sizes = [32]")
@@ -58,7 +64,7 @@ LONG = (
 
 def write_experiment(folder: Path, text: str = TUNED, name: str = "tuned.toml") -> None:
     """Write base, rows and configuration into *folder*."""
-    tiny_llama(folder / "base", window=512, generation={"eos_token_id": [1, 5]})
+    tiny_llama(folder / "base", window=512, layers=1, generation={"eos_token_id": [1, 5]})
     rows = [
         f'"I feel {a} and {b}, and {c}. What can I do?","It takes courage to say {a}."'
         for a, b, c in permutations(FEELINGS, 3)

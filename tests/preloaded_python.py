@@ -1,0 +1,56 @@
+"""In the place of the interpreter: has a server of ``preloaded`` run a module, and ends as it does.
+
+It starts in some milliseconds, since it imports little and no site-packages. ``REAL`` and
+``VARIABLES`` are written above this by ``preloaded``.
+"""
+
+# ruff: noqa: PTH109, PTH118, PTH120 - importing pathlib takes as long as all of this
+
+import json
+import os
+import signal
+import socket
+import sys
+
+READ_BY_IMPORTS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "PYTORCH_", "CUDA_", "MPL",
+                   "BNB_", "ACCELERATE_", "PYTHON", "LC_", "LANG")  # fmt: skip
+NOT_THESE = ("PYTHONPATH",)
+
+
+def is_read_by_imports(name: str) -> bool:
+    """Tell whether a variable may be read when a library is imported."""
+    return name.startswith(READ_BY_IMPORTS) and name not in NOT_THESE
+
+
+def main() -> None:
+    """Ask a server; become the interpreter where a server cannot do the same."""
+    arguments = sys.argv[1:]
+    unbuffered = arguments[:1] == ["-u"]
+    asked = arguments[1:] if unbuffered else arguments
+    ours = {name: value for name, value in os.environ.items() if is_read_by_imports(name)}
+    if asked[:1] != ["-m"] or ours != VARIABLES:  # noqa: F821
+        os.execv(REAL, [REAL, *arguments])  # noqa: F821
+    umask = os.umask(0)
+    os.umask(umask)
+    request = {
+        "arguments": asked[1:], "cwd": os.getcwd(), "env": dict(os.environ), "umask": umask,
+        "python": sys.argv[0], "unbuffered": unbuffered,
+    }  # fmt: skip
+    server = socket.socket(socket.AF_UNIX)
+    folder = os.path.dirname(sys.argv[0])
+    server.connect(os.path.join(folder, f"socket-{1 + os.urandom(1)[0] % 2}"))
+    text = json.dumps(request).encode()
+    socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
+    server.sendall(text)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda n, _: server.sendall(bytes([n])))
+    answer = server.recv(16)
+    code = int(answer) if answer else 1
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
