@@ -7,7 +7,7 @@ import pytest
 
 from empathy_core import store
 from empathy_core.store import RunDir
-from jobs.planning.progress import Survey, generated, scored
+from jobs.planning.progress import SoundPieces, read_answers, read_scores
 from reports.rows.collect import collect
 from tests.runs.by_hand import DATA, LLAMA, N_SHARDS, Toy, make, spec
 
@@ -22,8 +22,8 @@ def run(tmp_path: Path) -> RunDir:
     return make(tmp_path / "run", spec(LLAMA))
 
 
-def planned(run: RunDir) -> Survey:
-    return generated(run, LLAMA.id, DATA)
+def planned(run: RunDir) -> SoundPieces:
+    return read_answers(run, LLAMA.id, DATA)
 
 
 def reported(run: RunDir) -> set[int]:
@@ -95,7 +95,7 @@ def test_scores_under_another_signature_count_for_neither(run: RunDir):
     path = run.score(KEY, LLAMA.id, 1, N_SHARDS)
     piece, frame = store.read_piece(path)
     store.write_piece(frame, path, {**piece.tags, "signature": "metric:toy|toolib:9"})
-    ((refused, reason),) = scored(run, KEY, LLAMA.id, DATA, Toy().signature()).unusable
+    ((refused, reason),) = read_scores(run, KEY, LLAMA.id, DATA, Toy().signature()).unusable
 
     assert refused == path
     assert reason in collect(run, spec(LLAMA), partial=True).problems
