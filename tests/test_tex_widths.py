@@ -59,9 +59,9 @@ def compiled(folder: Path, name: str, table: Table, frame: str = "[allowframebre
         pytest.skip(f"{name} is not installed (Debian: texlive-publishers, texlive-pictures)")
     (folder / "table1.tex").write_text(tex.fragment([table], "tab:main-methods"))
     (folder / "methods.tex").write_text(methods([table], "tab:main-methods", ""))
-    inputs = r"\input{table1}"
+    inputs = "Words of the paragraph before it.\n" + r"\input{table1}"
     if name == "beamer":
-        inputs = rf"\begin{{frame}}{frame}{{Results}}{inputs}\end{{frame}}\begin{{frame}}"
+        inputs = rf"\begin{{frame}}{frame}{{Results}}\input{{table1}}\end{{frame}}\begin{{frame}}"
     body = rf"{inputs}\input{{methods}}" + (r"\end{frame}" if name == "beamer" else "")
     preamble = rf"\pdfcompresslevel0 \pdfobjcompresslevel0 {CLASSES[name]}"
     preamble += r"\usepackage{booktabs,siunitx}"
