@@ -1,6 +1,6 @@
 # make install   a virtual environment with the tested versions     make demo   the main job
 # make test      all tests (installs LaTeX and Slurm where root may)
-# make test-fast those of less than a second, of every part: what to run while you work
+# make test-fast those that start no process, browser or model: what to run while you work
 # make check     ruff and mypy            make fix   what ruff can mend
 # make docs      the documentation as a site, in docs/_build/html
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
