@@ -160,7 +160,6 @@ class Container(ProfileModel):
         image: Path of the image, or what the runtime calls it, e.g. ``docker://…``.
         mounts: Folders that the image must see besides run, code and caches.
         options: Further arguments of the runtime.
-        image: File or address of the image.
     """
 
     runtime: Literal["apptainer", "pyxis"]

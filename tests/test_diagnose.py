@@ -304,7 +304,7 @@ def test_a_row_can_be_named_and_an_unknown_one_is_refused(
     ("what", "words"),
     [
         ("therapist", "has no weights"),
-        ("ended", "stands in 3 conditions"),
+        ("ended", "is part of 3 conditions"),
         ("llama", "unknown condition"),
     ],
 )

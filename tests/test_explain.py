@@ -170,7 +170,7 @@ def test_people_have_no_dtype_and_no_decoding(home: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("echo.none.rouge1@topic=work", "of the rows with topic = work alone"),
+        ("echo.none.rouge1@topic=work", "only of the rows with topic = work"),
         ("echo.prompt2-vs-echo.none.rouge1", "a difference: echo.prompt2 \N{MINUS SIGN} echo.none"),
         ("contrast.gb.rouge1", "a declared contrast: echo.prompt2 \N{MINUS SIGN} echo.none"),
         ("echo.none", "Echo, No Prompt"),

@@ -260,7 +260,7 @@ def test_a_page_that_shows_what_must_not_be_passed_on_says_so(tmp_path: Path):
     about = spec(LLAMA, not_to_pass_on={"sample": "licence: RAIL-D"})
     page = page_of(make(tmp_path / "run", about), about)
 
-    assert "Do not pass this file on." in page
+    assert "Do not share this file." in page
     assert "What shall I do about worry 3?" in str(texts_of(page))
 
 

@@ -79,7 +79,7 @@ def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluste
     n_queued = len(strict.queue())
     drained(strict, 240)
 
-    assert "generate echo, 24 array tasks (120 tasks)" in said
+    assert "generate echo, 24 array tasks for 120 tasks" in said
     assert n_queued <= 30
     assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
 
