@@ -26,7 +26,7 @@ SECTIONS = ("table1", "table-therapist", "table-detail", "published", "prompts",
 FILES = {
     *(f"{name}{end}" for name in SECTIONS for end in (".tex", "-standalone.tex", ".html")),
     "summary.csv", "summary.json", "version.json", "pairs.csv", "prompts.csv", "results.csv",
-    "index.html", "macros.tex",
+    "index.html", "macros.tex", "methods.tex",
     *(f"figure-{name}{end}" for name in ("scores", "differences", "answers")
       for end in (".svg", ".pdf")),
 }  # fmt: skip

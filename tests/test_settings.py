@@ -209,7 +209,7 @@ def test_a_record_that_cannot_be_read_is_damaged(home: Path, text: str):
     run = RunDir(Path("runs/echo").absolute())
     (run.report / "settings.json").write_text(text)
 
-    with pytest.raises(Damaged, match="write it anew with report"):
+    with pytest.raises(Damaged, match="write it again with report"):
         settings.written(run, last_plan(run)[0])
 
 
