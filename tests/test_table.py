@@ -208,7 +208,7 @@ def test_what_changes_prompts_and_answers_is_told(
 
     assert words in list(answering_facts(asked))
     assert words in list(origins.of_condition(plan, asked))
-    assert words in list(page._told(asked, counts, about))
+    assert words in list(page._answering(asked, counts, about))
 
 
 def test_a_short_signature_leaves_out_versions_and_digests():
