@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Break and mend one virtual node of the cluster of up.sh.
+# Break and restart one virtual node of the cluster of up.sh.
 #
 #   slurm/sim/node.sh DIR stop|kill|crash|hang|resume|start|pids NODE
 #

@@ -166,7 +166,7 @@ def schedule(lengths: Sequence[int], spec: FinetuneSpec, epoch: int) -> list[lis
 def _drawn(n: int, generator: np.random.Philox) -> list[int]:
     """Return the numbers below *n* in drawn order.
 
-    Raw words of Philox are sorted, since numpy promises those for ever, and shuffles not.
+    Raw words of Philox are sorted, since numpy promises those for all versions, and shuffles not.
     """
     order: list[int] = np.argsort(generator.random_raw(n), kind="stable").tolist()
     return order

@@ -9,7 +9,7 @@ from empathy_core.training.spec import IGNORED
 ENDS_SHARE = 0.99
 """Share of uncut rows whose end must be trained."""
 
-_MOSTLY = 0.9  # of a row's labels: the same token may stand twice by chance
+_MOSTLY = 0.9  # of a row's labels: the same token may occur twice by chance
 
 
 def _misplaced(case: Case) -> list[tuple[CollatedRow, int | None]]:

@@ -92,7 +92,7 @@ def _special_tokens_doubled(case: Case) -> Answer:
 
 
 def _doubled(case: Case, seen: CollatedRow, marker: Sequence[int]) -> str:
-    """Return what stands twice in a row; empty if nothing does."""
+    """Return what is duplicated in a row; empty if nothing is."""
     bos, stops = case.checked.tokenizer.bos_token_id, case.ends
     inside = [] if case.spec.labels == "all" else _inside(case, seen)
     turns = 1 + sum(m.role == "assistant" for m in case.spec.prompt.messages)
