@@ -25,8 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, before ``-m`` chooses."""
+    """Mark what is slow, before ``-m`` chooses; what takes longest comes first."""
     slow.select(items)
+    items.sort(key=lambda item: "slurm" not in item.path.parts)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

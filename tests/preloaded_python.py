@@ -14,7 +14,8 @@ import sys
 
 READ_BY_IMPORTS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "PYTORCH_", "CUDA_", "MPL",
                    "BNB_", "ACCELERATE_", "PYTHON", "LC_", "LANG")  # fmt: skip
-NOT_THESE = ("PYTHONPATH",)
+NOT_THESE = ("PYTHONPATH", "HF_HUB_DISABLE_PROGRESS_BARS", "TORCHINDUCTOR_CACHE_DIR")
+# the last is set by torch itself, in whoever imports it
 
 
 def is_read_by_imports(name: str) -> bool:

@@ -26,9 +26,9 @@ from reports.rows.collect import collect
 from reports.spec import Analysis, ReportSpec
 from reports.write import write_report
 from tests.papers import needs_latex
+from tests.reports.latex.test_macros import compiled, text, told
 from tests.runs.by_hand import FLAN, LLAMA, Toy, condition, make, spec
 from tests.runs.command_line import ECHO, write_config
-from tests.test_macros import compiled, text, told
 
 IMITATING = st.text("ab-.=@+_ /–抑v", max_size=6) | st.sampled_from(  # noqa: RUF001 - an en dash
     ["a-vs-b", "contrast", "none", "toy_words", "a.none", "all", "a+20+b", "a b", "a/b", "++", "m"]

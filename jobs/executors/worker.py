@@ -20,6 +20,7 @@ from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.stages import stage_of
+from jobs.stages.logs import log_progress
 from jobs.stages.events import Sender, failure
 from jobs.stages.protocol import Listener
 
@@ -73,9 +74,7 @@ def _log_to(path: Path) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    log_progress()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from empathy_core.training.spec import FinetuneSpec
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan, write_plan
 from jobs.stages.events import Sender, failure, raise_failure, received
+from jobs.stages.logs import log_progress
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
     from empathy_core.training.loop.trainer import train
     from jobs.stages.training_job import training_job
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    log_progress("%(levelname)s %(name)s: %(message)s")
     log.info("process %s of %s", os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
     run, planned = RunDir(Path(root)), read_plan(Path(plan_path)).finetune(id_)
     prepared = preparing.prepare(planned.spec, data.load(run))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.jobs.planning.test_stages import counts, expected
 from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import SLURM, drained, held, launch, on_cluster
-from tests.test_stages import counts, expected
 from tests.words_stage import with_words
 
 CONFIG = ("--config", "echo.toml")

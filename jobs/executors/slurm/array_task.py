@@ -19,6 +19,7 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
 from jobs.planning.stages import stage_of
+from jobs.stages.logs import log_progress
 from jobs.stages.events import failure
 from jobs.stages.protocol import Progress, Saved
 from slurm.events import emit_event
@@ -34,9 +35,7 @@ BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorre
 
 def main(folder: str) -> int:
     """Do the tasks of this bundle and return the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    log_progress()
     job, path = current(), Path(folder)
     emit_event(
         "started", job=job.job, index=job.index, node=job.node, restart=job.restarts,

@@ -17,7 +17,7 @@ from reports.numbers.failures import FaultShares, Series
 from reports.spec import CurvePoint
 from tests.runs.adapters_by_hand import curve
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "</svg><script>alert(1)</script> $x_1$ & é"
 FAULTS = metrics.load("diagnostics", {}).columns
@@ -57,7 +57,7 @@ def test_a_figure_is_the_same_in_every_process(tmp_path: Path):
         "axes.labelsize: 20\nxtick.major.size: 9\nbackend: TkAgg\n"
     )
     code = (
-        "import hashlib; from tests.test_figures import *;"
+        "import hashlib; from tests.reports.figures.test_figures import *;"
         "a = training_figure((SMALL, LARGE), 'PARTIAL 1/2'); b = failures_figure((series(),), '');"
         "print(hashlib.sha256(a.svg.encode() + a.pdf + b.svg.encode() + b.pdf).hexdigest())"
     )

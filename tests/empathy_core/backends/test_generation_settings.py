@@ -31,8 +31,8 @@ from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs.planning import answering, versions
-from tests.test_backends import QUESTIONS, one_by_one, requests
-from tests.test_reasoning import QWEN3
+from tests.empathy_core.backends.test_backends import QUESTIONS, one_by_one, requests
+from tests.empathy_core.prompts.test_reasoning import QWEN3
 from tests.tiny_models import bpe_tokenizer, tiny_llama, tiny_t5
 
 TASTE = {

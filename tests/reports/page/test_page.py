@@ -24,7 +24,7 @@ from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, make, spec
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def page_of(run: RunDir, about: ReportSpec, *, partial: bool = False) -> str:

@@ -17,8 +17,8 @@ from empathy_core.prompts import prompt
 from empathy_core.prompts.stops import before_stop, check_turn_end, stop_tokens, turn_end
 from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.types import Condition, Decoding, ModelSpec
-from tests.test_backends import QUESTIONS, one_by_one, requests
-from tests.test_chat_templates import TEMPLATES, tokenizer_of
+from tests.empathy_core.backends.test_backends import QUESTIONS, one_by_one, requests
+from tests.empathy_core.prompts.test_chat_templates import TEMPLATES, tokenizer_of
 from tests.tiny_models import LLAMA_TEMPLATE, bpe_tokenizer, tiny_llama
 
 __all__ = ["tokenizer_of"]  # a fixture

@@ -12,7 +12,7 @@ import pytest
 from reports.latex.macros import macros
 from reports.numbers.results import Result
 from tests.papers import needs_latex, pdf_text
-from tests.test_tex import ENGINES
+from tests.reports.latex.test_tex import ENGINES
 
 SCORE = Result(
     "llama3_8b.prompt2.rouge1", "score", 0.2675, 0.2609, 0.2741, None, 787, 500,

@@ -9,7 +9,7 @@ from empathy_core import models, prompts
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.types import Message
 
-PAPER = Path(__file__).parents[1].parent / "shared" / "paper.md"
+PAPER = Path(__file__).parents[3].parent / "shared" / "paper.md"
 
 # The paper's words as they stand in it, line wraps undone.
 GUIDANCE = (

@@ -16,7 +16,7 @@ from empathy_core.training.preflight.run import RowsToCheck, check_rows
 from empathy_core.training.rows.encode import Encoder
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding, Message
-from tests.test_chat_templates import (
+from tests.empathy_core.prompts.test_chat_templates import (
     NO_SYSTEM_ROLE,
     SPEC,
     TEMPLATES,

@@ -15,7 +15,7 @@ from empathy_core.stats import Resampler, paired_difference, resampling
 from tests.stats_rows import ALONE, mean, rows
 
 pytestmark = pytest.mark.filterwarnings("error")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_draw_is_a_sample_of_the_clusters_with_replacement():

@@ -13,7 +13,7 @@ import pytest
 from jobs.commands.options import Argument
 from jobs.launch import COMMANDS, body_of, main, options_of, parse, parser
 
-FOLDER = Path(__file__).parents[1] / "jobs" / "commands"
+FOLDER = Path(__file__).parents[3] / "jobs" / "commands"
 WORDS = {bool: ((), True), int: (("7",), 7), float: (("0.5",), 0.5), str: (("x y",), "x y"),
          Path: (("a/b",), Path("a/b"))}  # fmt: skip
 """Type of a field → words that are typed, and the value that they stand for."""

@@ -15,7 +15,7 @@ from reports.tables.table import Cell, Table, TableText
 from tests.paper_tables import NOTES, named, paper_table, second_paper_table, with_intervals
 from tests.papers import installed, needs_latex, pdf_text
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 NASTY = r"a_b % c & d # e ~ f ^ g \ h { i } $ j | k < l > m ` n ' o -- p ,, q [r] *s* \\[2em]"
 UNICODE = "Zoë Łukasz ß œ — “quoted” … \N{GREEK SMALL LETTER ALPHA} ≤ 🙂 سلام 你好 \u200d\x00\n%"
 

@@ -15,7 +15,7 @@ from empathy_core.backends.generation_settings import find
 from empathy_core.prompts import prompt
 from empathy_core.prompts.reasoning import Parts, delimiters, opened, parts
 from empathy_core.types import Condition, Decoding, ModelSpec
-from tests.test_chat_templates import TEMPLATES
+from tests.empathy_core.prompts.test_chat_templates import TEMPLATES
 from tests.tiny_models import bpe_tokenizer, tiny_llama
 
 THINK = ("<think>", "</think>")

@@ -206,7 +206,8 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: Path):
     """Code and its data files are copied; caches, the simulated cluster and tests are not."""
     target = snapshot(RunDir(tmp_path / "run"))
-    files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    files = {str(p.relative_to(target)) for p in target.rglob("*") if p.is_file()}
+    files = {name for name in files if "__pycache__" not in name}
 
     assert target.parent == tmp_path / "run" / "slurm" / "code"
     assert files == {
@@ -214,6 +215,17 @@ def test_a_snapshot_holds_the_packages_and_nothing_else(tmp_path: Path, suite: P
         "reports/templates/page.html", "slurm/job_environment.py",
     }  # fmt: skip
     assert (target / "jobs" / "launch.py").read_text() == "jobs/launch.py"
+
+
+def test_a_snapshot_is_compiled_once_for_all_array_tasks(tmp_path: Path, suite: Path):
+    """Bytecode lies beside each file, only for its owner; what cannot be compiled does no harm."""
+    (suite / "slurm" / "job_environment.py").write_text("def")
+    target = snapshot(RunDir(tmp_path / "run"))
+    compiled = sorted(p.name.partition(".")[0] for p in target.rglob("*.pyc"))
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in target.rglob("*.pyc")}
+
+    assert compiled == ["__init__", "launch"]
+    assert modes == {0o600}
 
 
 def test_equal_code_is_copied_once(tmp_path: Path, suite: Path):

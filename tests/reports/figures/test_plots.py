@@ -23,7 +23,7 @@ from reports.rows.collect import collect
 from reports.spec import Analysis, Contrast
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SVG = "{http://www.w3.org/2000/svg}"
 CONTRAST = Contrast("c", "Two less one", ((LLAMA.id, LLAMA2.id),))
 
@@ -158,7 +158,7 @@ def test_the_files_are_the_same_in_every_process(tmp_path: Path):
     """Whatever the hash seed, the time and the user's own matplotlibrc."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.facecolor: red\n")
     code = (
-        "import hashlib, pathlib, sys; from tests.test_plots import *;"
+        "import hashlib, pathlib, sys; from tests.reports.figures.test_plots import *;"
         "about = spec(LLAMA, LLAMA2, HUMAN); run = make(pathlib.Path(sys.argv[1]), about, answer);"
         "found = figures(build(collect(run, about), about)).values();"
         "every = b''.join(f.svg.encode() + f.pdf for f in found);"

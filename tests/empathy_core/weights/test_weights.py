@@ -42,7 +42,7 @@ def located(name: str, home: Path, *, revision: str = "", **environment: str) ->
     settings |= {"HF_HOME": str(home), "EMPATHY_CACHE": str(home / "own"), **environment}
     done = subprocess.run(
         [sys.executable, "-c", _LOCATE, name, revision],
-        cwd=Path(__file__).parents[1], env=settings, capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[3], env=settings, capture_output=True, text=True, check=True,
     )  # fmt: skip
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found

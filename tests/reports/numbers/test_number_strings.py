@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-REPORTS = Path(__file__).parents[1] / "reports"
+REPORTS = Path(__file__).parents[3] / "reports"
 SENTENCES = {
     "changes.py",
     "claims/checks.py", "claims/show.py", "claims/typed_numbers.py",

@@ -42,7 +42,7 @@ from tests.training_rows import (
     worse_away_from,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SEQ2SEQ = {"architecture": "encoder-decoder"}
 NO_DROPOUT = Lora(r=4, alpha=8, dropout=0.0)
 

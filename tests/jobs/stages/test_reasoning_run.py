@@ -12,10 +12,10 @@ from empathy_core import store
 from empathy_core.store import RunDir
 from jobs import launch
 from jobs.planning.plan_file import last_plan
+from tests.empathy_core.prompts.test_reasoning import QWEN3
+from tests.jobs.commands.test_diagnose import CONFIG, taught
 from tests.pages import chromium, examples_of, needs_chromium, opened, texts_of
 from tests.runs.command_line import write_config, write_questions
-from tests.test_diagnose import CONFIG, taught
-from tests.test_reasoning import QWEN3
 
 SAID = [
     "<think>Sad, I see.</think>\n\nYou are not alone.",

@@ -1,0 +1,27 @@
+"""That commands of the tests start with the libraries imported, whatever the tests have imported."""
+
+import subprocess
+
+import pytest
+import torch  # noqa: F401  it sets variables of its own, as in most workers of the tests
+
+from jobs.executors import local
+from tests import preloaded
+from tests.runs.command_line import environment
+
+LOADED = ("-m", "timeit", "-n", "1", "-r", "1", "import sys; print('torch' in sys.modules)")
+
+
+@pytest.mark.parametrize(
+    "variables", [environment(), local.environment(local.Settings())], ids=["command", "worker"]
+)
+def test_a_command_need_not_import_torch(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """A user's command, and the workers that it starts, are forks of one that has."""
+    monkeypatch.setattr(preloaded, "_worth_while", True)
+    done = subprocess.run(
+        [preloaded.python(), *LOADED], env=variables, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[0] == "True"
