@@ -1,4 +1,4 @@
-"""That commands of the tests start with the libraries imported, whatever the tests have imported."""
+"""That the commands of tests are forks of a process that has imported the libraries."""
 
 import subprocess
 

@@ -20,8 +20,8 @@ from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.stages import stage_of
-from jobs.stages.logs import log_progress
 from jobs.stages.events import Sender, failure
+from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Listener
 
 log = logging.getLogger("jobs.executors.worker")

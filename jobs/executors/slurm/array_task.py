@@ -19,8 +19,8 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
 from jobs.planning.stages import stage_of
-from jobs.stages.logs import log_progress
 from jobs.stages.events import failure
+from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Progress, Saved
 from slurm.events import emit_event
 from slurm.job_environment import Signals, current
