@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core import metrics
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
-from jobs.commands.views.nearest import is_for_slurm, key_of, unknown
+from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
 from jobs.config import contrasts
 from jobs.config.contrasts import MINUS
 from jobs.planning import origins
@@ -35,7 +35,7 @@ def is_key(run: RunDir, what: str) -> bool:
     keys = _keys(run)
     if what in keys or what in _conditions(plan):
         return True
-    if is_for_slurm(what, plan) and run.slurm.is_dir():
+    if (is_for_slurm(what, plan) and run.slurm.is_dir()) or is_logged(what, run):
         return False
     if key_of(what, plan, keys):
         return True

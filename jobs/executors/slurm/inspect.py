@@ -1,16 +1,15 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
-from empathy_core.types import Condition
 from jobs.executors.slurm.history import Attempt, attempts
 from jobs.executors.slurm.in_queue import QueuedTask, QueueState, read_queue_state
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
-from jobs.planning.plan import Plan, Task
+from jobs.planning.plan import Plan, Task, is_called
 from slurm import queue
 from slurm.queue import Accounted, SlurmError
 
@@ -121,8 +120,16 @@ def read_log(path: Path) -> str:
         return ""
 
 
-def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
+def chosen(
+    what: str, plan: Plan, inspected: Inspected, others: Collection[str] = ()
+) -> list[ArrayTask]:
     """Return the array tasks of a task, a condition or a model, or the one of that id (``12_3``).
+
+    Args:
+        what: The word.
+        plan: What the run consists of.
+        inspected: What was submitted.
+        others: Names of tasks that were tried on this machine, for the message.
 
     Raises:
         ConfigError: Nothing of this run is called so.
@@ -132,20 +139,17 @@ def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
     by_id = {e.id: e for e in [*inspected.array_tasks.values(), *_all(inspected.earlier)]}
     if what in by_id:
         return [by_id[what]]
-    keys = {what} | {c.model.name for c in plan.conditions if _is(c, what)}
+    keys = {what} | {c.model.name for c in plan.conditions if is_called(c, what)}
     wanted = [e for e in inspected.array_tasks.values() if e.submission.key in keys]
     if wanted:
         return list({e.id: e for e in wanted}.values())
-    some = ", ".join([*inspected.array_tasks][:3]) or "nothing was submitted to Slurm"
+    known = [*inspected.array_tasks, *others]
+    some = ", ".join(known[:3]) or "none, since nothing of it was tried yet"
     msg = (
         f"'{what}' is no task, condition, model or array task of this run; expected for example: "
         f"{some}; see status"
     )
     raise ConfigError(msg)
-
-
-def _is(condition: Condition, what: str) -> bool:
-    return what in (condition.id, condition.id.rpartition("-")[0])
 
 
 def _all(earlier: Mapping[str, tuple[ArrayTask, ...]]) -> Iterable[ArrayTask]:
