@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.options import RunOptions
@@ -118,8 +119,8 @@ def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
-        f"{len(failed)} tasks failed; everything else is done and kept. Correct the cause and run "
-        "the same command again, or see what is there with\n"
+        f"{counted(len(failed), 'task')} failed; everything else is done and kept. Correct the "
+        "cause and run the same command again, or see what is there with\n"
         f"  {command(run, 'report', '--partial')}"
     )
     if as_json:

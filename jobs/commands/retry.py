@@ -31,6 +31,7 @@ def retry(options: RetryOptions) -> int:
         ConfigError: Nothing was submitted, or by a version that scores otherwise.
         ClusterError: Slurm does not answer, or refuses.
     """
+    from empathy_core.counted import counted
     from jobs.commands.console import existing, print_out
     from jobs.commands.submission import show_submitted
 
@@ -39,7 +40,7 @@ def retry(options: RetryOptions) -> int:
     if submitted.arrays or submitted.left:
         return show_submitted(submitted, run, as_json=options.json)
     if submitted.n_before:
-        print_out(f"nothing to retry: {submitted.n_before} array tasks are in the queue")
+        print_out(f"nothing to retry: {counted(submitted.n_before, 'array task')} in the queue")
     else:
         print_out("nothing to retry: everything is done")
     return 0

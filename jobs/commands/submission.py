@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from empathy_core.counted import counted
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
@@ -102,13 +103,15 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
     else:
         for array in submitted.arrays:
             tasks = sum(map(len, array.shards))
-            held = f" for {tasks} tasks" if tasks != len(array.shards) else ""
-            size = f"{len(array.shards)} array tasks"
+            held = f" for {counted(tasks, 'task')}" if tasks != len(array.shards) else ""
+            size = counted(len(array.shards), "array task")
             before = [*array.after_ok, *array.after]
             waits = f", after {' '.join(before)}" if before else ""
             print_out(f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{waits}")
         if submitted.n_before:
-            print_out(f"{submitted.n_before} array tasks of this run were in the queue already")
+            were = "was" if submitted.n_before == 1 else "were"
+            held = counted(submitted.n_before, "array task")
+            print_out(f"{held} of this run {were} in the queue already")
         print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
     if not submitted.left:
         return 0
@@ -131,7 +134,9 @@ def scripts(
         now = QueueState(Ledger(run), (), (), 0)
     texts = []
     for array in preview(what, planned.progress, now):
-        texts.append(f"# {array.n_tasks} array tasks\n{submit.script(array, what.profile)}")
+        texts.append(
+            f"# {counted(array.n_tasks, 'array task')}\n{submit.script(array, what.profile)}"
+        )
         if ask:
             try:
                 texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")

@@ -18,6 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import ValidationError
 
 from empathy_core import metrics
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
 from empathy_core.training.preflight import run as preflight
@@ -255,7 +256,7 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
 
 
 def _listed(problems: Sequence[str], shown: str) -> str:
-    many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+    many = counted(len(problems), "problem")
     lines = "".join(f"\n  {p}" for p in problems)
     which = "them" if len(problems) > 1 else "it"
     return f"the configuration '{shown}' has {many}:{lines}\nCorrect {which} and run again."

@@ -42,7 +42,7 @@ def do_task(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         return
     if _answers(run, stage) == before:  # else another process has added what this one did not see
         msg = (
-            f"{task.id} ended without an error, but stage '{stage.name}' does not find its "
+            f"it ended without an error, but stage '{stage.name}' does not find its "
             f"results: expected them in {run.root}; read the log; in a stage of your own, compare "
             "the files that its body writes with its entry 'done' in jobs/planning/stages.py"
         )

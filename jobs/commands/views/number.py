@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import metrics
+from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
@@ -142,7 +143,10 @@ def _number_lines(number: dict[str, Any] | None, what: str, settings: Recorded) 
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""
     yield f"{what} = {number['text']}{bounds}{tested}"
-    yield f"  computed from {number['n']:,} answers to {number['n_questions']:,} questions"
+    yield (
+        f"  computed from {counted(number['n'], 'answer')} to "
+        f"{counted(number['n_questions'], 'question')}"
+    )
     body, _, subset = what.partition("@")
     subset = number.get("subset", subset)
     if subset not in ("", ALL):

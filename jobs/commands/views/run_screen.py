@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.executors.local_progress import local_progress
@@ -63,12 +64,14 @@ def _conditions(lines: Sequence[ConditionProgress]) -> str:
     def row(line: ConditionProgress) -> str:
         scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
         rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
-        aside = f"  {line.unusable} files damaged" if line.unusable else ""
+        aside = f"  {counted(line.unusable, 'file')} damaged" if line.unusable else ""
         return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
 
     n_done = sum(line.done for line in lines)
     head = f"{'condition':<48} {'rows':>15} {'speed':>14}  scored"
-    return "\n".join([head, *map(row, lines), f"{n_done} of {len(lines)} conditions are complete"])
+    return "\n".join(
+        [head, *map(row, lines), f"{n_done} of {counted(len(lines), 'condition')} complete"]
+    )
 
 
 def _stages(stages: Sequence[StageProgress]) -> str:
@@ -100,7 +103,9 @@ def _times(lines: Sequence[ConditionProgress], stages: Sequence[StageProgress]) 
     if not running or not left_s:
         return []
     minutes = left_s / running / 60
-    return [f"about {minutes:.1f} min of generation left on {running} running array tasks"]
+    return [
+        f"about {minutes:.1f} min of generation left on {counted(running, 'running array task')}"
+    ]
 
 
 def _next(run: RunDir, stages: Sequence[StageProgress], inspected: Inspected) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
@@ -298,7 +299,7 @@ def _submit_all(
     for group, bundles in zip(grouped, dealt, strict=True):
         stage, key = stage_of(group[0].stage), group[0].key
         if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
-            result.left.append(f"{len(group)} tasks of {stage.name} '{key}': {lacks}")
+            result.left.append(f"{counted(len(group), 'task')} of {stage.name} '{key}': {lacks}")
             continue
         before = len(result.arrays)
         waits = _waits(what.plan, group, queue_state, result.jobs())
@@ -360,7 +361,7 @@ def _note_left(
         if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
-                f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue"
+                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue"
             )
 
 
@@ -428,7 +429,7 @@ def _submit_arrays(
         except SubmitError as error:
             ledger.record(named.name, refused=str(error))
             job_of = f"{wanted.stage} '{wanted.key}'"
-            result.left.append(f"{len(part)} array tasks of {job_of}: {error}")
+            result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")
             continue
         ledger.record(named.name, job=job)
         result.arrays.append(replace(named, job=job))
