@@ -27,7 +27,7 @@ from jobs.config import contrasts, names
 from jobs.config.schema import Config, ReportTable, load_prompt, model_of, source_of
 from jobs.config.variants import variants
 from reports.tables import published
-from reports.tables.columns import check_column
+from reports.tables.columns import wrong_columns
 from slurm import profile
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -313,6 +313,7 @@ def _names(config: Config) -> list[str]:
             look_up()
         except EmpathyError as error:
             problems.append(f"{path}: {error}")
+    problems += [f"report.columns: {p}" for p in _columns(config)]
     problems += [f"decoding.{n}: {p}" for n, d in config.decoding.items() for p in _decoding(d)]
     problems += [
         f"answers.{n}: a model has this name; choose another"
@@ -355,21 +356,19 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
 def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     if config.report.published is not None:
         yield "report.published", partial(published.load, config.report.published)
-    for name in config.report.columns:
-        yield "report.columns", partial(_column, config, name)
     for name, contrast in config.report.contrasts.items():
         for side in ("first", "second"):
             selector = getattr(contrast, side)
             yield f"report.contrasts.{name}.{side}", partial(contrasts.check, config, selector)
 
 
-def _column(config: Config, name: str) -> None:
-    """Raise if no metric has this column; what is wrong with a metric itself is told elsewhere."""
+def _columns(config: Config) -> list[str]:
+    """Return what is wrong with the columns; what is with a metric itself is told elsewhere."""
     try:
         found = {m: metrics.load(m, options) for m, options in config.metrics.items()}
     except EmpathyError:
-        return
-    check_column(name, found)
+        return []
+    return wrong_columns(config.report.columns, found)
 
 
 def _finetune(config: Config, name: str) -> None:

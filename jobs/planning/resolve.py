@@ -17,7 +17,7 @@ import polars as pl
 from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
 from empathy_core.counted import counted
-from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
+from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.imported_answers import human
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
@@ -44,6 +44,7 @@ from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetun
 from reports.keys import column_keys
 from reports.labels import template_words
 from reports.rows import subsets
+from reports.tables.columns import unknown_columns
 
 log = logging.getLogger(__name__)
 
@@ -448,12 +449,14 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
 
 
 def _check_margins(config: Config) -> None:
-    """Raise ``UnknownName`` where a margin is declared for no column of the metrics."""
+    """Raise ``ConfigError`` where margins are declared for what is no column of the metrics."""
     loaded = {n: metrics.load(n, options) for n, options in config.metrics.items()}
-    known = sorted(column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values())
-    for name in config.report.margins:
-        if name not in known:
-            raise UnknownName("column under report.margins", name, known)
+    keys = column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values()
+    known = {key: key for key in keys}
+    wrong = [name for name in config.report.margins if name not in known]
+    if wrong:
+        problems = unknown_columns(wrong, known, loaded)
+        raise ConfigError("\n".join(f"report.margins: {problem}" for problem in problems))
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

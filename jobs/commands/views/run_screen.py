@@ -69,9 +69,9 @@ def _conditions(lines: Sequence[ConditionProgress]) -> str:
 
     n_done = sum(line.done for line in lines)
     head = f"{'condition':<48} {'rows':>15} {'speed':>14}  scored"
-    return "\n".join(
-        [head, *map(row, lines), f"{n_done} of {counted(len(lines), 'condition')} complete"]
-    )
+    be = "is" if len(lines) == 1 else "are"
+    complete = f"{n_done} of {counted(len(lines), 'condition')} {be} complete"
+    return "\n".join([head, *map(row, lines), complete])
 
 
 def _stages(stages: Sequence[StageProgress]) -> str:

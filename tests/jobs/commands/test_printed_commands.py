@@ -133,7 +133,7 @@ def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixtur
     assert means(line) == run.with_name("not-yet")
     assert options.changes == ("report.title=a b",)
     assert means(status) == run
-    assert "1 of 1 condition complete" in told(arguments(status), capsys)
+    assert "1 of 1 condition is complete" in told(arguments(status), capsys)
 
 
 def test_what_a_failed_sweep_prints_shows_what_is_there(
