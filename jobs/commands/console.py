@@ -58,7 +58,7 @@ def existing(options: RunOptions) -> RunDir:
     Raises:
         ConfigError: There is none; the message lists those there are.
     """
-    name = options.name or configuration.read(options.config, options.changes).name
+    name = options.name or _configured(options)
     run = run_dir(options, name)
     try:
         found = run.root.is_dir()
@@ -68,12 +68,45 @@ def existing(options: RunOptions) -> RunDir:
         raise ConfigError(msg) from error
     if not found:
         listed = ", ".join(there) or "none"
+        which = f"; say which is meant: --name {there[0]}" if there else ""
         msg = (
-            f"no run '{name}' in {options.runs}; runs there: {listed}; start one with:\n"
+            f"no run '{name}' in {options.runs}; runs there: {listed}{which}; or start one with:\n"
             f"  {alike(options, 'sweep')}"
         )
         raise ConfigError(msg)
     return run
+
+
+def _configured(options: RunOptions) -> str:
+    """Return the name of the configuration's run.
+
+    Raises:
+        ConfigError: What ``--set`` changes does not suit it: perhaps another run is meant.
+    """
+    try:
+        return configuration.read(options.config, options.changes).name
+    except ConfigError as error:
+        if options.changes and (others := _runs(options.runs)):
+            msg = f"{error}\nWithout --name this is about the configuration '{options.config}'; "
+            raise ConfigError(f"{msg}for a run that is there, add {_named(others)}") from error
+        raise
+
+
+def hint_at_others(options: RunOptions, run: RunDir) -> None:
+    """Say whose report ``--set`` changes, where nothing names the run and others are there."""
+    chosen = options.name or options.config != RunOptions.config
+    others = [name for name in _runs(options.runs) if name != run.root.name]
+    if options.changes and not chosen and others:
+        warn(f"this is about the run '{run.root.name}'; for another one, add {_named(others)}")
+
+
+def _runs(runs: Path) -> list[str]:
+    """Return the names of the runs in a folder."""
+    return sorted(path.parent.name for path in runs.glob("*/plans"))
+
+
+def _named(runs: Sequence[str]) -> str:
+    return " or ".join(f"--name {shlex.quote(name)}" for name in runs[:3])
 
 
 def relative(path: Path) -> Path:
