@@ -73,7 +73,7 @@ def lines(table: Table) -> dict[str, list[str]]:
 
 
 def notes(table: Table) -> str:
-    return " ".join(table.words.notes)
+    return " ".join(table.words.sentences)
 
 
 def toy(*comparisons, **changes) -> ReportSpec:
@@ -246,7 +246,7 @@ def test_a_broken_adapter_prints_no_clean_table(paper: Paper):
 
     broken, healthy = tables[1], tables[0]
     assert broken.spans[1].label == "n = 4,719, seed 0 ‡"
-    assert broken.words.notes[0] == (
+    assert broken.words.sentences[0] == (
         "‡ 70.0% of the fine-tuned answers (n = 4,719, seed 0) are empty, of the base's 0.0%: "
         "its scores are those of empty texts."
     )
