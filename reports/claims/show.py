@@ -9,7 +9,7 @@ from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
 from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import HALF, Typed
-from reports.labels import number, p_text
+from reports.labels import count, number, p_text
 
 LISTED = 8
 """Counter-examples and typed numbers that are listed; the rest are counted."""
@@ -127,8 +127,9 @@ def check_line(check: Check) -> str:
         text = p_text(gap.p)
         parts.append(f"p {text}" if text.startswith("<") else f"p = {text}")
     if gap.n is not None:
-        questions = "" if gap.n_questions in (None, gap.n) else f" ({gap.n_questions:,} questions)"
-        parts.append(f"n = {gap.n:,}{questions}")
+        known = gap.n_questions
+        questions = "" if known in (None, gap.n) else f" ({count(known)} questions)"
+        parts.append(f"n = {count(gap.n)}{questions}")
     return f"{check.measure.title}: {', '.join(part.replace(' ', _TIED) for part in parts)}"
 
 

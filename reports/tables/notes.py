@@ -13,6 +13,7 @@ from reports.labels import (
     decoding_words,
     full_name,
     general,
+    n_of,
     number,
     percent,
     reasoning_words,
@@ -181,7 +182,7 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
     by_n: dict[str, list[str]] = {}
     for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
         answered, n = coverage.n_answered, coverage.n_expected
-        counted = count(n) if answered == n else _n_of(answered, n)
+        counted = count(n) if answered == n else n_of(answered, n)
         by_n.setdefault(counted, []).append(full_name(condition, labels))
     text = f"Data: {count(collected.examples.height)} examples of the {where}. "
     if len(by_n) == 1:
@@ -398,11 +399,11 @@ def _faults(collected: Collected, spec: ReportSpec) -> list[tuple[str, str]]:
         (
             "Reasoning without an answer (counted as empty)",
             lambda c: c.n_thought_only,
-            _n_of,
+            n_of,
         ),
         ("Ended by the token limit", lambda c: c.n_cut, share),
         ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
-        ("Special tokens in answers (removed)", lambda c: c.n_special, _n_of),
+        ("Special tokens in answers (removed)", lambda c: c.n_special, n_of),
     )
     faults = []
     for fault, counted, text in kinds:
@@ -425,16 +426,12 @@ def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
     labels, found = row_labels(spec.conditions), dict[str, list[str]]()
     for condition, c in zip(spec.conditions, collected.coverage, strict=True):
         if how := reasoning_words(condition):
-            counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
+            counted = f"{full_name(condition, labels)} {n_of(c.n_thought, c.n_answered)}"
             found.setdefault(how, []).append(counted)
     return [
         f"Reasoning {how} is not scored; answers with it: {'; '.join(named)}."
         for how, named in found.items()
     ]
-
-
-def _n_of(n: int, of: int) -> str:
-    return f"{count(n)} of {count(of)}"
 
 
 def _assumed(spec: ReportSpec) -> list[str]:

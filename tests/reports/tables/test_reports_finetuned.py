@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from reports.tables import published
 from reports.tables.table import Table, TableText
 from reports.write import Written, write_report
 from tests.pages import Tags
-from tests.papers import needs_latex
+from tests.papers import OF_CLASS, need, needs_latex
 from tests.runs import adapters_by_hand as runs
 from tests.runs.adapters_by_hand import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
 from tests.runs.by_hand import BLOCK_ROWS, Answer, Toy, make
@@ -504,9 +503,8 @@ def test_the_page_holds_the_figures_with_their_words(paper: Paper):
 @needs_latex
 @pytest.mark.parametrize("document", ["article", "twocolumn", "IEEEtran"])
 def test_the_tables_compile(tmp_path: Path, paper: Paper, document: str):
-    """Alone, in a paper of two columns, and in a journal's class, where that is installed."""
-    if document == "IEEEtran" and not (_installed("IEEEtran.cls") and _installed("ptmr7t.tfm")):
-        pytest.skip("not installed (Debian: texlive-publishers, texlive-fonts-recommended)")
+    """Alone, in a paper of two columns, and in a journal's class."""
+    need(*OF_CLASS.get(document, ()))
     folder = shutil.copytree(paper.run.report, tmp_path / "report")
     names = ("table2", "failures", "training", "published")
     inputs = "".join(rf"\input{{{name}}}" for name in names)
@@ -536,10 +534,3 @@ def test_the_tables_compile(tmp_path: Path, paper: Paper, document: str):
         assert done.returncode == 0, done.stdout[-2000:]
         assert "Overfull" not in log
     assert "undefined" not in (folder / "paper.log").read_text(errors="replace")
-
-
-def _installed(file: str) -> bool:
-    if shutil.which("kpsewhich") is None:
-        return False
-    done = subprocess.run(["kpsewhich", file], capture_output=True, env=os.environ, check=False)
-    return done.returncode == 0
