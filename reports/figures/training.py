@@ -218,13 +218,11 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 def _curve_in_words(curve: Curve) -> str:
     words = [curve.label]
     if curve.losses:
-        words.append(
-            f"training loss from {decimal(curve.losses[0][1], 3)} to {decimal(curve.losses[-1][1], 3)}"
-        )
+        first, last = (decimal(curve.losses[i][1], 3) for i in (0, -1))
+        words.append(f"training loss from {first} to {last}")
     if curve.best is not None:
-        words.append(
-            f"lowest validation loss {decimal(curve.best[1], 3)} at step {count(curve.best[0])}"
-        )
+        step, lowest = curve.best
+        words.append(f"lowest validation loss {decimal(lowest, 3)} at step {count(step)}")
     return ", ".join(words)
 
 
