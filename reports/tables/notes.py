@@ -107,9 +107,9 @@ def main_brief(
 ) -> tuple[str, ...]:
     """Return what else stands below the main table in print, the most important first."""
     return (
-        answered(collected, spec),
-        *marks(numbers.summary, spec, wanted, stamp=table.words.stamp),
         *brief_tests(spec, table),
+        *marks(numbers.summary, spec, wanted, stamp=table.words.stamp),
+        answered(collected, spec),
         *_thoughts(collected, spec),
     )
 
