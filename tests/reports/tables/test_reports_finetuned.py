@@ -287,6 +287,36 @@ def test_the_adapters_own_sentences_stand_below_their_tables(tmp_path: Path):
     assert "seed 0: Assumed" not in notes(table)
 
 
+def test_every_warning_stands_first_and_is_never_cut(tmp_path: Path):
+    """An allowed finding, notes of the plan, an older version, missing rows, faults, unscored."""
+    allowed = "trained although the preflight found labels-misaligned."
+    older, cut = "Rows cleaned by version 1 of the cleaning rules.", "3 questions were cut."
+    about = toy(
+        replace(SMALL, notes=(allowed,)), replace(SECOND, notes=(allowed,)),
+        notes=(cut,), older=(older,),
+    )  # fmt: skip
+
+    def answer(made_by: Condition, row: int, sample: int) -> str:
+        return "skip" if row == 0 else "" if row % 10 == 1 and made_by == SMALL0 else "w0 text"
+
+    run = make(tmp_path / "run", about, answer, n=N)
+    run.score(KEY, SMALL1.id, 1, 3).unlink()
+    built = {s.file: s.tables for s in build(collect(run, about, partial=True), about).sections}
+
+    kinds = {
+        "table1": ("PARTIAL", cut, older, "Not scored by toy", "Empty answers"),
+        "table2": ("PARTIAL", allowed.capitalize(), older, "are empty", "Not scored by toy"),
+        "training": ("PARTIAL", allowed.capitalize(), older),
+    }
+    for file, expected in kinds.items():
+        warnings = " ".join(built[file][0].words.warnings)
+        assert [kind for kind in expected if kind not in warnings] == []
+    for table in (table for tables in built.values() for table in tables):
+        assert table.words.warnings[0].startswith("PARTIAL")
+        assert older in table.words.warnings
+        assert table.words.sentences[: len(table.words.warnings)] == table.words.warnings
+
+
 # ---------------------------------------------------------------------------- many adapters
 
 
