@@ -218,10 +218,10 @@ def _moved(gap: Gap, measure: Measure) -> bool:
 
 
 def _check(
-    measure: Measure, names: tuple[str, str], gap: Gap, told: Outcome, note: str = ""
+    measure: Measure, names: tuple[str, str], gap: Gap, outcome: Outcome, note: str = ""
 ) -> Check:  # fmt: skip
     score, other = gap.scores or (None, None)
-    return Check(measure, *names, score, other, gap, *told, note)
+    return Check(measure, *names, score, other, gap, *outcome, note)
 
 
 def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:

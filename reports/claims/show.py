@@ -25,8 +25,8 @@ def text(found: Findings, width: int) -> str:
     """Return everything for the eyes, no line wider than *width* where words can be parted."""
     blocks = [_head(found), *(_block(of, width) for of in found.checked)]
     if found.problems:
-        told = [f"{p.place}: {p.message}" for p in found.problems]
-        blocks.append("\n".join(_wrapped("ERROR  ", line, width) for line in told))
+        problems = [f"{p.place}: {p.message}" for p in found.problems]
+        blocks.append("\n".join(_wrapped("ERROR  ", line, width) for line in problems))
     if found.files:
         blocks.append("\n".join(_numbers(found, width)))
     blocks.append("\n".join(_counted(found, width)))
@@ -171,13 +171,13 @@ def _numbers(found: Findings, width: int) -> Iterator[str]:
 
 
 def _unknown(of: Typed) -> str:
-    told = f"{of.place}: {of.text} matches no result"
+    fact = f"{of.place}: {of.text} matches no result"
     near = of.nearest
     if near is None:
-        return f"{told}: the report has no such test" if of.text.startswith("p ") else told
+        return f"{fact}: the report has no such test" if of.text.startswith("p ") else fact
     if of.how:
-        return f"{told}; {of.how} {near.macro} is {near.text}"
-    return f"{told}; the nearest is {_printed(near)}"
+        return f"{fact}; {of.how} {near.macro} is {near.text}"
+    return f"{fact}; the nearest is {_printed(near)}"
 
 
 def _printed(near: Citable) -> str:
