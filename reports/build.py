@@ -32,7 +32,7 @@ from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
-from reports.tables.finetuned_notes import partial_note
+from reports.tables.finetuned_notes import all_own_notes
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
 from reports.tables.table import Table, TableText, panels, score_table
@@ -114,7 +114,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         words = TableText(spec.caption, spec.label, (), stamp)
-        plain = replace(words, notes=tuple(partial_note(collected)))
+        plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
@@ -212,6 +212,7 @@ def _main(
     about = (collected, numbers, spec, table, scores_of(wanted))
     words = replace(
         table.words,
+        warnings=notes.main_warnings(*about),
         notes=notes.main_notes(*about),
         brief=notes.main_brief(*about),
         short=spec.short_caption,
@@ -232,8 +233,12 @@ def _common(
         label=f"{words.label}-common",
     )
     table = score_table(numbers.summary, spec, wanted, words, COMMON, numbers.pairs)
-    found = notes.common_notes(collected, numbers, spec, table, scores_of(wanted))
-    return (replace(table, words=replace(table.words, notes=found)),)
+    words = replace(
+        table.words,
+        warnings=notes.warnings(collected, spec),
+        notes=notes.common_notes(numbers, spec, table, scores_of(wanted)),
+    )
+    return (replace(table, words=words),)
 
 
 def _finetuned(
@@ -246,13 +251,14 @@ def _finetuned(
     if not spec.finetunes:
         return ()
     beside = finetuned_tables(collected, summary, compared, spec, words)
-    partial = replace(words, notes=tuple(partial_note(collected)))
+    general = (*notes.partial(collected, ""), *all_own_notes(spec), *spec.older)
+    words = replace(words, warnings=general)
     faults = failures_figure(failure_series(summary, spec), words.stamp)
     trained = training_figure(curves(spec), words.stamp)
     return (
         Section("table2", "Base and fine-tuned", beside),
         Section("failures", "Faulty answers, by training size",
-                failure_tables(summary, spec, partial), _drawn(faults)),
+                failure_tables(summary, spec, words), _drawn(faults)),
         Section("training", "Training curves",
                 training_tables(spec, words), _drawn(trained)),
     )  # fmt: skip
@@ -264,11 +270,12 @@ def _therapist(
     human = therapist(spec)
     if human is None:
         return ()
-    wanted = table_columns(spec)
+    wanted, examples = table_columns(spec), notes.of_therapist(collected, human)
     words = replace(
         words,
         caption=f"The same metrics on exactly the questions of the row {human.model.label}.",
         label=f"{words.label}-therapist",
+        warnings=notes.warnings(collected, spec, scores_of(wanted), examples=examples),
         notes=notes.therapist_notes(collected, summary, spec, scores_of(wanted)),
     )
     return (score_table(summary, spec, wanted, words, THERAPIST),)
@@ -287,7 +294,8 @@ def _detail(
                 words,
                 caption=f"Additional metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
-                notes=notes.detail_notes(collected, spec, wanted),
+                warnings=notes.warnings(collected, spec, wanted),
+                notes=tuple(notes.signatures(spec, wanted)),
             ),
         )
         for i, wanted in enumerate(packed, 1)
@@ -299,6 +307,10 @@ def _published(
 ) -> tuple[Table, ...]:
     if spec.published is None:
         return ()
-    found = notes.published_notes(collected)
-    words = replace(words, label=f"{words.label}-published", notes=found)
+    words = replace(
+        words,
+        label=f"{words.label}-published",
+        warnings=notes.warnings(collected, spec),
+        notes=(notes.PUBLISHED,),
+    )
     return published.published_tables(published.load(spec.published), summary, spec, words)

@@ -50,6 +50,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def n_of(n: int, of: int) -> str:
+    """Return a part of a number of things, e.g. ``12 of 1,234``."""
+    return f"{count(n)} of {count(of)}"
+
+
 def decimal(value: float | None, decimals: int, *, signed: bool = False) -> str:
     """Return a number that is no score, e.g. an effect or a loss. Null becomes ``NOTHING``."""
     return number(value, Column("", "", None, decimals=decimals), signed=signed)
@@ -63,6 +68,11 @@ def percent(value: float | None, decimals: int = 1) -> str:
 def general(value: float) -> str:
     """Return a setting with no more digits than it has, e.g. ``0.05``."""
     return f"{value:g}"
+
+
+def power_of_ten(value: float) -> str:
+    """Return a number of which only the size matters, e.g. ``3.1e-07``."""
+    return f"{value:.1e}"
 
 
 def share(n: int, of: int) -> str:

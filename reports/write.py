@@ -178,7 +178,7 @@ def summary_json(report: Report) -> dict[str, Any]:
             for key, m in spec.metrics.items()
         },
         "assumed": dict(spec.assumed),
-        "notes": {s.file: [t.words.notes for t in s.tables] for s in report.sections},
+        "notes": {s.file: [t.words.sentences for t in s.tables] for s in report.sections},
         "summary": report.summary.to_dicts(),
         **({"comparisons": report.compared.to_dicts()} if spec.finetunes else {}),
     }

@@ -3,15 +3,16 @@
 # Under CI what is missing in the end is an error; elsewhere its tests are skipped.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
+has_tex() {
+  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name "$1" -print -quit 2>/dev/null)" ]
+}
 list_missing() {
   wanted=()
-  command -v pdflatex >/dev/null || wanted+=(texlive-latex-recommended)
-  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name IEEEtran.cls -print -quit 2>/dev/null)" ] ||
-    wanted+=(texlive-publishers texlive-fonts-recommended)
-  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name siunitx.sty -print -quit 2>/dev/null)" ] ||
-    wanted+=(texlive-science)
-  [ -n "$(find /usr/share/texlive /usr/share/texmf* -name pgfmath.sty -print -quit 2>/dev/null)" ] ||
-    wanted+=(texlive-pictures)
+  command -v pdflatex >/dev/null && has_tex beamer.cls || wanted+=(texlive-latex-recommended)
+  has_tex IEEEtran.cls && has_tex llncs.cls || wanted+=(texlive-publishers)
+  has_tex ptmr7t.tfm || wanted+=(texlive-fonts-recommended)
+  has_tex siunitx.sty || wanted+=(texlive-science)
+  has_tex pgfmath.sty || wanted+=(texlive-pictures)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   command -v chromium >/dev/null || wanted+=(chromium)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||

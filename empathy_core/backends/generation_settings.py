@@ -163,19 +163,19 @@ class CheckpointSettings:
 
     def notes(self, label: str) -> tuple[str, ...]:
         """Return what tables must say of a model, called *label*."""
-        told = []
+        sentences = []
         if self.turn_added:
-            told.append(
+            sentences.append(
                 f"{label}: answers also end at {self.turn_added}, by which the chat template ends "
                 "a turn and which the model's settings do not name."
             )
         if self.overridden:
-            told.append(
+            sentences.append(
                 f"{label}: the chat template writes reasoning between {self.overridden[0].strip()} "
                 f"and {self.overridden[1].strip()}, which the setting 'reasoning' replaces: what "
                 "is written so is scored."
             )
-        return tuple(told)
+        return tuple(sentences)
 
 
 def find(condition: Condition, folder: Path, tokenizer: Any) -> CheckpointSettings:

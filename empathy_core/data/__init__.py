@@ -165,9 +165,9 @@ def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> 
     if clean.frame.height:
         return
     reasons = Counter(raw.dropped) + Counter(clean.dropped)
-    told = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
+    why = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
     msg = (
-        f"{source.path or source.hub} holds no usable row ({told}): expected rows with a question "
+        f"{source.path or source.hub} holds no usable row ({why}): expected rows with a question "
         f"and an answer; check the file and the columns of data.sources.{source.name}"
     )
     raise DataError(msg)

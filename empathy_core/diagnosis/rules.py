@@ -349,8 +349,8 @@ def _limit(row: Observation, facts: Facts) -> Cause:
 
 def _none(row: Observation) -> Cause:
     if row.faults:
-        told = ", ".join(row.faults)
-        return Cause("none", f"the answer shows {told}, and no known cause fits: read the steps")
+        faults = ", ".join(row.faults)
+        return Cause("none", f"the answer shows {faults}, and no known cause fits: read the steps")
     return Cause("none", "nothing is wrong with this answer")
 
 

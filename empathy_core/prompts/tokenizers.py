@@ -89,8 +89,8 @@ def _splitting(tokenizer: Any) -> object:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return type(tokenizer).__name__
-    told = json.loads(backend.to_str())
+    settings = json.loads(backend.to_str())
     for absent in ("truncation", "padding", "added_tokens"):
-        told.pop(absent, None)
-    told.get("model", {}).pop("vocab", None)
-    return told
+        settings.pop(absent, None)
+    settings.get("model", {}).pop("vocab", None)
+    return settings

@@ -173,8 +173,9 @@ class RunDir:
     def set_aside(self, path: Path) -> Path:
         """Move a file that cannot be used out of the way, and return where it is now."""
         relative = path.relative_to(self.root)
-        told = "-".join(relative.parts).encode()[-200:].decode(errors="ignore")  # its end, if long
-        target = self.root / "set-aside" / f"{uuid.uuid4().hex[:8]}-{told}"
+        # of a long path its end
+        name = "-".join(relative.parts).encode()[-200:].decode(errors="ignore")
+        target = self.root / "set-aside" / f"{uuid.uuid4().hex[:8]}-{name}"
         make_dir(target.parent)
         shutil.move(path, target)
         return target

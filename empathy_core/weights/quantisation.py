@@ -100,9 +100,9 @@ def _fp8(settings: Mapping[str, Any]) -> Stored:
 def _compressed(settings: Mapping[str, Any]) -> Stored:
     groups = list((settings.get("config_groups") or {}).values())
     bits = sorted({int((g.get("weights") or {}).get("num_bits") or 0) for g in groups} - {0})
-    told = "/".join(map(str, bits))
+    widths = "/".join(map(str, bits))
     label = f"compressed-tensors {settings.get('format') or 'dense'}"
-    label += f" {told}-bit" if told else ""
+    label += f" {widths}-bit" if widths else ""
     packages = ("compressed-tensors",)
     return Stored("compressed-tensors", label, packages=packages, settings=settings)
 

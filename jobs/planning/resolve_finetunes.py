@@ -66,9 +66,9 @@ def _planned(
         findings = tuple(Finding(**one) for one in seen["findings"])
         n_rows = int(seen["n_rows"])
     else:
-        from empathy_core.training.rows import prepare as preparing
+        from empathy_core.training.rows import prepare
 
-        prepared = preparing.prepare(spec, data.examples)
+        prepared = prepare.prepare(spec, data.examples)
         findings, n_rows = prepared.findings, len(prepared.train)
         if write:
             write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)

@@ -19,7 +19,7 @@ from empathy_core.counted import counted
 from empathy_core.errors import EmpathyError, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
-from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows import prepare
 from empathy_core.training.spec import FinetuneSpec
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan, write_plan
@@ -127,7 +127,7 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
     log_progress("%(levelname)s %(name)s: %(message)s")
     log.info("process %s of %s", os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
     run, planned = RunDir(Path(root)), read_plan(Path(plan_path)).finetune(id_)
-    prepared = preparing.prepare(planned.spec, data.load(run))
+    prepared = prepare.prepare(planned.spec, data.load(run))
     job = training_job(run, planned, prepared, attempt)
     stop = _stop_file(job)
 

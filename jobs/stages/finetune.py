@@ -18,7 +18,7 @@ from empathy_core.store import RunDir
 from empathy_core.training.adapter import adapters
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
 from empathy_core.training.preflight import run as preflight
-from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows import prepare
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
 from jobs.planning.plan import Plan, PlannedFinetune, Task
@@ -46,7 +46,7 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     if adapters.is_complete(final):
         return
     check_version(planned)
-    prepared = preparing.prepare(planned.spec, data.load(run))
+    prepared = prepare.prepare(planned.spec, data.load(run))
     findings = _findings(planned, prepared, work)
     preflight.stop(findings, planned.spec.allow)
     attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"

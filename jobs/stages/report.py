@@ -10,7 +10,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
-from jobs.config.schema import ReportTable
+from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
 from jobs.planning import versions
 from jobs.planning.plan import Plan, PlannedFinetune, Task
@@ -89,7 +89,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         not_to_pass_on=shown,
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
         adapters=adapters_of(plan, read_trained(run, plan)),
-        layout=Layout(table.environment, table.intervals, table.fit, table.siunitx),
+        layout=Layout(**values(Layout, table)),
         columns=table.columns,
         analysis=Analysis(
             table.correction,

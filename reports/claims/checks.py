@@ -22,7 +22,7 @@ from reports.claims.statements import (
     Varies,
     Within,
 )
-from reports.labels import number
+from reports.labels import general, number
 from reports.numbers.significance import ALPHA, DUST
 
 
@@ -218,10 +218,10 @@ def _moved(gap: Gap, measure: Measure) -> bool:
 
 
 def _check(
-    measure: Measure, names: tuple[str, str], gap: Gap, told: Outcome, note: str = ""
+    measure: Measure, names: tuple[str, str], gap: Gap, outcome: Outcome, note: str = ""
 ) -> Check:  # fmt: skip
     score, other = gap.scores or (None, None)
-    return Check(measure, *names, score, other, gap, *told, note)
+    return Check(measure, *names, score, other, gap, *outcome, note)
 
 
 def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
@@ -232,7 +232,7 @@ def _alike(pair: Pair, measure: Measure, evidence: Evidence) -> Check:
     if gap.significant:
         return _check(measure, names, gap, (False, False))
     if margin is not None and gap.within(margin):
-        note = f"equivalent within {margin:g}"
+        note = f"equivalent within {general(margin)}"
         return _check(measure, names, gap, (True, True), note)
     return _check(measure, names, gap, (None, None), _undecided(gap, margin, measure))
 
@@ -243,7 +243,7 @@ def _undecided(gap: Gap, margin: float | None, measure: Measure) -> str:
     found = f"a difference of {least} is detectable with 80% power"
     if margin is None:
         return f"no margin is declared (report.margins.{measure.key}); {found}"
-    return f"not shown to lie within the margin of {margin:g}; {found}"
+    return f"not shown to lie within the margin of {general(margin)}; {found}"
 
 
 def _within(pair: Pair, bound: Digits, measure: Measure, evidence: Evidence) -> Check:

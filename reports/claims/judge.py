@@ -102,16 +102,16 @@ def _untold(statement: Statement, found: Sequence[Check], *, tests: bool) -> str
         return ""
     if isinstance(statement, Alike) and lacking[0].score is not None:
         return _why_not(found, None)
-    one = lacking[0]
-    who = f"{one.left} and {one.right}" if one.right else one.left
-    return f"no number under {one.measure.title} for {who}{one.note and f': {one.note}'}"
+    check = lacking[0]
+    who = f"{check.left} and {check.right}" if check.right else check.left
+    return f"no number under {check.measure.title} for {who}{check.note and f': {check.note}'}"
 
 
 def _shown(found: Sequence[Check], meant: Meant) -> bool | None:
     """Return whether chance is excluded; null where that was not tested everywhere."""
     if meant.quantifier == "most":
-        held, of = _share(found, "shown")
-        return 2 * held > of
+        held, n_columns = _share(found, "shown")
+        return 2 * held > n_columns
     if any(c.shown is False for c in found):
         return False
     return None if any(c.shown is None for c in found) else True
@@ -119,8 +119,8 @@ def _shown(found: Sequence[Check], meant: Meant) -> bool | None:
 
 def _how_many(found: Sequence[Check], meant: Meant) -> str:
     if meant.quantifier == "most":
-        held, of = _share(found, "holds")
-        return f"holds under {held} of {of} columns"
+        held, n_columns = _share(found, "holds")
+        return f"holds under {held} of {n_columns} columns"
     wrong = sum(c.holds is False for c in found)
     return f"{wrong} of {len(found)} comparisons do not hold" if len(found) > 1 else ""
 

@@ -9,7 +9,7 @@ from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
 from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import HALF, Typed
-from reports.labels import number, p_text
+from reports.labels import count, number, p_text
 
 LISTED = 8
 """Counter-examples and typed numbers that are listed; the rest are counted."""
@@ -25,8 +25,8 @@ def text(found: Findings, width: int) -> str:
     """Return everything for the eyes, no line wider than *width* where words can be parted."""
     blocks = [_head(found), *(_block(of, width) for of in found.checked)]
     if found.problems:
-        told = [f"{p.place}: {p.message}" for p in found.problems]
-        blocks.append("\n".join(_wrapped("ERROR  ", line, width) for line in told))
+        problems = [f"{p.place}: {p.message}" for p in found.problems]
+        blocks.append("\n".join(_wrapped("ERROR  ", line, width) for line in problems))
     if found.files:
         blocks.append("\n".join(_numbers(found, width)))
     blocks.append("\n".join(_counted(found, width)))
@@ -127,8 +127,9 @@ def check_line(check: Check) -> str:
         text = p_text(gap.p)
         parts.append(f"p {text}" if text.startswith("<") else f"p = {text}")
     if gap.n is not None:
-        questions = "" if gap.n_questions in (None, gap.n) else f" ({gap.n_questions:,} questions)"
-        parts.append(f"n = {gap.n:,}{questions}")
+        known = gap.n_questions
+        questions = "" if known in (None, gap.n) else f" ({count(known)} questions)"
+        parts.append(f"n = {count(gap.n)}{questions}")
     return f"{check.measure.title}: {', '.join(part.replace(' ', _TIED) for part in parts)}"
 
 
@@ -170,13 +171,13 @@ def _numbers(found: Findings, width: int) -> Iterator[str]:
 
 
 def _unknown(of: Typed) -> str:
-    told = f"{of.place}: {of.text} matches no result"
+    fact = f"{of.place}: {of.text} matches no result"
     near = of.nearest
     if near is None:
-        return f"{told}: the report has no such test" if of.text.startswith("p ") else told
+        return f"{fact}: the report has no such test" if of.text.startswith("p ") else fact
     if of.how:
-        return f"{told}; {of.how} {near.macro} is {near.text}"
-    return f"{told}; the nearest is {_printed(near)}"
+        return f"{fact}; {of.how} {near.macro} is {near.text}"
+    return f"{fact}; the nearest is {_printed(near)}"
 
 
 def _printed(near: Citable) -> str:

@@ -11,7 +11,7 @@ from reports.claims.manuscript import Manuscript, Place
 from reports.claims.prose import Number, numbers
 from reports.claims.shelf import Citable, Said, Shelf
 from reports.claims.statements import DUST
-from reports.labels import number
+from reports.labels import decimal, number, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ def _ratios(
                 continue
             ratio = one.value / two.value
             value = abs(ratio - 1) if relative else ratio
-            shown = f"{100 * value:.1f}%" if relative else f"{value:.2f}"
+            shown = percent(value) if relative else decimal(value, 2)
             less = " - 1" if relative else ""
             key = f"{one.macro} / {two.macro}{less}"
             yield value, Citable("", key, value, one.column, shown)

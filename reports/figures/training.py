@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from empathy_core.types import Column
-from reports.labels import number
+from reports.labels import count, decimal, number
 from reports.numbers.curves import Curve
 from reports.numbers.failures import FaultShares, Series
 
@@ -218,9 +218,11 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 def _curve_in_words(curve: Curve) -> str:
     words = [curve.label]
     if curve.losses:
-        words.append(f"training loss from {curve.losses[0][1]:.3f} to {curve.losses[-1][1]:.3f}")
+        first, last = (decimal(curve.losses[i][1], 3) for i in (0, -1))
+        words.append(f"training loss from {first} to {last}")
     if curve.best is not None:
-        words.append(f"lowest validation loss {curve.best[1]:.3f} at step {curve.best[0]:,}")
+        step, lowest = curve.best
+        words.append(f"lowest validation loss {decimal(lowest, 3)} at step {count(step)}")
     return ", ".join(words)
 
 
@@ -272,7 +274,7 @@ def _draw_series(axes: Any, series: Series) -> dict[str, Any]:
             axes.plot(*_columns(start), linestyle="", clip_on=False, **hollow)
         handles[fault.name] = drawn
     axes.set_xscale("log")
-    axes.set_xticks([base_at, *sizes], ["base", *(f"{size:,}" for size in sizes)])
+    axes.set_xticks([base_at, *sizes], ["base", *map(count, sizes)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Training rows")
     return handles

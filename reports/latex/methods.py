@@ -13,5 +13,5 @@ def methods_label(main: str) -> str:
 
 def methods(tables: Sequence[Table], label: str, stamp: str) -> str:
     r"""Return LaTeX that says of each table that the paper holds how its numbers were made."""
-    noted = [table.words for table in tables if table.words.notes]
+    noted = [table.words for table in tables if table.words.sentences]
     return source("methods.tex.j2", tables=noted, label=label, stamp=stamp)

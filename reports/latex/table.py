@@ -134,7 +134,7 @@ class _Typeset:
 
     Attributes:
         environment: ``auto``, ``table``, ``table*`` or ``longtable``.
-        notes: Sentences below it, the most important first.
+        notes: Sentences below it after the warnings, the most important first.
         more: Whether ``methods.tex`` says more.
         needs: Packages.
         gap: Half of what is between columns; daggers need more.

@@ -64,11 +64,11 @@ def as_pairs(compared: pl.DataFrame) -> pl.DataFrame:
 
 def ordered(comparisons: Iterable[Comparison]) -> list[Comparison]:
     """Return comparisons by family, base, sources, size and seed; families as they first appear."""
-    found = list(comparisons)
-    families = list(dict.fromkeys(c.family for c in found))
-    bases = list(dict.fromkeys(c.base for c in found))
+    listed = list(comparisons)
+    families = list(dict.fromkeys(c.family for c in listed))
+    bases = list(dict.fromkeys(c.base for c in listed))
     return sorted(
-        found,
+        listed,
         key=lambda c: (
             families.index(c.family), bases.index(c.base), c.sources, c.train_size, c.seed,
         ),
@@ -77,7 +77,8 @@ def ordered(comparisons: Iterable[Comparison]) -> list[Comparison]:
 
 def by_base(comparisons: Iterable[Comparison]) -> list[list[Comparison]]:
     """Return the comparisons of each family and base together."""
-    return [list(of) for _, of in groupby(ordered(comparisons), lambda c: (c.family, c.base))]
+    by = groupby(ordered(comparisons), lambda c: (c.family, c.base))
+    return [list(members) for _, members in by]
 
 
 def labels(comparisons: Sequence[Comparison]) -> dict[str, str]:

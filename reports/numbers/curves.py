@@ -39,9 +39,9 @@ class Curve:
 
 def curves(spec: ReportSpec) -> tuple[Curve, ...]:
     """Return the curves, once for an adapter that several conditions have."""
-    told = [c for c in ordered(spec.finetunes) if c.curve]
+    trained = [c for c in ordered(spec.finetunes) if c.curve]
     found: dict[tuple[str, tuple[CurvePoint, ...]], Comparison] = {}
-    for comparison in told:
+    for comparison in trained:
         found.setdefault((comparison.family, comparison.curve), comparison)
     named = labels(list(found.values()))
     return tuple(Curve(c.family, named[c.tuned], c.train_size, c.curve) for c in found.values())

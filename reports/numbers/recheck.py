@@ -10,6 +10,7 @@ from empathy_core.metrics import ROWS, MetricProtocol
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from reports.keys import metric_name
+from reports.labels import power_of_ten
 from reports.rows.collect import Collected, collect
 from reports.rows.pieces import KEY
 from reports.spec import ReportSpec
@@ -76,7 +77,7 @@ def _difference_text(difference: float) -> str:
     if np.isinf(difference):
         return "NOT EQUAL: a row has no score, or no finite one, in only one of the two"
     unequal = "NOT EQUAL: " if difference > TOLERANCE else ""
-    return f"{unequal}largest difference {difference:.1e}"
+    return f"{unequal}largest difference {power_of_ten(difference)}"
 
 
 def differences(

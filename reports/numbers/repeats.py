@@ -59,8 +59,8 @@ def repeated(spec: ReportSpec) -> Iterator[Repeated]:
         yield Repeated(label, f"{len(same)} seeds", tuple(c.id for c in same))
 
     def trained(i: int) -> tuple[object, ...]:
-        of = spec.finetunes[i]
-        return of.family, of.base, of.sources, of.train_size
+        comparison = spec.finetunes[i]
+        return comparison.family, comparison.base, comparison.sources, comparison.train_size
 
     by_id = {c.id: c for c in spec.conditions}
     for seeds in _groups(range(len(spec.finetunes)), trained):
@@ -78,14 +78,14 @@ def _but_for_seed(condition: Condition) -> tuple[object, ...]:
 def _groups(members: Sequence[Any], key: Any) -> Iterator[list[Any]]:
     order = list(dict.fromkeys(map(key, members)))
     for _, same in groupby(sorted(members, key=lambda m: order.index(key(m))), key):
-        found = list(same)
-        if len(found) > 1:
-            yield found
+        alike = list(same)
+        if len(alike) > 1:
+            yield alike
 
 
 def repeats(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
     """Return the variance components of whatever was repeated (``REPEATS``)."""
-    rows = [row for one in repeated(spec) for row in _of(collected, spec, one)]
+    rows = [row for group in repeated(spec) for row in _of(collected, spec, group)]
     return pl.DataFrame(rows, schema=REPEATS)
 
 

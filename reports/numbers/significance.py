@@ -12,7 +12,7 @@ import polars as pl
 from empathy_core.stats import shuffles_for
 from empathy_core.types import Column
 from reports.keys import ALL
-from reports.labels import printed
+from reports.labels import count, printed
 from reports.spec import ReportSpec
 
 Mark = Literal["best", "second", ""]
@@ -216,7 +216,7 @@ def p_column(spec: ReportSpec) -> str:
 
 def how_tested(spec: ReportSpec, family: str, n_tests: int) -> str:
     """Return the test in words; *family*: the *n_tests* that it is corrected over."""
-    shuffles = f"{shuffles_for(n_tests):,} shuffles"
+    shuffles = f"{count(shuffles_for(n_tests))} shuffles"
     return (
         f"p < {ALPHA} (approximate randomisation by question, two-sided, {shuffles}, "
         f"{corrected(spec)} over {family})"

@@ -15,6 +15,7 @@ from empathy_core.diagnosis import (
     Token,
 )
 from empathy_core.diagnosis import shown_probability as _p
+from reports.labels import count, decimal
 from reports.page import html
 
 WIDTH = 116
@@ -104,7 +105,7 @@ def _summary(found: Diagnosis, shown: Shown) -> list[tuple[str, str]]:
     if after := found.end_after:
         words = (
             f"P {_p(after.probability)} after {after.n} whole reference answers (geometric mean; "
-            f"median rank {after.rank:.0f} of {facts.vocabulary:,})"
+            f"median rank {decimal(after.rank, 0)} of {count(facts.vocabulary)})"
         )
         lines.append(("end of answer", words))
     return lines
@@ -248,7 +249,7 @@ def _cells(step: Step) -> list[str]:
         _token(taken.text) if taken else "",
         _p(taken.probability) if taken else "",
         f"#{taken.rank}" if taken else "",
-        f"{step.entropy:.2f}",
+        decimal(step.entropy, 2),
         *(f"{_p(t.probability)} #{t.rank}" for t in step.ends),
     ]
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from empathy_core.errors import Damaged
 from empathy_core.store import Piece, check_folder, read_piece
+from reports.labels import count, n_of
 
 KEY = ("example", "sample")
 """What identifies one row of a condition."""
@@ -140,7 +141,7 @@ def report_missing(
     """Add a sentence about rows that should be in a folder and are not."""
     if not lacking.is_empty():
         problems.append(
-            f"{folder.folder} lacks {lacking.height:,} of {n_wanted:,} rows "
+            f"{folder.folder} lacks {n_of(lacking.height, n_wanted)} rows "
             f"({_some_rows(lacking)}): run sweep again"
         )
 
@@ -153,5 +154,5 @@ def _by_file(folder: LoadedFolder, rows: pl.DataFrame) -> Iterable[tuple[Path, p
 def _some_rows(rows: pl.DataFrame) -> str:
     keys = rows.select(KEY).unique(maintain_order=True)
     named = [f"{e} (sample {s})" if s else str(e) for e, s in keys.head(3).iter_rows()]
-    more = f" and {keys.height - 3:,} more" if keys.height > 3 else ""
+    more = f" and {count(keys.height - 3)} more" if keys.height > 3 else ""
     return f"{'example' if keys.height == 1 else 'examples'} {', '.join(named)}{more}"

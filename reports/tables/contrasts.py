@@ -46,7 +46,6 @@ def contrast_tables(contrasts: pl.DataFrame, spec: ReportSpec, words: TableText)
     )
     declared = "; ".join(f"{c.label}: {_pairs(c.pairs, spec)}" for c in spec.analysis.contrasts)
     notes = (
-        *words.notes,
         f"{declared}.",
         "Difference: second \N{MINUS SIGN} first, the mean over pairs of conditions.",
         f"{DAGGER} {tested}.",

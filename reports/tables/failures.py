@@ -47,7 +47,7 @@ def failure_tables(summary: pl.DataFrame, spec: ReportSpec, words: TableText) ->
         words,
         caption="Faulty answers, by the number of training rows (n).",
         label=f"{words.label}-failures",
-        notes=(*words.notes, "Shares of the answers; one answer may have several faults.", PAPER),
+        notes=("Shares of the answers; one answer may have several faults.", PAPER),
     )
     return (Table(words, ("Base", "Training"), spans, shown, groups),)
 

@@ -20,7 +20,14 @@ from reports.numbers.values import NO_VALUE, values_of
 from reports.rows.collect import Collected
 from reports.spec import Comparison, ReportSpec
 from reports.tables.cells import difference_cell
-from reports.tables.finetuned_notes import BROKEN, emptied, seed_notes, table_notes
+from reports.tables.finetuned_notes import (
+    BROKEN,
+    SEEDS,
+    emptied,
+    seed_warnings,
+    table_notes,
+    table_warnings,
+)
 from reports.tables.table import (
     Cell,
     Group,
@@ -78,6 +85,7 @@ def _beside_bases(numbers: Numbers, words: TableText) -> Iterator[Table]:
                 replace(
                     words,
                     caption=f"Base and fine-tuned: {base_name(numbers.spec, panel[0])}{which}.",
+                    warnings=table_warnings(numbers, panel, named),
                     notes=table_notes(numbers, panel, named),
                 ),
             )
@@ -169,7 +177,8 @@ def _over_seeds(numbers: Numbers, words: TableText) -> Iterator[Table]:
                     replace(
                         words,
                         caption=f"Fine-tuned, mean over seeds: {name}{trained}.",
-                        notes=seed_notes(numbers.collected, shown, labels(members)),
+                        warnings=seed_warnings(numbers, shown, labels(members)),
+                        notes=(SEEDS,),
                     ),
                 )
 

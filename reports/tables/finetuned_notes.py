@@ -10,12 +10,12 @@ from reports.labels import (
     count,
     share,
 )
-from reports.numbers.adapter_vs_base import Numbers, as_pairs
+from reports.numbers.adapter_vs_base import Numbers, as_pairs, by_base, labels
 from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.rows.collect import Collected, Coverage
-from reports.spec import Comparison
+from reports.spec import Comparison, ReportSpec
 from reports.tables.failures import worse
-from reports.tables.notes import opposed_notes, signatures, stamp
+from reports.tables.notes import opposed_notes, partial, signatures
 from reports.tables.table import DAGGER
 from reports.tables.uncounted import uncounted
 
@@ -25,50 +25,63 @@ BROKEN = "\N{DOUBLE DAGGER}"
 """Beside the name of an adapter for which they do."""
 
 
+def table_warnings(
+    numbers: Numbers, shown: Sequence[Comparison], named: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return what weakens a table of *shown*; *named*: tuned condition → label."""
+    conditions = {i for c in shown for i in (c.base, c.unquantized, c.tuned) if i is not None}
+    return (
+        *partial(numbers.collected, ", and no difference is marked"),
+        *empty_notes(numbers.collected, shown, named),
+        *own_notes(shown, named),
+        *numbers.spec.older,
+        *worse(numbers.summary, numbers.spec, shown, named),
+        *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
+        *opposed_notes(as_pairs(_of(numbers, shown)), numbers.summary, numbers.spec),
+    )
+
+
+def _of(numbers: Numbers, shown: Sequence[Comparison]) -> pl.DataFrame:
+    """Return the differences of the adapters *shown*."""
+    of_family, tuned = pl.col("family") == shown[0].family, [c.tuned for c in shown]
+    return numbers.compared.filter(of_family, pl.col("tuned").is_in(tuned))
+
+
 def table_notes(
     numbers: Numbers, shown: Sequence[Comparison], named: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the notes of a table of *shown*; *named*: tuned condition → label."""
-    mine = numbers.compared.filter(
-        pl.col("family") == shown[0].family, pl.col("tuned").is_in([c.tuned for c in shown])
-    )
-    conditions = {i for c in shown for i in (c.base, c.unquantized, c.tuned) if i is not None}
+    """Return the other notes of a table of *shown*; *named*: tuned condition → label."""
+    mine = _of(numbers, shown)
     return (
-        *partial_note(numbers.collected, ", and no difference is marked"),
-        *empty_notes(numbers.collected, shown, named),
-        *worse(numbers.summary, numbers.spec, shown, named),
         *_n(mine, numbers, named),
         "Difference: fine-tuned \N{MINUS SIGN} base before rounding, on the examples for which "
         f"both have a score; in brackets its 95% interval, from {count(RESAMPLES)} bootstrap "
         "samples of whole questions (percentiles).",
         *_tests(mine, numbers, shown[0].family),
-        *opposed_notes(as_pairs(mine), numbers.summary, numbers.spec),
         *_untested(mine),
-        *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
-        *_own(shown, named),
-        *numbers.spec.older,
         *signatures(numbers.spec, numbers.wanted),
     )
 
 
-def seed_notes(
-    collected: Collected, sizes: Sequence[Sequence[Comparison]], named: Mapping[str, str]
+SEEDS = (
+    "Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds of one number of training "
+    "rows (n); difference: fine-tuned \N{MINUS SIGN} base. The deviation is that of repeated "
+    "training, not of the sample of questions."
+)
+"""Note of a table of means over seeds."""
+
+
+def seed_warnings(
+    numbers: Numbers, sizes: Sequence[Sequence[Comparison]], named: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the notes of a table of means over seeds."""
+    """Return what weakens a table of means over seeds."""
+    shown = [c for seeds in sizes for c in seeds]
     return (
-        *partial_note(collected),
-        *empty_notes(collected, [c for seeds in sizes for c in seeds], named),
-        "Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds of one number of training "
-        "rows (n); difference: fine-tuned \N{MINUS SIGN} base. The deviation is that of repeated "
-        "training, not of the sample of questions.",
+        *partial(numbers.collected, ""),
+        *empty_notes(numbers.collected, shown, named),
+        *own_notes(shown, named),
+        *numbers.spec.older,
     )
-
-
-def partial_note(collected: Collected, consequence: str = "") -> list[str]:
-    """Say that rows are missing, if they are, and what is not done for that reason."""
-    if not collected.partial:
-        return []
-    return [f"{stamp(collected)}: complete rows only; the numbers will change{consequence}."]
 
 
 def emptied(collected: Collected, comparison: Comparison) -> tuple[str, str] | None:
@@ -140,7 +153,13 @@ def _untested(mine: pl.DataFrame) -> list[str]:
     ]
 
 
-def _own(shown: Sequence[Comparison], named: Mapping[str, str]) -> list[str]:
+def all_own_notes(spec: ReportSpec) -> tuple[str, ...]:
+    """Return the sentences of all adapters of a report, each once."""
+    of_bases = (own_notes(members, labels(members)) for members in by_base(spec.finetunes))
+    return tuple(dict.fromkeys(sentence for of_base in of_bases for sentence in of_base))
+
+
+def own_notes(shown: Sequence[Comparison], named: Mapping[str, str]) -> list[str]:
     """Return the adapters' own sentences, with their names where not all have the sentence."""
     having: dict[str, list[str]] = {}
     for comparison in shown:

@@ -13,6 +13,7 @@ from reports.labels import (
     decoding_words,
     full_name,
     general,
+    n_of,
     number,
     percent,
     reasoning_words,
@@ -56,6 +57,25 @@ def empties(found: Sequence[FlaggedAnswers], spec: ReportSpec) -> str:
     return f"{percent(most)} EMPTY ANSWERS" if most > spec.analysis.most_empty else ""
 
 
+def main_warnings(
+    collected: Collected,
+    numbers: Aggregated,
+    spec: ReportSpec,
+    table: Table,
+    wanted: Sequence[Wanted],
+) -> tuple[str, ...]:
+    """Return what weakens the numbers of the main table, the worst first."""
+    return (
+        *partial(collected),
+        *_emptied(collected, table, spec),
+        *spec.notes,
+        *spec.older,
+        *uncounted(collected, spec, wanted),
+        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec),
+        *(some for some, _ in _faults(collected, spec)),
+    )
+
+
 def main_notes(
     collected: Collected,
     numbers: Aggregated,
@@ -63,22 +83,17 @@ def main_notes(
     table: Table,
     wanted: Sequence[Wanted],
 ) -> tuple[str, ...]:
-    """Return the notes of the main table."""
+    """Return what else a page says below the main table."""
     summary = numbers.summary
     return (
-        *partial(collected),
-        *_emptied(collected, table, spec),
         answered(collected, spec),
         *_decodings(spec),
         *_intervals(summary, spec),
         *marks(summary, spec, wanted, stamp=table.words.stamp),
         *tests(numbers, spec, table, wanted),
-        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), summary, spec),
-        *_answers(collected, spec),
-        *uncounted(collected, spec, wanted),
+        *(every for some, every in _faults(collected, spec) if every != some),
+        *_thoughts(collected, spec),
         *_assumed(spec),
-        *spec.notes,
-        *spec.older,
         *signatures(spec, wanted),
     )
 
@@ -90,19 +105,27 @@ def main_brief(
     table: Table,
     wanted: Sequence[Wanted],
 ) -> tuple[str, ...]:
-    """Return what stands below the main table in print, the most important first."""
-    stamp = table.words.stamp
+    """Return what else stands below the main table in print, the most important first."""
+    return (
+        *brief_tests(spec, table),
+        *marks(numbers.summary, spec, wanted, stamp=table.words.stamp),
+        answered(collected, spec),
+        *_thoughts(collected, spec),
+    )
+
+
+def warnings(
+    collected: Collected,
+    spec: ReportSpec,
+    wanted: Sequence[Wanted] = (),
+    *,
+    examples: pl.Series | None = None,
+) -> tuple[str, ...]:
+    """Return what weakens any other table of scores; the arguments are those of ``uncounted``."""
     return (
         *partial(collected),
-        *_emptied(collected, table, spec),
-        *uncounted(collected, spec, wanted),
-        answered(collected, spec),
-        *marks(numbers.summary, spec, wanted, stamp=stamp),
-        *brief_tests(spec, table),
-        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec),
-        *spec.notes,
-        *_answers(collected, spec),
         *spec.older,
+        *uncounted(collected, spec, wanted, examples=examples),
     )
 
 
@@ -125,38 +148,30 @@ def therapist_notes(
     human = therapist(spec)
     if human is None:
         return ()
-    examples = collected.expected[human.id]["example"].unique()
-    n = len(examples)
+    n = len(of_therapist(collected, human))
     return (
-        *partial(collected),
         f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
         *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
-        *uncounted(collected, spec, wanted, examples=examples),
     )
 
 
-def detail_notes(
-    collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]
+def of_therapist(collected: Collected, human: Condition) -> pl.Series:
+    """Return the ids of the examples that the therapist row covers."""
+    return collected.expected[human.id]["example"].unique()
+
+
+PUBLISHED = "Difference: this run's printed value \N{MINUS SIGN} the published one."
+"""Note of the comparison with the published values."""
+
+
+def partial(
+    collected: Collected, consequence: str = ", and none is marked as best"
 ) -> tuple[str, ...]:
-    """Return the notes of a detail table."""
-    return (*partial(collected), *uncounted(collected, spec, wanted), *signatures(spec, wanted))
-
-
-def published_notes(collected: Collected) -> tuple[str, ...]:
-    """Return the notes of the comparison with the published values."""
-    return (
-        *partial(collected),
-        "Difference: this run's printed value \N{MINUS SIGN} the published one.",
-    )
-
-
-def partial(collected: Collected) -> list[str]:
-    """Say that rows are missing, if they are."""
+    """Say that rows are missing, if they are, and what is not done for that reason."""
     if not collected.partial:
-        return []
-    lacking = "complete rows only; the numbers will change, and none is marked as best"
-    return [f"{stamp(collected)}: {lacking}."]
+        return ()
+    return (f"{stamp(collected)}: complete rows only; the numbers will change{consequence}.",)
 
 
 def answered(collected: Collected, spec: ReportSpec) -> str:
@@ -167,7 +182,7 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
     by_n: dict[str, list[str]] = {}
     for condition, coverage in zip(spec.conditions, collected.coverage, strict=True):
         answered, n = coverage.n_answered, coverage.n_expected
-        counted = count(n) if answered == n else _n_of(answered, n)
+        counted = count(n) if answered == n else n_of(answered, n)
         by_n.setdefault(counted, []).append(full_name(condition, labels))
     text = f"Data: {count(collected.examples.height)} examples of the {where}. "
     if len(by_n) == 1:
@@ -314,9 +329,8 @@ def _withheld(rankings: Mapping[Wanted, Ranking], subset: str) -> Iterator[str]:
 
 
 def common_notes(
-    collected: Collected, numbers: Aggregated, spec: ReportSpec, table: Table,
-    wanted: Sequence[Wanted],
-) -> tuple[str, ...]:  # fmt: skip
+    numbers: Aggregated, spec: ReportSpec, table: Table, wanted: Sequence[Wanted]
+) -> tuple[str, ...]:
     """Return the notes of the table on the examples that all ranked rows have scores for."""
     of_subset = numbers.summary.filter(pl.col("subset") == COMMON)
     sizes: dict[int, list[str]] = {}
@@ -326,7 +340,6 @@ def common_notes(
             sizes.setdefault(n, []).append(metric_name(metric))
     told = "; ".join(f"{', '.join(names)}: {count(n)}" for n, names in sizes.items())
     return (
-        *partial(collected),
         f"Examples for which every row has a score: {told}. Each example counts once.",
         *marks(numbers.summary, spec, wanted, COMMON, table.words.stamp),
         *tests(numbers, spec, table, wanted),
@@ -370,30 +383,42 @@ def _models(spec: ReportSpec) -> list[Condition]:
     return [c for c in spec.conditions if not c.model.is_human]
 
 
-def _answers(collected: Collected, spec: ReportSpec) -> list[str]:
-    """Say how many answers have a fault, where any has: empty, cut short, a special token …."""
+MOST_NAMED = 3
+"""Rows that a warning of faulty answers lists; of more it gives the number, the notes the list."""
+
+
+def _faults(collected: Collected, spec: ReportSpec) -> list[tuple[str, str]]:
+    """Say how many answers have a fault, where any has: empty, cut short, a special token ….
+
+    Returns:
+        For each fault, in short where many rows have it, and of every row that has it.
+    """
     labels = row_labels(spec.conditions)
     kinds: tuple[tuple[str, Callable[[Coverage], int], Callable[[int, int], str]], ...] = (
         ("Empty answers", lambda c: c.n_empty, share),
         (
             "Reasoning without an answer (counted as empty)",
             lambda c: c.n_thought_only,
-            _n_of,
+            n_of,
         ),
         ("Ended by the token limit", lambda c: c.n_cut, share),
         ("Question truncated to fit the model", lambda c: c.n_prompt_cut, share),
-        ("Special tokens in answers (removed)", lambda c: c.n_special, _n_of),
+        ("Special tokens in answers (removed)", lambda c: c.n_special, n_of),
     )
-    found = []
-    for what, counted, told in kinds:
-        named = [
-            f"{full_name(condition, labels)} {told(counted(c), c.n_answered)}"
+    faults = []
+    for fault, counted, text in kinds:
+        having = [
+            (full_name(condition, labels), counted(c), c.n_answered)
             for condition, c in zip(spec.conditions, collected.coverage, strict=True)
             if counted(c)
         ]
-        if named:
-            found.append(f"{what}: {'; '.join(named)}.")
-    return [*found, *_thoughts(collected, spec)]
+        if not having:
+            continue
+        every = f"{fault}: {_listed([f'{name} {text(n, of)}' for name, n, of in having])}."
+        _, n, of = max(having, key=lambda row: row[1] / row[2])
+        some = f"{fault}: {count(len(having))} rows, at most {text(n, of)} of a row's answers."
+        faults.append((some if len(having) > MOST_NAMED else every, every))
+    return faults
 
 
 def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
@@ -401,16 +426,12 @@ def _thoughts(collected: Collected, spec: ReportSpec) -> list[str]:
     labels, found = row_labels(spec.conditions), dict[str, list[str]]()
     for condition, c in zip(spec.conditions, collected.coverage, strict=True):
         if how := reasoning_words(condition):
-            counted = f"{full_name(condition, labels)} {_n_of(c.n_thought, c.n_answered)}"
+            counted = f"{full_name(condition, labels)} {n_of(c.n_thought, c.n_answered)}"
             found.setdefault(how, []).append(counted)
     return [
         f"Reasoning {how} is not scored; answers with it: {'; '.join(named)}."
         for how, named in found.items()
     ]
-
-
-def _n_of(n: int, of: int) -> str:
-    return f"{count(n)} of {count(of)}"
 
 
 def _assumed(spec: ReportSpec) -> list[str]:

@@ -79,7 +79,6 @@ def _ranges(spec: ReportSpec, rows: pl.DataFrame, words: TableText, tested: str)
         words,
         caption="Prompt sensitivity: the range over prompts, by model.",
         notes=(
-            *words.notes,
             "Range: highest \N{MINUS SIGN} lowest score, never negative, with the 95% interval of "
             "the two prompts' difference.",
             f"{DAGGER} {tested}: the answers to a question depend on the prompt.",
@@ -110,7 +109,6 @@ def _interactions(spec: ReportSpec, rows: pl.DataFrame, words: TableText) -> Ite
             words,
             caption="Interaction of prompt and model: whether prompts affect two models alike.",
             notes=(
-                *words.notes,
                 "Interaction: root mean square of the scores' residuals after each model's and "
                 "each prompt's mean is removed; 0 if prompts affect both models alike.",
                 "p: Hotelling's test over questions.",

@@ -38,7 +38,6 @@ def repeat_tables(found: pl.DataFrame, spec: ReportSpec, words: TableText) -> It
         caption="Seeds and repeated samples (variance components).",
         label=f"{words.label}-repeats",
         notes=(
-            *words.notes,
             "SD of runs: standard deviation of the runs' scores on the same questions.",
             "SE, questions: standard error of their mean due to the sample of questions "
             "(bootstrap by question).",

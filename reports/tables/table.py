@@ -108,8 +108,10 @@ class TableText:
 
     Attributes:
         label: LaTeX label.
-        notes: Sentences below the table on a page; in print they stand in ``methods.tex``.
-        brief: What stands below it in print, the most important first; empty: the *notes*.
+        warnings: What weakens the numbers: first below the table everywhere, and never left out.
+        notes: Further sentences below it on a page; in print they stand in ``methods.tex``.
+        brief: What stands in their place in print, the most important first, as far as four lines
+            hold it; empty: the *notes*.
         interval_note: What its intervals are, in print; empty where it has none.
         stamp: ``PARTIAL n/N`` where rows are missing; else empty.
         short: Caption for the list of tables; empty: none of its own.
@@ -122,6 +124,12 @@ class TableText:
     short: str = ""
     brief: tuple[str, ...] = ()
     interval_note: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Everything that is said below the table where there is room."""
+        return self.warnings + self.notes
 
 
 @dataclass(frozen=True, slots=True)

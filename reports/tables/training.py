@@ -28,7 +28,6 @@ def training_tables(spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
         caption="Training of the adapters.",
         label=f"{words.label}-training",
         notes=(
-            *words.notes,
             "Loss: mean negative log-likelihood of a trained token, natural logarithm.",
             "Best: the lowest validation loss, and the step at which it was reached.",
         ),

@@ -50,7 +50,6 @@ def _counts(spec: ReportSpec, found: Sequence[FlaggedAnswers], words: TableText)
         caption="Data quality and validity checks: shares of the answers.",
         label=f"{words.label}-validity",
         notes=(
-            *words.notes,
             "One answer may be counted several times.",
             "Repeated verbatim for another question: the same text answers another question as "
             "well.",
@@ -88,12 +87,12 @@ def _without(
         words,
         caption="Scores of all answers, and without the flagged ones.",
         label=f"{words.label}-without",
-        notes=(
-            *words.notes,
-            "Each row leaves out one kind of flagged answer.",
+        warnings=(
+            *words.warnings,
             "The rows that remain answer different questions, so rows of different conditions "
             "cannot be compared.",
         ),
+        notes=("Each row leaves out one kind of flagged answer.",),
     )
     stubs, layout = ("Condition", "Answers"), spec.layout
     yield Table(words, stubs, spans, (*heads("n"), *shown), tuple(groups), layout=layout)

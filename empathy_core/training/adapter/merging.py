@@ -80,8 +80,8 @@ class MergeReport:
             f"against the adapter on the whole base: {self.exact.text()}; bound {self.bound:g}"
         ]
         if self.as_evaluated:
-            told = self.as_evaluated.text()
-            lines.append(f"against the adapter on its base as evaluated: {told}")
+            distance = self.as_evaluated.text()
+            lines.append(f"against the adapter on its base as evaluated: {distance}")
         if self.untied:
             lines.append(
                 "head and embedding are one matrix in the base, and the adapter changes one of "
@@ -305,7 +305,7 @@ def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
     """Write card and record, and make what transformers wrote durable and the owner's alone."""
     adapter = weights.locate(str(model.adapter), model.adapter_revision)
     record = weights.recorded(adapter) or {}
-    told = {
+    merged = {
         "adapter": record.get("name", adapter.name),
         "finetune": record.get("digest"),
         "weights": model.weights,
@@ -316,8 +316,8 @@ def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
         "exact": asdict(report.exact),
         "as_evaluated": asdict(report.as_evaluated) if report.as_evaluated else None,
     }
-    write_json(told, made / RECORD)
-    write_bytes(card.merged_card(model, told, report.text()).encode(), made / CARD)
+    write_json(merged, made / RECORD)
+    write_bytes(card.merged_card(model, merged, report.text()).encode(), made / CARD)
     for path in made.iterdir():
         path.chmod(MODE_FILE)
         with path.open("rb") as file:

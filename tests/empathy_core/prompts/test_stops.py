@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from empathy_core import backends
 from empathy_core.backends.generation_settings import find
-from empathy_core.diagnosis import probe as stepping
+from empathy_core.diagnosis import probe
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.prompts.stops import before_stop, check_turn_end, stop_tokens, turn_end
@@ -100,7 +100,7 @@ def test_answers_end_at_the_end_of_turn_as_plain_transformers_would(tmp_path: Pa
     folder = Path(str(model.weights))
     assert stop_tokens(folder, tokenizer, model, chat=True) == backend.ends(chat=True)
     assert stop_tokens(folder, tokenizer, model, chat=False) == (eos,)
-    stepper = stepping.load(model, "error")
+    stepper = probe.load(model, "error")
     assert {s.id for s in stepper.stops(asked(model))} == {eos, EOT}
 
 

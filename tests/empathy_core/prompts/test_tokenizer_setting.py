@@ -11,14 +11,14 @@ import pytest
 from transformers import AutoTokenizer
 
 from empathy_core import backends, weights
-from empathy_core.diagnosis import probe as stepping
+from empathy_core.diagnosis import probe
 from empathy_core.errors import ModelError
 from empathy_core.prompts import prompt
 from empathy_core.prompts.rendering import render
 from empathy_core.store import EXAMPLES
 from empathy_core.training.adapter import adapters
 from empathy_core.training.adapter.merging import rendered
-from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows import prepare
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import ModelSpec
 from jobs.planning import resolve
@@ -53,7 +53,7 @@ def in_answering(model: ModelSpec) -> tuple[int, ...]:
 
 def in_diagnosis(model: ModelSpec) -> tuple[int, ...]:
     """Return the first prompt as the diagnosis renders it."""
-    stepper = stepping.load(model, "error")
+    stepper = probe.load(model, "error")
     return stepper.prompts(condition(model), [requests()[0].context])[0].ids
 
 
@@ -73,7 +73,7 @@ def in_training(model: ModelSpec) -> int:
         }
         for i in range(8)
     ]  # fmt: skip
-    return len(preparing.prepare(tuned, pl.DataFrame(made, schema=EXAMPLES)).tokenizer)
+    return len(prepare.prepare(tuned, pl.DataFrame(made, schema=EXAMPLES)).tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from empathy_core.training.loop.batches import batch_of
 from empathy_core.training.loop.job import Trained, TrainingJob
 from empathy_core.training.loop.loss import loss_sum
 from empathy_core.training.loop.trainer import train
-from empathy_core.training.rows import prepare as preparing
+from empathy_core.training.rows import prepare
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Lora
 from empathy_core.types import Condition, Decoding
@@ -154,7 +154,7 @@ def fine_tune(folder: Path, name: str, **changes: Any) -> FinetuneSpec:
 
 
 def trained(spec: FinetuneSpec, work: Path) -> tuple[PreparedTraining, Trained]:
-    prepared = preparing.prepare(spec, examples())
+    prepared = prepare.prepare(spec, examples())
     job = TrainingJob(
         spec=spec, folder=prepared.folder, rows=tuple(prepared.train),
         validation=tuple(prepared.validation), pad=prepared.pad, work=work, attempt="a",
@@ -219,7 +219,7 @@ def test_the_loss_is_that_of_plain_peft(
     """On real rows, with an adapter of peft's own making; transformers shifts the labels itself."""
     folder = base_of(name)
     spec = fine_tune(folder, name)
-    prepared = preparing.prepare(spec, examples())
+    prepared = prepare.prepare(spec, examples())
     job = TrainingJob(
         spec=spec, folder=folder, rows=tuple(prepared.train[:4]), validation=(), pad=prepared.pad,
         work=tmp_path, attempt="a", identity="a" * 64,
@@ -247,7 +247,7 @@ def test_gpt2_is_trained_quantised_or_not(
     """Its layers hold their matrices transposed, until bitsandbytes replaces them."""
     spec = fine_tune(base_of("gpt2"), "gpt2", quantization=quantization)
     assert spec.modules == ("c_attn",)
-    prepared = preparing.prepare(spec, examples())
+    prepared = prepare.prepare(spec, examples())
     findings = {f.name: f for f in model_findings(spec, prepared)}
     model = load_model(spec.base, prepared.folder)
     adapted = lora.attach(model, spec)
@@ -307,7 +307,7 @@ def test_patterns_that_exclude_nothing_or_all_are_refused_at_planning(
     """Before weights are loaded."""
     spec = fine_tune(base_of("gemma3"), "gemma3", lora=Lora(exclude=exclude))
     with pytest.raises(ModelError, match=words):
-        preparing.prepare(spec, examples())
+        prepare.prepare(spec, examples())
 
 
 def test_layers_that_are_not_there_are_refused_at_planning(
@@ -316,7 +316,7 @@ def test_layers_that_are_not_there_are_refused_at_planning(
     """The names that a text goes through are listed, and those of the tower are not."""
     spec = fine_tune(base_of("gemma3"), "gemma3", lora=Lora(modules=("out_proj",)))
     with pytest.raises(ModelError, match="that a text goes through is named 'out_proj'") as told:
-        preparing.prepare(spec, examples())
+        prepare.prepare(spec, examples())
     assert "fc1" not in str(told.value)
     assert "o_proj" in str(told.value)
 
@@ -342,7 +342,7 @@ def test_rows_begin_as_answers_are_generated(
     name: str, start: int, forced: tuple[int, ...], base_of: Callable[[str], Path]
 ) -> None:
     """The decoder's start, and what an answer is forced to begin with, are transformers' own."""
-    prepared = preparing.prepare(fine_tune(base_of(name), name), examples())
+    prepared = prepare.prepare(fine_tune(base_of(name), name), examples())
     model = kind(name).from_pretrained(base_of(name))
     given = torch.tensor([prepared.train[0].input_ids])
     out = model.generate(input_ids=given, do_sample=False, num_beams=1, max_new_tokens=3)
@@ -357,7 +357,7 @@ def test_rows_begin_as_answers_are_generated(
 def test_answers_longer_than_the_decoder_are_cut(name: str, base_of: Callable[[str], Path]) -> None:
     """To its positions; the preflight counts them among the rows that are cut."""
     spec = fine_tune(base_of(name), name)
-    prepared = preparing.prepare(spec, examples("It takes courage. " * 40 + "{}"))
+    prepared = prepare.prepare(spec, examples("It takes courage. " * 40 + "{}"))
 
     assert {len(row.labels) for row in prepared.train} == {80}
     assert all(row.response_cut for row in prepared.train)
@@ -414,7 +414,7 @@ def test_tokens_without_an_embedding_are_refused_by_name(
     tokenizer.save_pretrained(folder)
     spec = replace(fine_tune(folder, "gpt2"), chat=True)
     with pytest.raises(ModelError, match=rf"<\|therapist\|> \({WORDS}\).*for {WORDS} tokens"):
-        preparing.prepare(spec, examples())
+        prepare.prepare(spec, examples())
 
 
 def test_an_invented_unknown_token_fills_no_batch(tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_an_invented_unknown_token_fills_no_batch(tmp_path: Path) -> None:
     MAKERS["gpt2"]().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     spec = fine_tune(tmp_path, "gpt2")
-    prepared = preparing.prepare(spec, examples())
+    prepared = prepare.prepare(spec, examples())
 
     assert prepared.pad == 0
     assert {f.name for f in model_findings(spec, prepared) if not f.ok} <= {

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from empathy_core import store
-from empathy_core.diagnosis import probe as stepping
+from empathy_core.diagnosis import probe
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs import launch
@@ -370,11 +370,11 @@ def test_the_steps_are_those_of_one_whole_forward_pass(tmp_path: Path, architect
     """In pieces with the cache: the same probabilities, ranks and entropies, past a chunk's end."""
     decoder = architecture == "decoder"
     folder = tiny_llama(tmp_path / "m") if decoder else tiny_t5(tmp_path / "m")
-    stepper = stepping.load(model(folder, architecture), "error")
+    stepper = probe.load(model(folder, architecture), "error")
     given = Condition(model(folder, architecture), prompt("none"), Decoding(max_new_tokens=40))
     (rendered,) = stepper.prompts(given, ["How can I sleep better?"])
-    ids = list(range(20, 20 + 2 * stepping.CHUNK + 3))
-    steps = stepper.steps(rendered.ids, ids, stepping.Asked(3, (1,), {4: 77}))
+    ids = list(range(20, 20 + 2 * probe.CHUNK + 3))
+    steps = stepper.steps(rendered.ids, ids, probe.Asked(3, (1,), {4: 77}))
     with torch.inference_mode():
         if decoder:
             whole = torch.tensor([[*rendered.ids, *ids]])
@@ -403,7 +403,7 @@ def test_the_steps_are_those_of_one_whole_forward_pass(tmp_path: Path, architect
 def test_the_end_of_turn_is_read_from_the_chat_template(tmp_path: Path):
     """What the template puts after an answer is an end; older versions did not stop there."""
     spec = replace(model(tiny_llama(tmp_path / "m"), "decoder"), chat_template=True)
-    stepper = stepping.load(spec, "error")
+    stepper = probe.load(spec, "error")
     turn = stepper.tokenizer.convert_tokens_to_ids("<|eot|>")
     asked = Condition(spec, prompt("none"), Decoding(), chat=True)
     by_id = {s.id: s for s in stepper.stops(asked)}

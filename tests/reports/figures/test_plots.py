@@ -16,7 +16,7 @@ import pytest
 
 from empathy_core.types import Condition
 from reports.build import Report, build
-from reports.figures import panels as drawing
+from reports.figures import panels
 from reports.figures import scores as plots
 from reports.figures.training import Figure
 from reports.rows.collect import collect
@@ -113,17 +113,17 @@ def test_differences_are_filled_where_they_are_significant(report: Report):
     found = report.pairs.filter(pl.col("first") == LLAMA.id, pl.col("second") == LLAMA2.id)
     p = dict(found.select("column", "p_holm").iter_rows())
     assert p["toy_overlap"] < plots.ALPHA < p["toy_words"]
-    fills = [fill for _, _, fill in marks(figure) if fill in (drawing.DATA.lower(), "#ffffff")]
-    assert sorted(fills) == sorted([drawing.DATA.lower(), "#ffffff"] * 2)
+    fills = [fill for _, _, fill in marks(figure) if fill in (panels.DATA.lower(), "#ffffff")]
+    assert sorted(fills) == sorted([panels.DATA.lower(), "#ffffff"] * 2)
 
 
 def test_a_histogram_counts_every_answer(tmp_path: Path):
     """Its bars are as high as the counts; what lies beyond the sides stands at the edge."""
     values = np.array([0.0, 0.0, 0.0, 0.1, 0.5, 1.0])
-    corners = drawing._histogram(values, 2.0, (0.0, 1.0))
+    corners = panels._histogram(values, 2.0, (0.0, 1.0))
     heights = 2.0 - corners[1:-1:2, 1]
 
-    assert corners.shape == (2 * drawing.N_BINS + 2, 2)
+    assert corners.shape == (2 * panels.N_BINS + 2, 2)
     assert np.argmax(heights) == 0
     assert heights[0] / heights[-1] == pytest.approx(3.0)
     assert np.count_nonzero(heights) == 4
@@ -196,7 +196,7 @@ def test_figures_bear_the_stamp_of_a_partial_run(report: Report):
 
 
 @pytest.fixture
-def panels(report: Report) -> list[drawing.Panels]:
+def report_panels(report: Report) -> list[panels.Panels]:
     about, numbers = report.spec, report.numbers
     asked = [
         plots.forest(numbers.summary, about, ""),
@@ -206,20 +206,20 @@ def panels(report: Report) -> list[drawing.Panels]:
     return [one for one in asked if one]
 
 
-def test_a_second_process_draws_the_same(panels: list[drawing.Panels], monkeypatch):
+def test_a_second_process_draws_the_same(report_panels: list[panels.Panels], monkeypatch):
     """Many numbers are drawn beside the rest of the report: the same bytes."""
-    here = [one.figure() for one in panels]
-    monkeypatch.setattr(drawing, "MANY_PLACES", 0)
+    here = [one.figure() for one in report_panels]
+    monkeypatch.setattr(panels, "MANY_PLACES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    with monkeypatch.context() as patch, drawing.start_drawing(panels) as drawn:
-        patch.delattr(drawing.Panels, "figure")  # not drawn here
+    with monkeypatch.context() as patch, panels.start_drawing(report_panels) as drawn:
+        patch.delattr(panels.Panels, "figure")  # not drawn here
         there = drawn()
 
     assert there == here
     assert len(there) == 3
 
 
-def die_beside(draw: drawing.Draw, axes, wanted, lines) -> None:
+def die_beside(draw: panels.Draw, axes, wanted, lines) -> None:
     """Draw in the process that asked, and die in one that it started."""
     if multiprocessing.parent_process():
         os._exit(1)
@@ -227,21 +227,21 @@ def die_beside(draw: drawing.Draw, axes, wanted, lines) -> None:
 
 
 @pytest.mark.parametrize("starts", [True, False])
-def test_where_a_second_process_fails_this_one_draws(panels, starts: bool, monkeypatch):
+def test_where_a_second_process_fails_this_one_draws(report_panels, starts: bool, monkeypatch):
     """One that dies, or cannot be started, costs time, and no figure."""
 
     def refuse(*_):
         raise OSError
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(drawing, "MANY_PLACES", 0)
+    monkeypatch.setattr(panels, "MANY_PLACES", 0)
     if not starts:
-        monkeypatch.setattr(drawing.ProcessPoolExecutor, "submit", refuse)
-    asked = [replace(one, draw=partial(die_beside, one.draw)) for one in panels]
-    with drawing.start_drawing(asked) as drawn:
+        monkeypatch.setattr(panels.ProcessPoolExecutor, "submit", refuse)
+    asked = [replace(one, draw=partial(die_beside, one.draw)) for one in report_panels]
+    with panels.start_drawing(asked) as drawn:
         found = drawn()
 
-    assert [figure.name for figure in found] == [one.name for one in panels]
+    assert [figure.name for figure in found] == [one.name for one in report_panels]
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_any_label_can_be_drawn(report: Report, label: str):
 def test_many_lines_still_fit_a_page(report: Report):
     """Two rows of panels with twenty-four conditions are no higher than a page's text."""
     many = [replace(c, fingerprint=str(i)) for i in range(12) for c in (LLAMA, LLAMA2)]
-    lines = [drawing.PanelLine("Prompt 1", c.id) for c in many] + [
-        drawing.PanelLine("Model", None)
+    lines = [panels.PanelLine("Prompt 1", c.id) for c in many] + [
+        panels.PanelLine("Model", None)
     ] * 8
 
-    assert 2 * (drawing.PANEL_IN + drawing._height(lines)) < 9.7
+    assert 2 * (panels.PANEL_IN + panels._height(lines)) < 9.7

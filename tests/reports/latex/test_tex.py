@@ -13,7 +13,7 @@ from reports.latex.escape import Tex, escape
 from reports.spec import Environment, Intervals, Layout
 from reports.tables.table import Cell, Table, TableText
 from tests.paper_tables import NOTES, named, paper_table, second_paper_table, with_intervals
-from tests.papers import installed, needs_latex, pdf_text
+from tests.papers import OF_CLASS, need, needs_latex, pdf_text
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NASTY = r"a_b % c & d # e ~ f ^ g \ h { i } $ j | k < l > m ` n ' o -- p ,, q [r] *s* \\[2em]"
@@ -106,8 +106,7 @@ SIUNITX = {"3": r"\usepackage{siunitx}", "2": r"\usepackage{siunitx}[=v2]"}
 
 def paper(folder: Path, preamble: str, tables: list[Table], siunitx: str = SIUNITX["3"]) -> str:
     """Compile a paper that inputs *tables* and refers to the first; return its log."""
-    if "IEEEtran" in preamble and not installed("IEEEtran.cls"):
-        pytest.skip("IEEEtran is not installed (Debian: texlive-publishers)")
+    need(*(OF_CLASS["IEEEtran"] if "IEEEtran" in preamble else ()))
     (folder / "tables.tex").write_text(tex.fragment(tables))
     label = tables[0].words.label
     (folder / "paper.tex").write_text(

@@ -331,7 +331,7 @@ def test_scores_that_are_missing_where_it_is_hard_win_nothing(tmp_path: Path):
     )
 
     main = cells(report, "table1")
-    notes = " ".join(report.sections[0].tables[0].words.notes)
+    notes = " ".join(report.sections[0].tables[0].words.sentences)
 
     assert main["b.none.said"].value > main["a.none.said"].value
     assert models_of(main) == {"a"}

@@ -223,7 +223,7 @@ def test_a_best_row_bears_a_dagger_only_if_it_beats_all(tmp_path: Path):
 
     assert daggers(clear) == [True, False, False]
     assert daggers(alike) == [False, False]
-    assert any("Holm-corrected" in note for note in tables(clear, "table1")[0].words.notes)
+    assert any("Holm-corrected" in note for note in tables(clear, "table1")[0].words.sentences)
 
 
 def test_a_contrast_is_the_mean_over_its_pairs(tmp_path: Path):
@@ -240,7 +240,7 @@ def test_a_contrast_is_the_mean_over_its_pairs(tmp_path: Path):
     assert "contrast.architecture.toy_overlap" in {r.key for r in of.results}
     (table,) = tables(of, "contrasts")
     assert cells(table, 0)[2] == "+0.1250", "the same in every question: no interval"
-    assert any("Benjamini" in note for note in table.words.notes)
+    assert any("Benjamini" in note for note in table.words.sentences)
 
 
 # ---------------------------------------------------------------------------- prompts

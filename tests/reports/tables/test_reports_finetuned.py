@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from reports.tables import published
 from reports.tables.table import Table, TableText
 from reports.write import Written, write_report
 from tests.pages import Tags
-from tests.papers import needs_latex
+from tests.papers import OF_CLASS, need, needs_latex
 from tests.runs import adapters_by_hand as runs
 from tests.runs.adapters_by_hand import BASE, FULL, LARGE, SECOND, SMALL, SMALL0, SMALL1, WHOLE
 from tests.runs.by_hand import BLOCK_ROWS, Answer, Toy, make
@@ -73,7 +72,7 @@ def lines(table: Table) -> dict[str, list[str]]:
 
 
 def notes(table: Table) -> str:
-    return " ".join(table.words.notes)
+    return " ".join(table.words.sentences)
 
 
 def toy(*comparisons, **changes) -> ReportSpec:
@@ -246,7 +245,7 @@ def test_a_broken_adapter_prints_no_clean_table(paper: Paper):
 
     broken, healthy = tables[1], tables[0]
     assert broken.spans[1].label == "n = 4,719, seed 0 ‡"
-    assert broken.words.notes[0] == (
+    assert broken.words.sentences[0] == (
         "‡ 70.0% of the fine-tuned answers (n = 4,719, seed 0) are empty, of the base's 0.0%: "
         "its scores are those of empty texts."
     )
@@ -286,6 +285,36 @@ def test_the_adapters_own_sentences_stand_below_their_tables(tmp_path: Path):
     assert f"n = 525, seed 0: {allowed}" in notes(table)
     assert "Trained although the preflight found labels-misaligned." in notes(alone)
     assert "seed 0: Assumed" not in notes(table)
+
+
+def test_every_warning_stands_first_and_is_never_cut(tmp_path: Path):
+    """An allowed finding, notes of the plan, an older version, missing rows, faults, unscored."""
+    allowed = "trained although the preflight found labels-misaligned."
+    older, cut = "Rows cleaned by version 1 of the cleaning rules.", "3 questions were cut."
+    about = toy(
+        replace(SMALL, notes=(allowed,)), replace(SECOND, notes=(allowed,)),
+        notes=(cut,), older=(older,),
+    )  # fmt: skip
+
+    def answer(made_by: Condition, row: int, sample: int) -> str:
+        return "skip" if row == 0 else "" if row % 10 == 1 and made_by == SMALL0 else "w0 text"
+
+    run = make(tmp_path / "run", about, answer, n=N)
+    run.score(KEY, SMALL1.id, 1, 3).unlink()
+    built = {s.file: s.tables for s in build(collect(run, about, partial=True), about).sections}
+
+    kinds = {
+        "table1": ("PARTIAL", cut, older, "Not scored by toy", "Empty answers"),
+        "table2": ("PARTIAL", allowed.capitalize(), older, "are empty", "Not scored by toy"),
+        "training": ("PARTIAL", allowed.capitalize(), older),
+    }
+    for file, expected in kinds.items():
+        warnings = " ".join(built[file][0].words.warnings)
+        assert [kind for kind in expected if kind not in warnings] == []
+    for table in (table for tables in built.values() for table in tables):
+        assert table.words.warnings[0].startswith("PARTIAL")
+        assert older in table.words.warnings
+        assert table.words.sentences[: len(table.words.warnings)] == table.words.warnings
 
 
 # ---------------------------------------------------------------------------- many adapters
@@ -504,9 +533,8 @@ def test_the_page_holds_the_figures_with_their_words(paper: Paper):
 @needs_latex
 @pytest.mark.parametrize("document", ["article", "twocolumn", "IEEEtran"])
 def test_the_tables_compile(tmp_path: Path, paper: Paper, document: str):
-    """Alone, in a paper of two columns, and in a journal's class, where that is installed."""
-    if document == "IEEEtran" and not (_installed("IEEEtran.cls") and _installed("ptmr7t.tfm")):
-        pytest.skip("not installed (Debian: texlive-publishers, texlive-fonts-recommended)")
+    """Alone, in a paper of two columns, and in a journal's class."""
+    need(*OF_CLASS.get(document, ()))
     folder = shutil.copytree(paper.run.report, tmp_path / "report")
     names = ("table2", "failures", "training", "published")
     inputs = "".join(rf"\input{{{name}}}" for name in names)
@@ -536,10 +564,3 @@ def test_the_tables_compile(tmp_path: Path, paper: Paper, document: str):
         assert done.returncode == 0, done.stdout[-2000:]
         assert "Overfull" not in log
     assert "undefined" not in (folder / "paper.log").read_text(errors="replace")
-
-
-def _installed(file: str) -> bool:
-    if shutil.which("kpsewhich") is None:
-        return False
-    done = subprocess.run(["kpsewhich", file], capture_output=True, env=os.environ, check=False)
-    return done.returncode == 0

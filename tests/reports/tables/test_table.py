@@ -223,7 +223,7 @@ def test_a_short_signature_leaves_out_versions_and_digests():
 
 def _notes(tmp_path, about: ReportSpec, **kwargs) -> str:
     run = make(tmp_path / "run", about, **kwargs)
-    return " ".join(build(collect(run, about), about).sections[0].tables[0].words.notes)
+    return " ".join(build(collect(run, about), about).sections[0].tables[0].words.sentences)
 
 
 def test_the_notes_say_what_a_reader_must_know(tmp_path):
@@ -268,7 +268,7 @@ def test_the_notes_count_special_tokens_and_reasoning_without_an_answer(tmp_path
     store.write_piece(frame.with_columns(**changed), path, piece.tags)
 
     found = collect(run, about, partial=True)
-    notes = " ".join(build(found, about).sections[0].tables[0].words.notes)
+    notes = " ".join(build(found, about).sections[0].tables[0].words.sentences)
 
     assert "Special tokens in answers (removed): FLAN-T5 (base), Prompt 1 3 of 40." in notes
     assert "without an answer (counted as empty): FLAN-T5 (base), Prompt 1 3 of 40." in notes
