@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from slurm import profile as profiles
 from slurm import submit
 from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
-from slurm.queue import SubmitError
+from slurm.queue import SubmitError, Submitted, Unanswered
 from slurm.script import SETUP, UNSEEN, Array
+from slurm.submit import Taken
 from tests.runs.command_line import ECHO, write_config
 
+WHO = Submitted("3f2a")
 ODD = 'it\'s a "run" & co'
 """A folder's name that a shell would take apart."""
 
@@ -551,7 +554,7 @@ def test_submission_gives_sbatch_paths_and_no_secret(
     array = an_array(tmp_path, folder=tmp_path / "100% of it")
     array.folder.mkdir()
 
-    assert submit.submit(array, Profile(pass_env=("SITE_NAME",))) == "77"
+    assert submit.submit(array, Profile(pass_env=("SITE_NAME",)), WHO) == Taken("77")
 
     arguments = (home / "arguments").read_text().splitlines()
     seen = {line.split("=")[0] for line in (home / "environment").read_text().splitlines()}
@@ -568,9 +571,38 @@ def test_what_sbatch_refuses_is_told_in_its_words(tmp_path: Path, srun: Path, ho
     program(srun / "sbatch", "#!/bin/sh\necho 'sbatch: error: invalid partition: x' >&2\nexit 1\n")
     array = an_array(tmp_path)
 
-    for ask in (submit.submit, submit.test_only):
+    for ask in (partial(submit.submit, who=WHO), submit.test_only):
         with pytest.raises(SubmitError, match="invalid partition: x"):
             ask(array, Profile())
+
+
+@pytest.mark.parametrize(
+    "sbatch",
+    [
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1",
+        "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1",
+        "echo 'Submitted batch'",  # torn
+        "exit 0",
+        "kill -9 $$",
+    ],
+)
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_answer_that_is_lost_is_no_refusal(
+    tmp_path: Path, srun: Path, home: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str,
+    taken: bool,
+):  # fmt: skip
+    """Slurm is asked for the job; where it does not know it yet, nobody knows."""
+    monkeypatch.setattr(submit, "LOOKS_S", (0, 0))
+    program(srun / "sbatch", f"#!/bin/sh\n{sbatch}\n")
+    row = f"78|0|PENDING||2033-01-01T00:00:00|name.{WHO.token}|a plug-in's|None"
+    program(srun / "squeue", f"#!/bin/sh\n{f'echo {row!r}' if taken else 'exit 0'}\n")
+    array = an_array(tmp_path)
+
+    if taken:
+        assert submit.submit(array, Profile(), WHO).job == "78"
+    else:
+        with pytest.raises(Unanswered):
+            submit.submit(array, Profile(), WHO)
 
 
 def test_test_only_reads_the_script_from_its_input(tmp_path: Path, srun: Path, home: Path):
