@@ -304,11 +304,46 @@ def parse_accounting(text: str) -> list[Accounted]:
     return sorted(found, key=lambda row: (row.job, row.index, row.start))
 
 
-def cancel(jobs: Sequence[str], cluster: str = "") -> None:
-    """Cancel jobs, array tasks (``12_3``) or ranges of them (``12_[0-9,20-29]``).
+def cancel(tasks: Iterable[str], cluster: str = "") -> None:
+    """Cancel jobs (``12``) or array tasks (``12_3``), in few calls however many there are.
 
     Raises:
         SlurmError: scancel fails.
     """
-    if jobs:
-        ask(["scancel", *_on(cluster), *jobs])
+    words = ranges(tasks)
+    for i in range(0, len(words), _WORDS):
+        ask(["scancel", *_on(cluster), *words[i : i + _WORDS]])
+
+
+_WORDS = 200
+_PARTS = 100
+"""So many words a call of scancel, and ranges a word: 20,000 tasks that lie apart are one call."""
+
+
+def ranges(tasks: Iterable[str]) -> list[str]:
+    """PURE: return jobs and array tasks in few words: ``12_[1-2,4]`` for 12_1, 12_2 and 12_4."""
+    by_job: dict[str, set[int]] = {}
+    whole: list[str] = []
+    for task in tasks:
+        job, _, index = task.partition("_")
+        if index.isdigit():
+            by_job.setdefault(job, set()).add(int(index))
+        else:
+            whole.append(task)
+    words = list(dict.fromkeys(whole))
+    for job, indices in by_job.items():
+        parts = _parts(sorted(indices))
+        cuts = (parts[i : i + _PARTS] for i in range(0, len(parts), _PARTS))
+        words += [f"{job}_[{','.join(cut)}]" for cut in cuts]
+    return words
+
+
+def _parts(indices: Sequence[int]) -> list[str]:
+    """Return ascending numbers as ``1-5`` or ``7``."""
+    parts, first = [], None
+    for here, following in zip(indices, [*indices[1:], None], strict=True):
+        first = here if first is None else first
+        if following != here + 1:
+            parts.append(str(here) if first == here else f"{first}-{here}")
+            first = None
+    return parts

@@ -25,6 +25,7 @@ PASSED_ON = (
     "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV",
     "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "LMOD_CMD", "LMOD_DIR", "BASH_ENV",
     "CUDA_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME",
+    "MODULES_CMD", "BASH_FUNC_module%%", "BASH_FUNC_ml%%", "BASH_FUNC__module_raw%%",
     "SLURM_CONF",
 )  # fmt: skip
 """The launcher's variables that array tasks see. Slurm stores a job's environment, so no others
@@ -67,6 +68,11 @@ def parse_answer(text: str) -> Taken | None:
     """Return what sbatch printed: the last line of that form, since a site's wrapper may greet."""
     answers = re.findall(r"^Submitted batch job (\d+)(?: on cluster (\S+))?", text, re.MULTILINE)
     return Taken(*answers[-1]) if answers else None
+
+
+def ignored() -> list[str]:
+    """Return the user's variables that sbatch would read, and that it never sees."""
+    return sorted(n for n in os.environ if n.startswith("SBATCH_") or n == "SLURM_CLUSTERS")
 
 
 def _executor(array: Array, profile: Profile) -> Any:

@@ -73,6 +73,8 @@ def resources_given(options: ResourceOptions) -> Resources:
 
 def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOptions) -> Launch:
     """Return what is to be submitted for a plan, on disk or only previewed."""
+    if names := submit.ignored():
+        warn(f"{', '.join(names)} of your environment are not used: say it under [slurm]")
     name = planned.path.name if planned.path else "NNNN.json"
     return launch(config, run, planned.plan, name, resources_given(options))
 

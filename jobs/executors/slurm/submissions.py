@@ -24,6 +24,7 @@ from empathy_core.types import digest
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
+from slurm.profile import Resources
 from slurm.queue import Submitted
 
 
@@ -72,12 +73,9 @@ class Submission:
 
     @property
     def gpus(self) -> int:
-        """GPUs of one array task, asked for by number or by gres (``gpu:a100:2``)."""
-        gres = str(self.asked.get("gres", ""))
-        if "gpu" in gres:
-            last = gres.rpartition(":")[2]
-            return int(last) if last.isdigit() else 1
-        return int(str(self.asked.get("gpus", 0)))
+        """GPUs of one array task."""
+        known = {k: v for k, v in self.asked.items() if k in Resources.model_fields}
+        return Resources.model_construct(**known).n_gpus
 
     def comment(self, run: RunDir) -> str:
         """Return what Slurm keeps with the job: unique to this submission."""

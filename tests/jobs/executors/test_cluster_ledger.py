@@ -378,8 +378,21 @@ emit_event("ended", code=0)
 """An array task that finishes something when it is told to, and ends."""
 
 
-def warned(tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2) -> list:
-    """Signal an array task, let it finish something, and return what it told."""
+def warned(
+    tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2, left: str = ""
+) -> list:
+    """Signal an array task, let it finish something, and return what it told.
+
+    Args:
+        tmp_path: Where Slurm's commands stand that it calls.
+        arguments: Whether it has finished something, and its time limit when it was submitted.
+        requeue: Exit code of ``scontrol requeue``.
+        by: The signal.
+        left: The time that is left by squeue's word; empty where squeue does not answer.
+    """
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\n{f'echo {left}' if left else 'exit 1'}\n")
+    squeue.chmod(0o755)
     fake = tmp_path / "scontrol"
     # Slurm ends the process once the requeueing is noted
     end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
@@ -426,6 +439,29 @@ def test_a_warning_long_before_the_limit_is_told_as_such(tmp_path: Path):
 
     assert event["limit"] is False
     assert (tmp_path / "asked").exists()
+
+
+def test_the_limit_is_the_one_that_slurm_has_now(tmp_path: Path):
+    """It can be lowered after submission: without progress, no further attempt is asked for."""
+    (event,) = warned(tmp_path, "stuck", "9000", left="0:42")
+
+    assert (event["limit"], event["requeued"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("0:42", 42), ("59:10", 3550), ("1:00:00", 3600), ("2-03:04:05", 183845), ("UNLIMITED", None),
+     ("INVALID", None), ("NOT_SET", None)],
+)  # fmt: skip
+def test_the_time_left_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, seconds: int | None
+):
+    """In whatever form squeue prints it."""
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\necho {said}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert job_environment.time_left_s(JobEnvironment("12", 3, "c1", 0)) == seconds
 
 
 def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):

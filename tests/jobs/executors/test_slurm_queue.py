@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slurm import limits, queue
 from slurm.queue import Accounted, Queued, SlurmError, Submitted, Unreachable
@@ -376,10 +378,34 @@ def test_a_command_that_hangs_is_unreachable(fake: Fake):
         queue.ask(["squeue"], timeout_s=0.2)
 
 
+@given(st.sets(st.tuples(st.sampled_from(["12", "13"]), st.integers(0, 400))))
+def test_ranges_name_just_the_tasks_that_they_were_made_of(tasks: set[tuple[str, int]]):
+    """Each array task is in one word, and no other is."""
+    words = queue.ranges(f"{job}_{index}" for job, index in tasks)
+    named = []
+    for word in words:
+        job, _, parts = word.partition("_")
+        for part in parts.strip("[]").split(","):
+            first, _, last = part.partition("-")
+            named += [(job, i) for i in range(int(first), int(last or first) + 1)]
+
+    assert sorted(named) == sorted(tasks)
+
+
+def test_ten_thousand_tasks_are_cancelled_by_few_calls(fake: Fake, tmp_path: Path):
+    """Every second one of an array is the most that ranges cannot shorten."""
+    calls = tmp_path / "calls"
+    fake("scancel", f"echo $# >> {calls}")
+    queue.cancel([f"12_{i}" for i in range(0, 20_000, 2)] + ["13", "14_3"])
+
+    assert len(calls.read_text().split()) == 1
+    assert queue.ranges(f"12_{i}" for i in range(10_000)) == ["12_[0-9999]"]
+
+
 def test_nothing_to_cancel_calls_nothing(fake: Fake):
     """Without a job, scancel is not called; with one, its failure is told."""
     queue.cancel([])
     fake("scancel", 'echo "scancel: error: Kill job error on job id $1: Access denied" >&2; exit 1')
 
-    with pytest.raises(SlurmError, match="12_3: Access denied"):
+    with pytest.raises(SlurmError, match=r"12_\[3\]: Access denied"):
         queue.cancel(["12_3"])
