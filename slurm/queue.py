@@ -304,13 +304,12 @@ def parse_accounting(text: str) -> list[Accounted]:
     return sorted(found, key=lambda row: (row.job, row.index, row.start))
 
 
-def cancel(tasks: Iterable[str], cluster: str = "") -> None:
-    """Cancel jobs (``12``) or array tasks (``12_3``), in few calls however many there are.
+def cancel(words: Sequence[str], cluster: str = "") -> None:
+    """Cancel jobs (``12``), array tasks (``12_3``) or `ranges` of them.
 
     Raises:
         SlurmError: scancel fails.
     """
-    words = ranges(tasks)
     for i in range(0, len(words), _WORDS):
         ask(["scancel", *_on(cluster), *words[i : i + _WORDS]])
 
@@ -334,7 +333,8 @@ def ranges(tasks: Iterable[str]) -> list[str]:
     for job, indices in by_job.items():
         parts = _parts(sorted(indices))
         cuts = (parts[i : i + _PARTS] for i in range(0, len(parts), _PARTS))
-        words += [f"{job}_[{','.join(cut)}]" for cut in cuts]
+        named = (",".join(cut) for cut in cuts)
+        words += [f"{job}_{name}" if name.isdigit() else f"{job}_[{name}]" for name in named]
     return words
 
 

@@ -1,11 +1,15 @@
 """Which jobs are the run's own: whatever Slurm's commands print, and whoever else has jobs."""
 
+import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import drained, held, job_ids, launch, on_cluster, status, sweep
+from tests.slurm.runs import SLURM, drained, held, job_ids, launch, on_cluster, status, sweep
 
 
 def instead_of(cluster: Cluster, folder: Path, program: str, lines: str) -> dict[str, str]:
@@ -141,3 +145,69 @@ def test_a_job_id_that_now_means_another_job_is_left_alone(cluster: Cluster, tmp
     assert len(job_ids(again)) == 3
     assert len(left) == 3
     assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
+
+
+# ---------------------------------------------------------------------------- several clusters
+
+ONE_NODE = {"cpu_nodes": 1, "gpu_nodes": 0}
+
+
+@pytest.fixture(scope="module")
+def far(cluster: Cluster) -> Iterator[Cluster]:
+    """A second cluster of the same accounting."""
+    with tempfile.TemporaryDirectory(prefix="far-", dir="/tmp") as folder:
+        started = Cluster.start(Path(folder), cluster="far", join=cluster.folder, **ONE_NODE)
+        try:
+            yield started
+        finally:
+            started.stop()
+
+
+FAR = ECHO + SLURM + "[slurm.options]\nclusters = 'far'\n"
+
+
+def test_jobs_on_another_cluster_are_seen_and_cancelled_from_here(
+    cluster: Cluster, far: Cluster, tmp_path: Path
+):
+    """They are submitted with ``clusters``; every query and every cancel names that cluster."""
+    on_cluster(tmp_path, FAR)
+    with held(far):
+        said = sweep(cluster, tmp_path)
+        again = sweep(cluster, tmp_path)
+        shown = status(cluster, tmp_path)
+        there = launch(far, "status", "--config", "echo.toml", "--json", cwd=tmp_path)
+        done = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+        left = len(far.queue()) - 1
+    launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
+    drained(far)
+
+    assert len(job_ids(said)) == 3
+    assert job_ids(again) == []
+    assert sum(stage["queued"] for stage in shown["stages"]) == 6
+    assert sum(stage["queued"] for stage in json.loads(there.stdout)["stages"]) == 6
+    assert done.returncode == 0, done.stderr
+    assert left == 0
+    assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
+
+
+def test_a_cluster_that_cannot_be_asked_from_here_is_named(cluster: Cluster, tmp_path: Path):
+    """From a login node of a stranger, nothing is submitted again and nothing is called failed."""
+    on_cluster(tmp_path)
+    with (
+        tempfile.TemporaryDirectory(prefix="other-", dir="/tmp") as folder,
+        held(cluster),
+    ):
+        sweep(cluster, tmp_path)
+        other = Cluster.start(Path(folder), cluster="other", acct=False, **ONE_NODE)
+        try:
+            again = launch(other, "sweep", "--config", "echo.toml", cwd=tmp_path)
+            shown = launch(other, "status", "--config", "echo.toml", cwd=tmp_path)
+            n_there = len(other.queue())
+        finally:
+            other.stop()
+        launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+
+    assert again.returncode == 2
+    assert "jobs of this run are on the cluster 'sim'" in again.stderr
+    assert "belongs to 'other'" in shown.stderr
+    assert n_there == 0

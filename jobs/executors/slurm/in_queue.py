@@ -45,12 +45,14 @@ class QueueState:
         submissions: All that were ever made, with the job ids that are known.
         queued: The array tasks in the queue, and those of which nobody knows.
         ended: What squeue still knows of array tasks that have ended.
+        cluster: Name of the cluster that this machine belongs to.
     """
 
     ledger: Ledger
     submissions: tuple[Submission, ...]
     queued: tuple[QueuedTask, ...]
     ended: tuple[Queued, ...] = ()
+    cluster: str = ""
 
     @property
     def unknown(self) -> list[Submission]:
@@ -66,9 +68,25 @@ class QueueState:
         """Return the job ids of these stages that are in the queue."""
         return _jobs(self.of_stage(*stages))
 
-    def every_job(self) -> list[str]:
-        """Return the job ids of the run that are in the queue."""
-        return _jobs(self.queued)
+    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> list[str]:
+        """Cancel array tasks, or their jobs, and return what was: only what is known to be ours.
+
+        Raises:
+            SlurmError: scancel fails.
+        """
+        by_cluster: dict[str, list[str]] = {}
+        for task in tasks:
+            if task.submission.job and task.state != UNKNOWN:
+                there = task.submission.cluster
+                index = "" if whole_jobs else f"_{task.index}"
+                names = by_cluster.setdefault("" if there == self.cluster else there, [])
+                names.append(f"{task.submission.job}{index}")
+        cancelled: list[str] = []
+        for cluster, names in by_cluster.items():
+            words = queue.ranges(names)
+            queue.cancel(words, cluster)
+            cancelled += words
+        return cancelled
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
@@ -144,7 +162,7 @@ def read_queue_state(run: RunDir) -> QueueState:
     rows, hidden = _rows(run, submissions, site)
     tasks = [task for submission in submissions for task in _in_queue(submission, rows, hidden)]
     ended = tuple(row for mine in rows.values() for row in mine if row.ended)
-    return QueueState(ledger, tuple(submissions), tuple(tasks), ended)
+    return QueueState(ledger, tuple(submissions), tuple(tasks), ended, site.cluster)
 
 
 def _rows(

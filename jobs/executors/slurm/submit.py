@@ -317,7 +317,7 @@ def _submit_all(
         waits = _waits(what.plan, group, queue_state, result.jobs())
         _submit_arrays(what, bundles, site, waits, result)
         if stage.renewed and len(result.arrays) > before:
-            queue.cancel(queue_state.jobs(stage.name))
+            queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
 
 
 def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
