@@ -45,14 +45,14 @@ class QueueState:
         submissions: All that were ever made, with the job ids that are known.
         queued: The array tasks in the queue, and those of which nobody knows.
         ended: What squeue still knows of array tasks that have ended.
-        cluster: Name of the cluster that this machine belongs to.
+        site: The cluster that this machine belongs to.
     """
 
     ledger: Ledger
     submissions: tuple[Submission, ...]
     queued: tuple[QueuedTask, ...]
     ended: tuple[Queued, ...] = ()
-    cluster: str = ""
+    site: Site = field(default_factory=Site)
 
     @property
     def unknown(self) -> list[Submission]:
@@ -79,7 +79,7 @@ class QueueState:
             if task.submission.job and task.state != UNKNOWN:
                 there = task.submission.cluster
                 index = "" if whole_jobs else f"_{task.index}"
-                names = by_cluster.setdefault("" if there == self.cluster else there, [])
+                names = by_cluster.setdefault("" if there == self.site.cluster else there, [])
                 names.append(f"{task.submission.job}{index}")
         cancelled: list[str] = []
         for cluster, names in by_cluster.items():
@@ -162,7 +162,7 @@ def read_queue_state(run: RunDir) -> QueueState:
     rows, hidden = _rows(run, submissions, site)
     tasks = [task for submission in submissions for task in _in_queue(submission, rows, hidden)]
     ended = tuple(row for mine in rows.values() for row in mine if row.ended)
-    return QueueState(ledger, tuple(submissions), tuple(tasks), ended, site.cluster)
+    return QueueState(ledger, tuple(submissions), tuple(tasks), ended, site)
 
 
 def _rows(

@@ -23,7 +23,7 @@ from slurm import limits, queue, submit
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
-from slurm.site import DEFAULT_ARRAY, Site, read_site
+from slurm.site import Site
 
 
 class ClusterError(EmpathyError):
@@ -257,10 +257,10 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     if not free:
         return result
     try:
-        what, site = replace(what, code=snapshot(what.run)), read_site()
+        what = replace(what, code=snapshot(what.run))
         _ask_slurm(what, packing.groups(free))
         for group in packing.groups(free):
-            _submit_arrays(what, [tuple(group)], site, Waits(), result)
+            _submit_arrays(what, [tuple(group)], queue_state.site, Waits(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
@@ -279,10 +279,7 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
     what = replace(
         what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
     )
-    try:
-        largest = read_site().largest_array
-    except SlurmError:
-        largest = DEFAULT_ARRAY
+    largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
     for group in _wanted(what, progress, queue_state):
@@ -300,7 +297,7 @@ def _submit_all(
 ) -> None:
     what = replace(what, code=snapshot(what.run))
     _ask_slurm(what, grouped)
-    site, profile = read_site(), what.profile
+    site, profile = queue_state.site, what.profile
     bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
     room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
     dealt = _packed(grouped, room)
