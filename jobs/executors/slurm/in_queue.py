@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Ledger, Submission
