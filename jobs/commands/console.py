@@ -130,20 +130,19 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     from slurm import detect
 
     state = detect.state()
-    if choice == "auto" and state in ("absent", "unconfigured"):
-        why = "no sbatch on PATH" if state == "absent" else "Slurm is not configured here"
-        if not quiet:
-            print_out(f"{why}: running on this machine")
-        return "local"
     if state == "up":
         return "slurm"
-    if state == "silent":
-        msg = (
-            "Slurm is configured here but its controller does not answer (scontrol ping): wait "
-            "until it does, or use --executor local to run on this machine"
-        )
+    if state == "absent" and choice == "auto":
+        if not quiet:
+            print_out("no sbatch on PATH: running on this machine")
+        return "local"
+    if state == "absent":
+        msg = "--executor slurm needs sbatch, and none is on PATH: use --executor local"
     else:
-        msg = "--executor slurm needs sbatch and a Slurm configuration: use --executor local"
+        msg = (
+            "there is an sbatch here, but no controller of Slurm answers (scontrol ping): wait "
+            "until it does, or add --executor local to run on this machine"
+        )
     raise ConfigError(msg)
 
 

@@ -37,7 +37,7 @@ def retry(options: RetryOptions) -> int:
 
     run = existing(options)
     submitted = _submit(run, options)
-    if submitted.arrays or submitted.left:
+    if submitted.tried:
         return show_submitted(submitted, run, as_json=options.json)
     if submitted.n_before:
         print_out(f"nothing to retry: {counted(submitted.n_before, 'array task')} in the queue")
@@ -49,7 +49,7 @@ def retry(options: RetryOptions) -> int:
 def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from empathy_core.errors import ConfigError
     from jobs.commands.console import alike
-    from jobs.commands.submission import reached, resources_given
+    from jobs.commands.submission import resources_given, settled
     from jobs.config.schema import Config
     from jobs.executors.slurm.submit import launch, missing, submit_missing, submit_tasks
     from jobs.planning import versions
@@ -57,7 +57,7 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from jobs.planning.stages import FINETUNE
 
     with run.lock():
-        now = reached(run)
+        now = settled(run)
         plan, path = last_plan(run)
         if outdated := versions.outdated_scores(plan):
             raise ConfigError("; ".join(outdated))  # or each array task that scores would fail

@@ -46,11 +46,13 @@ class Inspected:
     """Everything that is known of a run's array tasks.
 
     Attributes:
+        run: Whose they are.
         reached: Whether Slurm answered; if not, ``why`` says what it said.
         array_tasks: The newest array task of each task, by task id; older ones in ``earlier``.
         ended: What squeue still knows of array tasks that have ended.
     """
 
+    run: RunDir
     reached: bool
     why: str
     submissions: tuple[Submission, ...]
@@ -78,7 +80,7 @@ def inspect(run: RunDir) -> Inspected:
                     earlier[task.id] = (*earlier.get(task.id, ()), newest[task.id])
                 newest[task.id] = array_task
     ended = known.ended if known else ()
-    return Inspected(known is not None, why, submissions, newest, earlier, ended)
+    return Inspected(run, known is not None, why, submissions, newest, earlier, ended)
 
 
 def _array_task(
@@ -101,9 +103,11 @@ def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attem
 
 def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
     """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
-    ours = {e.submission.job for e in array_tasks if e.submission.job}
+    mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
+    ours = {submission.job for submission in mine}
     try:
-        rows = queue.list_attempts(ours) if inspected.reached else []
+        known_as = [submission.known_as(inspected.run) for submission in mine]
+        rows = queue.list_attempts(known_as) if inspected.reached else []
     except SlurmError:
         rows = []
     finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]

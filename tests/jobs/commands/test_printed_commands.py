@@ -187,7 +187,9 @@ def test_more_is_proposed_of_what_was_short():
 def test_what_status_prints_can_be_pasted(run: Path):
     """Below a table with failures stand the reason's command and the remedy's."""
     stages = [StageProgress("generate", "echo", 0, 0, 0, failed={"killed": 1})]
-    found = Inspected(array_tasks={}, earlier={}, submissions=(), reached=True, why="")
+    found = Inspected(
+        run=RunDir(Path("runs/x")), array_tasks={}, earlier={}, submissions=(), reached=True, why=""
+    )
     lines = printed("\n".join(_next(RunDir(run), stages, found)))
 
     assert [means(line) for line in lines] == [run, run]
