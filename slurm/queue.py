@@ -2,7 +2,7 @@
 
 A job id alone names no job: a cluster whose database was made anew counts from one again, and each
 cluster counts for itself. So each query names the cluster, the user and the jobs, and each answer
-says when a job was submitted, and the words that tell whose it is: see `Submitted`.
+says when a job was submitted, and the words that tell whose it is: see `JobIdentity`.
 """
 
 import calendar
@@ -53,8 +53,8 @@ CLOCKS_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """An array job as it was submitted; a job is this one only if `is_` says so.
+class JobIdentity:
+    """An array job as it was submitted; a job is this one only if `matches` says so.
 
     Attributes:
         token: Words that no other job has: they are in its comment, its name and its log's path.
@@ -70,7 +70,7 @@ class Submitted:
     cluster: str = ""
     job: str | None = None
 
-    def is_(self, job: str, submitted: int, *words: str) -> bool:
+    def matches(self, job: str, submitted: int, *words: str) -> bool:
         """Tell whether a job that Slurm lists is this one.
 
         Args:
@@ -250,7 +250,7 @@ def _seconds(utc: str) -> int:
         return 0
 
 
-def list_attempts(jobs: Iterable[Submitted]) -> list[Accounted]:
+def list_attempts(jobs: Iterable[JobIdentity]) -> list[Accounted]:
     """Return every attempt of the array tasks of *jobs*, oldest first, in one query a cluster.
 
     Raises:
@@ -270,9 +270,9 @@ def list_attempts(jobs: Iterable[Submitted]) -> list[Accounted]:
     return attempts
 
 
-def by_user_and_cluster(jobs: Iterable[Submitted]) -> dict[tuple[int, str], list[Submitted]]:
+def by_user_and_cluster(jobs: Iterable[JobIdentity]) -> dict[tuple[int, str], list[JobIdentity]]:
     """Return (user's number, cluster) → the jobs that one query asks for."""
-    grouped: dict[tuple[int, str], list[Submitted]] = {}
+    grouped: dict[tuple[int, str], list[JobIdentity]] = {}
     for job in jobs:
         uid = os.getuid() if job.uid is None else job.uid
         grouped.setdefault((uid, job.cluster), []).append(job)

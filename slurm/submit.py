@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm.profile import Profile
-from slurm.queue import SILENT, SlurmError, SubmitError, Submitted, Unanswered, list_jobs
+from slurm.queue import SILENT, JobIdentity, SlurmError, SubmitError, Unanswered, list_jobs
 from slurm.script import Array, command, parameters
 
 PASSED_ON = (
@@ -125,7 +125,7 @@ def script(array: Array, profile: Profile) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#SBATCH --output"))
 
 
-def submit(array: Array, profile: Profile, who: Submitted) -> Taken:
+def submit(array: Array, profile: Profile, who: JobIdentity) -> Taken:
     """Submit *array* and return its job id.
 
     An answer can be lost though the job was taken: where sbatch fails, Slurm is asked for *who*.
@@ -161,7 +161,7 @@ def _refuses(said: str) -> bool:
     return "sbatch: error:" in said and not any(sign in said.lower() for sign in SILENT)
 
 
-def _after_failure(who: Submitted, said: str, *, refused: bool) -> Taken:
+def _after_failure(who: JobIdentity, said: str, *, refused: bool) -> Taken:
     """Look for a job that sbatch told nothing of, for some seconds unless it was refused."""
     for pause in (0,) if refused else LOOKS_S:
         time.sleep(pause)
@@ -177,7 +177,7 @@ LOOKS_S = (0, 1, 2, 4, 8)
 """Pauses before each look for a job of which sbatch told nothing, in seconds."""
 
 
-def find(who: Submitted) -> Taken | None:
+def find(who: JobIdentity) -> Taken | None:
     """Return the job of *who* if squeue lists it.
 
     Raises:
@@ -185,7 +185,7 @@ def find(who: Submitted) -> Taken | None:
     """
     uid = os.getuid() if who.uid is None else who.uid
     for row in list_jobs(uid, who.cluster):
-        if who.is_(row.job, row.submitted, row.name, row.comment):
+        if who.matches(row.job, row.submitted, row.name, row.comment):
             return Taken(row.job, who.cluster)
     return None
 

@@ -26,7 +26,7 @@ from jobs.planning.plan_file import read_plan, write_plan
 from jobs.stages.events import Sender, failure, raise_failure, received
 from jobs.stages.logs import log_progress
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("jobs.stages.distributed")
 
 
 def n_processes(spec: FinetuneSpec) -> int:

@@ -171,7 +171,7 @@ def _rows(
     """Return submission → its array tasks as squeue lists them, and those that it may hide."""
     rows: dict[str, list[Queued]] = {}
     hidden: set[str] = set()
-    with_jobs = {s.known_as(run): s for s in submissions if s.job}
+    with_jobs = {s.identity(run): s for s in submissions if s.job}
     for (uid, cluster), known in queue.by_user_and_cluster(with_jobs).items():
         there = "" if cluster == site.cluster else cluster
         listed: dict[str, list[Queued]] = {}
@@ -180,13 +180,13 @@ def _rows(
         for job in known:
             name = with_jobs[job].name
             mine = listed.get(job.job or "", [])
-            rows[name] = [r for r in mine if job.is_(r.job, r.submitted, r.name, r.comment)]
+            rows[name] = [r for r in mine if job.matches(r.job, r.submitted, r.name, r.comment)]
             if not mine and site.hides_jobs and uid != os.getuid() != 0:
                 hidden.add(name)
     return rows, hidden
 
 
-def _list(known: Iterable[queue.Submitted], uid: int, cluster: str, site: Site) -> list[Queued]:
+def _list(known: Iterable[queue.JobIdentity], uid: int, cluster: str, site: Site) -> list[Queued]:
     try:
         return queue.list_queued([job.job for job in known if job.job], uid, cluster)
     except SlurmError as error:
@@ -229,7 +229,7 @@ def _with_jobs(run: RunDir, ledger: Ledger, site: Site) -> list[Submission]:
 
 def _settled(run: RunDir, ledger: Ledger, submission: Submission, site: Site) -> Submission:
     """Record what has become of a submission, if it can be known by now."""
-    who = submission.known_as(run)
+    who = submission.identity(run)
     taken = find(who)
     if taken:
         return ledger.taken(submission, taken.job, site.cluster)

@@ -106,8 +106,8 @@ def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> l
     mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
     ours = {submission.job for submission in mine}
     try:
-        known_as = [submission.known_as(inspected.run) for submission in mine]
-        rows = queue.list_attempts(known_as) if inspected.reached else []
+        identities = [submission.identity(inspected.run) for submission in mine]
+        rows = queue.list_attempts(identities) if inspected.reached else []
     except SlurmError:
         rows = []
     finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]

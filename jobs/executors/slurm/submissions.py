@@ -25,7 +25,7 @@ from jobs.executors.slurm.packing import TaskBundle
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from slurm.profile import Resources
-from slurm.queue import Submitted
+from slurm.queue import JobIdentity
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,11 @@ class Submission:
         """Return what squeue shows; it ends with the token, if some plug-in changes the comment."""
         return f"{run.root.name}.{self.stage}.{self.key}"[:80] + f".{self.token}"
 
-    def known_as(self, run: RunDir) -> Submitted:
+    def identity(self, run: RunDir) -> JobIdentity:
         """Return what tells its job from all others."""
-        return Submitted(self.token or self.comment(run), self.at, self.uid, self.cluster, self.job)
+        return JobIdentity(
+            self.token or self.comment(run), self.at, self.uid, self.cluster, self.job
+        )
 
 
 def log_path(run: RunDir, submission: str, index: int) -> Path:

@@ -438,7 +438,7 @@ def _submit_arrays(
         array = _array(what, named, named.name)
         job_of = f"{wanted.stage} '{wanted.key}'"
         try:
-            taken = submit.submit(array, what.profile, named.known_as(what.run))
+            taken = submit.submit(array, what.profile, named.identity(what.run))
         except SubmitError as error:
             ledger.refused(named, str(error))
             result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")

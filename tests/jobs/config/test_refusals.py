@@ -204,7 +204,7 @@ def test_a_read_only_runs_folder_is_read_and_not_written(folder: Path):
     command = f"{sys.executable} -m jobs.launch"
     script = "mount --bind runs runs && mount -o remount,ro,bind runs || exit 77\n" + "".join(
         f"{command} {what} --config tried.toml >{i}.out 2>&1; echo $?\n"
-        for i, what in enumerate(["sweep", "report", "explain echo.none.bleu"])
+        for i, what in enumerate(["sweep --executor local", "report", "explain echo.none.bleu"])
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script],

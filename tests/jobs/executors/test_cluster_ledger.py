@@ -172,7 +172,7 @@ def test_a_submission_of_an_older_version_is_known_by_its_comment(tmp_path: Path
     run = RunDir(tmp_path / "a")
     old = replace(SUBMISSION, name="0001-generate-m")
 
-    assert old.comment(run) == old.known_as(run).token
+    assert old.comment(run) == old.identity(run).token
     assert old.comment(run) != old.comment(RunDir(tmp_path / "b"))
 
 

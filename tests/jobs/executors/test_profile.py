@@ -17,12 +17,12 @@ from slurm import profile as profiles
 from slurm import submit
 from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
-from slurm.queue import SubmitError, Submitted, Unanswered
+from slurm.queue import JobIdentity, SubmitError, Unanswered
 from slurm.script import SETUP, UNSEEN, Array
 from slurm.submit import Taken
 from tests.runs.command_line import ECHO, write_config
 
-WHO = Submitted("3f2a")
+WHO = JobIdentity("3f2a")
 ODD = 'it\'s a "run" & co'
 """A folder's name that a shell would take apart."""
 
@@ -581,7 +581,7 @@ def test_what_sbatch_refuses_is_told_in_its_words(tmp_path: Path, srun: Path, ho
     [
         "echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1",
         "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1",
-        "echo 'Submitted batch'",  # torn
+        "echo 'JobIdentity batch'",  # torn
         "exit 0",
         "kill -9 $$",
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm import limits, queue
-from slurm.queue import Accounted, Queued, SlurmError, Submitted, Unreachable
+from slurm.queue import Accounted, JobIdentity, Queued, SlurmError, Unreachable
 from slurm.site import DEFAULT_ARRAY, Site, parse_site
 from slurm.submit import Taken, parse_answer
 
@@ -109,7 +109,7 @@ def test_the_users_variables_do_not_change_what_slurm_answers(
     assert queue.ask(["squeue"]) == "unset UTC /etc/mine.conf\n"
 
 
-OURS = Submitted("3f2a", AT, 1007, "science", "12")
+OURS = JobIdentity("3f2a", AT, 1007, "science", "12")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_job_is_ours_by_its_token_and_its_time(
     job: str, submitted: int, words: tuple[str, ...], ours: bool
 ):
     """Its id alone says nothing: a database that was made anew counts from one again."""
-    assert OURS.is_(job, submitted, *words) is ours
+    assert OURS.matches(job, submitted, *words) is ours
 
 
 # ---------------------------------------------------------------------------- sacct
@@ -187,7 +187,7 @@ def test_the_accounting_is_asked_once_for_all_jobs(fake: Fake):
 
     asked = '"-u 1007 -S 2026-11-29T02:29:00 -j 12,13 -M science"'
     fake("sacct", f'case "$*" in *{asked}) echo "12_0|FAILED|1:0|c1|5||T|";; esac')
-    later = Submitted("77aa", AT + 600, 1007, "science", "13")
+    later = JobIdentity("77aa", AT + 600, 1007, "science", "13")
 
     assert [row.job for row in queue.list_attempts([later, OURS])] == ["12"]
 
