@@ -29,7 +29,7 @@ install: .venv/installed
 	@touch $@
 
 demo: install
-	$(BIN)/python -m jobs.launch sweep --config demo
+	$(BIN)/python -m jobs.launch sweep --config demo --executor local
 
 system:
 	@bash tests/system.sh

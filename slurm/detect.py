@@ -1,37 +1,27 @@
 """Whether this machine can submit to Slurm."""
 
-import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-CONFIGURATIONS = (
-    "/etc/slurm/slurm.conf",
-    "/etc/slurm-llnl/slurm.conf",
-    "/run/slurm/conf/slurm.conf",
-)
-"""Where packages, older packages and configless clusters keep it; ``SLURM_CONF`` comes first."""
+from slurm.queue import own_environment
 
-State = Literal["absent", "unconfigured", "silent", "up"]
+State = Literal["absent", "silent", "up"]
 
 
-def state(configurations: Sequence[str] = CONFIGURATIONS, timeout_s: float = 15) -> State:
-    """Return how Slurm stands here.
+def state(timeout_s: float = 15) -> State:
+    """Return how Slurm stands here; where there is an sbatch, Slurm itself is asked.
 
-    ``absent``: no sbatch on PATH. ``unconfigured``: sbatch without a configuration. ``silent``:
-    configured, but no controller answers. ``up``: a controller answers.
+    ``absent``: no sbatch on PATH. ``silent``: no controller answers, perhaps since none is
+    configured. ``up``: a controller answers.
     """
     if shutil.which("sbatch") is None:
         return "absent"
-    places = [os.environ["SLURM_CONF"]] if "SLURM_CONF" in os.environ else configurations
-    if not any(Path(place).is_file() for place in places):
-        return "unconfigured"
     try:
         done = subprocess.run(
-            ["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+            ["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False,
+            env=own_environment(),
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "silent"
     return "up" if done.returncode == 0 and "UP" in done.stdout else "silent"

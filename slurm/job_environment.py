@@ -7,6 +7,7 @@ on the disk already.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from slurm.events import emit_event
+from slurm.queue import SlurmError, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Signals:
     ) -> None:
         self._job, self._advanced = job, advanced
         self._begun = time.monotonic()
+        self._warning_s = warning_s
         self._limit_from_s = limit_s - warning_s - EARLY_S
         self._waiting = False
         self.deferred = self.soon = False
@@ -93,7 +96,7 @@ class Signals:
 
     def _warned(self, *_: object) -> None:
         # a warning long before the limit comes from preemption, or from a person
-        limit = time.monotonic() - self._begun >= self._limit_from_s
+        limit = self._at_limit()
         if self.deferred:
             self.soon = True
             emit_event("warned", limit=limit, requeued=False, advanced=self._advanced(),
@@ -108,7 +111,14 @@ class Signals:
     def ask(self) -> None:
         """Ask to be run again, after what was deferred is saved; returns only if refused."""
         self.soon = False
-        self._ask(limit=time.monotonic() - self._begun >= self._limit_from_s)
+        self._ask(limit=self._at_limit())
+
+    def _at_limit(self) -> bool:
+        """Tell whether the time limit is near: by Slurm's own word, since it can be changed."""
+        left_s = time_left_s(self._job)
+        if left_s is None:
+            return time.monotonic() - self._begun >= self._limit_from_s
+        return left_s <= self._warning_s + EARLY_S
 
     def _ask(self, *, limit: bool) -> None:
         self._waiting = False
@@ -120,6 +130,21 @@ class Signals:
 
     def _told(self, *_: object) -> None:
         emit_event("term", message="asked to end: preempted or cancelled")
+
+
+def time_left_s(job: JobEnvironment) -> int | None:
+    """Return how long this attempt may still run, in seconds; null if nobody says."""
+    try:
+        text = ask(["squeue", "-h", "-j", job.id, "-o", "%L"], timeout_s=20).strip()
+    except SlurmError:
+        return None
+    days, _, clock = text.rpartition("-")
+    if not re.fullmatch(r"\d*", days) or not re.fullmatch(r"\d+(:\d+){0,2}", clock):
+        return None  # UNLIMITED, INVALID
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return 86400 * int(days or 0) + seconds
 
 
 def _requeue(job: JobEnvironment) -> tuple[int, str]:

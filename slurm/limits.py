@@ -1,48 +1,26 @@
-"""How much the cluster takes at once: array sizes and submit limits, read from it."""
+"""How many array tasks a user may have in the queue, read from the cluster's accounting."""
 
-import getpass
-from dataclasses import dataclass
+import os
+import pwd
 
 from slurm.queue import SlurmError, ask
 
-DEFAULT_ARRAY = 1001
-"""MaxArraySize where a site has not set it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What bounds a submission.
-
-    Attributes:
-        array: Array tasks of one array (``MaxArraySize``, whose value is one more than the largest
-            index).
-        submit: Array tasks that the user may have in the queue; null if there is no such limit or
-            nobody tells.
-    """
-
-    array: int
-    submit: int | None
-
-
-def read(account: str | None, qos: str | None, extra: int | None = None) -> Limits:
-    """Read the limits that hold for a user under *account* and *qos*.
+def read_submit_limit(account: str | None, qos: str | None, extra: int | None = None) -> int | None:
+    """Return how many array tasks a user may have in the queue; null if no limit is known.
 
     Args:
         account: As asked for; null means the user's default.
         qos: Likewise.
         extra: The profile's own limit.
-
-    Raises:
-        Unreachable: No controller answers.
     """
-    array = parse_config(ask(["scontrol", "show", "config"]))
     try:
         text = _associations() + "\n" + _qualities()
-        found = parse_limits(text, getpass.getuser(), account, qos)
-    except SlurmError:  # a site without accounting has no such limits, or hides them
-        found = []
-    found += [extra] if extra else []
-    return Limits(array, min(found) if found else None)
+        bounds = parse_limits(text, pwd.getpwuid(os.getuid()).pw_name, account, qos)
+    except (SlurmError, KeyError):  # a site without accounting has no such limits, or hides them
+        bounds = []
+    bounds += [extra] if extra else []
+    return min(bounds, default=None)
 
 
 def _associations() -> str:
@@ -59,15 +37,6 @@ def _qualities() -> str:
         f"qos|{line}"
         for line in ask(["sacctmgr", "-n", "-P", "show", "qos", f"format={fields}"]).splitlines()
     )
-
-
-def parse_config(text: str) -> int:
-    """Return how many tasks an array job may have, from ``scontrol show config``."""
-    for line in text.splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "MaxArraySize" and value.strip().isdigit():
-            return max(1, int(value))
-    return DEFAULT_ARRAY
 
 
 def parse_limits(text: str, user: str, account: str | None, qos: str | None) -> list[int]:

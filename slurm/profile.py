@@ -93,8 +93,8 @@ class Resources(ProfileModel):
     Attributes:
         gpus: Per array task; ``gres`` is for sites whose Slurm has no ``--gpus-per-node``.
         time_min: Time limit of one array task, in minutes.
-        mem_gb: Memory of one array task, in GB of 1024 MB.
-        parallel: Array tasks of one array that may run at once; null means as many as fit.
+        mem_gb: Memory of one array task, in GB of 1024 MB; 0 means all that a node has.
+        parallel: Array tasks of one array that may run at once; null means 256.
         options: Any other option of sbatch, without the dashes; ``true`` for one without value.
         partition: ``--partition``.
         account: ``--account``.
@@ -116,7 +116,7 @@ class Resources(ProfileModel):
     gres: str | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
     time_min: Positive | None = None
-    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    mem_gb: Annotated[float, Field(ge=0)] | None = None
     cpus: Positive | None = None
     exclude: str | None = None
     nodelist: str | None = None
@@ -143,12 +143,27 @@ class Resources(ProfileModel):
                 raise ValueError(msg)
         return options
 
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of one array task, in whatever way they are asked for: a number, typed or not."""
+        asked = [str(self.gpus or 0)]
+        asked += [part for part in (self.gres or "").split(",") if part.startswith("gpu")]
+        names = ("gpus", "gpus-per-task", "gpus-per-socket", "tres-per-task")
+        asked += [str(self.options[name]) for name in names if name in self.options]
+        return max(map(_last_number, asked))
+
     @model_validator(mode="after")
     def _one_way_to_ask_for_gpus(self) -> Self:
         if self.gpus and self.gres and "gpu" in self.gres:
             msg = "both gpus and a gres of GPUs are given; keep the one that your site documents"
             raise ValueError(msg)
         return self
+
+
+def _last_number(gpus: str) -> int:
+    """Return 2 of ``2``, ``gpu:2``, ``a100:2`` and ``gpu:a100:2(S:0)``, and 1 of ``gpu:a100``."""
+    number = re.search(r"(?:^|[:=])(\d+)(?:\(|$)", gpus)
+    return int(number[1]) if number else 1
 
 
 class Container(ProfileModel):
@@ -182,6 +197,10 @@ class Profile(Resources):
         cache: Folder of the Hub's cache (HF_HOME), on a file system that the nodes share.
         scratch: Node-local folder for temporary files; may name variables, as ``$TMPDIR``.
         offline: Whether array tasks work without the network (HF_HUB_OFFLINE).
+        stagger_s: Over how many seconds the array tasks of one array begin, so that they do not all
+            read the same files at once; null means one second for each twenty, and at most 30.
+        max_restarts: An array task that Slurm has run again so often without finishing a block ends
+            as failed.
         max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
         container: The image that array tasks run in; null means none.
     """
@@ -197,6 +216,8 @@ class Profile(Resources):
     cache: str | None = None
     scratch: str | None = None
     offline: bool = True
+    stagger_s: Annotated[int, Field(ge=0)] | None = None
+    max_restarts: Positive = 3
     max_elements: Positive | None = None
     finetune: Resources = Resources()
     generate: Resources = Resources()

@@ -1,9 +1,16 @@
-"""What Slurm knows of our array tasks: one query of squeue, one of sacct, for all of them."""
+"""What Slurm knows of our array tasks: one query of squeue, one of sacct, for all of them.
 
-import getpass
+A job id alone names no job: a cluster whose database was made anew counts from one again, and each
+cluster counts for itself. So each query names the cluster, the user and the jobs, and each answer
+says when a job was submitted, and the words that tell whose it is: see `Submitted`.
+"""
+
+import calendar
+import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -17,6 +24,10 @@ class SubmitError(SlurmError):
 
 class Unreachable(SlurmError):
     """No controller answers."""
+
+
+class Unanswered(SlurmError):
+    """sbatch ended without saying whether Slurm has taken a job."""
 
 
 SILENT = (
@@ -37,6 +48,39 @@ LAUNCH = "launch"
 
 _SEPARATOR = "|"
 
+CLOCKS_S = 60
+"""How far the clocks of a launcher and of a controller may be apart, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An array job as it was submitted; a job is this one only if `is_` says so.
+
+    Attributes:
+        token: Words that no other job has: they are in its comment, its name and its log's path.
+        at: When sbatch was called, in seconds since 1970.
+        uid: The user's number; null means whoever asks.
+        cluster: Name of its cluster; empty means the one that is asked without naming any.
+        job: Job id; null while it is not known.
+    """
+
+    token: str
+    at: int = 0
+    uid: int | None = None
+    cluster: str = ""
+    job: str | None = None
+
+    def is_(self, job: str, submitted: int, *words: str) -> bool:
+        """Tell whether a job that Slurm lists is this one.
+
+        Args:
+            job: Its id.
+            submitted: When, in seconds since 1970 (a requeue renews it); 0 if nobody knows.
+            words: Its comment and name: a site's plug-in may overwrite one of them.
+        """
+        known = self.job in (None, job) and any(self.token in word for word in words)
+        return known and (not submitted or submitted >= self.at - CLOCKS_S)
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -46,6 +90,9 @@ class Queued:
         state: In Slurm's words, e.g. ``PENDING``.
         reason: Why it waits or how it ended; ``None`` in Slurm's words if nobody knows.
         node: Where it runs or ran; empty if it never did.
+        submitted: When, in seconds since 1970; a requeue renews it.
+        name: Of its job.
+        comment: Of its job.
     """
 
     job: str
@@ -53,6 +100,9 @@ class Queued:
     state: str
     reason: str
     node: str
+    submitted: int = 0
+    name: str = ""
+    comment: str = ""
 
     @property
     def ended(self) -> bool:
@@ -73,6 +123,8 @@ class Accounted:
     Attributes:
         exit_code: ``code:signal``.
         gpus: Allocated.
+        start: As Slurm writes it, in UTC.
+        submitted: When, in seconds since 1970; a requeue renews it.
     """
 
     job: str
@@ -83,6 +135,18 @@ class Accounted:
     elapsed_s: int
     gpus: int
     start: str
+    submitted: int = 0
+
+
+def own_environment() -> dict[str, str]:
+    """Return this process's variables without those that change what Slurm's commands answer.
+
+    ``SQUEUE_PARTITION`` hides jobs, ``SLURM_CLUSTERS`` asks another cluster. Times are in UTC.
+    """
+    ours = ("SLURM_CONF", "SLURM_CONF_SERVER")
+    theirs = ("SLURM_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SBATCH_")
+    kept = {k: v for k, v in os.environ.items() if k in ours or not k.startswith(theirs)}
+    return kept | {"TZ": "UTC"}
 
 
 def ask(command: Sequence[str], timeout_s: float = 60) -> str:
@@ -97,8 +161,9 @@ def ask(command: Sequence[str], timeout_s: float = 60) -> str:
         raise Unreachable(msg)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+            command, capture_output=True, text=True, timeout=timeout_s, check=False,
+            env=own_environment(),
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         msg = f"{command[0]} did not answer within {timeout_s:.0f} s"
         raise Unreachable(msg) from error
@@ -111,50 +176,107 @@ def ask(command: Sequence[str], timeout_s: float = 60) -> str:
     return done.stdout
 
 
-def list_queued() -> list[Queued]:
-    """Return every array task of the user's that is queued or has lately ended, in one query.
+def list_queued(jobs: Collection[str], uid: int, cluster: str = "") -> list[Queued]:
+    """Return the array tasks of *jobs* that are queued or have lately ended, in one query.
+
+    Args:
+        jobs: Ids of jobs of one user on one cluster.
+        uid: The user's number.
+        cluster: Its name; empty means the one that this machine belongs to.
 
     Raises:
         Unreachable: No controller answers.
     """
-    form = _SEPARATOR.join(["%F", "%K", "%T", "%N", "%r"])
-    text = ask(["squeue", "-h", "-r", "-t", "all", "-u", getpass.getuser(), "-o", form])
-    return parse_queue(text)
+    if not jobs:
+        return []
+    listed = ["-j", ",".join(sorted(jobs))]
+    try:
+        return parse_queue(ask([*_SQUEUE, "-r", "-u", str(uid), *listed, *_on(cluster)]))
+    except Unreachable:
+        raise
+    except SlurmError as error:  # where one job is asked for, and Slurm has forgotten it
+        if "invalid job id" in str(error).lower():
+            return []
+        raise
+
+
+def list_jobs(uid: int, cluster: str = "") -> list[Queued]:
+    """Return all of a user's jobs, an array as one line: to find one whose id is not known.
+
+    Raises:
+        Unreachable: No controller answers.
+    """
+    return parse_queue(ask([*_SQUEUE, "-u", str(uid), *_on(cluster)]))
+
+
+def count_queued(uid: int, cluster: str = "") -> int:
+    """Return how many array tasks of a user, whatever they do, are in the queue.
+
+    Raises:
+        Unreachable: No controller answers.
+    """
+    states = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,STOPPED,REQUEUED"
+    command = ["squeue", "-h", "-a", "-r", "-t", states, "-o", "%i"]
+    return len(ask([*command, "-u", str(uid), *_on(cluster)]).splitlines())
+
+
+_SQUEUE = ("squeue", "-h", "-a", "-t", "all", "-o",
+           _SEPARATOR.join(["%F", "%K", "%T", "%N", "%V", "%j", "%k", "%r"]))  # fmt: skip
+
+
+def _on(cluster: str) -> list[str]:
+    return ["-M", cluster] if cluster else []
 
 
 def parse_queue(text: str) -> list[Queued]:
     """Return the array tasks that squeue printed; a job that is no array has index 0."""
-    found = []
+    rows = []
     for line in text.splitlines():
-        parts = line.split(_SEPARATOR, 4)
-        if len(parts) == 5:
-            job, index, state, node, reason = parts
-            found.append(Queued(job, int(index) if index.isdigit() else 0, state, reason, node))
-    return found
+        parts = line.split(_SEPARATOR, 7)
+        if len(parts) == 8:
+            job, index, state, node, submitted, name, comment, reason = parts
+            rows.append(
+                Queued(job, int(index) if index.isdigit() else 0, state, reason, node,
+                       _seconds(submitted), name, comment)
+            )  # fmt: skip
+    return rows
 
 
-def list_comments() -> dict[str, str]:
-    """Return comment → job id of the user's jobs in the queue.
-
-    Raises:
-        Unreachable: No controller answers.
-    """
-    text = ask(["squeue", "-h", "-u", getpass.getuser(), "-t", "all", "-o", "%F|%k"])
-    return {comment: job for job, _, comment in (line.partition("|") for line in text.splitlines())}
+def _seconds(utc: str) -> int:
+    """Return a time as Slurm writes it, in seconds since 1970; 0 if it is none."""
+    try:
+        return calendar.timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return 0
 
 
-def list_attempts(jobs: Iterable[str]) -> list[Accounted]:
-    """Return every attempt of the array tasks of *jobs*, oldest first, in one query.
+def list_attempts(jobs: Iterable[Submitted]) -> list[Accounted]:
+    """Return every attempt of the array tasks of *jobs*, oldest first, in one query a cluster.
 
     Raises:
         Unreachable: There is no accounting here, or it does not answer.
     """
-    listed = ",".join(sorted(jobs))
-    if not listed:
-        return []
-    fields = "JobID,State,ExitCode,NodeList,ElapsedRaw,AllocTRES,Start"
-    text = ask(["sacct", "-X", "-D", "-n", "-P", "-j", listed, "-o", fields])
-    return parse_accounting(text)
+    attempts: list[Accounted] = []
+    for (uid, cluster), mine in by_user_and_cluster(jobs).items():
+        at = {job.job: job.at - CLOCKS_S for job in mine if job.job}
+        if not at:
+            continue
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(0, min(at.values()))))
+        asked = ["-u", str(uid), "-S", since, "-j", ",".join(sorted(at)), *_on(cluster)]
+        fields = "JobID,State,ExitCode,NodeList,ElapsedRaw,AllocTRES,Start,Submit"
+        rows = parse_accounting(ask(["sacct", "-X", "-D", "-n", "-P", "-o", fields, *asked]))
+        # of an earlier job of the same id
+        attempts += [r for r in rows if not r.submitted or r.submitted >= at[r.job]]
+    return attempts
+
+
+def by_user_and_cluster(jobs: Iterable[Submitted]) -> dict[tuple[int, str], list[Submitted]]:
+    """Return (user's number, cluster) → the jobs that one query asks for."""
+    grouped: dict[tuple[int, str], list[Submitted]] = {}
+    for job in jobs:
+        uid = os.getuid() if job.uid is None else job.uid
+        grouped.setdefault((uid, job.cluster), []).append(job)
+    return grouped
 
 
 def parse_accounting(text: str) -> list[Accounted]:
@@ -162,12 +284,12 @@ def parse_accounting(text: str) -> list[Accounted]:
     found = []
     for line in text.splitlines():
         parts = line.split("|")
-        if len(parts) != 7:
+        if len(parts) != 8:
             continue
         job, _, index = parts[0].partition("_")
         if not index.isdigit():  # 12_[3-7]: not started yet
             continue
-        state, exit_code, node, elapsed, tres, start = parts[1:]
+        state, exit_code, node, elapsed, tres, start, submitted = parts[1:]
         gpus = sum(
             int(value)
             for name, _, value in (item.partition("=") for item in tres.split(","))
@@ -176,16 +298,52 @@ def parse_accounting(text: str) -> list[Accounted]:
         # "CANCELLED by 0" names who cancelled
         kind = state.split()[0] if state else ""
         found.append(
-            Accounted(job, int(index), kind, exit_code, node, int(elapsed or 0), gpus, start)
-        )
+            Accounted(job, int(index), kind, exit_code, node, int(elapsed or 0), gpus, start,
+                      _seconds(submitted))
+        )  # fmt: skip
     return sorted(found, key=lambda row: (row.job, row.index, row.start))
 
 
-def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs or array tasks (``12`` or ``12_3``).
+def cancel(words: Sequence[str], cluster: str = "") -> None:
+    """Cancel jobs (``12``), array tasks (``12_3``) or `ranges` of them.
 
     Raises:
         SlurmError: scancel fails.
     """
-    if jobs:
-        ask(["scancel", *jobs])
+    for i in range(0, len(words), _WORDS):
+        ask(["scancel", *_on(cluster), *words[i : i + _WORDS]])
+
+
+_WORDS = 200
+_PARTS = 100
+"""So many words a call of scancel, and ranges a word: 20,000 tasks that lie apart are one call."""
+
+
+def ranges(tasks: Iterable[str]) -> list[str]:
+    """PURE: return jobs and array tasks in few words: ``12_[1-2,4]`` for 12_1, 12_2 and 12_4."""
+    by_job: dict[str, set[int]] = {}
+    whole: list[str] = []
+    for task in tasks:
+        job, _, index = task.partition("_")
+        if index.isdigit():
+            by_job.setdefault(job, set()).add(int(index))
+        else:
+            whole.append(task)
+    words = list(dict.fromkeys(whole))
+    for job, indices in by_job.items():
+        parts = _parts(sorted(indices))
+        cuts = (parts[i : i + _PARTS] for i in range(0, len(parts), _PARTS))
+        named = (",".join(cut) for cut in cuts)
+        words += [f"{job}_{name}" if name.isdigit() else f"{job}_[{name}]" for name in named]
+    return words
+
+
+def _parts(indices: Sequence[int]) -> list[str]:
+    """Return ascending numbers as ``1-5`` or ``7``."""
+    parts, first = [], None
+    for here, following in zip(indices, [*indices[1:], None], strict=True):
+        first = here if first is None else first
+        if following != here + 1:
+            parts.append(str(here) if first == here else f"{first}-{here}")
+            first = None
+    return parts

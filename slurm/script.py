@@ -16,6 +16,9 @@ from slurm.profile import Profile, Resources
 LIMITS = "EMPATHY_SUITE_LIMITS"
 """Variable that tells an array task its time limit and its warning, in seconds."""
 
+PARALLEL = 256
+"""Array tasks of one array that run at once where nobody says otherwise: a fair share."""
+
 UNSEEN, SETUP = 66, 67
 """Exit codes of an array task whose node does not see the run, or whose set-up failed."""
 
@@ -63,14 +66,14 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
         "gres": given.gres,
         "gpus_per_node": given.gpus or None,
         "time": given.time_min,
-        "mem": None if _other_memory(given) else f"{max(1, round((given.mem_gb or 1) * 1024))}M",
+        "mem": None if _other_memory(given) else _memory(given),
         "cpus_per_task": given.cpus,
         "exclude": given.exclude,
         "nodelist": given.nodelist,
         "mail_user": given.mail_user,
         "mail_type": given.mail_type,
         "dependency": _dependency(array),
-        "array_parallelism": given.parallel or array.n_tasks,
+        "array_parallelism": given.parallel or PARALLEL,
         "setup": setup(array, profile, python),
         "stderr_to_stdout": True,
         "use_srun": False,
@@ -101,6 +104,12 @@ def _further(array: Array, profile: Profile) -> dict[str, Any]:
     return {k: v for k, v in further.items() if v is not False}
 
 
+def _memory(given: Resources) -> str:
+    """Return what ``--mem`` takes; 0 means the whole node."""
+    asked = 1 if given.mem_gb is None else given.mem_gb
+    return f"{max(1, round(asked * 1024))}M" if asked else "0"
+
+
 def _other_memory(given: Resources) -> bool:
     """Tell whether memory is asked for in another way; Slurm takes one."""
     return bool({"mem-per-cpu", "mem-per-gpu"} & set(given.options))
@@ -129,6 +138,9 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
         f"export {LIMITS}='{limits}'",
         f"export PYTHONPATH={shlex.quote(str(array.code))}",
     ]
+    if stagger_s := _stagger_s(array, profile):
+        share = f"SLURM_ARRAY_TASK_ID * {stagger_s} / {array.n_tasks}"
+        lines.append(f'[ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || sleep $(({share}))')
     for number, entry in enumerate(profile.setup, 1):
         lines += ["{", entry, f"}} || {{ say setup 'line {number} of setup'; exit {SETUP}; }}"]
     box = profile.container
@@ -139,6 +151,10 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
         f"command -v {word} >/dev/null || {{ say setup 'the program to start'; exit {SETUP}; }}"
     )
     return lines
+
+
+def _stagger_s(array: Array, profile: Profile) -> int:
+    return min(30, array.n_tasks // 20) if profile.stagger_s is None else profile.stagger_s
 
 
 def variables(profile: Profile, cores: int) -> dict[str, str]:

@@ -6,16 +6,18 @@ so an array costs one script and one list whatever its size, and no pickle can b
 """
 
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slurm.profile import Profile
-from slurm.queue import SubmitError
+from slurm.queue import SILENT, SlurmError, SubmitError, Submitted, Unanswered, list_jobs
 from slurm.script import Array, command, parameters
 
 PASSED_ON = (
@@ -23,6 +25,7 @@ PASSED_ON = (
     "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV",
     "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "LMOD_CMD", "LMOD_DIR", "BASH_ENV",
     "CUDA_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME",
+    "MODULES_CMD", "BASH_FUNC_module%%", "BASH_FUNC_ml%%", "BASH_FUNC__module_raw%%",
     "SLURM_CONF",
 )  # fmt: skip
 """The launcher's variables that array tasks see. Slurm stores a job's environment, so no others
@@ -48,12 +51,43 @@ def passed_on(profile: Profile) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """sbatch's answer.
+
+    Attributes:
+        job: Job id.
+        cluster: As sbatch names it; empty means the one that this machine belongs to.
+    """
+
+    job: str
+    cluster: str = ""
+
+
+def parse_answer(text: str) -> Taken | None:
+    """Return what sbatch printed: the last line of that form, since a site's wrapper may greet."""
+    answers = re.findall(r"^Submitted batch job (\d+)(?: on cluster (\S+))?", text, re.MULTILINE)
+    return Taken(*answers[-1]) if answers else None
+
+
+def ignored() -> list[str]:
+    """Return the user's variables that sbatch would read, and that it never sees."""
+    return sorted(n for n in os.environ if n.startswith("SBATCH_") or n == "SLURM_CLUSTERS")
+
+
 def _executor(array: Array, profile: Profile) -> Any:
     """Return submitit's executor for one array."""
     from submitit import SlurmExecutor
+    from submitit.core.utils import FailedSubmissionError
 
     class ArrayExecutor(SlurmExecutor):  # type: ignore[misc]  # submitit is not typed
-        """Takes paths from the command line: sbatch's parser of scripts knows no quoting."""
+        """Takes paths from the command line: sbatch's parser of scripts knows no quoting.
+
+        Attributes:
+            taken: sbatch's answer.
+        """
+
+        taken: Taken
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             # a percent sign begins a pattern in sbatch's paths
@@ -62,6 +96,15 @@ def _executor(array: Array, profile: Profile) -> Any:
                 "sbatch", f"--output={log}", f"--chdir={array.code}",
                 str(submission_file_path),
             ]  # fmt: skip
+
+        @staticmethod
+        def _get_job_id_from_submission_command(string: bytes | str) -> str:
+            text = string if isinstance(string, str) else string.decode(errors="replace")
+            taken = parse_answer(text)
+            if taken is None:
+                raise FailedSubmissionError(text.strip() or "sbatch printed nothing")
+            ArrayExecutor.taken = taken
+            return taken.job
 
         @classmethod
         def affinity(cls) -> int:
@@ -82,13 +125,16 @@ def script(array: Array, profile: Profile) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#SBATCH --output"))
 
 
-def submit(array: Array, profile: Profile) -> str:
+def submit(array: Array, profile: Profile, who: Submitted) -> Taken:
     """Submit *array* and return its job id.
+
+    An answer can be lost though the job was taken: where sbatch fails, Slurm is asked for *who*.
 
     Side effect: the script is left in the array's folder.
 
     Raises:
         SubmitError: sbatch refuses; the message holds Slurm's words.
+        Unanswered: It is not known whether Slurm has taken it, or will.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -96,14 +142,52 @@ def submit(array: Array, profile: Profile) -> str:
     before = os.umask(0o077)  # for the script
     try:
         with environment(passed_on(profile)):
-            job = executor._submit_command(command(array, profile, sys.executable))
+            executor._submit_command(command(array, profile, sys.executable))
+    except FileNotFoundError as error:
+        raise SubmitError(str(error)) from error
     except (FailedJobError, FailedSubmissionError, OSError) as error:
-        raise SubmitError(_words(str(error))) from error
+        said = str(error)
+        return _after_failure(who, said, refused=_refuses(said))
+    else:
+        return executor.taken  # type: ignore[no-any-return]
     finally:
         os.umask(before)
         for link in array.folder.glob(".submission_file_*"):
             link.unlink()
-    return str(job.job_id)
+
+
+def _refuses(said: str) -> bool:
+    """Tell whether sbatch says that Slurm did not take the job, and not that nobody answered."""
+    return "sbatch: error:" in said and not any(sign in said.lower() for sign in SILENT)
+
+
+def _after_failure(who: Submitted, said: str, *, refused: bool) -> Taken:
+    """Look for a job that sbatch told nothing of, for some seconds unless it was refused."""
+    for pause in (0,) if refused else LOOKS_S:
+        time.sleep(pause)
+        with suppress(SlurmError):
+            if taken := find(who):
+                return taken
+    if refused:
+        raise SubmitError(_words(said))
+    raise Unanswered(_words(said))
+
+
+LOOKS_S = (0, 1, 2, 4, 8)
+"""Pauses before each look for a job of which sbatch told nothing, in seconds."""
+
+
+def find(who: Submitted) -> Taken | None:
+    """Return the job of *who* if squeue lists it.
+
+    Raises:
+        Unreachable: No controller answers.
+    """
+    uid = os.getuid() if who.uid is None else who.uid
+    for row in list_jobs(uid, who.cluster):
+        if who.is_(row.job, row.submitted, row.name, row.comment):
+            return Taken(row.job, who.cluster)
+    return None
 
 
 def test_only(array: Array, profile: Profile) -> str:

@@ -18,6 +18,8 @@ def words(run, plan, task, listen):
         texts = [t for p in answers.paths for t in store.read_piece(p)[1]["text"]]
         if "BROKEN" in run.root.name:
             raise ValueError("this stage is broken")
+        if "SILENT" in run.root.name:
+            continue
         counted = {"words": sum(len(text.split()) for text in texts)}
         inputs = {str(unit): d for unit, d in store.unit_inputs(answers.blocks).items()}
         path = run.root / "words" / f"{condition.id}.json"

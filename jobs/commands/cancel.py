@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from jobs.commands.options import TaskOptions
 
+NOTHING = "nothing of this run is in the queue"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CancelOptions(TaskOptions):
@@ -17,27 +19,29 @@ def cancel(options: CancelOptions) -> int:
         ClusterError: Slurm does not answer, or refuses.
         UnknownName: The run has nothing of that name.
     """
-    from jobs.commands.console import existing, print_out
+    from jobs.commands.console import existing, print_out, warn
     from jobs.commands.submission import reached
     from jobs.executors.slurm import inspect as inspection
     from jobs.executors.slurm.submit import ClusterError
     from jobs.planning.plan_file import last_plan
     from jobs.planning.shown_commands import command
-    from slurm import queue
     from slurm.queue import SlurmError
 
     run = existing(options)
     now = reached(run)
+    tasks = list(now.queued)
     if options.what:
         plan, _ = last_plan(run)
-        wanted = inspection.chosen(options.what, plan, inspection.inspect(run))
-        names = [e.id for e in wanted if e.state is not None]
-    else:
-        names = now.every_job()
+        chosen = inspection.chosen(options.what, plan, inspection.inspect(run))
+        wanted = {(task.submission.name, task.index) for task in chosen}
+        tasks = [task for task in tasks if (task.submission.name, task.index) in wanted]
     try:
-        queue.cancel(names)
+        cancelled = now.cancel(tasks, whole_jobs=not options.what)
     except SlurmError as error:
         msg = f"Slurm: {error}; see what is in the queue with\n  {command(run, 'status')}"
         raise ClusterError(msg) from error
-    print_out(f"cancelled {' '.join(names)}" if names else "nothing of this run is in the queue")
+    if now.unknown:
+        names = ", ".join(submission.name for submission in now.unknown)
+        warn(f"not cancelled, since nobody knows whether Slurm has it: {names}; look again soon")
+    print_out(f"cancelled {' '.join(cancelled)}" if cancelled else NOTHING)
     return 0

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.options import RunOptions
@@ -57,7 +58,7 @@ def existing(options: RunOptions) -> RunDir:
     Raises:
         ConfigError: There is none; the message lists those there are.
     """
-    name = options.name or configuration.read(options.config, options.changes).name
+    name = options.name or _configured(options)
     run = run_dir(options, name)
     try:
         found = run.root.is_dir()
@@ -67,12 +68,45 @@ def existing(options: RunOptions) -> RunDir:
         raise ConfigError(msg) from error
     if not found:
         listed = ", ".join(there) or "none"
+        which = f"; say which is meant: --name {there[0]}" if there else ""
         msg = (
-            f"no run '{name}' in {options.runs}; runs there: {listed}; start one with:\n"
+            f"no run '{name}' in {options.runs}; runs there: {listed}{which}; or start one with:\n"
             f"  {alike(options, 'sweep')}"
         )
         raise ConfigError(msg)
     return run
+
+
+def _configured(options: RunOptions) -> str:
+    """Return the name of the configuration's run.
+
+    Raises:
+        ConfigError: What ``--set`` changes does not suit it: perhaps another run is meant.
+    """
+    try:
+        return configuration.read(options.config, options.changes).name
+    except ConfigError as error:
+        if options.changes and (others := _runs(options.runs)):
+            msg = f"{error}\nWithout --name this is about the configuration '{options.config}'; "
+            raise ConfigError(f"{msg}for a run that is there, add {_named(others)}") from error
+        raise
+
+
+def hint_at_others(options: RunOptions, run: RunDir) -> None:
+    """Say whose report ``--set`` changes, where nothing names the run and others are there."""
+    chosen = options.name or options.config != RunOptions.config
+    others = [name for name in _runs(options.runs) if name != run.root.name]
+    if options.changes and not chosen and others:
+        warn(f"this is about the run '{run.root.name}'; for another one, add {_named(others)}")
+
+
+def _runs(runs: Path) -> list[str]:
+    """Return the names of the runs in a folder."""
+    return sorted(path.parent.name for path in runs.glob("*/plans"))
+
+
+def _named(runs: Sequence[str]) -> str:
+    return " or ".join(f"--name {shlex.quote(name)}" for name in runs[:3])
 
 
 def relative(path: Path) -> Path:
@@ -96,20 +130,19 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     from slurm import detect
 
     state = detect.state()
-    if choice == "auto" and state in ("absent", "unconfigured"):
-        why = "no sbatch on PATH" if state == "absent" else "Slurm is not configured here"
-        if not quiet:
-            print_out(f"{why}: running on this machine")
-        return "local"
     if state == "up":
         return "slurm"
-    if state == "silent":
-        msg = (
-            "Slurm is configured here but its controller does not answer (scontrol ping): wait "
-            "until it does, or use --executor local to run on this machine"
-        )
+    if state == "absent" and choice == "auto":
+        if not quiet:
+            print_out("no sbatch on PATH: running on this machine")
+        return "local"
+    if state == "absent":
+        msg = "--executor slurm needs sbatch, and none is on PATH: use --executor local"
     else:
-        msg = "--executor slurm needs sbatch and a Slurm configuration: use --executor local"
+        msg = (
+            "there is an sbatch here, but no controller of Slurm answers (scontrol ping): wait "
+            "until it does, or add --executor local to run on this machine"
+        )
     raise ConfigError(msg)
 
 
@@ -118,8 +151,8 @@ def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int
     for outcome in failed:
         warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
     warn(
-        f"{len(failed)} tasks failed; everything else is done and kept. Correct the cause and run "
-        "the same command again, or see what is there with\n"
+        f"{counted(len(failed), 'task')} failed; everything else is done and kept. Correct the "
+        "cause and run the same command again, or see what is there with\n"
         f"  {command(run, 'report', '--partial')}"
     )
     if as_json:

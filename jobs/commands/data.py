@@ -35,6 +35,7 @@ def data(options: DataOptions) -> int:
         DataError: A source cannot be read.
     """
     from empathy_core import data as core
+    from empathy_core.counted import counted
     from empathy_core.data import audit_text
     from jobs.commands.console import print_out
     from jobs.config import read as configuration
@@ -50,6 +51,7 @@ def data(options: DataOptions) -> int:
         print_out(json.dumps({"exported": str(options.export), "examples": n}))
     else:
         print_out(
-            f'{n} examples: add a column "text" and name the file under [answers.<name>] path'
+            f'{counted(n, "example")}: add a column "text" and name the file under '
+            "[answers.<name>] path"
         )
     return 0

@@ -9,7 +9,7 @@ from jobs.commands.options import Argument, LogOptions
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(LogOptions):
-    """Show where a number comes from, or what happened to a task on Slurm.
+    """Show where a number comes from, or what happened to a task.
 
     WHAT is a number's key, as macros.tex and results.csv have it (llama.prompt2.rouge1,
     llama.prompt2-vs-llama.none.rouge1), or a condition's (llama.prompt2): rows, model, prompt,
@@ -29,19 +29,22 @@ def explain(options: ExplainOptions) -> int:
     """
     from jobs.commands.console import existing, print_out
     from jobs.commands.views import array_tasks, number
-    from jobs.executors.slurm import inspect as inspection
 
     run = existing(options)
     if options.what and number.is_key(run, options.what):
         print_out(number.explained(run, options.what, options.changes, as_json=options.json))
         return 0
-    elements, known = array_tasks.named(run, options.what, failed=options.failed)
-    rows = inspection.read_accounting(elements, known)
-    histories = [(element, inspection.read_history(element, rows)) for element in elements]
+    found = array_tasks.named(run, options.what, failed=options.failed)
+    histories = found.histories()
     if options.json:
-        shown = [array_tasks.as_json(run, element, history) for element, history in histories]
+        shown = [array_tasks.as_json(run, *entry) for entry in histories]
+        shown += [array_tasks.local_json(run, task) for task in found.here]
         print_out(json.dumps(shown, indent=1))
         return 0
-    for element, history in histories:
-        print_out(array_tasks.text(run, element, history))
+    for array_task, history in histories:
+        print_out(array_tasks.text(run, array_task, history))
+    for task in found.here:
+        print_out(array_tasks.local_text(run, task))
+    if not (histories or found.here):
+        print_out("nothing failed")
     return 0

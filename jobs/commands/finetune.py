@@ -59,7 +59,7 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
 
 def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.commands.console import print_out, typed, warn_all
-    from jobs.commands.submission import launch_of, reached, show_submitted, withdrawn_if_refused
+    from jobs.commands.submission import launch_of, settled, show_submitted, withdrawn_if_refused
     from jobs.commands.views.fine_tunes import adapters_text
     from jobs.executors.slurm.submit import missing, submit_tasks
     from jobs.planning import versions
@@ -67,7 +67,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.planning.sweep import plan_locked
 
     with run.lock():
-        now = reached(run)
+        now = settled(run)
         planned = plan_locked(config, run, typed(), now.awaited_ids())
         warn_all(versions.advice(run, planned.plan))
         with withdrawn_if_refused(run, planned):
@@ -75,7 +75,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
             submitted = submit_tasks(
                 launch, missing(FINETUNE, planned.plan, planned.progress, now), now
             )
-    if submitted.arrays or submitted.left or submitted.n_before:
+    if submitted.tried or submitted.n_before:
         return show_submitted(submitted, run, as_json=options.json)
     print_out(adapters_text(run, planned.plan, as_json=options.json))
     return 0

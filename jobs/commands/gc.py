@@ -22,6 +22,7 @@ def gc(options: GcOptions) -> int:
     Raises:
         ClusterError: Slurm does not answer.
     """
+    from empathy_core.counted import counted
     from jobs.commands.console import existing, print_out
     from jobs.commands.submission import reached
     from jobs.executors.slurm import inspect as inspection
@@ -40,7 +41,10 @@ def gc(options: GcOptions) -> int:
     if not queued:
         n_files += sum(_remove(path) for path in (run.slurm / "code").glob("*"))
     n_files += _remove(run.root / "set-aside")
-    print_out(f"removed {n_files} files of {len(finished)} array jobs; kept {len(queued | failed)}")
+    print_out(
+        f"removed {counted(n_files, 'file')} of {counted(len(finished), 'array job')}; "
+        f"kept {len(queued | failed)}"
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``logs``: what array tasks wrote."""
+"""``logs``: what tasks wrote."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from jobs.commands.options import LogOptions
 
 @dataclass(frozen=True, kw_only=True)
 class LogsOptions(LogOptions):
-    """Print the logs of a task, a condition or a model on Slurm, or of all that failed."""
+    """Print the logs of a task, a condition or a model, or of all that failed."""
 
 
 def logs(options: LogsOptions) -> int:
@@ -22,9 +22,13 @@ def logs(options: LogsOptions) -> int:
     from jobs.executors.slurm import inspect as inspection
 
     run = existing(options)
-    for array_task in array_tasks.named(run, options.what, failed=options.failed)[0]:
-        tasks = ", ".join(task.id for task in array_task.tasks)
-        print_out(f"==> {tasks} ({array_task.id}) {array_task.log}")
-        lines = inspection.read_log(array_task.log).splitlines()
+    found = array_tasks.named(run, options.what, failed=options.failed)
+    wrote = [(", ".join(t.id for t in e.tasks) + f" ({e.id})", e.log) for e in found.on_slurm]
+    wrote += [(task.id, task.log) for task in found.here]
+    for title, log in wrote:
+        print_out(f"==> {title} {log}")
+        lines = inspection.read_log(log).splitlines()
         print_out("\n".join(lines[-options.lines :] if options.lines else lines) or "(no log)")
+    if not wrote:
+        print_out("nothing failed")
     return 0

@@ -63,7 +63,7 @@ class ExecutorOptions(RunOptions):
 
     executor: Annotated[
         Literal["auto", "local", "slurm"],
-        Option("auto: Slurm where it is configured, else this machine"),
+        Option("auto: Slurm where there is an sbatch, else this machine"),
     ] = "auto"
     profile: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from empathy_core.store import RunDir
 from empathy_core.visible import nothing_visible
 from jobs.commands.console import print_out, typed, warn
 from jobs.commands.options import ResourceOptions
-from jobs.commands.submission import launch_of, reached, withdrawn_if_refused
+from jobs.commands.submission import launch_of, settled, withdrawn_if_refused
 from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
@@ -35,7 +35,7 @@ def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) 
         Incomplete: A model's block did not come back.
     """
     with run.lock():
-        now = reached(run) if executor == "slurm" else None
+        now = settled(run) if executor == "slurm" else None
         planned = plan_locked(config, run, typed())
         for text in planned.warnings:
             warn(text)

@@ -40,10 +40,11 @@ def prefetch(options: PrefetchOptions) -> int:
 def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is fetched, and what fetches it and returns what to print."""
     from empathy_core import data, metrics, weights
+    from empathy_core.counted import counted
 
     def rows() -> str:
         prepared = data.prepare(config.data_spec(), config.evaluate_spec())
-        return f"{prepared.examples.height} rows"
+        return counted(prepared.examples.height, "row")
 
     yield "data", rows
     for name in config.models:

@@ -38,7 +38,7 @@ def report(options: ReportOptions) -> int:
         ConfigError: There is no such run, or ``--set`` is of another table than ``[report]``.
         Incomplete: Rows are missing and ``--partial`` is not given.
     """
-    from jobs.commands.console import existing, warn_all
+    from jobs.commands.console import existing, hint_at_others, warn_all
     from jobs.commands.views.written_report import write_and_show
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan
@@ -46,6 +46,7 @@ def report(options: ReportOptions) -> int:
     if options.compare:
         return _compare(options, options.compare)
     run = existing(options)
+    hint_at_others(options, run)
     warn_all(versions.outdated_scores(last_plan(run)[0]))
     return write_and_show(
         run,

@@ -31,15 +31,16 @@ def retry(options: RetryOptions) -> int:
         ConfigError: Nothing was submitted, or by a version that scores otherwise.
         ClusterError: Slurm does not answer, or refuses.
     """
+    from empathy_core.counted import counted
     from jobs.commands.console import existing, print_out
     from jobs.commands.submission import show_submitted
 
     run = existing(options)
     submitted = _submit(run, options)
-    if submitted.arrays or submitted.left:
+    if submitted.tried:
         return show_submitted(submitted, run, as_json=options.json)
     if submitted.n_before:
-        print_out(f"nothing to retry: {submitted.n_before} array tasks are in the queue")
+        print_out(f"nothing to retry: {counted(submitted.n_before, 'array task')} in the queue")
     else:
         print_out("nothing to retry: everything is done")
     return 0
@@ -48,7 +49,7 @@ def retry(options: RetryOptions) -> int:
 def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from empathy_core.errors import ConfigError
     from jobs.commands.console import alike
-    from jobs.commands.submission import reached, resources_given
+    from jobs.commands.submission import resources_given, settled
     from jobs.config.schema import Config
     from jobs.executors.slurm.submit import launch, missing, submit_missing, submit_tasks
     from jobs.planning import versions
@@ -56,7 +57,7 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from jobs.planning.stages import FINETUNE
 
     with run.lock():
-        now = reached(run)
+        now = settled(run)
         plan, path = last_plan(run)
         if outdated := versions.outdated_scores(plan):
             raise ConfigError("; ".join(outdated))  # or each array task that scores would fail

@@ -1,16 +1,18 @@
 """What the commands that submit to Slurm share: sweep, finetune, retry, and the pilot."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from empathy_core.counted import counted
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
 from jobs.commands.options import ResourceOptions
 from jobs.config.schema import Config
-from jobs.executors.slurm.in_queue import QueueState, read_queue_state
+from jobs.executors.slurm.in_queue import SETTLED_S, QueueState, read_queue_state
 from jobs.executors.slurm.submissions import Ledger
 from jobs.executors.slurm.submit import (
     ClusterError,
@@ -36,7 +38,7 @@ def submit_sweep(
     Planning and submission share the lock, so that two sweeps at once submit each task once.
     """
     with run.lock():
-        now = reached(run)  # before planning: a controller that is down costs nothing
+        now = settled(run)  # before planning: a controller that is down costs nothing
         planned = sweep.plan_locked(config, run, command, now.awaited_ids())
         warn_all(versions.advice(run, planned.plan))
         for text in planned.warnings:
@@ -46,7 +48,7 @@ def submit_sweep(
         with withdrawn_if_refused(run, planned):
             to_submit = launch_of(config, run, planned, options)
             submitted = submit_missing(to_submit, planned.progress, now)
-    return submitted if submitted.arrays or submitted.left or submitted.n_before else None
+    return submitted if submitted.tried or submitted.n_before else None
 
 
 @contextmanager
@@ -72,6 +74,8 @@ def resources_given(options: ResourceOptions) -> Resources:
 
 def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOptions) -> Launch:
     """Return what is to be submitted for a plan, on disk or only previewed."""
+    if names := submit.ignored():
+        warn(f"{', '.join(names)} of your environment are not used: say it under [slurm]")
     name = planned.path.name if planned.path else "NNNN.json"
     return launch(config, run, planned.plan, name, resources_given(options))
 
@@ -92,26 +96,66 @@ def reached(run: RunDir) -> QueueState:
         raise ClusterError(msg) from error
 
 
+def settled(run: RunDir) -> QueueState:
+    """Return what of a run is in the queue, once it is known of every array job whether it is.
+
+    What may be in the queue is not submitted again: until sbatch's answer is known, or Slurm has
+    had time enough, this waits.
+
+    Raises:
+        ClusterError: No controller answers, or it hides jobs from this user.
+    """
+    told = False
+    while unknown := (now := reached(run)).unknown:
+        left_s = max(submission.at for submission in unknown) + SETTLED_S - time.time()
+        names = ", ".join(submission.name for submission in unknown)
+        if left_s < 0 or any(submission.job for submission in unknown):
+            msg = (
+                f"Slurm does not say what has become of {names} (submitted by another user, whose "
+                "jobs are hidden here?): nothing was submitted, since it may be in the queue. "
+                "Expected that user to run this, or an administrator to show their jobs"
+            )
+            raise ClusterError(msg)
+        if not told:
+            warn(f"waiting at most {left_s:.0f} s, until it is known whether Slurm took {names}")
+            told = True
+        time.sleep(LOOK_S)
+    return now
+
+
+LOOK_S = 5
+"""Between two looks for a job of which sbatch told nothing, in seconds."""
+
+
 def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
     """Print what was submitted, and return the exit code."""
     if as_json:
         shown = [asdict(array) | {"elements": len(array.shards)} for array in submitted.arrays]
         for entry in shown:
-            del entry["shards"]
+            for ours in ("shards", "token", "uid", "refused"):
+                del entry[ours]
         print_out(json.dumps({"submitted": shown, "left": submitted.left}, indent=1))
     else:
         for array in submitted.arrays:
             tasks = sum(map(len, array.shards))
-            held = f" for {tasks} tasks" if tasks != len(array.shards) else ""
-            size = f"{len(array.shards)} array tasks"
+            held = f" for {counted(tasks, 'task')}" if tasks != len(array.shards) else ""
+            size = counted(len(array.shards), "array task")
             before = [*array.after_ok, *array.after]
             waits = f", after {' '.join(before)}" if before else ""
             print_out(f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{waits}")
         if submitted.n_before:
-            print_out(f"{submitted.n_before} array tasks of this run were in the queue already")
+            were = "was" if submitted.n_before == 1 else "were"
+            held = counted(submitted.n_before, "array task")
+            print_out(f"{held} of this run {were} in the queue already")
         print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
+    if submitted.unanswered:
+        listed = "\n  ".join(submitted.unanswered)
+        warn(
+            f"sbatch did not say whether Slurm took these; they may be in the queue:\n  {listed}"
+            f"\nThe next command looks for them; nothing is submitted twice."
+        )
     if not submitted.left:
-        return 0
+        return 2 if submitted.unanswered else 0
     listed = "\n  ".join(submitted.left)
     warn(
         f"not submitted:\n  {listed}\nWhat was submitted is recorded and runs. For the rest, run "
@@ -126,12 +170,14 @@ def scripts(
     """Return every script that a sweep would submit; where *ask* is true, with Slurm's answer."""
     what = launch_of(config, run, planned, options)
     try:
-        now = read_queue_state(run) if run.slurm.is_dir() else QueueState(Ledger(run), (), (), 0)
+        now = read_queue_state(run) if run.slurm.is_dir() else QueueState(Ledger(run), (), ())
     except SlurmError:  # a laptop may show what a cluster would get
-        now = QueueState(Ledger(run), (), (), 0)
+        now = QueueState(Ledger(run), (), ())
     texts = []
     for array in preview(what, planned.progress, now):
-        texts.append(f"# {array.n_tasks} array tasks\n{submit.script(array, what.profile)}")
+        texts.append(
+            f"# {counted(array.n_tasks, 'array task')}\n{submit.script(array, what.profile)}"
+        )
         if ask:
             try:
                 texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")

@@ -95,13 +95,15 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
 
 
 def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
-    from jobs.commands.console import executor_of, print_out, typed, warn_all
+    from jobs.commands.console import print_out, typed, warn_all
     from jobs.commands.submission import scripts
     from jobs.commands.views import plan_preview
     from jobs.planning import versions
     from jobs.planning.sweep import preview
+    from slurm import detect
 
-    on_slurm = options.test_only or executor_of(options.executor, quiet=True) == "slurm"
+    on_slurm = options.test_only or options.executor == "slurm"
+    on_slurm = on_slurm or (options.executor == "auto" and detect.state() == "up")
     planned = preview(config, run, typed())
     warn_all(versions.advice(run, planned.plan))
     texts = scripts(config, run, planned, options, ask=options.test_only) if on_slurm else []

@@ -5,6 +5,8 @@ each with its dotted path, what is allowed there and the closest match.
 """
 
 import json
+import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -18,17 +20,20 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import ValidationError
 
 from empathy_core import metrics
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics import PLUGIN
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names
 from jobs.config.schema import Config, ReportTable, load_prompt, model_of, source_of
+from jobs.config.strict import NAME
 from jobs.config.variants import variants
 from reports.tables import published
-from reports.tables.columns import check_column
+from reports.tables.columns import wrong_columns
 from slurm import profile
 
+LIST_EXPECTED = "expected a list in square brackets"
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -57,7 +62,7 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
     for entry in _entries(table, "finetune", None) if allow else ():
         given = entry.get("allow")
         entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
-    return _checked(table, str(path_or_name))
+    return _checked(table, f"the configuration '{path_or_name}'", overrides)
 
 
 def _of_toml(path: Path) -> dict[str, Any]:
@@ -221,16 +226,16 @@ def _absolute(path: str, folder: Path) -> str:
 # ---------------------------------------------------------------------------- checking
 
 
-def _checked(table: dict[str, Any], shown: str) -> Config:
+def _checked(table: dict[str, Any], shown: str, overrides: Sequence[str]) -> Config:
     try:
         # JSON mode: a TOML array is a tuple there, and nothing else is converted
         config = Config.model_validate_json(json.dumps(table, default=str))
     except ValidationError as error:
         problems = [_explain(e) for e in error.errors()]
-        raise ConfigError(_listed(problems, shown)) from None
+        raise ConfigError(_listed(problems, shown, overrides)) from None
     problems = list(_names(config))
     if problems:
-        raise ConfigError(_listed(problems, shown))
+        raise ConfigError(_listed(problems, shown, overrides))
     return config
 
 
@@ -251,14 +256,42 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
         return ReportTable.model_validate_json(json.dumps(whole["report"], default=str))
     except ValidationError as error:
         problems = [_explain({**e, "loc": ("report", *e["loc"])}) for e in error.errors()]
-        raise ConfigError(_listed(problems, "--set")) from None
+        raise ConfigError(_listed(problems, "the table [report]", overrides)) from None
 
 
-def _listed(problems: Sequence[str], shown: str) -> str:
-    many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-    lines = "".join(f"\n  {p}" for p in problems)
+_ADVICE = re.compile(r"[.;,] *correct \S+(?: \S+)? and run again\.?$", re.IGNORECASE)
+"""Ends the message of a file that is read alone; the list of all problems has its own."""
+
+
+def _listed(problems: Sequence[str], shown: str, overrides: Sequence[str]) -> str:
+    """Return the message of all problems; what ``--set`` brought is named as it was typed."""
+    lines = [_as_typed(_ADVICE.sub("", problem), overrides) for problem in problems]
+    where = "the command line" if all(line.startswith("--set ") for line in lines) else shown
+    many = counted(len(problems), "problem")
     which = "them" if len(problems) > 1 else "it"
-    return f"the configuration '{shown}' has {many}:{lines}\nCorrect {which} and run again."
+    listed = "".join(f"\n  {line}" for line in lines)
+    return f"{where} has {many}:{listed}\nCorrect {which} and run again."
+
+
+def _as_typed(problem: str, overrides: Sequence[str]) -> str:
+    """Return a problem, with the ``--set`` that brought it, if one did: the last one wins."""
+    path, _, rest = problem.partition(": ")
+    for text in reversed(overrides):
+        key, _, value = (part.strip() for part in text.partition("="))
+        new = rest.startswith("unknown key") and f"{key}.".startswith(f"{path}.")
+        if f"{path}.".startswith(f"{key}.") or new:
+            said = rest if path == key else problem
+            return f"--set {text}: {said}{_quoting(key, value, rest)}"
+    return problem
+
+
+def _quoting(key: str, value: str, problem: str) -> str:
+    """Return how a list of strings is written for a shell, where a list was meant."""
+    if not problem.startswith(LIST_EXPECTED):
+        return ""
+    words = [word.strip(" '\"") for word in value.strip("[]").split(",")]
+    meant = f"{key}={json.dumps([word for word in words if word], ensure_ascii=False)}"
+    return f"; its strings in quotation marks, all quoted for the shell: --set {shlex.quote(meant)}"
 
 
 def _explain(error: Any) -> str:
@@ -277,7 +310,12 @@ def _explain(error: Any) -> str:
     given = None if secret else error.get("input")
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
     if error["type"] in ("tuple_type", "list_type"):
-        return f"{path}: expected a list in square brackets{shown}"
+        return f"{path}: {LIST_EXPECTED}{shown}"
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
+        return (
+            f"{path}: this cannot be a name{shown}; expected letters (a to z, A to Z), digits, '_' "
+            "and '-', first a letter or digit"
+        )
     return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 
 
@@ -312,6 +350,7 @@ def _names(config: Config) -> list[str]:
             look_up()
         except EmpathyError as error:
             problems.append(f"{path}: {error}")
+    problems += [f"report.columns: {p}" for p in _columns(config)]
     problems += [f"decoding.{n}: {p}" for n, d in config.decoding.items() for p in _decoding(d)]
     problems += [
         f"answers.{n}: a model has this name; choose another"
@@ -354,21 +393,19 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
 def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     if config.report.published is not None:
         yield "report.published", partial(published.load, config.report.published)
-    for name in config.report.columns:
-        yield "report.columns", partial(_column, config, name)
     for name, contrast in config.report.contrasts.items():
         for side in ("first", "second"):
             selector = getattr(contrast, side)
             yield f"report.contrasts.{name}.{side}", partial(contrasts.check, config, selector)
 
 
-def _column(config: Config, name: str) -> None:
-    """Raise if no metric has this column; what is wrong with a metric itself is told elsewhere."""
+def _columns(config: Config) -> list[str]:
+    """Return what is wrong with the columns; what is with a metric itself is told elsewhere."""
     try:
         found = {m: metrics.load(m, options) for m, options in config.metrics.items()}
     except EmpathyError:
-        return
-    check_column(name, found)
+        return []
+    return wrong_columns(config.report.columns, found)
 
 
 def _finetune(config: Config, name: str) -> None:

@@ -16,6 +16,7 @@ from queue import Empty, Queue
 
 from empathy_core import store
 from empathy_core.store import RunDir
+from jobs.executors.local_history import record, record_start
 from jobs.planning.plan import Task
 from jobs.stages.events import received
 
@@ -113,9 +114,16 @@ class LocalExecutor:
                 break
             if process is None or process.poll() is not None:
                 process = self._start(number)
-            message, code = self._do(process, task, on_progress)
-            if not self._stopping.is_set():
-                outcomes.append(Outcome(task, message, self._run.log(task.id), code))
+            log_of_task = self._run.log(task.id)
+            record_start(log_of_task)
+            message, code, kind = self._do(process, task, on_progress)
+            if self._stopping.is_set():
+                break
+            if message:
+                record(log_of_task, "failed", task=task.id, message=message, code=code, kind=kind)
+            else:
+                record(log_of_task, "ended", code=0)
+            outcomes.append(Outcome(task, message, log_of_task, code))
 
     def _start(self, number: int) -> subprocess.Popen[str]:
         path = store.make_dir(self._run.logs) / "workers.log"
@@ -134,23 +142,28 @@ class LocalExecutor:
 
     def _do(
         self, process: subprocess.Popen[str], task: Task, on_progress: Event
-    ) -> tuple[str, int]:
-        """Have a worker do one task, and return what went wrong and the exit code it deserves."""
+    ) -> tuple[str, int, str]:
+        """Have a worker do one task; return what went wrong, its exit code and its class."""
         if process.stdin is None or process.stdout is None:
-            return "the worker has no pipe", 1
+            return "the worker has no pipe", 1, "exception"
         try:
             process.stdin.write(json.dumps(asdict(task)) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            return f"the worker could not start; see {self._run.logs / 'workers.log'}", 1
+            return (
+                f"the worker could not start; see {self._run.logs / 'workers.log'}",
+                1,
+                "exception",
+            )
         for event in received(process.stdout, log.debug):
             if event["event"] == "progress":
                 on_progress(event["rows"], event["tokens"])
             elif event["event"] == "done":
-                return "", 0
+                return "", 0, "done"
             else:
-                return str(event["message"]), int(event["code"])
-        return _death(process.wait()), 1
+                return str(event["message"]), int(event["code"]), str(event["kind"])
+        ended = process.wait()
+        return _death(ended), 1, "killed" if ended < 0 else "exception"
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -17,10 +17,12 @@ from queue import Queue
 from empathy_core import store
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
+from jobs.executors.failures import NotDone, classified
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
-from jobs.planning.stages import stage_of
-from jobs.stages.events import Sender, failure
+from jobs.planning.progress import read_when_asked
+from jobs.planning.stages import Stage, stage_of
+from jobs.stages.events import Sender
 from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Listener
 
@@ -28,8 +30,30 @@ log = logging.getLogger("jobs.executors.worker")
 
 
 def do_task(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
-    """Do one task; what an executor of any kind calls."""
-    stage_of(task.stage).body()(run, plan, task, listen)
+    """Do one task; what an executor of any kind calls.
+
+    Raises:
+        NotDone: The body ended well, and the stage does not find its results.
+    """
+    stage = stage_of(task.stage)
+    before = _answers(run, stage)
+    stage.body()(run, plan, task, listen)
+    if stage.renewed or stage.done(plan, read_when_asked(run, plan), task):
+        return
+    if _answers(run, stage) == before:  # else another process has added what this one did not see
+        msg = (
+            f"it ended without an error, but stage '{stage.name}' does not find its "
+            f"results: expected them in {run.root}; read the log; in a stage of your own, compare "
+            "the files that its body writes with its entry 'done' in jobs/planning/stages.py"
+        )
+        raise NotDone(msg)
+
+
+def _answers(run: RunDir, stage: Stage) -> frozenset[tuple[Path, int]]:
+    """Return the files of answers and when they were written, where *stage* does what it finds."""
+    if not stage.takes_what_is_there:
+        return frozenset()
+    return frozenset((p, p.stat().st_mtime_ns) for p in run.root.glob("generations/*/*.parquet"))
 
 
 def main(root: str, plan_path: str) -> None:
@@ -57,10 +81,10 @@ def _serve(run: RunDir, plan: Plan, task: Task, parent: Sender) -> None:
             do_task(run, plan, task, lambda done: parent.send("progress", **asdict(done)))
     except EmpathyError as error:
         log.error("%s", error)  # noqa: TRY400  the message says it all; a traceback would bury it
-        parent.send("failed", **failure(error))
+        parent.send("failed", **classified(error))
     except Exception as error:  # the boundary of a task: the next one may still succeed
         log.exception("failed")
-        parent.send("failed", **failure(error))
+        parent.send("failed", **classified(error))
     else:
         log.info("done")
         parent.send("done")

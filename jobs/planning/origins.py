@@ -7,6 +7,7 @@ decoding that anybody knows of.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from empathy_core.counted import counted
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights.digests import file_digest
@@ -64,8 +65,8 @@ def _of_finetune(made: PlannedFinetune, folder: Path | None) -> Iterator[Fact]:
         done = adapters.is_complete(folder)
         yield "digest of the adapter", adapters.digest_of(folder) if done else "not trained yet"
     yield "base", f"{spec.base.name} ({spec.base.weights})"
-    yield "trained on", f"{made.n_rows:,} rows of {made.sources}, seed {spec.seed}"
-    yield "trained for", f"{made.n_steps:,} steps of {spec.batch_size} rows"
+    yield "trained on", f"{counted(made.n_rows, 'row')} of {made.sources}, seed {spec.seed}"
+    yield "trained for", f"{counted(made.n_steps, 'step')} of {counted(spec.batch_size, 'row')}"
     yield "learning rate", f"{spec.learning_rate:g}, {spec.schedule}"
     yield "trained under prompt", spec.prompt.name
 

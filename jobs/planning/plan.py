@@ -161,3 +161,8 @@ class Task:
     def id(self) -> str:
         """Names the task in logs, e.g. ``generate-smollm2-00003-of-00008``."""
         return f"{self.stage}-{self.key}-{self.shard:05d}-of-{self.n_shards:05d}"
+
+
+def is_called(condition: Condition, name: str) -> bool:
+    """Tell whether *name* is a condition's id, whole or without its digest."""
+    return name in (condition.id, condition.id.rpartition("-")[0])

@@ -1,10 +1,11 @@
 """What a run directory already holds: the disk is the state, and this reads it."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from empathy_core import store
 from empathy_core.errors import Damaged
@@ -98,10 +99,6 @@ class RunProgress:
             for condition, pieces in self.generated.items()
         }
 
-    def units(self) -> dict[tuple[str, str], Mapping[int, str]]:
-        """Return (metric key, condition id) → score unit → digest it was scored from."""
-        return {key: pieces.blocks for key, pieces in self.scored.items()}
-
     def unusable(self) -> list[tuple[Path, str]]:
         """Return every file that must be set aside, with the reason."""
         folders = [*self.generated.values(), *self.scored.values()]
@@ -131,15 +128,48 @@ class RunProgress:
 
 def read_progress(run: RunDir, plan: Plan) -> RunProgress:
     """Read what is done of everything that the plan names."""
+    found = read_when_asked(run, plan)
+    return replace(found, generated=dict(found.generated), scored=dict(found.scored))
+
+
+def read_when_asked(run: RunDir, plan: Plan) -> RunProgress:
+    """Return the same, but each folder is read when it is first asked for: for few questions."""
     data, made = plan.data_digest, read_trained(run, plan)
     by = adapters_of(plan, made)
-    answers = {c.id: read_answers(run, c.id, data, by.get(c.id)) for c in plan.conditions}
-    statistics = {
-        (m.key, c.id): read_scores(run, m.key, c.id, data, m.signature)
-        for m in plan.metrics
-        for c in plan.conditions
-    }
-    return RunProgress(run, answers, statistics, made)
+    signatures = {m.key: m.signature for m in plan.metrics}
+    conditions = [c.id for c in plan.conditions]
+    pairs = [(key, condition) for key in signatures for condition in conditions]
+    return RunProgress(
+        run,
+        _Folders(conditions, lambda c: read_answers(run, c, data, by.get(c))),
+        _Folders(pairs, lambda pair: read_scores(run, *pair, data, signatures[pair[0]])),
+        made,
+    )
+
+
+_Key = TypeVar("_Key")
+
+
+class _Folders(Mapping[_Key, SoundPieces]):
+    """The result files of folders, read once, when they are asked for."""
+
+    def __init__(self, keys: Iterable[_Key], read: Callable[[_Key], SoundPieces]) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._read = read
+        self._known: dict[_Key, SoundPieces] = {}
+
+    def __getitem__(self, key: _Key) -> SoundPieces:
+        if key not in self._keys:
+            raise KeyError(key)
+        if key not in self._known:
+            self._known[key] = self._read(key)
+        return self._known[key]
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def made_from(path: Path) -> dict[int, str]:

@@ -16,7 +16,8 @@ import polars as pl
 
 from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
-from empathy_core.errors import ConfigError, Damaged, RunMismatch, UnknownName
+from empathy_core.counted import counted
+from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.imported_answers import human
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
@@ -43,6 +44,7 @@ from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetun
 from reports.keys import column_keys
 from reports.labels import template_words
 from reports.rows import subsets
+from reports.tables.columns import unknown_columns
 
 log = logging.getLogger(__name__)
 
@@ -383,11 +385,12 @@ def _rendered(
 
 
 def _overlong(condition: Condition, rendering: Rendering) -> str:
-    ids = ", ".join(rendering.overlong[:3])
+    ids, n = ", ".join(rendering.overlong[:3]), len(rendering.overlong)
     return (
         f"{condition.model.name} takes {rendering.context_window} tokens, prompt and answer "
-        f"together, and {len(rendering.overlong)} examples under '{condition.prompt.name}' do not "
-        f"fit with max_new_tokens = {condition.decoding.max_new_tokens} (longest prompt: "
+        f"together; with max_new_tokens = {condition.decoding.max_new_tokens}, "
+        f"{counted(n, 'example')} under '{condition.prompt.name}' "
+        f"{'does' if n == 1 else 'do'} not fit (longest prompt: "
         f"{rendering.max_prompt_tokens} tokens; {ids} …). Lower max_new_tokens, or set "
         'generation.overlong = "truncate": questions are then cut, counted and noted'
     )
@@ -403,8 +406,12 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:
-        notes.append(f"{who}: {len(rendering.overlong)} questions were cut to fit the context.")
+        notes.append(f"{who}: {_cut(len(rendering.overlong))} to fit the context.")
     return notes
+
+
+def _cut(n: int) -> str:
+    return f"{counted(n, 'question')} {'was' if n == 1 else 'were'} cut"
 
 
 # ---------------------------------------------------------------------------- imported answers
@@ -421,8 +428,9 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
     kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
     note = (
         f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
-        f"{found.copies:.1%} of them exact copies of the reference; {found.without_partner} "
-        "rows have no second answer to their question."
+        f"{found.copies:.1%} of them exact copies of the reference; "
+        f"{counted(found.without_partner, 'row')} "
+        f"{'has' if found.without_partner == 1 else 'have'} no second answer to their question."
     )
     condition = Condition(
         spec, _HUMAN_PROMPT, imported.NO_DECODING, fingerprint=imported.texts_digest(drawn)
@@ -441,12 +449,14 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
 
 
 def _check_margins(config: Config) -> None:
-    """Raise ``UnknownName`` where a margin is declared for no column of the metrics."""
+    """Raise ``ConfigError`` where margins are declared for what is no column of the metrics."""
     loaded = {n: metrics.load(n, options) for n, options in config.metrics.items()}
-    known = sorted(column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values())
-    for name in config.report.margins:
-        if name not in known:
-            raise UnknownName("column under report.margins", name, known)
+    keys = column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values()
+    known = {key: key for key in keys}
+    wrong = [name for name in config.report.margins if name not in known]
+    if wrong:
+        problems = unknown_columns(wrong, known, loaded)
+        raise ConfigError("\n".join(f"report.margins: {problem}" for problem in problems))
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

@@ -37,11 +37,12 @@ def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
 
 def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[Mapping[int, str]]:
     """Yield the units of each metric and condition of which one was not scored from today's."""
-    inputs, scored = progress.inputs, progress.units()
+    inputs = progress.inputs
     for metric, condition in columns(plan, task):
         answers = inputs.get(condition, {})
         mine = {u: digest for u, digest in answers.items() if u % task.n_shards == task.shard}
-        done = scored.get((metric, condition), {})
+        scored = progress.scored.get((metric, condition))
+        done = scored.blocks if scored else {}
         if any(done.get(unit) != digest for unit, digest in mine.items()):
             yield mine
 

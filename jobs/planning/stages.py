@@ -147,9 +147,8 @@ def _answers(plan: Plan, task: Task) -> dict[str, list[int]]:
 
 
 def _answered(plan: Plan, progress: RunProgress, task: Task) -> bool:
-    answered = progress.done()
     wanted = _answers(plan, task)
-    return all(b in answered.get(c, ()) for c, blocks in wanted.items() for b in blocks)
+    return all(set(blocks) <= set(progress.generated[c].blocks) for c, blocks in wanted.items())
 
 
 def _rows(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:

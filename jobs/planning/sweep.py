@@ -21,7 +21,7 @@ class Planned:
     """A plan on disk, and what it leaves to do.
 
     Attributes:
-        tasks: Adapters to train first, then answers to make.
+        tasks: Of every stage, in the order of the table.
         aside: Files that could not be used: where each is now, and why.
     """
 
@@ -80,13 +80,33 @@ def preview(config: Config, run: RunDir, command: str) -> Planned:
     """Return what ``plan`` would, and write nothing."""
     resolved = resolve(config, run, command, write=False)
     progress = read_progress(run, resolved.plan)
-    return Planned(resolved, None, progress, _tasks(resolved.plan, progress))
+    planned = progress.with_answers(_imported_blocks(resolved))
+    return Planned(resolved, None, progress, _tasks(resolved.plan, planned))
+
+
+def _imported_blocks(resolved: Resolved) -> dict[str, list[int]]:
+    """Return condition id → blocks of the imported texts, which planning writes."""
+    blocks = resolved.examples.select("block", example="id")
+    return {
+        condition: texts.join(blocks, on="example")["block"].unique().sort().to_list()
+        for condition, texts in resolved.made.items()
+    }
 
 
 def _tasks(plan: Plan, progress: RunProgress) -> tuple[Task, ...]:
-    """Return the tasks that do not depend on what others of today's tasks will leave."""
-    first = (stage for stage in stages.TABLE if not stage.takes_what_is_there)
-    return tuple(task for stage in first for task in stage.lacking(plan, progress))
+    """Return all tasks that a sweep would do, also those that others of them come before."""
+    expected = progress.expecting(plan)
+    todo: dict[str, list[Task]] = {}
+    for stage in stages.TABLE:
+        before = [other for _, other in stages.awaited_by(stage) if todo[other.name]]
+        # only of answers it is known which are to come: what follows others is done anew
+        if stage.renewed:
+            todo[stage.name] = stage.tasks(plan) if before else []
+        elif all(other.answers or not other.takes_what_is_there for other in before):
+            todo[stage.name] = stage.lacking(plan, expected)
+        else:
+            todo[stage.name] = stage.tasks(plan)
+    return tuple(task for tasks in todo.values() for task in tasks)
 
 
 def _write_imported(run: RunDir, resolved: Resolved) -> None:

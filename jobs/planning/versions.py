@@ -13,6 +13,7 @@ from dataclasses import replace
 import polars as pl
 
 from empathy_core import data, metrics, store
+from empathy_core.counted import counted
 from empathy_core.data import CLEANING_VERSION
 from empathy_core.errors import Damaged, RunMismatch
 from empathy_core.metrics import PLUGIN
@@ -112,8 +113,8 @@ def check_refrozen(run: RunDir, digest: str) -> None:
     msg = (
         f"{run.data} is gone, and the rows of {run.root} cannot be made again as they were: their "
         f"digest was {plan.data_digest} and would be {digest} (other data, settings, or version of "
-        f"the cleaning rules). Answers of {len(answered)} conditions belong to the old rows: "
-        f"restore {run.data.parent} from a copy, choose another --name, or remove "
+        f"the cleaning rules). Answers of {counted(len(answered), 'condition')} belong to the old "
+        f"rows: restore {run.data.parent} from a copy, choose another --name, or remove "
         f"{run.root / 'generations'} to answer anew"
     )
     raise RunMismatch(msg)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from empathy_core import data
+from empathy_core.counted import counted
 from empathy_core.errors import EmpathyError, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
@@ -40,8 +41,9 @@ def n_processes(spec: FinetuneSpec) -> int:
     wanted = spec.processes or max(n_gpus, 1)
     if n_gpus and wanted > n_gpus:
         msg = (
-            f"{spec.name}: processes = {wanted}, but this machine shows {n_gpus} GPUs; expected "
-            "one for each; ask for more under [slurm.finetune], or lower processes"
+            f"{spec.name}: processes = {wanted}, but this machine shows "
+            f"{counted(n_gpus, 'GPU')}; expected one for each; ask for more under "
+            "[slurm.finetune], or lower processes"
         )
         raise ModelError(msg)
     return wanted

@@ -19,6 +19,9 @@
 #   SIM_SLURMDTIMEOUT=10  seconds of silence after which a node is DOWN, plus about …
 #   SIM_MESSAGETIMEOUT=10 … seconds that Slurm waits for an answer to any message
 #   SIM_MINJOBAGE=3600    seconds for which squeue and scontrol still know an ended job
+#   SIM_CLUSTER=sim       the cluster's name
+#   SIM_JOIN=             DIR of a cluster that is up: be a second one of its accounting (squeue -M)
+#   SIM_PRIVATE=          PrivateData, e.g. jobs: users do not see each other's jobs
 #   SIM_NS=auto           1: each node in namespaces (own host name, can be power-cut); 0: not
 #   SIM_PORT=             first of the ports; empty: a free block is found
 set -euo pipefail
@@ -31,11 +34,12 @@ dir=$(cd "${1:-$here/run}" && pwd -P)
 : "${SIM_ACCT:=1}" "${SIM_ENFORCE:=}" "${SIM_MAX_SUBMIT:=}" "${SIM_MAX_ARRAY:=1001}"
 : "${SIM_PREEMPT_SIGNAL:=0}" "${SIM_GRACE:=5}" "${SIM_KILLWAIT:=2}" "${SIM_SLURMDTIMEOUT:=10}"
 : "${SIM_MESSAGETIMEOUT:=10}" "${SIM_MINJOBAGE:=3600}" "${SIM_NS:=auto}" "${SIM_PORT:=}"
+: "${SIM_CLUSTER:=sim}" "${SIM_JOIN:=}" "${SIM_PRIVATE:=none}"
 [ -z "$SIM_MAX_SUBMIT" ] || : "${SIM_ENFORCE:=1}"
 [ "$SIM_ENFORCE" != 1 ] || SIM_ENFORCE=associations,limits,qos
 [ "$SIM_ENFORCE" != 0 ] || SIM_ENFORCE=
 
-cluster=sim
+cluster=$SIM_CLUSTER
 me=$(id -un)
 block=100 # ports: the controller, slurmdbd, and the nodes
 PATH=$PATH:/usr/sbin:/sbin
@@ -107,7 +111,11 @@ make_folders() {
 }
 
 start_munge() {
-  head -c 1024 /dev/urandom >"$dir/munge/key"
+  if [ -n "$SIM_JOIN" ]; then
+    cp "$SIM_JOIN/munge/key" "$dir/munge/key"
+  else
+    head -c 1024 /dev/urandom >"$dir/munge/key"
+  fi
   chmod 400 "$dir/munge/key"
   # --force: munged else refuses a socket below a folder that not everybody may enter, such as a
   # home; but nobody else need reach this one
@@ -225,7 +233,7 @@ describe_accounting() {
   fi
   echo "AccountingStorageType=accounting_storage/slurmdbd"
   echo "AccountingStorageHost=127.0.0.1"
-  echo "AccountingStoragePort=$((port + 1))"
+  echo "AccountingStoragePort=$dbd_port"
   # the munge socket: connections to slurmdbd do not look at AuthInfo
   echo "AccountingStoragePass=$home/munge/munge.sock"
   echo "AccountingStorageTRES=gres/gpu"
@@ -237,7 +245,7 @@ write_config() {
   local text key
   # a fresh cluster must not use the job ids of an earlier one, whose files may still lie about
   local -A values=(
-    [CLUSTER]=$cluster [HOST]=$(hostname -s) [USER]=$me [DIR]=$home [PORT]=$port
+    [CLUSTER]=$cluster [PRIVATE]=$SIM_PRIVATE [HOST]=$(hostname -s) [USER]=$me [DIR]=$home [PORT]=$port
     [COMMUNICATION]=$communication [MEM_PER_CPU]=$((SIM_MEM / SIM_CPUS))
     [MAX_ARRAY]=$SIM_MAX_ARRAY [MINJOBAGE]=$SIM_MINJOBAGE [KILLWAIT]=$SIM_KILLWAIT
     [SLURMDTIMEOUT]=$SIM_SLURMDTIMEOUT [MESSAGETIMEOUT]=$SIM_MESSAGETIMEOUT
@@ -258,7 +266,7 @@ AuthType=auth/munge
 AuthInfo=socket=$home/munge/munge.sock
 DbdHost=$(hostname -s)
 DbdAddr=127.0.0.1
-DbdPort=$((port + 1))
+DbdPort=$dbd_port
 SlurmUser=$me
 LogFile=$home/log/slurmdbd.log
 PidFile=$home/pid/slurmdbd.pid
@@ -272,7 +280,7 @@ END
   MYSQL_UNIX_PORT=$home/db/sock detached slurmdbd >"$dir/log/slurmdbd.out" 2>&1 ||
     die "slurmdbd: $(tail -1 "$dir/log/slurmdbd.out")"
   for ((i = 0; i < 400; i++)); do
-    ! (: <"/dev/tcp/127.0.0.1/$((port + 1))") 2>/dev/null || return 0
+    ! (: <"/dev/tcp/127.0.0.1/$dbd_port") 2>/dev/null || return 0
     sleep 0.05
   done
   die "slurmdbd does not answer after 20 s: see $dir/log/slurmdbd.log"
@@ -328,13 +336,15 @@ mkdir -p "$dir/pid"
 name_dir
 make_folders
 start_munge
-[ "$SIM_ACCT" = 0 ] || start_database
+[ "$SIM_ACCT" = 0 ] || [ -n "$SIM_JOIN" ] || start_database
 lock_ports
 choose_ports
+dbd_port=$((port + 1))
+[ -z "$SIM_JOIN" ] || dbd_port=$(sed -n 's/^DbdPort=//p' "$SIM_JOIN/slurmdbd.conf")
 choose_addresses
 write_config
 if [ "$SIM_ACCT" != 0 ]; then
-  start_slurmdbd
+  [ -n "$SIM_JOIN" ] || start_slurmdbd
   make_accounts
 fi
 start_slurm

@@ -14,6 +14,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tests.slurm.cluster import without
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -126,7 +128,7 @@ def commands(block: Block) -> list[list[str]]:
 
 
 def shell(text: str, folder: Path) -> str:
-    """Run a shell block in *folder* as a reader would, and return what it printed."""
+    """Run a shell block in *folder* as a reader without Slurm would, and return what it printed."""
     python = shlex.quote(sys.executable)
     script = re.sub(r"^python ", f"{python} ", text, flags=re.MULTILINE)
     done = subprocess.run(
@@ -139,7 +141,7 @@ def shell(text: str, folder: Path) -> str:
 
 def _environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
-    return kept | {
+    return without(kept, "sbatch") | {
         "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
     }  # fmt: skip

@@ -38,7 +38,14 @@ threads = 1
 def launch(
     *arguments: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, in *cwd*, and return how it ended."""
+    """Run the command line as a user would, in *cwd*, and return how it ended.
+
+    What computes does so on this machine, unless a cluster is named: Slurm may be installed here
+    without one.
+    """
+    computes = arguments[0] in ("sweep", "finetune") and "--executor" not in arguments
+    if computes and "SLURM_CONF" not in (env or {}):
+        arguments = (*arguments, "--executor", "local")
     return subprocess.run(
         [preloaded.python(), "-m", "jobs.launch", *arguments],
         cwd=cwd,

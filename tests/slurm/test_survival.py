@@ -126,8 +126,8 @@ def test_everything_at_once(cluster: Cluster, tmp_path: Path):
     standing = status(cluster, tmp_path)
 
     assert again.returncode == 0, again.stderr
-    assert "generate echo, 1 array tasks" in again.stdout
-    assert "generate hog, 1 array tasks" in again.stdout
+    assert "generate echo, 1 array task\n" in again.stdout
+    assert "generate hog, 1 array task\n" in again.stdout
     assert all(line["done"] for line in standing["conditions"])
 
     calm = [f"--set=models.{m}.options.delay_s=0.0" for m in ("echo", "slow")]

@@ -242,7 +242,7 @@ def test_cancel_takes_one_or_all_and_retry_brings_them_back(cluster: Cluster, tm
     assert explained(cluster, tmp_path, "generate-echo-00001-of-00003") == ["cancelled"]
     with held(cluster):
         again = launch(cluster, "retry", "--config", "echo.toml", cwd=tmp_path)
-        assert "generate echo, 1 array tasks" in again.stdout, again.stderr
+        assert "generate echo, 1 array task\n" in again.stdout, again.stderr
         everything = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
         assert everything.returncode == 0, everything.stderr
     drained(cluster)

@@ -1,47 +1,90 @@
-"""What is known of array tasks on Slurm: which a word names, and what happened to each."""
+"""What is known of tasks, on Slurm and on this machine: which a word names, what happened."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.console import warn
+from jobs.executors import local_history
+from jobs.executors.local_history import LocalTask
+from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm import inspect as inspection
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
 from jobs.executors.slurm.inspect import ArrayTask
-from jobs.executors.slurm.progress import failed_array_tasks
+from jobs.executors.slurm.progress import failed_array_tasks, failed_history
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
+from slurm.events import EVENT
 
 TAIL_LINES = 5
 """Of the log of an array task that did not end well."""
 
 
-def named(
-    run: RunDir, what: str | None, *, failed: bool
-) -> tuple[Sequence[ArrayTask], inspection.Inspected]:
-    """Return the array tasks that *what* names, or all that failed, and everything that is known.
+@dataclass(frozen=True)
+class NamedTasks:
+    """What a word of the command line names.
+
+    Attributes:
+        on_slurm: Array tasks, oldest first.
+        here: Tasks that were tried on this machine.
+        failed: Whether everything that failed was asked for.
+    """
+
+    on_slurm: Sequence[ArrayTask]
+    here: Sequence[LocalTask]
+    known: inspection.Inspected
+    failed: bool = False
+
+    def histories(self) -> list[tuple[ArrayTask, list[Attempt]]]:
+        """Return the attempts of each array task."""
+        rows = inspection.read_accounting(self.on_slurm, self.known)
+        read = failed_history if self.failed else inspection.read_history
+        return [(array_task, read(array_task, rows)) for array_task in self.on_slurm]
+
+
+def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
+    """Return the tasks that *what* names, or all that failed, and everything that is known.
 
     Raises:
         ConfigError: None is named.
     """
     plan, _ = last_plan(run)
     known = inspection.inspect(run)
-    if not known.reached:
-        why = f" ({known.why})" if known.why else ""
-        warn(f"Slurm was not reached{why}: this is from the run's files alone")
+    warn_if_not_reached(known)
     if failed:
-        return failed_array_tasks(plan, read_progress(run, plan), known), known
+        progress = read_progress(run, plan)
+        here = failed_here(run, plan, progress, known)
+        return NamedTasks(failed_array_tasks(plan, progress, known), here, known, failed=True)
     if what is None:
         msg = (
             "name a task, a condition, a model or an array task (12_3), or use --failed; see\n"
             f"  {command(run, 'status')}"
         )
         raise ConfigError(msg)
-    return _with_earlier(inspection.chosen(what, plan, known), known), known
+    here = local_history.chosen(run, what, plan)
+    try:
+        on_slurm = inspection.chosen(what, plan, known, sorted(p.stem for p in _logs(run)))
+    except ConfigError:
+        if not here:
+            raise
+        on_slurm = []
+    return NamedTasks(_with_earlier(on_slurm, known), here, known)
+
+
+def _logs(run: RunDir) -> Iterable[Path]:
+    return run.logs.glob("*-of-*.log")
+
+
+def warn_if_not_reached(known: inspection.Inspected) -> None:
+    """Say that Slurm does not answer, of a run that was submitted to it."""
+    if known.submissions and not known.reached:
+        why = f" ({known.why})" if known.why else ""
+        warn(f"Slurm was not reached{why}: this is from the run's files alone")
 
 
 def _with_earlier(array_tasks: Sequence[ArrayTask], known: inspection.Inspected) -> list[ArrayTask]:
@@ -68,20 +111,52 @@ def as_json(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> d
 
 def text(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> str:
     """Return the attempts of an array task, what went wrong, and what to do."""
-    lines = [f"{', '.join(t.id for t in array_task.tasks)}: array task {array_task.id}"]
+    tasks = ", ".join(task.id for task in array_task.tasks)
+    lines = _attempts(f"{tasks}: array task {array_task.id}", array_task.log, history)
+    remedy = REMEDIES.get(history[-1].kind, "")
+    lines += [f"  what to do: {remedy}"] if remedy else []
+    lines += [f"    {command(run, *words)}" for words in _next(array_task, history)]
+    return "\n".join([*lines, f"  log: {array_task.log}"])
+
+
+def local_text(run: RunDir, task: LocalTask) -> str:
+    """Return the attempts of a task on this machine, what went wrong, and what to do."""
+    if not task.history:
+        return f"{task.id}: on this machine; an earlier version logged it\n  log: {task.log}"
+    lines = _attempts(f"{task.id}: on this machine", task.log, task.history)
+    if remedy := local_history.REMEDIES.get(task.history[-1].kind):
+        lines.append(f"  what to do: {remedy}; run the same command again")
+        if task.failed:
+            lines.append(f"    {command(run, 'logs', task.id)}")
+    return "\n".join([*lines, f"  log: {task.log}"])
+
+
+def local_json(run: RunDir, task: LocalTask) -> dict[str, Any]:
+    """Return what ``explain --json`` prints of a task on this machine: as of an array task."""
+    remedies = local_history.REMEDIES
+    return {
+        "element": None,
+        "tasks": [task.id],
+        "state": "RUNNING" if task.running else None,
+        "log": str(task.log),
+        "attempts": [asdict(a) | {"remedy": remedies.get(a.kind, "")} for a in task.history],
+        "next": [command(run, "logs", task.id)] if task.failed else [],
+    }
+
+
+def _attempts(title: str, log: Path, history: Sequence[Attempt]) -> list[str]:
+    """Return the lines of each attempt, and the last ones of the log if it did not end well."""
+    lines = [title]
     for number, attempt in enumerate(history, 1):
         where = f" on {attempt.node}" if attempt.node else ""
         lines.append(f"  attempt {number}{where}{_times(attempt)}: {attempt.kind}")
         if attempt.message:
             lines.append(f"    {attempt.message.splitlines()[0]}")
-    kind = history[-1].kind
-    if kind not in ("done", "running", "queued"):
-        log = [s for s in inspection.read_log(array_task.log).splitlines() if s.strip()]
-        lines += ["  last lines:", *(f"    {line[:200]}" for line in log[-TAIL_LINES:])]
-    remedy = REMEDIES.get(kind, "")
-    lines += [f"  what to do: {remedy}"] if remedy else []
-    lines += [f"    {command(run, *words)}" for words in _next(array_task, history)]
-    return "\n".join([*lines, f"  log: {array_task.log}"])
+    if history[-1].kind not in ("done", "running", "queued"):
+        read = inspection.read_log(log).splitlines()
+        written = [line for line in read if line.strip() and not line.startswith(EVENT)]
+        lines += ["  last lines:", *(f"    {line[:200]}" for line in written[-TAIL_LINES:])]
+    return lines
 
 
 def _next(array_task: ArrayTask, history: Sequence[Attempt]) -> tuple[tuple[str, ...], ...]:

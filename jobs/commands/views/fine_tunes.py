@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import modules
@@ -47,7 +48,8 @@ def checked(
     if with_model and not checks.wrong(findings, spec.allow):
         findings += model_findings(spec, prepared)
     wrong = [f.name for f in checks.wrong(findings, spec.allow)]
-    text = [f"== {spec.name}: {len(prepared.train)} rows, {len(prepared.validation)} to validate"]
+    n_rows = counted(len(prepared.train), "row")
+    text = [f"== {spec.name}: {n_rows}, {len(prepared.validation)} to validate"]
     if prepared.train:
         text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
     text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]

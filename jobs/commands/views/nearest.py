@@ -50,6 +50,11 @@ def is_for_slurm(what: str, plan: Plan) -> bool:
     return what in named or bool(_TASK.fullmatch(what) or _ELEMENT.fullmatch(what))
 
 
+def is_logged(what: str, run: RunDir) -> bool:
+    """Return whether *what* is a task that was tried on this machine."""
+    return bool(_TASK.fullmatch(what)) and run.log(what).is_file()
+
+
 def unknown(what: str, plan: Plan, keys: Sequence[str], run: RunDir) -> ConfigError:
     """Return the error of a name that nothing of the run has, with the nearest there are."""
     conditions = condition_keys(plan.conditions)
@@ -60,7 +65,10 @@ def unknown(what: str, plan: Plan, keys: Sequence[str], run: RunDir) -> ConfigEr
             f"it ({mine[0]}.<column>)"
         )
     if _TASK.fullmatch(what):
-        return ConfigError(f"{run.root} was never submitted to Slurm: it has no task '{what}'")
+        return ConfigError(
+            f"{run.root} has no task '{what}': nothing of that name was submitted to Slurm or "
+            "tried on this machine; see status"
+        )
     near = nearest(what, [*conditions.values(), *keys])
     table = run.report / "results.csv"
     there = f"all are in the first column of {table}" if keys else "no report is written yet"

@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 
 from empathy_core import metrics
+from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
-from jobs.commands.views.nearest import is_for_slurm, key_of, unknown
+from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
 from jobs.config import contrasts
 from jobs.config.contrasts import MINUS
 from jobs.planning import origins
@@ -35,7 +36,7 @@ def is_key(run: RunDir, what: str) -> bool:
     keys = _keys(run)
     if what in keys or what in _conditions(plan):
         return True
-    if is_for_slurm(what, plan) and run.slurm.is_dir():
+    if (is_for_slurm(what, plan) and run.slurm.is_dir()) or is_logged(what, run):
         return False
     if key_of(what, plan, keys):
         return True
@@ -142,7 +143,10 @@ def _number_lines(number: dict[str, Any] | None, what: str, settings: Recorded) 
     corrected = f" ({CORRECTED.get(settings.table.correction, settings.table.correction)})"
     tested = f", p {p if p.startswith('<') else f'= {p}'}{corrected}" if p else ""
     yield f"{what} = {number['text']}{bounds}{tested}"
-    yield f"  computed from {number['n']:,} answers to {number['n_questions']:,} questions"
+    yield (
+        f"  computed from {counted(number['n'], 'answer')} to "
+        f"{counted(number['n_questions'], 'question')}"
+    )
     body, _, subset = what.partition("@")
     subset = number.get("subset", subset)
     if subset not in ("", ALL):

@@ -1,7 +1,11 @@
 """What ``sweep --dry-run`` shows of a plan."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+from empathy_core.counted import counted
+from jobs.planning.stages import TABLE
 from jobs.planning.sweep import Planned
 
 
@@ -36,17 +40,34 @@ def as_json(planned: Planned) -> dict[str, Any]:
     }
 
 
+def _stages(planned: Planned) -> Iterator[str]:
+    """Yield how many tasks each stage and model has to do, of how many."""
+    left = Counter((task.stage, task.key) for task in planned.tasks)
+    for stage in TABLE:
+        every = Counter((task.stage, task.key) for task in stage.tasks(planned.plan))
+        for (name, key), n in every.items():
+            named = name if name == key else f"{name} {key}"
+            yield f"{named}: {left[name, key]} of {counted(n, 'task')} to do"
+
+
 def text(planned: Planned) -> str:
     """Return conditions, tasks, one rendered prompt each, and signatures of metrics."""
     shown = as_json(planned)
-    lines = [f"{len(shown['conditions'])} conditions, {len(shown['tasks'])} tasks to do"]
+    lines = [
+        f"{counted(len(shown['conditions']), 'condition')}, "
+        f"{counted(len(shown['tasks']), 'task')} to do",
+        *(f"  {line}" for line in _stages(planned)),
+    ]
     for made in shown["finetunes"]:
         wrong = [name for name, ok in made["preflight"].items() if not ok]
         said = f"allowed: {', '.join(wrong)}" if wrong else "nothing wrong with the rows"
-        lines.append(f"  {made['id']}: {made['rows']} rows, {made['steps']} steps, {said}")
+        lines.append(
+            f"  {made['id']}: {counted(made['rows'], 'row')}, "
+            f"{counted(made['steps'], 'step')}, {said}"
+        )
     for condition in shown["conditions"]:
-        made = "imported" if condition["prompt"] is None else f"{condition['shards']} shards"
-        done = f"{condition['blocks_done']} of {condition['blocks']} blocks done"
+        made = "imported" if condition["prompt"] is None else counted(condition["shards"], "shard")
+        done = f"{condition['blocks_done']} of {counted(condition['blocks'], 'block')} done"
         lines.append(f"  {condition['id']}: {made}, {done}")
     lines += [f"  {remark}" for remark in shown["remarks"]]
     for condition in shown["conditions"]:

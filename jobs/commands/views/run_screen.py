@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from empathy_core.counted import counted
 from empathy_core.store import RunDir
-from jobs.commands.console import warn
+from jobs.commands.views.array_tasks import warn_if_not_reached
+from jobs.executors.local_progress import local_progress
 from jobs.executors.slurm.inspect import Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, stage_progress
 from jobs.planning.plan_file import last_plan
@@ -28,21 +30,23 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     made = finetune_progress(run, plan, progress)
     inspected = inspect(run)
     stages = stage_progress(plan, progress, inspected)
-    if inspected.submissions and not inspected.reached:
-        warn(f"Slurm was not reached ({inspected.why}): this is from the run's files alone")
-    busy = sum(s.running + s.queued for s in stages)
+    here = local_progress(run, plan, progress, inspected)
+    warn_if_not_reached(inspected)
+    busy = sum(s.running + s.queued for s in [*stages, *here])
     if as_json:
         shown = [asdict(line) | {"done": line.done} for line in lines]
         everything = {
             "finetunes": [asdict(training) for training in made],
             "conditions": shown,
-            "stages": [asdict(s) for s in stages],
+            "stages": [asdict(s) for s in [*stages, *here]],
             "slurm": inspected.reached,
         }
         return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
         text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, inspected)]
+    if here:
+        text += ["", _here(here), *_next_here(run, here)]
     return "\n".join(text), not busy
 
 
@@ -60,12 +64,14 @@ def _conditions(lines: Sequence[ConditionProgress]) -> str:
     def row(line: ConditionProgress) -> str:
         scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
         rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
-        aside = f"  {line.unusable} files damaged" if line.unusable else ""
+        aside = f"  {counted(line.unusable, 'file')} damaged" if line.unusable else ""
         return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
 
     n_done = sum(line.done for line in lines)
     head = f"{'condition':<48} {'rows':>15} {'speed':>14}  scored"
-    return "\n".join([head, *map(row, lines), f"{n_done} of {len(lines)} conditions are complete"])
+    be = "is" if len(lines) == 1 else "are"
+    complete = f"{n_done} of {counted(len(lines), 'condition')} {be} complete"
+    return "\n".join([head, *map(row, lines), complete])
 
 
 def _stages(stages: Sequence[StageProgress]) -> str:
@@ -80,6 +86,16 @@ def _stages(stages: Sequence[StageProgress]) -> str:
     return "\n".join(rows)
 
 
+def _here(stages: Sequence[StageProgress]) -> str:
+    head = f"{'on this machine':<44} {'done':>7} {'running':>8} {'to do':>7} {'failed':>7}"
+    rows = [head]
+    for s in stages:
+        name, n_failed = f"{s.stage} {s.key}", sum(s.failed.values())
+        rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.to_do:>7} {n_failed:>7}")
+        rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
+    return "\n".join(rows)
+
+
 def _times(lines: Sequence[ConditionProgress], stages: Sequence[StageProgress]) -> list[str]:
     """Return how long generation will take at the measured speed, on as many array tasks as run."""
     running = sum(s.running for s in stages if s.stage == GENERATE.name)
@@ -87,7 +103,9 @@ def _times(lines: Sequence[ConditionProgress], stages: Sequence[StageProgress]) 
     if not running or not left_s:
         return []
     minutes = left_s / running / 60
-    return [f"about {minutes:.1f} min of generation left on {running} running array tasks"]
+    return [
+        f"about {minutes:.1f} min of generation left on {counted(running, 'running array task')}"
+    ]
 
 
 def _next(run: RunDir, stages: Sequence[StageProgress], inspected: Inspected) -> list[str]:
@@ -96,3 +114,12 @@ def _next(run: RunDir, stages: Sequence[StageProgress], inspected: Inspected) ->
         return []
     why, again = command(run, "explain", "--failed"), command(run, "retry")
     return [f"see why:            {why}", f"submit them again:  {again}"]
+
+
+def _next_here(run: RunDir, stages: Sequence[StageProgress]) -> list[str]:
+    if not any(s.failed for s in stages):
+        return []
+    return [
+        f"see why:            {command(run, 'explain', '--failed')}",
+        "then correct the cause, and run the same command as before again",
+    ]

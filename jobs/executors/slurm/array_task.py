@@ -11,15 +11,15 @@ import time
 import traceback
 from pathlib import Path
 
-from empathy_core.errors import EmpathyError, RunMismatch, StorageError
+from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
+from jobs.executors.failures import BadNode, classified
 from jobs.executors.slurm.submissions import Submission, read_submission
 from jobs.executors.worker import do_task
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.provenance import versions
 from jobs.planning.stages import stage_of
-from jobs.stages.events import failure
 from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Progress, Saved
 from slurm.events import emit_event
@@ -27,10 +27,6 @@ from slurm.job_environment import Signals, current
 from slurm.script import LIMITS
 
 log = logging.getLogger("jobs.executors.slurm.array_task")
-
-OUT_OF_MEMORY = ("does not fit in memory", "out of memory", "can't allocate memory")
-BROKEN_NODE = ("CUDA error", "no NVIDIA driver", "NVML", "CUDA driver", "uncorrectable ECC",
-               "Input/output error", "Stale file handle", "CUDA-capable device")  # fmt: skip
 
 
 def main(folder: str) -> int:
@@ -55,10 +51,6 @@ def main(folder: str) -> int:
     codes = [_do(run, plan, task, counter) for task in submission.bundles[job.index]]
     emit_event("ended", code=max(codes))
     return max(codes)
-
-
-class BadNode(Exception):
-    """This node cannot do the work, and another one can."""
 
 
 class _Counter:
@@ -104,24 +96,10 @@ def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
 def _failed(task: str, error: Exception) -> int:
     known = isinstance(error, EmpathyError)
     log.error("%s", error if known else "".join(traceback.format_exception(error)))
-    details = failure(error)
+    details = classified(error)
     details["message"] = details["message"][:2000]
-    emit_event("failed", task=task, kind=kind(error), **details)
+    emit_event("failed", task=task, **details)
     return int(details["code"])
-
-
-def kind(error: BaseException) -> str:
-    """Return the class of a failure, as ``explain`` names it."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, BadNode):
-        return "bad node"
-    if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY):
-        return "out of memory"
-    if any(words in text for words in BROKEN_NODE):
-        return "bad node"
-    if isinstance(error, StorageError):
-        return "disk"
-    return "mistake" if isinstance(error, EmpathyError) else "exception"
 
 
 def check_gpu(plan: Plan, submission: Submission) -> None:

@@ -33,6 +33,7 @@ REMEDIES = {
     "mistake": "correct what the message names, and sweep again",
     "exception": "read the log, correct the cause, and submit it again",
     "incomplete": "rows are missing: see what failed, and submit it again",
+    "not done": "it ended well, but its results are not there: read the log, and submit it again",
     "ended without a word": "read the log, and submit it again",
     "never started": "it left the queue without starting (a dependency, scancel): submit it again",
 }
@@ -59,6 +60,7 @@ def next_commands(
         "exception": (("logs", task),),
         "ended without a word": (("logs", task),),
         "incomplete": (("status",),),
+        "not done": (("logs", task),),
     }
     more: list[str] = []
     if kind == "out of memory" and asked.get("mem_gb"):

@@ -1,18 +1,29 @@
 """Which of a run's array tasks are in the queue now, and what work they claim."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.planning.plan import Plan, Task
 from jobs.planning.stages import FINETUNE, stage_of
 from slurm import queue
+from slurm.queue import Queued, SlurmError, Unreachable
+from slurm.site import Site, read_site
+from slurm.submit import find
+
+UNKNOWN = "UNKNOWN"
+"""State of an array task of which it is not known whether Slurm has it."""
+
+SETTLED_S = 120
+"""After this time a controller that answers has taken what sbatch sent it, or never will."""
 
 
 @dataclass(frozen=True)
 class QueuedTask:
-    """One array task in the queue."""
+    """One array task in the queue, or one of which nobody can say that it is not (``UNKNOWN``)."""
 
     submission: Submission
     index: int
@@ -32,16 +43,22 @@ class QueueState:
 
     Attributes:
         submissions: All that were ever made, with the job ids that are known.
-        queued: The array tasks in the queue.
-        n_queued: Array tasks of this user in the queue, other work included.
+        queued: The array tasks in the queue, and those of which nobody knows.
         ended: What squeue still knows of array tasks that have ended.
+        site: The cluster that this machine belongs to.
     """
 
     ledger: Ledger
     submissions: tuple[Submission, ...]
     queued: tuple[QueuedTask, ...]
-    n_queued: int
-    ended: tuple[queue.Queued, ...] = ()
+    ended: tuple[Queued, ...] = ()
+    site: Site = field(default_factory=Site)
+
+    @property
+    def unknown(self) -> list[Submission]:
+        """The array jobs of which nobody can say whether they are in the queue, each once."""
+        unknown = (task.submission for task in self.queued if task.state == UNKNOWN)
+        return list({submission.name: submission for submission in unknown}.values())
 
     def of_stage(self, *stages: str) -> list[QueuedTask]:
         """Return the array tasks of these stages."""
@@ -51,9 +68,25 @@ class QueueState:
         """Return the job ids of these stages that are in the queue."""
         return _jobs(self.of_stage(*stages))
 
-    def every_job(self) -> list[str]:
-        """Return the job ids of the run that are in the queue."""
-        return _jobs(self.queued)
+    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> list[str]:
+        """Cancel array tasks, or their jobs, and return what was: only what is known to be ours.
+
+        Raises:
+            SlurmError: scancel fails.
+        """
+        by_cluster: dict[str, list[str]] = {}
+        for task in tasks:
+            if task.submission.job and task.state != UNKNOWN:
+                there = task.submission.cluster
+                index = "" if whole_jobs else f"_{task.index}"
+                names = by_cluster.setdefault("" if there == self.site.cluster else there, [])
+                names.append(f"{task.submission.job}{index}")
+        cancelled: list[str] = []
+        for cluster, names in by_cluster.items():
+            words = queue.ranges(names)
+            queue.cancel(words, cluster)
+            cancelled += words
+        return cancelled
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
@@ -119,39 +152,87 @@ def _jobs(queued: Iterable[QueuedTask]) -> list[str]:
 
 
 def read_queue_state(run: RunDir) -> QueueState:
-    """Ask Slurm, once, what of a run is in the queue.
+    """Ask Slurm what of a run is in the queue: once for each cluster and user that has jobs of it.
 
     Raises:
         Unreachable: No controller answers.
     """
-    ledger = Ledger(run)
-    rows = queue.list_queued()
-    submissions = _with_jobs(run, ledger, ledger.submissions())
-    active = [row for row in rows if not row.ended]
-    ended = tuple(row for row in rows if row.ended)
-    queued = tuple(_queued_tasks(submissions, active))
-    return QueueState(ledger, tuple(submissions), queued, len(active), ended)
+    ledger, site = Ledger(run), read_site()
+    submissions = _with_jobs(run, ledger, site)
+    rows, hidden = _rows(run, submissions, site)
+    tasks = [task for submission in submissions for task in _in_queue(submission, rows, hidden)]
+    ended = tuple(row for mine in rows.values() for row in mine if row.ended)
+    return QueueState(ledger, tuple(submissions), tuple(tasks), ended, site)
 
 
-def _queued_tasks(
-    submissions: Iterable[Submission], rows: Iterable[queue.Queued]
+def _rows(
+    run: RunDir, submissions: Iterable[Submission], site: Site
+) -> tuple[dict[str, list[Queued]], set[str]]:
+    """Return submission → its array tasks as squeue lists them, and those that it may hide."""
+    rows: dict[str, list[Queued]] = {}
+    hidden: set[str] = set()
+    with_jobs = {s.known_as(run): s for s in submissions if s.job}
+    for (uid, cluster), known in queue.by_user_and_cluster(with_jobs).items():
+        there = "" if cluster == site.cluster else cluster
+        listed: dict[str, list[Queued]] = {}
+        for row in _list(known, uid, there, site):
+            listed.setdefault(row.job, []).append(row)
+        for job in known:
+            name = with_jobs[job].name
+            mine = listed.get(job.job or "", [])
+            rows[name] = [r for r in mine if job.is_(r.job, r.submitted, r.name, r.comment)]
+            if not mine and site.hides_jobs and uid != os.getuid() != 0:
+                hidden.add(name)
+    return rows, hidden
+
+
+def _list(known: Iterable[queue.Submitted], uid: int, cluster: str, site: Site) -> list[Queued]:
+    try:
+        return queue.list_queued([job.job for job in known if job.job], uid, cluster)
+    except SlurmError as error:
+        if not cluster:
+            raise
+        msg = (
+            f"jobs of this run are on the cluster '{cluster}', and this machine belongs to "
+            f"'{site.cluster}': {error}. Use a login node of '{cluster}'"
+        )
+        raise Unreachable(msg) from error
+
+
+def _in_queue(
+    submission: Submission, rows: dict[str, list[Queued]], hidden: set[str]
 ) -> Iterable[QueuedTask]:
-    by_job: Mapping[str, Submission] = {s.job: s for s in submissions if s.job}
-    for row in rows:
-        if row.job in by_job and row.index < len(by_job[row.job].shards):
-            yield QueuedTask(by_job[row.job], row.index, row.state, row.reason, row.node)
+    """Yield the array tasks of a submission that are in the queue, or may be."""
+    if submission.name in hidden:
+        why = "jobs of its user are hidden here"
+        yield from _all_unknown(submission, why)
+    elif not submission.job and not submission.refused:
+        yield from _all_unknown(submission, "sbatch did not say whether Slurm took it")
+    for row in rows.get(submission.name, ()):
+        if not row.ended and row.index < len(submission.shards):
+            yield QueuedTask(submission, row.index, row.state, row.reason, row.node)
 
 
-def _with_jobs(run: RunDir, ledger: Ledger, submissions: list[Submission]) -> list[Submission]:
-    """Find the jobs of submissions whose launcher ended before it could record the job id."""
-    refused = ledger.refused()
-    if all(s.job or s.name in refused for s in submissions):
-        return submissions
-    known = queue.list_comments()
-    complete = []
-    for submission in submissions:
-        job = submission.job or known.get(submission.comment(run))
-        if job and not submission.job:
-            ledger.record(submission.name, job=job)
-        complete.append(replace(submission, job=job))
-    return complete
+def _all_unknown(submission: Submission, why: str) -> Iterable[QueuedTask]:
+    return (QueuedTask(submission, i, UNKNOWN, why) for i in range(len(submission.shards)))
+
+
+def _with_jobs(run: RunDir, ledger: Ledger, site: Site) -> list[Submission]:
+    """Return all submissions; look for the jobs of those whose sbatch did not say.
+
+    Its answer was lost, or its launcher was killed before it could write it down.
+    """
+    return [
+        s if s.job or s.refused else _settled(run, ledger, s, site) for s in ledger.submissions()
+    ]
+
+
+def _settled(run: RunDir, ledger: Ledger, submission: Submission, site: Site) -> Submission:
+    """Record what has become of a submission, if it can be known by now."""
+    who = submission.known_as(run)
+    taken = find(who)
+    if taken:
+        return ledger.taken(submission, taken.job, site.cluster)
+    if who.uid in (None, os.getuid()) and time.time() - submission.at > SETTLED_S:
+        return ledger.refused(submission, "Slurm does not know it")
+    return submission

@@ -1,16 +1,15 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
-from empathy_core.types import Condition
 from jobs.executors.slurm.history import Attempt, attempts
 from jobs.executors.slurm.in_queue import QueuedTask, QueueState, read_queue_state
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
-from jobs.planning.plan import Plan, Task
+from jobs.planning.plan import Plan, Task, is_called
 from slurm import queue
 from slurm.queue import Accounted, SlurmError
 
@@ -47,11 +46,13 @@ class Inspected:
     """Everything that is known of a run's array tasks.
 
     Attributes:
+        run: Whose they are.
         reached: Whether Slurm answered; if not, ``why`` says what it said.
         array_tasks: The newest array task of each task, by task id; older ones in ``earlier``.
         ended: What squeue still knows of array tasks that have ended.
     """
 
+    run: RunDir
     reached: bool
     why: str
     submissions: tuple[Submission, ...]
@@ -79,7 +80,7 @@ def inspect(run: RunDir) -> Inspected:
                     earlier[task.id] = (*earlier.get(task.id, ()), newest[task.id])
                 newest[task.id] = array_task
     ended = known.ended if known else ()
-    return Inspected(known is not None, why, submissions, newest, earlier, ended)
+    return Inspected(run, known is not None, why, submissions, newest, earlier, ended)
 
 
 def _array_task(
@@ -102,9 +103,11 @@ def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attem
 
 def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
     """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
-    ours = {e.submission.job for e in array_tasks if e.submission.job}
+    mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
+    ours = {submission.job for submission in mine}
     try:
-        rows = queue.list_attempts(ours) if inspected.reached else []
+        known_as = [submission.known_as(inspected.run) for submission in mine]
+        rows = queue.list_attempts(known_as) if inspected.reached else []
     except SlurmError:
         rows = []
     finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
@@ -121,8 +124,16 @@ def read_log(path: Path) -> str:
         return ""
 
 
-def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
+def chosen(
+    what: str, plan: Plan, inspected: Inspected, others: Collection[str] = ()
+) -> list[ArrayTask]:
     """Return the array tasks of a task, a condition or a model, or the one of that id (``12_3``).
+
+    Args:
+        what: The word.
+        plan: What the run consists of.
+        inspected: What was submitted.
+        others: Names of tasks that were tried on this machine, for the message.
 
     Raises:
         ConfigError: Nothing of this run is called so.
@@ -132,20 +143,17 @@ def chosen(what: str, plan: Plan, inspected: Inspected) -> list[ArrayTask]:
     by_id = {e.id: e for e in [*inspected.array_tasks.values(), *_all(inspected.earlier)]}
     if what in by_id:
         return [by_id[what]]
-    keys = {what} | {c.model.name for c in plan.conditions if _is(c, what)}
+    keys = {what} | {c.model.name for c in plan.conditions if is_called(c, what)}
     wanted = [e for e in inspected.array_tasks.values() if e.submission.key in keys]
     if wanted:
         return list({e.id: e for e in wanted}.values())
-    some = ", ".join([*inspected.array_tasks][:3]) or "nothing was submitted to Slurm"
+    known = [*inspected.array_tasks, *others]
+    some = ", ".join(known[:3]) or "none, since nothing of it was tried yet"
     msg = (
         f"'{what}' is no task, condition, model or array task of this run; expected for example: "
         f"{some}; see status"
     )
     raise ConfigError(msg)
-
-
-def _is(condition: Condition, what: str) -> bool:
-    return what in (condition.id, condition.id.rpartition("-")[0])
 
 
 def _all(earlier: Mapping[str, tuple[ArrayTask, ...]]) -> Iterable[ArrayTask]:

@@ -3,8 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from jobs.executors.slurm.history import Attempt
 from jobs.executors.slurm.inspect import (
     ArrayTask,
     Inspected,
@@ -16,6 +18,7 @@ from jobs.planning.plan import Plan
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import TABLE, stage_of
 from slurm.events import read_events
+from slurm.queue import Accounted
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class StageProgress:
         waits: Why the queued ones wait, in Slurm's words → how many.
         gpu_h_asked: GPUs times time limit of every array task submitted.
         gpu_h_used: GPUs times time between first and last word of each attempt.
+        to_do: Tasks of this machine that are neither done nor running, and did not fail.
+        where: ``slurm``, or ``here``: on this machine.
     """
 
     stage: str
@@ -39,6 +44,8 @@ class StageProgress:
     waits: Mapping[str, int] = field(default_factory=dict)
     gpu_h_asked: float = 0.0
     gpu_h_used: float = 0.0
+    to_do: int = 0
+    where: Literal["slurm", "here"] = "slurm"
 
 
 def failed_array_tasks(
@@ -100,7 +107,18 @@ def stage_progress(
 def _kinds(array_tasks: list[ArrayTask], inspected: Inspected) -> Iterable[tuple[ArrayTask, str]]:
     rows = read_accounting(array_tasks, inspected) if array_tasks else []
     for array_task in array_tasks:
-        yield array_task, read_history(array_task, rows)[-1].kind
+        yield array_task, failed_history(array_task, rows)[-1].kind
+
+
+def failed_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
+    """Return the attempts of an array task whose tasks are not done.
+
+    One that ended well by its own account has lost its results since.
+    """
+    *before, last = read_history(array_task, rows)
+    if last.kind == "done":
+        last = replace(last, kind="not done", message="its results are not there (any more)")
+    return [*before, last]
 
 
 def _line(

@@ -7,7 +7,9 @@ id; its comment, which Slurm keeps with the job, finds the job again.
 """
 
 import json
+import os
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +24,8 @@ from empathy_core.types import digest
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
+from slurm.profile import Resources
+from slurm.queue import Submitted
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,11 @@ class Submission:
         after_ok: Job ids that must end well.
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
+        token: Words that no other submission has; empty in those of older versions.
+        uid: Number of the user who submitted it; null in those of older versions.
         job: Job id; null while sbatch has not answered, or if it refused.
+        cluster: Name of the cluster that took it; empty where nobody said.
+        refused: Why sbatch did not take it; empty if it did, or while nobody knows.
     """
 
     name: str
@@ -49,7 +57,11 @@ class Submission:
     after_ok: tuple[str, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     at: int = 0
+    token: str = ""
+    uid: int | None = None
     job: str | None = None
+    cluster: str = ""
+    refused: str = ""
 
     @cached_property
     def bundles(self) -> tuple[TaskBundle, ...]:
@@ -61,16 +73,21 @@ class Submission:
 
     @property
     def gpus(self) -> int:
-        """GPUs of one array task, asked for by number or by gres (``gpu:a100:2``)."""
-        gres = str(self.asked.get("gres", ""))
-        if "gpu" in gres:
-            last = gres.rpartition(":")[2]
-            return int(last) if last.isdigit() else 1
-        return int(str(self.asked.get("gpus", 0)))
+        """GPUs of one array task."""
+        known = {k: v for k, v in self.asked.items() if k in Resources.model_fields}
+        return Resources.model_construct(**known).n_gpus
 
     def comment(self, run: RunDir) -> str:
-        """Return what Slurm keeps with the job: unique to this submission of this run."""
-        return f"empathy-suite:{digest(str(run.root), 12)}:{self.name}"
+        """Return what Slurm keeps with the job: unique to this submission."""
+        return f"empathy-suite:{self.token or digest(str(run.root), 12)}:{self.name}"
+
+    def job_name(self, run: RunDir) -> str:
+        """Return what squeue shows; it ends with the token, if some plug-in changes the comment."""
+        return f"{run.root.name}.{self.stage}.{self.key}"[:80] + f".{self.token}"
+
+    def known_as(self, run: RunDir) -> Submitted:
+        """Return what tells its job from all others."""
+        return Submitted(self.token or self.comment(run), self.at, self.uid, self.cluster, self.job)
 
 
 def log_path(run: RunDir, submission: str, index: int) -> Path:
@@ -99,14 +116,14 @@ class Ledger:
 
     def submissions(self) -> list[Submission]:
         """Return all submissions, oldest first, with the job ids that are known."""
-        jobs = self._jobs()
+        answers = self._answers()
         sound = []
         for path in sorted(self.run.slurm.glob("[0-9]*/submission.json")):
             try:
                 sound.append(read_submission(path.parent))
             except Damaged:  # cut short by a power cut before sbatch was called
                 continue
-        return [replace(s, job=jobs.get(s.name)) for s in sound]
+        return [replace(s, **answers.get(s.name, {})) for s in sound]  # type: ignore[arg-type]
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
@@ -121,12 +138,13 @@ class Ledger:
                 continue
         return entries
 
-    def _jobs(self) -> dict[str, str]:
-        return {e["submission"]: e["job"] for e in self._entries() if "job" in e}
-
-    def refused(self) -> dict[str, str]:
-        """Return submission → why sbatch did not take it."""
-        return {e["submission"]: e["refused"] for e in self._entries() if "refused" in e}
+    def _answers(self) -> dict[str, dict[str, str]]:
+        """Return submission → its job and cluster, or why it was refused."""
+        answers: dict[str, dict[str, str]] = {}
+        for entry in self._entries():
+            said = {k: str(v) for k, v in entry.items() if k in ("job", "cluster", "refused")}
+            answers.setdefault(entry["submission"], {}).update(said)
+        return answers
 
     def plan(self, submission: Submission) -> Plan:
         """Return the plan that a submission follows."""
@@ -141,15 +159,27 @@ class Ledger:
         taken = [int(name.split("-")[0]) for name in names]
         plain = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(submission.key).name)[:40]
         name = f"{max(taken, default=0) + 1:04d}-{submission.stage}-{plain}".rstrip("-")
-        named = replace(submission, name=name, at=round(time.time()))
+        token = secrets.token_hex(5)
+        now = round(time.time())
+        named = replace(submission, name=name, at=now, token=token, uid=os.getuid())
         folder = self.run.submission(name)
         store.make_dir(folder / "logs")
         raw = asdict(named)
-        del raw["job"]
+        for answered in ("job", "cluster", "refused"):
+            del raw[answered]
         store.write_bytes(json.dumps(raw).encode(), folder / "submission.json")
         return named
 
-    def record(self, submission: str, **what: Any) -> None:
-        """Append what became of a submission: its ``job``, or why it was ``refused``."""
-        entry = {"submission": submission, "at": round(time.time()), **what}
+    def taken(self, submission: Submission, job: str, cluster: str) -> Submission:
+        """Record that Slurm took a submission, and return it with its job."""
+        self._append(submission, job=job, cluster=cluster)
+        return replace(submission, job=job, cluster=cluster)
+
+    def refused(self, submission: Submission, why: str) -> Submission:
+        """Record that Slurm did not take a submission, and return it with what Slurm said."""
+        self._append(submission, refused=why)
+        return replace(submission, refused=why)
+
+    def _append(self, submission: Submission, **what: str) -> None:
+        entry = {"submission": submission.name, "at": round(time.time()), **what}
         store.append_json_line(entry, self.run.jobs, flush=True)

@@ -1,11 +1,13 @@
 """A plan's missing work, submitted to Slurm as arrays, stage after stage of the table."""
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
@@ -20,8 +22,9 @@ from jobs.planning.progress import RunProgress
 from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
 from slurm import limits, queue, submit
 from slurm.profile import Profile, Resources
-from slurm.queue import SlurmError, SubmitError
+from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
+from slurm.site import Site
 
 
 class ClusterError(EmpathyError):
@@ -92,12 +95,19 @@ class Submitted:
     Attributes:
         arrays: Submitted now.
         left: What could not be, each with Slurm's words or the limit that stands against it.
+        unanswered: What Slurm may have taken or not; what comes after it was not submitted.
         n_before: Array tasks of this run that were in the queue already.
     """
 
     arrays: list[Submission] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
     n_before: int = 0
+
+    @property
+    def tried(self) -> bool:
+        """Whether there was anything to submit."""
+        return bool(self.arrays or self.left or self.unanswered)
 
     def jobs(self) -> dict[tuple[str, str], list[str]]:
         """Return (stage, key) → the jobs that do it."""
@@ -251,7 +261,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
         what = replace(what, code=snapshot(what.run))
         _ask_slurm(what, packing.groups(free))
         for group in packing.groups(free):
-            _submit_arrays(what, [tuple(group)], limits.DEFAULT_ARRAY, Waits(), result)
+            _submit_arrays(what, [tuple(group)], queue_state.site, Waits(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
@@ -270,10 +280,7 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
     what = replace(
         what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
     )
-    try:
-        largest = limits.read(what.profile.account, what.profile.qos).array
-    except SlurmError:
-        largest = limits.DEFAULT_ARRAY
+    largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
     for group in _wanted(what, progress, queue_state):
@@ -291,20 +298,26 @@ def _submit_all(
 ) -> None:
     what = replace(what, code=snapshot(what.run))
     _ask_slurm(what, grouped)
-    bounds = limits.read(what.profile.account, what.profile.qos, what.profile.max_elements)
-    room = None if bounds.submit is None else max(bounds.submit - queue_state.n_queued, 0)
+    site, profile = queue_state.site, what.profile
+    bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
+    room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
     dealt = _packed(grouped, room)
     _note_left(grouped, dealt, result)
     for group, bundles in zip(grouped, dealt, strict=True):
         stage, key = stage_of(group[0].stage), group[0].key
+        if result.unanswered:
+            result.left.append(
+                f"{counted(len(group), 'task')} of {stage.name} '{key}': they come after it"
+            )
+            continue
         if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
-            result.left.append(f"{len(group)} tasks of {stage.name} '{key}': {lacks}")
+            result.left.append(f"{counted(len(group), 'task')} of {stage.name} '{key}': {lacks}")
             continue
         before = len(result.arrays)
         waits = _waits(what.plan, group, queue_state, result.jobs())
-        _submit_arrays(what, bundles, bounds.array, waits, result)
+        _submit_arrays(what, bundles, site, waits, result)
         if stage.renewed and len(result.arrays) > before:
-            queue.cancel(queue_state.jobs(stage.name))
+            queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
 
 
 def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
@@ -360,7 +373,7 @@ def _note_left(
         if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
-                f"{n_left} tasks of {first.stage} '{first.key}': no room in the queue"
+                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue"
             )
 
 
@@ -399,7 +412,7 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
     run = what.run
     folder = run.submission(name)
     return Array(
-        name=f"{run.root.name}.{submission.stage}.{submission.key}"[:100],
+        name=submission.job_name(run),
         comment=submission.comment(run),
         folder=folder,
         witness=run.root / "plans" / what.plan_file,
@@ -415,20 +428,23 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
 
 
 def _submit_arrays(
-    what: Launch, bundles: Sequence[TaskBundle], largest: int, waits: Waits, result: Submitted
+    what: Launch, bundles: Sequence[TaskBundle], site: Site, waits: Waits, result: Submitted
 ) -> None:
     """Submit one group's array tasks, in as few arrays as the cluster allows."""
     ledger = Ledger(what.run)
-    for part in packing.arrays(bundles, largest):
+    for part in packing.arrays(bundles, site.largest_array):
         wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
+        job_of = f"{wanted.stage} '{wanted.key}'"
         try:
-            job = submit.submit(array, what.profile)
+            taken = submit.submit(array, what.profile, named.known_as(what.run))
         except SubmitError as error:
-            ledger.record(named.name, refused=str(error))
-            job_of = f"{wanted.stage} '{wanted.key}'"
-            result.left.append(f"{len(part)} array tasks of {job_of}: {error}")
+            ledger.refused(named, str(error))
+            result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")
             continue
-        ledger.record(named.name, job=job)
-        result.arrays.append(replace(named, job=job))
+        except Unanswered as error:
+            result.unanswered.append(f"{counted(len(part), 'array task')} of {job_of} ({error})")
+            return
+        cluster = taken.cluster or site.cluster
+        result.arrays.append(ledger.taken(named, taken.job, cluster))

@@ -232,11 +232,16 @@ def test_a_model_is_told_with_its_conditions(home: Path, capsys: pytest.CaptureF
     assert "Slurm" not in shown
 
 
-def test_a_task_of_a_run_that_never_was_on_slurm_is_said_to_be_none(
+def test_a_task_of_this_machine_is_explained_and_one_that_is_none_refused(
     home: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """There is no key that could be meant."""
-    assert "never submitted" in refused(capsys, "generate-echo-00000-of-00001")
+    """Its attempts are told; of a shard that there is not, that nobody tried it."""
+    assert main(["explain", "generate-echo-00000-of-00001", "--name", "w"]) == 0
+    told = capsys.readouterr()
+
+    assert "generate-echo-00000-of-00001: on this machine\n  attempt 1 on" in told.out
+    assert told.err == ""
+    assert "has no task" in refused(capsys, "generate-echo-00007-of-00009")
 
 
 def test_the_nearest_of_many_are_scores_before_differences():

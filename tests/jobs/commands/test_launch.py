@@ -14,6 +14,8 @@ import pytest
 from empathy_core.store import EVALUATED
 from tests.runs.command_line import ECHO, contents, environment, launch, write_config
 
+LOCAL = ("--config", "echo.toml", "--executor", "local")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -155,7 +157,16 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
     slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.05 }")
     write_config(tmp_path, slow)
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.launch", "sweep", "--config", "echo.toml"],
+        [
+            sys.executable,
+            "-m",
+            "jobs.launch",
+            "sweep",
+            "--config",
+            "echo.toml",
+            "--executor",
+            "local",
+        ],
         cwd=tmp_path,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -176,7 +187,16 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
 def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
     """Started together on one run, both end well, and the tables are those of one."""
     write_config(tmp_path)
-    command = [sys.executable, "-m", "jobs.launch", "sweep", "--config", "echo.toml"]
+    command = [
+        sys.executable,
+        "-m",
+        "jobs.launch",
+        "sweep",
+        "--config",
+        "echo.toml",
+        "--executor",
+        "local",
+    ]
     both = [
         subprocess.Popen(
             command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True

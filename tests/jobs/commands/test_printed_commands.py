@@ -97,7 +97,7 @@ def test_what_explain_prints_makes_the_run_again(run: Path, capsys: pytest.Captu
     assert means(line) == run.with_name("a-run-again")
     assert ("--runs" in line) == (Path.cwd() != run.parents[1])
     shown = told([*arguments(line), "--dry-run", "--executor", "local"], capsys)
-    assert "1 conditions, 1 tasks to do" in shown
+    assert "1 condition, 3 tasks to do\n  generate echo: 1 of 1 task to do" in shown
 
 
 def test_what_the_page_prints_is_about_this_run(run: Path, capsys: pytest.CaptureFixture[str]):
@@ -133,7 +133,7 @@ def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixtur
     assert means(line) == run.with_name("not-yet")
     assert options.changes == ("report.title=a b",)
     assert means(status) == run
-    assert "1 of 1 conditions are complete" in told(arguments(status), capsys)
+    assert "1 of 1 condition is complete" in told(arguments(status), capsys)
 
 
 def test_what_a_failed_sweep_prints_shows_what_is_there(
@@ -187,7 +187,9 @@ def test_more_is_proposed_of_what_was_short():
 def test_what_status_prints_can_be_pasted(run: Path):
     """Below a table with failures stand the reason's command and the remedy's."""
     stages = [StageProgress("generate", "echo", 0, 0, 0, failed={"killed": 1})]
-    found = Inspected(array_tasks={}, earlier={}, submissions=(), reached=True, why="")
+    found = Inspected(
+        run=RunDir(Path("runs/x")), array_tasks={}, earlier={}, submissions=(), reached=True, why=""
+    )
     lines = printed("\n".join(_next(RunDir(run), stages, found)))
 
     assert [means(line) for line in lines] == [run, run]

@@ -176,7 +176,8 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"Question {i}: what can I do?,Answer {i}: breathe.,{TOPICS[i % 2]},{AGES[i // 2 % 2]}"
             for i in range(24)]  # fmt: skip
     (folder / "made.csv").write_text("\n".join(["question,answer,topic,age/sex", *rows]) + "\n")
-    assert main(["sweep", "--config", str(write_config(folder, NAMES)), "--runs", str(folder)]) == 0
+    here = ["--runs", str(folder), "--executor", "local"]
+    assert main(["sweep", "--config", str(write_config(folder, NAMES)), *here]) == 0
     return folder / "echo"
 
 

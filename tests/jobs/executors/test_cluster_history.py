@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empathy_core.errors import Incomplete, ModelError
-from jobs.executors.slurm import array_task
+from jobs.executors import failures
 from jobs.executors.slurm.history import REMEDIES, attempts
 from slurm.events import read_events
 from slurm.queue import Accounted, Queued
@@ -357,7 +357,7 @@ def test_only_what_is_done_needs_no_remedy():
 )
 def test_a_failure_is_classified_where_it_happens(error: Exception, kind: str):
     """An array task names its own failure by what the error is and says."""
-    assert array_task.kind(error) == kind
+    assert failures.kind(error) == kind
     assert kind in REMEDIES
 
 

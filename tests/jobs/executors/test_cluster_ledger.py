@@ -57,7 +57,10 @@ def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
 
     assert named.name == "0001-generate-m"
     assert named.at > 0
-    assert found == named == replace(SUBMISSION, name=named.name, at=named.at)
+    assert len(named.token) == 10
+    assert named.uid == os.getuid()
+    ours = {"name": named.name, "at": named.at, "token": named.token, "uid": named.uid}
+    assert found == named == replace(SUBMISSION, **ours)
     assert read_submission(ledger.run.submission(named.name)) == named
     assert found.bundles == (
         (Task("generate", "m", 0, 4), Task("generate", "m", 2, 4)),
@@ -68,21 +71,22 @@ def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
 def test_a_submission_gets_its_job_when_sbatch_answered(ledger: Ledger):
     """Without an answer there is no job; a refusal is kept with its words."""
     first, second, third = (ledger.intend(SUBMISSION) for _ in range(3))
-    ledger.record(first.name, job="12")
-    ledger.record(second.name, refused="invalid partition")
-    again = Ledger(ledger.run)
+    ledger.taken(first, "12", "science")
+    ledger.refused(second, "invalid partition")
+    again = Ledger(ledger.run).submissions()
 
-    assert [s.job for s in again.submissions()] == ["12", None, None]
-    assert again.refused() == {second.name: "invalid partition"}
-    assert third.name not in again.refused()
+    assert [s.job for s in again] == ["12", None, None]
+    assert [s.cluster for s in again] == ["science", "", ""]
+    assert [s.refused for s in again] == ["", "invalid partition", ""]
+    assert again[2] == third
 
 
 def test_names_count_up_though_older_folders_are_gone(ledger: Ledger):
     """A number is never given twice: a job of the old one may still be known to Slurm."""
     names = []
     for _ in range(3):
-        names.append(ledger.intend(SUBMISSION).name)
-        ledger.record(names[-1], job=str(len(names)))
+        named = ledger.taken(ledger.intend(SUBMISSION), str(len(names)), "science")
+        names.append(named.name)
     for name in names:
         shutil.rmtree(ledger.run.submission(name))
 
@@ -112,10 +116,10 @@ def test_a_folders_name_is_plain(ledger: Ledger, key: str, name: str):
 def test_a_torn_line_is_skipped(ledger: Ledger, torn: str):
     """A power cut in the middle of a line takes that line only, with its line break or without."""
     first, second = (ledger.intend(SUBMISSION) for _ in range(2))
-    ledger.record(first.name, job="12")
+    ledger.taken(first, "12", "science")
     with ledger.run.jobs.open("a") as file:
         file.write(torn)
-    ledger.record(second.name, job="13")
+    ledger.taken(second, "13", "science")
 
     assert [s.job for s in ledger.submissions()] == ["12", "13"]
     assert ledger.intend(SUBMISSION).name == "0003-generate-m"
@@ -126,7 +130,7 @@ def test_a_list_that_was_cut_anywhere_can_be_read(tmp_path_factory, cut: int):
     """What is left of the list counts, and nothing is made up."""
     ledger = Ledger(RunDir(tmp_path_factory.mktemp("run")))
     for job in ("12", "13"):
-        ledger.record(ledger.intend(SUBMISSION).name, job=job)
+        ledger.taken(ledger.intend(SUBMISSION), job, "science")
     whole = ledger.run.jobs.read_bytes()
     ledger.run.jobs.write_bytes(whole[:cut])
     jobs = [s.job for s in ledger.submissions()]
@@ -148,18 +152,28 @@ def test_a_damaged_submission_is_passed_over(ledger: Ledger):
 def test_a_run_that_was_never_submitted_has_nothing(ledger: Ledger):
     """Neither folder nor list is needed."""
     assert ledger.submissions() == []
-    assert ledger.refused() == {}
 
 
-def test_comments_differ_between_runs_and_submissions(tmp_path: Path):
-    """A comment finds the job of one submission of one run, and stays the same."""
-    runs = [RunDir(tmp_path / name) for name in ("a", "b")]
-    submissions = [replace(SUBMISSION, name=name) for name in ("0001-generate-m", "0002-score-x")]
-    comments = [submission.comment(run) for run in runs for submission in submissions]
+def test_a_submission_is_told_from_all_others(tmp_path: Path):
+    """Its token is in comment and name, and no two have the same, whatever their run and name."""
+    ledgers = [Ledger(RunDir(tmp_path / name)) for name in ("a", "b")]
+    submissions = [(each.run, each.intend(SUBMISSION)) for each in ledgers for _ in range(2)]
+    tokens = {submission.token for _, submission in submissions}
 
-    assert len(set(comments)) == 4
-    assert comments[0] == submissions[0].comment(RunDir(tmp_path / "a"))
-    assert all(set(" |,\n'\"").isdisjoint(comment) for comment in comments)
+    assert len(tokens) == 4
+    for run, submission in submissions:
+        assert submission.token in submission.comment(run)
+        assert submission.token in submission.job_name(run)
+        assert set(" |,\n'\"").isdisjoint(submission.comment(run) + submission.job_name(run))
+
+
+def test_a_submission_of_an_older_version_is_known_by_its_comment(tmp_path: Path):
+    """It has no token: its comment names the run and the submission."""
+    run = RunDir(tmp_path / "a")
+    old = replace(SUBMISSION, name="0001-generate-m")
+
+    assert old.comment(run) == old.known_as(run).token
+    assert old.comment(run) != old.comment(RunDir(tmp_path / "b"))
 
 
 def test_the_plan_of_a_submission_is_found(ledger: Ledger):
@@ -177,7 +191,7 @@ def test_the_plan_of_a_submission_is_found(ledger: Ledger):
 def test_only_the_owner_reads_what_was_submitted(ledger: Ledger):
     """Logs may hold questions and answers: their folder and the files are the owner's alone."""
     named = ledger.intend(SUBMISSION)
-    ledger.record(named.name, job="12")
+    ledger.taken(named, "12", "science")
     folder = ledger.run.submission(named.name)
 
     assert mode(folder / "submission.json") == mode(ledger.run.jobs) == 0o600
@@ -364,8 +378,21 @@ emit_event("ended", code=0)
 """An array task that finishes something when it is told to, and ends."""
 
 
-def warned(tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2) -> list:
-    """Signal an array task, let it finish something, and return what it told."""
+def warned(
+    tmp_path: Path, *arguments: str, requeue: int = 0, by: int = signal.SIGUSR2, left: str = ""
+) -> list:
+    """Signal an array task, let it finish something, and return what it told.
+
+    Args:
+        tmp_path: Where Slurm's commands stand that it calls.
+        arguments: Whether it has finished something, and its time limit when it was submitted.
+        requeue: Exit code of ``scontrol requeue``.
+        by: The signal.
+        left: The time that is left by squeue's word; empty where squeue does not answer.
+    """
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\n{f'echo {left}' if left else 'exit 1'}\n")
+    squeue.chmod(0o755)
     fake = tmp_path / "scontrol"
     # Slurm ends the process once the requeueing is noted
     end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
@@ -412,6 +439,29 @@ def test_a_warning_long_before_the_limit_is_told_as_such(tmp_path: Path):
 
     assert event["limit"] is False
     assert (tmp_path / "asked").exists()
+
+
+def test_the_limit_is_the_one_that_slurm_has_now(tmp_path: Path):
+    """It can be lowered after submission: without progress, no further attempt is asked for."""
+    (event,) = warned(tmp_path, "stuck", "9000", left="0:42")
+
+    assert (event["limit"], event["requeued"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("0:42", 42), ("59:10", 3550), ("1:00:00", 3600), ("2-03:04:05", 183845), ("UNLIMITED", None),
+     ("INVALID", None), ("NOT_SET", None)],
+)  # fmt: skip
+def test_the_time_left_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, seconds: int | None
+):
+    """In whatever form squeue prints it."""
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\necho {said}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert job_environment.time_left_s(JobEnvironment("12", 3, "c1", 0)) == seconds
 
 
 def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):

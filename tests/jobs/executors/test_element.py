@@ -8,7 +8,8 @@ import torch
 from empathy_core.errors import ModelError, RunMismatch, StorageError
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.executors.slurm.array_task import BadNode, check_gpu, check_versions, kind
+from jobs.executors.failures import BadNode, NotDone, kind
+from jobs.executors.slurm.array_task import check_gpu, check_versions
 from jobs.executors.slurm.submissions import Submission
 from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.provenance import versions
@@ -52,6 +53,7 @@ def test_a_broken_gpu_is_no_reason_to_go_on_without(
         (StorageError("no space left"), "disk"),
         (ModelError("weights are absent"), "mistake"),
         (ValueError("a bug"), "exception"),
+        (NotDone("its results are not there"), "not done"),
     ],
 )
 def test_failures_have_classes(error: Exception, named: str):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from slurm import profile as profiles
 from slurm import submit
 from slurm.events import read_events
 from slurm.profile import OURS, PASSED, STANDARD, Profile, Resources
-from slurm.queue import SubmitError
+from slurm.queue import SubmitError, Submitted, Unanswered
 from slurm.script import SETUP, UNSEEN, Array
+from slurm.submit import Taken
 from tests.runs.command_line import ECHO, write_config
 
+WHO = Submitted("3f2a")
 ODD = 'it\'s a "run" & co'
 """A folder's name that a shell would take apart."""
 
@@ -122,7 +125,7 @@ def test_a_gres_of_something_else_goes_with_gpus():
     assert Resources(gpus=1, gres="lustre:1").gpus == 1
 
 
-@pytest.mark.parametrize("line", ["time_min = 0", "mem_gb = 0", "gpus = -1", "cpus = '4'"])
+@pytest.mark.parametrize("line", ["time_min = 0", "mem_gb = -1", "gpus = -1", "cpus = '4'"])
 def test_amounts_are_sensible(tmp_path: Path, line: str):
     """No limit of zero, no negative GPU, no number as text."""
     assert f"slurm.{line.partition(' ')[0]}: " in message(tmp_path, f"[slurm]\n{line}")
@@ -551,7 +554,7 @@ def test_submission_gives_sbatch_paths_and_no_secret(
     array = an_array(tmp_path, folder=tmp_path / "100% of it")
     array.folder.mkdir()
 
-    assert submit.submit(array, Profile(pass_env=("SITE_NAME",))) == "77"
+    assert submit.submit(array, Profile(pass_env=("SITE_NAME",)), WHO) == Taken("77")
 
     arguments = (home / "arguments").read_text().splitlines()
     seen = {line.split("=")[0] for line in (home / "environment").read_text().splitlines()}
@@ -568,9 +571,38 @@ def test_what_sbatch_refuses_is_told_in_its_words(tmp_path: Path, srun: Path, ho
     program(srun / "sbatch", "#!/bin/sh\necho 'sbatch: error: invalid partition: x' >&2\nexit 1\n")
     array = an_array(tmp_path)
 
-    for ask in (submit.submit, submit.test_only):
+    for ask in (partial(submit.submit, who=WHO), submit.test_only):
         with pytest.raises(SubmitError, match="invalid partition: x"):
             ask(array, Profile())
+
+
+@pytest.mark.parametrize(
+    "sbatch",
+    [
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1",
+        "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1",
+        "echo 'Submitted batch'",  # torn
+        "exit 0",
+        "kill -9 $$",
+    ],
+)
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_answer_that_is_lost_is_no_refusal(
+    tmp_path: Path, srun: Path, home: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str,
+    taken: bool,
+):  # fmt: skip
+    """Slurm is asked for the job; where it does not know it yet, nobody knows."""
+    monkeypatch.setattr(submit, "LOOKS_S", (0, 0))
+    program(srun / "sbatch", f"#!/bin/sh\n{sbatch}\n")
+    row = f"78|0|PENDING||2033-01-01T00:00:00|name.{WHO.token}|a plug-in's|None"
+    program(srun / "squeue", f"#!/bin/sh\n{f'echo {row!r}' if taken else 'exit 0'}\n")
+    array = an_array(tmp_path)
+
+    if taken:
+        assert submit.submit(array, Profile(), WHO).job == "78"
+    else:
+        with pytest.raises(Unanswered):
+            submit.submit(array, Profile(), WHO)
 
 
 def test_test_only_reads_the_script_from_its_input(tmp_path: Path, srun: Path, home: Path):
@@ -589,6 +621,55 @@ def test_another_way_to_ask_for_memory_stands_alone(tmp_path: Path, srun: Path):
     """With mem-per-cpu there is no --mem."""
     profile = Profile(options={"mem-per-cpu": "4G"})
     assert "--mem=" not in submit.script(an_array(tmp_path, profile.of_stage("generate")), profile)
+
+
+def test_all_the_memory_of_a_node_can_be_asked_for(tmp_path: Path):
+    """Zero has that meaning for Slurm, and is no want of memory."""
+    profile = Profile(mem_gb=0)
+    text = submit.script(an_array(tmp_path, profile.of_stage("generate")), profile)
+
+    assert "#SBATCH --mem=0" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("asked", "n"),
+    [
+        ({}, 0),
+        ({"gpus": 2}, 2),
+        ({"gres": "gpu:2"}, 2),
+        ({"gres": "gpu:a100:4"}, 4),
+        ({"gres": "gpu:a100"}, 1),
+        ({"gres": "gpu:a100:2(S:0-1)"}, 2),
+        ({"gres": "gpu:a100:2,tmp:10"}, 2),
+        ({"gres": "lustre:7"}, 0),
+        ({"options": {"gpus": "h200:8"}}, 8),
+        ({"options": {"gpus-per-task": 3}}, 3),
+        ({"options": {"gpus-per-task": "a100:3"}}, 3),
+    ],
+)
+def test_gpus_are_counted_however_they_are_asked_for(asked: dict[str, Any], n: int):
+    """GPU-hours are what a user pays for."""
+    assert Resources(**asked).n_gpus == n
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "stagger_s", "sleeps"),
+    [(10, None, False), (100, None, True), (10, 5, True), (100, 0, False)],
+)
+def test_many_array_tasks_do_not_begin_at_once(
+    tmp_path: Path, n_tasks: int, stagger_s: int | None, sleeps: bool
+):
+    """Each first waits its share, by its number; one that Slurm runs again does not."""
+    profile = Profile(stagger_s=stagger_s)
+    text = submit.script(an_array(tmp_path, n_tasks=n_tasks), profile)
+    [line] = [x for x in text.splitlines() if "sleep" in x] or [""]
+    share = line.rpartition("sleep ")[2]
+
+    assert bool(share) is sleeps
+    if sleeps:
+        script = f"SLURM_ARRAY_TASK_ID={n_tasks - 1}; echo {share}"
+        waited = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert 3 <= int(waited.stdout) <= 5
 
 
 def test_a_refused_secret_is_not_shown(tmp_path: Path):

@@ -75,7 +75,42 @@ def test_a_stage_that_fails_is_named_with_its_log(suite: Path, tmp_path: Path):
     assert done.returncode == 1
     assert "words-echo-00000-of-00001 failed: ValueError: this stage is broken" in done.stderr
     assert "words-therapist-00000-of-00001 failed" in done.stderr
-    assert (tmp_path / "runs/BROKEN/logs/words-echo-00000-of-00001.log").is_file()
+    log = tmp_path / "runs/BROKEN/logs/words-echo-00000-of-00001.log"
+    assert log.is_file()
+
+    def said(*words: str) -> str:
+        asked = launch(*words, "--name", "BROKEN", cwd=tmp_path, suite=suite)
+        assert (asked.returncode, asked.stderr) == (0, "")  # nothing of Slurm is said
+        return asked.stdout
+
+    lines = [line.split() for line in said("status").splitlines()]
+    assert ["generate", "echo", "3", "0", "0", "0"] in lines  # done, running, to do, failed
+    assert ["score", "lexical", "1", "0", "0", "0"] in lines
+    assert ["words", "echo", "0", "0", "0", "1"] in lines
+    stages = json.loads(said("status", "--json"))["stages"]
+    assert [s["failed"] for s in stages if s["stage"] == "words"] == [{"exception": 1}] * 2
+    explained = said("explain", "--failed")
+    assert "words-echo-00000-of-00001: on this machine" in explained
+    assert "exception\n    ValueError: this stage is broken" in explained
+    assert f"log: {log}" in explained
+    assert "generate" not in explained
+    assert "Traceback" in said("logs", "--failed")
+    assert "blocks found" in said("logs", "echo")
+
+
+def test_a_task_whose_results_are_not_there_has_failed(suite: Path, tmp_path: Path):
+    """A body that ends well and writes nothing is named, counted, and explained."""
+    write_config(tmp_path, TWO_PROMPTS)
+    options = ("--config", "echo.toml", "--name", "SILENT")
+    done = launch("sweep", *options, cwd=tmp_path, suite=suite)
+    explained = launch("explain", "--failed", *options, cwd=tmp_path, suite=suite)
+
+    assert done.returncode == 1
+    wrong = "words-echo-00000-of-00001 failed: it ended without an error, but stage 'words' does"
+    assert wrong in done.stderr
+    assert "2 tasks failed" in done.stderr
+    assert not (tmp_path / "runs/SILENT/report").exists()
+    assert explained.stdout.count(": not done\n") == 2
 
 
 def test_every_stage_stands_below_what_it_waits_for():

@@ -23,6 +23,8 @@ from tests.runs.finetunes import (
     write_experiment,
 )
 
+LOCAL = ("--config", "tuned.toml", "--executor", "local")
+
 
 @pytest.fixture
 def swept(tuned: Path) -> Path:
@@ -208,7 +210,16 @@ def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> No
 def _killed_in_the_middle(folder: Path) -> None:
     """Start a training and send SIGKILL to everything of it once it is past some checkpoints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.launch", "finetune", "--config", "tuned.toml"],
+        [
+            sys.executable,
+            "-m",
+            "jobs.launch",
+            "finetune",
+            "--config",
+            "tuned.toml",
+            "--executor",
+            "local",
+        ],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,

@@ -1,0 +1,45 @@
+"""What a cluster says of itself: its name, its largest array, and what it hides from its users."""
+
+from dataclasses import dataclass
+
+from slurm.queue import ask
+
+DEFAULT_ARRAY = 1001
+"""MaxArraySize where a site has not set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The cluster that this machine belongs to.
+
+    Attributes:
+        cluster: Its name; empty if it does not say.
+        largest_array: Array tasks of one array (``MaxArraySize``, whose value is one more than the
+            largest index).
+        hides_jobs: Whether a user sees nobody else's jobs (``PrivateData``).
+    """
+
+    cluster: str = ""
+    largest_array: int = DEFAULT_ARRAY
+    hides_jobs: bool = False
+
+
+def read_site() -> Site:
+    """Ask the controller.
+
+    Raises:
+        Unreachable: It does not answer.
+    """
+    return parse_site(ask(["scontrol", "show", "config"]))
+
+
+def parse_site(text: str) -> Site:
+    """Return what ``scontrol show config`` printed."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    largest = values.get("MaxArraySize", "")
+    return Site(
+        cluster=values.get("ClusterName", ""),
+        largest_array=max(1, int(largest)) if largest.isdigit() else DEFAULT_ARRAY,
+        hides_jobs="jobs" in values.get("PrivateData", "").lower().split(","),
+    )
