@@ -383,7 +383,7 @@ def _models(spec: ReportSpec) -> list[Condition]:
     return [c for c in spec.conditions if not c.model.is_human]
 
 
-MOST_NAMED = 3
+MOST_NAMED = 2
 """Rows that a warning of faulty answers lists; of more it gives the number, the notes the list."""
 
 
