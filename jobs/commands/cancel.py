@@ -32,7 +32,7 @@ def cancel(options: CancelOptions) -> int:
     tasks = list(now.queued)
     if options.what:
         plan, _ = last_plan(run)
-        chosen = inspection.chosen(options.what, plan, inspection.inspect(run))
+        chosen = inspection.chosen(options.what, plan, inspection.inspect(run, now))
         wanted = {(task.submission.name, task.index) for task in chosen}
         tasks = [task for task in tasks if (task.submission.name, task.index) in wanted]
     try:

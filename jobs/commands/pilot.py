@@ -11,6 +11,7 @@ from empathy_core.store import RunDir
 from empathy_core.visible import nothing_visible
 from jobs.commands.console import print_out, typed, warn
 from jobs.commands.options import ResourceOptions
+from jobs.commands.status import LOOKS_S, longer
 from jobs.commands.submission import launch_of, settled, withdrawn_if_refused
 from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
@@ -23,9 +24,9 @@ from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
 from jobs.planning.stages import GENERATE
 from jobs.planning.sweep import Planned, plan_locked
+from slurm.queue import SlurmError
 
 SHOWN = 5
-POLL_S = 5
 
 
 def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
@@ -72,9 +73,21 @@ def _here(
 
 
 def _wait(run: RunDir) -> None:
-    """Wait until the pilot's array tasks have left the queue; Ctrl-C leaves them there."""
-    while read_queue_state(run).of_stage(GENERATE.name):
-        time.sleep(POLL_S)
+    """Wait until the pilot's array tasks have left the queue; Ctrl-C leaves them there.
+
+    A controller that does not answer is asked again.
+    """
+    pause = LOOKS_S[0]
+    while True:
+        try:
+            if not read_queue_state(run).of_stage(GENERATE.name):
+                return
+        except SlurmError as error:
+            warn(
+                f"Slurm does not answer ({error}): asking again in {pause} s; Ctrl-C loses nothing"
+            )
+        time.sleep(pause)
+        pause = longer(pause)
 
 
 def _show(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from jobs.commands.options import Option, RunOptions
 
-WATCH_S = 10
-"""Between two looks of ``--watch``, in seconds: one query of squeue each."""
+LOOKS_S = (10, 60)
+"""Least and longest time between two looks at the queue, in seconds: a query of squeue each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,13 @@ class StatusOptions(RunOptions):
     From the run's files, and from one query of squeue; without Slurm, from the files alone.
     """
 
-    watch: Annotated[bool, Option(f"look again every {WATCH_S} s until the queue is empty")] = False
+    watch: Annotated[
+        bool,
+        Option(
+            f"look again until the queue is empty: after {LOOKS_S[0]} s, and after up to "
+            f"{LOOKS_S[1]} s while nothing changes"
+        ),
+    ] = False
 
 
 def status(options: StatusOptions) -> int:
@@ -30,6 +36,7 @@ def status(options: StatusOptions) -> int:
     from jobs.commands.views.run_screen import screen
 
     run = existing(options)
+    pause, before = LOOKS_S[0], ""
     while True:
         text, over = screen(run, as_json=options.json)
         if options.watch:
@@ -37,4 +44,11 @@ def status(options: StatusOptions) -> int:
         print_out(text)
         if not options.watch or over:
             return 0
-        time.sleep(WATCH_S)
+        pause = longer(pause) if text == before else LOOKS_S[0]
+        before = text
+        time.sleep(pause)
+
+
+def longer(pause_s: int) -> int:
+    """Return the next pause while nothing changes, in seconds."""
+    return min(pause_s * 3 // 2, LOOKS_S[1])

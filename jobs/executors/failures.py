@@ -14,19 +14,32 @@ class BadNode(Exception):
     """This node cannot do the work, and another one can."""
 
 
+class NoProgress(EmpathyError):
+    """Slurm ran an array task again and again, and it finished nothing."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class NotDone(EmpathyError):
     """A task ended without an error, and its stage does not find its results."""
 
     exit_code: ClassVar[int] = 1
 
 
+NAMED: dict[type[Exception], str] = {
+    BadNode: "bad node",
+    NotDone: "not done",
+    NoProgress: "no progress",
+}
+"""Classes of failures that have a type of their own."""
+
+
 def kind(error: BaseException) -> str:
     """Return the class of a failure, as ``explain`` names it."""
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, BadNode):
-        return "bad node"
-    if isinstance(error, NotDone):
-        return "not done"
+    for named, name in NAMED.items():
+        if isinstance(error, named):
+            return name
     if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY):
         return "out of memory"
     if any(words in text for words in BROKEN_NODE):

@@ -23,7 +23,7 @@ from jobs.planning.status import (
 
 
 def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
-    """Return what is shown, and whether nothing is left in the queue."""
+    """Return what is shown, and whether it is known that nothing is left in the queue."""
     plan, _ = last_plan(run)
     progress = read_progress(run, plan)
     lines = condition_progress(run, plan, progress)
@@ -32,7 +32,7 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     stages = stage_progress(plan, progress, inspected)
     here = local_progress(run, plan, progress, inspected)
     warn_if_not_reached(inspected)
-    busy = sum(s.running + s.queued for s in [*stages, *here])
+    busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])
     if as_json:
         shown = [asdict(line) | {"done": line.done} for line in lines]
         everything = {
@@ -83,6 +83,7 @@ def _stages(stages: Sequence[StageProgress]) -> str:
         rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
         rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
         rows += [f"    {n} wait: {reason}" for reason, n in s.waits.items()]
+        rows += [f"    {s.unknown} unknown: Slurm does not say"] if s.unknown else []
     return "\n".join(rows)
 
 

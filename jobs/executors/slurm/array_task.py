@@ -13,8 +13,10 @@ from pathlib import Path
 
 from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
-from jobs.executors.failures import BadNode, classified
-from jobs.executors.slurm.submissions import Submission, read_submission
+from jobs.executors.failures import BadNode, NoProgress, classified
+from jobs.executors.slurm.history import restarts_without_progress
+from jobs.executors.slurm.inspect import read_log
+from jobs.executors.slurm.submissions import Submission, log_path, read_submission
 from jobs.executors.worker import do_task
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
@@ -24,6 +26,7 @@ from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Progress, Saved
 from slurm.events import emit_event
 from slurm.job_environment import Signals, current
+from slurm.profile import Profile
 from slurm.script import LIMITS
 
 log = logging.getLogger("jobs.executors.slurm.array_task")
@@ -44,6 +47,7 @@ def main(folder: str) -> int:
         submission = read_submission(path)
         run = RunDir(path.parents[1])
         plan = read_plan(run.root / "plans" / submission.plan)
+        check_progress(read_log(log_path(run, path.name, job.index)), _max_restarts(plan))
         check_versions(plan)
         check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
@@ -61,6 +65,8 @@ class _Counter:
 
     def add(self, progress: Progress) -> bool:
         """Count; answer whether the work is to save its state, since a warning came."""
+        if not self._rows and progress.rows:
+            emit_event("advanced")
         self._rows += progress.rows
         if self.signals:
             self.signals.progressed()
@@ -100,6 +106,30 @@ def _failed(task: str, error: Exception) -> int:
     details["message"] = details["message"][:2000]
     emit_event("failed", task=task, **details)
     return int(details["code"])
+
+
+def _max_restarts(plan: Plan) -> int:
+    return int(dict(plan.config.get("slurm") or {}).get("max_restarts", Profile().max_restarts))
+
+
+def check_progress(log: str, most: int) -> None:
+    """Refuse to begin again what has begun *most* times since it last finished anything.
+
+    Args:
+        log: The array task's whole log, this attempt's beginning included.
+        most: So many attempts more are allowed after one without progress.
+
+    Raises:
+        NoProgress: There were more.
+    """
+    n = restarts_without_progress(log)
+    if n >= most:
+        msg = (
+            f"Slurm has run this array task again {n} times, and no attempt finished a block: "
+            "another would fare no better. Expected progress within an attempt: give it more time "
+            "(retry --time), set a smaller evaluate.block_size, or raise slurm.max_restarts"
+        )
+        raise NoProgress(msg)
 
 
 def check_gpu(plan: Plan, submission: Submission) -> None:

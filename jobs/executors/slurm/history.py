@@ -22,6 +22,7 @@ REMEDIES = {
     "out of memory": "give it more memory, or set a smaller evaluate.block_size",
     "time limit": "it goes on from its journal: give it more time, or use more shards",
     "time limit, nothing finished": "one block needs longer than the limit: give it more time",
+    "no progress": "each attempt ended before a block was finished: give it more time",
     "preempted": "Slurm runs it again by itself; if it is not in the queue, submit it again",
     "node failure": "Slurm runs it again by itself; if it is not queued, avoid that node",
     "killed": "ended with SIGKILL, perhaps for want of memory: submit it again, with more if so",
@@ -65,7 +66,7 @@ def next_commands(
     more: list[str] = []
     if kind == "out of memory" and asked.get("mem_gb"):
         more = ["--mem", f"{2 * asked['mem_gb']:g}"]
-    elif kind.startswith("time limit") and asked.get("time_min"):
+    elif kind.startswith(("time limit", "no progress")) and asked.get("time_min"):
         more = ["--time", str(2 * asked["time_min"])]
     elif kind in ("node failure", "bad node") and node:
         more = ["--exclude", node]
@@ -134,6 +135,22 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
         else:  # back, and silent so far
             matched.append(Attempt("running"))
     return matched
+
+
+def restarts_without_progress(log: str) -> int:
+    """Return how many attempts there are after the first one since anything was finished.
+
+    Args:
+        log: The array task's whole log, the beginning of the attempt that now runs included.
+    """
+    n = 0
+    for part in reversed(_parts(log)[:-1]):
+        if {"advanced", "done", "failed"} & {
+            event["event"] for event in read_events("\n".join(part))
+        }:
+            break
+        n += 1
+    return n
 
 
 def _row_of(i: int, ended: Sequence[Attempt], rows: Sequence[Accounted]) -> Accounted | None:

@@ -61,13 +61,18 @@ class Inspected:
     ended: tuple[queue.Queued, ...] = ()
 
 
-def inspect(run: RunDir) -> Inspected:
-    """Look at a run's array jobs; the queue is asked once, and may be out of reach."""
+def inspect(run: RunDir, known: QueueState | None = None) -> Inspected:
+    """Look at a run's array jobs; the queue may be out of reach.
+
+    Args:
+        run: Whose they are.
+        known: What is in the queue; null means that Slurm is asked.
+    """
+    why = ""
     try:
-        known: QueueState | None = read_queue_state(run) if run.slurm.is_dir() else None
-        why = ""
+        known = known or (read_queue_state(run) if run.slurm.is_dir() else None)
     except SlurmError as error:
-        known, why = None, str(error)
+        why = str(error)
     submissions = known.submissions if known else tuple(Ledger(run).submissions())
     queued = {(task.submission.name, task.index): task for task in known.queued} if known else {}
     newest: dict[str, ArrayTask] = {}

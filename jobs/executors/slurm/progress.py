@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jobs.executors.slurm.history import Attempt
+from jobs.executors.slurm.in_queue import UNKNOWN
 from jobs.executors.slurm.inspect import (
     ArrayTask,
     Inspected,
@@ -20,6 +21,9 @@ from jobs.planning.stages import TABLE, stage_of
 from slurm.events import read_events
 from slurm.queue import Accounted
 
+UNSAID = ("ended without a word", "never started", "running", "node failure", "killed", "cancelled")
+"""Classes of an attempt's end that its own log does not prove: it may run, or run again."""
+
 
 @dataclass(frozen=True)
 class StageProgress:
@@ -29,6 +33,7 @@ class StageProgress:
         done: Tasks that are done, whoever did them.
         failed: Class of failure → tasks that are not done and not in the queue.
         waits: Why the queued ones wait, in Slurm's words → how many.
+        unknown: Tasks of which nobody can say whether they are in the queue.
         gpu_h_asked: GPUs times time limit of every array task submitted.
         gpu_h_used: GPUs times time between first and last word of each attempt.
         to_do: Tasks of this machine that are neither done nor running, and did not fail.
@@ -45,6 +50,7 @@ class StageProgress:
     gpu_h_asked: float = 0.0
     gpu_h_used: float = 0.0
     to_do: int = 0
+    unknown: int = 0
     where: Literal["slurm", "here"] = "slurm"
 
 
@@ -92,8 +98,10 @@ def stage_progress(
     if not inspected.submissions:
         return []
     done = done_tasks(plan, progress)
-    failed = failed_array_tasks(plan, progress, inspected, done) if inspected.reached else []
+    failed = failed_array_tasks(plan, progress, inspected, done)
     kinds = {e.id: k for e, k in _kinds(failed, inspected)}
+    if not inspected.reached:  # then only what the array tasks said themselves is known
+        kinds = {id_: kind for id_, kind in kinds.items() if kind not in UNSAID}
     groups: dict[tuple[str, str], dict[str, ArrayTask]] = {
         (s.stage, s.key): {} for s in inspected.submissions
     }
@@ -137,8 +145,10 @@ def _line(
         kind = kinds.get(array_task.id, "")
         if task in done or (array_task.state is None and inspected.reached and not kind):
             states["done"] += 1
-        elif array_task.state is None:
-            failed[kind or "Slurm was not reached"] += 1
+        elif array_task.state is None and kind:
+            failed[kind] += 1
+        elif array_task.state in (None, UNKNOWN):
+            states["unknown"] += 1
         elif array_task.state == "PENDING":
             states["queued"] += 1
             waits[array_task.reason] += 1
@@ -149,7 +159,7 @@ def _line(
     used = _used_h(mine.values(), now) if asked else 0.0
     return StageProgress(
         *stage_and_key, states["done"], states["running"], states["queued"],
-        dict(failed), dict(waits), round(asked / 60, 2), round(used, 2),
+        dict(failed), dict(waits), round(asked / 60, 2), round(used, 2), unknown=states["unknown"],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from empathy_core.errors import Incomplete, ModelError
 from jobs.executors import failures
-from jobs.executors.slurm.history import REMEDIES, attempts
+from jobs.executors.slurm.history import REMEDIES, attempts, restarts_without_progress
 from slurm.events import read_events
 from slurm.queue import Accounted, Queued
 
@@ -391,3 +391,24 @@ def test_what_squeue_tells_stands_in_for_the_accounting():
 
     assert only(started(), row) == "killed"
     assert [a.kind for a in attempts("", [row], None)] == ["run directory not seen"]
+
+
+BEGUN = 'event: {"event": "started", "at": 1}\n'
+ON = 'event: {"event": "advanced", "at": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("log", "n"),
+    [
+        (BEGUN, 0),
+        (BEGUN + BEGUN, 1),
+        (BEGUN * 4, 3),
+        (BEGUN + ON + BEGUN, 0),
+        (BEGUN * 3 + ON + BEGUN * 3, 2),
+        (BEGUN + "slurmstepd: error: *** JOB 1 CANCELLED DUE TO PREEMPTION ***\n" + BEGUN * 2, 2),
+        ("", 0),
+    ],
+)
+def test_attempts_that_finished_nothing_are_counted_since_the_last_that_did(log: str, n: int):
+    """The attempt that has just begun is not one of them."""
+    assert restarts_without_progress(log) == n
