@@ -6,9 +6,12 @@ program that takes the place of the interpreter, gives such a fork its own files
 and arguments, and ends as it ends. A fork whose PYTHONPATH names another copy of the suite imports
 that.
 
+Array tasks of Slurm are such forks where a test names `python` as the nodes' (``slurm.python``):
+where it neither stops nor looks into them.
+
 There are two servers, whose hashes of strings differ, so that what is equal in two runs is not so
-by an order that one process alone has. What ends with signals, runs under Slurm, or sets variables
-that libraries read when they are imported is a process of its own: see `preloaded_python`.
+by an order that one process alone has. What ends with signals, or sets variables that libraries
+read when they are imported, is a process of its own: see `preloaded_python`.
 """
 
 import atexit
@@ -227,6 +230,8 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     other = {"tests"} if paths[:1] == [ROOT] else {"tests", *SUITE}
     for name in [m for m in sys.modules if m.partition(".")[0] in other or m == sys.argv[0]]:
         del sys.modules[name]
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        import_module("huggingface_hub.constants").HF_HUB_OFFLINE = True  # read when imported
     if "OMP_NUM_THREADS" in os.environ:
         import torch
 

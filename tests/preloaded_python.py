@@ -14,8 +14,9 @@ import sys
 
 READ_BY_IMPORTS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "PYTORCH_", "CUDA_", "MPL",
                    "BNB_", "ACCELERATE_", "PYTHON", "LC_", "LANG")  # fmt: skip
-NOT_THESE = ("PYTHONPATH", "HF_HUB_DISABLE_PROGRESS_BARS", "TORCHINDUCTOR_CACHE_DIR")
-# the last is set by torch itself, in whoever imports it
+NOT_THESE = ("PYTHONPATH", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_OFFLINE", "PYTHONUNBUFFERED",
+             "PYTHONDONTWRITEBYTECODE", "TORCHINDUCTOR_CACHE_DIR")  # fmt: skip
+# the last is set by torch itself, in whoever imports it; a server's fork heeds HF_HUB_OFFLINE
 
 
 def is_read_by_imports(name: str) -> bool:
@@ -43,7 +44,7 @@ def main() -> None:
     text = json.dumps(request).encode()
     socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
     server.sendall(text)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda n, _: server.sendall(bytes([n])))
     answer = server.recv(16)
     code = int(answer) if answer else 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import preloaded
 from tests.runs import command_line
 from tests.runs.command_line import ECHO, write_config
 from tests.slurm.cluster import Cluster
@@ -29,9 +30,17 @@ def launch(
     return command_line.launch(*arguments, cwd=cwd, env=cluster.env | (env or {}))
 
 
-def on_cluster(folder: Path, text: str = ECHO + SLURM) -> None:
-    """Write the configuration ``echo.toml``."""
-    write_config(folder, text)
+def on_cluster(folder: Path, text: str | None = None) -> None:
+    """Write the configuration ``echo.toml``: of echoes, with `quick` array tasks, unless given."""
+    write_config(folder, quick() if text is None else text)
+
+
+def quick(text: str = ECHO + SLURM) -> str:
+    """Return a configuration whose array tasks need not import the libraries.
+
+    For tests that neither stop them nor look into them.
+    """
+    return text.replace("[slurm]", f"[slurm]\npython = '{preloaded.python()}'")
 
 
 def sweep(cluster: Cluster, folder: Path, *arguments: str) -> str:
@@ -58,6 +67,16 @@ def held(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         cluster.run("scancel", blocker)
+
+
+def instead_of(cluster: Cluster, folder: Path, program: str, lines: str) -> dict[str, str]:
+    """Return a PATH on which *lines* of bash, that may call ``"$real"``, stand for a program."""
+    real = cluster.run("which", program).strip()
+    (folder / "bin").mkdir(exist_ok=True)
+    wrapper = folder / "bin" / program
+    wrapper.write_text(f"#!/bin/bash\nreal={real}\n{lines}\n")
+    wrapper.chmod(0o755)
+    return {"PATH": f"{wrapper.parent}:{cluster.env['PATH']}"}
 
 
 def status(cluster: Cluster, folder: Path, *arguments: str, **env: str) -> dict[str, Any]:

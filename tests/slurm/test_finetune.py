@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.runs.command_line import contents
 from tests.runs.finetunes import LONG, TUNED, adapters, distance, write_experiment
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import drained, launch, processes
+from tests.slurm.runs import drained, launch, processes, quick
 
 SLURM = """
 [slurm]
@@ -33,7 +33,7 @@ def _submitted(cluster: Cluster, folder: Path, command: str) -> str:
 
 def test_answers_wait_for_their_adapter(cluster: Cluster, tuned: Path, tmp_path: Path) -> None:
     """One sweep: training, then answers of the adapters, then scores and Table 2."""
-    write_experiment(tmp_path, TUNED + SLURM)
+    write_experiment(tmp_path, quick(TUNED + SLURM))
     said = _submitted(cluster, tmp_path, "sweep")
     trained = [line.split()[1].rstrip(":") for line in said.splitlines() if " finetune " in line]
     assert len(trained) == 2
@@ -57,7 +57,7 @@ def test_answers_of_a_training_that_failed_are_not_waited_for(
     The training fails on any processor: only the model's preflight, which the array task runs, can
     know that weights are no numbers.
     """
-    write_experiment(tmp_path, TUNED + SLURM)
+    write_experiment(tmp_path, quick(TUNED + SLURM))
     spoilt = load_file(tmp_path / "base" / "model.safetensors")
     spoilt["model.norm.weight"][:] = float("nan")
     save_file(spoilt, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})

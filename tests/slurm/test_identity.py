@@ -9,18 +9,17 @@ import pytest
 
 from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import SLURM, drained, held, job_ids, launch, on_cluster, status, sweep
-
-
-def instead_of(cluster: Cluster, folder: Path, program: str, lines: str) -> dict[str, str]:
-    """Return a PATH on which *lines* of bash, that may call ``"$real"``, stand for a program."""
-    real = cluster.run("which", program).strip()
-    (folder / "bin").mkdir(exist_ok=True)
-    wrapper = folder / "bin" / program
-    wrapper.write_text(f"#!/bin/bash\nreal={real}\n{lines}\n")
-    wrapper.chmod(0o755)
-    return {"PATH": f"{wrapper.parent}:{cluster.env['PATH']}"}
-
+from tests.slurm.runs import (
+    SLURM,
+    drained,
+    held,
+    instead_of,
+    job_ids,
+    launch,
+    on_cluster,
+    status,
+    sweep,
+)
 
 LOST = """
 case "$*" in *--test-only*) exec "$real" "$@";; esac
@@ -170,7 +169,7 @@ def test_jobs_on_another_cluster_are_seen_and_cancelled_from_here(
     cluster: Cluster, far: Cluster, tmp_path: Path
 ):
     """They are submitted with ``clusters``; every query and every cancel names that cluster."""
-    on_cluster(tmp_path, FAR)
+    on_cluster(tmp_path, quick(FAR))
     with held(far):
         said = sweep(cluster, tmp_path)
         again = sweep(cluster, tmp_path)

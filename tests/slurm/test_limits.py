@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs.command_line import write_questions
 from tests.slurm.cluster import Cluster, CommandFailed
-from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, status, sweep
+from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, quick, status, sweep
 
 MANY = """
 name = "echo"
@@ -31,7 +31,7 @@ prompts = ["none"]
 def many(folder: Path, n_shards: int) -> None:
     """Write a configuration of many shards, a question each."""
     write_questions(folder, n_shards)
-    on_cluster(folder, MANY.replace("SHARDS", str(n_shards)) + SLURM)
+    on_cluster(folder, quick(MANY.replace("SHARDS", str(n_shards)) + SLURM))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from tests.jobs.planning.test_stages import counts, expected
 from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import SLURM, drained, held, launch, on_cluster
+from tests.slurm.runs import SLURM, drained, held, launch, on_cluster, quick
 from tests.words_stage import with_words
 
 CONFIG = ("--config", "echo.toml")
@@ -34,7 +34,8 @@ def test_a_stage_that_is_added_is_one_of_the_cluster(cluster: Cluster, tmp_path:
         lines = [line.split() for line in said("status").splitlines()]
         return {f"{line[0]} {line[1]}": " ".join(line[2:6]) for line in lines if len(line) >= 6}
 
-    on_cluster(tmp_path, ECHO.replace("block_size = 4", "block_size = 4\nlimit = 16") + SLURM)
+    small = ECHO.replace("block_size = 4", "block_size = 4\nlimit = 16")
+    on_cluster(tmp_path, quick(small + SLURM))
     with held(cluster):
         first = arrays(said("sweep"))
         again = said("sweep")
