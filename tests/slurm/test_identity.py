@@ -17,6 +17,7 @@ from tests.slurm.runs import (
     job_ids,
     launch,
     on_cluster,
+    quick,
     status,
     sweep,
 )
@@ -46,10 +47,16 @@ def test_an_answer_that_times_out_submits_nothing_twice(cluster: Cluster, tmp_pa
     assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
 
 
+LATE = """
+script=$(mktemp); cp "${@: -1}" "$script"  # as sbatch would have read it by now
+(sleep 25; "$real" "${@:1:$#-1}" "$script") >/dev/null 2>&1 &
+"""
+
+
 def test_a_job_that_appears_late_is_waited_for_and_found(cluster: Cluster, tmp_path: Path):
     """Until it is known whether Slurm took it, its state is unknown; then cancel finds it."""
     on_cluster(tmp_path)
-    late = LOST.replace('"$real" "$@" >/dev/null', '(sleep 25; "$real" "$@") >/dev/null 2>&1 &')
+    late = LOST.replace('"$real" "$@" >/dev/null', LATE)
     env = instead_of(cluster, tmp_path, "sbatch", late)
     with held(cluster):
         first = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
@@ -61,6 +68,7 @@ def test_a_job_that_appears_late_is_waited_for_and_found(cluster: Cluster, tmp_p
     assert first.returncode == 2
     assert "they may be in the queue" in first.stderr
     assert again.returncode == 0, again.stderr
+    assert len(job_ids(again.stdout)) == 2
     assert "until it is known whether Slurm took 0001-generate-echo" in again.stderr
     assert n_generate == 3
     assert cancelled.returncode == 0, cancelled.stderr

@@ -136,7 +136,7 @@ def test_what_slurm_would_refuse_is_refused_before_anything_is_submitted(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("slurm.partiton='cpu'", "slurm.partiton: unknown key. Did you mean 'partition'?"),
+        ("slurm.partiton='cpu'", "slurm.partiton='cpu': unknown key. Did you mean 'partition'?"),
         ("slurm.options.nicee=3", "sbatch has no option 'nicee'; did you mean 'nice'?"),
         ("slurm.options.array='1-3'", "'array' is set by the suite"),
         ("slurm.env.HF_TOKEN='x'", "looks like a secret"),
@@ -177,7 +177,7 @@ def test_a_silent_controller_is_named_and_nothing_is_lost(small: Cluster, tmp_pa
     small.wait_for(lambda: _answers(small))
 
     assert refused.returncode == 2
-    assert "does not answer" in refused.stderr
+    assert "no controller of Slurm answers" in refused.stderr
     assert shown.returncode == 0
     assert "4 of 4 conditions are complete" in shown.stdout
 
