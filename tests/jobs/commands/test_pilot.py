@@ -88,7 +88,7 @@ def test_a_target_of_minutes_cuts_what_is_left(tmp_path: Path):
     shown = launch("sweep", *common, "--dry-run", cwd=tmp_path)
 
     assert "echo.none.greedy" in shown.stdout
-    assert "1 shards, 1 of 15 blocks done" in shown.stdout
+    assert "1 shard, 1 of 15 blocks done" in shown.stdout
 
 
 def test_the_share_of_empty_answers_counts_what_shows_nothing():
