@@ -1,10 +1,9 @@
 """Whether this machine can submit to Slurm."""
 
 import shutil
-import subprocess
 from typing import Literal
 
-from slurm.queue import own_environment
+from slurm.queue import SlurmError, ask
 
 State = Literal["absent", "silent", "up"]
 
@@ -18,10 +17,7 @@ def state(timeout_s: float = 15) -> State:
     if shutil.which("sbatch") is None:
         return "absent"
     try:
-        done = subprocess.run(
-            ["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False,
-            env=own_environment(),
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        said = ask(["scontrol", "ping"], timeout_s)
+    except SlurmError:
         return "silent"
-    return "up" if done.returncode == 0 and "UP" in done.stdout else "silent"
+    return "up" if "UP" in said else "silent"

@@ -17,16 +17,8 @@ def test_a_kill_at_every_change_of_a_file_leaves_the_same_bytes(tmp_path: Path):
     calm = launch("sweep", "--config", config, "--name", "calm", cwd=tmp_path)
     assert calm.returncode == 0, calm.stderr
     record = tmp_path / "killed.jsonl"
-    command = [
-        preloaded.python(),
-        "-m",
-        "tests.killed",
-        "-m",
-        "jobs.launch",
-        "sweep",
-        "--executor",
-        "local",
-    ]
+    command = [preloaded.python(), "-m", "tests.killed", "-m", "jobs.launch", "sweep"]
+    command += ["--executor", "local"]
     for _ in range(MOST):
         before = len(places(record))
         done = subprocess.run(

@@ -145,9 +145,8 @@ def restarts_without_progress(log: str) -> int:
     """
     n = 0
     for part in reversed(_parts(log)[:-1]):
-        if {"advanced", "done", "failed"} & {
-            event["event"] for event in read_events("\n".join(part))
-        }:
+        said = {event["event"] for event in read_events("\n".join(part))}
+        if said & {"advanced", "done", "failed"}:
             break
         n += 1
     return n

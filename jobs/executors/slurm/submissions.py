@@ -86,7 +86,7 @@ class Submission:
         return f"{run.root.name}.{self.stage}.{self.key}"[:80] + f".{self.token}"
 
     def identity(self, run: RunDir) -> JobIdentity:
-        """Return what tells its job from all others."""
+        """Return what distinguishes its job from every other."""
         return JobIdentity(
             self.token or self.comment(run), self.at, self.uid, self.cluster, self.job
         )

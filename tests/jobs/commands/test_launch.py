@@ -157,16 +157,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
     slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 0.05 }")
     write_config(tmp_path, slow)
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "jobs.launch",
-            "sweep",
-            "--config",
-            "echo.toml",
-            "--executor",
-            "local",
-        ],
+        [sys.executable, "-m", "jobs.launch", "sweep", *LOCAL],
         cwd=tmp_path,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -187,16 +178,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
 def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
     """Started together on one run, both end well, and the tables are those of one."""
     write_config(tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "jobs.launch",
-        "sweep",
-        "--config",
-        "echo.toml",
-        "--executor",
-        "local",
-    ]
+    command = [sys.executable, "-m", "jobs.launch", "sweep", *LOCAL]
     both = [
         subprocess.Popen(
             command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True

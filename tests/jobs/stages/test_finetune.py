@@ -210,16 +210,7 @@ def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> No
 def _killed_in_the_middle(folder: Path) -> None:
     """Start a training and send SIGKILL to everything of it once it is past some checkpoints."""
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "jobs.launch",
-            "finetune",
-            "--config",
-            "tuned.toml",
-            "--executor",
-            "local",
-        ],
+        [sys.executable, "-m", "jobs.launch", "finetune", *LOCAL],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
