@@ -1,5 +1,6 @@
 """Where a sweep runs: Slurm itself is asked whether it is there."""
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -79,8 +80,14 @@ def test_a_login_node_whose_slurm_is_silent_computes_nothing(programs: Path, tmp
 
 def test_make_demo_runs_on_this_machine():
     """Also where the tests have installed Slurm, and no cluster is up."""
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # of a `make test` that runs this test
     shown = subprocess.run(
-        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "demo"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in outer},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     words = shlex.split(shown.splitlines()[-1])
 
