@@ -45,7 +45,7 @@ _SWEEP_INSTEAD = ("run directory not seen", "setup failed", "mistake")
 
 
 def next_commands(
-    kind: str, task: str, asked: Mapping[str, Any], node: str
+    kind: str, task: str, asked: Mapping[str, Any], node: str, *, failing: bool = False
 ) -> tuple[tuple[str, ...], ...]:
     """Return the commands to call next about an array task, each as its words.
 
@@ -54,7 +54,10 @@ def next_commands(
         task: Id of its first task.
         asked: Resources that it was given; twice as much is proposed of what was short.
         node: Where it ran; empty if it did not.
+        failing: Whether that node fails most of what it takes, and others do not.
     """
+    if failing:
+        return (("logs", task), ("retry", "--exclude", node))
     if kind in ("done", "running", "queued", *_SWEEP_INSTEAD):
         return ()
     first = {
