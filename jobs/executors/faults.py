@@ -38,8 +38,8 @@ class Failure:
 
     @property
     def cause(self) -> str:
-        """Class and message, without what varies."""
-        return f"{self.kind}: {pattern(self.message)}" if self.message.strip() else self.kind
+        """See `cause`."""
+        return cause(self.kind, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ class Fault:
     work: Mapping[str, int]
     example: Failure
     alike: bool
+
+
+def cause(kind: str, message: str) -> str:
+    """Return class and message, without what varies from task to task."""
+    return f"{kind}: {pattern(message)}" if message.strip() else kind
 
 
 def pattern(message: str) -> str:

@@ -10,6 +10,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.console import warn
 from jobs.executors import local_history
+from jobs.executors.faults import cause
 from jobs.executors.local_history import LocalTask
 from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm import inspect as inspection
@@ -112,6 +113,7 @@ def as_json(
         "tasks": [task.id for task in array_task.tasks],
         "state": array_task.state,
         "log": str(array_task.log),
+        "cause": cause(history[-1].kind, history[-1].message),
         "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history],
         "next": [command(run, *words) for words in _next(array_task, history, failing)],
     }
@@ -158,6 +160,7 @@ def local_json(run: RunDir, task: LocalTask) -> dict[str, Any]:
         "tasks": [task.id],
         "state": "RUNNING" if task.running else None,
         "log": str(task.log),
+        "cause": cause(task.history[-1].kind, task.history[-1].message) if task.history else "",
         "attempts": [asdict(a) | {"remedy": remedies.get(a.kind, "")} for a in task.history],
         "next": [command(run, "logs", task.id)] if task.failed else [],
     }

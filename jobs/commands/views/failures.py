@@ -39,7 +39,7 @@ def headline(fault: Fault) -> str:
     words = f": {said[0][:WIDTH]}" if said else ""
     differ = "" if fault.alike or not said else " (numbers, ids or paths differ)"
     where = f" on {_most(fault.nodes)}" if fault.nodes else ""
-    return f"{fault.n:,} × {example.kind}{where}{words}{differ}"
+    return f"{fault.n:,} failed: {example.kind}{where}{words}{differ}"
 
 
 def _most(counts: Mapping[str, int]) -> str:
@@ -52,8 +52,12 @@ def _most(counts: Mapping[str, int]) -> str:
 
 
 def short(failures: Sequence[Failure]) -> list[str]:
-    """Return a line for each of the most frequent causes; none for a single failure."""
-    found = faults(failures)
+    """Return a line for each of the most frequent causes.
+
+    That the report is incomplete follows from the others, and is left out beside them.
+    """
+    causes = [failure for failure in failures if failure.kind != "incomplete"]
+    found = faults(causes or failures)
     lines = [headline(fault) for fault in found[:SHOWN]]
     if more := len(found) - len(lines):
         lines.append(f"and {counted(more, 'other cause')}")

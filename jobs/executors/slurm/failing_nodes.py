@@ -107,14 +107,16 @@ def _chance(node: FailingNode) -> float:
 
 def tried(inspected: Inspected, rows: Mapping[tuple[str, int], Attempts]) -> list[Tried]:
     """Return all attempts of a run of which the node is known, from the logs and the accounting."""
-    found = []
-    for array_task in all_array_tasks(inspected):
-        asked = array_task.submission.asked
-        work = (array_task.submission.stage, str(asked.get("partition", "")))
-        for attempt in read_history(array_task, rows):
-            if attempt.node and (attempt.kind in TAKEN_WELL or attempt.kind not in NOT_THE_NODE):
-                found.append(Tried(work, attempt.node, attempt.kind not in NOT_THE_NODE))
-    return found
+    return [
+        Tried(
+            (array_task.submission.stage, str(array_task.submission.asked.get("partition", ""))),
+            attempt.node,
+            attempt.kind not in NOT_THE_NODE,
+        )
+        for array_task in all_array_tasks(inspected)
+        for attempt in read_history(array_task, rows)
+        if attempt.node and (attempt.kind in TAKEN_WELL or attempt.kind not in NOT_THE_NODE)
+    ]
 
 
 def all_array_tasks(inspected: Inspected) -> list[ArrayTask]:

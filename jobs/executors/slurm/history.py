@@ -5,6 +5,7 @@ What left no word at all (a power cut) is told by the start that has no end. The
 asked where there is one, and corrects what the log cannot know.
 """
 
+import calendar
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -189,10 +190,13 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
 
 
 def _stamps(lines: Sequence[str]) -> list[int]:
-    """Return the time of the last line that logging wrote, if there is one."""
+    """Return the time of the last line that logging wrote in UTC, if there is one.
+
+    Earlier versions wrote the node's own time, whose zone nobody knows: events must do.
+    """
     for line in reversed(lines):
-        if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,", line):
-            return [int(time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")))]
+        if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+Z ", line):
+            return [calendar.timegm(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))]
     return []
 
 

@@ -101,9 +101,7 @@ Attempts = Sequence[Accounted]
 """Of one array task, as the accounting has them, oldest first."""
 
 
-def read_history(
-    array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]
-) -> list[Attempt]:
+def read_history(array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]) -> list[Attempt]:
     """Return the attempts of an array task.
 
     Args:

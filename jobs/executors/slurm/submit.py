@@ -12,7 +12,9 @@ from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
+from jobs.executors.slurm.failing_nodes import FailingNode, failing_nodes, tried
 from jobs.executors.slurm.in_queue import QueueState
+from jobs.executors.slurm.inspect import inspect, read_accounting
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
@@ -40,6 +42,7 @@ class Launch:
         own: (table of resources, key) → what the configuration gives to one model or fine-tune.
         override: Resources given on the command line; they go over everything else.
         code: Folder of the suite that the array tasks will import.
+        avoided: Nodes that array tasks keep away from, unless the nodes to use are given.
     """
 
     run: RunDir
@@ -49,12 +52,17 @@ class Launch:
     own: Mapping[tuple[str, str], Resources]
     override: Resources = field(default_factory=Resources)
     code: Path = Path()
+    avoided: tuple[str, ...] = ()
 
     def resources(self, stage: str, key: str) -> Resources:
         """Return what an array task of this stage and key gets."""
         table = stage_of(stage).resources
         own = self.own.get((table, key))
-        return _over(self.profile.of_stage(table, own), self.override)
+        given = _over(self.profile.of_stage(table, own), self.override)
+        if not self.avoided or given.nodelist:
+            return given
+        excluded = [*(given.exclude.split(",") if given.exclude else ()), *self.avoided]
+        return given.model_copy(update={"exclude": ",".join(dict.fromkeys(excluded))})
 
 
 def _over(below: Resources, above: Resources) -> Resources:
@@ -97,12 +105,14 @@ class Submitted:
         left: What could not be, each with Slurm's words or the limit that stands against it.
         unanswered: What Slurm may have taken or not; what comes after it was not submitted.
         n_before: Array tasks of this run that were in the queue already.
+        avoided: Nodes that are left out, since they fail most of what they take.
     """
 
     arrays: list[Submission] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     n_before: int = 0
+    avoided: Sequence[FailingNode] = ()
 
     @property
     def tried(self) -> bool:
@@ -258,8 +268,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     if not free:
         return result
     try:
-        what = replace(what, code=snapshot(what.run))
-        _ask_slurm(what, packing.groups(free))
+        what = _checked(what, packing.groups(free), queue_state, result)
         for group in packing.groups(free):
             _submit_arrays(what, [tuple(group)], queue_state.site, Waits(), result)
     except SlurmError as error:
@@ -278,8 +287,9 @@ def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) 
 def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
     what = replace(
-        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
-    )
+        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST"),
+        avoided=tuple(node.node for node in _failing_nodes(what, queue_state)),
+    )  # fmt: skip
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
@@ -296,8 +306,7 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
 def _submit_all(
     what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
-    what = replace(what, code=snapshot(what.run))
-    _ask_slurm(what, grouped)
+    what = _checked(what, grouped, queue_state, result)
     site, profile = queue_state.site, what.profile
     bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
     room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
@@ -395,6 +404,36 @@ def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
                 f"under [slurm] or [slurm.{table}]; nothing was submitted"
             )
             raise ClusterError(msg) from error
+
+
+def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Submitted) -> Launch:
+    """Return what is to be submitted, with its code, as Slurm would take it.
+
+    Raises:
+        ClusterError: Slurm would not take a job of these resources.
+    """
+    nodes = _failing_nodes(what, queue_state)
+    what = replace(what, code=snapshot(what.run), avoided=tuple(node.node for node in nodes))
+    try:
+        _ask_slurm(what, grouped)
+    except ClusterError:
+        if not nodes:
+            raise
+        # perhaps no other node can do it, or this one is gone
+        what = replace(what, avoided=())
+        _ask_slurm(what, grouped)
+    else:
+        result.avoided = nodes
+    return what
+
+
+def _failing_nodes(what: Launch, queue_state: QueueState) -> list[FailingNode]:
+    """Return the nodes that fail most of what they take of this run; accounting is asked."""
+    if not what.profile.max_node_failures or not queue_state.submissions:
+        return []
+    seen = inspect(what.run, queue_state)
+    rows = read_accounting(seen.array_tasks.values(), seen)
+    return failing_nodes(tried(seen, rows), what.profile.max_node_failures)
 
 
 def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
