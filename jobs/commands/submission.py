@@ -150,6 +150,7 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
             held = counted(submitted.n_before, "array task")
             print_out(f"{held} of this run {were} in the queue already")
         print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
+    warn_all(dict.fromkeys(submitted.notes))
     warn_all(
         f"kept away from {node.node} (slurm.max_node_failures): {node.words}"
         for node in submitted.avoided

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.executors.slurm.inspect import ArrayTask, Attempts, Inspected, read_history
+from empathy_core.store import RunDir
+from jobs.executors.slurm.in_queue import QueueState
+from jobs.executors.slurm.inspect import (
+    ArrayTask,
+    Attempts,
+    Inspected,
+    inspect,
+    read_accounting,
+    read_history,
+)
 from jobs.planning.plan import Plan
 from slurm.profile import Profile
 
@@ -138,3 +147,11 @@ def named_nodes(
     """Return the nodes of a run to keep away from."""
     least = max_node_failures(plan.config)
     return failing_nodes(tried(inspected, rows), least) if least else []
+
+
+def to_avoid(run: RunDir, least: int, queue_state: QueueState) -> list[FailingNode]:
+    """Return the nodes that what is submitted next keeps away from; the accounting is asked."""
+    if not least or not queue_state.submissions:
+        return []
+    seen = inspect(run, queue_state)
+    return failing_nodes(tried(seen, read_accounting(seen.array_tasks.values(), seen)), least)

@@ -1,6 +1,5 @@
 """A plan's missing work, submitted to Slurm as arrays, stage after stage of the table."""
 
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,17 +11,18 @@ from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
-from jobs.executors.slurm.failing_nodes import FailingNode, failing_nodes, tried
+from jobs.executors.slurm.failing_nodes import FailingNode, to_avoid
 from jobs.executors.slurm.in_queue import QueueState
-from jobs.executors.slurm.inspect import inspect, read_accounting
 from jobs.executors.slurm.packing import TaskBundle
+from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
-from slurm import limits, queue, submit
+from slurm import reasons, submit
+from slurm.partitions import read_partitions, unavailable_nodes
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
@@ -106,6 +106,7 @@ class Submitted:
         unanswered: What Slurm may have taken or not; what comes after it was not submitted.
         n_before: Array tasks of this run that were in the queue already.
         avoided: Nodes that are left out, since they fail most of what they take.
+        notes: What is strange about the cluster now, and hinders nothing.
     """
 
     arrays: list[Submission] = field(default_factory=list)
@@ -113,6 +114,7 @@ class Submitted:
     unanswered: list[str] = field(default_factory=list)
     n_before: int = 0
     avoided: Sequence[FailingNode] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tried(self) -> bool:
@@ -140,9 +142,6 @@ class Waits:
     any: Sequence[str] = ()
     ok: Sequence[str] = ()
 
-
-Groups = list[list[Task]]
-"""Tasks of one stage and key together, the stages in the order of the table."""
 
 Jobs = Mapping[tuple[str, str], Sequence[str]]
 """(stage, key) → the jobs that are submitted with this call."""
@@ -287,9 +286,10 @@ def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) 
 def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
     what = replace(
-        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST"),
-        avoided=tuple(node.node for node in _failing_nodes(what, queue_state)),
-    )  # fmt: skip
+        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
+    )
+    nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
+    what = replace(what, avoided=tuple(node.node for node in nodes))
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
@@ -307,11 +307,13 @@ def _submit_all(
     what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
     what = _checked(what, grouped, queue_state, result)
-    site, profile = queue_state.site, what.profile
-    bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
-    room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
-    dealt = _packed(grouped, room)
-    _note_left(grouped, dealt, result)
+    site = queue_state.site
+    resources = [what.resources(group[0].stage, group[0].key) for group in grouped]
+    partitions = read_partitions()
+    result.notes += closed_partitions(resources, partitions)
+    rooms = read_rooms(resources, what.profile.max_elements, partitions, site)
+    dealt = fitted(grouped, rooms)
+    _note_left(grouped, dealt, rooms, result)
     for group, bundles in zip(grouped, dealt, strict=True):
         stage, key = stage_of(group[0].stage), group[0].key
         if result.unanswered:
@@ -327,31 +329,6 @@ def _submit_all(
         _submit_arrays(what, bundles, site, waits, result)
         if stage.renewed and len(result.arrays) > before:
             queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
-
-
-def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
-    """Return the array tasks of each group, at most *room* in all.
-
-    Every group that takes what is there keeps a place, one that is renewed in any case.
-    """
-    first, later, last = _by_role(grouped)
-    n_later, n_last = len(later), len(last)
-    for_first = None if room is None else max(room - n_later - n_last, min(room, 1))
-    made = packing.bundles([grouped[i] for i in first], for_first)
-    for_later = None if room is None else room - sum(map(len, made)) - n_last
-    follow = packing.bundles([grouped[i] for i in later], for_later)
-    always = packing.bundles([grouped[i] for i in last], None)
-    dealt = dict(zip([*first, *later, *last], [*made, *follow, *always], strict=True))
-    return [dealt[i] for i in range(len(grouped))]
-
-
-def _by_role(grouped: Groups) -> tuple[list[int], list[int], list[int]]:
-    """Return which groups take nothing that is there, which do, and which are renewed."""
-    roles: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for i, group in enumerate(grouped):
-        stage = stage_of(group[0].stage)
-        roles[2 if stage.renewed else int(stage.takes_what_is_there)].append(i)
-    return roles
 
 
 def _waits(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
@@ -376,18 +353,26 @@ def _nowhere(
 
 
 def _note_left(
-    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[TaskBundle]], result: Submitted
+    groups: Groups,
+    dealt: Sequence[Sequence[TaskBundle]],
+    rooms: Sequence[Room],
+    result: Submitted,
 ) -> None:
-    for group, bundles in zip(groups, dealt, strict=True):
+    for i, (group, bundles) in enumerate(zip(groups, dealt, strict=True)):
         if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
-                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue"
+                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue "
+                f"({'; '.join(room.words for room in rooms if i in room.groups)})"
             )
 
 
-def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
-    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
+def _ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
+    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused.
+
+    Where nodes are out of service, it says the same as where no node has what is asked for, though
+    it takes such a job: that is noted, and left to sbatch.
+    """
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
@@ -396,14 +381,37 @@ def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
         try:
             submit.test_only(array, what.profile)
         except SubmitError as error:
+            if away := _out_of_service(str(error), array.resources):
+                result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
+                continue
             given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
             table = stage_of(group[0].stage).resources
             msg = (
                 f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
                 f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
-                f"under [slurm] or [slurm.{table}]; nothing was submitted"
+                f"under [slurm] or [slurm.{table}]{_what_to_do(str(error))}; nothing was submitted"
             )
             raise ClusterError(msg) from error
+
+
+def _out_of_service(said: str, given: Resources) -> str:
+    """Return which nodes may be the reason of a refusal; empty if none can be."""
+    if "node configuration is not available" not in said:
+        return ""
+    nodes = unavailable_nodes(given.partition)
+    if not nodes:
+        return ""
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    return (
+        f"nodes are out of service, and without them none has what is asked for: "
+        f"{', '.join(nodes[:3])}{more}; jobs wait until they are back"
+    )
+
+
+def _what_to_do(said: str) -> str:
+    """Return what to do about a refusal, as the end of a sentence; empty if nobody knows."""
+    found = reasons.advice(said)
+    return f": {found.text}" if found else ""
 
 
 def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Submitted) -> Launch:
@@ -412,28 +420,19 @@ def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Sub
     Raises:
         ClusterError: Slurm would not take a job of these resources.
     """
-    nodes = _failing_nodes(what, queue_state)
+    nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
     what = replace(what, code=snapshot(what.run), avoided=tuple(node.node for node in nodes))
     try:
-        _ask_slurm(what, grouped)
+        _ask_slurm(what, grouped, result)
     except ClusterError:
         if not nodes:
             raise
         # perhaps no other node can do it, or this one is gone
         what = replace(what, avoided=())
-        _ask_slurm(what, grouped)
+        _ask_slurm(what, grouped, result)
     else:
         result.avoided = nodes
     return what
-
-
-def _failing_nodes(what: Launch, queue_state: QueueState) -> list[FailingNode]:
-    """Return the nodes that fail most of what they take of this run; accounting is asked."""
-    if not what.profile.max_node_failures or not queue_state.submissions:
-        return []
-    seen = inspect(what.run, queue_state)
-    rows = read_accounting(seen.array_tasks.values(), seen)
-    return failing_nodes(tried(seen, rows), what.profile.max_node_failures)
 
 
 def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
@@ -471,7 +470,9 @@ def _submit_arrays(
 ) -> None:
     """Submit one group's array tasks, in as few arrays as the cluster allows."""
     ledger = Ledger(what.run)
-    for part in packing.arrays(bundles, site.largest_array):
+    waiting = packing.arrays(bundles, site.largest_array)
+    while waiting:
+        part = waiting.pop(0)
         wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
@@ -480,10 +481,27 @@ def _submit_arrays(
             taken = submit.submit(array, what.profile, named.identity(what.run))
         except SubmitError as error:
             ledger.refused(named, str(error))
-            result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")
+            if smaller := _smaller(part, str(error)):
+                waiting[:0] = smaller
+                continue
+            result.left.append(
+                f"{counted(len(part), 'array task')} of {job_of}: {error}{_what_to_do(str(error))}"
+            )
             continue
         except Unanswered as error:
             result.unanswered.append(f"{counted(len(part), 'array task')} of {job_of} ({error})")
             return
         cluster = taken.cluster or site.cluster
         result.arrays.append(ledger.taken(named, taken.job, cluster))
+
+
+def _smaller(part: Sequence[TaskBundle], said: str) -> list[list[TaskBundle]]:
+    """Return what to submit instead of an array that is too large; empty if that is not why."""
+    if len(part) == 1:
+        return []
+    half = -(-len(part) // 2)
+    if reasons.SUBMIT_LIMIT.search(said):  # half as many array tasks, each with twice the tasks
+        return [[tuple(chain(*part[i::half])) for i in range(half)]]
+    if reasons.ARRAY_LIMIT.search(said):
+        return [list(part[:half]), list(part[half:])]
+    return []
