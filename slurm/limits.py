@@ -9,7 +9,7 @@ import pwd
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from slurm.partitions import Partition
+from slurm.partitions import Partition, default_of
 from slurm.queue import SlurmError, ask
 
 
@@ -247,9 +247,8 @@ def submit_limits(
         accounting: What bounds the user.
     """
     found: dict[Limit, set[Placement]] = {}
-    default = next((name for name, known in partitions.items() if known.default), None)
     for place in places:
-        names = (place.partition or default or "").split(",")
+        names = (place.partition or default_of(partitions)).split(",")
         for name in names:
             for limit in accounting.bounds(place, partitions.get(name)):
                 found.setdefault(limit, set()).add(place)

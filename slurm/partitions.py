@@ -1,6 +1,7 @@
 """The partitions of a cluster: whether they take and run jobs, and whose limits hold in them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slurm.queue import SlurmError, ask
@@ -55,15 +56,21 @@ def parse_partitions(text: str) -> dict[str, Partition]:
     return found
 
 
+def default_of(partitions: Mapping[str, Partition]) -> str:
+    """PURE: return the partition of jobs that name none; empty if there is no such."""
+    return next((partition.name for partition in partitions.values() if partition.default), "")
+
+
 def unavailable_nodes(partition: str | None, cluster: str = "") -> list[str]:
     """Return the nodes that take no job now, each with its state and the administrator's reason.
 
     Args:
-        partition: Name, or several with commas; null means all.
+        partition: Name, or several with commas; null means the default.
         cluster: Its name; empty means the one that this machine belongs to.
     """
     there = ["-M", cluster] if cluster else []
-    where = ["-p", partition] if partition else []
+    asked = partition or default_of(read_partitions(cluster))
+    where = ["-p", asked] if asked else []
     command = ["sinfo", *there, "-h", "-N", "-a", "-t", UNAVAILABLE, *where, "-o", "%N %T (%E)"]
     try:
         return list(dict.fromkeys(ask(command).splitlines()))

@@ -22,6 +22,7 @@ from jobs.planning.plan import Plan
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
+from slurm import reasons
 from slurm.events import EVENT
 
 TAIL_LINES = 5
@@ -114,8 +115,9 @@ def as_json(
         "state": array_task.state,
         "log": str(array_task.log),
         "cause": cause(history[-1].kind, history[-1].message),
-        "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history],
-        "next": [command(run, *words) for words in _next(array_task, history, failing)],
+        "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history[:-1]]
+        + [asdict(history[-1]) | {"remedy": _remedy(array_task, history[-1], failing)}],
+        "next": _next(run, array_task, history[-1], failing),
     }
 
 
@@ -132,11 +134,9 @@ def text(
     """
     tasks = ", ".join(task.id for task in array_task.tasks)
     lines = _attempts(f"{tasks}: array task {array_task.id}", array_task.log, history)
-    remedy = REMEDIES.get(history[-1].kind, "")
-    if history[-1].node in failing:
-        remedy = f"avoid {history[-1].node}, which fails most of what it takes"
+    remedy = _remedy(array_task, history[-1], failing)
     lines += [f"  what to do: {remedy}"] if remedy else []
-    lines += [f"    {command(run, *words)}" for words in _next(array_task, history, failing)]
+    lines += [f"    {shown}" for shown in _next(run, array_task, history[-1], failing)]
     return "\n".join([*lines, f"  log: {array_task.log}"])
 
 
@@ -182,12 +182,25 @@ def _attempts(title: str, log: Path, history: Sequence[Attempt]) -> list[str]:
     return lines
 
 
-def _next(
-    array_task: ArrayTask, history: Sequence[Attempt], failing: Collection[str]
-) -> tuple[tuple[str, ...], ...]:
-    task, last = array_task.tasks[0].id, history[-1]
-    asked = array_task.submission.asked
-    return next_commands(last.kind, task, asked, last.node, failing=last.node in failing)
+def _remedy(array_task: ArrayTask, last: Attempt, failing: Collection[str]) -> str:
+    """Return what to do about the last attempt; of one that waits, about Slurm's reason."""
+    if last.node in failing:
+        return f"avoid {last.node}, which fails most of what it takes"
+    why = reasons.advice(array_task.reason) if last.kind == "queued" else None
+    if why is None:
+        return REMEDIES.get(last.kind, "")
+    return f"nothing: {why.text}" if why.waits else why.text
+
+
+def _next(run: RunDir, array_task: ArrayTask, last: Attempt, failing: Collection[str]) -> list[str]:
+    """Return the commands to call next, ready to be pasted."""
+    task, asked = array_task.tasks[0].id, array_task.submission.asked
+    why = reasons.advice(array_task.reason) if last.kind == "queued" else None
+    if why is None:
+        words = next_commands(last.kind, task, asked, last.node, failing=last.node in failing)
+        return [command(run, *each) for each in words]
+    slurms = why.command_for(array_task.id)
+    return [*([slurms] if slurms else []), *(command(run, *each) for each in why.ours_for(task))]
 
 
 def _times(attempt: Attempt) -> str:

@@ -21,6 +21,7 @@ from jobs.planning.status import (
     condition_progress,
     finetune_progress,
 )
+from slurm import reasons
 
 
 def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
@@ -90,9 +91,15 @@ def _stages(stages: Sequence[StageProgress]) -> str:
         hours = f"{s.gpu_h_used:g}/{s.gpu_h_asked:g}" if s.gpu_h_asked else ""
         rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
         rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
-        rows += [f"    {n} wait: {reason}" for reason, n in s.waits.items()]
+        rows += [f"    {n} wait: {_reason(reason)}" for reason, n in s.waits.items()]
         rows += [f"    {s.unknown} unknown: Slurm does not say"] if s.unknown else []
     return "\n".join(rows)
+
+
+def _reason(words: str) -> str:
+    """Return Slurm's reason, with what to do if something is."""
+    why = reasons.advice(words)
+    return words if why is None or why.waits else f"{words}: {why.text}"
 
 
 def _here(stages: Sequence[StageProgress]) -> str:

@@ -10,7 +10,7 @@ from jobs.planning.plan import Task
 from jobs.planning.stages import stage_of
 from slurm import limits
 from slurm.limits import Limit, Placement
-from slurm.partitions import CLOSED, Partition
+from slurm.partitions import CLOSED, Partition, default_of
 from slurm.profile import Resources
 from slurm.site import Site
 
@@ -93,8 +93,7 @@ def fitted(grouped: Groups, rooms: Sequence[Room]) -> list[list[TaskBundle]]:
 def closed_partitions(resources: Sequence[Resources], known: Mapping[str, Partition]) -> list[str]:
     """PURE: return a warning for each partition that starts no jobs now."""
     asked = [name for given in resources for name in (given.partition or "").split(",")]
-    default = next((partition.name for partition in known.values() if partition.default), "")
-    names = dict.fromkeys(name or default for name in asked)
+    names = dict.fromkeys(name or default_of(known) for name in asked)
     return [
         f"partition '{name}' is {known[name].state}: it {CLOSED[known[name].state]}"
         for name in names
