@@ -13,8 +13,8 @@ CLOSED = {
 }
 """States of a partition that is not up, and what they mean (man scontrol)."""
 
-UNAVAILABLE = "down,drain,drained,draining,fail,maint,reboot,no_respond"
-"""States of nodes that take no job now, as ``sinfo --states`` names them."""
+UNAVAILABLE = re.compile(r"down|drain|fail|maint|reboot|unknown|power(ing)?_down|.*\*$")
+"""States of nodes that take no job now, as sinfo writes them; a star means that one is silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,13 @@ def unavailable_nodes(partition: str | None, cluster: str = "") -> list[str]:
     """
     there = ["-M", cluster] if cluster else []
     asked = partition or default_of(read_partitions(cluster))
-    where = ["-p", asked] if asked else []
-    command = ["sinfo", *there, "-h", "-N", "-a", "-t", UNAVAILABLE, *where, "-o", "%N %T (%E)"]
+    where = ["-p", asked] if asked else ["-a"]
     try:
-        return list(dict.fromkeys(ask(command).splitlines()))
+        rows = [
+            line.split("|", 2)
+            for line in ask(["sinfo", *there, "-h", "-N", *where, "-o", "%N|%T|%E"]).splitlines()
+        ]
     except SlurmError:
         return []
+    away = (row for row in rows if len(row) == 3 and UNAVAILABLE.match(row[1]))
+    return list(dict.fromkeys(f"{node} {state} ({reason})" for node, state, reason in away))

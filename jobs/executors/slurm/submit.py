@@ -17,10 +17,18 @@ from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
+from jobs.executors.slurm.wanted import (
+    Waits,
+    cut_as_in_queue,
+    is_claimed,
+    nowhere,
+    waits_of,
+    wanted,
+)
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress
-from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
+from jobs.planning.stages import FINETUNE, GENERATE, stage_of
 from slurm import reasons, submit
 from slurm.partitions import read_partitions, unavailable_nodes
 from slurm.profile import Profile, Resources
@@ -130,85 +138,6 @@ class Submitted:
         return jobs
 
 
-@dataclass(frozen=True)
-class Waits:
-    """The jobs that an array waits for.
-
-    Attributes:
-        any: They must have ended, however.
-        ok: They must have ended well.
-    """
-
-    any: Sequence[str] = ()
-    ok: Sequence[str] = ()
-
-
-Jobs = Mapping[tuple[str, str], Sequence[str]]
-"""(stage, key) → the jobs that are submitted with this call."""
-
-
-def missing(
-    stage: Stage, plan: Plan, progress: RunProgress, queue_state: QueueState, *, anew: bool = False
-) -> list[Task]:
-    """Return the tasks of a stage that nobody has done and nobody in the queue will do.
-
-    Args:
-        stage: One of the table.
-        plan: What there is to do.
-        progress: What is done.
-        queue_state: What is in the queue.
-        anew: Whether something that the stage takes as it is there is about to be submitted.
-    """
-    keys = dict.fromkeys(task.key for task in stage.tasks(plan))
-    active = {key: _before(stage, key, plan, queue_state).any for key in keys}
-    coming = anew or any(active.values())
-    if stage.answers:
-        progress = progress.with_answers(queue_state.claimed())
-    elif coming:
-        progress = progress.expecting(plan)
-    # only of answers it is known which are to come: what follows others is done anew
-    known = not coming or all(other.answers for _, other in awaited_by(stage, "afterany"))
-    wanted = stage.lacking(plan, progress) if known else stage.tasks(plan)
-    return [t for t in wanted if anew or not queue_state.awaited(plan, t, active[t.key])]
-
-
-def _before(
-    stage: Stage, key: str, plan: Plan, queue_state: QueueState, submitted: Jobs | None = None
-) -> Waits:
-    """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
-    submitted = submitted or {}
-    jobs: dict[str, list[str]] = {"afterany": [], "afterok": []}
-    for after, other in awaited_by(stage):
-        if after.keys is None:
-            new = (ids for (name, _), ids in submitted.items() if name == other.name)
-            jobs[after.how] += [*queue_state.jobs(other.name), *chain.from_iterable(new)]
-            continue
-        for theirs in after.keys(plan, key):
-            jobs[after.how] += queue_state.jobs_of(other.name, theirs)
-            jobs[after.how] += submitted.get((other.name, theirs), ())
-    return Waits(*(list(dict.fromkeys(ids)) for ids in jobs.values()))
-
-
-def _wanted(
-    what: Launch,
-    progress: RunProgress,
-    queue_state: QueueState,
-    only: Collection[str] | None = None,
-) -> Groups:
-    """Return the tasks of all stages that are to be submitted."""
-    wanted: dict[str, list[Task]] = {}
-    for stage in stages.TABLE:
-        sources = [other.name for _, other in awaited_by(stage, "afterany")]
-        anew = any(wanted.get(source) for source in sources)
-        if stage.renewed and not (anew or queue_state.jobs(*sources)):
-            continue
-        tasks = missing(stage, what.plan, progress, queue_state, anew=anew)
-        if only is not None and not stage.takes_what_is_there:
-            tasks = [task for task in tasks if task.id in only]
-        wanted[stage.name] = tasks
-    return [group for tasks in wanted.values() for group in packing.groups(tasks)]
-
-
 def submit_missing(
     what: Launch,
     progress: RunProgress,
@@ -228,13 +157,13 @@ def submit_missing(
         ClusterError: Slurm would not take a job of these resources; nothing is submitted.
     """
     result = Submitted(n_before=len(queue_state.queued))
-    what = replace(what, plan=_cut_as_in_queue(what.plan, queue_state))
-    grouped = _wanted(what, progress, queue_state, only)
+    what = replace(what, plan=cut_as_in_queue(what.plan, queue_state))
+    grouped = wanted(what.plan, progress, queue_state, only)
     for stage in stages.TABLE:
         mine = [task for group in grouped for task in group if task.stage == stage.name]
         if stage.make_room and mine and not queue_state.of_stage(stage.name):
             progress = stage.make_room(what.run, what.plan, progress, mine)
-            grouped = _wanted(what, progress, queue_state, only)
+            grouped = wanted(what.plan, progress, queue_state, only)
     if grouped:
         try:
             _submit_all(what, progress, queue_state, grouped, result)
@@ -242,15 +171,6 @@ def submit_missing(
             msg = f"Slurm: {error}; correct it and run the same command again"
             raise ClusterError(msg) from error
     return result
-
-
-def _cut_as_in_queue(plan: Plan, queue_state: QueueState) -> Plan:
-    """Return the plan with stages cut as array tasks in the queue cut them: no two cuts overlap."""
-    for stage in stages.TABLE:
-        queued = queue_state.of_stage(stage.name)
-        if stage.cut_as and queued:
-            plan = stage.cut_as(plan, queued[-1].submission.n_shards)
-    return plan
 
 
 def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -> Submitted:
@@ -263,7 +183,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     """
     result = Submitted(n_before=len(queue_state.queued))
     claimed = queue_state.claimed()
-    free = [task for task in tasks if not _is_claimed(what.plan, task, claimed)]
+    free = [task for task in tasks if not is_claimed(what.plan, task, claimed)]
     if not free:
         return result
     try:
@@ -275,27 +195,17 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     return result
 
 
-def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) -> bool:
-    answers = stage_of(task.stage).answers
-    return answers is not None and all(
-        set(blocks) <= set(claimed.get(condition, ()))
-        for condition, blocks in answers(plan, task).items()
-    )
-
-
 def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
-    what = replace(
-        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
-    )
+    what = replace(what, plan=cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST"))
     nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
     what = replace(what, avoided=tuple(node.node for node in nodes))
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
-    for group in _wanted(what, progress, queue_state):
+    for group in wanted(what.plan, progress, queue_state):
         stage, key = group[0].stage, group[0].key
-        waits = _waits(what.plan, group, queue_state, named)
+        waits = waits_of(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
             submission = _submission(what, part, waits)
             arrays.append(_array(what, submission, f"NNNN-{stage}-{key}"))
@@ -321,35 +231,14 @@ def _submit_all(
                 f"{counted(len(group), 'task')} of {stage.name} '{key}': they come after it"
             )
             continue
-        if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
+        if lacks := nowhere(what.plan, group, progress, queue_state, result.jobs()):
             result.left.append(f"{counted(len(group), 'task')} of {stage.name} '{key}': {lacks}")
             continue
         before = len(result.arrays)
-        waits = _waits(what.plan, group, queue_state, result.jobs())
+        waits = waits_of(what.plan, group, queue_state, result.jobs())
         _submit_arrays(what, bundles, site, waits, result)
         if stage.renewed and len(result.arrays) > before:
             queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
-
-
-def _waits(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
-    """Return the jobs that a group waits for: those of the table, and those it overlaps with."""
-    before = _before(stage_of(group[0].stage), group[0].key, plan, queue_state, submitted)
-    return replace(before, any=list(dict.fromkeys([*before.any, *queue_state.overlapping(group)])))
-
-
-def _nowhere(
-    plan: Plan,
-    group: Sequence[Task],
-    progress: RunProgress,
-    queue_state: QueueState,
-    submitted: Jobs,
-) -> str:
-    """Return what a group cannot begin without and what no job makes; empty if there is nothing."""
-    stage, key = stage_of(group[0].stage), group[0].key
-    lacking = stages.unmet(stage, key, plan, progress)
-    gone = [(s, k) for s, k in lacking if not (queue_state.jobs_of(s, k) or submitted.get((s, k)))]
-    named = ", ".join(f"{stage} '{key}'" for stage, key in gone)
-    return f"{named} is neither done nor in the queue" if named else ""
 
 
 def _note_left(
