@@ -7,7 +7,6 @@ on the disk already.
 """
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from slurm import durations
 from slurm.events import emit_event
 from slurm.queue import SlurmError, ask
 
@@ -138,13 +138,7 @@ def time_left_s(job: JobEnvironment) -> int | None:
         text = ask(["squeue", "-h", "-j", job.id, "-o", "%L"], timeout_s=20).strip()
     except SlurmError:
         return None
-    days, _, clock = text.rpartition("-")
-    if not re.fullmatch(r"\d*", days) or not re.fullmatch(r"\d+(:\d+){0,2}", clock):
-        return None  # UNLIMITED, INVALID
-    seconds = 0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + int(part)
-    return 86400 * int(days or 0) + seconds
+    return durations.seconds(text)
 
 
 def _requeue(job: JobEnvironment) -> tuple[int, str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from slurm import durations
 from slurm.queue import SlurmError, ask
 
 CLOSED = {
@@ -25,12 +26,16 @@ class Partition:
         state: ``UP``, ``DOWN``, ``DRAIN`` or ``INACTIVE``.
         qos: Its QOS, whose limits hold for all jobs in it; empty if it has none.
         default: Whether jobs go there that name none.
+        max_min: Longest time limit of a job, in minutes; null means any.
+        node_gpus: GPUs of one node, rounded up where nodes differ; 0 where nobody says.
     """
 
     name: str
     state: str = "UP"
     qos: str = ""
     default: bool = False
+    max_min: int | None = None
+    node_gpus: int = 0
 
 
 def read_partitions(cluster: str = "") -> dict[str, Partition]:
@@ -51,9 +56,20 @@ def parse_partitions(text: str) -> dict[str, Partition]:
             qos = values.get("QoS", "N/A")
             found[name] = Partition(
                 name, values.get("State", "UP"), "" if qos == "N/A" else qos,
-                values.get("Default") == "YES",
+                values.get("Default") == "YES", _minutes(values), _node_gpus(values),
             )  # fmt: skip
     return found
+
+
+def _minutes(values: Mapping[str, str]) -> int | None:
+    most_s = durations.seconds(values.get("MaxTime", ""))
+    return None if most_s is None else most_s // 60
+
+
+def _node_gpus(values: Mapping[str, str]) -> int:
+    gpus = re.search(r"gres/gpu=(\d+)", values.get("TRES", ""))
+    nodes = values.get("TotalNodes", "")
+    return -(-int(gpus[1]) // int(nodes)) if gpus and nodes.isdigit() and int(nodes) else 0
 
 
 def default_of(partitions: Mapping[str, Partition]) -> str:

@@ -183,6 +183,24 @@ class Container(ProfileModel):
     options: tuple[str, ...] = ()
 
 
+class Retry(ProfileModel):
+    """Array tasks that stand by for what fails: submitted beforehand, each try with more.
+
+    Attributes:
+        times: How often what failed is tried again.
+        mem_factor: Memory of each try, as a multiple of the one before.
+        time_factor: Time limit of each try, as a multiple of the one before; never more than the
+            partition allows.
+        gpu_hours: GPU-hours, GPUs times time limit, that all tries of a run may take; they are
+            reserved at submission. 0 means that only work without GPUs is tried again.
+    """
+
+    times: Annotated[int, Field(ge=1, le=9)] = 2
+    mem_factor: Annotated[float, Field(ge=1)] = 1.5
+    time_factor: Annotated[float, Field(ge=1)] = 1.5
+    gpu_hours: Annotated[float, Field(ge=0)]
+
+
 class Profile(Resources):
     """``[slurm]`` of a configuration, or a profile's file.
 
@@ -205,6 +223,7 @@ class Profile(Resources):
             it took, while others succeed, is left out of what is submitted later; 0 means never.
         max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
         container: The image that array tasks run in; null means none.
+        retry: What is tried again by itself; null means nothing.
     """
 
     profile: str | None = None
@@ -222,6 +241,7 @@ class Profile(Resources):
     max_restarts: Positive = 3
     max_node_failures: Annotated[int, Field(ge=0)] = 3
     max_elements: Positive | None = None
+    retry: Retry | None = None
     finetune: Resources = Resources()
     generate: Resources = Resources()
     score: Resources = Resources()

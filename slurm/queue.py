@@ -5,13 +5,14 @@ cluster counts for itself. So each query names the cluster, the user and the job
 says when a job was submitted, and the words that tell whose it is: see `JobIdentity`.
 """
 
-import calendar
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from slurm import durations
 
 
 class SlurmError(Exception):
@@ -237,17 +238,9 @@ def parse_queue(text: str) -> list[Queued]:
             job, index, state, node, submitted, name, comment, reason = parts
             rows.append(
                 Queued(job, int(index) if index.isdigit() else 0, state, reason, node,
-                       _seconds(submitted), name, comment)
+                       durations.since_1970(submitted), name, comment)
             )  # fmt: skip
     return rows
-
-
-def _seconds(utc: str) -> int:
-    """Return a time as Slurm writes it, in seconds since 1970; 0 if it is none."""
-    try:
-        return calendar.timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return 0
 
 
 def list_attempts(jobs: Iterable[JobIdentity]) -> list[Accounted]:
@@ -257,17 +250,27 @@ def list_attempts(jobs: Iterable[JobIdentity]) -> list[Accounted]:
         Unreachable: There is no accounting here, or it does not answer.
     """
     attempts: list[Accounted] = []
-    for (uid, cluster), mine in by_user_and_cluster(jobs).items():
-        at = {job.job: job.at - CLOCKS_S for job in mine if job.job}
-        if not at:
-            continue
-        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(0, min(at.values()))))
-        asked = ["-u", str(uid), "-S", since, "-j", ",".join(sorted(at)), *_on(cluster)]
-        fields = "JobID,State,ExitCode,NodeList,ElapsedRaw,AllocTRES,Start,Submit"
+    fields = "JobID,State,ExitCode,NodeList,ElapsedRaw,AllocTRES,Start,Submit"
+    for asked, at in questions_of_accounting(jobs):
         rows = parse_accounting(ask(["sacct", "-X", "-D", "-n", "-P", "-o", fields, *asked]))
         # of an earlier job of the same id
         attempts += [r for r in rows if not r.submitted or r.submitted >= at[r.job]]
     return attempts
+
+
+def questions_of_accounting(
+    jobs: Iterable[JobIdentity],
+) -> Iterator[tuple[list[str], dict[str, int]]]:
+    """Yield what sacct is asked of *jobs*: one question for each user and cluster.
+
+    Each is its arguments, and job id → the earliest time that it can have been submitted at, in
+    seconds since 1970.
+    """
+    for (uid, cluster), mine in by_user_and_cluster(jobs).items():
+        at = {job.job: job.at - CLOCKS_S for job in mine if job.job}
+        if at:
+            since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(0, min(at.values()))))
+            yield ["-u", str(uid), "-S", since, "-j", ",".join(sorted(at)), *_on(cluster)], at
 
 
 def by_user_and_cluster(jobs: Iterable[JobIdentity]) -> dict[tuple[int, str], list[JobIdentity]]:
@@ -299,7 +302,7 @@ def parse_accounting(text: str) -> list[Accounted]:
         kind = state.split()[0] if state else ""
         found.append(
             Accounted(job, int(index), kind, exit_code, node, int(elapsed or 0), gpus, start,
-                      _seconds(submitted))
+                      durations.since_1970(submitted))
         )  # fmt: skip
     return sorted(found, key=lambda row: (row.job, row.index, row.start))
 

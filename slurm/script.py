@@ -36,6 +36,8 @@ class Array:
         command: What Python is to run: module and arguments.
         after: Job ids that must have ended, however, before an array task starts.
         after_ok: Job ids that must have ended well.
+        after_not_ok: Job ids each of which must have failed.
+        requeue: Whether Slurm may run an array task again, if the profile allows it too.
         kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
     """
 
@@ -49,6 +51,8 @@ class Array:
     resources: Resources
     after: Sequence[str] = ()
     after_ok: Sequence[str] = ()
+    after_not_ok: Sequence[str] = ()
+    requeue: bool = True
     kill_if_impossible: bool = True
     mounts: Sequence[Path] = field(default_factory=tuple)
 
@@ -85,7 +89,11 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
 
 def _dependency(array: Array) -> str:
     """Return what must have ended before; all of it must hold."""
-    kinds = (("afterok", array.after_ok), ("afterany", array.after))
+    kinds = (
+        ("afterok", array.after_ok),
+        ("afternotok", array.after_not_ok),
+        ("afterany", array.after),
+    )
     return ",".join(f"{kind}:{':'.join(jobs)}" for kind, jobs in kinds if jobs)
 
 
@@ -93,10 +101,10 @@ def _further(array: Array, profile: Profile) -> dict[str, Any]:
     given = array.resources
     further: dict[str, Any] = {
         "signal": f"B:USR2@{warning_s(profile, given)}",
-        "requeue" if profile.requeue else "no-requeue": True,
+        "requeue" if profile.requeue and array.requeue else "no-requeue": True,
         "open-mode": "append",
     }
-    if (array.after or array.after_ok) and array.kill_if_impossible:
+    if _dependency(array) and array.kill_if_impossible:
         further["kill-on-invalid-dep"] = "yes"
     if given.reservation:
         further["reservation"] = given.reservation

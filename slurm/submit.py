@@ -201,7 +201,7 @@ def test_only(array: Array, profile: Profile) -> str:
     try:
         done = subprocess.run(
             ["sbatch", "--test-only", "--output=/dev/null"],
-            input=script(replace(array, after=(), after_ok=()), profile),
+            input=script(replace(array, after=(), after_ok=(), after_not_ok=()), profile),
             env=passed_on(profile),
             capture_output=True,
             text=True,

@@ -33,7 +33,8 @@ def cancel(options: CancelOptions) -> int:
     if options.what:
         plan, _ = last_plan(run)
         chosen = inspection.chosen(options.what, plan, inspection.inspect(run, now))
-        wanted = {(task.submission.name, task.index) for task in chosen}
+        retries = [other for task in chosen for other in task.standby]
+        wanted = {(task.submission.name, task.index) for task in [*chosen, *retries]}
         tasks = [task for task in tasks if (task.submission.name, task.index) in wanted]
     try:
         cancelled = now.cancel(tasks, whole_jobs=not options.what)

@@ -15,6 +15,7 @@ class StatusOptions(RunOptions):
     """Show what of a run is done, running, queued and failed.
 
     From the run's files, and from one query of squeue; without Slurm, from the files alone.
+    --efficiency shows instead what array tasks used of what they were given, and what would fit.
     """
 
     watch: Annotated[
@@ -24,21 +25,40 @@ class StatusOptions(RunOptions):
             f"{LOOKS_S[1]} s while nothing changes"
         ),
     ] = False
+    model: Annotated[
+        tuple[str, ...],
+        Option("only of this model; may be given several times. Scoring belongs to none", "NAME"),
+    ] = ()
+    stage: Annotated[
+        tuple[str, ...], Option("only of this stage; may be given several times", "NAME")
+    ] = ()
+    efficiency: Annotated[
+        bool,
+        Option(
+            "instead, memory, time, processors and GPUs used against what was asked for, GPU-hours "
+            "used and wasted, and the lines of a configuration that would fit"
+        ),
+    ] = False
 
 
 def status(options: StatusOptions) -> int:
     """Show what is done, running, queued and failed.
 
     Raises:
-        ConfigError: There is no such run.
+        ConfigError: There is no such run, or it has no such model or stage.
     """
     from jobs.commands.console import existing, print_out
+    from jobs.commands.views import efficiency
     from jobs.commands.views.run_screen import screen
 
     run = existing(options)
+    if options.efficiency:
+        shown = efficiency.screen(run, options.model, options.stage, as_json=options.json)
+        print_out(shown)
+        return 0
     pause, before = LOOKS_S[0], ""
     while True:
-        text, over = screen(run, as_json=options.json)
+        text, over = screen(run, options.model, options.stage, as_json=options.json)
         if options.watch:
             print_out(
                 "\033[2J\033[H" + time.strftime("%H:%M:%S UTC", time.gmtime())

@@ -12,8 +12,9 @@ from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
 from jobs.commands.options import ResourceOptions
 from jobs.config.schema import Config
+from jobs.executors.slurm import standby
 from jobs.executors.slurm.in_queue import SETTLED_S, QueueState, read_queue_state
-from jobs.executors.slurm.submissions import Ledger
+from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import (
     ClusterError,
     Launch,
@@ -142,9 +143,9 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
             tasks = sum(map(len, array.shards))
             held = f" for {counted(tasks, 'task')}" if tasks != len(array.shards) else ""
             size = counted(len(array.shards), "array task")
-            before = [*array.after_ok, *array.after]
-            waits = f", after {' '.join(before)}" if before else ""
-            print_out(f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{waits}")
+            print_out(
+                f"submitted {array.job}: {array.stage} {array.key}, {size}{held}{_waits(array)}"
+            )
         if submitted.n_before:
             were = "was" if submitted.n_before == 1 else "were"
             held = counted(submitted.n_before, "array task")
@@ -169,6 +170,16 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
         f"this again when there is room:\n  {command(run, 'retry', '--all')}"
     )
     return 2
+
+
+def _waits(array: Submission) -> str:
+    """Return what an array waits for, as the end of a sentence."""
+    if array.retry:
+        return f", {standby.words(array)}, if {' and '.join(array.after_not_ok)} fail" + (
+            "s" if len(array.after_not_ok) == 1 else ""
+        )
+    before = [*array.after_ok, *array.after]
+    return f", after {' '.join(before)}" if before else ""
 
 
 def scripts(

@@ -14,6 +14,7 @@ from jobs.executors.faults import cause
 from jobs.executors.local_history import LocalTask
 from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm import inspect as inspection
+from jobs.executors.slurm import standby
 from jobs.executors.slurm.failing_nodes import NOT_THE_NODE, named_nodes
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
 from jobs.executors.slurm.inspect import ArrayTask
@@ -114,6 +115,8 @@ def as_json(
         "tasks": [task.id for task in array_task.tasks],
         "state": array_task.state,
         "log": str(array_task.log),
+        "retry": array_task.submission.retry,
+        "standby": [other.id for other in array_task.standby],
         "cause": cause(history[-1].kind, history[-1].message),
         "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history[:-1]]
         + [asdict(history[-1]) | {"remedy": _remedy(array_task, history[-1], failing)}],
@@ -133,7 +136,13 @@ def text(
         failing: Nodes that fail most of what they take.
     """
     tasks = ", ".join(task.id for task in array_task.tasks)
-    lines = _attempts(f"{tasks}: array task {array_task.id}", array_task.log, history)
+    retry = standby.words(array_task.submission)
+    title = f"{tasks}: array task {array_task.id}" + (f", {retry}" if retry else "")
+    lines = _attempts(title, array_task.log, history)
+    lines += [
+        f"  if it fails: array task {other.id}, {standby.words(other.submission)}"
+        for other in array_task.standby
+    ]
     remedy = _remedy(array_task, history[-1], failing)
     lines += [f"  what to do: {remedy}"] if remedy else []
     lines += [f"    {shown}" for shown in _next(run, array_task, history[-1], failing)]

@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
-from jobs.executors.local_progress import failed_here, local_progress
-from jobs.executors.slurm.inspect import Inspected, inspect
+from jobs.commands.views.selection import Selection, select
+from jobs.executors.local_progress import failed_here, local_progress, tasks_of
+from jobs.executors.slurm.inspect import ArrayTask, Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
-from jobs.planning.stages import GENERATE
+from jobs.planning.stages import FINETUNE, GENERATE
 from jobs.planning.status import (
     ConditionProgress,
     FinetuneProgress,
@@ -24,18 +25,37 @@ from jobs.planning.status import (
 from slurm import reasons
 
 
-def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
-    """Return what is shown, and whether it is known that nothing is left in the queue."""
+def screen(
+    run: RunDir, models: Sequence[str] = (), stages_shown: Sequence[str] = (), *, as_json: bool
+) -> tuple[str, bool]:
+    """Return what is shown, and whether it is known that nothing of it is left in the queue.
+
+    Args:
+        run: Which is shown.
+        models: Names of those that are shown; none means all.
+        stages_shown: Likewise.
+        as_json: Instead of text.
+
+    Raises:
+        UnknownName: The run has no such model, or there is no such stage.
+    """
     plan, _ = last_plan(run)
+    only = select(plan, models, stages_shown)
     progress = read_progress(run, plan)
-    lines = condition_progress(run, plan, progress)
-    made = finetune_progress(run, plan, progress)
+    shown_ids = {c.id for c in plan.conditions if only.has_model(c.model.name)}
+    lines = [n for n in condition_progress(run, plan, progress) if n.condition in shown_ids]
+    made = [
+        n for n in finetune_progress(run, plan, progress) if only.has(FINETUNE.name, n.finetune)
+    ]
     inspected = inspect(run)
     failed = read_failed(plan, progress, inspected)
     failed = failed if inspected.reached else failed.proven()
-    stages = stage_progress(inspected, failed)
-    here = local_progress(run, plan, progress, inspected)
-    failed_on_this_machine = failures.of_local(failed_here(run, plan, progress, inspected))
+    failed = replace(failed, histories=[h for h in failed.histories if _is_of(h[0], only)])
+    stages = [s for s in stage_progress(inspected, failed) if only.has(s.stage, s.key)]
+    here = [s for s in local_progress(run, plan, progress, inspected) if only.has(s.stage, s.key)]
+    ids = {task.id for task in tasks_of(plan) if only.has(task.stage, task.key)}
+    tasks = [task for task in failed_here(run, plan, progress, inspected) if task.id in ids]
+    failed_on_this_machine = failures.of_local(tasks)
     warn_if_not_reached(inspected)
     busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])
     if as_json:
@@ -57,6 +77,10 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     if here:
         text += ["", _here(here), *failures.short(failed_on_this_machine), *_next_here(run, here)]
     return "\n".join(text), not busy
+
+
+def _is_of(array_task: ArrayTask, only: Selection) -> bool:
+    return only.has(array_task.submission.stage, array_task.submission.key)
 
 
 def _training(training: FinetuneProgress) -> str:
@@ -92,6 +116,7 @@ def _stages(stages: Sequence[StageProgress]) -> str:
         rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
         rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
         rows += [f"    {n} wait: {_reason(reason)}" for reason, n in s.waits.items()]
+        rows += [f"    {s.standing_by} tried again if they fail"] if s.standing_by else []
         rows += [f"    {s.unknown} unknown: Slurm does not say"] if s.unknown else []
     return "\n".join(rows)
 

@@ -16,10 +16,12 @@ from empathy_core.store import RunDir
 from jobs.executors.failures import BadNode, NoProgress, classified
 from jobs.executors.slurm.history import restarts_without_progress
 from jobs.executors.slurm.inspect import read_log
+from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.submissions import Submission, log_path, read_submission
 from jobs.executors.worker import do_task
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
+from jobs.planning.progress import read_when_asked
 from jobs.planning.provenance import versions
 from jobs.planning.stages import stage_of
 from jobs.stages.logs import log_progress
@@ -49,12 +51,24 @@ def main(folder: str) -> int:
         plan = read_plan(run.root / "plans" / submission.plan)
         check_progress(read_log(log_path(run, path.name, job.index)), _max_restarts(plan))
         check_versions(plan)
-        check_gpu(plan, submission)
+        tasks = _needed(run, plan, submission, submission.bundles[job.index])
+        if tasks:
+            check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
-    codes = [_do(run, plan, task, counter) for task in submission.bundles[job.index]]
-    emit_event("ended", code=max(codes))
-    return max(codes)
+    code = max((_do(run, plan, task, counter) for task in tasks), default=0)
+    emit_event("ended", code=code)
+    return code
+
+
+def _needed(run: RunDir, plan: Plan, submission: Submission, tasks: TaskBundle) -> list[Task]:
+    """Return the tasks to do: at a retry, what others have done meanwhile is left out."""
+    if not submission.retry:
+        return list(tasks)
+    stage, progress = stage_of(submission.stage), read_when_asked(run, plan)
+    needed = [task for task in tasks if not stage.done(plan, progress, task)]
+    log.info("retry %d: %d of %d tasks are to be done", submission.retry, len(needed), len(tasks))
+    return needed
 
 
 class _Counter:

@@ -108,6 +108,7 @@ class Attempt:
         message: What it or Slurm said about its end; may be empty.
         start: Seconds since 1970; null if it never reached Python.
         end: Likewise, of the last thing that is known of it.
+        advanced: Whether it finished anything, be it one block.
     """
 
     kind: str
@@ -116,6 +117,7 @@ class Attempt:
     start: int | None = None
     end: int | None = None
     tasks_done: int = 0
+    advanced: bool = False
 
 
 def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Attempt]:
@@ -184,9 +186,9 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
         kind = "node failure"  # only Slurm starts an array task again, and it left no word
         message = "the node went away: its log stops, and Slurm ran the array task again"
     start = int(started["at"]) if started.get("event") == "started" else None
-    return Attempt(
-        kind, str(started.get("node", "")), message, start, max(times, default=None), done
-    )
+    advanced = kind == "done" or any(e["event"] in ("advanced", "done") for e in events)
+    end = max(times, default=None)
+    return Attempt(kind, str(started.get("node", "")), message, start, end, done, advanced)
 
 
 def _stamps(lines: Sequence[str]) -> list[int]:

@@ -1,13 +1,13 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.executors.slurm.history import Attempt, attempts
-from jobs.executors.slurm.in_queue import QueuedTask, QueueState, read_queue_state
+from jobs.executors.slurm.in_queue import UNKNOWN, QueuedTask, QueueState, read_queue_state
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
 from jobs.planning.plan import Plan, Task, is_called
 from slurm import queue
@@ -21,6 +21,7 @@ class ArrayTask:
     Attributes:
         state: What squeue says; null if it is not in the queue, or nobody could ask.
         reason: Why it waits.
+        standby: Array tasks that do its tasks again if it fails.
     """
 
     submission: Submission
@@ -29,6 +30,7 @@ class ArrayTask:
     state: str | None = None
     reason: str = ""
     node: str = ""
+    standby: tuple["ArrayTask", ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -48,7 +50,8 @@ class Inspected:
     Attributes:
         run: Whose they are.
         reached: Whether Slurm answered; if not, ``why`` says what it said.
-        array_tasks: The newest array task of each task, by task id; older ones in ``earlier``.
+        array_tasks: The newest array task of each task, by task id; older ones in ``earlier``. One
+            that stands by for it counts only once it is its turn.
         ended: What squeue still knows of array tasks that have ended.
     """
 
@@ -81,11 +84,28 @@ def inspect(run: RunDir, known: QueueState | None = None) -> Inspected:
         for index in range(len(submission.shards)):
             array_task = _array_task(run, submission, index, queued.get((submission.name, index)))
             for task in array_task.tasks:
+                if task.id in newest and _stands_by(array_task, newest[task.id]):
+                    if array_task.state is not None:
+                        newest[task.id] = _with_standby(newest[task.id], array_task)
+                    continue
                 if task.id in newest:
                     earlier[task.id] = (*earlier.get(task.id, ()), newest[task.id])
                 newest[task.id] = array_task
     ended = known.ended if known else ()
     return Inspected(run, known is not None, why, submissions, newest, earlier, ended)
+
+
+def _stands_by(array_task: ArrayTask, before: ArrayTask) -> bool:
+    """Tell whether an array task still waits for whether another fails, or was never needed."""
+    if not array_task.submission.retry or array_task.state not in (None, "PENDING", UNKNOWN):
+        return False
+    if array_task.log.exists():
+        return False
+    return array_task.state is None or before.state is not None
+
+
+def _with_standby(array_task: ArrayTask, other: ArrayTask) -> ArrayTask:
+    return replace(array_task, standby=(*array_task.standby, other))
 
 
 def _array_task(

@@ -35,11 +35,12 @@ def bundles(grouped: Sequence[Sequence[Task]], room: int | None) -> list[list[Ta
     per_bundle = 1
     while sum(-(-len(group) // per_bundle) for group in kept) > room:
         per_bundle += 1
-    dealt = [_dealt(group, -(-len(group) // per_bundle)) for group in kept]
+    dealt = [deal(group, -(-len(group) // per_bundle)) for group in kept]
     return dealt + [[] for _ in grouped[len(kept) :]]
 
 
-def _dealt(group: Sequence[Task], n: int) -> list[TaskBundle]:
+def deal(group: Sequence[Task], n: int) -> list[TaskBundle]:
+    """Return the tasks of a group in *n* bundles of about equal size."""
     return [tuple(group[i::n]) for i in range(n)]
 
 

@@ -36,6 +36,7 @@ class StageProgress:
         failed: Class of failure → tasks that are not done and not in the queue.
         waits: Why the queued ones wait, in Slurm's words → how many.
         unknown: Tasks of which nobody can say whether they are in the queue.
+        standing_by: Tasks that are not done, and that are tried again by themselves if they fail.
         gpu_h_asked: GPUs times time limit of every array task submitted.
         gpu_h_used: GPUs times time between first and last word of each attempt.
         to_do: Tasks of this machine that are neither done nor running, and did not fail.
@@ -54,6 +55,7 @@ class StageProgress:
     to_do: int = 0
     unknown: int = 0
     where: Literal["slurm", "here"] = "slurm"
+    standing_by: int = 0
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ def _line(
     stage_and_key = (first.stage, first.key)
     states = Counter[str]()
     failed, waits = Counter[str](), Counter[str]()
+    standing_by = 0
     for task, array_task in mine.items():
+        standing_by += bool(array_task.standby) and task not in done
         kind = kinds.get(array_task.id, "")
         if task in done or (array_task.state is None and inspected.reached and not kind):
             states["done"] += 1
@@ -197,19 +201,28 @@ def _line(
     return StageProgress(
         *stage_and_key, states["done"], states["running"], states["queued"],
         dict(failed), dict(waits), round(asked / 60, 2), round(used, 2), unknown=states["unknown"],
+        standing_by=standing_by,
     )  # fmt: skip
 
 
 def _used_h(array_tasks: Iterable[ArrayTask], now: float) -> float:
+    mine = {e.id: e for e in array_tasks}.values()
+    return sum(busy_s(task, now) * task.submission.gpus for task in mine) / 3600
+
+
+def busy_s(array_task: ArrayTask, now: float) -> float:
+    """Return how long an array task has run, over all its attempts, by its own log, in seconds.
+
+    An attempt counts from its first to its last word, one that runs to *now* (seconds since 1970).
+    """
     seconds = 0.0
-    for array_task in {e.id: e for e in array_tasks}.values():
-        start = last = None
-        for event in read_events(read_log(array_task.log)):
-            if event["event"] == "started":
-                seconds += (last - start) if start and last else 0
-                start = last = event["at"]
-            last = event["at"]
-        if start:
-            end = now if array_task.state == "RUNNING" else last
-            seconds += max(0, end - start) * array_task.submission.gpus
-    return seconds / 3600
+    start = last = None
+    for event in read_events(read_log(array_task.log)):
+        if event["event"] == "started":
+            seconds += (last - start) if start and last else 0
+            start = last = event["at"]
+        last = event["at"]
+    if start and last:
+        end = now if array_task.state == "RUNNING" else last
+        seconds += max(0, end - start)
+    return seconds

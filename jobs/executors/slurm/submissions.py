@@ -38,6 +38,8 @@ class Submission:
         plan: Name of the plan's file.
         after: Job ids that it waits for, however they end.
         after_ok: Job ids that must end well.
+        after_not_ok: Job ids each of which must fail.
+        retry: Which try it is for what others failed to do; 0 is not one.
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         token: Words that no other submission has; empty in those of older versions.
@@ -55,6 +57,8 @@ class Submission:
     plan: str
     after: tuple[str, ...]
     after_ok: tuple[str, ...] = ()
+    after_not_ok: tuple[str, ...] = ()
+    retry: int = 0
     asked: Mapping[str, Any] = field(default_factory=dict)
     at: int = 0
     token: str = ""
@@ -72,10 +76,15 @@ class Submission:
         )
 
     @property
+    def resources(self) -> Resources:
+        """What one array task was given."""
+        known = {k: v for k, v in self.asked.items() if k in Resources.model_fields}
+        return Resources.model_construct(**known)
+
+    @property
     def gpus(self) -> int:
         """GPUs of one array task."""
-        known = {k: v for k, v in self.asked.items() if k in Resources.model_fields}
-        return Resources.model_construct(**known).n_gpus
+        return self.resources.n_gpus
 
     def comment(self, run: RunDir) -> str:
         """Return what Slurm keeps with the job: unique to this submission."""
@@ -105,7 +114,7 @@ def read_submission(folder: Path) -> Submission:
     """
     raw = store.read_json(folder / "submission.json")
     shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
-    waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
+    waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok", "after_not_ok")}
     return Submission(**{**raw, **waits, "shards": shards})
 
 

@@ -1,7 +1,7 @@
 """A plan's missing work, submitted to Slurm as arrays, stage after stage of the table."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
+from jobs.executors.slurm.standby import Reserved, Try, is_followed, read_standby
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.wanted import (
     Waits,
@@ -224,7 +225,8 @@ def _submit_all(
     rooms = read_rooms(resources, what.profile.max_elements, partitions, site)
     dealt = fitted(grouped, rooms)
     _note_left(grouped, dealt, rooms, result)
-    for group, bundles in zip(grouped, dealt, strict=True):
+    standby = read_standby(what.profile.retry, resources, dealt, rooms, partitions, queue_state)
+    for i, (group, bundles) in enumerate(zip(grouped, dealt, strict=True)):
         stage, key = stage_of(group[0].stage), group[0].key
         if result.unanswered:
             result.left.append(
@@ -237,6 +239,10 @@ def _submit_all(
         before = len(result.arrays)
         waits = waits_of(what.plan, group, queue_state, result.jobs())
         _submit_arrays(what, bundles, site, waits, result)
+        if standby and is_followed(stage):
+            for first in result.arrays[before:]:
+                reserved = standby.follow(i, resources[i], len(first.shards))
+                _follow(what, first, waits, reserved, site, result)
         if stage.renewed and len(result.arrays) > before:
             queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
 
@@ -331,6 +337,7 @@ def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Su
         name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
         shards=tuple(tuple(task.shard for task in bundle) for bundle in bundles),
         plan=what.plan_file, after=tuple(waits.any), after_ok=tuple(waits.ok),
+        after_not_ok=tuple(waits.not_ok), retry=waits.retry,
         asked={k: v for k, v in asked.items() if v != {}},
     )  # fmt: skip
 
@@ -349,6 +356,8 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         resources=what.resources(submission.stage, submission.key),
         after=submission.after,
         after_ok=submission.after_ok,
+        after_not_ok=submission.after_not_ok,
+        requeue=not submission.retry,  # each attempt more would go beyond what is reserved
         kill_if_impossible=not stage_of(submission.stage).renewed,
         mounts=(run.root,),
     )
@@ -358,30 +367,76 @@ def _submit_arrays(
     what: Launch, bundles: Sequence[TaskBundle], site: Site, waits: Waits, result: Submitted
 ) -> None:
     """Submit one group's array tasks, in as few arrays as the cluster allows."""
-    ledger = Ledger(what.run)
     waiting = packing.arrays(bundles, site.largest_array)
     while waiting:
         part = waiting.pop(0)
         wanted = _submission(what, part, waits)
-        named = ledger.intend(wanted)
-        array = _array(what, named, named.name)
         job_of = f"{wanted.stage} '{wanted.key}'"
         try:
-            taken = submit.submit(array, what.profile, named.identity(what.run))
+            result.arrays.append(_submit_one(what, wanted, site))
         except SubmitError as error:
-            ledger.refused(named, str(error))
             if smaller := _smaller(part, str(error)):
                 waiting[:0] = smaller
                 continue
             result.left.append(
                 f"{counted(len(part), 'array task')} of {job_of}: {error}{_what_to_do(str(error))}"
             )
-            continue
         except Unanswered as error:
             result.unanswered.append(f"{counted(len(part), 'array task')} of {job_of} ({error})")
             return
-        cluster = taken.cluster or site.cluster
-        result.arrays.append(ledger.taken(named, taken.job, cluster))
+
+
+def _submit_one(what: Launch, wanted: Submission, site: Site) -> Submission:
+    """Submit one array, and record what came of it.
+
+    Raises:
+        SubmitError: Slurm refuses it.
+        Unanswered: It is not known whether Slurm took it.
+    """
+    ledger = Ledger(what.run)
+    named = ledger.intend(wanted)
+    array = _array(what, named, named.name)
+    try:
+        taken = submit.submit(array, what.profile, named.identity(what.run))
+    except SubmitError as error:
+        ledger.refused(named, str(error))
+        raise
+    return ledger.taken(named, taken.job, taken.cluster or site.cluster)
+
+
+def _stand_by(
+    what: Launch, first: Submission, waits: Waits, tries: Sequence[Try], site: Site
+) -> Iterator[Submission]:
+    """Submit what does again what one array fails to do; each waits for all before it.
+
+    Raises:
+        SubmitError: Slurm takes no more of it.
+        Unanswered: It is not known whether Slurm took one.
+    """
+    failed, tasks = [first.job or ""], list(chain(*first.bundles))
+    for number, each in enumerate(tries, 1):
+        more = {"mem_gb": each.given.mem_gb, "time_min": each.given.time_min}
+        grown = replace(what, override=what.override.model_copy(update=more))
+        after = replace(waits, not_ok=list(failed), retry=number)
+        taken = _submit_one(grown, _submission(grown, packing.deal(tasks, each.n), after), site)
+        failed.append(taken.job or "")
+        yield taken
+
+
+def _follow(
+    what: Launch, first: Submission, waits: Waits, standby: Reserved, site: Site, result: Submitted
+) -> None:
+    """Submit what stands by for one array, and say what of it does not."""
+    why = standby.lacking
+    try:
+        for taken in _stand_by(what, first, waits, standby.tries, site):
+            result.arrays.append(taken)
+    except SubmitError as error:
+        why = f"{error}{_what_to_do(str(error))}"
+    except Unanswered as error:
+        result.unanswered.append(f"a retry of {first.stage} '{first.key}' ({error})")
+    if why:
+        result.notes.append(f"not every retry of {first.stage} '{first.key}' stands by: {why}")
 
 
 def _smaller(part: Sequence[TaskBundle], said: str) -> list[list[TaskBundle]]:

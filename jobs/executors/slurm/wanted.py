@@ -20,10 +20,14 @@ class Waits:
     Attributes:
         any: They must have ended, however.
         ok: They must have ended well.
+        not_ok: Each of them must have failed.
+        retry: Which try it is for what they fail to do; 0 is not one.
     """
 
     any: Sequence[str] = ()
     ok: Sequence[str] = ()
+    not_ok: Sequence[str] = ()
+    retry: int = 0
 
 
 Jobs = Mapping[tuple[str, str], Sequence[str]]
@@ -69,7 +73,8 @@ def _before(
         for theirs in after.keys(plan, key):
             jobs[after.how] += queue_state.jobs_of(other.name, theirs)
             jobs[after.how] += submitted.get((other.name, theirs), ())
-    return Waits(*(list(dict.fromkeys(ids)) for ids in jobs.values()))
+    unique = {how: list(dict.fromkeys(ids)) for how, ids in jobs.items()}
+    return Waits(any=unique["afterany"], ok=unique["afterok"])
 
 
 def wanted(
