@@ -12,6 +12,7 @@ from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
+from jobs.executors.slurm.clusters import Placed, clusters_of, waits_elsewhere
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.snapshot import snapshot
@@ -24,7 +25,7 @@ from slurm import limits, queue, submit
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
-from slurm.site import Site
+from slurm.site import Site, read_site
 
 
 class ClusterError(EmpathyError):
@@ -283,7 +284,9 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
-    for group in _wanted(what, progress, queue_state):
+    grouped = _wanted(what, progress, queue_state)
+    _require_one_cluster(what, grouped, queue_state)
+    for group in grouped:
         stage, key = group[0].stage, group[0].key
         waits = _waits(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
@@ -296,11 +299,15 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
 def _submit_all(
     what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
+    _require_one_cluster(what, grouped, queue_state)
     what = replace(what, code=snapshot(what.run))
     _ask_slurm(what, grouped)
-    site, profile = queue_state.site, what.profile
+    profile = what.profile
     bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
-    room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
+    site, there = queue_state.site, _elsewhere(what, grouped[0], queue_state.site)
+    if there:
+        site = replace(site, largest_array=read_site(there).largest_array)
+    room = None if bound is None else max(bound - queue.count_queued(os.getuid(), there), 0)
     dealt = _packed(grouped, room)
     _note_left(grouped, dealt, result)
     for group, bundles in zip(grouped, dealt, strict=True):
@@ -377,6 +384,40 @@ def _note_left(
             )
 
 
+def _clusters(what: Launch, group: Sequence[Task], site: Site) -> tuple[str, ...]:
+    resources = what.resources(group[0].stage, group[0].key)
+    return clusters_of(resources.model_dump(), site.cluster)
+
+
+def _elsewhere(what: Launch, group: Sequence[Task], site: Site) -> str:
+    """Return the cluster that a group goes to; empty if it is this machine's, or open."""
+    names = _clusters(what, group, site)
+    return "" if names == (site.cluster,) or len(names) > 1 else names[0]
+
+
+def _require_one_cluster(what: Launch, grouped: Groups, queue_state: QueueState) -> None:
+    """Refuse to let a job wait for one on another cluster.
+
+    Raises:
+        ClusterError: One would.
+    """
+    site = queue_state.site
+    queued = {task.submission.job: task.submission for task in queue_state.queued}
+    by_id = {
+        job: Placed(f"job {job} of {s.stage} '{s.key}'", (s.cluster or site.cluster,))
+        for job, s in queued.items()
+        if job
+    }
+    to_come: dict[tuple[str, str], list[str]] = {}
+    for group in grouped:
+        name = f"{group[0].stage} '{group[0].key}'"
+        waits = _waits(what.plan, group, queue_state, to_come)
+        by_id[name] = Placed(name, _clusters(what, group, site), (*waits.ok, *waits.any))
+        if wrong := waits_elsewhere(by_id[name], by_id):
+            raise ClusterError(wrong)
+        to_come.setdefault((group[0].stage, group[0].key), []).append(name)
+
+
 def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
     """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
     kinds = {
@@ -434,11 +475,12 @@ def _submit_arrays(
     ledger = Ledger(what.run)
     for part in packing.arrays(bundles, site.largest_array):
         wanted = _submission(what, part, waits)
-        named = ledger.intend(wanted)
+        named = ledger.intend(wanted, site.cluster)
         array = _array(what, named, named.name)
         job_of = f"{wanted.stage} '{wanted.key}'"
         try:
-            taken = submit.submit(array, what.profile, named.identity(what.run))
+            who = named.identity(what.run)
+            taken = submit.submit(array, what.profile, who, site.cluster)
         except SubmitError as error:
             ledger.refused(named, str(error))
             result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")
