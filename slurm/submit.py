@@ -145,7 +145,7 @@ def submit(array: Array, profile: Profile, who: JobIdentity, here: str = "") -> 
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     executor = _executor(array, profile)
-    before = os.umask(0o077)  # for the script
+    before = os.umask(array.umask)  # for the script, and for the logs, which Slurm opens
     try:
         with environment(passed_on(profile)):
             executor._submit_command(command(array, profile, sys.executable))

@@ -1,6 +1,7 @@
 """Which of a run's array tasks are in the queue now, and what work they claim."""
 
 import os
+import pwd
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,19 @@ class QueuedTask:
 
 
 @dataclass(frozen=True)
+class Cancelled:
+    """What came of cancelling.
+
+    Attributes:
+        names: Jobs and array tasks that were cancelled, in ranges.
+        others: User → those that are theirs, and that Slurm therefore left alone.
+    """
+
+    names: list[str] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class QueueState:
     """A run's array jobs and what of them is in the queue.
 
@@ -70,25 +84,31 @@ class QueueState:
         """Return the job ids of these stages that are in the queue."""
         return _jobs(self.of_stage(*stages))
 
-    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> list[str]:
-        """Cancel array tasks, or their jobs, and return what was: only what is known to be ours.
+    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> Cancelled:
+        """Cancel array tasks, or their jobs: only what is known to be the run's.
 
         Raises:
-            SlurmError: scancel fails.
+            SlurmError: scancel fails, of this user's jobs.
         """
-        by_cluster: dict[str, list[str]] = {}
+        grouped: dict[tuple[int, str], list[str]] = {}
         for task in tasks:
             if task.submission.job and task.state != UNKNOWN:
-                there = task.submission.cluster
+                there, uid = task.submission.cluster, task.submission.uid
                 index = "" if whole_jobs else f"_{task.index}"
-                names = by_cluster.setdefault("" if there == self.site.cluster else there, [])
-                names.append(f"{task.submission.job}{index}")
-        cancelled: list[str] = []
-        for cluster, names in by_cluster.items():
+                of = (os.getuid() if uid is None else uid, there)
+                grouped.setdefault(of, []).append(f"{task.submission.job}{index}")
+        done = Cancelled()
+        for (uid, there), names in grouped.items():
             words = queue.ranges(names)
-            queue.cancel(words, cluster)
-            cancelled += words
-        return cancelled
+            try:
+                queue.cancel(words, "" if there == self.site.cluster else there)
+            except SlurmError:
+                if uid == os.getuid():
+                    raise
+                done.others.setdefault(_user(uid), []).extend(words)
+            else:
+                done.names.extend(words)
+        return done
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
@@ -146,6 +166,13 @@ class QueueState:
             if (waits or not before) and wanted <= theirs:
                 return True
         return False
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _jobs(queued: Iterable[QueuedTask]) -> list[str]:

@@ -42,7 +42,8 @@ class Submission:
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         token: Words that no other submission has; empty in those of older versions.
-        uid: Number of the user who submitted it; null in those of older versions.
+        uid: Number of the user who submitted it; in those of older versions, of whoever has the
+            file.
         job: Job id; null while sbatch has not answered, or if it refused.
         cluster: Name of the cluster that took it; empty where nobody said.
         clusters: Names of those that sbatch was to choose from; empty in those of older versions.
@@ -107,7 +108,10 @@ def read_submission(folder: Path) -> Submission:
     Raises:
         Damaged: It cannot be read.
     """
-    raw = store.read_json(folder / "submission.json")
+    path = folder / "submission.json"
+    raw = {"uid": None} | store.read_json(path)
+    if raw["uid"] is None:
+        raw["uid"] = path.stat().st_uid
     shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
     lists = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok", "clusters")}
     return Submission(**{**raw, **lists, "shards": shards})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from empathy_core import store
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
@@ -465,6 +466,7 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         after_ok=submission.after_ok,
         kill_if_impossible=not stage_of(submission.stage).renewed,
         mounts=(run.root,),
+        umask=store.umask_in(folder),
     )
 
 
