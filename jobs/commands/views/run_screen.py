@@ -8,7 +8,7 @@ from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.executors.local_progress import local_progress
-from jobs.executors.slurm.inspect import Inspected, inspect
+from jobs.executors.slurm.inspect import Accounting, Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
@@ -22,14 +22,20 @@ from jobs.planning.status import (
 )
 
 
-def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
-    """Return what is shown, and whether it is known that nothing is left in the queue."""
+def screen(run: RunDir, *, as_json: bool, accounting: Accounting | None = None) -> tuple[str, bool]:
+    """Return what is shown, and whether it is known that nothing is left in the queue.
+
+    Args:
+        run: Which is shown.
+        as_json: Instead of text.
+        accounting: What Slurm's accounting told at earlier looks; null means nothing.
+    """
     plan, _ = last_plan(run)
     progress = read_progress(run, plan)
     lines = condition_progress(run, plan, progress)
     made = finetune_progress(run, plan, progress)
     inspected = inspect(run)
-    stages = stage_progress(plan, progress, inspected)
+    stages = stage_progress(plan, progress, inspected, accounting=accounting)
     here = local_progress(run, plan, progress, inspected)
     warn_if_not_reached(inspected)
     busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])

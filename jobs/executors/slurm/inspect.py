@@ -1,5 +1,6 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,17 +107,68 @@ def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attem
     return known or [Attempt("never started")]
 
 
-def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
-    """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
-    mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
-    ours = {submission.job for submission in mine}
+class Accounting:
+    """What the accounting told, at this look or an earlier one: it is asked of what has ended."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Accounted]] = {}
+        self._looks = Counter[str]()
+
+    def rows(self, array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
+        """Return the attempts of array tasks that have ended.
+
+        Each is asked for until it is known how it ended, and twice at most: the accounting is some
+        seconds late, and there may be none.
+        """
+        ended = {task.id: task for task in array_tasks if task.submission.job}
+        for gone in self._looks.keys() - ended.keys():  # it is in the queue again
+            del self._looks[gone]
+            self._rows.pop(gone, None)
+        asked = {i: t for i, t in ended.items() if self._looks[i] < LOOKS and not self._knows(i)}
+        if asked and inspected.reached:
+            self._looks.update(asked.keys())
+            for id_ in asked:
+                self._rows.pop(id_, None)
+            for row in _ask(asked.values(), inspected):
+                self._rows.setdefault(f"{row.job}_{row.index}", []).append(row)
+        return [row for id_ in ended for row in self._rows.get(id_, ())]
+
+    def _knows(self, id_: str) -> bool:
+        rows = self._rows.get(id_, [])
+        return bool(rows) and rows[-1].state not in _GOING_ON
+
+
+LOOKS = 2
+"""So often the accounting is asked how one array task has ended."""
+
+_GOING_ON = ("PENDING", "RUNNING", "COMPLETING")
+
+
+def _ask(array_tasks: Collection[ArrayTask], inspected: Inspected) -> list[Accounted]:
+    wanted = {task.id for task in array_tasks}
+    submissions = {task.submission.name: task.submission for task in array_tasks}.values()
     try:
-        identities = [submission.identity(inspected.run) for submission in mine]
-        rows = queue.list_attempts(identities) if inspected.reached else []
+        rows = queue.list_attempts(s.identity(inspected.run) for s in submissions)
     except SlurmError:
-        rows = []
-    finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
-    known = {(r.job, r.index) for r in finished}
+        return []
+    return [row for row in rows if f"{row.job}_{row.index}" in wanted]
+
+
+def read_accounting(
+    array_tasks: Collection[ArrayTask],
+    inspected: Inspected,
+    accounting: Accounting | None = None,
+) -> list[Accounted]:
+    """Return what accounting tells of these array tasks, and squeue where it does not (yet).
+
+    Args:
+        array_tasks: Those to tell of.
+        inspected: What is known of all.
+        accounting: What was told before; null means nothing.
+    """
+    ours = {task.submission.job for task in array_tasks if task.submission.job}
+    rows = (accounting or Accounting()).rows(array_tasks, inspected)
+    known = {(r.job, r.index) for r in rows if r.state not in _GOING_ON}
     ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
     return rows + [q.as_accounted() for q in ended]
 

@@ -9,6 +9,7 @@ from typing import Literal
 from jobs.executors.slurm.history import Attempt
 from jobs.executors.slurm.in_queue import UNKNOWN
 from jobs.executors.slurm.inspect import (
+    Accounting,
     ArrayTask,
     Inspected,
     read_accounting,
@@ -92,14 +93,26 @@ def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
 
 
 def stage_progress(
-    plan: Plan, progress: RunProgress, inspected: Inspected, now: float | None = None
+    plan: Plan,
+    progress: RunProgress,
+    inspected: Inspected,
+    now: float | None = None,
+    accounting: Accounting | None = None,
 ) -> list[StageProgress]:
-    """Return a line for each stage and key that was submitted; none if nothing was."""
+    """Return a line for each stage and key that was submitted; none if nothing was.
+
+    Args:
+        plan: What there is to do.
+        progress: What is done.
+        inspected: What was submitted.
+        now: In seconds since 1970; null means the time of the call.
+        accounting: What the accounting told at earlier looks; null means nothing.
+    """
     if not inspected.submissions:
         return []
     done = done_tasks(plan, progress)
     failed = failed_array_tasks(plan, progress, inspected, done)
-    kinds = {e.id: k for e, k in _kinds(failed, inspected)}
+    kinds = {e.id: k for e, k in _kinds(failed, inspected, accounting)}
     if not inspected.reached:  # then only what the array tasks said themselves is known
         kinds = {id_: kind for id_, kind in kinds.items() if kind not in UNSAID}
     groups: dict[tuple[str, str], dict[str, ArrayTask]] = {
@@ -112,8 +125,10 @@ def stage_progress(
     ]
 
 
-def _kinds(array_tasks: list[ArrayTask], inspected: Inspected) -> Iterable[tuple[ArrayTask, str]]:
-    rows = read_accounting(array_tasks, inspected) if array_tasks else []
+def _kinds(
+    array_tasks: list[ArrayTask], inspected: Inspected, accounting: Accounting | None
+) -> Iterable[tuple[ArrayTask, str]]:
+    rows = read_accounting(array_tasks, inspected, accounting)
     for array_task in array_tasks:
         yield array_task, failed_history(array_task, rows)[-1].kind
 
