@@ -226,7 +226,8 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     sys.executable = asked["python"] if "SLURM_CONF" not in os.environ else sys.executable
     sys.argv = asked["arguments"]
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    sys.path[:] = [os.getcwd(), *paths, *(p for p in sys.path[1:] if p != ROOT)]  # noqa: PTH109
+    rest = [p for p in sys.path[1:] if p != ROOT]
+    sys.path[:] = [os.getcwd(), *paths, *rest, ROOT]  # noqa: PTH109  last, as where it is installed
     other = {"tests"} if paths[:1] == [ROOT] else {"tests", *SUITE}
     for name in [m for m in sys.modules if m.partition(".")[0] in other or m == sys.argv[0]]:
         del sys.modules[name]

@@ -109,7 +109,7 @@ def test_the_fragment_compiles_inside_a_paper(demo: Path, tmp_path: Path):
     """An article that loads what the table names takes table1.tex; the standalone one compiles."""
     for path in (demo / "runs/demo/report").glob("*.tex"):
         shutil.copy(path, tmp_path)
-    preamble = r"\documentclass{article}\usepackage{booktabs,siunitx}"
+    preamble = r"\documentclass{article}\usepackage{booktabs}"
     paper = preamble + r"\begin{document}\input{table1}\end{document}"
     (tmp_path / "paper.tex").write_text(paper)
     for name in ("paper.tex", "table1-standalone.tex"):

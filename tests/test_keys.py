@@ -343,7 +343,7 @@ def test_tables_by_columns_of_any_name_stand_in_one_paper(tmp_path: Path):
 
     said = compiled(
         run.report,
-        r"\documentclass{article}\usepackage{booktabs,siunitx}\begin{document}"
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}"
         rf"{tables}{cited}\end{{document}}",
     )
 

@@ -1,6 +1,7 @@
 """That the commands of tests are forks of a process that has imported the libraries."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch  # noqa: F401  it sets variables of its own, as in most workers of the tests
@@ -25,3 +26,18 @@ def test_a_command_need_not_import_torch(
     )
 
     assert done.stdout.splitlines()[0] == "True"
+
+
+def test_a_path_of_the_users_own_hides_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """PYTHONPATH may name a folder that has nothing of the suite, which is installed."""
+    monkeypatch.setattr(preloaded, "_worth_while", True)
+    done = subprocess.run(
+        [preloaded.python(), "-m", "jobs.launch", "--help"],
+        env=environment({"PYTHONPATH": str(tmp_path)}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "sweep" in done.stdout

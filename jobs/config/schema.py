@@ -169,7 +169,7 @@ class ReportTable(ConfigModel):
     intervals: Intervals = "row"
     environment: Environment = "auto"
     fit: bool = True
-    siunitx: bool = True
+    siunitx: bool = False
     correction: Correction = "holm"
     contrasts: dict[Name, ContrastTable] = Field(default_factory=dict)
     subgroups: tuple[str, ...] = ()

@@ -63,7 +63,7 @@ def compiled(folder: Path, name: str, table: Table, frame: str = "[allowframebre
         inputs += r"\begin{frame}[allowframebreaks]"
     body = rf"{inputs}\input{{methods}}" + (r"\end{frame}" if name == "beamer" else "")
     preamble = rf"\pdfcompresslevel0 \pdfobjcompresslevel0 {CLASSES[name]}"
-    preamble += r"\usepackage{booktabs,siunitx}"
+    preamble += r"\usepackage{booktabs}"
     (folder / "paper.tex").write_text(rf"{preamble}\begin{{document}}{body}\end{{document}}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     for i in range(3):  # the third where a table has gone to another page

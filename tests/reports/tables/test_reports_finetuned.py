@@ -544,7 +544,7 @@ def test_the_tables_compile(tmp_path: Path, paper: Paper, document: str):
         "IEEEtran": "{IEEEtran}",
     }
     (folder / "paper.tex").write_text(
-        rf"\documentclass{options[document]}\usepackage{{booktabs,graphicx,siunitx}}\begin{{document}}"
+        rf"\documentclass{options[document]}\usepackage{{booktabs,graphicx}}\begin{{document}}"
         rf"Table~\ref{{tab:main-finetuned-1}}.{inputs}"
         r"\par\noindent\includegraphics[width=\linewidth]{figure-training}\end{document}"
     )
