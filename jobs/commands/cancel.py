@@ -45,9 +45,9 @@ def cancel(options: CancelOptions) -> int:
         warn(f"not cancelled, since nobody knows whether Slurm has it: {names}; look again soon")
     if done.names or not done.others:
         print_out(f"cancelled {' '.join(done.names)}" if done.names else NOTHING)
-    for user, names in done.others.items():
+    for user, theirs in done.others.items():
         warn(
-            f"not cancelled, since they are jobs of the user '{user}': {' '.join(names)}; "
+            f"not cancelled, since they are jobs of the user '{user}': {' '.join(theirs)}; "
             "expected that user, or an operator of Slurm, to cancel them"
         )
     return 2 if done.others else 0

@@ -142,11 +142,11 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
         _end_with(int(parent))
         return stop.exists()
 
-    def saved(step: int) -> None:
+    def tell_saved(step: int) -> None:
         _send("saved", step=step)
 
     try:
-        job = replace(job, stop_soon=stop_soon, saved=saved)
+        job = replace(job, stop_soon=stop_soon, saved=tell_saved)
         trained = train(job, lambda report: _send("step", report=asdict(report)))
     except Interrupted as saved:
         _send("interrupted", step=saved.step, checkpoint=str(saved.checkpoint))
