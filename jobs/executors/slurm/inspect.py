@@ -1,7 +1,7 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,24 +98,34 @@ def _array_task(
     return ArrayTask(submission, index, log, queued.state, queued.reason, queued.node)
 
 
-def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
-    """Return the attempts of an array task."""
-    mine = [r for r in rows if r.job == array_task.submission.job and r.index == array_task.index]
+Attempts = Sequence[Accounted]
+"""Of one array task, as the accounting has them, oldest first."""
+
+
+def read_history(array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]) -> list[Attempt]:
+    """Return the attempts of an array task.
+
+    Args:
+        array_task: The array task.
+        rows: What `read_accounting` returned.
+    """
+    mine = rows.get((array_task.submission.job or "", array_task.index), ())
     known = attempts(read_log(array_task.log), mine, array_task.state)
     if array_task.state == "PENDING" or (array_task.state and not known):
         return [*known, Attempt("queued", message=array_task.reason)]
     return known or [Attempt("never started")]
 
 
-class Accounting:
+class AccountingLooks:
     """What the accounting told, at this look or an earlier one: it is asked of what has ended."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Accounted]] = {}
         self._looks = Counter[str]()
+        self._known: set[str] = set()
 
     def rows(self, array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
-        """Return the attempts of array tasks that have ended.
+        """Return the attempts of all array tasks of the jobs of those that have ended.
 
         Each is asked for until it is known how it ended, and twice at most: the accounting is some
         seconds late, and there may be none.
@@ -123,19 +133,30 @@ class Accounting:
         ended = {task.id: task for task in array_tasks if task.submission.job}
         for gone in self._looks.keys() - ended.keys():  # it is in the queue again
             del self._looks[gone]
-            self._rows.pop(gone, None)
-        asked = {i: t for i, t in ended.items() if self._looks[i] < LOOKS and not self._knows(i)}
+            self._known.discard(gone)
+        asked = [
+            task
+            for id_, task in ended.items()
+            if self._looks[id_] < LOOKS and id_ not in self._known
+        ]
         if asked and inspected.reached:
-            self._looks.update(asked.keys())
-            for id_ in asked:
-                self._rows.pop(id_, None)
-            for row in _ask(asked.values(), inspected):
-                self._rows.setdefault(f"{row.job}_{row.index}", []).append(row)
-        return [row for id_ in ended for row in self._rows.get(id_, ())]
+            self._ask(asked, inspected)
+        jobs = dict.fromkeys(task.submission.job or "" for task in ended.values())
+        return [row for job in jobs for row in self._rows.get(job, ())]
 
-    def _knows(self, id_: str) -> bool:
-        rows = self._rows.get(id_, [])
-        return bool(rows) and rows[-1].state not in _GOING_ON
+    def _ask(self, array_tasks: Collection[ArrayTask], inspected: Inspected) -> None:
+        submissions = {task.submission.name: task.submission for task in array_tasks}.values()
+        self._looks.update(task.id for task in array_tasks)
+        try:
+            found = queue.list_attempts(s.identity(inspected.run) for s in submissions)
+        except SlurmError:
+            return
+        for submission in submissions:
+            self._rows[submission.job or ""] = []
+        for row in found:
+            self._rows.setdefault(row.job, []).append(row)
+        last = {f"{row.job}_{row.index}": row.state for row in found}
+        self._known |= {t.id for t in array_tasks if last.get(t.id, "PENDING") not in _GOING_ON}
 
 
 LOOKS = 2
@@ -144,22 +165,14 @@ LOOKS = 2
 _GOING_ON = ("PENDING", "RUNNING", "COMPLETING")
 
 
-def _ask(array_tasks: Collection[ArrayTask], inspected: Inspected) -> list[Accounted]:
-    wanted = {task.id for task in array_tasks}
-    submissions = {task.submission.name: task.submission for task in array_tasks}.values()
-    try:
-        rows = queue.list_attempts(s.identity(inspected.run) for s in submissions)
-    except SlurmError:
-        return []
-    return [row for row in rows if f"{row.job}_{row.index}" in wanted]
-
-
 def read_accounting(
     array_tasks: Collection[ArrayTask],
     inspected: Inspected,
-    accounting: Accounting | None = None,
-) -> list[Accounted]:
-    """Return what accounting tells of these array tasks, and squeue where it does not (yet).
+    accounting: AccountingLooks | None = None,
+) -> dict[tuple[str, int], list[Accounted]]:
+    """Return (job, index) → what accounting tells, and squeue where it does not (yet).
+
+    It holds all array tasks of the jobs of *array_tasks*.
 
     Args:
         array_tasks: Those to tell of.
@@ -167,10 +180,13 @@ def read_accounting(
         accounting: What was told before; null means nothing.
     """
     ours = {task.submission.job for task in array_tasks if task.submission.job}
-    rows = (accounting or Accounting()).rows(array_tasks, inspected)
+    rows = (accounting or AccountingLooks()).rows(array_tasks, inspected)
     known = {(r.job, r.index) for r in rows if r.state not in _GOING_ON}
     ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
-    return rows + [q.as_accounted() for q in ended]
+    by_task: dict[tuple[str, int], list[Accounted]] = {}
+    for row in [*rows, *(q.as_accounted() for q in ended)]:
+        by_task.setdefault((row.job, row.index), []).append(row)
+    return by_task
 
 
 def read_log(path: Path) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from empathy_core.store import RunDir
 from jobs.executors.slurm import inspect
-from jobs.executors.slurm.inspect import Accounting, ArrayTask, Inspected
+from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected
 from jobs.executors.slurm.submissions import Submission
 from slurm.queue import Accounted, Unreachable
 
@@ -44,11 +44,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[list[Accounted] | Exception]:
 
 def test_what_is_known_is_not_asked_again(told: list[list[Accounted] | Exception]):
     """A third look asks only because another array task has ended, and keeps what it knew."""
-    told += [[row(0), row(1, "RUNNING")], [row(0), row(1)]]
-    accounting = Accounting()
+    told += [[row(0), row(2, "COMPLETED")], [row(0), row(1)]]
+    accounting = AccountingLooks()
 
-    assert accounting.rows(ended(0), inspected()) == [row(0)]
-    assert accounting.rows(ended(0), inspected()) == [row(0)]
+    assert accounting.rows(ended(0), inspected()) == [row(0), row(2, "COMPLETED")]
+    assert accounting.rows(ended(0), inspected()) == [row(0), row(2, "COMPLETED")]
     assert accounting.rows(ended(0, 1), inspected()) == [row(0), row(1)]
     assert accounting.rows(ended(0, 1), inspected()) == [row(0), row(1)]
     assert told == []
@@ -57,7 +57,7 @@ def test_what_is_known_is_not_asked_again(told: list[list[Accounted] | Exception
 def test_an_accounting_that_is_late_is_asked_twice(told: list[list[Accounted] | Exception]):
     """It may still call running what squeue has seen end; one that is silent is left alone."""
     told += [[row(0, "RUNNING")], [row(0)], Unreachable("no"), Unreachable("no")]
-    late, silent = Accounting(), Accounting()
+    late, silent = AccountingLooks(), AccountingLooks()
 
     assert [late.rows(ended(0), inspected()) for _ in range(3)][1:] == [[row(0)]] * 2
     assert [silent.rows(ended(0), inspected()) for _ in range(4)] == [[]] * 4
@@ -67,10 +67,10 @@ def test_an_accounting_that_is_late_is_asked_twice(told: list[list[Accounted] | 
 def test_what_was_in_the_queue_again_is_asked_anew(told: list[list[Accounted] | Exception]):
     """A requeued array task has ended otherwise since; nobody is asked where Slurm is silent."""
     told += [[row(0, "NODE_FAIL")], [row(0, "NODE_FAIL"), row(0)]]
-    accounting = Accounting()
+    accounting = AccountingLooks()
     first = accounting.rows(ended(0), inspected())
     accounting.rows([], inspected())
 
     assert first == [row(0, "NODE_FAIL")]
-    assert accounting.rows(ended(0), inspected(reached=False)) == []
+    assert accounting.rows(ended(0), inspected(reached=False)) == first
     assert accounting.rows(ended(0), inspected()) == [row(0, "NODE_FAIL"), row(0)]

@@ -168,7 +168,9 @@ def test_the_lines_of_a_wrapped_label_are_those_of_its_rows(tmp_path: Path, name
     """As far apart as the rows, whether cells have a dagger or not."""
     compiled(tmp_path, name, Case(8, 1, LONG).table())
 
-    of_label = lines_of(tmp_path, ("organisation/a-model-", "with-a-", "that-nobody-", "nobody-"))
+    of_label = lines_of(
+        tmp_path, ("organisation/a-model-", "with-a-", "that-nobody-", "nobody-", "can-read-")
+    )
     rows = lines_of(tmp_path, ("Prompt",))
     assert len(of_label) >= 2
     assert of_label[1] - of_label[0] == pytest.approx(rows[1] - rows[0], abs=0.02)
