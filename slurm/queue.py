@@ -63,6 +63,8 @@ class JobIdentity:
         uid: The user's number; null means whoever asks.
         cluster: Name of its cluster; empty means the one that is asked without naming any.
         job: Job id; null while it is not known.
+        clusters: Names of those that sbatch could choose from; where its answer was lost, the job
+            is on one of them.
     """
 
     token: str
@@ -70,6 +72,7 @@ class JobIdentity:
     uid: int | None = None
     cluster: str = ""
     job: str | None = None
+    clusters: tuple[str, ...] = ()
 
     def matches(self, job: str, submitted: int, *words: str) -> bool:
         """Tell whether a job that Slurm lists is this one.
@@ -208,17 +211,6 @@ def list_jobs(uid: int, cluster: str = "") -> list[Queued]:
         Unreachable: No controller answers.
     """
     return parse_queue(ask([*_SQUEUE, "-u", str(uid), *_on(cluster)]))
-
-
-def count_queued(uid: int, cluster: str = "") -> int:
-    """Return how many array tasks of a user, whatever they do, are in the queue.
-
-    Raises:
-        Unreachable: No controller answers.
-    """
-    states = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,STOPPED,REQUEUED"
-    command = ["squeue", "-h", "-a", "-r", "-t", states, "-o", "%i"]
-    return len(ask([*command, "-u", str(uid), *_on(cluster)]).splitlines())
 
 
 _SQUEUE = ("squeue", "-h", "-a", "-t", "all", "-o",

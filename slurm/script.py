@@ -38,6 +38,7 @@ class Array:
         after_ok: Job ids that must have ended well.
         after_not_ok: Job ids each of which must have failed.
         requeue: Whether Slurm may run an array task again, if the profile allows it too.
+        umask: Of the script, the logs, and all that the array tasks write.
         kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
     """
 
@@ -55,6 +56,7 @@ class Array:
     requeue: bool = True
     kill_if_impossible: bool = True
     mounts: Sequence[Path] = field(default_factory=tuple)
+    umask: int = 0o077
 
 
 def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
     cores = array.resources.cpus or 1
     limits = f"{60 * (array.resources.time_min or 60)} {warning_s(profile, array.resources)}"
     lines = [
-        "umask 077",
+        f"umask {array.umask:03o}",
         'say() { printf \'\\nevent: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
         '"$1" "$(hostname -s)" "$(date +%s)" "$2"; }',
         f"[ -r {witness} ] || {{ say unseen 'the run directory is not on this node'; "

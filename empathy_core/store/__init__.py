@@ -16,8 +16,6 @@ no other marker exists. Files appear by rename, so a reader sees all of one or n
 """
 
 from empathy_core.store.files import (
-    MODE_DIR,
-    MODE_FILE,
     append_json_line,
     disk_errors,
     make_dir,
@@ -28,6 +26,7 @@ from empathy_core.store.files import (
 )
 from empathy_core.store.folders import replace_folder, whole_folder
 from empathy_core.store.journal import Journal, JournalBlock, read_journal
+from empathy_core.store.modes import is_shared, open_file, set_mode, umask_in
 from empathy_core.store.pieces import (
     Piece,
     block_digests,
@@ -57,8 +56,6 @@ __all__ = [
     "EVALUATED",
     "EXAMPLES",
     "GENERATIONS",
-    "MODE_DIR",
-    "MODE_FILE",
     "SCORES",
     "UNIT_BLOCKS",
     "CheckedFolder",
@@ -74,14 +71,18 @@ __all__ = [
     "check_folder",
     "disk_errors",
     "frame_bytes",
+    "is_shared",
     "list_pieces",
     "make_dir",
     "one_name",
+    "open_file",
     "read_journal",
     "read_json",
     "read_piece",
     "remove_leftovers",
     "replace_folder",
+    "set_mode",
+    "umask_in",
     "unit_inputs",
     "verify_piece",
     "versions",

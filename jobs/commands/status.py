@@ -50,15 +50,18 @@ def status(options: StatusOptions) -> int:
     from jobs.commands.console import existing, print_out
     from jobs.commands.views import efficiency
     from jobs.commands.views.run_screen import screen
+    from jobs.executors.slurm.inspect import AccountingLooks
 
-    run = existing(options)
+    run, accounting = existing(options), AccountingLooks()
     if options.efficiency:
         shown = efficiency.screen(run, options.model, options.stage, as_json=options.json)
         print_out(shown)
         return 0
     pause, before = LOOKS_S[0], ""
     while True:
-        text, over = screen(run, options.model, options.stage, as_json=options.json)
+        text, over = screen(
+            run, options.model, options.stage, as_json=options.json, accounting=accounting
+        )
         if options.watch:
             print_out(
                 "\033[2J\033[H" + time.strftime("%H:%M:%S UTC", time.gmtime())

@@ -9,8 +9,12 @@ from empathy_core.store import RunDir
 from jobs.commands.views import array_tasks
 from jobs.executors.faults import Failure, Fault, faults
 from jobs.executors.local_history import LocalTask
+from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm.failing_nodes import FailingNode
-from jobs.executors.slurm.progress import Failed
+from jobs.executors.slurm.inspect import inspect
+from jobs.executors.slurm.progress import Failed, read_failed
+from jobs.planning.plan import Plan
+from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
 
 SHOWN = 5
@@ -74,6 +78,14 @@ def nodes_text(nodes: Sequence[FailingNode]) -> list[str]:
         f"what this run submits from now on keeps away from {names} (slurm.max_node_failures); for "
         f"other work, add --exclude {names}",
     ]
+
+
+def why_incomplete(run: RunDir, plan: Plan) -> list[str]:
+    """Return the causes why rows of a run are missing, as `short`; Slurm is asked if it answers."""
+    progress, seen = read_progress(run, plan), inspect(run)
+    here = of_local(failed_here(run, plan, progress, seen))
+    failed = read_failed(plan, progress, seen)
+    return [*short([*failed.failures(), *here]), *nodes_text(failed.nodes)]
 
 
 def text(run: RunDir, failed: Failed, here: Sequence[LocalTask]) -> list[str]:

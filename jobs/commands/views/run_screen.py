@@ -10,7 +10,7 @@ from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.commands.views.selection import Selection, select
 from jobs.executors.local_progress import failed_here, local_progress, tasks_of
-from jobs.executors.slurm.inspect import ArrayTask, Inspected, inspect
+from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
@@ -26,7 +26,12 @@ from slurm import reasons
 
 
 def screen(
-    run: RunDir, models: Sequence[str] = (), stages_shown: Sequence[str] = (), *, as_json: bool
+    run: RunDir,
+    models: Sequence[str] = (),
+    stages_shown: Sequence[str] = (),
+    *,
+    as_json: bool,
+    accounting: AccountingLooks | None = None,
 ) -> tuple[str, bool]:
     """Return what is shown, and whether it is known that nothing of it is left in the queue.
 
@@ -35,6 +40,7 @@ def screen(
         models: Names of those that are shown; none means all.
         stages_shown: Likewise.
         as_json: Instead of text.
+        accounting: What Slurm's accounting told at earlier looks; null means nothing.
 
     Raises:
         UnknownName: The run has no such model, or there is no such stage.
@@ -48,7 +54,7 @@ def screen(
         n for n in finetune_progress(run, plan, progress) if only.has(FINETUNE.name, n.finetune)
     ]
     inspected = inspect(run)
-    failed = read_failed(plan, progress, inspected)
+    failed = read_failed(plan, progress, inspected, accounting)
     failed = failed if inspected.reached else failed.proven()
     failed = replace(failed, histories=[h for h in failed.histories if _is_of(h[0], only)])
     stages = [s for s in stage_progress(inspected, failed) if only.has(s.stage, s.key)]

@@ -66,7 +66,7 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
-class Measured:
+class TaskUse:
     """One array task.
 
     Attributes:
@@ -91,7 +91,7 @@ def read_efficiency(run: RunDir, plan: Plan, inspected: Inspected) -> list[Effic
     rows: dict[tuple[str, int], list[Usage]] = {}
     for row in _usage(inspected):
         rows.setdefault((row.job, row.index), []).append(row)
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    groups: dict[tuple[str, str], list[TaskUse]] = {}
     for task in all_array_tasks(inspected):
         read = measure(task, rows.get((task.submission.job or "", task.index), ()), time.time())
         if read.attempts:
@@ -110,7 +110,7 @@ def _usage(inspected: Inspected) -> list[Usage]:
         return []
 
 
-def measure(task: ArrayTask, usage: Sequence[Usage], now: float) -> Measured:
+def measure(task: ArrayTask, usage: Sequence[Usage], now: float) -> TaskUse:
     """Return what is known of one array task: the accounting's times where it has them all."""
     told = [a for a in attempts(read_log(task.log), (), task.state) if a.start]
     ends = [a.end if a.kind != "running" else int(now) for a in told]
@@ -127,11 +127,11 @@ def measure(task: ArrayTask, usage: Sequence[Usage], now: float) -> Measured:
             for row, (_, advanced) in zip(began, spent, strict=True)
         ]
     kinds = [a.kind for a in told] + [row.state for row in began]
-    return Measured(task, spent, kinds, usage)
+    return TaskUse(task, spent, kinds, usage)
 
 
 def summarized(
-    mine: Sequence[Measured], peaks: tuple[float | None, float | None], table: str
+    mine: Sequence[TaskUse], peaks: tuple[float | None, float | None], table: str
 ) -> Efficiency:
     """PURE: return the line of the array tasks of one stage and key.
 
@@ -165,7 +165,7 @@ OUT_OF_MEMORY = ("out of memory", "OUT_OF_MEMORY")
 OUT_OF_TIME = ("time limit, nothing finished", "no progress")
 
 
-def _short(mine: Iterable[Measured], what: str, kinds: Sequence[str]) -> float:
+def _short(mine: Iterable[TaskUse], what: str, kinds: Sequence[str]) -> float:
     """Return the most that an array task had of what it ran out of; 0 if none did."""
     short = (m.task.submission.asked.get(what) for m in mine if set(kinds) & set(m.kinds))
     return _most(short) or 0.0
@@ -194,7 +194,7 @@ def fits_time(used_min: float, short_min: float = 0.0) -> int:
     return max(5, 5 * math.ceil(round(max(ROOM * used_min, SHORT * short_min), 6) / 5))
 
 
-def _gpu_h(mine: Iterable[Measured], *, wasted: bool) -> float:
+def _gpu_h(mine: Iterable[TaskUse], *, wasted: bool) -> float:
     seconds = sum(
         spent * read.task.submission.gpus
         for read in mine
@@ -204,7 +204,7 @@ def _gpu_h(mine: Iterable[Measured], *, wasted: bool) -> float:
     return round(seconds / 3600, 3)
 
 
-def _goes_on(read: Measured, number: int) -> bool:
+def _goes_on(read: TaskUse, number: int) -> bool:
     return number == len(read.attempts) and read.task.state not in (None, "PENDING")
 
 

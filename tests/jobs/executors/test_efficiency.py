@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.executors.slurm.efficiency import (
-    Measured,
+    TaskUse,
     fits_memory,
     fits_time,
     measure,
@@ -93,7 +93,7 @@ def test_without_accounting_times_and_peaks_are_the_processes_own(tmp_path: Path
 
 def test_what_ran_out_of_memory_needs_more_than_it_had():
     """However little of it the accounting has seen."""
-    short = Measured(ArrayTask(SUBMISSION, 0, Path("0.log")), [(60.0, False)], ["out of memory"])
+    short = TaskUse(ArrayTask(SUBMISSION, 0, Path("0.log")), [(60.0, False)], ["out of memory"])
     line = summarized([short], (1024.0, None), "models.m.slurm")
 
     assert line.fits_mem_gb == 12.0
@@ -105,7 +105,7 @@ def test_a_table_that_several_share_fits_the_largest():
     """All score groups stand under one."""
     lines = [
         summarized(
-            [Measured(ArrayTask(SUBMISSION, 0, Path("0.log")), [(seconds, True)], ["done"])],
+            [TaskUse(ArrayTask(SUBMISSION, 0, Path("0.log")), [(seconds, True)], ["done"])],
             (mb, None),
             "slurm.score",
         )
