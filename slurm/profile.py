@@ -224,6 +224,8 @@ class Profile(Resources):
         max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
         container: The image that array tasks run in; null means none.
         retry: What is tried again by itself; null means nothing.
+        notify: Told when the report has ended, well or not: a shell command, which reads JSON on
+            its standard input, or an http(s) address, to which it is posted; null means nobody.
     """
 
     profile: str | None = None
@@ -242,6 +244,7 @@ class Profile(Resources):
     max_node_failures: Annotated[int, Field(ge=0)] = 3
     max_elements: Positive | None = None
     retry: Retry | None = None
+    notify: Annotated[str, Field(min_length=1)] | None = None
     finetune: Resources = Resources()
     generate: Resources = Resources()
     score: Resources = Resources()

@@ -132,3 +132,33 @@ def test_efficiency_tells_what_was_used_and_what_would_fit(cluster: Cluster, tmp
     }
     assert wrong.returncode == 2
     assert "Did you mean 'echo'?" in wrong.stderr
+
+
+def test_the_end_of_a_run_is_told_whether_it_is_whole_or_not(cluster: Cluster, tmp_path: Path):
+    """A command gets the state and the counts; that it fails itself changes nothing."""
+    config = ECHO.replace("[models.echo]", "[models.echo]\noptions = { fail = 'panic' }")
+    told = tmp_path / "told.json"
+    on_cluster(tmp_path, quick(config + SLURM) + f"notify = 'cat >{told}; echo no; exit 7'\n")
+    sweep(cluster, tmp_path)
+    drained(cluster)
+    first = json.loads(told.read_text())
+    log = next((tmp_path / "runs/echo/slurm").glob("*-report-report/logs/0.log")).read_text()
+    launch(
+        cluster,
+        "sweep",
+        "--config",
+        "echo.toml",
+        "--set",
+        "models.echo.options.fail=",
+        cwd=tmp_path,
+    )
+    drained(cluster)
+    print(first, told.read_text(), status(cluster, tmp_path)["stages"])
+
+    assert (first["run"], first["state"], first["conditions"]) == ("echo", "partial", 4)
+    assert first["conditions_done"] < 4
+    assert 0 < first["rows_done"] < first["rows"]
+    assert first["path"] == str(tmp_path / "runs/echo")
+    assert "nobody was told: the command ended with 7: no" in log
+    assert explained(cluster, tmp_path, "report-report-00000-of-00001")[-1] == "done"
+    assert json.loads(told.read_text())["state"] == "complete"

@@ -14,6 +14,7 @@ from pathlib import Path
 from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
 from jobs.executors.failures import BadNode, NoProgress, classified
+from jobs.executors.notify import notify
 from jobs.executors.slurm.history import restarts_without_progress
 from jobs.executors.slurm.inspect import read_log
 from jobs.executors.slurm.packing import TaskBundle
@@ -58,6 +59,8 @@ def main(folder: str) -> int:
         return _failed("start", error)
     code = max((_do(run, plan, task, counter) for task in tasks), default=0)
     emit_event("ended", code=code)
+    if stage_of(submission.stage).renewed:  # the last job of a run
+        notify(run, plan, code)
     return code
 
 
