@@ -78,7 +78,6 @@ def test_that_nobody_hears_it_is_a_line_in_the_log_and_no_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """Whatever the command says about itself."""
-
     plan = SimpleNamespace(config={"slurm": {"notify": "echo no such list; exit 4"}})
     monkeypatch.setattr(notify, "message", lambda *_: WHAT)
     with caplog.at_level(logging.WARNING):
