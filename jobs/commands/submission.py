@@ -23,7 +23,7 @@ from jobs.executors.slurm.submit import (
     preview,
     submit_missing,
 )
-from jobs.planning import sweep, versions
+from jobs.planning import space, sweep, versions
 from jobs.planning.shown_commands import command
 from jobs.planning.sweep import Planned
 from slurm import submit
@@ -46,6 +46,7 @@ def submit_sweep(
             warn(text)
         if planned.path is None:
             return None
+        warn_all(space.warnings(planned, run))
         with withdrawn_if_refused(run, planned):
             to_submit = launch_of(config, run, planned, options)
             submitted = submit_missing(to_submit, planned.progress, now)
