@@ -153,7 +153,6 @@ def test_the_end_of_a_run_is_told_whether_it_is_whole_or_not(cluster: Cluster, t
         cwd=tmp_path,
     )
     drained(cluster)
-    print(first, told.read_text(), status(cluster, tmp_path)["stages"])
 
     assert (first["run"], first["state"], first["conditions"]) == ("echo", "partial", 4)
     assert first["conditions_done"] < 4

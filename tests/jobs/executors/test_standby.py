@@ -1,11 +1,16 @@
 """What stands by for what fails: how it grows, what it costs, and how a budget is shared."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from empathy_core.store import RunDir
+from jobs.executors.slurm.in_queue import QueuedTask, QueueState
 from jobs.executors.slurm.room import Room
-from jobs.executors.slurm.standby import Standby, _Places, gpu_hours, grown, is_followed
+from jobs.executors.slurm.standby import Standby, _Places, gpu_hours, grown, is_followed, spent_h
+from jobs.executors.slurm.submissions import Ledger, Submission, log_path
 from jobs.planning.stages import TABLE
 from slurm.limits import Limit
 from slurm.partitions import Partition, parse_partitions
@@ -96,3 +101,24 @@ def test_partitions_tell_their_longest_time_limit_and_the_gpus_of_a_node():
     assert (found["gpu"].max_min, found["gpu"].node_gpus) == (1440, 4)
     assert (found["cpu"].max_min, found["cpu"].node_gpus) == (None, 0)
     assert parse_partitions("PartitionName=a State=UP") == {"a": Partition("a")}
+
+
+def test_a_budget_has_spent_what_is_reserved_and_what_was_used(tmp_path: Path):
+    """Two GPUs, three hours: one waits, one used an hour, one was never needed."""
+    run = RunDir(tmp_path)
+    tried = Submission(
+        "0002-generate-m", "generate", "m", 3, ((0,), (1,), (2,)), "0001.json", (),
+        after_not_ok=("7",), retry=1, asked={"gpus": 2, "time_min": 180}, job="8",
+    )  # fmt: skip
+    first = Submission(
+        "0001-generate-m", "generate", "m", 3, ((0,), (1,), (2,)), "0001.json", (),
+        asked={"gpus": 2, "time_min": 120}, job="7",
+    )  # fmt: skip
+    log = log_path(run, tried.name, 1)
+    log.parent.mkdir(parents=True)
+    ended = 'event: {"event": "ended", "at": 4600, "code": 0}\n'
+    log.write_text('event: {"event": "started", "at": 1000}\n' + ended)
+    waits = (QueuedTask(tried, 0, "PENDING"),)
+
+    assert spent_h(QueueState(Ledger(run), (first, tried), waits), {}) == 6.0 + 2.0
+    assert spent_h(QueueState(Ledger(run), (first, tried), ()), {}) == 2.0
