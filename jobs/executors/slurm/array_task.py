@@ -14,6 +14,7 @@ from pathlib import Path
 from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
 from jobs.executors.failures import BadNode, NoProgress, classified
+from jobs.executors.slurm.compaction import compact_finished
 from jobs.executors.slurm.history import restarts_without_progress
 from jobs.executors.slurm.inspect import read_log
 from jobs.executors.slurm.submissions import Submission, log_path, read_submission
@@ -53,6 +54,8 @@ def main(folder: str) -> int:
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
     codes = [_do(run, plan, task, counter) for task in submission.bundles[job.index]]
+    if stage_of(submission.stage).renewed:
+        compact_finished(run, plan)
     emit_event("ended", code=max(codes))
     return max(codes)
 

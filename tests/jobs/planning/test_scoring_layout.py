@@ -108,13 +108,19 @@ def test_other_score_shards_alone_leave_nothing_to_do(copy: Path, shards: int):
 def test_a_run_grows_in_other_score_shards(
     copy: Path, fresh: dict[str, bytes], what: str, shards: int
 ):
-    """A prompt or a metric more, in another layout, gives the report of a fresh run."""
+    """A prompt or a metric more, in another layout, gives the report of a fresh run.
+
+    What was scored before is neither scored nor written anew.
+    """
+    before = statistics(copy / "runs" / "echo")
     write_config(copy, GROWN[what])
 
     run = sweep(copy, shards)
 
+    after = statistics(run)
     assert summary(run) == fresh[what]
-    assert layouts(run) == {f"of-{shards:05d}"}
+    assert before.items() <= after.items()
+    assert {path.stem[-8:] for path in after.keys() - before} == {f"of-{shards:05d}"}
     assert times_scored(run) == {1}
 
 
