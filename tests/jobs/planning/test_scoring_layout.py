@@ -67,9 +67,9 @@ def statistics(run: Path) -> dict[Path, tuple[int, int]]:
     return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in pieces}
 
 
-def layouts(run: Path) -> set[str]:
-    """Return the endings of the pieces of statistics, as ``of-00002``."""
-    return {path.stem[-8:] for path in statistics(run)}
+def layouts(run: Path, condition: str) -> set[str]:
+    """Return the endings of the pieces of a condition's statistics, as ``of-00002``."""
+    return {path.stem[-8:] for path in statistics(run) if path.parent.name == condition}
 
 
 def times_scored(run: Path) -> set[int]:
@@ -155,7 +155,7 @@ def test_answers_that_changed_are_scored_in_the_new_layout(copy: Path):
     sweep(copy, 3)
 
     assert without_scores(run) == before
-    assert layouts(run) == {"of-00003"}
+    assert layouts(run, path.parent.name) == {"of-00003"}
     assert times_scored(run) == {1}
 
 
