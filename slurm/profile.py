@@ -201,6 +201,8 @@ class Profile(Resources):
             read the same files at once; null means one second for each twenty, and at most 30.
         max_restarts: An array task that Slurm has run again so often without finishing a block ends
             as failed.
+        max_node_failures: A node that failed so many attempts of this run, and most of those that
+            it took, while others succeed, is left out of what is submitted later; 0 means never.
         max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.
         container: The image that array tasks run in; null means none.
     """
@@ -218,6 +220,7 @@ class Profile(Resources):
     offline: bool = True
     stagger_s: Annotated[int, Field(ge=0)] | None = None
     max_restarts: Positive = 3
+    max_node_failures: Annotated[int, Field(ge=0)] = 3
     max_elements: Positive | None = None
     finetune: Resources = Resources()
     generate: Resources = Resources()

@@ -209,17 +209,6 @@ def list_jobs(uid: int, cluster: str = "") -> list[Queued]:
     return parse_queue(ask([*_SQUEUE, "-u", str(uid), *_on(cluster)]))
 
 
-def count_queued(uid: int, cluster: str = "") -> int:
-    """Return how many array tasks of a user, whatever they do, are in the queue.
-
-    Raises:
-        Unreachable: No controller answers.
-    """
-    states = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,STOPPED,REQUEUED"
-    command = ["squeue", "-h", "-a", "-r", "-t", states, "-o", "%i"]
-    return len(ask([*command, "-u", str(uid), *_on(cluster)]).splitlines())
-
-
 _SQUEUE = ("squeue", "-h", "-a", "-t", "all", "-o",
            _SEPARATOR.join(["%F", "%K", "%T", "%N", "%V", "%j", "%k", "%r"]))  # fmt: skip
 

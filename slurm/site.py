@@ -17,11 +17,13 @@ class Site:
         largest_array: Array tasks of one array (``MaxArraySize``, whose value is one more than the
             largest index).
         hides_jobs: Whether a user sees nobody else's jobs (``PrivateData``).
+        enforces_limits: Whether limits of accounts and QOS hold (``AccountingStorageEnforce``).
     """
 
     cluster: str = ""
     largest_array: int = DEFAULT_ARRAY
     hides_jobs: bool = False
+    enforces_limits: bool = True
 
 
 def read_site() -> Site:
@@ -42,4 +44,10 @@ def parse_site(text: str) -> Site:
         cluster=values.get("ClusterName", ""),
         largest_array=max(1, int(largest)) if largest.isdigit() else DEFAULT_ARRAY,
         hides_jobs="jobs" in values.get("PrivateData", "").lower().split(","),
+        enforces_limits=_enforces_limits(values.get("AccountingStorageEnforce")),
     )
+
+
+def _enforces_limits(value: str | None) -> bool:
+    """Tell whether limits hold; where a site does not say, they may."""
+    return value is None or bool({"limits", "safe", "all"} & set(value.lower().split(",")))

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -218,6 +219,7 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     os.umask(asked["umask"])
     os.environ.clear()
     os.environ.update(asked["env"])
+    time.tzset()
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
     sys.stdout.reconfigure(write_through=asked["unbuffered"])

@@ -1,7 +1,8 @@
 """Which tests are slow: found by what they reach, so that a new test is fast unless it cannot be.
 
 A test is slow if it, one of its fixtures, or a function of the tests that these call starts a
-process, opens a browser, loads or trains a model, or builds a whole report. What takes seconds for
+process, opens a browser, loads or trains a model, or builds a whole report; so is its case of an
+encoder. What takes seconds for
 another reason is marked ``slow`` by hand; ``fast``, by hand too, keeps a slow test in the selection
 that shows that every room of the suite still stands. See ``test_selection``.
 """
@@ -19,6 +20,8 @@ SLOW = (
     "tests.tiny_models.tiny_", "tests.zoo_models.",
 )  # fmt: skip
 """Beginnings of the names of modules and functions."""
+ENCODERS = ("bertscore", "similarity")
+"""Metrics that load a model: a case of theirs is slow, whatever its test calls."""
 
 
 OURS = ("tests", "empathy_core", "jobs", "reports", "slurm")
@@ -38,6 +41,9 @@ def is_slow(item: pytest.Item) -> bool:
         return True
     if not isinstance(item, pytest.Function):
         return False
+    case = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if any(value in ENCODERS for value in case if isinstance(value, str)):
+        return True
     definitions = item._fixtureinfo.name2fixturedefs.values()
     fixtures = [definition.func for several in definitions for definition in several]
     return any(name.startswith(SLOW) for name in reached([item.function, *fixtures]))

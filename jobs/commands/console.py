@@ -12,6 +12,7 @@ from empathy_core.store import RunDir
 from jobs.commands.options import RunOptions
 from jobs.config import read as configuration
 from jobs.config.names import run_folder
+from jobs.executors.faults import pattern
 from jobs.executors.local import Outcome
 from jobs.planning.shown_commands import LAUNCH, command
 
@@ -148,8 +149,13 @@ def executor_of(choice: str, *, quiet: bool) -> str:
 
 def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
     """Print which tasks failed and why, and return the exit code."""
+    by_cause: dict[str, list[Outcome]] = {}
     for outcome in failed:
-        warn(f"{outcome.task.id} failed: {outcome.message}\n  log: {outcome.log}")
+        by_cause.setdefault(pattern(outcome.message), []).append(outcome)
+    for alike_ones in by_cause.values():
+        first, others = alike_ones[0], len(alike_ones) - 1
+        more = f"\n  and {counted(others, 'other task')} failed alike" if others else ""
+        warn(f"{first.task.id} failed: {first.message}\n  log: {first.log}{more}")
     warn(
         f"{counted(len(failed), 'task')} failed; everything else is done and kept. Correct the "
         "cause and run the same command again, or see what is there with\n"

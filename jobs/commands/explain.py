@@ -28,23 +28,25 @@ def explain(options: ExplainOptions) -> int:
         ConfigError: Nothing is named, or nothing of the run is called so.
     """
     from jobs.commands.console import existing, print_out
-    from jobs.commands.views import array_tasks, number
+    from jobs.commands.views import array_tasks, failures, number
 
     run = existing(options)
     if options.what and number.is_key(run, options.what):
         print_out(number.explained(run, options.what, options.changes, as_json=options.json))
         return 0
     found = array_tasks.named(run, options.what, failed=options.failed)
-    histories = found.histories()
+    read = found.read()
+    nodes = [node.node for node in read.nodes]
     if options.json:
-        shown = [array_tasks.as_json(run, *entry) for entry in histories]
+        shown = [array_tasks.as_json(run, *entry, nodes) for entry in read.histories]
         shown += [array_tasks.local_json(run, task) for task in found.here]
         print_out(json.dumps(shown, indent=1))
         return 0
-    for array_task, history in histories:
-        print_out(array_tasks.text(run, array_task, history))
+    if options.failed:
+        print_out("\n".join(failures.text(run, read, found.here)) or "nothing failed")
+        return 0
+    for entry in read.histories:
+        print_out(array_tasks.text(run, *entry, nodes))
     for task in found.here:
         print_out(array_tasks.local_text(run, task))
-    if not (histories or found.here):
-        print_out("nothing failed")
     return 0

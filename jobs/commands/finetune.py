@@ -61,7 +61,8 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.commands.console import print_out, typed, warn_all
     from jobs.commands.submission import launch_of, settled, show_submitted, withdrawn_if_refused
     from jobs.commands.views.fine_tunes import adapters_text
-    from jobs.executors.slurm.submit import missing, submit_tasks
+    from jobs.executors.slurm.submit import submit_tasks
+    from jobs.executors.slurm.wanted import missing
     from jobs.planning import versions
     from jobs.planning.stages import FINETUNE
     from jobs.planning.sweep import plan_locked

@@ -51,7 +51,8 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from jobs.commands.console import alike
     from jobs.commands.submission import resources_given, settled
     from jobs.config.schema import Config
-    from jobs.executors.slurm.submit import launch, missing, submit_missing, submit_tasks
+    from jobs.executors.slurm.submit import launch, submit_missing, submit_tasks
+    from jobs.executors.slurm.wanted import missing
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan
     from jobs.planning.stages import FINETUNE

@@ -40,7 +40,9 @@ def status(options: StatusOptions) -> int:
     while True:
         text, over = screen(run, as_json=options.json)
         if options.watch:
-            print_out("\033[2J\033[H" + time.strftime("%H:%M:%S"))  # clear the screen
+            print_out(
+                "\033[2J\033[H" + time.strftime("%H:%M:%S UTC", time.gmtime())
+            )  # clear the screen
         print_out(text)
         if not options.watch or over:
             return 0

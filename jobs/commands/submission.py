@@ -134,7 +134,9 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
         for entry in shown:
             for ours in ("shards", "token", "uid", "refused"):
                 del entry[ours]
-        print_out(json.dumps({"submitted": shown, "left": submitted.left}, indent=1))
+        avoided = [node.node for node in submitted.avoided]
+        told = {"submitted": shown, "left": submitted.left, "avoided": avoided}
+        print_out(json.dumps(told, indent=1))
     else:
         for array in submitted.arrays:
             tasks = sum(map(len, array.shards))
@@ -148,6 +150,11 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
             held = counted(submitted.n_before, "array task")
             print_out(f"{held} of this run {were} in the queue already")
         print_out(f"watch it: {command(run, 'status', '--watch')}\ntables will be in {run.report}")
+    warn_all(dict.fromkeys(submitted.notes))
+    warn_all(
+        f"kept away from {node.node} (slurm.max_node_failures): {node.words}"
+        for node in submitted.avoided
+    )
     if submitted.unanswered:
         listed = "\n  ".join(submitted.unanswered)
         warn(

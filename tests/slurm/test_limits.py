@@ -9,7 +9,17 @@ import pytest
 
 from tests.runs.command_line import write_questions
 from tests.slurm.cluster import Cluster, CommandFailed
-from tests.slurm.runs import SLURM, drained, job_ids, launch, on_cluster, quick, status, sweep
+from tests.slurm.runs import (
+    SLURM,
+    drained,
+    instead_of,
+    job_ids,
+    launch,
+    on_cluster,
+    quick,
+    status,
+    sweep,
+)
 
 MANY = """
 name = "echo"
@@ -82,6 +92,54 @@ def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluste
     assert "generate echo, 24 array tasks for 120 tasks" in said
     assert n_queued <= 30
     assert all(line["done"] for line in status(strict, tmp_path)["conditions"])
+
+
+def _takes(cluster: Cluster, *options: str) -> bool:
+    try:
+        cluster.run("sbatch", "--test-only", *options, "--wrap", "true")
+    except CommandFailed:
+        return False
+    return True
+
+
+@pytest.fixture
+def of_partition(strict: Cluster) -> Iterator[Cluster]:
+    """The same, where the partition's QOS lets a user have 12 jobs in the queue."""
+    strict.run("sacctmgr", "-i", "-Q", "modify", "qos", "long", "set", "MaxSubmitJobsPerUser=12")
+    strict.run("scontrol", "update", "partitionname=cpu", "qos=long")
+    strict.wait_for(lambda: not _takes(strict, "--array=1-13"), 30)
+    yield strict
+    strict.run("scontrol", "update", "partitionname=cpu", "qos=")
+    strict.run("sacctmgr", "-i", "-Q", "modify", "qos", "long", "set", "MaxSubmitJobsPerUser=-1")
+
+
+def test_the_limit_of_the_partitions_qos_is_read(of_partition: Cluster, tmp_path: Path):
+    """24 shards under a limit of 12 are packed beforehand; other partitions do not count."""
+    many(tmp_path, 24)
+    other = of_partition.submit("-p", "all", "-o", "/dev/null", "--hold", "--wrap", "true")
+    said = sweep(of_partition, tmp_path)
+    of_partition.run("scancel", other)
+    drained(of_partition, 240)
+
+    assert "generate echo, 8 array tasks for 24 tasks" in said
+    assert all(line["done"] for line in status(of_partition, tmp_path)["conditions"])
+
+
+def test_a_refusal_that_names_a_limit_packs_more(of_partition: Cluster, tmp_path: Path):
+    """Where the accounting is hidden: fewer array tasks until sbatch takes them; the rest named."""
+    many(tmp_path, 24)
+    env = instead_of(of_partition, tmp_path, "sacctmgr", "exit 1")
+    done = launch(of_partition, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
+    drained(of_partition, 240)
+    rest = launch(of_partition, "retry", "--all", "--config", "echo.toml", cwd=tmp_path)
+    drained(of_partition, 240)
+
+    assert "generate echo, 12 array tasks for 24 tasks" in done.stdout
+    assert done.returncode == 2
+    assert "QOSMaxSubmitJobPerUserLimit" in done.stderr
+    assert "choose another qos, account or partition" in done.stderr
+    assert rest.returncode == 0, rest.stderr
+    assert all(line["done"] for line in status(of_partition, tmp_path)["conditions"])
 
 
 def test_what_does_not_fit_is_named_and_can_follow(strict: Cluster, tmp_path: Path):

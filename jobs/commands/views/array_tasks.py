@@ -1,7 +1,7 @@
 """What is known of tasks, on Slurm and on this machine: which a word names, what happened."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,19 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.console import warn
 from jobs.executors import local_history
+from jobs.executors.faults import cause
 from jobs.executors.local_history import LocalTask
 from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm import inspect as inspection
+from jobs.executors.slurm.failing_nodes import NOT_THE_NODE, named_nodes
 from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
 from jobs.executors.slurm.inspect import ArrayTask
-from jobs.executors.slurm.progress import failed_array_tasks, failed_history
+from jobs.executors.slurm.progress import Failed, failed_array_tasks, failed_history
+from jobs.planning.plan import Plan
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
+from slurm import reasons
 from slurm.events import EVENT
 
 TAIL_LINES = 5
@@ -35,16 +39,19 @@ class NamedTasks:
         failed: Whether everything that failed was asked for.
     """
 
+    plan: Plan
     on_slurm: Sequence[ArrayTask]
     here: Sequence[LocalTask]
     known: inspection.Inspected
     failed: bool = False
 
-    def histories(self) -> list[tuple[ArrayTask, list[Attempt]]]:
-        """Return the attempts of each array task."""
+    def read(self) -> Failed:
+        """Return the attempts of each array task, and the nodes that fail."""
         rows = inspection.read_accounting(self.on_slurm, self.known)
         read = failed_history if self.failed else inspection.read_history
-        return [(array_task, read(array_task, rows)) for array_task in self.on_slurm]
+        histories = [(array_task, read(array_task, rows)) for array_task in self.on_slurm]
+        failed = any(history[-1].kind not in NOT_THE_NODE for _, history in histories)
+        return Failed(histories, named_nodes(self.plan, self.known, rows) if failed else ())
 
 
 def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
@@ -59,7 +66,8 @@ def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
     if failed:
         progress = read_progress(run, plan)
         here = failed_here(run, plan, progress, known)
-        return NamedTasks(failed_array_tasks(plan, progress, known), here, known, failed=True)
+        on_slurm = failed_array_tasks(plan, progress, known)
+        return NamedTasks(plan, on_slurm, here, known, failed=True)
     if what is None:
         msg = (
             "name a task, a condition, a model or an array task (12_3), or use --failed; see\n"
@@ -73,7 +81,7 @@ def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
         if not here:
             raise
         on_slurm = []
-    return NamedTasks(_with_earlier(on_slurm, known), here, known)
+    return NamedTasks(plan, _with_earlier(on_slurm, known), here, known)
 
 
 def _logs(run: RunDir) -> Iterable[Path]:
@@ -97,25 +105,38 @@ def _with_earlier(array_tasks: Sequence[ArrayTask], known: inspection.Inspected)
     return list(listed.values())
 
 
-def as_json(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> dict[str, Any]:
+def as_json(
+    run: RunDir, array_task: ArrayTask, history: Sequence[Attempt], failing: Collection[str] = ()
+) -> dict[str, Any]:
     """Return what ``explain --json`` prints of one array task."""
     return {
         "element": array_task.id,
         "tasks": [task.id for task in array_task.tasks],
         "state": array_task.state,
         "log": str(array_task.log),
-        "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history],
-        "next": [command(run, *words) for words in _next(array_task, history)],
+        "cause": cause(history[-1].kind, history[-1].message),
+        "attempts": [asdict(a) | {"remedy": REMEDIES.get(a.kind, "")} for a in history[:-1]]
+        + [asdict(history[-1]) | {"remedy": _remedy(array_task, history[-1], failing)}],
+        "next": _next(run, array_task, history[-1], failing),
     }
 
 
-def text(run: RunDir, array_task: ArrayTask, history: Sequence[Attempt]) -> str:
-    """Return the attempts of an array task, what went wrong, and what to do."""
+def text(
+    run: RunDir, array_task: ArrayTask, history: Sequence[Attempt], failing: Collection[str] = ()
+) -> str:
+    """Return the attempts of an array task, what went wrong, and what to do.
+
+    Args:
+        run: Whose it is.
+        array_task: The array task.
+        history: Its attempts, oldest first.
+        failing: Nodes that fail most of what they take.
+    """
     tasks = ", ".join(task.id for task in array_task.tasks)
     lines = _attempts(f"{tasks}: array task {array_task.id}", array_task.log, history)
-    remedy = REMEDIES.get(history[-1].kind, "")
+    remedy = _remedy(array_task, history[-1], failing)
     lines += [f"  what to do: {remedy}"] if remedy else []
-    lines += [f"    {command(run, *words)}" for words in _next(array_task, history)]
+    lines += [f"    {shown}" for shown in _next(run, array_task, history[-1], failing)]
     return "\n".join([*lines, f"  log: {array_task.log}"])
 
 
@@ -139,6 +160,7 @@ def local_json(run: RunDir, task: LocalTask) -> dict[str, Any]:
         "tasks": [task.id],
         "state": "RUNNING" if task.running else None,
         "log": str(task.log),
+        "cause": cause(task.history[-1].kind, task.history[-1].message) if task.history else "",
         "attempts": [asdict(a) | {"remedy": remedies.get(a.kind, "")} for a in task.history],
         "next": [command(run, "logs", task.id)] if task.failed else [],
     }
@@ -155,18 +177,35 @@ def _attempts(title: str, log: Path, history: Sequence[Attempt]) -> list[str]:
     if history[-1].kind not in ("done", "running", "queued"):
         read = inspection.read_log(log).splitlines()
         written = [line for line in read if line.strip() and not line.startswith(EVENT)]
-        lines += ["  last lines:", *(f"    {line[:200]}" for line in written[-TAIL_LINES:])]
+        if written:
+            lines += ["  last lines:", *(f"    {line[:200]}" for line in written[-TAIL_LINES:])]
     return lines
 
 
-def _next(array_task: ArrayTask, history: Sequence[Attempt]) -> tuple[tuple[str, ...], ...]:
-    task, last = array_task.tasks[0].id, history[-1]
-    return next_commands(last.kind, task, array_task.submission.asked, last.node)
+def _remedy(array_task: ArrayTask, last: Attempt, failing: Collection[str]) -> str:
+    """Return what to do about the last attempt; of one that waits, about Slurm's reason."""
+    if last.node in failing:
+        return f"avoid {last.node}, which fails most of what it takes"
+    why = reasons.advice(array_task.reason) if last.kind == "queued" else None
+    if why is None:
+        return REMEDIES.get(last.kind, "")
+    return f"nothing: {why.text}" if why.waits else why.text
+
+
+def _next(run: RunDir, array_task: ArrayTask, last: Attempt, failing: Collection[str]) -> list[str]:
+    """Return the commands to call next, ready to be pasted."""
+    task, asked = array_task.tasks[0].id, array_task.submission.asked
+    why = reasons.advice(array_task.reason) if last.kind == "queued" else None
+    if why is None:
+        words = next_commands(last.kind, task, asked, last.node, failing=last.node in failing)
+        return [command(run, *each) for each in words]
+    slurms = why.command_for(array_task.id)
+    return [*([slurms] if slurms else []), *(command(run, *each) for each in why.ours_for(task))]
 
 
 def _times(attempt: Attempt) -> str:
     if attempt.start is None:
         return ""
-    begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.start))
+    begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(attempt.start))
     spent = f", {attempt.end - attempt.start} s" if attempt.end else ""
     return f", started {begun}{spent}"

@@ -6,10 +6,11 @@ from dataclasses import asdict
 
 from empathy_core.counted import counted
 from empathy_core.store import RunDir
+from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
-from jobs.executors.local_progress import local_progress
+from jobs.executors.local_progress import failed_here, local_progress
 from jobs.executors.slurm.inspect import Inspected, inspect
-from jobs.executors.slurm.progress import StageProgress, stage_progress
+from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
@@ -20,6 +21,7 @@ from jobs.planning.status import (
     condition_progress,
     finetune_progress,
 )
+from slurm import reasons
 
 
 def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
@@ -29,8 +31,11 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     lines = condition_progress(run, plan, progress)
     made = finetune_progress(run, plan, progress)
     inspected = inspect(run)
-    stages = stage_progress(plan, progress, inspected)
+    failed = read_failed(plan, progress, inspected)
+    failed = failed if inspected.reached else failed.proven()
+    stages = stage_progress(inspected, failed)
     here = local_progress(run, plan, progress, inspected)
+    failed_on_this_machine = failures.of_local(failed_here(run, plan, progress, inspected))
     warn_if_not_reached(inspected)
     busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])
     if as_json:
@@ -40,13 +45,17 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
             "conditions": shown,
             "stages": [asdict(s) for s in [*stages, *here]],
             "slurm": inspected.reached,
+            "failures": failures.as_json(run, [*failed.failures(), *failed_on_this_machine]),
+            "failing_nodes": [asdict(node) for node in failed.nodes],
         }
         return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        text += ["", _stages(stages), *_times(lines, stages), *_next(run, stages, inspected)]
+        text += ["", _stages(stages), *_times(lines, stages)]
+        text += [*failures.short(failed.failures()), *failures.nodes_text(failed.nodes)]
+        text += _next(run, stages, inspected)
     if here:
-        text += ["", _here(here), *_next_here(run, here)]
+        text += ["", _here(here), *failures.short(failed_on_this_machine), *_next_here(run, here)]
     return "\n".join(text), not busy
 
 
@@ -82,9 +91,15 @@ def _stages(stages: Sequence[StageProgress]) -> str:
         hours = f"{s.gpu_h_used:g}/{s.gpu_h_asked:g}" if s.gpu_h_asked else ""
         rows.append(f"{name:<44} {s.done:>7} {s.running:>8} {s.queued:>7} {n_failed:>7}  {hours}")
         rows += [f"    {n} failed: {kind}" for kind, n in s.failed.items()]
-        rows += [f"    {n} wait: {reason}" for reason, n in s.waits.items()]
+        rows += [f"    {n} wait: {_reason(reason)}" for reason, n in s.waits.items()]
         rows += [f"    {s.unknown} unknown: Slurm does not say"] if s.unknown else []
     return "\n".join(rows)
+
+
+def _reason(words: str) -> str:
+    """Return Slurm's reason, with what to do if something is."""
+    why = reasons.advice(words)
+    return words if why is None or why.waits else f"{words}: {why.text}"
 
 
 def _here(stages: Sequence[StageProgress]) -> str:

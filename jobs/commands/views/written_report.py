@@ -4,8 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
-from jobs.commands.console import print_out, relative, warn
+from jobs.commands.console import print_out, relative, warn, warn_all
+from jobs.commands.views import failures
 from jobs.planning.plan_file import last_plan
 from jobs.planning.shown_commands import LAUNCH
 from jobs.stages.report import prepared_metrics, report_spec
@@ -36,7 +38,11 @@ def write_and_show(
     """
     plan, _ = last_plan(run)
     spec = report_spec(run, plan, changes)
-    written = write_report(run, spec, partial=partial)
+    try:
+        written = write_report(run, spec, partial=partial)
+    except Incomplete:
+        warn_all(failures.why_incomplete(run, plan))
+        raise
     if as_json:
         print_out((run.report / "summary.json").read_text())
     else:

@@ -5,6 +5,7 @@ What left no word at all (a power cut) is told by the start that has no end. The
 asked where there is one, and corrects what the log cannot know.
 """
 
+import calendar
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ _SWEEP_INSTEAD = ("run directory not seen", "setup failed", "mistake")
 
 
 def next_commands(
-    kind: str, task: str, asked: Mapping[str, Any], node: str
+    kind: str, task: str, asked: Mapping[str, Any], node: str, *, failing: bool = False
 ) -> tuple[tuple[str, ...], ...]:
     """Return the commands to call next about an array task, each as its words.
 
@@ -54,7 +55,10 @@ def next_commands(
         task: Id of its first task.
         asked: Resources that it was given; twice as much is proposed of what was short.
         node: Where it ran; empty if it did not.
+        failing: Whether that node fails most of what it takes, and others do not.
     """
+    if failing:
+        return (("logs", task), ("retry", "--exclude", node))
     if kind in ("done", "running", "queued", *_SWEEP_INSTEAD):
         return ()
     first = {
@@ -186,10 +190,13 @@ def _attempt(lines: Sequence[str], *, last: bool) -> Attempt:
 
 
 def _stamps(lines: Sequence[str]) -> list[int]:
-    """Return the time of the last line that logging wrote, if there is one."""
+    """Return the time of the last line that logging wrote in UTC, if there is one.
+
+    Earlier versions wrote the node's own time, whose zone nobody knows: events must do.
+    """
     for line in reversed(lines):
-        if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,", line):
-            return [int(time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")))]
+        if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+Z ", line):
+            return [calendar.timegm(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))]
     return []
 
 

@@ -1,6 +1,6 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,17 +97,31 @@ def _array_task(
     return ArrayTask(submission, index, log, queued.state, queued.reason, queued.node)
 
 
-def read_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
-    """Return the attempts of an array task."""
-    mine = [r for r in rows if r.job == array_task.submission.job and r.index == array_task.index]
+Attempts = Sequence[Accounted]
+"""Of one array task, as the accounting has them, oldest first."""
+
+
+def read_history(array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]) -> list[Attempt]:
+    """Return the attempts of an array task.
+
+    Args:
+        array_task: The array task.
+        rows: What `read_accounting` returned.
+    """
+    mine = rows.get((array_task.submission.job or "", array_task.index), ())
     known = attempts(read_log(array_task.log), mine, array_task.state)
     if array_task.state == "PENDING" or (array_task.state and not known):
         return [*known, Attempt("queued", message=array_task.reason)]
     return known or [Attempt("never started")]
 
 
-def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
-    """Return what accounting tells of these array tasks, and squeue where it does not (yet)."""
+def read_accounting(
+    array_tasks: Iterable[ArrayTask], inspected: Inspected
+) -> dict[tuple[str, int], list[Accounted]]:
+    """Return (job, index) → what accounting tells, and squeue where it does not (yet).
+
+    It holds all array tasks of the jobs of *array_tasks*.
+    """
     mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
     ours = {submission.job for submission in mine}
     try:
@@ -118,7 +132,10 @@ def read_accounting(array_tasks: Iterable[ArrayTask], inspected: Inspected) -> l
     finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
     known = {(r.job, r.index) for r in finished}
     ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
-    return rows + [q.as_accounted() for q in ended]
+    by_task: dict[tuple[str, int], list[Accounted]] = {}
+    for row in [*rows, *(q.as_accounted() for q in ended)]:
+        by_task.setdefault((row.job, row.index), []).append(row)
+    return by_task
 
 
 def read_log(path: Path) -> str:

@@ -2,14 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from jobs.executors.faults import Failure
+from jobs.executors.slurm.failing_nodes import FailingNode, named_nodes
 from jobs.executors.slurm.history import Attempt
 from jobs.executors.slurm.in_queue import UNKNOWN
 from jobs.executors.slurm.inspect import (
     ArrayTask,
+    Attempts,
     Inspected,
     read_accounting,
     read_history,
@@ -19,7 +22,6 @@ from jobs.planning.plan import Plan
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import TABLE, stage_of
 from slurm.events import read_events
-from slurm.queue import Accounted
 
 UNSAID = ("ended without a word", "never started", "running", "node failure", "killed", "cancelled")
 """Classes of an attempt's end that its own log does not prove: it may run, or run again."""
@@ -52,6 +54,49 @@ class StageProgress:
     to_do: int = 0
     unknown: int = 0
     where: Literal["slurm", "here"] = "slurm"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What of a run failed on Slurm.
+
+    Attributes:
+        histories: Each array task that failed, with its attempts, oldest first.
+        nodes: Nodes that fail most of what they take.
+        done: Ids of the tasks with nothing left to do.
+    """
+
+    histories: Sequence[tuple[ArrayTask, Sequence[Attempt]]] = ()
+    nodes: Sequence[FailingNode] = ()
+    done: Collection[str] = ()
+
+    def proven(self) -> "Failed":
+        """Return what the array tasks said themselves, where Slurm was not reached."""
+        kept = [(task, read) for task, read in self.histories if read[-1].kind not in UNSAID]
+        return replace(self, histories=kept)
+
+    def failures(self) -> list[Failure]:
+        """Return how each array task ended."""
+        return [
+            Failure(
+                task.tasks[0].id, f"{task.submission.stage} {task.submission.key}",
+                history[-1].kind, history[-1].message, history[-1].node, task.log,
+            )
+            for task, history in self.histories
+        ]  # fmt: skip
+
+
+def read_failed(plan: Plan, progress: RunProgress, inspected: Inspected) -> Failed:
+    """Return what failed on Slurm, in one query of sacct; none if nothing did."""
+    if not inspected.submissions:
+        return Failed()
+    done = done_tasks(plan, progress)
+    array_tasks = failed_array_tasks(plan, progress, inspected, done)
+    if not array_tasks:
+        return Failed(done=done)
+    rows = read_accounting(array_tasks, inspected)
+    histories = [(array_task, failed_history(array_task, rows)) for array_task in array_tasks]
+    return Failed(histories, named_nodes(plan, inspected, rows), done)
 
 
 def failed_array_tasks(
@@ -92,33 +137,25 @@ def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
 
 
 def stage_progress(
-    plan: Plan, progress: RunProgress, inspected: Inspected, now: float | None = None
+    inspected: Inspected, failed: Failed, now: float | None = None
 ) -> list[StageProgress]:
     """Return a line for each stage and key that was submitted; none if nothing was."""
-    if not inspected.submissions:
-        return []
-    done = done_tasks(plan, progress)
-    failed = failed_array_tasks(plan, progress, inspected, done)
-    kinds = {e.id: k for e, k in _kinds(failed, inspected)}
-    if not inspected.reached:  # then only what the array tasks said themselves is known
-        kinds = {id_: kind for id_, kind in kinds.items() if kind not in UNSAID}
+    kinds = {task.id: history[-1].kind for task, history in failed.histories}
     groups: dict[tuple[str, str], dict[str, ArrayTask]] = {
         (s.stage, s.key): {} for s in inspected.submissions
     }
     for task, array_task in inspected.array_tasks.items():
         groups[array_task.submission.stage, array_task.submission.key][task] = array_task
     return [
-        _line(mine, done, kinds, inspected, now or time.time()) for mine in groups.values() if mine
+        _line(mine, failed.done, kinds, inspected, now or time.time())
+        for mine in groups.values()
+        if mine
     ]
 
 
-def _kinds(array_tasks: list[ArrayTask], inspected: Inspected) -> Iterable[tuple[ArrayTask, str]]:
-    rows = read_accounting(array_tasks, inspected) if array_tasks else []
-    for array_task in array_tasks:
-        yield array_task, failed_history(array_task, rows)[-1].kind
-
-
-def failed_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Attempt]:
+def failed_history(
+    array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]
+) -> list[Attempt]:
     """Return the attempts of an array task whose tasks are not done.
 
     One that ended well by its own account has lost its results since.
@@ -131,7 +168,7 @@ def failed_history(array_task: ArrayTask, rows: Iterable[Accounted]) -> list[Att
 
 def _line(
     mine: Mapping[str, ArrayTask],
-    done: set[str],
+    done: Collection[str],
     kinds: Mapping[str, str],
     inspected: Inspected,
     now: float,

@@ -1,6 +1,5 @@
 """A plan's missing work, submitted to Slurm as arrays, stage after stage of the table."""
 
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,26 @@ from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
+from jobs.executors.slurm.failing_nodes import FailingNode, to_avoid
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle
+from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission
+from jobs.executors.slurm.wanted import (
+    Waits,
+    cut_as_in_queue,
+    is_claimed,
+    nowhere,
+    waits_of,
+    wanted,
+)
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress
-from jobs.planning.stages import FINETUNE, GENERATE, Stage, awaited_by, stage_of
-from slurm import limits, queue, submit
+from jobs.planning.stages import FINETUNE, GENERATE, stage_of
+from slurm import reasons, submit
+from slurm.partitions import read_partitions, unavailable_nodes
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
@@ -40,6 +50,7 @@ class Launch:
         own: (table of resources, key) → what the configuration gives to one model or fine-tune.
         override: Resources given on the command line; they go over everything else.
         code: Folder of the suite that the array tasks will import.
+        avoided: Nodes that array tasks keep away from, unless the nodes to use are given.
     """
 
     run: RunDir
@@ -49,12 +60,17 @@ class Launch:
     own: Mapping[tuple[str, str], Resources]
     override: Resources = field(default_factory=Resources)
     code: Path = Path()
+    avoided: tuple[str, ...] = ()
 
     def resources(self, stage: str, key: str) -> Resources:
         """Return what an array task of this stage and key gets."""
         table = stage_of(stage).resources
         own = self.own.get((table, key))
-        return _over(self.profile.of_stage(table, own), self.override)
+        given = _over(self.profile.of_stage(table, own), self.override)
+        if not self.avoided or given.nodelist:
+            return given
+        excluded = [*(given.exclude.split(",") if given.exclude else ()), *self.avoided]
+        return given.model_copy(update={"exclude": ",".join(dict.fromkeys(excluded))})
 
 
 def _over(below: Resources, above: Resources) -> Resources:
@@ -97,12 +113,16 @@ class Submitted:
         left: What could not be, each with Slurm's words or the limit that stands against it.
         unanswered: What Slurm may have taken or not; what comes after it was not submitted.
         n_before: Array tasks of this run that were in the queue already.
+        avoided: Nodes that are left out, since they fail most of what they take.
+        notes: What is strange about the cluster now, and hinders nothing.
     """
 
     arrays: list[Submission] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     n_before: int = 0
+    avoided: Sequence[FailingNode] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tried(self) -> bool:
@@ -116,88 +136,6 @@ class Submitted:
             if array.job:
                 jobs.setdefault((array.stage, array.key), []).append(array.job)
         return jobs
-
-
-@dataclass(frozen=True)
-class Waits:
-    """The jobs that an array waits for.
-
-    Attributes:
-        any: They must have ended, however.
-        ok: They must have ended well.
-    """
-
-    any: Sequence[str] = ()
-    ok: Sequence[str] = ()
-
-
-Groups = list[list[Task]]
-"""Tasks of one stage and key together, the stages in the order of the table."""
-
-Jobs = Mapping[tuple[str, str], Sequence[str]]
-"""(stage, key) → the jobs that are submitted with this call."""
-
-
-def missing(
-    stage: Stage, plan: Plan, progress: RunProgress, queue_state: QueueState, *, anew: bool = False
-) -> list[Task]:
-    """Return the tasks of a stage that nobody has done and nobody in the queue will do.
-
-    Args:
-        stage: One of the table.
-        plan: What there is to do.
-        progress: What is done.
-        queue_state: What is in the queue.
-        anew: Whether something that the stage takes as it is there is about to be submitted.
-    """
-    keys = dict.fromkeys(task.key for task in stage.tasks(plan))
-    active = {key: _before(stage, key, plan, queue_state).any for key in keys}
-    coming = anew or any(active.values())
-    if stage.answers:
-        progress = progress.with_answers(queue_state.claimed())
-    elif coming:
-        progress = progress.expecting(plan)
-    # only of answers it is known which are to come: what follows others is done anew
-    known = not coming or all(other.answers for _, other in awaited_by(stage, "afterany"))
-    wanted = stage.lacking(plan, progress) if known else stage.tasks(plan)
-    return [t for t in wanted if anew or not queue_state.awaited(plan, t, active[t.key])]
-
-
-def _before(
-    stage: Stage, key: str, plan: Plan, queue_state: QueueState, submitted: Jobs | None = None
-) -> Waits:
-    """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
-    submitted = submitted or {}
-    jobs: dict[str, list[str]] = {"afterany": [], "afterok": []}
-    for after, other in awaited_by(stage):
-        if after.keys is None:
-            new = (ids for (name, _), ids in submitted.items() if name == other.name)
-            jobs[after.how] += [*queue_state.jobs(other.name), *chain.from_iterable(new)]
-            continue
-        for theirs in after.keys(plan, key):
-            jobs[after.how] += queue_state.jobs_of(other.name, theirs)
-            jobs[after.how] += submitted.get((other.name, theirs), ())
-    return Waits(*(list(dict.fromkeys(ids)) for ids in jobs.values()))
-
-
-def _wanted(
-    what: Launch,
-    progress: RunProgress,
-    queue_state: QueueState,
-    only: Collection[str] | None = None,
-) -> Groups:
-    """Return the tasks of all stages that are to be submitted."""
-    wanted: dict[str, list[Task]] = {}
-    for stage in stages.TABLE:
-        sources = [other.name for _, other in awaited_by(stage, "afterany")]
-        anew = any(wanted.get(source) for source in sources)
-        if stage.renewed and not (anew or queue_state.jobs(*sources)):
-            continue
-        tasks = missing(stage, what.plan, progress, queue_state, anew=anew)
-        if only is not None and not stage.takes_what_is_there:
-            tasks = [task for task in tasks if task.id in only]
-        wanted[stage.name] = tasks
-    return [group for tasks in wanted.values() for group in packing.groups(tasks)]
 
 
 def submit_missing(
@@ -219,13 +157,13 @@ def submit_missing(
         ClusterError: Slurm would not take a job of these resources; nothing is submitted.
     """
     result = Submitted(n_before=len(queue_state.queued))
-    what = replace(what, plan=_cut_as_in_queue(what.plan, queue_state))
-    grouped = _wanted(what, progress, queue_state, only)
+    what = replace(what, plan=cut_as_in_queue(what.plan, queue_state))
+    grouped = wanted(what.plan, progress, queue_state, only)
     for stage in stages.TABLE:
         mine = [task for group in grouped for task in group if task.stage == stage.name]
         if stage.make_room and mine and not queue_state.of_stage(stage.name):
             progress = stage.make_room(what.run, what.plan, progress, mine)
-            grouped = _wanted(what, progress, queue_state, only)
+            grouped = wanted(what.plan, progress, queue_state, only)
     if grouped:
         try:
             _submit_all(what, progress, queue_state, grouped, result)
@@ -233,15 +171,6 @@ def submit_missing(
             msg = f"Slurm: {error}; correct it and run the same command again"
             raise ClusterError(msg) from error
     return result
-
-
-def _cut_as_in_queue(plan: Plan, queue_state: QueueState) -> Plan:
-    """Return the plan with stages cut as array tasks in the queue cut them: no two cuts overlap."""
-    for stage in stages.TABLE:
-        queued = queue_state.of_stage(stage.name)
-        if stage.cut_as and queued:
-            plan = stage.cut_as(plan, queued[-1].submission.n_shards)
-    return plan
 
 
 def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -> Submitted:
@@ -254,12 +183,11 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     """
     result = Submitted(n_before=len(queue_state.queued))
     claimed = queue_state.claimed()
-    free = [task for task in tasks if not _is_claimed(what.plan, task, claimed)]
+    free = [task for task in tasks if not is_claimed(what.plan, task, claimed)]
     if not free:
         return result
     try:
-        what = replace(what, code=snapshot(what.run))
-        _ask_slurm(what, packing.groups(free))
+        what = _checked(what, packing.groups(free), queue_state, result)
         for group in packing.groups(free):
             _submit_arrays(what, [tuple(group)], queue_state.site, Waits(), result)
     except SlurmError as error:
@@ -267,25 +195,17 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     return result
 
 
-def _is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) -> bool:
-    answers = stage_of(task.stage).answers
-    return answers is not None and all(
-        set(blocks) <= set(claimed.get(condition, ()))
-        for condition, blocks in answers(plan, task).items()
-    )
-
-
 def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> list[Array]:
     """Return the arrays that a sweep would submit, as if there were no submit limit."""
-    what = replace(
-        what, plan=_cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST")
-    )
+    what = replace(what, plan=cut_as_in_queue(what.plan, queue_state), code=what.run.code("DIGEST"))
+    nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
+    what = replace(what, avoided=tuple(node.node for node in nodes))
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
-    for group in _wanted(what, progress, queue_state):
+    for group in wanted(what.plan, progress, queue_state):
         stage, key = group[0].stage, group[0].key
-        waits = _waits(what.plan, group, queue_state, named)
+        waits = waits_of(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
             submission = _submission(what, part, waits)
             arrays.append(_array(what, submission, f"NNNN-{stage}-{key}"))
@@ -296,13 +216,14 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
 def _submit_all(
     what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
-    what = replace(what, code=snapshot(what.run))
-    _ask_slurm(what, grouped)
-    site, profile = queue_state.site, what.profile
-    bound = limits.read_submit_limit(profile.account, profile.qos, profile.max_elements)
-    room = None if bound is None else max(bound - queue.count_queued(os.getuid()), 0)
-    dealt = _packed(grouped, room)
-    _note_left(grouped, dealt, result)
+    what = _checked(what, grouped, queue_state, result)
+    site = queue_state.site
+    resources = [what.resources(group[0].stage, group[0].key) for group in grouped]
+    partitions = read_partitions()
+    result.notes += closed_partitions(resources, partitions)
+    rooms = read_rooms(resources, what.profile.max_elements, partitions, site)
+    dealt = fitted(grouped, rooms)
+    _note_left(grouped, dealt, rooms, result)
     for group, bundles in zip(grouped, dealt, strict=True):
         stage, key = stage_of(group[0].stage), group[0].key
         if result.unanswered:
@@ -310,75 +231,37 @@ def _submit_all(
                 f"{counted(len(group), 'task')} of {stage.name} '{key}': they come after it"
             )
             continue
-        if lacks := _nowhere(what.plan, group, progress, queue_state, result.jobs()):
+        if lacks := nowhere(what.plan, group, progress, queue_state, result.jobs()):
             result.left.append(f"{counted(len(group), 'task')} of {stage.name} '{key}': {lacks}")
             continue
         before = len(result.arrays)
-        waits = _waits(what.plan, group, queue_state, result.jobs())
+        waits = waits_of(what.plan, group, queue_state, result.jobs())
         _submit_arrays(what, bundles, site, waits, result)
         if stage.renewed and len(result.arrays) > before:
             queue_state.cancel(queue_state.of_stage(stage.name), whole_jobs=True)
 
 
-def _packed(grouped: Groups, room: int | None) -> list[list[TaskBundle]]:
-    """Return the array tasks of each group, at most *room* in all.
-
-    Every group that takes what is there keeps a place, one that is renewed in any case.
-    """
-    first, later, last = _by_role(grouped)
-    n_later, n_last = len(later), len(last)
-    for_first = None if room is None else max(room - n_later - n_last, min(room, 1))
-    made = packing.bundles([grouped[i] for i in first], for_first)
-    for_later = None if room is None else room - sum(map(len, made)) - n_last
-    follow = packing.bundles([grouped[i] for i in later], for_later)
-    always = packing.bundles([grouped[i] for i in last], None)
-    dealt = dict(zip([*first, *later, *last], [*made, *follow, *always], strict=True))
-    return [dealt[i] for i in range(len(grouped))]
-
-
-def _by_role(grouped: Groups) -> tuple[list[int], list[int], list[int]]:
-    """Return which groups take nothing that is there, which do, and which are renewed."""
-    roles: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for i, group in enumerate(grouped):
-        stage = stage_of(group[0].stage)
-        roles[2 if stage.renewed else int(stage.takes_what_is_there)].append(i)
-    return roles
-
-
-def _waits(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
-    """Return the jobs that a group waits for: those of the table, and those it overlaps with."""
-    before = _before(stage_of(group[0].stage), group[0].key, plan, queue_state, submitted)
-    return replace(before, any=list(dict.fromkeys([*before.any, *queue_state.overlapping(group)])))
-
-
-def _nowhere(
-    plan: Plan,
-    group: Sequence[Task],
-    progress: RunProgress,
-    queue_state: QueueState,
-    submitted: Jobs,
-) -> str:
-    """Return what a group cannot begin without and what no job makes; empty if there is nothing."""
-    stage, key = stage_of(group[0].stage), group[0].key
-    lacking = stages.unmet(stage, key, plan, progress)
-    gone = [(s, k) for s, k in lacking if not (queue_state.jobs_of(s, k) or submitted.get((s, k)))]
-    named = ", ".join(f"{stage} '{key}'" for stage, key in gone)
-    return f"{named} is neither done nor in the queue" if named else ""
-
-
 def _note_left(
-    groups: Sequence[Sequence[Task]], dealt: Sequence[Sequence[TaskBundle]], result: Submitted
+    groups: Groups,
+    dealt: Sequence[Sequence[TaskBundle]],
+    rooms: Sequence[Room],
+    result: Submitted,
 ) -> None:
-    for group, bundles in zip(groups, dealt, strict=True):
+    for i, (group, bundles) in enumerate(zip(groups, dealt, strict=True)):
         if n_left := len(group) - sum(map(len, bundles)):
             first = group[0]
             result.left.append(
-                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue"
+                f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue "
+                f"({'; '.join(room.words for room in rooms if i in room.groups)})"
             )
 
 
-def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
-    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused."""
+def _ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
+    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused.
+
+    Where nodes are out of service, it says the same as where no node has what is asked for, though
+    it takes such a job: that is noted, and left to sbatch.
+    """
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
@@ -387,14 +270,58 @@ def _ask_slurm(what: Launch, grouped: Sequence[Sequence[Task]]) -> None:
         try:
             submit.test_only(array, what.profile)
         except SubmitError as error:
+            if away := _out_of_service(str(error), array.resources):
+                result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
+                continue
             given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
             table = stage_of(group[0].stage).resources
             msg = (
                 f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
                 f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
-                f"under [slurm] or [slurm.{table}]; nothing was submitted"
+                f"under [slurm] or [slurm.{table}]{_what_to_do(str(error))}; nothing was submitted"
             )
             raise ClusterError(msg) from error
+
+
+def _out_of_service(said: str, given: Resources) -> str:
+    """Return which nodes may be the reason of a refusal; empty if none can be."""
+    if "node configuration is not available" not in said:
+        return ""
+    nodes = unavailable_nodes(given.partition)
+    if not nodes:
+        return ""
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    return (
+        f"nodes are out of service, and without them none has what is asked for: "
+        f"{', '.join(nodes[:3])}{more}; jobs wait until they are back"
+    )
+
+
+def _what_to_do(said: str) -> str:
+    """Return what to do about a refusal, as the end of a sentence; empty if nobody knows."""
+    found = reasons.advice(said)
+    return f": {found.text}" if found else ""
+
+
+def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Submitted) -> Launch:
+    """Return what is to be submitted, with its code, as Slurm would take it.
+
+    Raises:
+        ClusterError: Slurm would not take a job of these resources.
+    """
+    nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
+    what = replace(what, code=snapshot(what.run), avoided=tuple(node.node for node in nodes))
+    try:
+        _ask_slurm(what, grouped, result)
+    except ClusterError:
+        if not nodes:
+            raise
+        # perhaps no other node can do it, or this one is gone
+        what = replace(what, avoided=())
+        _ask_slurm(what, grouped, result)
+    else:
+        result.avoided = nodes
+    return what
 
 
 def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
@@ -432,7 +359,9 @@ def _submit_arrays(
 ) -> None:
     """Submit one group's array tasks, in as few arrays as the cluster allows."""
     ledger = Ledger(what.run)
-    for part in packing.arrays(bundles, site.largest_array):
+    waiting = packing.arrays(bundles, site.largest_array)
+    while waiting:
+        part = waiting.pop(0)
         wanted = _submission(what, part, waits)
         named = ledger.intend(wanted)
         array = _array(what, named, named.name)
@@ -441,10 +370,27 @@ def _submit_arrays(
             taken = submit.submit(array, what.profile, named.identity(what.run))
         except SubmitError as error:
             ledger.refused(named, str(error))
-            result.left.append(f"{counted(len(part), 'array task')} of {job_of}: {error}")
+            if smaller := _smaller(part, str(error)):
+                waiting[:0] = smaller
+                continue
+            result.left.append(
+                f"{counted(len(part), 'array task')} of {job_of}: {error}{_what_to_do(str(error))}"
+            )
             continue
         except Unanswered as error:
             result.unanswered.append(f"{counted(len(part), 'array task')} of {job_of} ({error})")
             return
         cluster = taken.cluster or site.cluster
         result.arrays.append(ledger.taken(named, taken.job, cluster))
+
+
+def _smaller(part: Sequence[TaskBundle], said: str) -> list[list[TaskBundle]]:
+    """Return what to submit instead of an array that is too large; empty if that is not why."""
+    if len(part) == 1:
+        return []
+    half = -(-len(part) // 2)
+    if reasons.SUBMIT_LIMIT.search(said):  # half as many array tasks, each with twice the tasks
+        return [[tuple(chain(*part[i::half])) for i in range(half)]]
+    if reasons.ARRAY_LIMIT.search(said):
+        return [list(part[:half]), list(part[half:])]
+    return []

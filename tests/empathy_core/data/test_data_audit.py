@@ -164,6 +164,7 @@ def test_leaks_are_counted_by_hand(tmp_path):
 # ---------------------------------------------------------------------------- real rows
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_counts_behind_the_papers_main_source():
     """3,512 rows hold 2,023 pairs: 592 once, 1,377 twice, 54 three times, on 830 questions.
@@ -190,6 +191,7 @@ def test_448_questions_have_one_answer_once_duplicates_are_dropped():
     assert audit["answers_per_question"]["1"] == 448
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_two_files_of_counselchat_are_read_as_they_are():
     """Null questions, empty answers, HTML and run-together paragraphs have their counts."""

@@ -58,6 +58,7 @@ def test_what_only_looks_like_damage_is_left_alone(text: str):
     assert cleaning.clean(text) == (text, frozenset())
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_clean_text_holds_nothing_that_breaks_a_file_or_a_page(raw: str):
     """No control character, surrogate, odd or double space or run of blank lines is left."""
@@ -101,6 +102,7 @@ def test_text_that_was_escaped_several_times_is_unescaped_until_it_stands_still(
     assert cleaning.clean(text)[0] == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

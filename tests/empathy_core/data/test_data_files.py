@@ -206,6 +206,7 @@ def test_any_bytes_are_answers_or_refused(written: tuple[str, bytes, TextLayout]
             found.texts.write_parquet(io.BytesIO())
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), min_size=1, max_size=6))
 def test_any_texts_are_prepared_or_refused(rows: list[tuple[str, str]]):
     """Lone surrogates and all: the rows can be stored, and no row is lost without being counted."""

@@ -232,6 +232,7 @@ def test_our_resamples_give_the_same_p_by_sacrebleus_scores(corpus):
     assert found.p_bootstrap == pytest.approx(p, abs=0.001)
 
 
+@pytest.mark.slow
 def test_sacrebleus_paired_tests_agree_within_monte_carlo_error(corpus):
     """Other resamples of the same texts: by its formula within 0.01, by randomisation 0.02.
 

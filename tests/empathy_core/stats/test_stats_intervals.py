@@ -208,6 +208,7 @@ def test_corpus_scores_are_covered():
     assert apart.covered > 0.9
 
 
+@pytest.mark.slow
 def test_a_family_of_528_tests_finds_nothing_where_nothing_is():
     """33 conditions: at most 6.5 % after Holm, and not never."""
     assert 0 < any_found(33, 20, "alone", 100) < 0.1

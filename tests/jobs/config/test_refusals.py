@@ -81,6 +81,7 @@ def test_after_a_refusal_the_corrected_sweep_may_have_other_data(folder: Path, c
     assert data.load(RunDir(folder / "runs" / "tried")).equals(corrected.resolved.examples)
 
 
+@pytest.mark.slow
 def test_after_several_refusals_one_after_the_other_the_sweep_runs(folder: Path):
     """As at a keyboard: each mistake is named with exit code 2, and the last command works."""
     path, runs = folder / "tried.toml", folder / "runs"

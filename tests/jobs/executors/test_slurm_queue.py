@@ -1,6 +1,5 @@
 """What Slurm's commands print, read into values; and what it means when they fail."""
 
-import getpass
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm import limits, queue
+from slurm import queue
 from slurm.queue import Accounted, JobIdentity, Queued, SlurmError, Unreachable
 from slurm.site import DEFAULT_ARRAY, Site, parse_site
 from slurm.submit import Taken, parse_answer
@@ -247,77 +246,13 @@ def test_what_a_site_says_of_itself(value: str, hides: bool):
     assert parse_site(text) == Site("science", DEFAULT_ARRAY, hides)
 
 
-ASSOCIATIONS = """assoc||root|||normal|
-assoc||lab||60|normal|
-assoc|me|lab|40||normal,short|
-assoc||other||5|normal|
-assoc|you|lab|3||normal|
-qos|normal|50|200
-qos|short|7|
-qos|long||9
-"""
-
-
 @pytest.mark.parametrize(
-    ("account", "qos", "found"),
-    [
-        (None, None, [40, 60, 50, 200]),  # own, the account above, the standard QOS
-        ("lab", "short", [40, 60, 7]),
-        ("lab", "long", [40, 60, 9]),
-        ("other", "normal", [50, 200]),  # the user has no association there
-    ],
+    ("value", "holds"),
+    [("none", False), ("associations", False), ("associations,limits,qos", True), ("safe", True)],
 )
-def test_every_limit_of_the_user_counts(account: str | None, qos: str | None, found: list[int]):
-    """Limits of the user's association, of its account and of its QOS, and of nobody else."""
-    assert sorted(limits.parse_limits(ASSOCIATIONS, "me", account, qos)) == sorted(found)
-
-
-def test_the_associations_own_qos_is_the_standard_one():
-    """Where an association has a default QOS, its limits hold instead of the normal one's."""
-    text = ASSOCIATIONS.replace("|normal,short|", "|normal,short|short")
-
-    assert sorted(limits.parse_limits(text, "me", None, None)) == [7, 40, 60]
-
-
-def test_only_the_named_account_counts():
-    """A user with two accounts is bounded by the one that is asked for."""
-    text = ASSOCIATIONS + "assoc|me|other|2||normal|\n"
-
-    assert 2 not in limits.parse_limits(text, "me", "lab", None)
-    assert {2, 5} <= set(limits.parse_limits(text, "me", "other", None))
-
-
-def test_no_limits_means_none():
-    """Empty cells are no limits."""
-    assert limits.parse_limits("assoc|me|lab|||normal|\nqos|normal||\n", "me", None, None) == []
-    assert limits.parse_limits("\n", "me", None, None) == []
-
-
-SACCTMGR = """case "$*" in
-*assoc*) echo "$WHO|lab|40||normal|"; echo "|lab||30|normal|";;
-*qos*) echo "normal|20|";;
-esac"""
-
-
-@pytest.mark.parametrize(("extra", "submit"), [(None, 20), (500, 20), (4, 4)])
-def test_the_smallest_limit_wins(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, extra: int | None, submit: int
-):
-    """The profile's own limit counts beside those that Slurm tells."""
-    monkeypatch.setenv("WHO", getpass.getuser())
-    fake("sacctmgr", SACCTMGR)
-
-    assert limits.read_submit_limit(None, None, extra) == submit
-
-
-def test_a_site_without_accounting_has_no_submit_limit(fake: Fake):
-    """Where sacctmgr is absent or refuses, only the profile's own limit is left."""
-    assert limits.read_submit_limit(None, None) is None
-    assert limits.read_submit_limit("lab", "short", 6) == 6
-
-    fake("sacctmgr", "echo 'You are not running a supported accounting_storage plugin' >&2; exit 1")
-
-    assert limits.read_submit_limit(None, None) is None
+def test_whether_a_site_enforces_limits(value: str, holds: bool):
+    """Limits that are only recorded hold nobody back."""
+    assert parse_site(f"AccountingStorageEnforce = {value}\n").enforces_limits is holds
 
 
 # ---------------------------------------------------------------------------- failures

@@ -265,6 +265,7 @@ def test_the_range_over_prompts_is_that_of_the_statistics(tmp_path: Path):
     assert llama["value"] == pytest.approx(spread(rows, Toy().score, resampler)[0].value)
 
 
+@pytest.mark.slow
 def test_models_asked_together_have_the_numbers_of_each_alone(tmp_path: Path):
     """Though one should have other rows than the rest, or three prompts where others have two."""
 
