@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 class SlurmError(Exception):
@@ -231,6 +232,7 @@ def parse_queue(text: str) -> list[Queued]:
     return rows
 
 
+@lru_cache(maxsize=4096)  # the tasks of an array share it
 def _seconds(utc: str) -> int:
     """Return a time as Slurm writes it, in seconds since 1970; 0 if it is none."""
     try:

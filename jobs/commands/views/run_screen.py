@@ -34,8 +34,10 @@ def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
     failed = read_failed(plan, progress, inspected)
     failed = failed if inspected.reached else failed.proven()
     stages = stage_progress(inspected, failed)
-    here = local_progress(run, plan, progress, inspected)
-    failed_on_this_machine = failures.of_local(failed_here(run, plan, progress, inspected))
+    here = local_progress(run, plan, inspected, failed.done)
+    failed_on_this_machine = failures.of_local(
+        failed_here(run, plan, progress, inspected, failed.done)
+    )
     warn_if_not_reached(inspected)
     busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])
     if as_json:

@@ -88,8 +88,6 @@ class Failed:
 
 def read_failed(plan: Plan, progress: RunProgress, inspected: Inspected) -> Failed:
     """Return what failed on Slurm, in one query of sacct; none if nothing did."""
-    if not inspected.submissions:
-        return Failed()
     done = done_tasks(plan, progress)
     array_tasks = failed_array_tasks(plan, progress, inspected, done)
     if not array_tasks:
