@@ -199,8 +199,8 @@ class Profile(Resources):
         offline: Whether array tasks work without the network (HF_HUB_OFFLINE).
         stagger_s: Over how many seconds the array tasks of one array begin, so that they do not all
             read the same files at once; null means one second for each twenty, and at most 30.
-        max_restarts: An array task that Slurm has run again so often without finishing a block ends
-            as failed.
+        max_restarts: An array task that Slurm has run again so often without finishing a block or a
+            checkpoint ends as failed.
         max_node_failures: A node that failed so many attempts of this run, and most of those that
             it took, while others succeed, is left out of what is submitted later; 0 means never.
         max_elements: Limit of array tasks in the queue at once, besides those that Slurm reports.

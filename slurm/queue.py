@@ -63,6 +63,8 @@ class JobIdentity:
         uid: The user's number; null means whoever asks.
         cluster: Name of its cluster; empty means the one that is asked without naming any.
         job: Job id; null while it is not known.
+        clusters: Names of those that sbatch could choose from; where its answer was lost, the job
+            is on one of them.
     """
 
     token: str
@@ -70,6 +72,7 @@ class JobIdentity:
     uid: int | None = None
     cluster: str = ""
     job: str | None = None
+    clusters: tuple[str, ...] = ()
 
     def matches(self, job: str, submitted: int, *words: str) -> bool:
         """Tell whether a job that Slurm lists is this one.

@@ -36,6 +36,7 @@ class Array:
         command: What Python is to run: module and arguments.
         after: Job ids that must have ended, however, before an array task starts.
         after_ok: Job ids that must have ended well.
+        umask: Of the script, the logs, and all that the array tasks write.
         kill_if_impossible: Whether the array goes when a dependency cannot be met any more.
     """
 
@@ -51,6 +52,7 @@ class Array:
     after_ok: Sequence[str] = ()
     kill_if_impossible: bool = True
     mounts: Sequence[Path] = field(default_factory=tuple)
+    umask: int = 0o077
 
 
 def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def setup(array: Array, profile: Profile, python: str) -> list[str]:
     cores = array.resources.cpus or 1
     limits = f"{60 * (array.resources.time_min or 60)} {warning_s(profile, array.resources)}"
     lines = [
-        "umask 077",
+        f"umask {array.umask:03o}",
         'say() { printf \'\\nevent: {"event": "%s", "node": "%s", "at": %s, "message": "%s"}\\n\' '
         '"$1" "$(hostname -s)" "$(date +%s)" "$2"; }',
         f"[ -r {witness} ] || {{ say unseen 'the run directory is not on this node'; "

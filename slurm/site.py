@@ -10,7 +10,7 @@ DEFAULT_ARRAY = 1001
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The cluster that this machine belongs to.
+    """One cluster, which this machine belongs to unless it was asked for by name.
 
     Attributes:
         cluster: Its name; empty if it does not say.
@@ -26,13 +26,13 @@ class Site:
     enforces_limits: bool = True
 
 
-def read_site() -> Site:
-    """Ask the controller.
+def read_site(cluster: str = "") -> Site:
+    """Ask the controller of a cluster; an empty name means the one that this machine belongs to.
 
     Raises:
         Unreachable: It does not answer.
     """
-    return parse_site(ask(["scontrol", "show", "config"]))
+    return parse_site(ask(["scontrol", *(["-M", cluster] if cluster else []), "show", "config"]))
 
 
 def parse_site(text: str) -> Site:

@@ -125,10 +125,16 @@ def script(array: Array, profile: Profile) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#SBATCH --output"))
 
 
-def submit(array: Array, profile: Profile, who: JobIdentity) -> Taken:
+def submit(array: Array, profile: Profile, who: JobIdentity, here: str = "") -> Taken:
     """Submit *array* and return its job id.
 
     An answer can be lost though the job was taken: where sbatch fails, Slurm is asked for *who*.
+
+    Args:
+        array: What is submitted.
+        profile: The cluster's.
+        who: What tells the job from all others, and on which clusters it may be.
+        here: Name of the cluster that this machine belongs to.
 
     Side effect: the script is left in the array's folder.
 
@@ -139,7 +145,7 @@ def submit(array: Array, profile: Profile, who: JobIdentity) -> Taken:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     executor = _executor(array, profile)
-    before = os.umask(0o077)  # for the script
+    before = os.umask(array.umask)  # for the script, and for the logs, which Slurm opens
     try:
         with environment(passed_on(profile)):
             executor._submit_command(command(array, profile, sys.executable))
@@ -147,7 +153,7 @@ def submit(array: Array, profile: Profile, who: JobIdentity) -> Taken:
         raise SubmitError(str(error)) from error
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         said = str(error)
-        return _after_failure(who, said, refused=_refuses(said))
+        return _after_failure(who, here, said, refused=_refuses(said))
     else:
         return executor.taken  # type: ignore[no-any-return]
     finally:
@@ -161,12 +167,12 @@ def _refuses(said: str) -> bool:
     return "sbatch: error:" in said and not any(sign in said.lower() for sign in SILENT)
 
 
-def _after_failure(who: JobIdentity, said: str, *, refused: bool) -> Taken:
+def _after_failure(who: JobIdentity, here: str, said: str, *, refused: bool) -> Taken:
     """Look for a job that sbatch told nothing of, for some seconds unless it was refused."""
     for pause in (0,) if refused else LOOKS_S:
         time.sleep(pause)
         with suppress(SlurmError):
-            if taken := find(who):
+            if taken := find(who, here):
                 return taken
     if refused:
         raise SubmitError(_words(said))
@@ -177,16 +183,22 @@ LOOKS_S = (0, 1, 2, 4, 8)
 """Pauses before each look for a job of which sbatch told nothing, in seconds."""
 
 
-def find(who: JobIdentity) -> Taken | None:
-    """Return the job of *who* if squeue lists it.
+def find(who: JobIdentity, here: str = "") -> Taken | None:
+    """Return the job of *who* if squeue of one of its clusters lists it.
+
+    Args:
+        who: What tells the job from all others.
+        here: Name of the cluster that this machine belongs to, which is asked without a name:
+            others can be named only where they share an accounting.
 
     Raises:
-        Unreachable: No controller answers.
+        Unreachable: No controller answers, of one of them.
     """
     uid = os.getuid() if who.uid is None else who.uid
-    for row in list_jobs(uid, who.cluster):
-        if who.matches(row.job, row.submitted, row.name, row.comment):
-            return Taken(row.job, who.cluster)
+    for cluster in (who.cluster,) if who.cluster else who.clusters or ("",):
+        for row in list_jobs(uid, "" if cluster == here else cluster):
+            if who.matches(row.job, row.submitted, row.name, row.comment):
+                return Taken(row.job, cluster)
     return None
 
 

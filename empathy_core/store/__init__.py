@@ -18,8 +18,6 @@ same blocks with the same digests. Files appear by rename, so a reader sees all 
 
 from empathy_core.store.compacting import can_compact, compact
 from empathy_core.store.files import (
-    MODE_DIR,
-    MODE_FILE,
     append_json_line,
     disk_errors,
     make_dir,
@@ -30,6 +28,7 @@ from empathy_core.store.files import (
 )
 from empathy_core.store.folders import replace_folder, whole_folder
 from empathy_core.store.journal import Journal, JournalBlock, read_journal
+from empathy_core.store.modes import is_shared, open_file, set_mode, umask_in
 from empathy_core.store.pieces import (
     Piece,
     block_digests,
@@ -59,8 +58,6 @@ __all__ = [
     "EVALUATED",
     "EXAMPLES",
     "GENERATIONS",
-    "MODE_DIR",
-    "MODE_FILE",
     "SCORES",
     "UNIT_BLOCKS",
     "CheckedFolder",
@@ -78,15 +75,19 @@ __all__ = [
     "compact",
     "disk_errors",
     "frame_bytes",
+    "is_shared",
     "list_pieces",
     "make_dir",
     "one_name",
+    "open_file",
     "read_journal",
     "read_json",
     "read_piece",
     "read_rows",
     "remove_leftovers",
     "replace_folder",
+    "set_mode",
+    "umask_in",
     "unit_inputs",
     "verify_piece",
     "versions",

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, readable by their owner only."""
+"""Files that appear whole or not at all, readable by their owner only, or by a shared group."""
 
 import errno
 import fcntl
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import Damaged, StorageError
+from empathy_core.store.modes import MODE_DIR, SHARED_DIR, is_shared, open_file
 
-MODE_DIR, MODE_FILE = 0o700, 0o600
-"""The text is sensitive: only its owner reads it."""
 PARTIAL = ".tmp"
 """How the name of a file ends that is not yet whole."""
 
@@ -63,15 +62,23 @@ def _obstacle(path: Path) -> str:
 
 
 def make_dir(path: Path) -> Path:
-    """Create *path* and its missing parents, readable by the owner only, and return it."""
+    """Create *path* and its missing parents, readable as `modes` tells, and return it."""
     with disk_errors(path):
         missing = [path, *path.parents]
         for folder in reversed([p for p in missing if not p.is_dir()]):
             try:
-                folder.mkdir(mode=MODE_DIR, exist_ok=True)  # parents=True would forget the mode
+                _make_one(folder)  # parents=True would forget the mode
             except FileNotFoundError as error:  # its parent is there, but takes no folders: /proc
                 raise StorageError(_unwritable(folder, error)) from error
     return path
+
+
+def _make_one(folder: Path) -> None:
+    shared = is_shared(folder.parent)
+    folder.mkdir(mode=MODE_DIR, exist_ok=True)
+    if shared:
+        with suppress(PermissionError):  # another has made it in the meantime
+            folder.chmod(SHARED_DIR)
 
 
 def write_bytes(data: bytes, path: Path) -> None:
@@ -94,7 +101,7 @@ def write_bytes(data: bytes, path: Path) -> None:
 def _write_whole(data: bytes, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE_FILE)
+        descriptor = open_file(partial, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as file:
             _lock(file.fileno())
             file.write(data)
@@ -154,7 +161,7 @@ def append_json_line(value: Mapping[str, object], path: Path, *, flush: bool) ->
 
     Args:
         value: One object.
-        path: Created, readable by its owner only, where it is not there.
+        path: Created where it is not there.
         flush: Waits until the line is on the disk, and puts an empty line before it, so that a
             line that a power cut has torn cannot take this one along.
 
@@ -164,7 +171,7 @@ def append_json_line(value: Mapping[str, object], path: Path, *, flush: bool) ->
     line = json.dumps(value, ensure_ascii=False) + "\n"
     make_dir(path.parent)
     with disk_errors(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
+        descriptor = open_file(path, os.O_WRONLY | os.O_APPEND)
         try:
             write_line(descriptor, f"\n{line}".encode() if flush else line.encode(), path)
             if flush:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from empathy_core.store.files import MODE_FILE, disk_errors, make_dir, write_line
+from empathy_core.store.files import disk_errors, make_dir, write_line
+from empathy_core.store.modes import open_file
 
 
 class Journal:
@@ -21,7 +22,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         make_dir(path.parent)
         with disk_errors(path):
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE_FILE)
+            self._descriptor = open_file(path, os.O_WRONLY | os.O_APPEND)
         self.path = path
 
     def append(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from empathy_core.errors import Busy, ConfigError
-from empathy_core.store.files import MODE_FILE, PARTIAL, disk_errors, make_dir
+from empathy_core.store.files import PARTIAL, disk_errors, make_dir
+from empathy_core.store.modes import file_mode
 
 MOST_BYTES = 255
 """Of the name of a file or folder, on nearly every file system."""
@@ -190,7 +191,8 @@ class RunDir:
         from filelock import FileLock, Timeout
 
         make_dir(self.root)
-        lock = FileLock(self.root / ".lock", timeout=timeout_s, mode=MODE_FILE)
+        path = self.root / ".lock"
+        lock = FileLock(path, timeout=timeout_s, mode=file_mode(path))
         try:
             with disk_errors(self.root):
                 lock.acquire()
@@ -211,7 +213,7 @@ class RunDir:
         from filelock import FileLock
 
         path = make_dir(self.root / "locks") / one_name(task, ".lock")
-        lock = FileLock(path, mode=MODE_FILE)
+        lock = FileLock(path, mode=file_mode(path))
         with disk_errors(path):
             lock.acquire()
         try:

@@ -36,12 +36,18 @@ def cancel(options: CancelOptions) -> int:
         wanted = {(task.submission.name, task.index) for task in chosen}
         tasks = [task for task in tasks if (task.submission.name, task.index) in wanted]
     try:
-        cancelled = now.cancel(tasks, whole_jobs=not options.what)
+        done = now.cancel(tasks, whole_jobs=not options.what)
     except SlurmError as error:
         msg = f"Slurm: {error}; see what is in the queue with\n  {command(run, 'status')}"
         raise ClusterError(msg) from error
     if now.unknown:
         names = ", ".join(submission.name for submission in now.unknown)
         warn(f"not cancelled, since nobody knows whether Slurm has it: {names}; look again soon")
-    print_out(f"cancelled {' '.join(cancelled)}" if cancelled else NOTHING)
-    return 0
+    if done.names or not done.others:
+        print_out(f"cancelled {' '.join(done.names)}" if done.names else NOTHING)
+    for user, theirs in done.others.items():
+        warn(
+            f"not cancelled, since they are jobs of the user '{user}': {' '.join(theirs)}; "
+            "expected that user, or an operator of Slurm, to cancel them"
+        )
+    return 2 if done.others else 0

@@ -34,11 +34,12 @@ def status(options: StatusOptions) -> int:
     """
     from jobs.commands.console import existing, print_out
     from jobs.commands.views.run_screen import screen
+    from jobs.executors.slurm.inspect import AccountingLooks
 
-    run = existing(options)
+    run, accounting = existing(options), AccountingLooks()
     pause, before = LOOKS_S[0], ""
     while True:
-        text, over = screen(run, as_json=options.json)
+        text, over = screen(run, as_json=options.json, accounting=accounting)
         if options.watch:
             print_out(
                 "\033[2J\033[H" + time.strftime("%H:%M:%S UTC", time.gmtime())

@@ -132,7 +132,7 @@ def show_submitted(submitted: Submitted, run: RunDir, *, as_json: bool) -> int:
     if as_json:
         shown = [asdict(array) | {"elements": len(array.shards)} for array in submitted.arrays]
         for entry in shown:
-            for ours in ("shards", "token", "uid", "refused"):
+            for ours in ("shards", "token", "uid", "clusters", "refused"):
                 del entry[ours]
         avoided = [node.node for node in submitted.avoided]
         told = {"submitted": shown, "left": submitted.left, "avoided": avoided}

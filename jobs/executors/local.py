@@ -127,7 +127,9 @@ class LocalExecutor:
 
     def _start(self, number: int) -> subprocess.Popen[str]:
         path = store.make_dir(self._run.logs) / "workers.log"
-        with store.disk_errors(path), path.open("a") as log:
+        with store.disk_errors(path):
+            descriptor = store.open_file(path, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(descriptor, "a") as log:
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,

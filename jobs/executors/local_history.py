@@ -68,7 +68,7 @@ def record(log: Path, event: str, **details: object) -> None:
     """
     with suppress(OSError):
         store.make_dir(log.parent)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, store.MODE_FILE)
+        descriptor = store.open_file(log, os.O_WRONLY | os.O_APPEND)
         try:
             emit_event(event, descriptor, **details)
         finally:

@@ -70,6 +70,8 @@ def main(root: str, plan_path: str) -> None:
     parent = Sender(os.dup(1))
     os.dup2(2, 1)  # what a library prints belongs into the log
     run, plan = RunDir(Path(root)), read_plan(Path(plan_path))
+    if store.is_shared(run.root):  # for what libraries write
+        os.umask(store.umask_in(run.root))
     tasks: Queue[Task] = Queue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     while True:
@@ -103,7 +105,7 @@ def _log_to(path: Path) -> None:
     """Send logging, and whatever libraries write to the standard streams, to *path*."""
     store.make_dir(path.parent)
     with store.disk_errors(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, store.MODE_FILE)
+        descriptor = store.open_file(path, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)

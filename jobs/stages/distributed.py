@@ -56,6 +56,10 @@ class Watch(Protocol):
         """Hear of a step."""
         ...
 
+    def saved(self, step: int) -> None:
+        """Hear that the checkpoint of a step is complete."""
+        ...
+
     def stop_soon(self) -> bool:
         """Tell whether a checkpoint is to be written and the training to end."""
         ...
@@ -83,9 +87,12 @@ def train_in_processes(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         for event in received(process.stdout or (), note):
-            if event["event"] != "step":
+            if event["event"] == "saved":
+                watch.saved(event["step"])
+            elif event["event"] == "step":
+                watch(StepReport(**event["report"]))
+            else:
                 return _result(event)
-            watch(StepReport(**event["report"]))
             if watch.stop_soon():
                 _stop_file(job).touch()
     last = " ".join(last_lines)[-500:] or f"exit code {process.returncode}"
@@ -135,10 +142,12 @@ def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None
         _end_with(int(parent))
         return stop.exists()
 
+    def tell_saved(step: int) -> None:
+        _send("saved", step=step)
+
     try:
-        trained = train(
-            replace(job, stop_soon=stop_soon), lambda report: _send("step", report=asdict(report))
-        )
+        job = replace(job, stop_soon=stop_soon, saved=tell_saved)
+        trained = train(job, lambda report: _send("step", report=asdict(report)))
     except Interrupted as saved:
         _send("interrupted", step=saved.step, checkpoint=str(saved.checkpoint))
     except EmpathyError as error:

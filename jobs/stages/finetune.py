@@ -81,7 +81,7 @@ def _train(
     n = n_processes(planned.spec)
     if n > 1:
         return train_in_processes(run, plan, job, n, watch)
-    return train(replace(job, stop_soon=watch.stop_soon), watch)
+    return train(replace(job, stop_soon=watch.stop_soon, saved=watch.saved), watch)
 
 
 class _Watch:
@@ -93,7 +93,7 @@ class _Watch:
 
     def __call__(self, report: StepReport) -> None:
         advanced, self._step = report.step - self._step, report.step
-        self._stop = bool(self._listen(Progress(advanced, report.n_tokens)))
+        self._tell(Progress(advanced, report.n_tokens, kept=False))
         now = time.monotonic()
         if now - self._told >= LOG_EVERY_S or report.step == report.n_steps:
             self._told = now
@@ -106,6 +106,13 @@ class _Watch:
                 report.memory_mb,
                 time.strftime("%H:%M:%S", time.gmtime(report.eta_s)),
             )
+
+    def saved(self, step: int) -> None:  # noqa: ARG002  any checkpoint will do
+        """Hear that the checkpoint of a step is complete."""
+        self._tell(Progress(0))
+
+    def _tell(self, progress: Progress) -> None:
+        self._stop |= bool(self._listen(progress))
 
     def stop_soon(self) -> bool:
         """Tell whether the listener asked for an end."""

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One step forward: rows answered (batches scored, steps trained), and tokens made."""
+    """One step forward.
+
+    Attributes:
+        rows: Rows answered, batches scored, steps trained.
+        tokens: Made.
+        kept: Whether what has been done survives the end of this process: it stands in a journal,
+            a piece or a checkpoint.
+    """
 
     rows: int
     tokens: int = 0
+    kept: bool = True
 
 
 Listener = Callable[[Progress], bool | None]

@@ -54,6 +54,7 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
             inputs = json.dumps({str(u): d for u, d in done.inputs.items()})
             own = {**tags, "condition": done.condition.id, "inputs": inputs}
             store.write_piece(frame, path[done.condition.id], own)
+            listen(Progress(0))
         log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
 
 
@@ -132,7 +133,7 @@ def _measured(
                 states[references] = metric.reference_state(references)
             values = metric.measure(rows.select(*metrics.ROWS), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
-            listen(Progress(1))
+            listen(Progress(1, kept=False))
     for answers in stale:
         yield answers, pl.concat(found[answers.condition.id])
 

@@ -1,13 +1,16 @@
 """How often each command calls Slurm's: as the page about clusters says."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.docs.markdown_pages import DOCS, tables
+from tests.runs.command_line import environment
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import drained, held, launch, on_cluster
+from tests.slurm.runs import drained, held, launch, on_cluster, sweep
 
 PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sacctmgr", "sinfo")
 HEADING = "What each command asks of Slurm"
@@ -65,3 +68,25 @@ def test_the_page_says_how_often_slurm_is_called(
     call("sweep (everything done)", "sweep")
 
     assert seen == documented()
+
+
+def test_watching_asks_the_accounting_only_of_what_has_ended(
+    cluster: Cluster, tmp_path: Path, counted: dict[str, str]
+):
+    """Each look is a query of squeue; sacct is asked twice at most, since it may be late."""
+    on_cluster(tmp_path)
+    log = tmp_path / "calls"
+    watch = [sys.executable, "-m", "jobs.launch", "status", "--watch", "--config", "echo.toml"]
+    with held(cluster):
+        sweep(cluster, tmp_path)
+        launch(cluster, "cancel", "generate-echo-00001-of-00003", *watch[-2:], cwd=tmp_path)
+        process = subprocess.Popen(
+            watch, cwd=tmp_path, env=environment(cluster.env | counted), stdout=subprocess.PIPE
+        )
+        cluster.wait_for(lambda: log.exists() and log.read_text().count("squeue") >= 4)
+        calls = Counter(line.split()[0] for line in log.read_text().splitlines())
+        launch(cluster, "cancel", *watch[-2:], cwd=tmp_path)
+    said, _ = process.communicate(timeout=120)
+
+    assert said.count(b"1 failed: ") >= 3
+    assert 1 <= calls["sacct"] <= 2

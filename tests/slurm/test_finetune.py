@@ -95,5 +95,6 @@ def test_ended_in_the_middle_gives_the_same_adapter(
     [adapter] = adapters(run).values()
     assert distance(long_adapter, adapter) <= 1e-6
     assert log.count('"event": "started"') == 2
+    assert '"event": "advanced"' in log
     if end == "preempted":
         assert '"requeued": true' in log

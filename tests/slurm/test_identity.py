@@ -197,6 +197,66 @@ def test_jobs_on_another_cluster_are_seen_and_cancelled_from_here(
     assert all(line["done"] for line in status(cluster, tmp_path)["conditions"])
 
 
+@pytest.mark.parametrize("lost", ["the answer", "the launcher"])
+def test_a_job_taken_elsewhere_though_nobody_said_so_is_found_there(
+    cluster: Cluster, far: Cluster, tmp_path: Path, lost: str
+):
+    """The cluster that was asked for is recorded before sbatch is called, and looked at."""
+    on_cluster(tmp_path, quick(FAR))
+    env = instead_of(cluster, tmp_path, "sbatch", LOST) if lost == "the answer" else {}
+    with held(far):
+        first = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
+        if lost == "the launcher":
+            forget(tmp_path / "runs/echo")
+        again = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path)
+        n_queued = len(far.queue()) - 1
+        cancelled = launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+        left = len(far.queue()) - 1
+
+    assert first.returncode == 0, first.stderr
+    assert len(job_ids(first.stdout)) == 3
+    assert again.returncode == 0, again.stderr
+    assert job_ids(again.stdout) == []
+    assert n_queued == 6
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert left == 0
+
+
+def forget(run: Path) -> None:
+    """Let it be long ago that a launcher was killed before it could write down any job id."""
+    (run / "slurm/jobs.jsonl").unlink()
+    for path in run.glob("slurm/*/submission.json"):
+        raw = json.loads(path.read_text())
+        path.write_text(json.dumps(raw | {"at": raw["at"] - 600}))
+
+
+def test_no_job_is_to_wait_for_one_on_another_cluster(
+    cluster: Cluster, far: Cluster, tmp_path: Path
+):
+    """Slurm cannot do it: it is refused before anything is submitted, of new and of queued jobs."""
+    on_cluster(tmp_path, quick(ECHO + SLURM + "[slurm.score.options]\nclusters = 'far'\n"))
+    with held(cluster), held(far):
+        split = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path)
+        shown = launch(cluster, "sweep", "--config", "echo.toml", "--dry-run", cwd=tmp_path)
+        plans = list((tmp_path / "runs/echo/plans").glob("*"))
+        n_split = len(cluster.queue()) + len(far.queue()) - 2
+        on_cluster(tmp_path)
+        sweep(cluster, tmp_path, "--set", "models.echo.prompts=['none']")
+        n_near = len(cluster.queue()) - 1
+        on_cluster(tmp_path, quick(FAR))
+        moved = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path)
+        n_after = len(cluster.queue()) + len(far.queue()) - 2
+        launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+
+    assert [done.returncode for done in (split, shown, moved)] == [2, 2, 2]
+    assert "waits for generate 'echo' on the cluster 'sim'" in split.stderr
+    assert "no job can wait for one on another cluster: nothing was submitted" in shown.stderr
+    assert plans == []
+    assert n_split == 0
+    assert "to run on the cluster 'far' and waits for job " in moved.stderr
+    assert n_after == n_near > 0
+
+
 def test_a_cluster_that_cannot_be_asked_from_here_is_named(cluster: Cluster, tmp_path: Path):
     """From a login node of a stranger, nothing is submitted again and nothing is called failed."""
     on_cluster(tmp_path)
@@ -207,14 +267,23 @@ def test_a_cluster_that_cannot_be_asked_from_here_is_named(cluster: Cluster, tmp
         sweep(cluster, tmp_path)
         other = Cluster.start(Path(folder), cluster="other", acct=False, **ONE_NODE)
         try:
-            again = launch(other, "sweep", "--config", "echo.toml", cwd=tmp_path)
-            shown = launch(other, "status", "--config", "echo.toml", cwd=tmp_path)
+            submitting = [["sweep"], ["retry"], ["cancel"], ["cancel", "echo"]]
+            refused = [launch(other, *w, "--config", "echo.toml", cwd=tmp_path) for w in submitting]
+            looking = [["status"], ["explain", "--failed"], ["explain", "echo"]]
+            shown = [launch(other, *w, "--config", "echo.toml", cwd=tmp_path) for w in looking]
+            as_json = status(other, tmp_path)
             n_there = len(other.queue())
         finally:
             other.stop()
+        n_here = len(cluster.queue()) - 1
         launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
 
-    assert again.returncode == 2
-    assert "jobs of this run are on the cluster 'sim'" in again.stderr
-    assert "belongs to 'other'" in shown.stderr
-    assert n_there == 0
+    assert [done.returncode for done in refused] == [2] * 4
+    assert [done.returncode for done in shown] == [0] * 3
+    for done in [*refused, *shown]:
+        assert "jobs of this run are on the cluster 'sim'" in done.stderr
+        assert "belongs to 'other'" in done.stderr
+        assert "Use a login node of 'sim'" in done.stderr
+    assert all(stage["failed"] == {} for stage in as_json["stages"])
+    assert sum(stage["unknown"] for stage in as_json["stages"]) == 6
+    assert (n_there, n_here) == (0, 6)

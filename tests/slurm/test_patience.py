@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.runs.command_line import ECHO, environment
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, without
 from tests.slurm.runs import (
     SLURM,
     drained,
@@ -16,6 +16,7 @@ from tests.slurm.runs import (
     launch,
     on_cluster,
     processes,
+    status,
     sweep,
 )
 
@@ -41,6 +42,42 @@ def test_an_array_task_that_never_finishes_a_block_is_not_run_for_ever(
     assert explained(cluster, tmp_path, task)[-1] == "no progress"
     assert "Slurm has run this array task again 3 times" in told.stdout
     assert "retry --time 60" in told.stdout
+
+
+WITHOUT_SCONTROL = """
+[slurm]
+cpus = 1
+mem_gb = 0.4
+time_min = 1
+signal_delay_s = 20
+setup = ["export PATH={path}"]
+"""
+
+
+def test_where_no_scontrol_is_reached_a_task_ends_and_retry_picks_it_up(
+    cluster: Cluster, tmp_path: Path
+):
+    """As in a container without Slurm: it cannot ask to be run again, and ends at its limit."""
+    slow = ECHO.replace("[models.echo]", "[models.echo]\noptions = { delay_s = 5 }")
+    path = without(cluster.env, "scontrol", "squeue")["PATH"]
+    on_cluster(tmp_path, slow + WITHOUT_SCONTROL.format(path=path))
+    few = ("--set", "generation.shards=1", "--set", "models.echo.prompts=['none']")
+    [job, *_] = job_ids(sweep(cluster, tmp_path, *few))
+    cluster.wait_for(lambda: f"{job}_0" not in cluster.queue(), 240)
+    state = cluster.states()[f"{job}_0"]
+    log = (tmp_path / "runs/echo/slurm/0001-generate-echo/logs/0.log").read_text()
+    drained(cluster)
+    task = "generate-echo-00000-of-00001"
+    failed = explained(cluster, tmp_path, task)
+    n_kept = status(cluster, tmp_path)["conditions"][0]["rows"]
+    retried = launch(cluster, "retry", "--config", "echo.toml", "--time", "30", cwd=tmp_path)
+    cluster.run("scancel", *job_ids(retried.stdout))
+
+    assert state == "TIMEOUT"
+    assert '"requeued": false' in log
+    assert failed == ["time limit"]
+    assert n_kept > 0
+    assert f"generate {task.split('-')[1]}, 1 array task" in retried.stdout
 
 
 SECOND_FAILS = """

@@ -19,7 +19,7 @@ from empathy_core.prompts.rendering import Renderer, context_window
 from empathy_core.prompts.stops import end_tokens
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import whole_folder, write_bytes, write_json
-from empathy_core.store.files import MODE_FILE
+from empathy_core.store.modes import set_mode
 from empathy_core.training.adapter import card
 from empathy_core.types import Condition, ModelSpec
 from empathy_core.weights import checkpoint
@@ -319,6 +319,6 @@ def _finish(made: Path, model: ModelSpec, report: MergeReport) -> None:
     write_json(merged, made / RECORD)
     write_bytes(card.merged_card(model, merged, report.text()).encode(), made / CARD)
     for path in made.iterdir():
-        path.chmod(MODE_FILE)
+        set_mode(path)
         with path.open("rb") as file:
             os.fsync(file.fileno())

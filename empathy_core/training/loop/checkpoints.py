@@ -21,12 +21,11 @@ from typing import Any
 
 from empathy_core.errors import ModelError, StorageError
 from empathy_core.store import (
-    MODE_DIR,
-    MODE_FILE,
     disk_errors,
     make_dir,
     read_json,
     replace_folder,
+    set_mode,
     write_json,
 )
 from empathy_core.training.loop.machine import CHECKPOINTS_KEPT
@@ -54,7 +53,7 @@ def copy_adapter(source: Path, target: Path) -> None:
         make_dir(target)
         for name in ADAPTER_FILES:
             shutil.copyfile(source / name, target / name)
-            (target / name).chmod(MODE_FILE)
+            set_mode(target / name)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -65,9 +64,8 @@ def step_of(checkpoint: Path) -> int:
 def seal(partial: Path, identity: str, processes: int) -> Path:
     """Mark the checkpoint in *partial* as complete, and move it to where it is found."""
     files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
-    for path in partial.rglob("*"):
-        path.chmod(MODE_DIR if path.is_dir() else MODE_FILE)
-    partial.chmod(MODE_DIR)
+    for path in (partial, *sorted(partial.rglob("*"))):
+        set_mode(path)
     for path in files:
         _flush(path)
     sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}

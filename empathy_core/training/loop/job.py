@@ -18,6 +18,10 @@ def never() -> bool:
     return False
 
 
+def unheard(step: int) -> None:
+    """Hear of a checkpoint, and do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """One training.
@@ -33,6 +37,7 @@ class TrainingJob:
         sample: Called at every evaluation; its rows go to ``samples.jsonl``. Null means none.
         stop_soon: Asked after every step; once it is true a checkpoint is written and
             ``Interrupted`` raised.
+        saved: Told by the main process of every step whose checkpoint is complete.
         curves: Where TensorBoard's files go; null means a folder of the attempt, which is removed
             with it.
     """
@@ -47,6 +52,7 @@ class TrainingJob:
     identity: str
     sample: Sample | None = None
     stop_soon: Callable[[], bool] = never
+    saved: Callable[[int], None] = unheard
     curves: Path | None = None
 
     @property

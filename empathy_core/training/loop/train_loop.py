@@ -325,6 +325,7 @@ class TrainingLoop:
                     made, run.progress, run.latest, run.job.identity,
                     self.accelerator.num_processes,
                 )  # fmt: skip
+                run.job.saved(self.step)
         self.accelerator.wait_for_everyone()
         run.meter.pause(time.monotonic() - started)
 

@@ -9,7 +9,7 @@ from empathy_core.store import RunDir
 from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.executors.local_progress import failed_here, local_progress
-from jobs.executors.slurm.inspect import Inspected, inspect
+from jobs.executors.slurm.inspect import AccountingLooks, Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
@@ -24,14 +24,22 @@ from jobs.planning.status import (
 from slurm import reasons
 
 
-def screen(run: RunDir, *, as_json: bool) -> tuple[str, bool]:
-    """Return what is shown, and whether it is known that nothing is left in the queue."""
+def screen(
+    run: RunDir, *, as_json: bool, accounting: AccountingLooks | None = None
+) -> tuple[str, bool]:
+    """Return what is shown, and whether it is known that nothing is left in the queue.
+
+    Args:
+        run: Which is shown.
+        as_json: Instead of text.
+        accounting: What Slurm's accounting told at earlier looks; null means nothing.
+    """
     plan, _ = last_plan(run)
     progress = read_progress(run, plan)
     lines = condition_progress(run, plan, progress)
     made = finetune_progress(run, plan, progress)
     inspected = inspect(run)
-    failed = read_failed(plan, progress, inspected)
+    failed = read_failed(plan, progress, inspected, accounting)
     failed = failed if inspected.reached else failed.proven()
     stages = stage_progress(inspected, failed)
     here = local_progress(run, plan, inspected, failed.done)

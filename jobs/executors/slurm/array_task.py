@@ -41,7 +41,7 @@ def main(folder: str) -> int:
         "started", job=job.job, index=job.index, node=job.node, restart=job.restarts,
         pid=os.getpid(),
     )  # fmt: skip
-    counter = _Counter()
+    counter = Advances()
     limit_s, warning_s = map(int, os.environ.get(LIMITS, "3600 90").split())
     counter.signals = Signals(job, counter.advanced, limit_s, warning_s)
     try:
@@ -60,26 +60,27 @@ def main(folder: str) -> int:
     return max(codes)
 
 
-class _Counter:
-    """Counts what this attempt has finished."""
+class Advances:
+    """Knows whether this attempt has finished anything that the next one need not do again."""
 
     signals: Signals | None = None
-    _rows = 0
+    _kept = False
 
     def add(self, progress: Progress) -> bool:
-        """Count; answer whether the work is to save its state, since a warning came."""
-        if not self._rows and progress.rows:
+        """Take note; answer whether the work is to save its state, since a warning came."""
+        if progress.kept and not self._kept:
+            self._kept = True
             emit_event("advanced")
-        self._rows += progress.rows
-        if self.signals:
+        if self.signals and progress.kept:
             self.signals.progressed()
         return bool(self.signals and self.signals.soon)
 
     def advanced(self) -> bool:
-        return self._rows > 0
+        """Tell whether it has."""
+        return self._kept
 
 
-def _do(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
+def _do(run: RunDir, plan: Plan, task: Task, counter: Advances) -> int:
     started = time.monotonic()
     log.info("%s", task.id)
     if counter.signals:
@@ -92,7 +93,7 @@ def _do(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> int:
     return 0
 
 
-def _until_done(run: RunDir, plan: Plan, task: Task, counter: _Counter) -> None:
+def _until_done(run: RunDir, plan: Plan, task: Task, counter: Advances) -> None:
     """Do a task; where it saved its state because of a warning, ask Slurm to run it again."""
     while True:
         try:
@@ -128,9 +129,10 @@ def check_progress(log: str, most: int) -> None:
     n = restarts_without_progress(log)
     if n >= most:
         msg = (
-            f"Slurm has run this array task again {n} times, and no attempt finished a block: "
-            "another would fare no better. Expected progress within an attempt: give it more time "
-            "(retry --time), set a smaller evaluate.block_size, or raise slurm.max_restarts"
+            f"Slurm has run this array task again {n} times, and no attempt finished a block or "
+            "wrote a checkpoint: another would fare no better. Expected progress within an "
+            "attempt: give it more time (retry --time), set a smaller evaluate.block_size or, for "
+            "a fine-tune, checkpoint_steps, or raise slurm.max_restarts"
         )
         raise NoProgress(msg)
 

@@ -23,7 +23,7 @@ REMEDIES = {
     "out of memory": "give it more memory, or set a smaller evaluate.block_size",
     "time limit": "it goes on from its journal: give it more time, or use more shards",
     "time limit, nothing finished": "one block needs longer than the limit: give it more time",
-    "no progress": "each attempt ended before a block was finished: give it more time",
+    "no progress": "no attempt finished a block or a checkpoint: give it more time",
     "preempted": "Slurm runs it again by itself; if it is not in the queue, submit it again",
     "node failure": "Slurm runs it again by itself; if it is not queued, avoid that node",
     "killed": "ended with SIGKILL, perhaps for want of memory: submit it again, with more if so",

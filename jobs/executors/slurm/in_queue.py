@@ -1,16 +1,19 @@
 """Which of a run's array tasks are in the queue now, and what work they claim."""
 
 import os
+import pwd
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from empathy_core.store import RunDir
-from jobs.executors.slurm.submissions import Ledger, Submission
+from jobs.executors.slurm.submissions import Ledger, Submission, log_path
 from jobs.planning.plan import Plan, Task
 from jobs.planning.stages import FINETUNE, stage_of
 from slurm import queue
+from slurm.events import read_events
 from slurm.queue import Queued, SlurmError, Unreachable
 from slurm.site import Site, read_site
 from slurm.submit import find
@@ -36,6 +39,19 @@ class QueuedTask:
     def tasks(self) -> tuple[Task, ...]:
         """What it does."""
         return self.submission.bundles[self.index]
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of cancelling.
+
+    Attributes:
+        names: Jobs and array tasks that were cancelled, in ranges.
+        others: User → those that are theirs, and that Slurm therefore left alone.
+    """
+
+    names: list[str] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,25 +101,31 @@ class QueueState:
         """Return the job ids of these stages that are in the queue."""
         return _jobs(self.of_stage(*stages))
 
-    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> list[str]:
-        """Cancel array tasks, or their jobs, and return what was: only what is known to be ours.
+    def cancel(self, tasks: Iterable[QueuedTask], *, whole_jobs: bool = False) -> Cancelled:
+        """Cancel array tasks, or their jobs: only what is known to be the run's.
 
         Raises:
-            SlurmError: scancel fails.
+            SlurmError: scancel fails, of this user's jobs.
         """
-        by_cluster: dict[str, list[str]] = {}
+        grouped: dict[tuple[int, str], list[str]] = {}
         for task in tasks:
             if task.submission.job and task.state != UNKNOWN:
-                there = task.submission.cluster
+                there, uid = task.submission.cluster, task.submission.uid
                 index = "" if whole_jobs else f"_{task.index}"
-                names = by_cluster.setdefault("" if there == self.site.cluster else there, [])
-                names.append(f"{task.submission.job}{index}")
-        cancelled: list[str] = []
-        for cluster, names in by_cluster.items():
+                of = (os.getuid() if uid is None else uid, there)
+                grouped.setdefault(of, []).append(f"{task.submission.job}{index}")
+        done = Cancelled()
+        for (uid, there), names in grouped.items():
             words = queue.ranges(names)
-            queue.cancel(words, cluster)
-            cancelled += words
-        return cancelled
+            try:
+                queue.cancel(words, "" if there == self.site.cluster else there)
+            except SlurmError:
+                if uid == os.getuid():
+                    raise
+                done.others.setdefault(_user(uid), []).extend(words)
+            else:
+                done.names.extend(words)
+        return done
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
@@ -170,6 +192,13 @@ class QueueState:
         return False
 
 
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def _jobs(queued: Iterable[QueuedTask]) -> list[str]:
     jobs = (queued_task.submission.job for queued_task in queued)
     return list(dict.fromkeys(job for job in jobs if job))
@@ -184,7 +213,7 @@ def read_queue_state(run: RunDir) -> QueueState:
     ledger, site = Ledger(run), read_site()
     submissions = _with_jobs(run, ledger, site)
     rows, hidden = _rows(run, submissions, site)
-    tasks = [task for submission in submissions for task in _in_queue(submission, rows, hidden)]
+    tasks = [task for s in submissions for task in _in_queue(run, s, rows, hidden)]
     ended = tuple(row for mine in rows.values() for row in mine if row.ended)
     return QueueState(ledger, tuple(submissions), tuple(tasks), ended, site)
 
@@ -197,24 +226,35 @@ def _rows(
     hidden: set[str] = set()
     with_jobs = {s.identity(run): s for s in submissions if s.job}
     for (uid, cluster), known in queue.by_user_and_cluster(with_jobs).items():
-        there = "" if cluster == site.cluster else cluster
         listed: dict[str, list[Queued]] = {}
-        for row in _list(known, uid, there, site):
-            listed.setdefault(row.job, []).append(row)
+        with _named_if_out_of_reach(cluster, site):
+            there = "" if cluster == site.cluster else cluster
+            for row in queue.list_queued([job.job for job in known if job.job], uid, there):
+                listed.setdefault(row.job, []).append(row)
+            may_hide = _may_hide(uid, there, site)
         for job in known:
             name = with_jobs[job].name
             mine = listed.get(job.job or "", [])
             rows[name] = [r for r in mine if job.matches(r.job, r.submitted, r.name, r.comment)]
-            if not mine and site.hides_jobs and uid != os.getuid() != 0:
+            if not mine and may_hide:
                 hidden.add(name)
     return rows, hidden
 
 
-def _list(known: Iterable[queue.JobIdentity], uid: int, cluster: str, site: Site) -> list[Queued]:
+def _may_hide(uid: int, cluster: str, site: Site) -> bool:
+    """Tell whether a cluster may hide the jobs of a user from whoever asks."""
+    if os.getuid() in (0, uid):
+        return False
+    return (read_site(cluster) if cluster else site).hides_jobs
+
+
+@contextmanager
+def _named_if_out_of_reach(cluster: str, site: Site) -> Iterator[None]:
+    """Say which cluster it is that does not answer, if it is not this machine's own."""
     try:
-        return queue.list_queued([job.job for job in known if job.job], uid, cluster)
+        yield
     except SlurmError as error:
-        if not cluster:
+        if cluster in ("", site.cluster):
             raise
         msg = (
             f"jobs of this run are on the cluster '{cluster}', and this machine belongs to "
@@ -224,12 +264,13 @@ def _list(known: Iterable[queue.JobIdentity], uid: int, cluster: str, site: Site
 
 
 def _in_queue(
-    submission: Submission, rows: dict[str, list[Queued]], hidden: set[str]
+    run: RunDir, submission: Submission, rows: dict[str, list[Queued]], hidden: set[str]
 ) -> Iterable[QueuedTask]:
     """Yield the array tasks of a submission that are in the queue, or may be."""
     if submission.name in hidden:
         why = "jobs of its user are hidden here"
-        yield from _all_unknown(submission, why)
+        unknown = _all_unknown(submission, why)
+        yield from (task for task in unknown if not _said_its_end(run, task))
     elif not submission.job and not submission.refused:
         yield from _all_unknown(submission, "sbatch did not say whether Slurm took it")
     for row in rows.get(submission.name, ()):
@@ -239,6 +280,16 @@ def _in_queue(
 
 def _all_unknown(submission: Submission, why: str) -> Iterable[QueuedTask]:
     return (QueuedTask(submission, i, UNKNOWN, why) for i in range(len(submission.shards)))
+
+
+def _said_its_end(run: RunDir, task: QueuedTask) -> bool:
+    """Tell whether an array task has ended by the last word of its own log."""
+    try:
+        log = log_path(run, task.submission.name, task.index).read_text(errors="replace")
+    except OSError:
+        return False
+    *_, last = read_events(log) or [{}]
+    return last.get("event") == "ended" or last.get("task") == "start"
 
 
 def _with_jobs(run: RunDir, ledger: Ledger, site: Site) -> list[Submission]:
@@ -254,9 +305,13 @@ def _with_jobs(run: RunDir, ledger: Ledger, site: Site) -> list[Submission]:
 def _settled(run: RunDir, ledger: Ledger, submission: Submission, site: Site) -> Submission:
     """Record what has become of a submission, if it can be known by now."""
     who = submission.identity(run)
-    taken = find(who)
-    if taken:
-        return ledger.taken(submission, taken.job, site.cluster)
-    if who.uid in (None, os.getuid()) and time.time() - submission.at > SETTLED_S:
+    uid = os.getuid() if who.uid is None else who.uid
+    others = [name for name in who.clusters if name not in ("", site.cluster)]
+    with _named_if_out_of_reach(", ".join(others), site):
+        if taken := find(who, site.cluster):
+            return ledger.taken(submission, taken.job, taken.cluster or site.cluster)
+        asked = {"" if name == site.cluster else name for name in who.clusters}
+        may_hide = any(_may_hide(uid, name, site) for name in asked)
+    if not may_hide and time.time() - submission.at > SETTLED_S:
         return ledger.refused(submission, "Slurm does not know it")
     return submission

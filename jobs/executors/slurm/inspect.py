@@ -1,5 +1,6 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,22 +117,72 @@ def read_history(array_task: ArrayTask, rows: Mapping[tuple[str, int], Attempts]
     return known or [Attempt("never started")]
 
 
+class AccountingLooks:
+    """What the accounting told, at this look or an earlier one: it is asked of what has ended."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Accounted]] = {}
+        self._looks = Counter[str]()
+        self._known: set[str] = set()
+
+    def rows(self, array_tasks: Iterable[ArrayTask], inspected: Inspected) -> list[Accounted]:
+        """Return the attempts of all array tasks of the jobs of those that have ended.
+
+        Each is asked for until it is known how it ended, and twice at most: the accounting is some
+        seconds late, and there may be none.
+        """
+        ended = {task.id: task for task in array_tasks if task.submission.job}
+        for gone in self._looks.keys() - ended.keys():  # it is in the queue again
+            del self._looks[gone]
+            self._known.discard(gone)
+        asked = [
+            task
+            for id_, task in ended.items()
+            if self._looks[id_] < LOOKS and id_ not in self._known
+        ]
+        if asked and inspected.reached:
+            self._ask(asked, inspected)
+        jobs = dict.fromkeys(task.submission.job or "" for task in ended.values())
+        return [row for job in jobs for row in self._rows.get(job, ())]
+
+    def _ask(self, array_tasks: Collection[ArrayTask], inspected: Inspected) -> None:
+        submissions = {task.submission.name: task.submission for task in array_tasks}.values()
+        self._looks.update(task.id for task in array_tasks)
+        try:
+            found = queue.list_attempts(s.identity(inspected.run) for s in submissions)
+        except SlurmError:
+            return
+        for submission in submissions:
+            self._rows[submission.job or ""] = []
+        for row in found:
+            self._rows.setdefault(row.job, []).append(row)
+        last = {f"{row.job}_{row.index}": row.state for row in found}
+        self._known |= {t.id for t in array_tasks if last.get(t.id, "PENDING") not in _GOING_ON}
+
+
+LOOKS = 2
+"""So often the accounting is asked how one array task has ended."""
+
+_GOING_ON = ("PENDING", "RUNNING", "COMPLETING")
+
+
 def read_accounting(
-    array_tasks: Iterable[ArrayTask], inspected: Inspected
+    array_tasks: Collection[ArrayTask],
+    inspected: Inspected,
+    accounting: AccountingLooks | None = None,
 ) -> dict[tuple[str, int], list[Accounted]]:
     """Return (job, index) → what accounting tells, and squeue where it does not (yet).
 
     It holds all array tasks of the jobs of *array_tasks*.
+
+    Args:
+        array_tasks: Those to tell of.
+        inspected: What is known of all.
+        accounting: What was told before; null means nothing.
     """
-    mine = {e.submission.name: e.submission for e in array_tasks if e.submission.job}.values()
-    ours = {submission.job for submission in mine}
-    try:
-        identities = [submission.identity(inspected.run) for submission in mine]
-        rows = queue.list_attempts(identities) if inspected.reached else []
-    except SlurmError:
-        rows = []
-    finished = [r for r in rows if r.state not in ("PENDING", "RUNNING", "COMPLETING")]
-    known = {(r.job, r.index) for r in finished}
+    ours = {task.submission.job for task in array_tasks if task.submission.job}
+    rows = (accounting or AccountingLooks()).rows(array_tasks, inspected)
+    known = {(r.job, r.index) for r in rows if r.state not in _GOING_ON}
     ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
     by_task: dict[tuple[str, int], list[Accounted]] = {}
     for row in [*rows, *(q.as_accounted() for q in ended)]:

@@ -11,6 +11,7 @@ from jobs.executors.slurm.failing_nodes import FailingNode, named_nodes
 from jobs.executors.slurm.history import Attempt
 from jobs.executors.slurm.in_queue import UNKNOWN
 from jobs.executors.slurm.inspect import (
+    AccountingLooks,
     ArrayTask,
     Attempts,
     Inspected,
@@ -86,13 +87,25 @@ class Failed:
         ]  # fmt: skip
 
 
-def read_failed(plan: Plan, progress: RunProgress, inspected: Inspected) -> Failed:
-    """Return what failed on Slurm, in one query of sacct; none if nothing did."""
+def read_failed(
+    plan: Plan,
+    progress: RunProgress,
+    inspected: Inspected,
+    accounting: AccountingLooks | None = None,
+) -> Failed:
+    """Return what failed on Slurm, in at most one query of sacct; none if nothing did.
+
+    Args:
+        plan: What there is to do.
+        progress: What is done.
+        inspected: What was submitted.
+        accounting: What the accounting told at earlier looks; null means nothing.
+    """
     done = done_tasks(plan, progress)
     array_tasks = failed_array_tasks(plan, progress, inspected, done)
     if not array_tasks:
         return Failed(done=done)
-    rows = read_accounting(array_tasks, inspected)
+    rows = read_accounting(array_tasks, inspected, accounting)
     histories = [(array_task, failed_history(array_task, rows)) for array_task in array_tasks]
     return Failed(histories, named_nodes(plan, inspected, rows), done)
 

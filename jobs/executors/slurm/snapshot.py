@@ -26,7 +26,7 @@ def snapshot(run: RunDir) -> Path:
             copy = partial / path.relative_to(SOURCE)
             store.make_dir(copy.parent)
             shutil.copyfile(path, copy)
-            copy.chmod(store.MODE_FILE)
+            store.set_mode(copy)
             if copy.suffix == ".py":
                 _compile(copy)
     return target
@@ -36,7 +36,8 @@ def _compile(copy: Path) -> None:
     """Compile a file that will not change, so that a thousand array tasks need not."""
     store.make_dir(copy.parent / "__pycache__")
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(str(copy), quiet=2, invalidation_mode=unchecked)
+    if compiled := py_compile.compile(str(copy), quiet=2, invalidation_mode=unchecked):
+        store.set_mode(Path(compiled))
 
 
 def _files(package: Path) -> list[Path]:

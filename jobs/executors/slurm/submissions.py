@@ -21,6 +21,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from empathy_core.types import digest
+from jobs.executors.slurm.clusters import clusters_of
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
@@ -41,9 +42,11 @@ class Submission:
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
         at: When it was submitted, in seconds since 1970.
         token: Words that no other submission has; empty in those of older versions.
-        uid: Number of the user who submitted it; null in those of older versions.
+        uid: Number of the user who submitted it; in those of older versions, of whoever has the
+            file.
         job: Job id; null while sbatch has not answered, or if it refused.
         cluster: Name of the cluster that took it; empty where nobody said.
+        clusters: Names of those that sbatch was to choose from; empty in those of older versions.
         refused: Why sbatch did not take it; empty if it did, or while nobody knows.
     """
 
@@ -61,6 +64,7 @@ class Submission:
     uid: int | None = None
     job: str | None = None
     cluster: str = ""
+    clusters: tuple[str, ...] = ()
     refused: str = ""
 
     @cached_property
@@ -87,8 +91,9 @@ class Submission:
 
     def identity(self, run: RunDir) -> JobIdentity:
         """Return what distinguishes its job from every other."""
+        clusters = self.clusters or clusters_of(self.asked, "")
         return JobIdentity(
-            self.token or self.comment(run), self.at, self.uid, self.cluster, self.job
+            self.token or self.comment(run), self.at, self.uid, self.cluster, self.job, clusters
         )
 
 
@@ -103,10 +108,13 @@ def read_submission(folder: Path) -> Submission:
     Raises:
         Damaged: It cannot be read.
     """
-    raw = store.read_json(folder / "submission.json")
+    path = folder / "submission.json"
+    raw = {"uid": None} | store.read_json(path)
+    if raw["uid"] is None:
+        raw["uid"] = path.stat().st_uid
     shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
-    waits = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok")}
-    return Submission(**{**raw, **waits, "shards": shards})
+    lists = {key: tuple(raw.get(key, ())) for key in ("after", "after_ok", "clusters")}
+    return Submission(**{**raw, **lists, "shards": shards})
 
 
 class Ledger:
@@ -154,8 +162,14 @@ class Ledger:
             self._plans[submission.plan] = read_plan(self.run.root / "plans" / submission.plan)
         return self._plans[submission.plan]
 
-    def intend(self, submission: Submission) -> Submission:
-        """Record what is about to be submitted, and return it under its name; call it locked."""
+    def intend(self, submission: Submission, here: str = "") -> Submission:
+        """Record what is about to be submitted, and return it under its name; call it locked.
+
+        Args:
+            submission: What is about to be submitted.
+            here: Name of the cluster that this machine belongs to: if sbatch's answer is lost, the
+                job is looked for where sbatch was to submit it, from whatever machine.
+        """
         names = [path.name for path in self.run.slurm.glob("[0-9]*-*")]
         names += [entry["submission"] for entry in self._entries()]  # their folders may be gone
         taken = [int(name.split("-")[0]) for name in names]
@@ -163,7 +177,10 @@ class Ledger:
         name = f"{max(taken, default=0) + 1:04d}-{submission.stage}-{plain}".rstrip("-")
         token = secrets.token_hex(5)
         now = round(time.time())
-        named = replace(submission, name=name, at=now, token=token, uid=os.getuid())
+        clusters = clusters_of(submission.asked, here)
+        named = replace(
+            submission, name=name, at=now, token=token, uid=os.getuid(), clusters=clusters
+        )
         folder = self.run.submission(name)
         store.make_dir(folder / "logs")
         raw = asdict(named)

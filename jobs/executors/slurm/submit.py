@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from empathy_core import store
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
+from jobs.executors.slurm.clusters import Placed, clusters_of, waits_elsewhere
 from jobs.executors.slurm.failing_nodes import FailingNode, to_avoid
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle
@@ -34,7 +36,7 @@ from slurm.partitions import read_partitions, unavailable_nodes
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
-from slurm.site import Site
+from slurm.site import Site, read_site
 
 
 class ClusterError(EmpathyError):
@@ -203,7 +205,9 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
     largest = queue_state.site.largest_array
     arrays: list[Array] = []
     named: dict[tuple[str, str], list[str]] = {}
-    for group in wanted(what.plan, progress, queue_state):
+    grouped = wanted(what.plan, progress, queue_state)
+    _require_one_cluster(what, grouped, queue_state)
+    for group in grouped:
         stage, key = group[0].stage, group[0].key
         waits = waits_of(what.plan, group, queue_state, named)
         for part in packing.arrays([(task,) for task in group], largest):
@@ -216,12 +220,15 @@ def preview(what: Launch, progress: RunProgress, queue_state: QueueState) -> lis
 def _submit_all(
     what: Launch, progress: RunProgress, queue_state: QueueState, grouped: Groups, result: Submitted
 ) -> None:
+    _require_one_cluster(what, grouped, queue_state)
     what = _checked(what, grouped, queue_state, result)
-    site = queue_state.site
+    site, there = queue_state.site, _elsewhere(what, grouped[0], queue_state.site)
+    if there:
+        site = replace(read_site(there), cluster=site.cluster)
     resources = [what.resources(group[0].stage, group[0].key) for group in grouped]
-    partitions = read_partitions()
+    partitions = read_partitions(there)
     result.notes += closed_partitions(resources, partitions)
-    rooms = read_rooms(resources, what.profile.max_elements, partitions, site)
+    rooms = read_rooms(resources, what.profile.max_elements, partitions, site, there)
     dealt = fitted(grouped, rooms)
     _note_left(grouped, dealt, rooms, result)
     for group, bundles in zip(grouped, dealt, strict=True):
@@ -254,6 +261,40 @@ def _note_left(
                 f"{counted(n_left, 'task')} of {first.stage} '{first.key}': no room in the queue "
                 f"({'; '.join(room.words for room in rooms if i in room.groups)})"
             )
+
+
+def _clusters(what: Launch, group: Sequence[Task], site: Site) -> tuple[str, ...]:
+    resources = what.resources(group[0].stage, group[0].key)
+    return clusters_of(resources.model_dump(), site.cluster)
+
+
+def _elsewhere(what: Launch, group: Sequence[Task], site: Site) -> str:
+    """Return the cluster that a group goes to; empty if it is this machine's, or open."""
+    names = _clusters(what, group, site)
+    return "" if names == (site.cluster,) or len(names) > 1 else names[0]
+
+
+def _require_one_cluster(what: Launch, grouped: Groups, queue_state: QueueState) -> None:
+    """Refuse to let a job wait for one on another cluster.
+
+    Raises:
+        ClusterError: One would.
+    """
+    site = queue_state.site
+    queued = {task.submission.job: task.submission for task in queue_state.queued}
+    by_id = {
+        job: Placed(f"job {job} of {s.stage} '{s.key}'", (s.cluster or site.cluster,))
+        for job, s in queued.items()
+        if job
+    }
+    to_come: dict[tuple[str, str], list[str]] = {}
+    for group in grouped:
+        name = f"{group[0].stage} '{group[0].key}'"
+        waits = waits_of(what.plan, group, queue_state, to_come)
+        by_id[name] = Placed(name, _clusters(what, group, site), (*waits.ok, *waits.any))
+        if wrong := waits_elsewhere(by_id[name], by_id):
+            raise ClusterError(wrong)
+        to_come.setdefault((group[0].stage, group[0].key), []).append(name)
 
 
 def _ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
@@ -351,6 +392,7 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         after_ok=submission.after_ok,
         kill_if_impossible=not stage_of(submission.stage).renewed,
         mounts=(run.root,),
+        umask=store.umask_in(folder),
     )
 
 
@@ -363,11 +405,12 @@ def _submit_arrays(
     while waiting:
         part = waiting.pop(0)
         wanted = _submission(what, part, waits)
-        named = ledger.intend(wanted)
+        named = ledger.intend(wanted, site.cluster)
         array = _array(what, named, named.name)
         job_of = f"{wanted.stage} '{wanted.key}'"
         try:
-            taken = submit.submit(array, what.profile, named.identity(what.run))
+            who = named.identity(what.run)
+            taken = submit.submit(array, what.profile, who, site.cluster)
         except SubmitError as error:
             ledger.refused(named, str(error))
             if smaller := _smaller(part, str(error)):

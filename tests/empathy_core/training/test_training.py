@@ -587,9 +587,11 @@ def test_asked_to_stop_it_writes_a_checkpoint_at_once(
         asked.append(1)
         return len(asked) == 2
 
+    saved: list[int] = []
     with pytest.raises(Interrupted) as stopped:
-        train(job_of(base, tmp_path, stop_soon=soon), silent)
+        train(job_of(base, tmp_path, stop_soon=soon, saved=saved.append), silent)
     assert stopped.value.step == 2
+    assert saved == [2]
     assert stopped.value.checkpoint == tmp_path / "first" / "checkpoint-2"
 
     same(train(job_of(base, tmp_path, attempt="second"), silent), whole)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from empathy_core.errors import Damaged
 from empathy_core.store import RunDir
 from jobs.executors.slurm import snapshot as code
+from jobs.executors.slurm.clusters import Placed, waits_elsewhere
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path, read_submission
 from jobs.planning.plan import Plan, PlannedMetric, PlanNotes, Task
@@ -52,7 +53,7 @@ def mode(path: Path) -> int:
 
 def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
     """What was intended is on the disk before sbatch is called, array tasks included."""
-    named = ledger.intend(SUBMISSION)
+    named = ledger.intend(SUBMISSION, "science")
     (found,) = ledger.submissions()
 
     assert named.name == "0001-generate-m"
@@ -60,7 +61,7 @@ def test_a_submission_is_read_as_it_was_written(ledger: Ledger):
     assert len(named.token) == 10
     assert named.uid == os.getuid()
     ours = {"name": named.name, "at": named.at, "token": named.token, "uid": named.uid}
-    assert found == named == replace(SUBMISSION, **ours)
+    assert found == named == replace(SUBMISSION, **ours, clusters=("science",))
     assert read_submission(ledger.run.submission(named.name)) == named
     assert found.bundles == (
         (Task("generate", "m", 0, 4), Task("generate", "m", 2, 4)),
@@ -79,6 +80,45 @@ def test_a_submission_gets_its_job_when_sbatch_answered(ledger: Ledger):
     assert [s.cluster for s in again] == ["science", "", ""]
     assert [s.refused for s in again] == ["", "invalid partition", ""]
     assert again[2] == third
+
+
+@pytest.mark.parametrize(
+    ("options", "clusters"),
+    [
+        ({}, ("near",)),
+        ({"clusters": "far"}, ("far",)),
+        ({"clusters": "far, near"}, ("far", "near")),
+    ],
+)
+def test_where_a_job_was_to_go_is_recorded_before_sbatch_answers(
+    ledger: Ledger, options: dict[str, str], clusters: tuple[str, ...]
+):
+    """So it is looked for there, from any machine; the answer then names the one cluster."""
+    asked = replace(SUBMISSION, asked={"options": options})
+    ledger.intend(asked, "near")
+    (found,) = ledger.submissions()
+
+    assert found.identity(ledger.run).clusters == clusters
+    assert found.identity(ledger.run).cluster == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "other", "wrong"),
+    [
+        (("near",), ("near",), False),
+        (("near",), ("far",), True),
+        (("far", "near"), ("far",), True),
+        (("far", "near"), ("far", "near"), True),
+    ],
+)
+def test_a_job_waits_only_for_one_on_its_own_cluster(
+    job: tuple[str, ...], other: tuple[str, ...], wrong: bool
+):
+    """Where sbatch may choose among several, nobody can say that it is the same one."""
+    waiting = Placed("score 'a'", job, ["7", "8"])
+
+    assert bool(waits_elsewhere(waiting, {"8": Placed("generate 'b'", other)})) == wrong
+    assert not waits_elsewhere(waiting, {"9": Placed("generate 'b'", other)})
 
 
 def test_names_count_up_though_older_folders_are_gone(ledger: Ledger):

@@ -9,10 +9,11 @@ from empathy_core.errors import ModelError, RunMismatch, StorageError
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs.executors.failures import BadNode, NotDone, kind
-from jobs.executors.slurm.array_task import check_gpu, check_versions
+from jobs.executors.slurm.array_task import Advances, check_gpu, check_versions
 from jobs.executors.slurm.submissions import Submission
 from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.provenance import versions
+from jobs.stages.protocol import Progress
 
 CONDITION = Condition(ModelSpec("m", "M", "hf", "decoder", "x/y"), prompt("none"), Decoding())
 PLAN = Plan(
@@ -28,6 +29,20 @@ def test_other_versions_are_named():
     other = replace(PLAN, provenance={**versions(), "version of polars": "0.1"})
     with pytest.raises(RunMismatch, match=r"polars .*\(planned: 0\.1\)"):
         check_versions(other)
+
+
+def test_only_what_survives_an_end_is_an_advance(capfd: pytest.CaptureFixture[str]):
+    """Steps without a checkpoint, and units without a piece, are done again: they do not count."""
+    advances = Advances()
+    for _ in range(3):
+        advances.add(Progress(1, kept=False))
+    before = advances.advanced(), capfd.readouterr().out
+    for _ in range(3):
+        advances.add(Progress(0))
+
+    assert before == (False, "")
+    assert advances.advanced()
+    assert capfd.readouterr().out.count('"event": "advanced"') == 1
 
 
 @pytest.mark.parametrize("asked", [{"gpus": 1}, {"gres": "gpu:a100:2"}, {"gres": "gpu"}])
