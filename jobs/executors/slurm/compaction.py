@@ -33,6 +33,8 @@ def compact_finished(run: RunDir, plan: Plan) -> None:
                 _compact(run, plan, condition)
     except (EmpathyError, SlurmError, OSError) as error:
         log.warning("result files are not compacted: %s", error)
+    except Exception:  # the report is written: nothing that happens here may fail it
+        log.exception("result files are not compacted")
 
 
 def _has_many(run: RunDir, plan: Plan, condition: Condition) -> bool:
