@@ -114,7 +114,11 @@ def map_array(cluster: Cluster, folder: Path, n_shards: int) -> float:
 
 
 def submission(cluster: Cluster, folder: Path, n_shards: int = N_SHARDS) -> None:
-    """Submit 10,000 shards to a cluster whose nodes are too busy to run any."""
+    """Submit 10,000 shards to a cluster whose nodes are too busy to run any.
+
+    Once with everything that a run does first (its rows are read, audited and frozen, its code is
+    copied and compiled), and once more after they were cancelled: the plan and the arrays alone.
+    """
     models = [f'[models.m{i}]\nuse = "echo"\nprompts = ["none"]' for i in range(N_MODELS)]
     write(folder, "\n".join(models), n_shards)
     block = ["-p", "all", "-N", "4", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3600"]
@@ -134,9 +138,16 @@ def submission(cluster: Cluster, folder: Path, n_shards: int = N_SHARDS) -> None
     print(f"cancel: {ended:.2f} s, {calls(folder)}")
     cluster.wait_for(lambda: len(cluster.queue()) <= 1, 120)
     theirs.append(map_array(counted, folder, n_shards))
-    pace, load = statistics.mean(theirs) / first, os.getloadavg()[0]
-    print(f"submit-{N_MODELS * n_shards}: {pace:.2f} of map_array's pace (asked 1.0); "
-          f"load {load:.1f} on {os.cpu_count()} cores")  # fmt: skip
+    anew, _ = timed(counted, folder, "sweep", *shards)
+    print(f"{N_MODELS * n_shards:,} shards anew: {anew:.1f} s, {calls(folder)}")
+    timed(counted, folder, "cancel")
+    cluster.wait_for(lambda: len(cluster.queue()) <= 1, 120)
+    calls(folder)
+    theirs.append(map_array(counted, folder, n_shards))
+    pace = statistics.mean(theirs)
+    print(f"submit-{N_MODELS * n_shards}: {pace / anew:.2f} of map_array's pace, with a new run's "
+          f"rows and code {pace / first:.2f} (asked 1.0); load {os.getloadavg()[0]:.1f} on "
+          f"{os.cpu_count()} cores")  # fmt: skip
     print(f"submit-nothing: {3 / again:.1f}x (asked 1.0x)")
     print(f"status: {1.5 / looked:.1f}x (asked 1.0x)")
     cluster.run("scancel", blocker)
