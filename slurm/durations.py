@@ -3,6 +3,7 @@
 import calendar
 import re
 import time
+from functools import lru_cache
 
 
 def seconds(text: str) -> int | None:
@@ -22,6 +23,7 @@ def fraction_s(text: str) -> float:
     return (seconds(whole) or 0) + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)
 
 
+@lru_cache(maxsize=4096)  # the tasks of an array share it
 def since_1970(utc: str) -> int:
     """Return a date in seconds since 1970; 0 if it is none."""
     try:

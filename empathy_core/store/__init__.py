@@ -12,9 +12,11 @@
 
 A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a
 digest of each block's rows. Work is done if and only if a piece holds it and the digests agree;
-no other marker exists. Files appear by rename, so a reader sees all of one or nothing.
+no other marker exists. Many pieces of a finished condition become few (``compact``), which hold the
+same blocks with the same digests. Files appear by rename, so a reader sees all of one or nothing.
 """
 
+from empathy_core.store.compacting import can_compact, compact
 from empathy_core.store.files import (
     append_json_line,
     disk_errors,
@@ -49,7 +51,7 @@ from empathy_core.store.schemas import (
     UNIT_BLOCKS,
     unit_inputs,
 )
-from empathy_core.store.sound import CheckedFolder, LoadedPiece, Unusable, check_folder
+from empathy_core.store.sound import CheckedFolder, LoadedPiece, Unusable, check_folder, read_rows
 
 __all__ = [
     "ADDED",
@@ -68,7 +70,9 @@ __all__ = [
     "append_json_line",
     "block_digests",
     "blocks_of_shard",
+    "can_compact",
     "check_folder",
+    "compact",
     "disk_errors",
     "frame_bytes",
     "is_shared",
@@ -79,6 +83,7 @@ __all__ = [
     "read_journal",
     "read_json",
     "read_piece",
+    "read_rows",
     "remove_leftovers",
     "replace_folder",
     "set_mode",

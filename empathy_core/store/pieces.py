@@ -41,17 +41,22 @@ def versions(path: Path) -> dict[int, int]:
         Damaged: The file is not a piece.
     """
     with _damage(path):
-        said = pl.read_parquet_metadata(path).get(_VERSIONS, "{}")
+        said = pl.read_parquet_metadata(path).get(VERSIONS, "{}")
         return {int(block): version for block, version in json.loads(said).items()}
 
 
 def versions_tag(versions: Mapping[int, int]) -> dict[str, str]:
     """Return the tag that ``versions`` reads; none where every block is of the condition's own."""
     listed = {str(block): versions[block] for block in sorted(versions)}
-    return {_VERSIONS: json.dumps(listed)} if listed else {}
+    return {VERSIONS: json.dumps(listed)} if listed else {}
 
 
-_VERSIONS = "generation_versions"
+VERSIONS = "generation_versions"
+"""Tag that ``versions`` reads."""
+
+
+COMPACTED = "compacted"
+"""Tag of a piece that was made from others, which may not have been removed yet."""
 
 
 def block_digests(frame: pl.DataFrame) -> dict[int, str]:
@@ -158,10 +163,23 @@ def read_piece(path: Path) -> tuple[Piece, pl.DataFrame]:
     Raises:
         Damaged: The file is not what was written.
     """
+    found, frame = _proven_rows(path)
+    return found, with_added(frame) if found.tags.get("kind") == "generations" else frame
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """Return a piece's rows just as they were written, after proving that they are the ones.
+
+    Raises:
+        Damaged: The file is not what was written.
+    """
+    return _proven_rows(path)[1]
+
+
+def _proven_rows(path: Path) -> tuple[Piece, pl.DataFrame]:
     found, file = _proven(path)
     with _damage(path):
-        frame = pl.read_parquet(io.BytesIO(file))
-    return found, with_added(frame) if found.tags.get("kind") == "generations" else frame
+        return found, pl.read_parquet(io.BytesIO(file))
 
 
 def with_added(frame: pl.DataFrame) -> pl.DataFrame:
@@ -194,4 +212,6 @@ def list_pieces(folder: Path) -> list[Path]:
 
 def blocks_of_shard(blocks: Iterable[int], shard: int, n_shards: int) -> list[int]:
     """Return the blocks of one shard: dealt round-robin, so that each takes equally long."""
+    if isinstance(blocks, range) and (blocks.start, blocks.step) == (0, 1):
+        return list(blocks[shard::n_shards])  # the same, without a look at those of the others
     return [b for b in blocks if b % n_shards == shard]

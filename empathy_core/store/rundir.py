@@ -103,7 +103,7 @@ class RunDir:
 
     def generation(self, condition: str, shard: int, n_shards: int) -> Path:
         """A piece of generated rows."""
-        return self.generations(condition) / _shard_name(shard, n_shards)
+        return self.generations(condition) / shard_name(shard, n_shards)
 
     def journals(self, condition: str) -> Path:
         """Folder of a condition's journals."""
@@ -112,7 +112,7 @@ class RunDir:
     def journal(self, condition: str, shard: int, n_shards: int, attempt: str) -> Path:
         """The journal of one attempt at one shard."""
         return self.journals(condition) / one_name(
-            f"{_shard_name(shard, n_shards, '')}.{attempt}", ".jsonl"
+            f"{shard_name(shard, n_shards, '')}.{attempt}", ".jsonl"
         )
 
     def scores(self, metric: str, condition: str) -> Path:
@@ -121,7 +121,7 @@ class RunDir:
 
     def score(self, metric: str, condition: str, shard: int, n_shards: int) -> Path:
         """A piece of per-row statistics."""
-        return self.scores(metric, condition) / _shard_name(shard, n_shards)
+        return self.scores(metric, condition) / shard_name(shard, n_shards)
 
     def adapter(self, finetune: str) -> Path:
         """A trained adapter: complete, or not there."""
@@ -222,5 +222,6 @@ class RunDir:
             lock.release()
 
 
-def _shard_name(shard: int, n_shards: int, suffix: str = ".parquet") -> str:
+def shard_name(shard: int, n_shards: int, suffix: str = ".parquet") -> str:
+    """Return how the file of one shard is called."""
     return f"{shard:05d}-of-{n_shards:05d}{suffix}"

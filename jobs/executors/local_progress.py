@@ -19,26 +19,34 @@ def tasks_of(plan: Plan) -> list[Task]:
 
 
 def failed_here(
-    run: RunDir, plan: Plan, progress: RunProgress, inspected: Inspected
+    run: RunDir,
+    plan: Plan,
+    progress: RunProgress,
+    inspected: Inspected,
+    done: Collection[str] | None = None,
 ) -> list[LocalTask]:
-    """Return what failed on this machine, was never submitted to Slurm, and is not done."""
-    others = done_tasks(plan, progress) | set(inspected.array_tasks)
+    """Return what failed on this machine, was never submitted to Slurm, and is not done.
+
+    *done* is ``done_tasks``, where they are known already.
+    """
+    done = done_tasks(plan, progress) if done is None else done
+    others = {*done, *inspected.array_tasks}
     tasks = [task for task in tasks_of(plan) if task.id not in others]
     return [one for one in local_history.tried(run, tasks) if one.failed]
 
 
 def local_progress(
-    run: RunDir, plan: Plan, progress: RunProgress, inspected: Inspected
+    run: RunDir, plan: Plan, inspected: Inspected, done: Collection[str]
 ) -> list[StageProgress]:
     """Return a line for each stage and key of the plan that is done on this machine.
 
-    Of a run that was submitted to Slurm, only what was tried here and never submitted.
+    Of a run that was submitted to Slurm, only what was tried here and never submitted. *done* is
+    ``done_tasks``.
     """
     tasks = [task for task in tasks_of(plan) if task.id not in inspected.array_tasks]
     tried = {one.id: one for one in local_history.tried(run, tasks)}
     if inspected.submissions:
         tasks = [task for task in tasks if task.id in tried]
-    done = done_tasks(plan, progress)
     groups: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
         groups.setdefault((task.stage, task.key), []).append(task)

@@ -139,8 +139,7 @@ def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
 
 def answers(run: RunDir, condition: Condition) -> pl.DataFrame:
     """Return ``context`` and ``text`` of every answer of a condition that is there."""
-    pieces = store.list_pieces(run.generations(condition.id))
-    frames = [store.read_piece(path)[1] for path in pieces]
+    _, frames = store.read_rows(run.generations(condition.id))
     if not frames:
         return pl.DataFrame(schema={"context": pl.String, "text": pl.String, "block": pl.Int32})
     questions = data.load(run).select(pl.col("id").alias("example"), "context")

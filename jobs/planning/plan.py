@@ -6,6 +6,7 @@ says the table of stages (``jobs.planning.stages``).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from typing import Annotated, Any, Literal
 
@@ -127,7 +128,20 @@ class Plan:
 
     def of_model(self, model: str) -> tuple[Condition, ...]:
         """Return the conditions that one generate task of *model* works through."""
-        return tuple(c for c in self.conditions if c.model.name == model)
+        return self._of_models.get(model, ())
+
+    @cached_property
+    def _of_models(self) -> Mapping[str, tuple[Condition, ...]]:
+        grouped: dict[str, tuple[Condition, ...]] = {}
+        for condition in self.conditions:
+            name = condition.model.name
+            grouped[name] = (*grouped.get(name, ()), condition)
+        return grouped
+
+    @cached_property
+    def ids_of_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Model → ids of its conditions; asked for once a task, of which there may be thousands."""
+        return {name: tuple(c.id for c in mine) for name, mine in self._of_models.items()}
 
     def finetune(self, id_: str) -> PlannedFinetune:
         """Return the fine-tune of that id."""

@@ -38,10 +38,13 @@ def read_answers(run: RunDir, condition: str, data: str, adapter: str | None = N
         data: Identity of the frozen rows.
         adapter: Digest of the adapter's weights that the answers must be made with.
     """
+    return _read_pieces(run.generations(condition), answer_tags(condition, data, adapter))
+
+
+def answer_tags(condition: str, data: str, adapter: str | None = None) -> dict[str, str]:
+    """Return what every piece of a condition's answers says of itself."""
     tags = {"kind": "generations", "condition": condition, "data": data}
-    if adapter:
-        tags["adapter"] = adapter
-    return _read_pieces(run.generations(condition), tags)
+    return tags | ({"adapter": adapter} if adapter else {})
 
 
 def read_scores(
@@ -51,10 +54,13 @@ def read_scores(
 
     Without *signature* that of the metric is not compared: its hash stands in *key*.
     """
+    return _read_pieces(run.scores(key, condition), score_tags(condition, data, signature))
+
+
+def score_tags(condition: str, data: str, signature: str = "") -> dict[str, str]:
+    """Return what every piece of a condition's statistics under one metric says of itself."""
     tags = {"kind": "scores", "condition": condition, "data": data}
-    if signature:
-        tags["signature"] = signature
-    return _read_pieces(run.scores(key, condition), tags)
+    return tags | ({"signature": signature} if signature else {})
 
 
 def _read_pieces(folder: Path, expected: Mapping[str, str]) -> SoundPieces:
@@ -130,6 +136,26 @@ def read_progress(run: RunDir, plan: Plan) -> RunProgress:
     """Read what is done of everything that the plan names."""
     found = read_when_asked(run, plan)
     return replace(found, generated=dict(found.generated), scored=dict(found.scored))
+
+
+def read_own_answers(run: RunDir, plan: Plan, shard: int, n_shards: int) -> RunProgress:
+    """Return what the pieces of one shard say is answered; others are not looked at.
+
+    Of 10,000 array tasks each would read the files of all. Statistics are not looked for.
+    """
+    by = adapters_of(plan, read_trained(run, plan))
+
+    def read(condition: str) -> SoundPieces:
+        path = run.generation(condition, shard, n_shards)
+        tags = answer_tags(condition, plan.data_digest, by.get(condition))
+        try:
+            piece = store.verify_piece(path)
+        except Damaged:
+            return SoundPieces({})
+        sound = tags.items() <= piece.tags.items()
+        return SoundPieces(piece.blocks, (path,)) if sound else SoundPieces({})
+
+    return RunProgress(run, _Folders([c.id for c in plan.conditions], read), {})
 
 
 def read_when_asked(run: RunDir, plan: Plan) -> RunProgress:

@@ -1,8 +1,9 @@
 """What scoring consists of: shards of units, scored for each metric and condition."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress, read_progress
@@ -20,31 +21,36 @@ def cut_as(plan: Plan, n_shards: int) -> Plan:
     return replace(plan, score_shards=n_shards)
 
 
-def columns(plan: Plan, task: Task) -> list[tuple[str, str]]:
-    """Return the (metric key, condition id) pairs that a task looks at."""
+Column = tuple[str, str]
+"""Metric key and condition id."""
+
+
+def columns(plan: Plan, task: Task) -> list[Column]:
+    """Return what a task looks at."""
     return [(m.key, c.id) for m in plan.of_group(task.key) for c in plan.conditions]
 
 
 def is_scored(plan: Plan, progress: RunProgress, task: Task) -> bool:
     """Tell whether every unit of a task that holds answers was scored from just these."""
-    return not any(_stale(plan, progress, task))
+    return not any(units for _, units in _stale(plan, progress, task))
 
 
 def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
     """Count the units that tasks will measure, over metrics and conditions."""
-    return sum(len(units) for task in tasks for units in _stale(plan, progress, task))
+    return sum(len(units) for task in tasks for _, units in _stale(plan, progress, task))
 
 
-def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[Mapping[int, str]]:
-    """Yield the units of each metric and condition of which one was not scored from today's."""
+def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[tuple[Column, list[int]]]:
+    """Yield the columns with a unit that was not scored from today's answers, and all of theirs."""
     inputs = progress.inputs
-    for metric, condition in columns(plan, task):
-        answers = inputs.get(condition, {})
-        mine = {u: digest for u, digest in answers.items() if u % task.n_shards == task.shard}
-        scored = progress.scored.get((metric, condition))
+    units = store.blocks_of_shard(range(plan.n_units), task.shard, task.n_shards)
+    for column in columns(plan, task):
+        answers = inputs.get(column[1], {})
+        mine = [unit for unit in units if unit in answers]
+        scored = progress.scored.get(column)
         done = scored.blocks if scored else {}
-        if any(done.get(unit) != digest for unit, digest in mine.items()):
-            yield mine
+        if any(done.get(unit) != answers[unit] for unit in mine):
+            yield column, mine
 
 
 def clear_other_layouts(
@@ -52,14 +58,16 @@ def clear_other_layouts(
 ) -> RunProgress:
     """Remove statistics that were cut otherwise than *tasks* will cut them; return what is left.
 
-    Once a task has scored its own units anew, the two would overlap.
+    Once a task has scored its own units anew, the two would overlap. Where it will not, since all
+    is current and no answers are to come, they stay.
     """
+    expected = progress.expecting(plan)
+    cuts = {(c, task.n_shards) for task in tasks for c, _ in _stale(plan, expected, task)}
     others = [
         path
-        for task in tasks
-        for column in columns(plan, task)
+        for column, n_shards in sorted(cuts)
         for path in progress.scored[column].paths
-        if not path.stem.endswith(f"-of-{task.n_shards:05d}")
+        if not path.stem.endswith(f"-of-{n_shards:05d}")
     ]
     for path in others:
         path.unlink(missing_ok=True)

@@ -142,13 +142,13 @@ def _generate_tasks(plan: Plan) -> list[Task]:
 
 
 def _answers(plan: Plan, task: Task) -> dict[str, list[int]]:
-    blocks = list(store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards))
-    return {condition.id: blocks for condition in plan.of_model(task.key)}
+    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
+    return dict.fromkeys(plan.ids_of_models.get(task.key, ()), blocks)
 
 
 def _answered(plan: Plan, progress: RunProgress, task: Task) -> bool:
     wanted = _answers(plan, task)
-    return all(set(blocks) <= set(progress.generated[c].blocks) for c, blocks in wanted.items())
+    return all(b in progress.generated[c].blocks for c, blocks in wanted.items() for b in blocks)
 
 
 def _rows(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
@@ -171,7 +171,7 @@ GENERATE = Stage(
     resources="generate",
     tasks=_generate_tasks,
     done=_answered,
-    makes=lambda plan, task: frozenset(("", c.id) for c in plan.of_model(task.key)),
+    makes=lambda plan, task: frozenset(("", id_) for id_ in plan.ids_of_models.get(task.key, ())),
     answers=_answers,
     unit="rows",
     size=_rows,

@@ -159,7 +159,7 @@ def _named(name: str, counts: Mapping[int, int], version: int) -> str:
 
 def _counts(run: RunDir, condition: Condition) -> Counter[int]:
     """Return version of the generation code → answers of the condition by it."""
-    own, counts = condition.generation_version, Counter[int]()
+    own, counts, seen = condition.generation_version, Counter[int](), set[int]()
     if own != GENERATION_VERSION and _answered(run, condition.id):
         counts[own] = 0
     for path in store.list_pieces(run.generations(condition.id)):
@@ -170,7 +170,8 @@ def _counts(run: RunDir, condition: Condition) -> Counter[int]:
         if own == GENERATION_VERSION and not versions:
             continue
         blocks = pl.read_parquet(path, columns=["block"])["block"]
-        counts.update(versions.get(block, own) for block in blocks)
+        counts.update(versions.get(block, own) for block in blocks if block not in seen)
+        seen |= set(blocks)
     return counts
 
 

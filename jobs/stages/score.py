@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,29 +74,31 @@ def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
     return metric
 
 
-def _current(path: Any, inputs: Mapping[int, str]) -> bool:
-    if not path.exists():
-        return False
-    tags = store.verify_piece(path).tags
-    return {int(u): d for u, d in json.loads(tags["inputs"]).items()} == dict(inputs)
+def _current(path: Path, inputs: Mapping[int, str]) -> bool:
+    """Tell whether units were scored from just these answers, in this piece or in another cut."""
+    if path.exists():
+        return _scored_from(path) == dict(inputs)
+    cut = path.stem.rpartition("-of-")[2]
+    others = [p for p in store.list_pieces(path.parent) if not p.stem.endswith(f"-of-{cut}")]
+    scored = {unit: d for other in others for unit, d in _scored_from(other).items()}
+    return all(scored.get(unit) == digest for unit, digest in inputs.items())
+
+
+def _scored_from(path: Path) -> dict[int, str]:
+    """Return unit → digest of the answers that a piece was scored from."""
+    inputs = json.loads(store.verify_piece(path).tags["inputs"])
+    return {int(unit): digest for unit, digest in inputs.items()}
 
 
 def _answers(
     run: RunDir, condition: Condition, examples: pl.DataFrame, units: set[int]
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
-    frames: list[pl.DataFrame] = []
-    digests: dict[int, str] = {}
-    for path in store.list_pieces(run.generations(condition.id)):
-        if not any(b // UNIT_BLOCKS in units for b in store.verify_piece(path).blocks):
-            continue
-        piece, frame = store.read_piece(path)
-        digests |= piece.blocks
-        frames.append(frame.filter((pl.col("block") // UNIT_BLOCKS).is_in(sorted(units))))
-    mine = {b: d for b, d in digests.items() if b // UNIT_BLOCKS in units}
+    wanted = {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
+    digests, frames = store.read_rows(run.generations(condition.id), wanted)
     empty = pl.DataFrame(schema=store.GENERATIONS)
     rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
-    return _Answers(condition, metric_rows(rows, condition, examples), store.unit_inputs(mine))
+    return _Answers(condition, metric_rows(rows, condition, examples), store.unit_inputs(digests))
 
 
 def metric_rows(

@@ -1,12 +1,14 @@
 """Submitting, looking and running on the simulated cluster, against budgets and bare scripts.
 
-Plans and submits 10,000 shards (10 models of 1,000), calls the same sweep again, and status;
+Plans and submits 10,000 shards (10 models of 1,000), calls the same sweep again, and status, with
+submitit's own ``map_array`` for as many tasks before and after it; counts files and Slurm's calls;
 compares one element with a bare batch job that runs ``python -c pass`` and imports what an
 element imports; and elements of 5 s with an array of bare ``sleep 5``: one for each core of this
 machine, and 1,000 on 32 slots, where the start of Python on few cores decides. Needs Slurm's
 packages (see slurm/sim/README.md).
 
-    python tests/benchmarks/bench_slurm.py
+    python tests/benchmarks/bench_slurm.py                   # everything
+    python tests/benchmarks/bench_slurm.py submission 2000   # 20,000 shards, and nothing else
 """
 
 import json
@@ -16,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -25,6 +29,15 @@ from tests.slurm.cluster import Cluster, missing
 
 N_MODELS, N_SHARDS = 10, 1_000
 PYTHON = sys.executable
+PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sacctmgr", "sinfo")
+MAP_ARRAY = """
+import sys, time
+import submitit
+executor = submitit.SlurmExecutor(sys.argv[1])
+executor.update_parameters(time=30, mem="205MB", cpus_per_task=1, array_parallelism=256)
+for _ in range(int(sys.argv[2])):
+    executor.map_array(time.sleep, [0] * int(sys.argv[3]))
+"""
 HEAD = """
 name = "large"
 [data.sources.made]
@@ -60,23 +73,84 @@ def timed(cluster: Cluster, folder: Path, *arguments: str) -> tuple[float, str]:
     return time.perf_counter() - started, done.stdout
 
 
-def submission(cluster: Cluster, folder: Path) -> None:
-    """Submit 10,000 shards to a cluster whose nodes are too busy to run any."""
+def with_counted_calls(cluster: Cluster, folder: Path) -> Cluster:
+    """Return the cluster with programs that write their name into ``calls`` first."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name in PROGRAMS:
+        real = cluster.run("which", name).strip()
+        path = programs / name
+        path.write_text(f'#!/bin/sh\necho {name} >> "{folder}/calls"\nexec {real} "$@"\n')
+        path.chmod(0o755)
+    env = cluster.env | {"PATH": f"{programs}:{cluster.env['PATH']}"}
+    return replace(cluster, env=env)
+
+
+def calls(folder: Path) -> str:
+    """Return how often each program was called since this was last asked."""
+    path = folder / "calls"
+    counts = Counter(path.read_text().split()) if path.exists() else Counter()
+    path.unlink(missing_ok=True)
+    return ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "no calls"
+
+
+def n_files(folder: Path) -> int:
+    """Count the files under a folder."""
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def map_array(cluster: Cluster, folder: Path, n_shards: int) -> float:
+    """Return how long submitit takes for as many arrays of as many tasks, and remove its jobs."""
+    script, jobs = folder / "map_array.py", folder / f"map_array-{time.time_ns()}"
+    script.write_text(MAP_ARRAY)
+    started = time.perf_counter()
+    command = [PYTHON, str(script), str(jobs), str(N_MODELS), str(n_shards)]
+    subprocess.run(command, cwd=folder, env=environment(cluster.env), check=True)
+    seconds = time.perf_counter() - started
+    print(f"map_array: {seconds:.1f} s, {n_files(jobs):,} files, {calls(folder)}")
+    cluster.run("scancel", "--state=PENDING", "-u", str(os.getuid()))
+    cluster.wait_for(lambda: len(cluster.queue()) <= 1, 120)  # the one that keeps the nodes busy
+    calls(folder)  # these two are not its own
+    return seconds
+
+
+def submission(cluster: Cluster, folder: Path, n_shards: int = N_SHARDS) -> None:
+    """Submit 10,000 shards to a cluster whose nodes are too busy to run any.
+
+    Once with everything that a run does first (its rows are read, audited and frozen, its code is
+    copied and compiled), and once more after they were cancelled: the plan and the arrays alone.
+    """
     models = [f'[models.m{i}]\nuse = "echo"\nprompts = ["none"]' for i in range(N_MODELS)]
-    write(folder, "\n".join(models))
+    write(folder, "\n".join(models), n_shards)
     block = ["-p", "all", "-N", "4", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3600"]
     blocker = cluster.submit(*block)
     cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")
-    first, said = timed(cluster, folder, "sweep")
-    again, _ = timed(cluster, folder, "sweep")
-    looked, _ = timed(cluster, folder, "status")
-    n_calls = said.count("submitted ")
-    print(f"10,000 shards in {n_calls} sbatch calls: {first:.1f} s; again: {again:.1f} s; "
-          f"status: {looked:.2f} s")  # fmt: skip
-    print(f"submit-10000: {15 / first:.1f}x (asked 1.0x)")
-    print(f"submit-nothing: {5 / again:.1f}x (asked 1.0x)")
-    print(f"status-10000: {2 / looked:.1f}x (asked 1.0x)")
-    timed(cluster, folder, "cancel")
+    counted = with_counted_calls(cluster, folder)
+    theirs = [map_array(counted, folder, n_shards)]
+    shards = ("--set", f"generation.shards={n_shards}")
+    first, _ = timed(counted, folder, "sweep", *shards)
+    print(f"{N_MODELS * n_shards:,} shards: {first:.1f} s, {n_files(folder / 'runs'):,} files, "
+          f"{calls(folder)}")  # fmt: skip
+    again, _ = timed(counted, folder, "sweep", *shards)
+    print(f"again: {again:.1f} s, {calls(folder)}")
+    looked, _ = timed(counted, folder, "status")
+    print(f"status: {looked:.2f} s, {calls(folder)}")
+    ended, _ = timed(counted, folder, "cancel")
+    print(f"cancel: {ended:.2f} s, {calls(folder)}")
+    cluster.wait_for(lambda: len(cluster.queue()) <= 1, 120)
+    theirs.append(map_array(counted, folder, n_shards))
+    anew, _ = timed(counted, folder, "sweep", *shards)
+    print(f"{N_MODELS * n_shards:,} shards anew: {anew:.1f} s, {calls(folder)}")
+    timed(counted, folder, "cancel")
+    cluster.wait_for(lambda: len(cluster.queue()) <= 1, 120)
+    calls(folder)
+    theirs.append(map_array(counted, folder, n_shards))
+    pace = statistics.mean(theirs)
+    print(f"submit-{N_MODELS * n_shards}: {pace / anew:.2f} of map_array's pace, with a new run's "
+          f"rows and code {pace / first:.2f} (asked 1.0); load {os.getloadavg()[0]:.1f} on "
+          f"{os.cpu_count()} cores")  # fmt: skip
+    print(f"submit-nothing: {3 / again:.1f}x (asked 1.0x)")
+    print(f"status: {1.5 / looked:.1f}x (asked 1.0x)")
     cluster.run("scancel", blocker)
     cluster.wait_for(lambda: not cluster.queue(), 120)
 
@@ -153,13 +227,15 @@ def main() -> None:
     if missing():
         print(f"not measured: Slurm is not installed here (no {', '.join(missing())})")
         return
+    only, n_shards, *_ = [*sys.argv[1:], "", ""]
+    parts = (submission, overhead, few, many)
     print(f"{os.cpu_count()} cores; simulated cluster of four nodes with 8 CPUs each")
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as name:
         cluster = Cluster.start(Path(name), acct=True)
         try:
-            for part in (submission, overhead, few, many):
+            for part in (part for part in parts if only in ("", part.__name__)):
                 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                    part(cluster, Path(folder))
+                    part(cluster, Path(folder), *([int(n_shards)] if n_shards else []))
         finally:
             cluster.stop()
 

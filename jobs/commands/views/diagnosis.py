@@ -159,9 +159,7 @@ def _pick(
 
 def _answers(run: RunDir, condition: Condition, examples: pl.DataFrame) -> pl.DataFrame:
     """Return all answers in the run's order, with the list of their ``faults``."""
-    frames = [
-        store.read_piece(path)[1] for path in store.list_pieces(run.generations(condition.id))
-    ]
+    _, frames = store.read_rows(run.generations(condition.id))
     if not frames:
         msg = f"{condition.id} has no answers yet: expected some; run sweep first"
         raise Incomplete(msg)

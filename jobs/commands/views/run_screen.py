@@ -58,17 +58,19 @@ def screen(
     failed = failed if inspected.reached else failed.proven()
     failed = replace(failed, histories=[h for h in failed.histories if _is_of(h[0], only)])
     stages = [s for s in stage_progress(inspected, failed) if only.has(s.stage, s.key)]
-    here = [s for s in local_progress(run, plan, progress, inspected) if only.has(s.stage, s.key)]
+    here = [
+        s for s in local_progress(run, plan, inspected, failed.done) if only.has(s.stage, s.key)
+    ]
     ids = {task.id for task in tasks_of(plan) if only.has(task.stage, task.key)}
-    tasks = [task for task in failed_here(run, plan, progress, inspected) if task.id in ids]
+    ended = failed_here(run, plan, progress, inspected, failed.done)
+    tasks = [task for task in ended if task.id in ids]
     failed_on_this_machine = failures.of_local(tasks)
     warn_if_not_reached(inspected)
     busy = sum(s.running + s.queued + s.unknown for s in [*stages, *here])
     if as_json:
-        shown = [asdict(line) | {"done": line.done} for line in lines]
         everything = {
             "finetunes": [asdict(training) for training in made],
-            "conditions": shown,
+            "conditions": [asdict(line) | {"done": line.done} for line in lines],
             "stages": [asdict(s) for s in [*stages, *here]],
             "slurm": inspected.reached,
             "failures": failures.as_json(run, [*failed.failures(), *failed_on_this_machine]),
@@ -77,9 +79,8 @@ def screen(
         return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        text += ["", _stages(stages), *_times(lines, stages)]
-        text += [*failures.short(failed.failures()), *failures.nodes_text(failed.nodes)]
-        text += _next(run, stages, inspected)
+        told = [*failures.short(failed.failures()), *failures.nodes_text(failed.nodes)]
+        text += ["", _stages(stages), *_times(lines, stages), *told, *_next(run, stages, inspected)]
     if here:
         text += ["", _here(here), *failures.short(failed_on_this_machine), *_next_here(run, here)]
     return "\n".join(text), not busy

@@ -15,6 +15,7 @@ from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
 from jobs.executors.failures import BadNode, NoProgress, classified
 from jobs.executors.notify import notify
+from jobs.executors.slurm.compaction import compact_finished
 from jobs.executors.slurm.history import restarts_without_progress
 from jobs.executors.slurm.inspect import read_log
 from jobs.executors.slurm.packing import TaskBundle
@@ -58,8 +59,11 @@ def main(folder: str) -> int:
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
     code = max((_do(run, plan, task, counter) for task in tasks), default=0)
+    is_last = stage_of(submission.stage).renewed  # the last job of a run
+    if is_last:
+        compact_finished(run, plan)
     emit_event("ended", code=code)
-    if stage_of(submission.stage).renewed:  # the last job of a run
+    if is_last:
         notify(run, plan, code)
     return code
 

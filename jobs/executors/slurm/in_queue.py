@@ -3,9 +3,10 @@
 import os
 import pwd
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
@@ -78,7 +79,23 @@ class QueueState:
 
     def of_stage(self, *stages: str) -> list[QueuedTask]:
         """Return the array tasks of these stages."""
-        return [task for task in self.queued if task.submission.stage in stages]
+        return [task for stage in stages for task in self._of_stages.get(stage, ())]
+
+    @cached_property
+    def _of_stages(self) -> Mapping[str, list[QueuedTask]]:
+        grouped: dict[str, list[QueuedTask]] = {}
+        for task in self.queued:
+            grouped.setdefault(task.submission.stage, []).append(task)
+        return grouped
+
+    @cached_property
+    def _doing(self) -> Mapping[Task, list[QueuedTask]]:
+        """Task → the array tasks in the queue that do it."""
+        doing: dict[Task, list[QueuedTask]] = {}
+        for queued_task in self.queued:
+            for task in queued_task.tasks:
+                doing.setdefault(task, []).append(queued_task)
+        return doing
 
     def jobs(self, *stages: str) -> list[str]:
         """Return the job ids of these stages that are in the queue."""
@@ -112,10 +129,19 @@ class QueueState:
 
     def jobs_of(self, stage: str, key: str) -> list[str]:
         """Return the job ids of one stage and key that are in the queue."""
-        return _jobs(task for task in self.of_stage(stage) if task.submission.key == key)
+        return self._jobs_of.get((stage, key), [])
 
-    def claimed(self) -> dict[str, set[int]]:
-        """Return condition id → blocks that array tasks in the queue will answer."""
+    @cached_property
+    def _jobs_of(self) -> Mapping[tuple[str, str], list[str]]:
+        grouped: dict[tuple[str, str], dict[str, None]] = {}
+        for task in self.queued:
+            if job := task.submission.job:
+                grouped.setdefault((task.submission.stage, task.submission.key), {})[job] = None
+        return {key: list(jobs) for key, jobs in grouped.items()}
+
+    @cached_property
+    def claimed(self) -> Mapping[str, Collection[int]]:
+        """Condition id → blocks that array tasks in the queue will answer."""
         claimed: dict[str, set[int]] = {}
         for queued_task in self.queued:
             answers = stage_of(queued_task.submission.stage).answers
@@ -128,7 +154,7 @@ class QueueState:
     def awaited_ids(self) -> frozenset[str]:
         """Return the ids of the conditions and fine-tunes that array tasks in the queue will do."""
         return frozenset(
-            [*self.claimed(), *(task.submission.key for task in self.of_stage(FINETUNE.name))]
+            [*self.claimed, *(task.submission.key for task in self.of_stage(FINETUNE.name))]
         )
 
     def overlapping(self, tasks: Sequence[Task]) -> list[str]:
@@ -158,9 +184,7 @@ class QueueState:
         """
         makes, before = stage_of(task.stage).makes, set(others)
         wanted = makes(plan, task)
-        for queued_task in self.of_stage(task.stage):
-            if task not in queued_task.tasks:
-                continue
+        for queued_task in self._doing.get(task, ()):
             waits = before <= set(queued_task.submission.after) and queued_task.state == "PENDING"
             theirs = makes(self.ledger.plan(queued_task.submission), task)
             if (waits or not before) and wanted <= theirs:

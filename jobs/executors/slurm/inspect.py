@@ -82,8 +82,10 @@ def inspect(run: RunDir, known: QueueState | None = None) -> Inspected:
     newest: dict[str, ArrayTask] = {}
     earlier: dict[str, tuple[ArrayTask, ...]] = {}
     for submission in submissions:
+        logs = log_path(run, submission.name, 0).parent
         for index in range(len(submission.shards)):
-            array_task = _array_task(run, submission, index, queued.get((submission.name, index)))
+            log = logs / f"{index}.log"
+            array_task = _array_task(submission, log, index, queued.get((submission.name, index)))
             for task in array_task.tasks:
                 if task.id in newest and _stands_by(array_task, newest[task.id]):
                     if array_task.state is not None:
@@ -110,9 +112,8 @@ def _with_standby(array_task: ArrayTask, other: ArrayTask) -> ArrayTask:
 
 
 def _array_task(
-    run: RunDir, submission: Submission, index: int, queued: QueuedTask | None
+    submission: Submission, log: Path, index: int, queued: QueuedTask | None
 ) -> ArrayTask:
-    log = log_path(run, submission.name, index)
     if queued is None:
         return ArrayTask(submission, index, log)
     return ArrayTask(submission, index, log, queued.state, queued.reason, queued.node)

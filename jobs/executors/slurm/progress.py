@@ -103,8 +103,6 @@ def read_failed(
         inspected: What was submitted.
         accounting: What the accounting told at earlier looks; null means nothing.
     """
-    if not inspected.submissions:
-        return Failed()
     done = done_tasks(plan, progress)
     array_tasks = failed_array_tasks(plan, progress, inspected, done)
     if not array_tasks:

@@ -185,7 +185,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
         ClusterError: Slurm would not take them; nothing is submitted.
     """
     result = Submitted(n_before=len(queue_state.queued))
-    claimed = queue_state.claimed()
+    claimed = queue_state.claimed
     free = [task for task in tasks if not is_claimed(what.plan, task, claimed)]
     if not free:
         return result

@@ -50,7 +50,7 @@ def missing(
     active = {key: _before(stage, key, plan, queue_state).any for key in keys}
     coming = anew or any(active.values())
     if stage.answers:
-        progress = progress.with_answers(queue_state.claimed())
+        progress = progress.with_answers(queue_state.claimed)
     elif coming:
         progress = progress.expecting(plan)
     # only of answers it is known which are to come: what follows others is done anew
@@ -110,8 +110,9 @@ def is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) -
     """Tell whether the queue will answer every block of a task: condition id → its blocks."""
     answers = stage_of(task.stage).answers
     return answers is not None and all(
-        set(blocks) <= set(claimed.get(condition, ()))
+        block in claimed.get(condition, ())
         for condition, blocks in answers(plan, task).items()
+        for block in blocks
     )
 
 

@@ -67,9 +67,9 @@ def statistics(run: Path) -> dict[Path, tuple[int, int]]:
     return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in pieces}
 
 
-def layouts(run: Path) -> set[str]:
-    """Return the endings of the pieces of statistics, as ``of-00002``."""
-    return {path.stem[-8:] for path in statistics(run)}
+def layouts(run: Path, condition: str) -> set[str]:
+    """Return the endings of the pieces of a condition's statistics, as ``of-00002``."""
+    return {path.stem[-8:] for path in statistics(run) if path.parent.name == condition}
 
 
 def times_scored(run: Path) -> set[int]:
@@ -108,13 +108,19 @@ def test_other_score_shards_alone_leave_nothing_to_do(copy: Path, shards: int):
 def test_a_run_grows_in_other_score_shards(
     copy: Path, fresh: dict[str, bytes], what: str, shards: int
 ):
-    """A prompt or a metric more, in another layout, gives the report of a fresh run."""
+    """A prompt or a metric more, in another layout, gives the report of a fresh run.
+
+    What was scored before is neither scored nor written anew.
+    """
+    before = statistics(copy / "runs" / "echo")
     write_config(copy, GROWN[what])
 
     run = sweep(copy, shards)
 
+    after = statistics(run)
     assert summary(run) == fresh[what]
-    assert layouts(run) == {f"of-{shards:05d}"}
+    assert before.items() <= after.items()
+    assert {path.stem[-8:] for path in after.keys() - before} == {f"of-{shards:05d}"}
     assert times_scored(run) == {1}
 
 
@@ -149,7 +155,7 @@ def test_answers_that_changed_are_scored_in_the_new_layout(copy: Path):
     sweep(copy, 3)
 
     assert without_scores(run) == before
-    assert layouts(run) == {"of-00003"}
+    assert layouts(run, path.parent.name) == {"of-00003"}
     assert times_scored(run) == {1}
 
 
