@@ -5,13 +5,15 @@ The dataclasses that are annotated with them check nothing when code makes one.
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
-Above0 = Annotated[float, Field(gt=0)]
-AtLeast0 = Annotated[float, Field(ge=0)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotEmpty = Annotated[str, Field(min_length=1)]
 Visible = Annotated[str, Field(pattern=r"\S")]
+Label = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+"""A text on one line; of blanks alone nothing remains."""
 Separator = Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from empathy_core.bounds import Above0, NotEmpty, NotNegative, Positive, Visible
+from empathy_core.bounds import Above0, Label, NotEmpty, NotNegative, Positive, Visible
 
 GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
@@ -130,7 +130,7 @@ class ModelSpec:
     """
 
     name: str
-    label: str
+    label: Label
     backend: Backend
     architecture: Architecture | None = None
     weights: str | None = None

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from empathy_core.types import Column, Condition, Decoding
 
@@ -78,6 +79,24 @@ def power_of_ten(value: float) -> str:
 def share(n: int, of: int) -> str:
     """Return a percentage with one digit, e.g. ``3.1%``."""
     return f"{100 * n / of:.1f}%" if of else NOTHING
+
+
+def told_apart(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Return the conditions with a label for each model: one that several bear gets their names.
+
+    Rows stand below their model's label, so that two models under one would be taken for one.
+    """
+    conditions = tuple(conditions)
+    bearers: dict[str, set[str]] = {}
+    for condition in conditions:
+        bearers.setdefault(condition.model.label, set()).add(condition.model.name)
+    shared = {label for label, names in bearers.items() if len(names) > 1}
+    return tuple(
+        replace(c, model=replace(c.model, label=f"{c.model.label} ({c.model.name})"))
+        if c.model.label in shared
+        else c
+        for c in conditions
+    )
 
 
 def row_labels(conditions: Iterable[Condition]) -> dict[str, str]:

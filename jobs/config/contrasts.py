@@ -44,10 +44,11 @@ def resolve(
     """Return the pairs of conditions that each contrast is the mean over.
 
     Two models are compared under each prompt and decoding that both have; a model under a prompt
-    is compared with what the other side names, whatever its prompt.
+    is compared with what the other side names, whatever its prompt. Texts that were not made here
+    have no decoding, and people's no prompt: they are compared with every one.
 
     Raises:
-        ConfigError: The two sides have no prompt in common.
+        ConfigError: The two sides have nothing in common, or are the same.
     """
     return tuple(
         Contrast(name, table.label or f"{table.second} {MINUS} {table.first}", pairs)
@@ -65,17 +66,31 @@ def _pairs(
         (a.id, b.id)
         for a in first
         for b in second
-        if a.decoding.name == b.decoding.name
-        and (not same_prompt or a.prompt.name == b.prompt.name)
+        if a.id != b.id and _alike(a, b, same_prompt=same_prompt)
     )
     if first and second and not pairs:
+        sides = zip((table.first, table.second), (first, second), strict=True)
+        asked = "; ".join(f"{side}: {_told(conditions)}" for side, conditions in sides)
+        same = {c.id for c in first} == {c.id for c in second}
+        what = "are the same" if same else "were never asked with the same prompt and decoding"
         msg = (
-            f"report.contrasts.{name}: {table.first} and {table.second} were never asked with the "
-            "same prompt and decoding; name a prompt on both sides, e.g. "
-            f"{table.first}.{first[0].prompt.name}"
+            f"report.contrasts.{name}: {table.first} and {table.second} {what} ({asked}); expected "
+            "two that can be compared; write MODEL.PROMPT on both sides where the prompts differ, "
+            "and ask both with one decoding"
         )
         raise ConfigError(msg)
     return pairs
+
+
+def _alike(a: Condition, b: Condition, *, same_prompt: bool) -> bool:
+    people = a.model.is_human or b.model.is_human
+    made_elsewhere = any(c.model.backend in ("human", "answers") for c in (a, b))
+    one_prompt = not same_prompt or people or a.prompt.name == b.prompt.name
+    return one_prompt and (made_elsewhere or a.decoding.name == b.decoding.name)
+
+
+def _told(conditions: Sequence[Condition]) -> str:
+    return ", ".join(f"{c.prompt.name} under {c.decoding.name}" for c in conditions)
 
 
 def _selected(selector: str, conditions: Sequence[Condition]) -> list[Condition]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from empathy_core.bounds import NotNegative, Positive
+from empathy_core.bounds import Label, NotNegative, Positive
 from empathy_core.training.spec import Lora, TrainingSettings
 from empathy_core.types import Dtype, Quantization
 from slurm.profile import Resources
@@ -42,7 +42,7 @@ class FinetuneTable(TrainingSettings, Lora):
     """
 
     base: str
-    label: str | None = None
+    label: Label | None = None
     prompt: str = "prompt2"
     prompt_chosen: Literal["beforehand", "validation", "test"] = "beforehand"
     format: Literal["chat", "plain"] | None = None

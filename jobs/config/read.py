@@ -57,7 +57,7 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
     for text in overrides:
         change = _override(text)
         _anchor(change, Path.cwd())
-        _merge(table, change)
+        _merge(table, change, emptying=True)
     _put_profile_below(table)
     for entry in _entries(table, "finetune", None) if allow else ():
         given = entry.get("allow")
@@ -156,11 +156,16 @@ def _one_way_to_ask_for_gpus(below: dict[str, Any], own: Mapping[str, Any]) -> N
         below.pop("gres")
 
 
-def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
-    """Put *change* over *base*: tables are merged, everything else is replaced."""
+def _merge(base: dict[str, Any], change: Mapping[str, Any], *, emptying: bool = False) -> None:
+    """Put *change* over *base*: tables are merged, everything else is replaced.
+
+    An empty table says nothing in a file, and if *emptying*, as on the command line, that nothing
+    is to be there.
+    """
     for key, value in change.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
+        is_told = bool(value) or not emptying
+        if isinstance(value, dict) and isinstance(base.get(key), dict) and is_told:
+            _merge(base[key], value, emptying=emptying)
         else:
             base[key] = value
 
@@ -251,7 +256,7 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
         if set(change) != {"report"}:
             msg = f"--set {text}: report changes only [report]; the rest needs: sweep"
             raise ConfigError(msg)
-        _merge(whole, change)
+        _merge(whole, change, emptying=True)
     try:
         return ReportTable.model_validate_json(json.dumps(whole["report"], default=str))
     except ValidationError as error:

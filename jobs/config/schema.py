@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from empathy_core import data, models, prompts
-from empathy_core.bounds import Above0, Positive, Share
+from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
 from empathy_core.types import Decoding, DecodingSettings, ModelSpec, Prompt
@@ -110,7 +110,7 @@ class AnswersTable(LayoutTable):
 
     path: str
     format: Literal["table", "lm-eval"] = "table"
-    label: str | None = None
+    label: Label | None = None
     example: str | None = None
     question: str | None = None
     text: str = "text"
@@ -140,7 +140,7 @@ class ContrastTable(ConfigModel):
 
     first: str
     second: str
-    label: str | None = None
+    label: Label | None = None
 
 
 class ReportTable(ConfigModel):
@@ -251,7 +251,9 @@ def load_prompt(name: str) -> Prompt:
 
 
 def _given(table: ConfigModel, *without: str) -> dict[str, Any]:
-    return {k: v for k, v in table if v is not None and k not in without}
+    """Return what a table sets; an empty label is none."""
+    is_set = ((k, v) for k, v in table if v is not None and (k, v) != ("label", ""))
+    return {k: v for k, v in is_set if k not in without}
 
 
 def source_of(name: str, table: SourceTable) -> Source:

@@ -6,16 +6,19 @@ table is printed under one correction and judged under another.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from empathy_core import metrics
 from empathy_core.errors import ConfigError, Damaged
 from empathy_core.store import RunDir, read_json
 from jobs.config import read as configuration
 from jobs.config.schema import ReportTable
 from jobs.planning.plan import Plan
+from reports.keys import column_keys
 from reports.spec import SETTINGS
+from reports.tables.columns import unknown_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,28 @@ def to_write(plan: Plan, overrides: Sequence[str] = ()) -> Recorded:
         ConfigError: An override is no setting of ``[report]``, or has a wrong value.
     """
     own = _known(plan.config.get("report", {}))
-    return Recorded(configuration.report_table(own, overrides), configuration.report_table(own, ()))
+    table = configuration.report_table(own, overrides)
+    if overrides:
+        check_margins(table.margins, {m.name: m.options for m in plan.metrics})
+    return Recorded(table, configuration.report_table(own, ()))
+
+
+def check_margins(margins: Iterable[str], chosen: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse margins of what is no column of a metric.
+
+    Args:
+        margins: Keys of columns.
+        chosen: Name of a metric → its settings.
+
+    Raises:
+        ConfigError: Naming each, with the nearest column.
+    """
+    loaded = {name: metrics.load(name, options) for name, options in chosen.items()}
+    keys = column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values()
+    known = {key: key for key in keys}
+    if wrong := [name for name in margins if name not in known]:
+        problems = unknown_columns(wrong, known, loaded)
+        raise ConfigError("\n".join(f"report.margins: {problem}" for problem in problems))
 
 
 def written(run: RunDir, plan: Plan, overrides: Sequence[str] = ()) -> Recorded:

@@ -24,10 +24,11 @@ from empathy_core.prompts.stops import read_settings
 from empathy_core.store import EVALUATED, RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, ModelSpec, Prompt, digest
+from jobs.config import contrasts
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import imported, origins, versions
+from jobs.planning import imported, origins, report_settings, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -41,10 +42,8 @@ from jobs.planning.plan import (
 )
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
-from reports.keys import column_keys
 from reports.labels import template_words
 from reports.rows import subsets
-from reports.tables.columns import unknown_columns
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ def resolve(
     evaluated = examples.filter(EVALUATED)
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
-    _check_margins(config)
+    report_settings.check_margins(config.report.margins, config.metrics)
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
     for name in config.models:
@@ -125,6 +124,7 @@ def resolve(
         provenance=provenance(command),
         config=config.model_dump(mode="json"),
     )
+    contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
     return Resolved(
@@ -446,17 +446,6 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
     metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
     group = name if hasattr(metric, "model") else LEXICAL
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
-
-
-def _check_margins(config: Config) -> None:
-    """Raise ``ConfigError`` where margins are declared for what is no column of the metrics."""
-    loaded = {n: metrics.load(n, options) for n, options in config.metrics.items()}
-    keys = column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values()
-    known = {key: key for key in keys}
-    wrong = [name for name in config.report.margins if name not in known]
-    if wrong:
-        problems = unknown_columns(wrong, known, loaded)
-        raise ConfigError("\n".join(f"report.margins: {problem}" for problem in problems))
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

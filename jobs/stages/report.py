@@ -20,6 +20,7 @@ from jobs.planning.report_settings import Recorded
 from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
 from jobs.stages.score import load
+from reports.labels import told_apart
 from reports.spec import Analysis, Commands, Comparison, CurvePoint, Layout, ReportSpec
 
 
@@ -70,7 +71,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
     withheld, shown = _licensed(found["sources"], table)
     notes = plan.notes
     return ReportSpec(
-        conditions=plan.conditions,
+        conditions=told_apart(plan.conditions),
         metrics={
             m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
         },

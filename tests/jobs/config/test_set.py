@@ -1,6 +1,7 @@
 """What ``--set`` gets wrong is named as it was typed, with what to type instead."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,18 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.console import existing, hint_at_others
 from jobs.commands.options import RunOptions
-from jobs.config.read import read, report_table
+from jobs.config.read import CONFIGS, read, report_table, setting
+from jobs.config.schema import model_of
 from tests.runs.command_line import ECHO, write_config
+
+MORE = """
+[report.margins]
+bleu = 0.1
+[models.echo]
+prompts = ["none"]
+options = { delay_s = 0.1 }
+"""
+"""What ``finetune.toml`` lacks of the tables that can be emptied."""
 
 
 def wrong(folder: Path, *changes: str, text: str = ECHO) -> str:
@@ -98,3 +109,30 @@ def test_a_report_that_set_changes_says_whose_it_is(runs: Path, capsys: pytest.C
 
     assert before == ""
     assert "about the run 'demo'; for another one, add --name study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["finetune", "report.margins", "models.echo.options"])
+def test_an_empty_table_empties(tmp_path: Path, table: str):
+    """As the pages say of ``finetune={}``; an empty table of a file says nothing."""
+    path = write_config(tmp_path, (CONFIGS / "finetune.toml").read_text() + MORE)
+
+    def entries(*changes: str) -> Any:
+        return setting(read(str(path), changes).model_dump(mode="json"), table)
+
+    assert entries()
+    assert not entries(f"{table}={{}}")
+    assert "metrics" in wrong(tmp_path, "metrics={}")  # what there must be is asked for
+
+
+def test_infinity_is_no_setting(tmp_path: Path):
+    """It is above 0, and no temperature."""
+    assert "decoding.greedy.temperature" in wrong(tmp_path, "decoding.greedy.temperature=inf")
+
+
+def test_a_label_is_one_line_or_the_name(tmp_path: Path):
+    """Of blanks alone no row could be told from the one above it."""
+    table = read(str(write_config(tmp_path)), ['models.echo.label=" \\n\\t"']).models["echo"]
+    lines = read(str(write_config(tmp_path)), ['models.echo.label="A\\n B "']).models["echo"]
+
+    assert model_of("echo", table).label == "Echo"
+    assert model_of("echo", lines).label == "A B"

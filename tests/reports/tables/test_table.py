@@ -11,7 +11,14 @@ from empathy_core import store
 from empathy_core.types import Column, Condition, Decoding
 from jobs.planning import origins
 from reports.build import build
-from reports.labels import answering_facts, decoding_words, number, row_labels, short_signature
+from reports.labels import (
+    answering_facts,
+    decoding_words,
+    number,
+    row_labels,
+    short_signature,
+    told_apart,
+)
 from reports.numbers.aggregate import SUMMARY
 from reports.numbers.significance import columns, rank
 from reports.page import index as page
@@ -139,6 +146,17 @@ def test_rows_are_told_apart_by_no_more_than_they_need():
     labels = row_labels([plain, sampled, other, HUMAN])
 
     assert list(labels.values()) == ["Prompt 1, greedy", "Prompt 1, hot", "Prompt 1", ""]
+
+
+def test_two_models_under_one_label_bear_their_names():
+    """Or the rows of one would stand below the other's; people and others keep their labels."""
+    one, two = condition("a", "Echo", "prompt1"), condition("b", "Echo", "prompt2")
+
+    told = told_apart([one, two, FLAN, HUMAN])
+
+    labels = [c.model.label for c in told]
+    assert labels == ["Echo (a)", "Echo (b)", FLAN.model.label, HUMAN.model.label]
+    assert [c.id for c in told] == [one.id, two.id, FLAN.id, HUMAN.id]
 
 
 def test_two_weights_under_one_label_are_told_apart():
