@@ -63,7 +63,8 @@ def compiled(folder: Path, name: str, table: Table, frame: str = "[allowframebre
         inputs += r"\begin{frame}[allowframebreaks]"
     body = rf"{inputs}\input{{methods}}" + (r"\end{frame}" if name == "beamer" else "")
     preamble = rf"\pdfcompresslevel0 \pdfobjcompresslevel0 {CLASSES[name]}"
-    preamble += r"\usepackage{booktabs}"
+    packages = ["booktabs", *(["longtable"] if table.layout.environment == "longtable" else [])]
+    preamble += rf"\usepackage{{{','.join(packages)}}}"
     (folder / "paper.tex").write_text(rf"{preamble}\begin{{document}}{body}\end{{document}}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     for i in range(3):  # the third where a table has gone to another page
@@ -186,3 +187,15 @@ def test_a_frame_that_cannot_be_divided_says_that_something_is_missing(tmp_path:
     assert "The rest of this table needs another frame" in text
     assert "allowframebreaks" in log
     assert digit_points(tmp_path) >= LEAST_POINTS * 0.99
+
+
+@needs_latex
+def test_a_longtable_in_slides_is_divided_between_frames(tmp_path: Path):
+    """As every other table is: a frame holds no longtable."""
+    table = Case(8, 6, SHORT).table()
+    layout = replace(table.layout, environment="longtable")
+
+    log = compiled(tmp_path, "beamer", replace(table, layout=layout))
+
+    assert "Overfull" not in log
+    assert sum(w.startswith("0.4321") for *_, w in printed(tmp_path)) == 3 * 6 * 8
