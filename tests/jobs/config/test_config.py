@@ -232,3 +232,12 @@ def test_a_table_that_changes_what_ships_takes_its_keys_from_there():
     assert sources < set(SourceTable.model_fields)
     assert SourceTable.model_fields["missing"].annotation == tuple[str, ...] | None
     assert all(not f.is_required() and f.default is None for f in SourceTable.model_fields.values())
+
+
+def test_a_file_in_another_encoding_is_told_with_its_line(tmp_path: Path):
+    """An editor's Latin-1 or UTF-16 is no mistake of TOML's."""
+    path = tmp_path / "latin.toml"
+    path.write_bytes(f'{ECHO}\n[report]\ntitle = "Zoë"\n'.encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=rf"not UTF-8 \(line {ECHO.count(chr(10)) + 3}\)"):
+        config.read(str(path))
