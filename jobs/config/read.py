@@ -69,8 +69,8 @@ def _of_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        before = path.read_bytes()[: error.start].count(b"\n")
-        msg = f"{path} is not UTF-8 (line {before + 1}): expected TOML; save it as UTF-8 and run again"
+        line = 1 + path.read_bytes()[: error.start].count(b"\n")
+        msg = f"{path} is not UTF-8 (line {line}): expected TOML; save it as UTF-8 and run again"
         raise ConfigError(msg) from error
     except (tomllib.TOMLDecodeError, OSError) as error:
         msg = f"{path} is not valid TOML: {error}; correct that line and run again"
