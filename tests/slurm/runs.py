@@ -38,7 +38,7 @@ def on_cluster(folder: Path, text: str | None = None) -> None:
 def quick(text: str = ECHO + SLURM) -> str:
     """Return a configuration whose array tasks need not import the libraries.
 
-    For tests that neither stop them nor look into them.
+    For tests that neither stop them nor look into them: what a fork uses is not seen by Slurm.
     """
     return text.replace("[slurm]", f"[slurm]\npython = '{preloaded.python()}'")
 

@@ -39,7 +39,7 @@ def test_what_runs_out_of_memory_is_tried_again_with_more_and_nobody_submits_it(
     cluster: Cluster, tmp_path: Path
 ):
     """The first try has 0.4 GB and is killed, the second 1.2 GB: the report is whole."""
-    on_cluster(tmp_path, quick(HUNGRY + SLURM) + RETRY)
+    on_cluster(tmp_path, HUNGRY + SLURM + RETRY)
     said = sweep(cluster, tmp_path)
     drained(cluster)
     seen = status(cluster, tmp_path)
@@ -103,7 +103,7 @@ def test_what_does_not_fit_into_the_budget_is_not_submitted_and_that_is_said(
 def test_efficiency_tells_what_was_used_and_what_would_fit(cluster: Cluster, tmp_path: Path):
     """Memory, time and processors as the accounting has them; the proposal runs as it is."""
     gpus = "[slurm.generate]\npartition = 'gpu'\ngres = 'gpu:1'\n"
-    on_cluster(tmp_path, quick(ECHO + SLURM) + gpus)
+    on_cluster(tmp_path, ECHO + SLURM + gpus)
     sweep(cluster, tmp_path)
     drained(cluster)
     command = ("status", "--efficiency", "--config", "echo.toml")
