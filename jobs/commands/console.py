@@ -150,7 +150,7 @@ def executor_of(choice: str, *, quiet: bool) -> str:
 def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
     """Print which tasks failed and why, and return the exit code."""
     by_cause: dict[str, list[Outcome]] = {}
-    for outcome in failed:
+    for outcome in sorted(failed, key=lambda outcome: outcome.task.id):  # however they ended
         by_cause.setdefault(pattern(outcome.message), []).append(outcome)
     for alike_ones in by_cause.values():
         first, others = alike_ones[0], len(alike_ones) - 1
