@@ -1,0 +1,1 @@
+"""Engines: how the server of each is started; one TOML file each."""
