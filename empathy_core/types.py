@@ -93,6 +93,8 @@ class EngineSettings:
     Attributes:
         python: Interpreter of the engine's own environment: ``{python}`` in ``command``.
         image: File of the container that the engine runs in: ``{image}`` in ``command``.
+        weights_file: File of weights that the engine reads instead of the model's folder, as
+            llama.cpp does: ``{weights_file}`` in ``command``.
         command: How a task starts the server; empty for one that runs elsewhere.
         arguments: What is put behind the command, e.g. ``["--max-num-seqs", "128"]``.
         adapter_arguments: What is put behind it for a model with an adapter.
@@ -128,6 +130,7 @@ class EngineSettings:
 
     python: str = ""
     image: str = ""
+    weights_file: str = ""
     command: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     adapter_arguments: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ class Client:
             max_connections=engine.max_in_flight, max_keepalive_connections=engine.max_in_flight
         )
         timeout = httpx2.Timeout(float(engine.request_timeout_s), connect=CONNECT_S, pool=None)
-        self._engine, self._address = engine, address  # a proxy does not know our own server
+        self._engine, self._address = engine, address
         self._openai = AsyncOpenAI(
             api_key=address.key,
             base_url=address.url,

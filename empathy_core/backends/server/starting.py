@@ -1,4 +1,4 @@
-"""From a model and its engine to a server that answers: started by this task, or found elsewhere."""
+"""From a model and its engine to a server that answers, started by this task or elsewhere."""
 
 import os
 import shutil
@@ -17,12 +17,13 @@ from empathy_core.backends.server.connection import Connection
 from empathy_core.backends.server.keys import read_key
 from empathy_core.backends.server.process import Launch, ServerProcess
 from empathy_core.engines import probe
-from empathy_core.errors import ModelError
+from empathy_core.errors import ConfigError, ModelError
 from empathy_core.prompts.rendering import Overlong, context_window
 from empathy_core.prompts.stops import read_settings
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import RunDir
 from empathy_core.types import EngineSpec, ModelSpec
+from empathy_core.weights.digests import file_digest
 
 ADAPTED = "-adapter"
 """Behind the served name: the model with its adapter, in ``adapter_arguments``."""
@@ -90,9 +91,21 @@ def found_versions(engine: EngineSpec) -> dict[str, str]:
     if engine.version_command:
         command = [_filled(word, _places(engine)) for word in engine.version_command]
         found["program"] = probe.command_version(command)
-    if engine.image:
-        found["image"] = weights.file_digest(Path(engine.image))
+    for kind in ("image", "weights_file"):
+        if path := getattr(engine, kind):
+            found[kind] = _digest_of(Path(path), engine)
     return found
+
+
+def _digest_of(path: Path, engine: EngineSpec) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        msg = (
+            f"engine '{engine.name}': {path} cannot be read ({error.strerror}); expected the file "
+            "that its command names; correct the path"
+        )
+        raise ConfigError(msg) from error
 
 
 def check_versions(engine: EngineSpec) -> None:
@@ -171,7 +184,12 @@ def _launch(model: ModelSpec, run: RunDir) -> Launch:
 
 
 def _places(engine: EngineSpec) -> dict[str, str]:
-    return {"python": engine.python, "image": engine.image, "gpus": str(engine.gpus)}
+    return {
+        "python": engine.python,
+        "image": engine.image,
+        "weights_file": engine.weights_file,
+        "gpus": str(engine.gpus),
+    }
 
 
 def _places_of(model: ModelSpec) -> dict[str, str]:
