@@ -281,6 +281,17 @@ class ModelSpec:
     served_name: str | None = None
 
     @property
+    def runs_here(self) -> bool:
+        """Whether weights are loaded where a task runs, by this process or a server it starts."""
+        return self.backend == "hf" and not (self.engine and self.engine.is_elsewhere)
+
+    @property
+    def rendered_elsewhere(self) -> bool:
+        """Whether a server makes token ids of the prompt, so that they cannot be proven."""
+        messages = self.engine is not None and self.engine.prompts == "messages"
+        return self.backend == "server" or messages
+
+    @property
     def is_human(self) -> bool:
         """Whether people wrote the answers: a reference that is not ranked and has no prompt."""
         return self.backend == "human"

@@ -1,14 +1,13 @@
 """What is sent for a row: one request a distinct prompt and draw, the same fields everywhere."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from empathy_core.backends.protocol import Request
 from empathy_core.backends.reading import AnswerRules
-from empathy_core.prompts.rendering import PromptTokens
+from empathy_core.prompts.rendering import PromptTokens, Turns, digest_of_turns, turns
 from empathy_core.types import Condition, Decoding, EngineSpec
 
 MOST_SEED = 2**31 - 1
@@ -29,7 +28,7 @@ class Question:
 
     rows: tuple[int, ...]
     prompt: PromptTokens | None
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: Turns = ()
     seed: int | None = None
 
     @property
@@ -37,7 +36,7 @@ class Question:
         """Digest of what is sent."""
         if self.prompt is not None:
             return self.prompt.sha256
-        return digest_of_messages(self.messages)
+        return digest_of_turns(self.messages)
 
     @property
     def n_tokens(self) -> int:
@@ -45,18 +44,6 @@ class Question:
         if self.prompt is not None:
             return len(self.prompt.ids)
         return sum(len(text.encode()) for _, text in self.messages)  # never more tokens than bytes
-
-
-def digest_of_messages(messages: Sequence[tuple[str, str]]) -> str:
-    """Return a digest of turns, as pairs of role and text."""
-    return hashlib.sha256(json.dumps(list(messages), ensure_ascii=False).encode()).hexdigest()
-
-
-def turns(condition: Condition, context: str) -> tuple[tuple[str, str], ...]:
-    """Return what a server renders: the prompt's turns, or its text as one turn."""
-    if not condition.chat:
-        return (("user", condition.prompt.plain(context)),)
-    return tuple((m.role, m.content) for m in condition.prompt.chat(context))
 
 
 def questions(

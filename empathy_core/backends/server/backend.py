@@ -87,7 +87,8 @@ class ServerBackend:
     def _work(self, condition: Condition, requests: Sequence[Request]) -> "_Work":
         engine, text = self.engine, self.text
         if text is None:
-            rules = AnswerRules(condition.decoding, (), {}, condition.model.reasoning)
+            thinks = condition.reasoning or condition.model.reasoning
+            rules = AnswerRules(condition.decoding, (), {}, thinks)
             prompts = None
         else:
             text.check(condition)

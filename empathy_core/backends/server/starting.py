@@ -70,7 +70,7 @@ def _engine(model: ModelSpec) -> EngineSpec:
 
 def _text(model: ModelSpec, overlong: Overlong) -> ModelText | None:
     """Return what renders and reads; null where the server does."""
-    if model.backend == "server" or _engine(model).prompts == "messages":
+    if model.rendered_elsewhere:
         return None
     folder = weights.locate(str(model.weights), model.revision)
     return ModelText(model, tokenizer_of(model), read_settings(folder), None, overlong)
