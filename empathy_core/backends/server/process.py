@@ -177,14 +177,14 @@ class ServerProcess:
         while True:
             if running.wait(pause_s):
                 raise self._ended(running, time.monotonic() - began, log_start)
-            if request(address)[0] == 200:
+            if request(address, timeout_s=2.0)[0] == 200:
                 return
             now, pause_s = time.monotonic(), min(2 * pause_s, 0.5)
             if now - began > self._launch.start_timeout_s:
                 raise failures.too_slow(self._launch.name, now - began, self._text(log_start))
             if now >= told:
                 told = now + TOLD_AGAIN_S
-                last = failures.last_line(self._text(log_start))
+                last = failures.last_line(self._text(log_start).text)
                 said = f"; its log says: {last}" if last else ""
                 log.info("%s: starting for %.0f s%s", self._launch.name, now - began, said)
 
@@ -245,7 +245,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Clusters set ``http_proxy``: the loopback address of this node is not to be asked there."""
 
 
-def request(address: str, key: str = "", timeout_s: float = 10.0) -> tuple[int, bytes]:
+def request(address: str, key: str = "", timeout_s: float = 5.0) -> tuple[int, bytes]:
     """Return status and body of a GET; status 0 if there is no answer."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
