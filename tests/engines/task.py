@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from empathy_core.backends.server.process import Launch, ServerProcess
+from empathy_core.backends.server.process import ServerLaunch, ServerProcess
 from tests.engines.family import FAMILY
 
 
@@ -15,7 +15,9 @@ def main() -> None:
     """Start the server, and watch it."""
     log, faults = Path(sys.argv[1]), sys.argv[2:]
     command = (sys.executable, "-IS", FAMILY, "{port}", "{served_name}", *faults)
-    server = ServerProcess(Launch("family", command, {"FAMILY_KEY": "{key}"}, log), grace_s=0.3)
+    server = ServerProcess(
+        ServerLaunch("family", command, {"FAMILY_KEY": "{key}"}, log), grace_s=0.3
+    )
     server.start()
     print("ready", flush=True)
     while server.is_alive():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from empathy_core.backends.server import process
-from empathy_core.backends.server.process import Launch, ServerProcess, request, reserve_port
+from empathy_core.backends.server.process import ServerLaunch, ServerProcess, request, reserve_port
 from empathy_core.errors import ConfigError, EmpathyError, EngineError
 from jobs.executors.failures import kind
 from tests.engines.conftest import MakeLaunch
@@ -19,7 +19,7 @@ from tests.engines.families import kill, left_of, roles, writing_to
 from tests.engines.family import FAMILY
 
 
-def _error(launch: Launch) -> EmpathyError:
+def _error(launch: ServerLaunch) -> EmpathyError:
     """Return what is said of a server that does not start; nothing of it is left."""
     with pytest.raises(EmpathyError) as caught:
         ServerProcess(launch, grace_s=0.3).start()
@@ -81,7 +81,7 @@ def _holds(path: Path, key: str) -> bool:
 
 def test_a_command_with_the_key_in_its_arguments_is_refused(tmp_path: Path):
     """All users of a node can read arguments."""
-    launch = Launch("own", ("server", "--api-key={key}"), {}, tmp_path / "log.txt")
+    launch = ServerLaunch("own", ("server", "--api-key={key}"), {}, tmp_path / "log.txt")
 
     with pytest.raises(ConfigError, match="expected \\{key\\} in 'environment' only"):
         ServerProcess(launch)
@@ -185,7 +185,9 @@ def test_a_port_that_is_always_taken_is_an_error(
 
 def test_two_servers_on_one_node_have_two_ports_names_and_keys(family: MakeLaunch, tmp_path: Path):
     """Neither answers for the other."""
-    second = Launch("other", family().command, {"FAMILY_KEY": "{key}"}, tmp_path / "other.txt")
+    second = ServerLaunch(
+        "other", family().command, {"FAMILY_KEY": "{key}"}, tmp_path / "other.txt"
+    )
     with ServerProcess(family(), grace_s=0.3) as one, ServerProcess(second, grace_s=0.3) as other:
         assert one.url != other.url
         assert one.served_name != other.served_name
@@ -228,7 +230,7 @@ def test_a_closed_server_may_be_closed_again(family: MakeLaunch):
 
 def test_a_program_that_is_not_there_is_a_configuration_error(tmp_path: Path):
     """The message names it."""
-    error = _error(Launch("own", ("/nowhere/python", "-m", "x"), {}, tmp_path / "log.txt"))
+    error = _error(ServerLaunch("own", ("/nowhere/python", "-m", "x"), {}, tmp_path / "log.txt"))
 
     assert isinstance(error, ConfigError)
     assert "engine 'own': /nowhere/python cannot be started: there is no such program" in str(error)
@@ -239,11 +241,13 @@ def test_a_file_that_is_not_executable_is_a_configuration_error(tmp_path: Path):
     program = tmp_path / "program"
     program.write_text("nothing")
     assert "it may not be executed" in str(
-        _error(Launch("own", (str(program),), {}, tmp_path / "l"))
+        _error(ServerLaunch("own", (str(program),), {}, tmp_path / "l"))
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
-    assert "it is no program" in str(_error(Launch("own", (str(program),), {}, tmp_path / "l")))
+    assert "it is no program" in str(
+        _error(ServerLaunch("own", (str(program),), {}, tmp_path / "l"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -281,7 +285,7 @@ def test_only_what_this_start_printed_counts(family: MakeLaunch):
 def test_a_server_that_prints_nothing_is_told_by_its_exit_code(tmp_path: Path):
     """As a program does that ends by itself."""
     command = (sys.executable, "-c", "import sys; sys.exit(7)")
-    error = _error(Launch("own", command, {}, tmp_path / "log.txt"))
+    error = _error(ServerLaunch("own", command, {}, tmp_path / "log.txt"))
 
     assert "ended with exit code 7" in str(error)
     assert "it printed nothing" in str(error)
@@ -303,7 +307,7 @@ def test_a_server_that_serves_another_name_is_refused(family: MakeLaunch):
     """It may be another's, or the command does not pass the name on."""
     launch = family()
     command = tuple("llama" if part == "{served_name}" else part for part in launch.command)
-    error = _error(Launch("family", command, launch.environment, launch.log))
+    error = _error(ServerLaunch("family", command, launch.environment, launch.log))
 
     assert "serves llama when asked for its models" in str(error)
 
@@ -311,7 +315,7 @@ def test_a_server_that_serves_another_name_is_refused(family: MakeLaunch):
 def test_a_server_with_another_key_is_refused(family: MakeLaunch):
     """A request that it would not answer is not sent."""
     launch = family()
-    error = _error(Launch("family", launch.command, {"FAMILY_KEY": "other"}, launch.log))
+    error = _error(ServerLaunch("family", launch.command, {"FAMILY_KEY": "other"}, launch.log))
 
     assert "answers 401 when asked for its models" in str(error)
 
@@ -324,7 +328,7 @@ def test_what_speaks_no_http_is_waited_for(tmp_path: Path):
         "while 1:\n c=s.accept()[0];c.recv(99);c.send(b'220 hello\\r\\n\\r\\n');c.close()"
     )
     command = (sys.executable, "-ISc", code, "{port}")
-    error = _error(Launch("own", command, {}, tmp_path / "log.txt", start_timeout_s=1.0))
+    error = _error(ServerLaunch("own", command, {}, tmp_path / "log.txt", start_timeout_s=1.0))
 
     assert "did not answer within 1 s" in str(error)
 

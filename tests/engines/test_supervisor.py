@@ -74,10 +74,10 @@ def test_a_fork_that_holds_the_pipe_keeps_nothing_alive(tmp_path: Path):
 import os, time
 from pathlib import Path
 from tests.engines import task
-from empathy_core.backends.server.process import Launch, ServerProcess
+from empathy_core.backends.server.process import ServerLaunch, ServerProcess
 import sys
 command = (sys.executable, "-IS", task.FAMILY, "{{port}}", "{{served_name}}")
-server = ServerProcess(Launch("family", command, {{}}, Path({str(log)!r})), grace_s=0.3)
+server = ServerProcess(ServerLaunch("family", command, {{}}, Path({str(log)!r})), grace_s=0.3)
 server.start()
 fork = os.fork()
 if fork:

@@ -110,7 +110,9 @@ class _Work:
     budget: Budget
 
     def __post_init__(self) -> None:
-        n = self.connection.engine.prompts_per_request if self.text is not None else 1
+        # one request has one seed, and of two equal prompts in it one draw
+        alone = self.text is None or self.condition.decoding.sample
+        n = 1 if alone else self.connection.engine.prompts_per_request
         self._waiting = deque(self.asked[i : i + n] for i in range(0, len(self.asked), n))
         self._stopped = threading.Event()
 

@@ -42,7 +42,7 @@ NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME")
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class ServerLaunch:
     """How a server is started.
 
     Attributes:
@@ -70,7 +70,7 @@ class ServerProcess:
         served_name: Name of its model in requests.
     """
 
-    def __init__(self, launch: Launch, grace_s: float = GRACE_S) -> None:
+    def __init__(self, launch: ServerLaunch, grace_s: float = GRACE_S) -> None:
         """Describe a server; ``start`` starts it.
 
         Raises:

@@ -124,7 +124,7 @@ def of_text(
     refusal = message.get("refusal") if isinstance(message, dict) else None
     thought = _thought_of(message) if isinstance(message, dict) else ""
     if not isinstance(written, str):
-        if refusal is None and not thought and not _is_filtered(choice):
+        if refusal is None and not _may_be_silent(choice, message):
             msg = "a choice has neither text nor a reason for its absence"
             raise Unusable(msg)
         written = str(refusal or "")
@@ -133,7 +133,7 @@ def of_text(
     n_thought = _nested(usage, "completion_tokens_details", "reasoning_tokens")
     return Answer(
         text=said,
-        stop=_stop(choice, cut=said != text),
+        stop=_stop(choice, ended=said != text or refusal is not None),
         prompt_sha256=prompt[0],
         n_prompt_tokens=prompt[1] or int(usage.get("prompt_tokens") or 0),
         n_output_tokens=int(usage.get("completion_tokens") or 0),
@@ -142,10 +142,19 @@ def of_text(
     )
 
 
+def _may_be_silent(choice: Mapping[str, Any], message: Any) -> bool:
+    """Tell whether there is a reason that a choice has no text: a filter, or thinking to the end."""
+    thinks = isinstance(message, dict) and any(isinstance(message.get(n), str) for n in _THOUGHTS)
+    return thinks or _is_filtered(choice) or choice.get("finish_reason") == "length"
+
+
+_THOUGHTS = ("reasoning_content", "reasoning")
+"""What servers call a thought in a message."""
+
+
 def _thought_of(message: Mapping[str, Any]) -> str:
-    """Return what a reasoning model wrote before its answer: servers differ in the name."""
-    found = message.get("reasoning_content") or message.get("reasoning") or ""
-    return str(found).strip()
+    """Return what a reasoning model wrote before its answer."""
+    return str(next((message[n] for n in _THOUGHTS if message.get(n)), "")).strip()
 
 
 def _split(written: str, rules: AnswerRules) -> tuple[str, str]:
@@ -161,10 +170,12 @@ def _split(written: str, rules: AnswerRules) -> tuple[str, str]:
     return found.text, found.thought
 
 
-def _stop(choice: Mapping[str, Any], *, cut: bool) -> Stop:
+def _stop(choice: Mapping[str, Any], *, ended: bool) -> Stop:
     if _is_filtered(choice):
         return "filter"
-    return "eos" if cut or choice.get("finish_reason") in ("stop", "eos", "end_turn") else "length"
+    return (
+        "eos" if ended or choice.get("finish_reason") in ("stop", "eos", "end_turn") else "length"
+    )
 
 
 def _is_filtered(choice: Mapping[str, Any]) -> bool:

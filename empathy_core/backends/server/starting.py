@@ -15,7 +15,7 @@ from empathy_core.backends.server.budget import Budget
 from empathy_core.backends.server.client import Address
 from empathy_core.backends.server.connection import Connection
 from empathy_core.backends.server.keys import read_key
-from empathy_core.backends.server.process import Launch, ServerProcess
+from empathy_core.backends.server.process import ServerLaunch, ServerProcess
 from empathy_core.engines import probe
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.prompts.rendering import Overlong, context_window
@@ -166,14 +166,14 @@ def _started(model: ModelSpec, run: RunDir) -> Connection:
         raise
 
 
-def _launch(model: ModelSpec, run: RunDir) -> Launch:
+def _launch(model: ModelSpec, run: RunDir) -> ServerLaunch:
     engine = _engine(model)
     words = [*engine.command, *engine.arguments]
     words += engine.adapter_arguments if model.adapter else ()
     places = _places(engine) | _places_of(model)
     _check_gpus(engine)
     name = f"engine-{model.name}-{socket.gethostname()}-{os.getpid()}.log"
-    return Launch(
+    return ServerLaunch(
         name=engine.name,
         command=tuple(_filled(word, places) for word in words),
         environment={key: _filled(value, places) for key, value in engine.environment},
