@@ -109,6 +109,11 @@ class ServerProcess:
         """Address of the server, without a path; another one after a restart."""
         return f"http://{HOST}:{self._port}"
 
+    @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self._launch.log
+
     def is_alive(self) -> bool:
         """Tell whether the server's first process runs."""
         return self._running is not None and self._running.is_alive()
