@@ -1,4 +1,4 @@
-"""The real vLLM, started as an array task starts it: it answers our ids, and does not outlive it."""
+"""The real vLLM, started as an array task starts it: its answers, and that it ends with it."""
 
 import json
 import os
