@@ -266,7 +266,7 @@ def test_no_server_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("STAND_IN_KEY", KEY)
     nowhere = RunningServer("http://127.0.0.1:9", None)  # type: ignore[arg-type]
 
-    with pytest.raises(ModelError, match="no server answers at http://127.0.0.1:9/v1"):
+    with pytest.raises(ModelError, match=r"no server answers at http://127\.0\.0\.1:9/v1"):
         answered(condition(model(folder, engine(nowhere))), tmp_path)
 
 
@@ -349,7 +349,7 @@ def test_a_server_renders_messages_and_says_what_it_counted(
     assert [m["role"] for m in sent] == [m.role for m in prompts.prompt("prompt1").messages]
     assert all(a.n_prompt_tokens > 0 and a.n_output_tokens > 0 for a in answers)
     assert any(a.thought for a in answers)
-    assert all(a.n_thought_tokens == 4 for a in answers)
+    assert all(0 < a.n_thought_tokens <= 4 for a in answers)
     assert all(a.output_ids == () for a in answers)
 
 

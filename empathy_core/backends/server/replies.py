@@ -15,6 +15,9 @@ from empathy_core.prompts.stops import before_stop
 FILTERED = ("content_filter", "content-filter", "safety", "recitation")
 """What servers call it when their filter ended an answer."""
 
+ENDED = ("stop", "eos", "end_turn")
+"""What servers call it when a model ended its answer itself."""
+
 Stop = Literal["eos", "length", "none", "filter"]
 
 
@@ -143,7 +146,7 @@ def of_text(
 
 
 def _may_be_silent(choice: Mapping[str, Any], message: Any) -> bool:
-    """Tell whether there is a reason that a choice has no text: a filter, or thinking to the end."""
+    """Tell whether there is a reason for the absence of a text: a filter, or thinking throughout."""
     thinks = isinstance(message, dict) and any(isinstance(message.get(n), str) for n in _THOUGHTS)
     return thinks or _is_filtered(choice) or choice.get("finish_reason") == "length"
 
