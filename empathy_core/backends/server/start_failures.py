@@ -15,7 +15,8 @@ _SHOWN_CHARACTERS = 400
 
 _KV_CACHE = re.compile(
     r"KV cache is needed|stored in (?:the )?KV cache|No available memory for the cache blocks"
-    r"|to serve even a single token|failed to create context|Not enough memory\. Please try to increase --mem-fraction-static",
+    r"|to serve even a single token|failed to create context"
+    r"|Not enough memory\. Please try to increase --mem-fraction-static",
     re.IGNORECASE,
 )
 _MEMORY = re.compile(
