@@ -28,7 +28,7 @@ from empathy_core.errors import ConfigError
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-GRACE_S = 5.0
+GRACE_S = 10.0
 """How long a server that is told to end may take, in seconds."""
 
 STARTS = 4
