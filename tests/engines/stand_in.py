@@ -605,6 +605,17 @@ def _fault(text: str) -> tuple[str, Any]:
     return name, value if isinstance(SETTINGS.get(name), str) else json.loads(value)
 
 
+def _door(port: int) -> socket.socket:
+    """Take a port before loading, as vLLM does: connections are refused until that is done."""
+    door = socket.socket()
+    try:
+        door.bind(("127.0.0.1", port))
+    except OSError:  # connections of the server before this one may not be forgotten yet
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", port))
+    return door
+
+
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -617,10 +628,7 @@ def main() -> None:
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--once", type=Path, help="faults hold unless this file is there; makes it")
     given = parser.parse_args()
-    # as vLLM: the port is taken before loading, and refuses connections until that is done
-    door = socket.socket()
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    door.bind(("127.0.0.1", given.port))
+    door = _door(given.port)
     again = given.once is not None and given.once.exists()
     if given.once:
         given.once.touch()
@@ -633,6 +641,7 @@ def main() -> None:
         sys.exit(OUT_OF_MEMORY)
     engine = Instant(given.model) if given.instant else TinyModel(given.model)
     app = StandIn(engine, given.served_name, faults).app()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for the next server
     print(f"stand-in at http://127.0.0.1:{door.getsockname()[1]}", flush=True)
     # a client that hangs up ends its request, as with vLLM
     web.run_app(
