@@ -376,7 +376,11 @@ def _second_server(folder: Path, port: int, first: Any) -> subprocess.CompletedP
         socket.create_connection(("127.0.0.1", port))
     env = environment()
     return subprocess.run(
-        command(folder, "--instant", port=port), env=env, capture_output=True, check=False, timeout=60
+        command(folder, "--instant", port=port),
+        env=env,
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
 
 
