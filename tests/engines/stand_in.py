@@ -24,6 +24,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,26 +140,45 @@ class Instant:
     """Answers at once, from the digest of the prompt's ids."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        from tokenizers import Tokenizer  # transformers would take seconds to import
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.window = AutoConfig.from_pretrained(folder).max_position_embeddings
-        special = set(self.tokenizer.all_special_ids)
-        self._words = [i for i in range(len(self.tokenizer)) if i not in special]
+        self._folder, self._words = folder, Tokenizer.from_file(str(folder / "tokenizer.json"))
+        config = json.loads((folder / "config.json").read_text())
+        self.window = config.get("max_position_embeddings") or config.get("n_positions")
+        self.n_tokens, self.end = self._words.get_vocab_size(), config["eos_token_id"]
+        added = self._words.get_added_tokens_decoder()
+        self._plain = [i for i in range(self.n_tokens) if i not in added]
 
     def answer(self, prompt: Sequence[int], asked: Body) -> Made:
         """Continue *prompt* by 8 to 32 tokens and the end token, or up to ``max_tokens``."""
         digest = hashlib.sha256(",".join(map(str, prompt)).encode()).digest()
-        words = random.Random(digest).choices(self._words, k=8 + digest[0] % 25)
-        limit, end = _max_tokens(asked), self.tokenizer.eos_token_id
-        if len(words) < limit:
-            return Made([*words, end], self.decoded(words, asked), "stop")
-        return Made(words[:limit], self.decoded(words[:limit], asked), "length")
+        ids = random.Random(digest).choices(self._plain, k=8 + digest[0] % 25)
+        limit = _max_tokens(asked)
+        if len(ids) < limit:
+            return Made([*ids, self.end], self.decoded(ids, asked), "stop")
+        return Made(ids[:limit], self.decoded(ids[:limit], asked), "length")
+
+    def encoded(self, text: str, *, special: bool) -> list[int]:
+        """Return the ids of a text, with the tokenizer's own special tokens or without."""
+        return self._words.encode(text, add_special_tokens=special).ids
 
     def decoded(self, ids: Sequence[int], asked: Body) -> str:
         """Return the text of tokens, without special ones unless they are asked for."""
         skip = asked.get("skip_special_tokens", True)
-        return self.tokenizer.decode(list(ids), skip_special_tokens=skip)
+        return self._words.decode(list(ids), skip_special_tokens=skip)
+
+    @cached_property
+    def _chat(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder)
+
+    def rendered(self, asked: Body) -> list[int]:
+        """Return the ids of a chat as the template spells it."""
+        more = asked.get("chat_template_kwargs") or {}
+        return self._chat.apply_chat_template(
+            asked["messages"], add_generation_prompt=True, return_dict=False, **more
+        )
 
 
 class TinyModel(Instant):
@@ -169,10 +189,9 @@ class TinyModel(Instant):
         from transformers import AutoModelForCausalLM
 
         super().__init__(folder)
-        torch.set_num_threads(1)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         ends = self._model.generation_config.eos_token_id
-        self._ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+        self._ends = {self.end, *(ends if isinstance(ends, list) else [ends])}
 
     def answer(self, prompt: Sequence[int], asked: Body) -> Made:
         """Continue *prompt* as the request asks."""
@@ -208,7 +227,7 @@ class TinyModel(Instant):
         ended = last in ends
         made.text = self.decoded(made.ids[:-1] if ended else made.ids, asked)
         if ended:
-            made.stop_reason = None if last == self.tokenizer.eos_token_id else last
+            made.stop_reason = None if last == self.end else last
         stops = asked.get("stop") or []
         found = [s for s in ([stops] if isinstance(stops, str) else stops) if s in made.text]
         if found and not ended and len(made.ids) > asked.get("min_tokens", 0):
@@ -398,8 +417,7 @@ class StandIn:
         if self._meets("chat_only"):
             raise Refused(404, {"detail": "Not Found"})
         self._check(body)
-        special = body.get("add_special_tokens", True)
-        prompts = [self._ids(prompt, special) for prompt in _prompts(body["prompt"])]
+        prompts = [self._ids(prompt, body) for prompt in _prompts(body["prompt"])]
         if _max_tokens(body) < 1 and not body.get("echo"):
             message = f"max_tokens must be at least 1, got {_max_tokens(body)}."
             raise Refused(400, _error(400, message))
@@ -410,11 +428,7 @@ class StandIn:
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         self._check(body)
-        prompt = self.engine.tokenizer.apply_chat_template(
-            body["messages"], add_generation_prompt=True, tokenize=True, return_dict=False,
-            **(body.get("chat_template_kwargs") or {}),
-        )  # fmt: skip
-        prompt = self._ids(prompt, False)
+        prompt = self._cut(self.engine.rendered(body))
         body.setdefault("max_tokens", self._window - len(prompt))
         pairs = await self._answers([prompt], body)
         choices = [self._chat_choice(i, made, body) for i, (_, made) in enumerate(pairs)]
@@ -437,14 +451,17 @@ class StandIn:
         if wanted and (type(self.engine) is Instant or self._meets("refuse_logprobs")):
             raise Refused(400, _error(400, "This model returns no logprobs.", param="logprobs"))
 
-    def _ids(self, prompt: str | Sequence[int], special: bool) -> list[int]:
-        if isinstance(prompt, str):
-            prompt = self.engine.tokenizer(prompt, add_special_tokens=special)["input_ids"]
-        return list(prompt[-self.faults["cut_prompt"] :])
+    def _ids(self, prompt: str | list[int], body: Body) -> list[int]:
+        special = body.get("add_special_tokens", True)
+        ids = self.engine.encoded(prompt, special=special) if isinstance(prompt, str) else prompt
+        return self._cut(ids)
+
+    def _cut(self, prompt: list[int]) -> list[int]:
+        return prompt[-self.faults["cut_prompt"] :]
 
     def _echoed(self, prompt: list[int]) -> list[int]:
         other = self._meets("other_ids")
-        return [(i + 1) % len(self.engine.tokenizer) for i in prompt] if other else prompt
+        return [(i + 1) % self.engine.n_tokens for i in prompt] if other else prompt
 
     async def _answers(self, prompts: list[list[int]], body: Body) -> list[tuple[list[int], Made]]:
         """Return each prompt with its answer, ``n`` times.
@@ -523,7 +540,7 @@ class StandIn:
             str(i): {
                 "logprob": value,
                 "rank": int((scores > scores[i]).sum()) + 1,
-                "decoded_token": self.engine.tokenizer.decode([i]),
+                "decoded_token": self.engine.decoded([i], {"skip_special_tokens": False}),
             }
             for i, value in self._top(scores, token, k).items()
         }
@@ -531,7 +548,7 @@ class StandIn:
     def _name(self, token: int, body: Body) -> str:
         if body.get("return_tokens_as_token_ids"):
             return f"token_id:{token}"
-        return self.engine.tokenizer.decode([token])
+        return self.engine.decoded([token], {"skip_special_tokens": False})
 
     def _chat_choice(self, i: int, made: Made, body: Body) -> Body:
         n_thought = self._n_thought(made, body)
@@ -605,6 +622,15 @@ def _fault(text: str) -> tuple[str, Any]:
     return name, value if isinstance(SETTINGS.get(name), str) else json.loads(value)
 
 
+def _loaded(folder: Path, *, instant: bool) -> Instant:
+    if instant:
+        return Instant(folder)
+    import torch
+
+    torch.set_num_threads(1)
+    return TinyModel(folder)
+
+
 def _door(port: int) -> socket.socket:
     """Take a port before loading, as vLLM does: connections are refused until that is done."""
     door = socket.socket()
@@ -639,7 +665,7 @@ def main() -> None:
     time.sleep(given.slow_start)
     if faults.get("die_at_start"):
         sys.exit(OUT_OF_MEMORY)
-    engine = Instant(given.model) if given.instant else TinyModel(given.model)
+    engine = _loaded(given.model, instant=given.instant)
     app = StandIn(engine, given.served_name, faults).app()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for the next server
     print(f"stand-in at http://127.0.0.1:{door.getsockname()[1]}", flush=True)

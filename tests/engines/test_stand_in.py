@@ -25,6 +25,7 @@ from tests.engines.running import (
     command,
     running,
 )
+from tests.engines.stand_in import TinyModel
 from tests.runs.command_line import environment
 from tests.tiny_models import TEXT, tiny_llama
 from tests.zoo_models import make
@@ -104,12 +105,13 @@ def test_greedy_answers_are_those_of_transformers(
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
 def test_other_families_answer_as_transformers_does(family: str, tmp_path: Path) -> None:
+    """Without HTTP, which is the same for all."""
     folder = make(family, tmp_path / family)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    prompts = AutoTokenizer.from_pretrained(folder)(QUESTIONS)["input_ids"]
-    with running(folder) as server:
-        choices = complete(server, prompts)
-    assert [c["token_ids"] for c in choices] == [generated(model, p) for p in prompts]
+    engine, model = TinyModel(folder), AutoModelForCausalLM.from_pretrained(folder)
+    for question in QUESTIONS:
+        prompt = engine.encoded(question, special=True)
+        made = engine.answer(prompt, {"temperature": 0, "max_tokens": 24})
+        assert made.ids == generated(model, prompt)
 
 
 def test_a_prompt_may_be_text_or_ids_or_several(
@@ -364,24 +366,22 @@ def test_the_port_is_taken_before_the_model_is_loaded(folder: Path) -> None:
 
 def _second_server(folder: Path, port: int, first: Any) -> subprocess.CompletedProcess[bytes]:
     """Start one on the same port while the first loads, and return how it ended."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until and first.poll() is None:
-        with socket.socket() as other:
-            try:
-                other.bind(("127.0.0.1", port))
-            except OSError:
-                break
+    until = time.monotonic() + 60
+    while time.monotonic() < until and first.poll() is None and _is_free(port):
         time.sleep(0.02)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
-    env = environment()
-    return subprocess.run(
-        command(folder, "--instant", port=port),
-        env=env,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    second = command(folder, "--instant", port=port)
+    return subprocess.run(second, env=environment(), capture_output=True, check=False, timeout=60)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def test_it_dies_at_start_as_for_lack_of_memory_but_only_once(folder: Path, tmp_path: Path) -> None:
