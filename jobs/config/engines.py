@@ -51,6 +51,13 @@ def _merged(base: tuple[Any, ...], change: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted({**dict(base), **dict(change)}.items()))
 
 
+_PARTS = {
+    "python": "the interpreter of its environment",
+    "image": "the file of its container",
+    "weights_file": "the file of weights that it reads",
+}
+
+
 def _check(engine: EngineSpec) -> None:
     if bool(engine.command) == bool(engine.base_url):
         msg = (

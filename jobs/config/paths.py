@@ -51,7 +51,7 @@ def _anchor_files(table: dict[str, Any], folder: Path) -> None:
 def _anchor_programs(table: dict[str, Any], folder: Path) -> None:
     """Make what engines are made of absolute; an interpreter may be a link, and stays one."""
     for entry in tables_below(table, "engines", None):
-        for key in ("python", "image", "key_file"):
+        for key in ("python", "image", "weights_file", "key_file"):
             if isinstance(entry.get(key), str) and set(entry[key]) & {"/", "~"}:
                 whole = folder / Path(entry[key]).expanduser()
                 entry[key] = os.path.abspath(whole)  # noqa: PTH100  resolve() follows links

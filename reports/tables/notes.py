@@ -193,7 +193,7 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
 
 
 def _decodings(spec: ReportSpec) -> list[str]:
-    decoded = [c.decoding for c in spec.conditions if c.model.backend == "hf"]
+    decoded = [c.decoding for c in spec.conditions if c.model.backend in ("hf", "server")]
     words = {d.name: decoding_words(d) for d in decoded}
     if not words:
         return []
