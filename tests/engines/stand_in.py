@@ -145,7 +145,8 @@ class Instant:
         self._folder, self._words = folder, Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "config.json").read_text())
         self.window = config.get("max_position_embeddings") or config.get("n_positions")
-        self.n_tokens, self.end = self._words.get_vocab_size(), config["eos_token_id"]
+        end = config["eos_token_id"]  # of several the first, as vLLM without generation_config.json
+        self.n_tokens, self.end = self._words.get_vocab_size(), end[0] if type(end) is list else end
         added = self._words.get_added_tokens_decoder()
         self._plain = [i for i in range(self.n_tokens) if i not in added]
 
@@ -190,15 +191,12 @@ class TinyModel(Instant):
 
         super().__init__(folder)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        ends = self._model.generation_config.eos_token_id
-        self._ends = {self.end, *(ends if isinstance(ends, list) else [ends])}
 
     def answer(self, prompt: Sequence[int], asked: Body) -> Made:
         """Continue *prompt* as the request asks."""
         import torch
 
-        own_ends = set() if asked.get("ignore_eos") else self._ends - {None}
-        ends = own_ends | set(asked.get("stop_token_ids") or ())
+        ends = {*([] if asked.get("ignore_eos") else [self.end]), *asked.get("stop_token_ids", [])}
         draws = torch.Generator()
         seed = asked.get("seed")
         draws.manual_seed(random.getrandbits(62) if seed is None else seed)
@@ -227,7 +225,8 @@ class TinyModel(Instant):
         ended = last in ends
         made.text = self.decoded(made.ids[:-1] if ended else made.ids, asked)
         if ended:
-            made.stop_reason = None if last == self.end else last
+            own = last == self.end and not asked.get("ignore_eos")
+            made.stop_reason = None if own else last
         stops = asked.get("stop") or []
         found = [s for s in ([stops] if isinstance(stops, str) else stops) if s in made.text]
         if found and not ended and len(made.ids) > asked.get("min_tokens", 0):
@@ -238,8 +237,7 @@ class TinyModel(Instant):
 
 
 def _max_tokens(asked: Body) -> int:
-    given = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    return 16 if given is None else given
+    return asked["max_tokens"] if asked.get("max_tokens") is not None else 16
 
 
 def _changed(logits: Any, so_far: list[int], asked: Body, forbidden: Any) -> Any:
@@ -418,9 +416,6 @@ class StandIn:
             raise Refused(404, {"detail": "Not Found"})
         self._check(body)
         prompts = [self._ids(prompt, body) for prompt in _prompts(body["prompt"])]
-        if _max_tokens(body) < 1 and not body.get("echo"):
-            message = f"max_tokens must be at least 1, got {_max_tokens(body)}."
-            raise Refused(400, _error(400, message))
         pairs = await self._answers(prompts, body)
         choices = [self._choice(i, p, made, body) for i, (p, made) in enumerate(pairs)]
         return self._reply("text_completion", choices, pairs)
@@ -429,7 +424,8 @@ class StandIn:
         body = await request.json()
         self._check(body)
         prompt = self._cut(self.engine.rendered(body))
-        body.setdefault("max_tokens", self._window - len(prompt))
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        body["max_tokens"] = most or self._window - len(prompt)
         pairs = await self._answers([prompt], body)
         choices = [self._chat_choice(i, made, body) for i, (_, made) in enumerate(pairs)]
         back = choices[0]["token_ids"] is not None
@@ -448,12 +444,18 @@ class StandIn:
             raise Refused(400, _error(400, message))
         given = [body.get("logprobs"), body.get("prompt_logprobs")]  # 0 asks for them, too
         wanted = any(value is not None and value is not False for value in given)
+        if any(type(value) is int and not 0 <= value <= 20 for value in given):
+            raise Refused(400, _error(400, "Requested logprobs are more than 20 or negative"))
         if wanted and (type(self.engine) is Instant or self._meets("refuse_logprobs")):
             raise Refused(400, _error(400, "This model returns no logprobs.", param="logprobs"))
 
     def _ids(self, prompt: str | list[int], body: Body) -> list[int]:
         special = body.get("add_special_tokens", True)
         ids = self.engine.encoded(prompt, special=special) if isinstance(prompt, str) else prompt
+        if not ids:
+            raise Refused(400, _error(400, "Either prompt or prompt_embeds must be provided."))
+        if (largest := max(ids)) >= self.engine.n_tokens:
+            raise Refused(400, _error(400, f"Token id {largest} is out of vocabulary"))
         return self._cut(ids)
 
     def _cut(self, prompt: list[int]) -> list[int]:
@@ -469,25 +471,26 @@ class StandIn:
         Raises:
             Refused: One is too long.
         """
-        longest, n_new, window = max(map(len, prompts)), _max_tokens(body), self._window
-        if longest + n_new > window:
+        longest, window = max(map(len, prompts)), self._window
+        if longest > window:
             message = (
-                f"This model's maximum context length is {window} tokens. However, you requested "
-                f"{n_new} output tokens and your prompt contains {longest} input tokens, for a "
-                f"total of {longest + n_new} tokens. Please reduce the length of the input prompt "
-                "or the number of requested output tokens."
+                f"This model's maximum context length is {window} tokens. However, your prompt "
+                f"contains {longest} input tokens. Please reduce the length of the input prompt."
             )
             raise Refused(400, _error(400, message, param="input_tokens"))
+        if longest == window or (_max_tokens(body) < 1 and not body.get("echo")):
+            raise Refused(400, _error(400, "max_tokens must be at least 1, got 0."))
         each = [(prompt, i) for prompt in prompts for i in range(body.get("n") or 1)]
         made = await asyncio.gather(*(self._sample(prompt, i, body) for prompt, i in each))
         return [(prompt, answer) for (prompt, _), answer in zip(each, made, strict=True)]
 
     async def _sample(self, prompt: list[int], i: int, body: Body) -> Made:
         """Make the *i*-th answer: its seed is that many more."""
+        room = min(_max_tokens(body), self._window - len(prompt))  # vLLM cuts in silence
         if type(self.engine) is Instant:
-            return self.engine.answer(prompt, body)
+            return self.engine.answer(prompt, {**body, "max_tokens": room})
         seed = body.get("seed")
-        asked = {**body, "seed": seed if seed is None else seed + i}
+        asked = {**body, "seed": seed if seed is None else seed + i, "max_tokens": room}
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._one, self.engine.answer, prompt, asked)
 
@@ -601,7 +604,8 @@ class StandIn:
 
 def _prompts(given: Any) -> list[Any]:
     """Return the prompts of a request: texts, or lists of ids."""
-    return given if isinstance(given, list) and isinstance(given[0], list | str) else [given]
+    several = isinstance(given, list) and given and isinstance(given[0], list | str)
+    return given if several else [given]
 
 
 async def _cut(request: web.Request, response: web.Response) -> web.StreamResponse:

@@ -139,6 +139,8 @@ def test_an_answer_ends_at_its_end_token_and_says_why(
     assert stopped["token_ids"] == whole[:n]
     assert stopped["text"] == tokenizer.decode(whole[: n - 1], skip_special_tokens=True)
     assert (stopped["finish_reason"], stopped["stop_reason"]) == ("stop", end)
+    [given] = complete(server, prompts[0], stop_token_ids=[1], ignore_eos=True, max_tokens=200)
+    assert (given["token_ids"][-1], given["stop_reason"]) == (1, 1)
     [ignored] = complete(server, prompts[0], ignore_eos=True)
     assert ignored["token_ids"] == whole
     assert (ignored["finish_reason"], ignored["stop_reason"]) == ("length", None)
@@ -538,18 +540,35 @@ def test_a_filter_and_a_refusal_are_said(server: RunningServer, client: openai.O
 
 
 def test_what_it_does_not_do_is_refused(server: RunningServer, client: openai.OpenAI) -> None:
-    """The window, the model's name, settings of vLLM's own, and logprobs."""
-    server.set_faults(max_model_len=6)
-    with pytest.raises(openai.BadRequestError, match="maximum context length is 6 tokens"):
-        ask(client)
-    server.set_faults(max_model_len=0, strict=1, refuse_logprobs=2)
+    """Prompts of no or unknown tokens, another model's name, vLLM's settings, and logprobs."""
+    for prompt in ([], [[5], []], [10_000]):
+        with pytest.raises(openai.BadRequestError):
+            client.completions.create(model=NAME, prompt=prompt)
+    with pytest.raises(openai.NotFoundError, match="`other` does not exist"):
+        client.completions.create(model="other", prompt="a")
+    with pytest.raises(openai.BadRequestError, match="more than 20"):
+        ask(client, logprobs=21)
+    server.set_faults(strict=1, refuse_logprobs=2)
     with pytest.raises(openai.BadRequestError, match="Unrecognized request argument"):
         ask(client, extra_body={"min_tokens": 1})
     for asked in ({"logprobs": 0}, {"extra_body": {"prompt_logprobs": 0}}):
         with pytest.raises(openai.BadRequestError, match="no logprobs"):
             ask(client, **asked)
-    with pytest.raises(openai.NotFoundError, match="`other` does not exist"):
-        client.completions.create(model="other", prompt="a")
+
+
+def test_a_smaller_window_refuses_prompts_and_cuts_answers(
+    server: RunningServer, client: openai.OpenAI
+) -> None:
+    """An answer is cut in silence, as vLLM does; a prompt that is too long is refused."""
+    server.set_faults(max_model_len=5)
+    answer = ask(client, extra_body={"ignore_eos": True})  # 3 tokens, and 4 wanted
+    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 2)
+    server.set_faults(max_model_len=3)
+    with pytest.raises(openai.BadRequestError, match="max_tokens must be at least 1, got 0"):
+        ask(client)
+    server.set_faults(max_model_len=2)
+    with pytest.raises(openai.BadRequestError, match="maximum context length is 2 tokens"):
+        ask(client)
 
 
 def test_it_dies_after_so_many_requests(folder: Path) -> None:
