@@ -191,6 +191,11 @@ class EngineSpec(EngineSettings):
         """Whether the server runs elsewhere, and texts go to it over the network."""
         return bool(self.base_url)
 
+    def cost(self, n_prompt: int, n_output: int) -> float:
+        """Return what tokens of prompts and of answers cost, in US dollars."""
+        prompt = n_prompt * self.usd_per_million_prompt_tokens
+        return (prompt + n_output * self.usd_per_million_output_tokens) / 1_000_000
+
     def identity(self) -> dict[str, object]:
         """Return what may change a text: how it is started and asked, and its versions."""
         fields = {name: getattr(self, name) for name in (*_TEXT_OF_ENGINE, "versions")}

@@ -12,6 +12,7 @@ from empathy_core.data import Source
 from empathy_core.errors import ConfigError
 from empathy_core.types import EngineSpec, ModelSpec
 from jobs.config.engines import is_loopback
+from jobs.planning.plan import Plan
 
 
 def pinned(spec: ModelSpec, sources: Iterable[Source]) -> ModelSpec:
@@ -78,3 +79,33 @@ def check_may_leave(model: str, engine: EngineSpec, sources: Iterable[Source]) -
         + ", ".join(f"[{s.where}]" for s in kept)
     )
     raise ConfigError(msg)
+
+
+def check_on_slurm(plan: Plan, *, offline: bool) -> None:
+    """Refuse array tasks that could not reach a server elsewhere, or would lack its key.
+
+    Args:
+        plan: What is to be submitted.
+        offline: Whether its array tasks are said to work without the network.
+
+    Raises:
+        ConfigError: They are, or the key is in an environment variable, which no task is given.
+    """
+    for model in dict.fromkeys(c.model for c in plan.conditions):
+        engine = model.engine
+        if engine is None or not engine.is_elsewhere:
+            continue
+        if leaves(engine) and offline:
+            msg = (
+                f"models.{model.name}: engine '{engine.name}' is elsewhere, and array tasks work "
+                "without the network; expected nodes that reach it; set offline = false under "
+                "[slurm], on a partition whose nodes do"
+            )
+            raise ConfigError(msg)
+        if engine.key_variable and not engine.key_file:
+            msg = (
+                f"engine '{engine.name}': array tasks are not given {engine.key_variable}, since "
+                "what is exported to a job can be read in its records; expected a key_file; write "
+                "the key into a file of mode 0600 that the nodes see, and name it"
+            )
+            raise ConfigError(msg)

@@ -404,6 +404,8 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
         notes.append(f"{condition.model.label}: chat template {template_words(condition)}.")
     if stored := condition.stored_quantization:
         notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
+    if condition.decoding.sample and condition.model.engine and not condition.model.engine.seeds:
+        notes.append(f"{who}: sampled without a seed, since the server has none; not reproducible.")
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:

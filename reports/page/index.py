@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from empathy_core.types import Condition
 from reports.build import Report
 from reports.keys import metric_name
-from reports.labels import answering_facts, count, engine_words, full_name, n_of, row_labels
+from reports.labels import (
+    answering_facts,
+    count,
+    decimal,
+    engine_words,
+    full_name,
+    n_of,
+    row_labels,
+)
 from reports.page.examples import browser
 from reports.rows.collect import Coverage
 from reports.spec import ReportSpec
@@ -88,9 +96,20 @@ def _answering(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[
     yield "dtype", model.dtype if is_hf else ""
     yield "quantization", model.quantization or condition.stored_quantization
     yield from answering_facts(condition) if is_hf else ()
+    yield from _spent(condition, c)
     yield "batch size (questions)", str(condition.block_size or "")
     yield "options", ", ".join(f"{name} = {value}" for name, value in model.options)
     yield "source of the prompt", condition.prompt.origin if is_hf else ""
+
+
+def _spent(condition: Condition, c: Coverage) -> Iterator[tuple[str, str]]:
+    """Yield what a server's answers took: tokens, and money where it has a price."""
+    engine = condition.model.engine
+    if engine is None:
+        return
+    yield "tokens", f"{count(c.n_prompt_tokens)} of prompts, {count(c.n_output_tokens)} of answers"
+    usd = engine.cost(c.n_prompt_tokens, c.n_output_tokens)
+    yield "cost", f"{decimal(usd, 2)} US dollars" if usd else ""
 
 
 _MADE_BY = {

@@ -12,14 +12,6 @@ from empathy_core.errors import Damaged, ModelError
 from empathy_core.store.modes import file_mode
 from empathy_core.types import EngineSpec
 
-MILLION = 1_000_000
-
-
-def cost(engine: EngineSpec, n_prompt: int, n_output: int) -> float:
-    """Return what tokens cost, in US dollars."""
-    prompt = n_prompt * engine.usd_per_million_prompt_tokens
-    return (prompt + n_output * engine.usd_per_million_output_tokens) / MILLION
-
 
 class Budget:
     """The budget of one engine in one run."""
@@ -45,14 +37,14 @@ class Budget:
         Raises:
             ModelError: It would go beyond the budget; nothing is reserved.
         """
-        most = cost(self.engine, n_prompt, n_output)
+        most = self.engine.cost(n_prompt, n_output)
         if self.is_limited:
             self._change(most, n_requests)
         return most
 
     def settle(self, reserved: float, n_prompt: int, n_output: int) -> None:
         """Replace what was reserved by what the answers did cost; see ``flush``."""
-        self._add(cost(self.engine, n_prompt, n_output) - reserved, 0)
+        self._add(self.engine.cost(n_prompt, n_output) - reserved, 0)
 
     def release(self, reserved: float, n_requests: int = 1) -> None:
         """Give back what was reserved for requests that were not answered; see ``flush``."""

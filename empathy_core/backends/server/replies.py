@@ -146,7 +146,7 @@ def of_text(
 
 
 def _may_be_silent(choice: Mapping[str, Any], message: Any) -> bool:
-    """Tell whether there is a reason for the absence of a text: a filter, or thinking throughout."""
+    """Tell whether a choice may lack a text: a filter took it, or all of it was thought."""
     thinks = isinstance(message, dict) and any(isinstance(message.get(n), str) for n in _THOUGHTS)
     return thinks or _is_filtered(choice) or choice.get("finish_reason") == "length"
 
