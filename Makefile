@@ -35,8 +35,8 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	@# three on two cores, since the tests of Slurm often wait; they stand first, and take longest
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# more workers than cores, since the tests of Slurm wait most of their time: tests/lanes.py
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: install
 	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal
