@@ -12,6 +12,8 @@ BIN := .venv/bin
 # threads that spin on shared cores make torch up to a hundred times slower
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
+# where it is set, each process of the tests compiles everything anew
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install system demo test test-fast check fix docs bench slurm-up slurm-down
 
