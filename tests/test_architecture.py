@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "empathy_core": (
         ("diagnosis", "training"), ("metrics",), ("backends",), ("prompts", "imported_answers"),
-        ("data", "weights"), ("models", "rubrics", "store"), ("stats",), ("types",),
+        ("data", "weights"), ("engines", "models", "rubrics", "store"), ("stats",), ("types",),
         ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (

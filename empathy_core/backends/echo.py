@@ -40,6 +40,9 @@ class EchoBackend:
         """Answer each request; nothing but its prompt, sample and the seed matters."""
         return [self._answer(condition, request) for request in requests]
 
+    def close(self) -> None:
+        """Do nothing: nothing is loaded."""
+
     def _answer(self, condition: Condition, request: Request) -> Answer:
         time.sleep(float(self._delay_s))
         if self._hog and str(self._hog) in request.context:

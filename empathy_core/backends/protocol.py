@@ -31,7 +31,7 @@ class Answer:
     """
 
     text: str
-    stop: Literal["eos", "length", "none"]
+    stop: Literal["eos", "length", "none", "filter"]
     prompt_sha256: str = ""
     n_prompt_tokens: int = 0
     n_output_tokens: int = 0
@@ -52,4 +52,8 @@ class BackendProtocol(Protocol):
 
     def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
         """Answer one batch; under greedy decoding equal prompts are generated once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was loaded."""
         ...

@@ -86,6 +86,7 @@ class Source:
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
         homepage: Where the data are described; empty if nowhere.
+        may_leave: Whether its texts may be sent to a server elsewhere, by licence and by consent.
         table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
@@ -107,6 +108,7 @@ class Source:
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
+    may_leave: bool = False
     table: str = ""
 
     @property

@@ -130,12 +130,12 @@ class Stepper:
 
     def stops(self, condition: Condition) -> tuple[Stop, ...]:
         """Return what generation stops at; of answers of old versions, what it should have."""
-        turn = self.backend.turn if condition.chat else None
-        own = self.backend.ends(chat=False)
+        turn = self.backend.text.turn if condition.chat else None
+        own = self.backend.text.ends(chat=False)
         known = condition.generation_version >= TURN_ENDS_SINCE
         return tuple(
             Stop(i, self.written(i), self._kind(i, turn), listed=i in own or known)
-            for i in self.backend.ends(chat=condition.chat)
+            for i in self.backend.text.ends(chat=condition.chat)
         )
 
     def _kind(self, id_: int, turn_end: int | None) -> Kind:
@@ -171,7 +171,7 @@ class Stepper:
         """
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         window = context_window(self.model.config, self.tokenizer)
-        alone = self.backend.decoder_start is not None  # a decoder's answer shares its window
+        alone = self.backend.text.start is not None  # a decoder's answer shares its window
         if window is not None and not alone and len(prompt) + len(ids) > window:
             return None
         (chunk,) = self._log_probabilities(prompt, ids, len(ids))
@@ -195,7 +195,7 @@ class Stepper:
         """Return a function of (tokens, cache), and the tokens that the answer is put behind."""
         import torch
 
-        device, model, start = self.model.device, self.model, self.backend.decoder_start
+        device, model, start = self.model.device, self.model, self.backend.text.start
         if start is None:
             few = "logits_to_keep" in signature(model.forward).parameters
 

@@ -5,6 +5,7 @@ spells, never both.
 """
 
 import hashlib
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -250,6 +251,22 @@ def context_window(config: Any, tokenizer: Any) -> int | None:
     return int(positions)
 
 
+Turns = tuple[tuple[str, str], ...]
+"""Pairs of role and text."""
+
+
+def turns(condition: Condition, context: str) -> Turns:
+    """Return what a server renders: the prompt's turns, or its text as one turn."""
+    if not condition.chat:
+        return (("user", condition.prompt.plain(context)),)
+    return tuple((m.role, m.content) for m in condition.prompt.chat(context))
+
+
+def digest_of_turns(asked: Turns) -> str:
+    """Return the digest of what a server renders, which stands for that of token ids."""
+    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+
+
 def render_in(
     condition: Condition, folder: Path, examples: Sequence[tuple[str, str]], overlong: Overlong
 ) -> Rendering:
@@ -295,6 +312,13 @@ def render(
     Raises:
         ModelError: The tokenizer is absent, or cannot render the prompt.
     """
+    if condition.model.rendered_elsewhere:
+        asked = [turns(condition, context) for _, context in examples]
+        return Rendering(
+            digest=hashlib.sha256("\n".join(map(digest_of_turns, asked)).encode()).hexdigest(),
+            first="\n\n".join(f"{role}: {text}" for role, text in asked[0]),
+            notes=("the prompt is rendered by the server",),
+        )
     if condition.model.backend != "hf" or condition.model.weights is None:
         return Rendering(digest="", first=condition.prompt.plain(examples[0][1]))
     from empathy_core import weights

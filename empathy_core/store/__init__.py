@@ -27,7 +27,13 @@ from empathy_core.store.files import (
     write_json,
 )
 from empathy_core.store.folders import replace_folder, whole_folder
-from empathy_core.store.journal import Journal, JournalBlock, read_journal
+from empathy_core.store.journal import (
+    Journal,
+    JournalBlock,
+    RowKey,
+    read_journal,
+    read_journal_rows,
+)
 from empathy_core.store.modes import is_shared, open_file, set_mode, umask_in
 from empathy_core.store.pieces import (
     Piece,
@@ -65,6 +71,7 @@ __all__ = [
     "JournalBlock",
     "LoadedPiece",
     "Piece",
+    "RowKey",
     "RunDir",
     "Unusable",
     "append_json_line",
@@ -81,6 +88,7 @@ __all__ = [
     "one_name",
     "open_file",
     "read_journal",
+    "read_journal_rows",
     "read_json",
     "read_piece",
     "read_rows",

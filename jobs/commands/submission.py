@@ -23,7 +23,7 @@ from jobs.executors.slurm.submit import (
     preview,
     submit_missing,
 )
-from jobs.planning import space, sweep, versions
+from jobs.planning import engines, space, sweep, versions
 from jobs.planning.shown_commands import command
 from jobs.planning.sweep import Planned
 from slurm import submit
@@ -78,6 +78,7 @@ def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOp
     """Return what is to be submitted for a plan, on disk or only previewed."""
     if names := submit.ignored():
         warn(f"{', '.join(names)} of your environment are not used: say it under [slurm]")
+    engines.check_on_slurm(planned.plan, offline=config.slurm.offline)
     name = planned.path.name if planned.path else "NNNN.json"
     return launch(config, run, planned.plan, name, resources_given(options))
 

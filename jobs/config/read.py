@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -22,11 +23,11 @@ from pydantic import ValidationError
 from empathy_core import metrics
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
-from empathy_core.metrics import PLUGIN
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
-from jobs.config import contrasts, names
-from jobs.config.schema import Config, ReportTable, load_prompt, model_of, source_of
+from jobs.config import contrasts, names, paths
+from jobs.config.engines import engine_of, refused
+from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME
 from jobs.config.variants import variants
 from reports.tables import published
@@ -53,13 +54,13 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
     """
     path = _find(path_or_name)
     table = _of_plan(path) if path.suffix == ".json" else _of_toml(path)
-    _anchor(table, path.parent)
+    paths.anchor(table, path.parent)
     for text in overrides:
         change = _override(text)
-        _anchor(change, Path.cwd())
+        paths.anchor(change, Path.cwd())
         _merge(table, change, emptying=True)
     _put_profile_below(table)
-    for entry in _entries(table, "finetune", None) if allow else ():
+    for entry in paths.tables_below(table, "finetune", None) if allow else ():
         given = entry.get("allow")
         entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
     return _checked(table, f"the configuration '{path_or_name}'", overrides)
@@ -172,64 +173,6 @@ def _merge(base: dict[str, Any], change: Mapping[str, Any], *, emptying: bool = 
             _merge(base[key], value, emptying=emptying)
         else:
             base[key] = value
-
-
-_PATHS: tuple[tuple[str, str | None, str], ...] = (
-    ("data", "sources", "path"),
-    ("answers", None, "path"),
-    ("models", None, "weights"),
-    ("models", None, "adapter"),
-    ("models", None, "tokenizer"),
-    ("metrics", None, "path"),
-    ("metrics", None, "model"),
-)
-"""Where paths stand: table, table within it, key."""
-
-
-def _anchor(table: dict[str, Any], folder: Path) -> None:
-    """Make relative paths absolute, where they were written: beside the file, or on the line.
-
-    A weights reference counts as a path only if it begins with a dot, since ``a/b`` is a Hub id.
-    """
-    for head, middle, key in _PATHS:
-        for entry in _entries(table, head, middle):
-            value = entry.get(key)
-            if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
-                entry[key] = _absolute(value, folder)
-    for entry in _entries({"": table}, "", None):  # [slurm] is no table of named tables
-        if str(entry.get("profile", "")).endswith(".toml"):
-            entry["profile"] = _absolute(str(entry["profile"]), folder)
-    for entry in _entries(table, "finetune", None):
-        if str(entry.get("prompt", "")).endswith(".toml"):
-            entry["prompt"] = _absolute(str(entry["prompt"]), folder)
-    _anchor_names(table, folder)
-
-
-def _anchor_names(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths absolute that are in lists and in keys: prompts, plug-in metrics."""
-    for entry in _entries(table, "models", None):
-        if isinstance(entry.get("prompts"), list):
-            entry["prompts"] = [
-                _absolute(name, folder) if str(name).endswith(".toml") else name
-                for name in entry["prompts"]
-            ]
-    chosen = table.get("metrics")
-    for name in list(chosen) if isinstance(chosen, dict) else ():
-        if name.startswith(PLUGIN + "."):
-            path = _absolute(name.removeprefix(PLUGIN), folder)
-            table["metrics"][PLUGIN + path] = table["metrics"].pop(name)
-
-
-def _entries(table: Mapping[str, Any], head: str, middle: str | None) -> list[dict[str, Any]]:
-    """Return the named tables below *head* (and *middle*), whatever else is there."""
-    group = table.get(head)
-    group = group.get(middle) if middle and isinstance(group, dict) else group
-    values = group.values() if isinstance(group, dict) else ()
-    return [entry for entry in values if isinstance(entry, dict)]
-
-
-def _absolute(path: str, folder: Path) -> str:
-    return str((folder / Path(path).expanduser()).resolve())
 
 
 # ---------------------------------------------------------------------------- checking
@@ -380,11 +323,13 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, source in config.data.sources.items():
         yield f"data.sources.{name}", partial(source_of, name, source)
     for name, model in config.models.items():
-        yield f"models.{name}", partial(model_of, name, model)
+        yield f"models.{name}", partial(config.model_spec, name)
         for prompt in model.prompts or ():
             yield f"models.{name}.prompts", partial(load_prompt, prompt)
         for decoding in model.decodings:
-            yield f"models.{name}.decodings", partial(_known_decoding, config, decoding)
+            yield f"models.{name}.decodings", partial(_known_decoding, config, decoding, name)
+    for name, engine in config.engines.items():
+        yield f"engines.{name}", partial(engine_of, name, engine)
     for name, options in config.metrics.items():
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name, answers in config.answers.items():
@@ -433,11 +378,17 @@ def _finetune(config: Config, name: str) -> None:
             raise UnknownName("preflight finding in allow", finding, preflight.NAMES)
 
 
-def _known_decoding(config: Config, name: str) -> None:
+def _known_decoding(config: Config, name: str, model: str | None = None) -> None:
+    """Refuse a decoding that is not there, or that the engine of *model* cannot follow."""
     if name not in config.decoding:
         known = ", ".join(sorted(config.decoding))
         msg = f"unknown decoding '{name}'. Known: {known}; define it as [decoding.{name}]"
         raise ConfigError(msg)
+    engine = None
+    with suppress(EmpathyError):  # what is wrong with the model is told where it stands
+        engine = config.model_spec(model).engine if model else None
+    if engine and (reason := refused(engine, config.decoding_spec(name))):
+        raise ConfigError(reason)
 
 
 def _decoding(table: DecodingSettings) -> list[str]:

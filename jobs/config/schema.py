@@ -14,14 +14,21 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
-from empathy_core.types import Decoding, DecodingSettings, ModelSpec, Prompt
+from empathy_core.types import (
+    Decoding,
+    DecodingSettings,
+    EngineSettings,
+    ModelSpec,
+    Prompt,
+    Value,
+)
+from jobs.config.engines import HF, engine_of, on_engine
 from jobs.config.finetune import FinetuneTable
 from jobs.config.strict import NAME, ConfigModel, changing
 from reports.spec import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
 
 Name = Annotated[str, Field(pattern=NAME)]
-Value = str | int | float | bool
 _AS_USUAL = TextLayout()
 
 
@@ -69,11 +76,29 @@ class GenerationTable(ConfigModel):
     overlong: Literal["error", "truncate"] = "error"
 
 
-@changing(ModelSpec, without=("name", "gated", "template_arguments", "options"))
+@changing(EngineSettings, without=("environment", "request"))
+class EngineTable(ConfigModel):
+    """``[engines.<name>]``: a shipped engine, changed here or there, or one's own.
+
+    Attributes:
+        use: A shipped engine that this one is, under another name; null means the one of this
+            name.
+        environment: Variables that the server is started with, besides the task's own.
+        request: More fields of each request, e.g. ``{reasoning_effort = "low"}``.
+    """
+
+    use: str | None = None
+    environment: dict[str, str] | None = None
+    request: dict[str, Value] | None = None
+
+
+@changing(ModelSpec, without=("name", "gated", "engine", "template_arguments", "options"))
 class ModelTable(ConfigModel):
     """``[models.<name>]``: a shipped model, changed here or there, or one's own.
 
     Attributes:
+        engine: What generates: ``hf``, transformers in the task's own process, or the name of an
+            engine; null means ``hf``.
         use: A shipped model that this one is, under another name; null means the one of this name.
         prompts: Names of prompts, or paths to one's own; required but for the therapist, ``[]``
             for a model that is only the base of a fine-tune.
@@ -89,6 +114,7 @@ class ModelTable(ConfigModel):
     template_arguments: dict[str, Value] | None = None
     options: dict[str, Value] | None = None
     slurm: Resources | None = None
+    engine: str | None = None
 
 
 class AnswersTable(LayoutTable):
@@ -206,6 +232,7 @@ class Config(ConfigModel):
     decoding: dict[Name, DecodingSettings] = Field(
         default_factory=lambda: {"greedy": DecodingSettings()}
     )
+    engines: dict[Name, EngineTable] = Field(default_factory=dict)
     models: dict[Name, ModelTable] = Field(default_factory=dict)
     finetune: dict[Name, FinetuneTable] = Field(default_factory=dict)
     answers: dict[Name, AnswersTable] = Field(default_factory=dict)
@@ -230,7 +257,12 @@ class Config(ConfigModel):
 
     def model_spec(self, name: str) -> ModelSpec:
         """Return the model of that key, its file's settings overridden by the configuration's."""
-        return model_of(name, self.models[name])
+        table = self.models[name]
+        spec = model_of(name, table)
+        if table.engine in (None, HF):
+            return spec
+        engine = engine_of(table.engine, self.engines.get(table.engine, EngineTable()))
+        return on_engine(spec, engine)
 
     def shards(self, model: str) -> int:
         """Return into how many shards a model's work is cut."""
@@ -279,7 +311,7 @@ def source_of(name: str, table: SourceTable) -> Source:
     return Source(name=name, layout=table.layout(), **given)
 
 
-_MODEL_FIELDS = {f.name for f in fields(ModelSpec)}
+_MODEL_FIELDS = {f.name for f in fields(ModelSpec)} - {"engine"}
 
 
 def model_of(name: str, table: ModelTable) -> ModelSpec:
@@ -302,12 +334,7 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
             )
         spec = replace(base, **given)
     else:
-        if not given.get("weights") or table.use:
-            models.model(known)  # raises, with the closest match
-        if not given.get("architecture"):
-            msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
-            raise ConfigError(msg)
-        spec = ModelSpec(**{"name": name, "label": name, "backend": "hf", **given})
+        spec = _own_model(name, table, given)
     if not spec.is_human and table.prompts is None:
         msg = (
             'say which prompts it gets: prompts = ["none", "prompt1", "prompt2"], '
@@ -315,6 +342,20 @@ def model_of(name: str, table: ModelTable) -> ModelSpec:
         )
         raise ConfigError(msg)
     return spec
+
+
+def _own_model(name: str, table: ModelTable, given: dict[str, Any]) -> ModelSpec:
+    """Return a model that does not ship: weights at hand, or what a server elsewhere has."""
+    if not given.get("weights"):
+        if table.use or table.engine in (None, HF):
+            models.model(table.use or name)  # raises, with the closest match
+        told = {"chat_template": True, **given, "backend": "server", "architecture": None}
+    elif not given.get("architecture"):
+        msg = 'a model of your own needs architecture = "decoder" or "encoder-decoder"'
+        raise ConfigError(msg)
+    else:
+        told = given
+    return ModelSpec(**{"name": name, "label": name, "backend": "hf", **told})
 
 
 def require_conditions(config: Config) -> None:

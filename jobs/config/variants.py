@@ -99,7 +99,7 @@ def base_of(config: Config, table: FinetuneTable) -> ModelSpec:
             "(python -m jobs.launch merge), and name the merged folder as weights"
         )
         raise ConfigError(msg)
-    return base
+    return replace(base, engine=None)  # an adapter and its base are answered where it was trained
 
 
 def _check_batches(table: FinetuneTable) -> None:

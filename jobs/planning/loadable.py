@@ -11,6 +11,7 @@ from empathy_core import weights
 from empathy_core.errors import ModelError
 from empathy_core.store import RunDir, write_json
 from empathy_core.types import ModelSpec, digest
+from empathy_core.weights import checkpoint
 
 
 def stored_quantization(spec: ModelSpec, run: RunDir, *, write: bool) -> str:
@@ -29,6 +30,9 @@ def stored_quantization(spec: ModelSpec, run: RunDir, *, write: bool) -> str:
     from empathy_core.backends import loading
 
     folder = weights.locate(spec.weights, spec.revision)
+    if spec.engine is not None:  # the engine loads it, by packages of its own
+        found = checkpoint.stored_in(folder, spec.name)
+        return found.label if found else ""
     stored = loading.checked_quantization(spec, folder)  # packages come and go: asked each time
     known = run.rendering(f"loadable-{_key(spec)}")
     if not known.exists():

@@ -13,7 +13,7 @@ from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights.digests import file_digest
 from jobs.config.schema import AnswersTable, Config
 from jobs.planning.plan import Plan, PlannedFinetune
-from reports.labels import answering_facts
+from reports.labels import answering_facts, engine_words
 
 Fact = tuple[str, object]
 
@@ -39,6 +39,8 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
         yield from _asked(condition)
     else:
         yield "made by", "a model"
+        yield "engine", engine_words(model.engine) if model.engine else None
+        yield "called there", model.served_name
         yield from _of_weights(condition)
         if made := plan.finetune_of(model.name):
             yield from _of_finetune(made, folder)

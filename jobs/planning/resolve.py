@@ -28,7 +28,7 @@ from jobs.config import contrasts
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import imported, origins, report_settings, versions
+from jobs.planning import engines, imported, origins, report_settings, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -196,7 +196,7 @@ def _check_room(condition: Condition) -> None:
 
 def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _Conditions) -> None:
     """Add the conditions of a model, or the one of people."""
-    spec = config.model_spec(name)
+    spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
         condition, texts, note = _therapist(spec, examples)
         conditions.add_made(condition, texts)
@@ -301,7 +301,8 @@ def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
 
 def _of_model(config: Config, name: str, spec: ModelSpec, stored: str) -> list[Condition]:
     fingerprint = weights.model_fingerprint(spec)
-    batched = spec.backend == "hf" and (spec.dtype != "float32" or spec.quantization or stored)
+    rounded = spec.dtype != "float32" or spec.quantization or stored
+    batched = spec.backend == "hf" and spec.engine is None and rounded
     return [
         Condition(
             model=spec,
@@ -403,6 +404,8 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
         notes.append(f"{condition.model.label}: chat template {template_words(condition)}.")
     if stored := condition.stored_quantization:
         notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
+    if condition.decoding.sample and condition.model.engine and not condition.model.engine.seeds:
+        notes.append(f"{who}: sampled without a seed, since the server has none; not reproducible.")
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:

@@ -175,7 +175,7 @@ GENERATE = Stage(
     answers=_answers,
     unit="rows",
     size=_rows,
-    needs_gpu=lambda plan, key: any(c.model.backend == "hf" for c in plan.of_model(key)),
+    needs_gpu=lambda plan, key: any(c.model.runs_here for c in plan.of_model(key)),
 )
 
 

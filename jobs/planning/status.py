@@ -107,7 +107,7 @@ def _condition(
         rows = sum(_height(path) for path in answers.paths)
     else:
         expected = sum(sizes.values()) * n_samples
-        rows = sum(sizes[b] for b in _under_way(run, condition, answers.blocks)) * n_samples
+        rows = _under_way(run, condition, answers.blocks, sizes)
     units = store.unit_inputs(answers.blocks)
     statistics = {m.name: progress.scored[m.key, condition.id] for m in plan.metrics}
     scored = {
@@ -124,9 +124,21 @@ def _height(path: Any) -> int:
     return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.exists() else 0
 
 
-def _under_way(run: RunDir, condition: Condition, blocks: Mapping[int, str]) -> set[int]:
-    journals = run.journals(condition.id).glob("*.jsonl")
-    return set(blocks).union(*(store.read_journal(path) for path in journals))
+def _under_way(
+    run: RunDir, condition: Condition, blocks: Mapping[int, str], sizes: Mapping[int, int]
+) -> int:
+    """Return how many answers there are: of finished blocks, and single rows of a server's."""
+    journals = list(run.journals(condition.id).glob("*.jsonl"))
+    whole = set(blocks).union(*(store.read_journal(path) for path in journals))
+    rows = set[store.RowKey]()
+    if condition.model.engine is not None:
+        rows |= {
+            key
+            for path in journals
+            for key, (row, _) in store.read_journal_rows(path).items()
+            if row["block"] not in whole
+        }
+    return sum(sizes[b] for b in whole) * condition.decoding.n_samples + len(rows)
 
 
 def _rates(run: RunDir, condition: Condition) -> tuple[float | None, float | None]:

@@ -1,7 +1,8 @@
 """The generate stage: one model, one shard, all of its conditions.
 
 The weights are loaded once, and only if a block is missing. Each finished block is flushed to
-the journal of this attempt; a shard whose blocks are all there becomes one piece.
+the journal of this attempt, of a server each finished row; a shard whose blocks are all there
+becomes one piece.
 """
 
 import logging
@@ -13,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +88,35 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         _finish(work, examples, plan.overlong, listen)
 
 
-@lru_cache(maxsize=1)  # the shards of a model follow each other in one process
-def _loaded(model: ModelSpec, overlong: Any) -> tuple[BackendProtocol, float]:
-    """Return the loaded model, and the seconds that it took."""
-    started = time.monotonic()
-    backend = backends.load(model, overlong)
-    seconds = time.monotonic() - started
-    log.info("loaded %s in %.1f s", model.name, seconds)
-    return backend, seconds
+@dataclass
+class _Loaded:
+    """The model that this process has loaded: the shards of a model follow each other in it."""
+
+    asked: tuple[ModelSpec, str, Path] | None = None
+    backend: BackendProtocol | None = None
+    seconds: float = 0.0
+
+    def get(self, work: _Shard, overlong: Any) -> BackendProtocol:
+        """Return the backend of a shard's model; another one that is loaded is let go."""
+        model = work.condition.model
+        asked = (model, overlong, work.run.root)
+        if self.backend is not None and self.asked == asked:
+            return self.backend
+        self.close()
+        started = time.monotonic()
+        self.backend = backends.load(model, overlong, work.run)
+        self.asked, self.seconds = asked, time.monotonic() - started
+        log.info("loaded %s in %.1f s", model.name, self.seconds)
+        return self.backend
+
+    def close(self) -> None:
+        """Let go of what is loaded: memory, or a server."""
+        loaded, self.backend = self.backend, None
+        if loaded is not None:
+            loaded.close()
+
+
+_LOADED = _Loaded()
 
 
 def _peaks() -> dict[str, int]:
@@ -115,16 +136,20 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
     log.info("%s: %d blocks found, %d to do", work.condition.id, len(earlier.blocks), len(missing))
     journal = Journal(work.journal)
     try:
-        for block, done in _answered(work, missing, examples, overlong):
-            journal.append(block, done.rows, done.seconds, done.version)
-            earlier.blocks[block] = done
-            n_tokens = sum(row["n_output_tokens"] for row in done.rows)
-            listen(Progress(len(done.rows), n_tokens))
+        if work.condition.model.engine is not None:
+            around = (earlier, journal, listen)
+            earlier.blocks.update(_by_row(work, missing, examples, overlong, around))
+        else:
+            for block, done in _answered(work, missing, examples, overlong):
+                journal.append(block, done.rows, done.seconds, done.version)
+                earlier.blocks[block] = done
+                n_tokens = sum(row["n_output_tokens"] for row in done.rows)
+                listen(Progress(len(done.rows), n_tokens))
     except BaseException:
         journal.close()
         raise
     if not _made_meanwhile(work):
-        load_s = _loaded(work.condition.model, overlong)[1] if missing else 0.0
+        load_s = _LOADED.seconds if missing else 0.0
         _compact(work, earlier.blocks, load_s)
     journal.close(delete=True)
     for path in earlier.journals:
@@ -135,16 +160,10 @@ def _answered(
     work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
 ) -> Iterator[tuple[int, JournalBlock]]:
     condition = work.condition
-    n_samples = condition.decoding.n_samples
-    backend = _loaded(condition.model, overlong)[0] if blocks else None
+    backend = _LOADED.get(work, overlong) if blocks else None
     for block in blocks:
         started = time.monotonic()
-        rows = examples.filter(pl.col("block") == block)
-        requests = [
-            Request(example, sample, context)
-            for example, context in rows.select("id", "context").iter_rows()
-            for sample in range(n_samples)
-        ]
+        requests = _requests(work, block, examples)
         answers = backend.answer(condition, requests) if backend else []
         records = [
             {"example": r.example, "sample": r.sample, **asdict(a)}
@@ -166,6 +185,54 @@ def _answered(
         yield block, JournalBlock(records, seconds, work.version)
 
 
+def _requests(work: _Shard, block: int, examples: pl.DataFrame) -> list[Request]:
+    rows = examples.filter(pl.col("block") == block).select("id", "context")
+    return [
+        Request(example, sample, context)
+        for example, context in rows.iter_rows()
+        for sample in range(work.condition.decoding.n_samples)
+    ]
+
+
+def _by_row(
+    work: _Shard,
+    blocks: Sequence[int],
+    examples: pl.DataFrame,
+    overlong: str,
+    around: tuple["_Resumed", Journal, Listener],
+) -> dict[int, JournalBlock]:
+    """Return finished blocks of a server's: all missing rows are under way, each is kept at once.
+
+    Args:
+        work: The shard.
+        blocks: The missing ones.
+        examples: All evaluated rows.
+        overlong: What happens to questions that do not fit.
+        around: What earlier attempts left, where rows are kept, and who is told of them.
+    """
+    earlier, journal, listen = around
+    wanted = {(r.example, r.sample): (b, r) for b in blocks for r in _requests(work, b, examples)}
+    rows = {key: kept for key, kept in earlier.rows.items() if key in wanted}
+    missing = [request for key, (_, request) in wanted.items() if key not in rows]
+    log.info("%s: %d rows found, %d to do", work.condition.id, len(rows), len(missing))
+    started = time.monotonic()
+    backend = _LOADED.get(work, overlong) if missing else None
+    for i, answer in backends.by_row(backend, work.condition, missing) if backend else ():
+        key = missing[i].example, missing[i].sample
+        row = {"block": wanted[key][0], "example": key[0], "sample": key[1], **asdict(answer)}
+        journal.append_row(row, work.version)
+        rows[key] = row, work.version
+        listen(Progress(1, answer.n_output_tokens))
+    each = (time.monotonic() - started) / max(len(missing), 1)
+    finished: dict[int, JournalBlock] = {}
+    for block in blocks:
+        mine = [rows[key] for key, (b, _) in wanted.items() if b == block]
+        versions = {version for _, version in mine}
+        version = max(v for v in versions if v is not None) if versions != {None} else None
+        finished[block] = JournalBlock([dict(row) for row, _ in mine], each * len(mine), version)
+    return finished
+
+
 # ---------------------------------------------------------------------------- resume
 
 
@@ -177,18 +244,20 @@ class _Resumed:
         blocks: Finished blocks of this shard.
         in_other_cuts: Blocks in result files of another number of shards.
         journals: Journals of this shard that can go once the piece is written.
+        rows: Single rows of a server's, each with the version of the code that made it.
     """
 
     blocks: dict[int, JournalBlock]
     in_other_cuts: frozenset[int]
     journals: tuple[Path, ...]
+    rows: Mapping[store.RowKey, tuple[Mapping[str, Any], int | None]]
 
 
 def _resumed(work: _Shard) -> _Resumed:
     wanted = set(work.wanted)
     blocks = _of_piece(work)
     in_other_cuts = _in_other_cuts(work)
-    own = []
+    own, rows = [], dict[store.RowKey, tuple[Mapping[str, Any], int | None]]()
     folder = work.run.journals(work.condition.id)
     for path in sorted(folder.glob("*.jsonl")):
         layout = re.match(rf"(\d+)-of-(\d+)\.{re.escape(work.made_with)}", path.name)
@@ -198,9 +267,11 @@ def _resumed(work: _Shard) -> _Resumed:
         if mine or int(layout[2]) != work.n_shards:
             written = store.read_journal(path)
             blocks |= {b: written[b] for b in written if b in wanted and b not in blocks}
+            if work.condition.model.engine is not None:
+                rows = {**store.read_journal_rows(path), **rows}
         if mine:
             own.append(path)
-    return _Resumed(blocks, frozenset(in_other_cuts), tuple(own))
+    return _Resumed(blocks, frozenset(in_other_cuts), tuple(own), rows)
 
 
 def _in_other_cuts(work: _Shard) -> set[int]:

@@ -58,6 +58,9 @@ class Coverage:
         n_thought: Answers with a thought, which is not scored.
         n_thought_only: Empty answers behind a thought, most of which never left it.
         n_special: Answers in which a special token was generated before the end.
+        n_withheld: Answers that a server's content filter ended or refused.
+        n_prompt_tokens: Of all sound answers' prompts.
+        n_output_tokens: Of all sound answers, thoughts included.
     """
 
     condition: str
@@ -71,6 +74,9 @@ class Coverage:
     n_thought: int
     n_thought_only: int
     n_special: int
+    n_withheld: int
+    n_prompt_tokens: int
+    n_output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,9 @@ class Collected:
             whether the question stands in the training split as well.
         expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
         answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
-            ``prompt_cut``, ``thought``, ``thought_only``, ``special``, ``words``,
-            ``text_hash``), in the order of *expected*, as are the scores.
+            ``prompt_cut``, ``thought``, ``thought_only``, ``special``, ``withheld``,
+            ``prompt_tokens``, ``output_tokens``, ``words``, ``text_hash``), in the order of
+            *expected*, as are the scores.
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
@@ -185,6 +192,9 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> L
             thought=rows["n_thought_tokens"] > 0,
             thought_only=empty & (rows["n_thought_tokens"] > 0),
             special=pl.col("n_special_tokens") > 0,
+            withheld=pl.col("stop") == "filter",
+            prompt_tokens="n_prompt_tokens",
+            output_tokens="n_output_tokens",
             words=pl.Series([n_words(text) for text in texts], dtype=pl.UInt32),
             text_hash=pl.col("text").str.strip_chars().hash(),
         )
@@ -268,8 +278,11 @@ def _coverage(
         complete = complete.join(rows.select(KEY), on=KEY, how="semi")
     counts = {
         name: int(sound[name].sum()) if name in sound.columns else 0
-        for name in ("empty", "cut", "prompt_cut", "thought", "thought_only", "special")
-    }
+        for name in (
+            "empty", "cut", "prompt_cut", "thought", "thought_only", "special", "withheld",
+            "prompt_tokens", "output_tokens",
+        )
+    }  # fmt: skip
     return Coverage(
         condition=condition,
         n_expected=expected[condition].height,

@@ -246,7 +246,7 @@ def test_an_answer_that_never_left_its_thought_is_empty_and_counted(tmp_path: Pa
 def test_a_thought_that_is_closed_is_kept_apart(tmp_path: Path):
     """Text, tokens and special tokens of an answer are those behind the thought."""
     backend: Any = backends.load(spec := thinker(tmp_path / "m"))
-    condition, words = planned(spec), backend._tokenizer
+    condition, words = planned(spec), backend.text._tokenizer
     ids = words("<think>I am sad</think>\n\nThank you.", add_special_tokens=False)["input_ids"]
     leak, end = words.convert_tokens_to_ids(["<|start|>", "</s>"])
 

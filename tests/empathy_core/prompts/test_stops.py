@@ -98,7 +98,7 @@ def test_answers_end_at_the_end_of_turn_as_plain_transformers_would(tmp_path: Pa
     assert EOT in {a.output_ids[-1] for a in answers}, "the model never ends a turn"
     assert not any(a.n_special_tokens and EOT in a.output_ids[:-1] for a in answers)
     folder = Path(str(model.weights))
-    assert stop_tokens(folder, tokenizer, model, chat=True) == backend.ends(chat=True)
+    assert stop_tokens(folder, tokenizer, model, chat=True) == backend.text.ends(chat=True)
     assert stop_tokens(folder, tokenizer, model, chat=False) == (eos,)
     stepper = probe.load(model, "error")
     assert {s.id for s in stepper.stops(asked(model))} == {eos, EOT}
@@ -109,7 +109,7 @@ def test_without_one_of_the_stops_the_answers_are_others(tmp_path: Path):
     model = eager(tmp_path / "m")
     backend: Any = backends.load(model)
     with_all = backend.answer(asked(model), requests())
-    backend.turn = None
+    backend.text.turn = None
 
     assert backend.answer(asked(model), requests()) != with_all
 

@@ -380,7 +380,7 @@ def test_the_steps_are_those_of_one_whole_forward_pass(tmp_path: Path, architect
             whole = torch.tensor([[*rendered.ids, *ids]])
             logits = stepper.model(whole).logits[0, len(rendered.ids) - 1 : -1]
         else:
-            start = stepper.backend.decoder_start
+            start = stepper.backend.text.start
             logits = stepper.model(
                 input_ids=torch.tensor([list(rendered.ids)]),
                 decoder_input_ids=torch.tensor([[start, *ids[:-1]]]),

@@ -1,0 +1,197 @@
+"""The server that is asked: one elsewhere, or a process of the task's own that may die."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from empathy_core.backends.server.asking import Question
+from empathy_core.backends.server.client import Address, Client
+from empathy_core.errors import ModelError
+from empathy_core.types import EngineSpec
+
+log = logging.getLogger(__name__)
+
+
+class Started(Protocol):
+    """What is asked of a server that the task started."""
+
+    @property
+    def address(self) -> Address:
+        """Where it answers now."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Tell whether its process lives."""
+        ...
+
+    def restart(self) -> None:
+        """End what is left of it and start it again, on another port."""
+        ...
+
+    def close(self) -> None:
+        """End it, and everything that it started."""
+        ...
+
+
+class Connection:
+    """A server that runs one model.
+
+    Attributes:
+        engine: What it is.
+        window: The server's own limit of prompt and answer together; null if it names none.
+    """
+
+    def __init__(self, engine: EngineSpec, address: Address, process: Started | None) -> None:
+        """Take where it is; *process* is null for a server elsewhere."""
+        self.engine = engine
+        self._address, self._process = address, process
+        self._restarts = 0
+        self.window = _window(self.listing())
+
+    def listing(self) -> Mapping[str, Any]:
+        """Return what the server says of the model.
+
+        Raises:
+            ModelError: It does not have it, refuses the key or cannot be reached.
+        """
+        return asyncio.run(served(self.engine, self.address))
+
+    @property
+    def address(self) -> Address:
+        """Where it answers now."""
+        return self._process.address if self._process else self._address
+
+    def check_room(self, model: str, asked: Sequence[Question], max_new_tokens: int) -> None:
+        """Refuse prompts that overflow the server's window, before anything is sent.
+
+        Args:
+            model: Its name, for messages.
+            asked: What is to be sent; prompts that the server renders cannot be counted.
+            max_new_tokens: That an answer may have.
+
+        Raises:
+            ModelError: One does not fit: servers cut, or refuse without a word.
+        """
+        longest = max((q.n_tokens for q in asked if q.prompt is not None), default=0)
+        if self.window is None or longest + max_new_tokens <= self.window:
+            return
+        n = sum(q.n_tokens + max_new_tokens > self.window for q in asked if q.prompt is not None)
+        msg = (
+            f"{model}: engine '{self.engine.name}' takes {self.window} tokens, prompt and answer "
+            f"together, and {n} prompts of up to {longest} tokens with {max_new_tokens} of an "
+            "answer do not fit; expected room for all; start it with a longer context "
+            '(arguments = ["--max-model-len", "…"]), or lower max_new_tokens'
+        )
+        raise ModelError(msg)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Link"]:
+        """Open a link for the event loop that is running."""
+        link = Link(self)
+        try:
+            yield link
+        finally:
+            await link.client.close()
+
+    def client(self) -> Client:
+        """Return a client of the server as it is now."""
+        # a process of ours that does not answer is looked at, and not asked again and again
+        return Client(self.engine, self.address, retries=0 if self._process else None)
+
+    def restart(self, why: str) -> None:
+        """Start the server again.
+
+        Raises:
+            ModelError: It cannot be, it lives and does not answer, or it died too often.
+        """
+        name = self.engine.name
+        if self._process is None:
+            msg = (
+                f"engine '{name}': the server at {self.address.url} does not answer ({why}), after "
+                f"{self.engine.max_retries} retries; expected an answer; see that it runs and can "
+                "be reached from this node, and run again: what is answered is kept"
+            )
+            raise ModelError(msg)
+        if self._process.is_alive():
+            msg = (
+                f"engine '{name}': the server runs and does not answer ({why}); expected an "
+                "answer; read its log, raise request_timeout_s, or lower max_in_flight"
+            )
+            raise ModelError(msg)
+        if self._restarts >= self.engine.max_restarts:
+            msg = (
+                f"engine '{name}': the server died {self._restarts + 1} times; expected at most "
+                f"max_restarts = {self.engine.max_restarts}; read its log: memory that runs out "
+                "is the usual cause; what is answered is kept"
+            )
+            raise ModelError(msg)
+        self._restarts += 1
+        log.warning("engine '%s': the server died (%s); it is started again", name, why)
+        self._process.restart()
+
+    def close(self) -> None:
+        """End the server, if it was started here."""
+        if self._process:
+            self._process.close()
+
+
+class Link:
+    """A client that is replaced when the server is started again.
+
+    Attributes:
+        client: The present one.
+        generation: How often it was replaced.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock = connection, asyncio.Lock()
+        self.client, self.generation = connection.client(), 0
+
+    async def revive(self, generation: int, why: str) -> None:
+        """Start the server again, unless that was done since *generation*."""
+        async with self._lock:
+            if self.generation != generation:
+                return
+            await asyncio.to_thread(self._connection.restart, why)
+            await self.client.close()
+            self.client, self.generation = self._connection.client(), self.generation + 1
+
+
+def _window(listing: Mapping[str, Any]) -> int | None:
+    found = listing.get("max_model_len") or dict(listing.get("meta") or {}).get("n_ctx")
+    return int(found) if isinstance(found, int) and found > 0 else None
+
+
+async def served(engine: EngineSpec, address: Address) -> Mapping[str, Any]:
+    """Return what a server says of the model that is asked for; empty if it keeps no list.
+
+    Raises:
+        ModelError: It does not have it, refuses the key or cannot be reached.
+    """
+    from empathy_core.backends.server.client import Unreachable
+
+    client = Client(engine, address, retries=2)
+    try:
+        listed = await client.models()
+    except Unreachable as error:
+        msg = (
+            f"engine '{engine.name}': no server answers at {address.url} ({error}); expected one; "
+            "see that it runs, that base_url ends in /v1, and that this machine can reach it"
+        )
+        raise ModelError(msg) from error
+    finally:
+        await client.close()
+    if listed is None:
+        return {}
+    known = {str(one.get("id")): one for one in listed}
+    if address.model not in known:
+        names = ", ".join(sorted(known)[:8]) or "none"
+        msg = (
+            f"engine '{engine.name}': the server at {address.url} does not have "
+            f"'{address.model}'; it has: {names}; expected the name that it serves the model "
+            "under; set served_name under [models.<name>]"
+        )
+        raise ModelError(msg)
+    return known[address.model]

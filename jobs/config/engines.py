@@ -1,0 +1,170 @@
+"""PURE: ``[engines.*]`` → what generates, and whether a model can be asked through it."""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from empathy_core import engines
+from empathy_core.errors import ConfigError
+from empathy_core.types import Decoding, EngineSettings, EngineSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from jobs.config.schema import EngineTable
+
+HF = "hf"
+"""The engine of models that name none: transformers in the task's own process."""
+
+
+def engine_of(name: str, table: "EngineTable") -> EngineSpec:
+    """Return a shipped engine with the table's changes, or one's own.
+
+    Raises:
+        UnknownName: It is not shipped, and the table names neither a command nor an address.
+        ConfigError: It is said neither how it is started nor where it is, or both.
+    """
+    given = {
+        field.name: getattr(table, field.name)
+        for field in fields(EngineSettings)
+        if getattr(table, field.name) is not None
+    }
+    for key in ("environment", "request"):
+        if key in given:
+            given[key] = tuple(sorted(given[key].items()))
+    known = table.use or name
+    if known in engines.names():
+        base = replace(engines.engine(known), name=name)
+        given["environment"] = _merged(base.environment, given.get("environment", ()))
+        spec = replace(base, **given)
+        if "base_url" in given and "command" not in given:  # of a shipped kind, but not ours
+            spec = replace(spec, command=(), packages=(), version_command=())
+    else:
+        if table.use or not (given.get("command") or given.get("base_url")):
+            engines.engine(known)  # raises, with the closest match
+        spec = EngineSpec(name=name, **given)
+    _check(spec)
+    return spec
+
+
+def _merged(base: tuple[Any, ...], change: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted({**dict(base), **dict(change)}.items()))
+
+
+_PARTS = {
+    "python": "the interpreter of its environment",
+    "image": "the file of its container",
+    "weights_file": "the file of weights that it reads",
+}
+
+
+def _check(engine: EngineSpec) -> None:
+    if bool(engine.command) == bool(engine.base_url):
+        msg = (
+            "expected either command, by which a task starts the server, or base_url, where one "
+            "answers already; give one of them"
+        )
+        raise ConfigError(msg)
+    for part in ("python", "image"):
+        named = any(f"{{{part}}}" in word for word in engine.command)
+        if named and not getattr(engine, part):
+            what = "interpreter of its environment" if part == "python" else "file of its container"
+            msg = (
+                f'name the {what}: {part} = "/path/to/it", since its command begins with {{{part}}}'
+            )
+            raise ConfigError(msg)
+    if engine.base_url:
+        _check_address(engine)
+
+
+def _check_address(engine: EngineSpec) -> None:
+    parts = urlsplit(engine.base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = (
+            f"base_url = '{engine.base_url}' is no address; expected https://host/v1 (or http for "
+            "a server on this machine); correct it"
+        )
+        raise ConfigError(msg)
+    if parts.username or parts.password or parts.query:
+        msg = (
+            "base_url holds a name, a password or a query, which logs and tables would show; "
+            "expected the address alone; put the key in key_file or key_variable"
+        )
+        raise ConfigError(msg)
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not engine.insecure_http:
+        msg = (
+            f"base_url = '{engine.base_url}' is plain HTTP, which anybody on the way can read; "
+            "expected https; use it, or set insecure_http = true if the network is your own"
+        )
+        raise ConfigError(msg)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# ---------------------------------------------------------------------------- models on engines
+
+
+def on_engine(spec: ModelSpec, engine: EngineSpec) -> ModelSpec:
+    """Return *spec* as *engine* runs it.
+
+    Raises:
+        ConfigError: The engine cannot run such a model.
+    """
+    if spec.backend not in ("hf", "server"):
+        msg = f"backend '{spec.backend}' has no weights to run; take engine = '{engine.name}' out"
+        raise ConfigError(msg)
+    if spec.backend == "server" and not engine.is_elsewhere:
+        msg = (
+            f"engine '{engine.name}' starts a server, which needs weights; expected them; name "
+            'weights and architecture = "decoder"'
+        )
+        raise ConfigError(msg)
+    problems = list(_unlike(spec, engine))
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return replace(spec, engine=engine)
+
+
+def _unlike(spec: ModelSpec, engine: EngineSpec) -> Iterator[str]:
+    if spec.architecture == "encoder-decoder":
+        yield f"engine '{engine.name}' runs decoders; expected no encoder-decoder; take engine = hf"
+    if spec.quantization:
+        yield (
+            f"engine '{engine.name}' loads weights as they are stored; quantization = \""
+            f'{spec.quantization}" is for engine = "hf"; take it out, or name weights that are '
+            "quantised already"
+        )
+    if spec.adapter and not engine.adapter_arguments and not engine.is_elsewhere:
+        yield (
+            f"engine '{engine.name}' is not told how to load an adapter; expected "
+            "adapter_arguments; give them, or merge the adapter (python -m jobs.launch merge)"
+        )
+
+
+_ALWAYS = {"max_new_tokens", "sample", "samples", "seed"}
+
+
+def refused(engine: EngineSpec, decoding: Decoding) -> str:
+    """Return why *engine* cannot answer under *decoding*; empty if it can.
+
+    A server ignores what it does not know, and would answer otherwise than the table says.
+    """
+    usual = Decoding()
+    drawn = {"temperature", "top_k", "top_p"}
+    for field in fields(decoding):
+        name = field.name
+        if name == "name" or name in _ALWAYS or (name in drawn and not decoding.sample):
+            continue
+        if getattr(decoding, name) != getattr(usual, name) and name not in engine.takes:
+            return (
+                f"decoding '{decoding.name}' sets {name}, which engine '{engine.name}' is not "
+                f"known to follow (it takes {', '.join(engine.takes)}); leave it out, or add it "
+                f"to takes under [engines.{engine.name}] if its server does"
+            )
+    return ""

@@ -1,0 +1,55 @@
+"""Array tasks that start a server each: two of them beside each other, and none that is left."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.engines.test_engine_runs import ELSEWHERE, rows, servers, written
+from tests.slurm.cluster import Cluster
+from tests.slurm.runs import SLURM, drained, job_ids, launch, quick
+
+CONFIG = ("--config", "served.toml")
+
+
+@pytest.mark.timeout(900)
+def test_array_tasks_have_a_server_each_and_leave_none(cluster: Cluster, tmp_path: Path):
+    """Two ports at one time; after scancel no server; after another sweep the same answers."""
+    written(tmp_path, 32, more=quick(SLURM), instant=True, fault="latency=0.2")
+    first = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    cluster.wait_for(lambda: len(_ports(tmp_path)) == 2)
+    cluster.run("scancel", job_ids(first.stdout)[0])
+    cluster.wait_for(lambda: not servers(tmp_path))
+    drained(cluster)
+
+    again = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    drained(cluster)
+
+    here = launch(cluster, "sweep", *CONFIG, "--executor", "local", "--name", "here", cwd=tmp_path)
+    assert here.returncode == 0, here.stderr
+    ran, calm = (rows(tmp_path / "runs" / name, "served") for name in ("served", "here"))
+    assert ran.height == 64
+    assert ran.equals(calm)
+    assert servers(tmp_path) == []
+
+
+def _ports(folder: Path) -> set[str]:
+    """Return the ports of the servers that run for models in *folder*."""
+    lines = [Path(f"/proc/{pid}/cmdline") for pid in servers(folder)]
+    words = [path.read_bytes().decode() for path in lines if path.exists()]
+    return {found[1] for word in words if (found := re.search(r"--port\0(\d+)", word))}
+
+
+def test_the_key_of_a_server_elsewhere_stands_nowhere(cluster: Cluster, tmp_path: Path):
+    """Not in a plan, a script or a log of a sweep that is refused."""
+    written(tmp_path, 4, more=ELSEWHERE.replace("https://models.example.org", "http://127.0.0.1:9"))
+    key = {"GATEWAY_KEY": "not-to-be-seen"}
+
+    done = launch(cluster, "sweep", *CONFIG, cwd=tmp_path, env=key)
+
+    assert done.returncode == 2, done.stdout
+    assert "no server answers at http://127.0.0.1:9/v1" in done.stderr
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(b"not-to-be-seen" not in path.read_bytes() for path in found)
