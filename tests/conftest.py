@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -29,11 +30,26 @@ def pytest_configure(config: pytest.Config) -> None:
         preloaded.begin_session()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers ``-n auto`` means."""
+    from tests.lanes import n_workers
+
+    return n_workers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return what tells workers their modules, where these stay whole."""
+    from tests.lanes import Lanes
+
+    return Lanes(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, before ``-m`` chooses; what takes longest comes first."""
+    """Mark what is slow, before ``-m`` chooses."""
     slow.select(items)
-    items.sort(key=lambda item: "slurm" not in item.path.parts)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -27,6 +27,8 @@ WIDTH_IN = 6.3
 BASE_GAP = 2.5
 """The base stands this factor left of the smallest size: a logarithmic axis has no zero."""
 
+LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB", "kern")
+"""Parts of a font that choose and place the shapes of a text."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "pdf.fonttype": 42,  # TrueType: publishers refuse type 3
@@ -144,7 +146,8 @@ def figure(
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(svg, format="svg", metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
-        drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
+        with _shapes_alone():
+            drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
     plain = _described(_short(svg.getvalue().decode()), name, caption, description)
     return Figure(name, caption, description, plain, pdf.getvalue())
 
@@ -158,6 +161,31 @@ def _styled(name: str) -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update({**STYLE, "svg.hashsalt": name})
         yield
+
+
+@contextmanager
+def _shapes_alone() -> Iterator[None]:
+    """Embed the shapes of letters without the rules by which text is laid out.
+
+    Nothing that shows a PDF reads these rules, since its text is laid out already; to cut them down
+    to the letters that occur takes longer than all the rest of a figure.
+    """
+    from fontTools import subset
+
+    load = subset.load_font
+
+    def load_shapes(*arguments: Any, **options: Any) -> Any:
+        font = load(*arguments, **options)
+        for table in LAYOUT_TABLES:
+            if table in font:
+                del font[table]
+        return font
+
+    subset.load_font = load_shapes
+    try:
+        yield
+    finally:
+        subset.load_font = load
 
 
 def _short(svg: str) -> str:

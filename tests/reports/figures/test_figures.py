@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from empathy_core import metrics
+from reports.figures import training
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.numbers.curves import Curve
 from reports.numbers.failures import FaultShares, Series
 from reports.spec import CurvePoint
+from tests.papers import need
 from tests.runs.adapters_by_hand import curve
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +74,23 @@ def test_a_figure_is_the_same_in_every_process(tmp_path: Path):
 
     assert len(found) == 1
     assert len(found.pop()) == 64
+
+
+def test_letters_stand_where_a_whole_font_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A PDF without its fonts' rules of layout is smaller, and each word is in its place."""
+    need("pdftotext")
+    words = (replace(LARGE, label="fi ffl AVATAR To. Zoë ↑ \N{MINUS SIGN}0.5 é"),)
+    lean = training_figure(words, "PARTIAL 1/2")
+    monkeypatch.setattr(training, "LAYOUT_TABLES", ())
+    whole = training_figure(words, "PARTIAL 1/2")
+    for name, figure in (("lean", lean), ("whole", whole)):
+        (tmp_path / f"{name}.pdf").write_bytes(figure.pdf)
+        subprocess.run(["pdftotext", "-bbox", f"{name}.pdf"], cwd=tmp_path, check=True)
+
+    placed = (tmp_path / "lean.html").read_text()
+    assert "AVATAR" in placed
+    assert placed == (tmp_path / "whole.html").read_text()
+    assert len(lean.pdf) < len(whole.pdf)
 
 
 def test_no_file_tells_when_or_by_what_it_was_made():
