@@ -7,9 +7,12 @@ machine with a second core for the server they are the time on the clock.
 
 With a server that takes its time (vLLM if ``--vllm`` names the interpreter of its environment, else
 the stand-in with a tiny model): how much our client, checks and journal add to a plain script of
-asyncio and openai for the same prompts, the two taking turns. With ``--vllm`` the demo's prompts
-also go through ``hf`` in batches by length, and through lm-evaluation-harness where that is
-installed beside vLLM: ratios of new tokens a second, and in how many rows the ids are the same.
+asyncio and openai for the same prompts, the two taking turns. The suite asks one condition after
+another and the script all at once, so that what each condition's last answers cost is in it.
+
+With ``--vllm`` the demo's prompts also go through ``hf`` in batches by length, and through
+lm-evaluation-harness where that is installed beside vLLM: ratios of new tokens a second, and in how
+many rows the ids are the same.
 
     python tests/benchmarks/bench_engines.py                                 # without vLLM
     python tests/benchmarks/bench_engines.py --vllm .engines/vllm/bin/python # the demo's model
