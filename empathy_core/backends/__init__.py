@@ -52,9 +52,13 @@ def load(
 
 
 def by_row(
-    backend: BackendProtocol, condition: Condition, requests: Sequence[Request]
-) -> Iterator[tuple[int, Answer]]:
-    """Yield the place of each request and its answer, as a server has them ready.
+    backend: BackendProtocol, wanted: Sequence[tuple[Condition, Sequence[Request]]]
+) -> Iterator[tuple[int, int, Answer]]:
+    """Yield the place of a condition, that of a request in it, and its answer, as they are ready.
+
+    Args:
+        backend: Of a model with an engine.
+        wanted: Conditions of the model, and what is missing of each.
 
     Raises:
         ModelError: See ``ServerBackend.answers``.
@@ -62,6 +66,8 @@ def by_row(
     from empathy_core.backends.server.backend import ServerBackend
 
     if isinstance(backend, ServerBackend):
-        yield from backend.answers(condition, requests)
-    else:
-        yield from enumerate(backend.answer(condition, requests))
+        yield from backend.answers(wanted)
+        return
+    for i, (condition, requests) in enumerate(wanted):
+        for row, answer in enumerate(backend.answer(condition, requests)):
+            yield i, row, answer

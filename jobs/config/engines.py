@@ -1,48 +1,46 @@
 """PURE: ``[engines.*]`` → what generates, and whether a model can be asked through it."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from empathy_core import engines
 from empathy_core.errors import ConfigError
-from empathy_core.types import Decoding, EngineSettings, EngineSpec, ModelSpec
-
-if TYPE_CHECKING:
-    from jobs.config.schema import EngineTable
+from empathy_core.types import Decoding, EngineSpec, ModelSpec
 
 HF = "hf"
 """The engine of models that name none: transformers in the task's own process."""
 
 
-def engine_of(name: str, table: "EngineTable") -> EngineSpec:
+def engine_of(name: str, use: str | None, given: Mapping[str, Any]) -> EngineSpec:
     """Return a shipped engine with the table's changes, or one's own.
+
+    Args:
+        name: Of the table.
+        use: The shipped engine that it is; null means the one of this name.
+        given: Names of ``EngineSettings`` and their values, as far as the table gives any.
 
     Raises:
         UnknownName: It is not shipped, and the table names neither a command nor an address.
         ConfigError: It is said neither how it is started nor where it is, or both.
     """
-    given = {
-        field.name: getattr(table, field.name)
-        for field in fields(EngineSettings)
-        if getattr(table, field.name) is not None
-    }
+    changes = {key: value for key, value in given.items() if value is not None}
     for key in ("environment", "request"):
-        if key in given:
-            given[key] = tuple(sorted(given[key].items()))
-    known = table.use or name
+        if key in changes:
+            changes[key] = tuple(sorted(changes[key].items()))
+    known = use or name
     if known in engines.names():
         base = replace(engines.engine(known), name=name)
-        given["environment"] = _merged(base.environment, given.get("environment", ()))
-        spec = replace(base, **given)
-        if "base_url" in given and "command" not in given:  # of a shipped kind, but not ours
+        changes["environment"] = _merged(base.environment, changes.get("environment", ()))
+        spec = replace(base, **changes)
+        if "base_url" in changes and "command" not in changes:  # of a shipped kind, but not ours
             spec = replace(spec, command=(), packages=(), version_command=())
     else:
-        if table.use or not (given.get("command") or given.get("base_url")):
+        if use or not (changes.get("command") or changes.get("base_url")):
             engines.engine(known)  # raises, with the closest match
-        spec = EngineSpec(name=name, **given)
+        spec = EngineSpec(name=name, **changes)
     _check(spec)
     return spec
 

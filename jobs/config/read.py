@@ -26,7 +26,7 @@ from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
-from jobs.config.engines import engine_of, refused
+from jobs.config.engines import refused
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME
 from jobs.config.variants import variants
@@ -329,7 +329,7 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         for decoding in model.decodings:
             yield f"models.{name}.decodings", partial(_known_decoding, config, decoding, name)
     for name, engine in config.engines.items():
-        yield f"engines.{name}", partial(engine_of, name, engine)
+        yield f"engines.{name}", partial(engine.engine, name)
     for name, options in config.metrics.items():
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name, answers in config.answers.items():

@@ -18,6 +18,7 @@ from empathy_core.types import (
     Decoding,
     DecodingSettings,
     EngineSettings,
+    EngineSpec,
     ModelSpec,
     Prompt,
     Value,
@@ -90,6 +91,10 @@ class EngineTable(ConfigModel):
     use: str | None = None
     environment: dict[str, str] | None = None
     request: dict[str, Value] | None = None
+
+    def engine(self, name: str) -> EngineSpec:
+        """Return the engine that the table, called *name*, describes; see ``engine_of``."""
+        return engine_of(name, self.use, values(EngineSettings, self))
 
 
 @changing(ModelSpec, without=("name", "gated", "engine", "template_arguments", "options"))
@@ -261,7 +266,7 @@ class Config(ConfigModel):
         spec = model_of(name, table)
         if table.engine in (None, HF):
             return spec
-        engine = engine_of(table.engine, self.engines.get(table.engine, EngineTable()))
+        engine = self.engines.get(table.engine, EngineTable()).engine(table.engine)
         return on_engine(spec, engine)
 
     def shards(self, model: str) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import backends, data, store
-from empathy_core.backends import BackendProtocol, Request
+from empathy_core.backends import Answer, BackendProtocol, Request
 from empathy_core.errors import Damaged
 from empathy_core.store import EVALUATED, Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
@@ -82,9 +82,14 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     examples = data.load(run).filter(EVALUATED)
     blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
     by = adapters_of(plan, read_trained(run, plan))
-    for condition in plan.of_model(task.key):
-        adapter = by.get(condition.id)
-        work = _Shard(run, condition, task.shard, task.n_shards, plan.data_digest, blocks, adapter)
+    works = [
+        _Shard(run, c, task.shard, task.n_shards, plan.data_digest, blocks, by.get(c.id))
+        for c in plan.of_model(task.key)
+    ]
+    if works and works[0].condition.model.engine is not None:
+        _serve([_Served(work, examples) for work in works], plan.overlong, listen)
+        return
+    for work in works:
         _finish(work, examples, plan.overlong, listen)
 
 
@@ -129,28 +134,34 @@ def _peaks() -> dict[str, int]:
 
 
 def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listener) -> None:
-    earlier = _resumed(work)
-    missing = [b for b in work.wanted if b not in earlier.blocks and b not in earlier.in_other_cuts]
+    earlier, missing = _left(work)
     if not missing and not earlier.journals:
         return
-    log.info("%s: %d blocks found, %d to do", work.condition.id, len(earlier.blocks), len(missing))
     journal = Journal(work.journal)
     try:
-        if work.condition.model.engine is not None:
-            around = (earlier, journal, listen)
-            earlier.blocks.update(_by_row(work, missing, examples, overlong, around))
-        else:
-            for block, done in _answered(work, missing, examples, overlong):
-                journal.append(block, done.rows, done.seconds, done.version)
-                earlier.blocks[block] = done
-                n_tokens = sum(row["n_output_tokens"] for row in done.rows)
-                listen(Progress(len(done.rows), n_tokens))
+        for block, done in _answered(work, missing, examples, overlong):
+            journal.append(block, done.rows, done.seconds, done.version)
+            earlier.blocks[block] = done
+            n_tokens = sum(row["n_output_tokens"] for row in done.rows)
+            listen(Progress(len(done.rows), n_tokens))
     except BaseException:
         journal.close()
         raise
+    _end(work, earlier, journal, answered=bool(missing))
+
+
+def _left(work: _Shard) -> tuple["_Resumed", list[int]]:
+    """Return what earlier attempts left of a shard, and the blocks that are missing."""
+    earlier = _resumed(work)
+    missing = [b for b in work.wanted if b not in earlier.blocks and b not in earlier.in_other_cuts]
+    log.info("%s: %d blocks found, %d to do", work.condition.id, len(earlier.blocks), len(missing))
+    return earlier, missing
+
+
+def _end(work: _Shard, earlier: "_Resumed", journal: Journal, *, answered: bool) -> None:
+    """Write the piece of a shard whose blocks are all there, and remove its journals."""
     if not _made_meanwhile(work):
-        load_s = _LOADED.seconds if missing else 0.0
-        _compact(work, earlier.blocks, load_s)
+        _compact(work, earlier.blocks, _LOADED.seconds if answered else 0.0)
     journal.close(delete=True)
     for path in earlier.journals:
         path.unlink(missing_ok=True)
@@ -194,43 +205,65 @@ def _requests(work: _Shard, block: int, examples: pl.DataFrame) -> list[Request]
     ]
 
 
-def _by_row(
-    work: _Shard,
-    blocks: Sequence[int],
-    examples: pl.DataFrame,
-    overlong: str,
-    around: tuple["_Resumed", Journal, Listener],
-) -> dict[int, JournalBlock]:
-    """Return finished blocks of a server's: all missing rows are under way, each is kept at once.
+@dataclass
+class _Served:
+    """One condition's shard on a server: rows are kept one by one, whatever block they are of."""
 
-    Args:
-        work: The shard.
-        blocks: The missing ones.
-        examples: All evaluated rows.
-        overlong: What happens to questions that do not fit.
-        around: What earlier attempts left, where rows are kept, and who is told of them.
-    """
-    earlier, journal, listen = around
-    wanted = {(r.example, r.sample): (b, r) for b in blocks for r in _requests(work, b, examples)}
-    rows = {key: kept for key, kept in earlier.rows.items() if key in wanted}
-    missing = [request for key, (_, request) in wanted.items() if key not in rows]
-    log.info("%s: %d rows found, %d to do", work.condition.id, len(rows), len(missing))
+    work: _Shard
+    examples: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        self.earlier, self.blocks = _left(self.work)
+        pairs = [(b, r) for b in self.blocks for r in _requests(self.work, b, self.examples)]
+        self._wanted = {(r.example, r.sample): (b, r) for b, r in pairs}
+        kept = self.earlier.rows
+        self._rows = {key: kept[key] for key in self._wanted if key in kept}
+        self.missing = [r for key, (_, r) in self._wanted.items() if key not in self._rows]
+        log.info("%s: %d rows to do", self.work.condition.id, len(self.missing))
+        self._journal: Journal | None = None
+
+    def keep(self, place: int, answer: Answer) -> None:
+        """Keep the answer to the request at *place* of ``missing``."""
+        self._journal = self._journal or Journal(self.work.journal)
+        key = self.missing[place].example, self.missing[place].sample
+        row = {"block": self._wanted[key][0], "example": key[0], "sample": key[1]}
+        row |= asdict(answer)
+        self._journal.append_row(row, self.work.version)
+        self._rows[key] = row, self.work.version
+
+    def close(self) -> None:
+        """Close the journal, whose rows stay."""
+        if self._journal:
+            self._journal.close()
+
+    def end(self, seconds_a_row: float) -> None:
+        """Write the piece, once every row is there."""
+        for block in self.blocks:
+            mine = [self._rows[key] for key, (b, _) in self._wanted.items() if b == block]
+            versions = [version for _, version in mine if version is not None]
+            rows, seconds = [dict(row) for row, _ in mine], seconds_a_row * len(mine)
+            self.earlier.blocks[block] = JournalBlock(rows, seconds, max(versions, default=None))
+        if self.blocks or self.earlier.journals:
+            journal = self._journal or Journal(self.work.journal)
+            _end(self.work, self.earlier, journal, answered=bool(self.missing))
+
+
+def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
+    """Have a server answer what is missing of all conditions, all of it under way together."""
+    wanted = [(shard.work.condition, shard.missing) for shard in shards]
+    n_rows = sum(len(missing) for _, missing in wanted)
     started = time.monotonic()
-    backend = _LOADED.get(work, overlong) if missing else None
-    for i, answer in backends.by_row(backend, work.condition, missing) if backend else ():
-        key = missing[i].example, missing[i].sample
-        row = {"block": wanted[key][0], "example": key[0], "sample": key[1], **asdict(answer)}
-        journal.append_row(row, work.version)
-        rows[key] = row, work.version
-        listen(Progress(1, answer.n_output_tokens))
-    each = (time.monotonic() - started) / max(len(missing), 1)
-    finished: dict[int, JournalBlock] = {}
-    for block in blocks:
-        mine = [rows[key] for key, (b, _) in wanted.items() if b == block]
-        versions = {version for _, version in mine}
-        version = max(v for v in versions if v is not None) if versions != {None} else None
-        finished[block] = JournalBlock([dict(row) for row, _ in mine], each * len(mine), version)
-    return finished
+    try:
+        backend = _LOADED.get(shards[0].work, overlong) if n_rows else None
+        for i, place, answer in backends.by_row(backend, wanted) if backend else ():
+            shards[i].keep(place, answer)
+            listen(Progress(1, answer.n_output_tokens))
+    except BaseException:
+        for shard in shards:
+            shard.close()
+        raise
+    for shard in shards:
+        shard.end((time.monotonic() - started) / max(n_rows, 1))
 
 
 # ---------------------------------------------------------------------------- resume

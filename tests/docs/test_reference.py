@@ -178,7 +178,14 @@ def test_keys_in_the_text_exist(page: Path):
 
 def test_options_in_the_text_exist():
     """Every ``--option`` is one of the command line, or of a tool that is named beside it."""
-    others = {"--system-site-packages", "--log_samples", "--durations", "--help", "--no-deps"}
+    others = {
+        "--max-num-seqs",
+        "--system-site-packages",
+        "--log_samples",
+        "--durations",
+        "--help",
+        "--no-deps",
+    }
     known = set(re.findall(r"--[a-z-]+", reference().commands())) | others
     named = {
         option

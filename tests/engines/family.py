@@ -5,6 +5,7 @@ one. ``stubborn``: all ignore SIGTERM. Other faults end it, or have it do someth
 """
 
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -83,6 +84,11 @@ def main() -> None:
         sys.exit(f"ValueError: my key is {os.environ['FAMILY_KEY']}")
     if "killed" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
+    shared = []
+    if "shares" in faults:  # as engines share weights among their workers
+        with open(f"/dev/shm/family-{os.getpid()}", "w+b") as file:  # noqa: PTH123
+            file.truncate(4096)
+            shared.append(mmap.mmap(file.fileno(), 4096))
     if "hangs" in faults:
         print("loading shard 3 of 4", flush=True)
     sleepers([fault for fault in faults if fault == "stubborn"])

@@ -120,6 +120,22 @@ def test_a_family_is_found_before_it_is_ended(tmp_path: Path):
     assert left_of(log) == {}
 
 
+def test_shared_memory_of_a_killed_server_is_removed(tmp_path: Path):
+    """A node's memory that no process has any more would be lost until it is started anew."""
+    log = tmp_path / "log.txt"
+    task = _start_task(log, "stubborn", "shares")
+    assert _said(task) == "ready"
+    shared = Path(f"/dev/shm/family-{roles(log)['server']}")
+    assert shared.exists()
+    kill(task.pid)
+    task.wait()
+    if task.stdout:
+        task.stdout.close()
+
+    assert left_of(log) == {}
+    assert not shared.exists()
+
+
 def test_the_supervisor_ends_where_it_is_told_nothing():
     """A task that dies before it has said what to start leaves no supervisor."""
     from empathy_core.backends.server import supervisor

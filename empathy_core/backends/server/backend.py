@@ -12,22 +12,26 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
 
+from empathy_core.backends.probabilities import Ids, LabelProbabilities
 from empathy_core.backends.protocol import Answer, Request
 from empathy_core.backends.reading import AnswerRules, ModelText, closed
 from empathy_core.backends.server import asking, replies
 from empathy_core.backends.server.asking import Question
 from empathy_core.backends.server.budget import Budget
-from empathy_core.backends.server.client import Unreachable, Unusable, Withheld
-from empathy_core.backends.server.connection import Connection
+from empathy_core.backends.server.client import Client, NoReply, OddReply, Withheld
+from empathy_core.backends.server.connection import Connection, Link
+from empathy_core.backends.server.labels import label_probabilities
 from empathy_core.errors import ModelError
 from empathy_core.types import Condition, EngineSpec, ModelSpec
 
 log = logging.getLogger(__name__)
 
-Answered = tuple[int, Answer]
-"""Place of a request, and its answer."""
+Wanted = Sequence[tuple[Condition, Sequence[Request]]]
+"""What is to be answered, condition by condition."""
+
+Answered = tuple[int, int, Answer]
+"""Place of a condition, place of a request in it, and the answer."""
 
 
 class ServerBackend:
@@ -52,16 +56,19 @@ class ServerBackend:
         """What is asked."""
         return self._connection.engine
 
-    def answers(self, condition: Condition, requests: Sequence[Request]) -> Iterator[Answered]:
-        """Yield the place of each request and its answer, in the order in which they come.
+    def answers(self, wanted: Wanted) -> Iterator[Answered]:
+        """Yield the place of each condition and request, and its answer, in the order they come.
 
-        Once one fails, no other is sent; what is under way is waited for and handed out.
+        All conditions are under way together: none waits for the last answer of another. Once one
+        request fails, no other is sent; what is under way is waited for and handed out.
 
         Raises:
             ModelError: A prompt is too long, the server refuses, dies too often or does not
                 answer, or the budget is used up.
         """
-        work = self._work(condition, requests)
+        work = _Work(
+            [self._batch(i, *each) for i, each in enumerate(wanted)], self._connection, self._budget
+        )
         done: SimpleQueue[list[Answered] | BaseException | None] = SimpleQueue()
         thread = threading.Thread(target=work.run, args=(done,), daemon=True)
         thread.start()
@@ -77,43 +84,62 @@ class ServerBackend:
 
     def answer(self, condition: Condition, requests: Sequence[Request]) -> list[Answer]:
         """Answer all requests, in their order; raises as ``answers``."""
-        found = dict(self.answers(condition, requests))
+        found = {row: answer for _, row, answer in self.answers([(condition, requests)])}
         return [found[i] for i in range(len(requests))]
+
+    def label_probabilities(
+        self, prompts: Sequence[Ids], labels: Sequence[Ids]
+    ) -> list[LabelProbabilities]:
+        """Return how probable each label is behind each prompt; see ``labels``."""
+        return label_probabilities(self._connection, self._budget, prompts, labels)
 
     def close(self) -> None:
         """End the server, if it was started here."""
         self._connection.close()
 
-    def _work(self, condition: Condition, requests: Sequence[Request]) -> "_Work":
-        engine, text = self.engine, self.text
+    def _batch(self, number: int, condition: Condition, requests: Sequence[Request]) -> "_Batch":
+        text = self.text
         if text is None:
             thinks = condition.reasoning or condition.model.reasoning
-            rules = AnswerRules(condition.decoding, (), {}, thinks)
-            prompts = None
+            rules, prompts = AnswerRules(condition.decoding, (), {}, thinks), None
         else:
             text.check(condition)
             rules, prompts = text.rules(condition), text.prompts(condition, requests)
-        asked = asking.questions(condition, requests, prompts, engine)
+        asked = asking.questions(condition, requests, prompts, self.engine)
         self._connection.check_room(self._spec.name, asked, condition.decoding.max_new_tokens)
-        return _Work(condition, asked, rules, text, self._connection, self._budget)
+        return _Batch(number, condition, rules, text, asked)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The questions of one condition, and how they are asked and read."""
+
+    number: int
+    condition: Condition
+    rules: AnswerRules
+    text: ModelText | None
+    asked: Sequence[Question]
+
+    def requests(self, n_prompts: int) -> Iterator[tuple["_Batch", Sequence[Question]]]:
+        """Yield what goes into one request each, of at most *n_prompts*."""
+        # one request has one seed, and of two equal prompts in it one draw
+        alone = self.text is None or self.condition.decoding.sample
+        n = 1 if alone else n_prompts
+        for i in range(0, len(self.asked), n):
+            yield self, self.asked[i : i + n]
 
 
 @dataclass
 class _Work:
     """The questions of one call, and the event loop that asks them."""
 
-    condition: Condition
-    asked: Sequence[Question]
-    rules: AnswerRules
-    text: ModelText | None
+    batches: Sequence[_Batch]
     connection: Connection
     budget: Budget
 
     def __post_init__(self) -> None:
-        # one request has one seed, and of two equal prompts in it one draw
-        alone = self.text is None or self.condition.decoding.sample
-        n = 1 if alone else self.connection.engine.prompts_per_request
-        self._waiting = deque(self.asked[i : i + n] for i in range(0, len(self.asked), n))
+        n = self.connection.engine.prompts_per_request
+        self._waiting = deque(request for batch in self.batches for request in batch.requests(n))
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -148,26 +174,27 @@ class _Work:
             worker.cancel()
 
     async def _worker(
-        self, link: Any, done: "SimpleQueue[list[Answered] | BaseException | None]"
+        self, link: Link, done: "SimpleQueue[list[Answered] | BaseException | None]"
     ) -> None:
         while self._waiting:
-            batch = self._waiting.popleft()
+            batch, asked = self._waiting.popleft()
             try:
-                answers = await self._asked(link, batch)
+                answers = await self._asked(link, batch, asked)
             except BaseException:
                 self._waiting.clear()  # the others finish what they have, and begin nothing
                 raise
-            done.put([(i, a) for q, a in zip(batch, answers, strict=True) for i in q.rows])
+            pairs = zip(asked, answers, strict=True)
+            done.put([(batch.number, i, a) for q, a in pairs for i in q.rows])
 
-    async def _asked(self, link: Any, batch: Sequence[Question]) -> list[Answer]:
+    async def _asked(self, link: Link, batch: _Batch, asked: Sequence[Question]) -> list[Answer]:
         """Return the answers to one request; ask again what a dead or odd server did not answer."""
         for attempt in range(self.connection.engine.max_retries + 1):
             generation = link.generation
             try:
-                return await self._once(link.client, batch)
-            except Unreachable as error:
+                return await self._once(link.client, batch, asked)
+            except NoReply as error:
                 await link.revive(generation, str(error))
-            except Unusable as error:
+            except OddReply as error:
                 log.warning("engine '%s': %s; asked again", self.connection.engine.name, error)
                 odd = error
                 await asyncio.sleep(min(0.2 * 2**attempt, 5.0))
@@ -178,41 +205,41 @@ class _Work:
         )
         raise ModelError(msg)
 
-    async def _once(self, client: Any, batch: Sequence[Question]) -> list[Answer]:
-        decoding = self.condition.decoding
-        n_prompt = sum(q.n_tokens for q in batch)
-        reserved = self.budget.reserve(n_prompt, decoding.max_new_tokens * len(batch))
+    async def _once(self, client: Client, batch: _Batch, asked: Sequence[Question]) -> list[Answer]:
+        decoding = batch.condition.decoding
+        n_prompt = sum(q.n_tokens for q in asked)
+        reserved = self.budget.reserve(n_prompt, decoding.max_new_tokens * len(asked))
         try:
-            answers = await self._sent(client, batch)
+            answers = await self._sent(client, batch, asked)
         except Withheld:
             self.budget.settle(reserved, n_prompt, 0)
-            return [replies.withheld(q.sha256, q.n_tokens if q.prompt else 0) for q in batch]
+            return [replies.withheld(q.sha256, q.n_tokens if q.prompt else 0) for q in asked]
         except ModelError:  # refused: nothing was made
             self.budget.release(reserved)
             raise
         made = sum(a.n_output_tokens for a in answers)
         self.budget.settle(reserved, sum(a.n_prompt_tokens for a in answers), made)
-        return [closed(answer, self.condition) for answer in answers]
+        return [closed(answer, batch.condition) for answer in answers]
 
-    async def _sent(self, client: Any, batch: Sequence[Question]) -> list[Answer]:
-        engine = self.connection.engine
-        fields = asking.fields(self.condition.decoding, engine, batch[0].seed)
-        if self.text is None:
-            messages = [{"role": role, "content": text} for role, text in batch[0].messages]
-            stops = {"stop": list(self.rules.texts)} if self.rules.texts else {}
+    async def _sent(self, client: Client, batch: _Batch, asked: Sequence[Question]) -> list[Answer]:
+        engine, rules = self.connection.engine, batch.rules
+        fields = asking.fields(batch.condition.decoding, engine, asked[0].seed)
+        if batch.text is None:
+            messages = [{"role": role, "content": text} for role, text in asked[0].messages]
+            stops = {"stop": list(rules.texts)} if rules.texts else {}
             reply = await client.chat(messages, fields | stops)
             usage = reply.get("usage") or {}
-            return [replies.of_text(reply["choices"][0], usage, (batch[0].sha256, 0), self.rules)]
-        fields |= asking.token_fields(self.rules, engine)
-        prompts = [q.prompt for q in batch if q.prompt is not None]
+            return [replies.of_text(reply["choices"][0], usage, (asked[0].sha256, 0), rules)]
+        fields |= asking.token_fields(rules, engine)
+        prompts = [q.prompt for q in asked if q.prompt is not None]
         reply = await client.complete([p.ids for p in prompts], fields)
         answers = []
         for prompt, choice in zip(prompts, reply["choices"], strict=True):
             replies.check_echo(choice, prompt.ids, engine.name)
             if engine.returns_tokens:
-                answers.append(replies.of_tokens(choice, prompt, self.text, self.rules))
+                answers.append(replies.of_tokens(choice, prompt, batch.text, rules))
             else:
-                usage = reply.get("usage") or {} if len(batch) == 1 else {}
+                usage = reply.get("usage") or {} if len(asked) == 1 else {}
                 told = (prompt.sha256, len(prompt.ids))
-                answers.append(replies.of_text(choice, usage, told, self.rules))
+                answers.append(replies.of_text(choice, usage, told, rules))
         return answers

@@ -12,11 +12,11 @@ CONNECT_S = 30.0
 """Until a connection must stand: a node that is down answers nothing at all."""
 
 
-class Unreachable(Exception):
+class NoReply(Exception):
     """The server cannot be reached, or broke off: it may have died."""
 
 
-class Unusable(Exception):
+class OddReply(Exception):
     """The server answered what no answer can be made of; asked again, it may do better."""
 
 
@@ -78,8 +78,8 @@ class Client:
         """Return the answer to ``/completions``: one choice a prompt, in their order.
 
         Raises:
-            Unreachable: There was none.
-            Unusable: It is not JSON, or has another number of choices.
+            NoReply: There was none.
+            OddReply: It is not JSON, or has another number of choices.
             ModelError: The server refused.
         """
         asked = [list(p) if not isinstance(p, str) else p for p in prompts]
@@ -88,7 +88,7 @@ class Client:
         choices = sorted(reply["choices"], key=lambda c: c.get("index", 0))
         if len(choices) != len(prompts):
             msg = f"{len(choices)} choices for {len(prompts)} prompts"
-            raise Unusable(msg)
+            raise OddReply(msg)
         return {**reply, "choices": choices}
 
     async def chat(
@@ -98,14 +98,14 @@ class Client:
         reply = await self._post("/chat/completions", {"messages": list(messages), **fields})
         if len(reply["choices"]) != 1:
             msg = f"{len(reply['choices'])} choices for one prompt"
-            raise Unusable(msg)
+            raise OddReply(msg)
         return reply
 
     async def models(self) -> list[dict[str, Any]] | None:
         """Return what ``/models`` lists; null where the server has no such list.
 
         Raises:
-            Unreachable: There was no answer.
+            NoReply: There was no answer.
             ModelError: The server refused.
         """
         import httpx2
@@ -118,7 +118,7 @@ class Client:
                 return None
             raise self._refusal(error) from error
         except openai.APIConnectionError as error:
-            raise Unreachable(self._silent(error)) from error
+            raise NoReply(self._silent(error)) from error
         try:
             listed = reply.json()["data"]
             return [one for one in listed if isinstance(one, dict)]
@@ -153,7 +153,7 @@ class Client:
         try:
             reply = await self._openai.post(path, body=whole, cast_to=httpx2.Response)
         except openai.APIConnectionError as error:
-            raise Unreachable(self._silent(error)) from error
+            raise NoReply(self._silent(error)) from error
         except openai.APIStatusError as error:
             raise self._refusal(error) from error
         try:
@@ -161,10 +161,10 @@ class Client:
             listed = found["choices"]
         except (ValueError, KeyError, TypeError) as error:
             msg = f"no JSON with choices: {reply.text[:80]!r}"
-            raise Unusable(msg) from error
+            raise OddReply(msg) from error
         if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
             msg = "'choices' is no list of objects"
-            raise Unusable(msg)
+            raise OddReply(msg)
         return dict(found)
 
     def _silent(self, error: BaseException) -> str:
@@ -198,7 +198,7 @@ class Client:
         if code in (400, 422) and "content_filter" in (_code(error), _inner_code(error)):
             return Withheld(said)
         if code >= 500:
-            return Unreachable(f"status {code}: {said}")
+            return NoReply(f"status {code}: {said}")
         return ModelError(
             f"{who}: the server refused a request ({code}: {said}); expected an answer; correct "
             "the settings that it names"

@@ -170,12 +170,12 @@ async def served(engine: EngineSpec, address: Address) -> Mapping[str, Any]:
     Raises:
         ModelError: It does not have it, refuses the key or cannot be reached.
     """
-    from empathy_core.backends.server.client import Unreachable
+    from empathy_core.backends.server.client import NoReply
 
     client = Client(engine, address, retries=2)
     try:
         listed = await client.models()
-    except Unreachable as error:
+    except NoReply as error:
         msg = (
             f"engine '{engine.name}': no server answers at {address.url} ({error}); expected one; "
             "see that it runs, that base_url ends in /v1, and that this machine can reach it"

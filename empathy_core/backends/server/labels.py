@@ -11,7 +11,7 @@ from typing import Any
 from empathy_core.backends.probabilities import Ids, LabelProbabilities, check_labels
 from empathy_core.backends.server import replies
 from empathy_core.backends.server.budget import Budget
-from empathy_core.backends.server.client import Client, Unreachable, Unusable
+from empathy_core.backends.server.client import Client, NoReply, OddReply
 from empathy_core.backends.server.connection import Connection
 from empathy_core.errors import ModelError
 
@@ -72,7 +72,7 @@ async def _all(
 
         try:
             return list(await asyncio.gather(*map(one, prompts)))
-        except (Unreachable, Unusable) as error:
+        except (NoReply, OddReply) as error:
             msg = (
                 f"engine '{connection.engine.name}': the server did not tell the probabilities of "
                 f"labels ({error}); expected the logarithm of each token's; see that it runs, and "
@@ -110,7 +110,7 @@ def _of_tokens(choice: Mapping[str, Any], sent: Ids, way: str) -> list[float]:
     """Return the natural logarithm of each token's probability but the first's.
 
     Raises:
-        Unusable: They are not there, or are of another number of tokens.
+        OddReply: They are not there, or are of another number of tokens.
     """
     try:
         if way == "prompt_logprobs":
@@ -120,8 +120,8 @@ def _of_tokens(choice: Mapping[str, Any], sent: Ids, way: str) -> list[float]:
             found = [float(value) for value in choice["logprobs"]["token_logprobs"][1:]]
     except (KeyError, TypeError, ValueError) as error:
         msg = "the answer holds no logarithms of the prompt's tokens"
-        raise Unusable(msg) from error
+        raise OddReply(msg) from error
     if len(found) < len(sent) - 1:
         msg = f"logarithms of {len(found) + 1} tokens for {len(sent)}"
-        raise Unusable(msg)
+        raise OddReply(msg)
     return found[: len(sent) - 1]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from empathy_core.backends.protocol import Answer
 from empathy_core.backends.reading import AnswerRules, ModelText
-from empathy_core.backends.server.client import Unusable
+from empathy_core.backends.server.client import OddReply
 from empathy_core.errors import ModelError
 from empathy_core.prompts import reasoning
 from empathy_core.prompts.rendering import PromptTokens
@@ -66,12 +66,12 @@ def of_tokens(
         rules: How.
 
     Raises:
-        Unusable: There are no ids.
+        OddReply: There are no ids.
     """
     ids = choice.get("token_ids")
     if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
         msg = "a choice has no 'token_ids'"
-        raise Unusable(msg)
+        raise OddReply(msg)
     whole = _with_end(list(ids), choice, rules)
     cut = whole[: _up_to_text(whole, prompt, text, rules)]
     answer = text.answer(prompt, cut, rules)
@@ -120,7 +120,7 @@ def of_text(
         rules: How texts are read.
 
     Raises:
-        Unusable: There is neither a text nor a reason for its absence.
+        OddReply: There is neither a text nor a reason for its absence.
     """
     message = choice.get("message")
     written = message.get("content") if isinstance(message, dict) else choice.get("text")
@@ -129,7 +129,7 @@ def of_text(
     if not isinstance(written, str):
         if refusal is None and not _may_be_silent(choice, message):
             msg = "a choice has neither text nor a reason for its absence"
-            raise Unusable(msg)
+            raise OddReply(msg)
         written = str(refusal or "")
     text, inside = _split(written, rules)
     said = before_stop(text, rules.texts)

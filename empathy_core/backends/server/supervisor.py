@@ -23,7 +23,7 @@ same moment as both, what runs in sessions of its own is left; only Slurm's cgro
 Knows nothing of the suite and imports only the standard library: it starts in milliseconds.
 """
 
-# ruff: noqa: PTH123, PTH208 - importing pathlib takes as long as all of this
+# ruff: noqa: PTH108, PTH116, PTH123, PTH208 - importing pathlib takes as long as all of this
 
 import ctypes
 import json
@@ -111,14 +111,51 @@ def send(number: signal.Signals, processes: list[int]) -> None:
             os.kill(process, number)
 
 
+SHARED_MEMORY = "/dev/shm/"  # noqa: S108  no file is made there
+"""Where shared memory has names: it takes the node's memory until it is removed."""
+
+BEGAN = time.time()
+
+
+def shared_memory(processes: list[int]) -> set[str]:
+    """Return the shared memory of these processes that was changed since this one began."""
+    found = set()
+    for process in processes:
+        with suppress(OSError), open(f"/proc/{process}/maps") as file:
+            found |= {line.split(maxsplit=5)[5].strip() for line in file if SHARED_MEMORY in line}
+    return {path for path in found if changed(path)}
+
+
+def changed(path: str) -> bool:
+    """Tell whether a name in shared memory was changed since this process began."""
+    with suppress(OSError):
+        return path.startswith(SHARED_MEMORY) and os.stat(path).st_ctime >= BEGAN
+    return False
+
+
+def remove(left: set[str]) -> None:
+    """Remove shared memory that no process has any more."""
+    if left:
+        living = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        for path in left - shared_memory(living):
+            with suppress(OSError):
+                os.unlink(path)
+
+
 def end_all(grace_s: float) -> None:
-    """End all descendants: SIGTERM first, so that they can tidy up, and SIGKILL at last."""
-    send(signal.SIGTERM, descendants())
+    """End all descendants: SIGTERM first, so that they can tidy up, and SIGKILL at last.
+
+    Shared memory that they have not removed is removed at the end.
+    """
+    family = descendants()
+    left = shared_memory(family)
+    send(signal.SIGTERM, family)
     deadline = time.monotonic() + grace_s
     while descendants() and time.monotonic() < deadline:
         time.sleep(0.02)
         reap()
     kill_all()
+    remove(left)
 
 
 def kill_all() -> None:
