@@ -63,13 +63,10 @@ def _check(engine: EngineSpec) -> None:
             "answers already; give one of them"
         )
         raise ConfigError(msg)
-    for part in ("python", "image"):
+    for part, what in _PARTS.items():
         named = any(f"{{{part}}}" in word for word in engine.command)
         if named and not getattr(engine, part):
-            what = "interpreter of its environment" if part == "python" else "file of its container"
-            msg = (
-                f'name the {what}: {part} = "/path/to/it", since its command begins with {{{part}}}'
-            )
+            msg = f'name {what}: {part} = "/path/to/it", since its command holds {{{part}}}'
             raise ConfigError(msg)
     if engine.base_url:
         _check_address(engine)

@@ -70,6 +70,13 @@ class StrictServer(HTTPServer):
     allow_reuse_address = False
 
 
+def share() -> mmap.mmap:
+    """Return shared memory, as engines have it for their workers."""
+    with open(f"/dev/shm/family-{os.getpid()}", "w+b") as file:  # noqa: PTH123
+        file.truncate(4096)
+        return mmap.mmap(file.fileno(), 4096)
+
+
 def main() -> None:
     """Serve until told to end."""
     port, faults = int(sys.argv[1]), sys.argv[3:]
@@ -84,11 +91,7 @@ def main() -> None:
         sys.exit(f"ValueError: my key is {os.environ['FAMILY_KEY']}")
     if "killed" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
-    shared = []
-    if "shares" in faults:  # as engines share weights among their workers
-        with open(f"/dev/shm/family-{os.getpid()}", "w+b") as file:  # noqa: PTH123
-            file.truncate(4096)
-            shared.append(mmap.mmap(file.fileno(), 4096))
+    shared = share() if "shares" in faults else None
     if "hangs" in faults:
         print("loading shard 3 of 4", flush=True)
     sleepers([fault for fault in faults if fault == "stubborn"])
@@ -96,6 +99,7 @@ def main() -> None:
         time.sleep(600)
     kind = StrictServer if "strict" in faults else ReusingServer
     kind(("127.0.0.1", port), Handler).serve_forever()
+    del shared
 
 
 if __name__ == "__main__":
