@@ -164,8 +164,8 @@ def _log_probabilities(following: Following, labels: Sequence[Ids]) -> "Tensor":
         for path in beginnings - of_last.keys():
             if path[:-1] == stem[: len(path) - 1]:
                 of_last[path] = scores[:, len(path) - 1, path[-1]]
-    sums = [sum(of_last[label[: k + 1]] for k in range(len(label))) for label in labels]
-    return torch.stack(sums, 1)
+    steps = [[of_last[label[: k + 1]] for k in range(len(label))] for label in labels]
+    return torch.stack([torch.stack(of_label).sum(0) for of_label in steps], 1)
 
 
 def _longest(stems: set[Ids]) -> list[Ids]:

@@ -30,7 +30,7 @@ GENERATIONS: dict[str, Any] = {
     "sample": pl.Int32,  # 0 under greedy decoding
     "block": pl.Int32,
     "text": pl.String,
-    "stop": pl.String,  # eos | length | none (text made elsewhere)
+    "stop": pl.String,  # eos | length | none (text made elsewhere) | filter (a server withheld it)
     "prompt_sha256": pl.String,  # of the prompt's token ids; empty without a tokenizer
     "n_prompt_tokens": pl.Int32,
     "n_output_tokens": pl.Int32,

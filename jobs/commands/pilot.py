@@ -18,7 +18,15 @@ from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
 from jobs.executors.slurm.in_queue import read_queue_state
 from jobs.executors.slurm.submit import submit_tasks
-from jobs.planning.pilot import MOST_EMPTY, Proposal, answers, empty_share, pilot_tasks, proposals
+from jobs.planning.pilot import (
+    MOST_EMPTY,
+    Proposal,
+    answers,
+    empty_share,
+    faster,
+    pilot_tasks,
+    proposals,
+)
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
@@ -117,10 +125,17 @@ def _show(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as
                     _some(condition.id, texts.filter(texts["block"] == middle).head(SHOWN).rows())
                 )
     needs = proposals(run, plan, target_min)
+    quicker = faster(plan, needs)
     if as_json:
-        print_out(json.dumps({"empty": shares, "proposals": [asdict(p) for p in needs]}, indent=1))
+        told = {"proposals": [asdict(p) for p in needs], "faster": [asdict(f) for f in quicker]}
+        print_out(json.dumps({"empty": shares, **told}, indent=1))
     else:
         print_out(_proposed(needs, config_gpus(plan)))
+        for pair in quicker:
+            print_out(
+                f"# {pair.model} makes {pair.times:.1f} times as many tokens a second as "
+                f"{pair.than}, with the same weights"
+            )
     bad = [f"{c}: {share:.0%}" for c, share in shares.items() if share > MOST_EMPTY]
     if bad:
         warn(

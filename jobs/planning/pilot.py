@@ -1,7 +1,8 @@
 """The pilot: one block per model, five answers of each condition to read, and what the rest needs.
 
 The block is the middle one in the run's order by length, so that it takes about as long as the
-average. Its answers are kept: the sweep goes on from them.
+average. A server is asked about as many rows as it has under way at once, that block among them:
+with few it would seem slow. Answers are kept: the sweep goes on from them.
 """
 
 import math
@@ -68,11 +69,52 @@ def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
     others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
     others -= set(plan.config.get("models", ()))
     models = dict.fromkeys(task.key for task in GENERATE.tasks(plan) if task.key not in others)
+    cuts = {model: _n_shards(plan, model) for model in models}
     return [
-        Task(GENERATE.name, model, middle, plan.n_blocks)
+        Task(GENERATE.name, model, middle % cuts[model], cuts[model])
         for model in models
         if any(middle not in done.get(c.id, ()) for c in plan.of_model(model))
     ]
+
+
+def _n_shards(plan: Plan, model: str) -> int:
+    """Return into how many shards a model's work is cut, so that one is as much as a pilot asks."""
+    engine = plan.of_model(model)[0].model.engine
+    if engine is None:
+        return plan.n_blocks
+    rows = int(plan.config.get("evaluate", {}).get("block_size", 1))
+    return max(1, plan.n_blocks // math.ceil(engine.max_in_flight / rows))
+
+
+@dataclass(frozen=True)
+class Faster:
+    """Two models of one plan with the same weights on different engines.
+
+    Attributes:
+        times: How many times as many tokens a second the first makes.
+    """
+
+    model: str
+    than: str
+    times: float
+
+
+LEAST_TIMES = 1.5
+"""Below it, one engine is not said to be faster: so much may be the node's."""
+
+
+def faster(plan: Plan, proposals: Sequence[Proposal]) -> list[Faster]:
+    """Return where the same weights answered faster on another engine, the most first."""
+    first = {p.model: plan.of_model(p.model)[0] for p in proposals}
+    pairs = [
+        Faster(a.model, b.model, a.tokens_per_s / b.tokens_per_s)
+        for a in proposals
+        for b in proposals
+        if first[a.model].fingerprint and first[a.model].fingerprint == first[b.model].fingerprint
+        and first[a.model].model.engine != first[b.model].model.engine
+        and a.tokens_per_s >= LEAST_TIMES * b.tokens_per_s
+    ]  # fmt: skip
+    return sorted(pairs, key=lambda pair: -pair.times)
 
 
 def measured(run: RunDir, condition: Condition) -> Measured | None:

@@ -83,9 +83,10 @@ def main() -> None:
         sys.exit(f"ValueError: my key is {os.environ['FAMILY_KEY']}")
     if "killed" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
-    sleepers([fault for fault in faults if fault == "stubborn"])
     if "hangs" in faults:
         print("loading shard 3 of 4", flush=True)
+    sleepers([fault for fault in faults if fault == "stubborn"])
+    if "hangs" in faults:
         time.sleep(600)
     kind = StrictServer if "strict" in faults else ReusingServer
     kind(("127.0.0.1", port), Handler).serve_forever()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from tests import preloaded
 from tests.runs.command_line import environment
 
 KEY = "key-of-the-stand-in"
@@ -56,7 +56,7 @@ class RunningServer:
 
 def command(model: Path, *arguments: str, port: int = 0) -> list[str]:
     """Return the command that starts a stand-in; without a port it chooses one, and says which."""
-    module = [preloaded.python(), "-m", "tests.engines.stand_in"]
+    module = [sys.executable, "-m", "tests.engines.stand_in"]
     return [*module, "--model", str(model), "--port", str(port), "--served-name", NAME, *arguments]
 
 

@@ -24,6 +24,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,26 +140,46 @@ class Instant:
     """Answers at once, from the digest of the prompt's ids."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        from tokenizers import Tokenizer  # transformers would take seconds to import
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.window = AutoConfig.from_pretrained(folder).max_position_embeddings
-        special = set(self.tokenizer.all_special_ids)
-        self._words = [i for i in range(len(self.tokenizer)) if i not in special]
+        self._folder, self._words = folder, Tokenizer.from_file(str(folder / "tokenizer.json"))
+        config = json.loads((folder / "config.json").read_text())
+        self.window = config.get("max_position_embeddings") or config.get("n_positions")
+        end = config["eos_token_id"]  # of several the first, as vLLM without generation_config.json
+        self.n_tokens, self.end = self._words.get_vocab_size(), end[0] if type(end) is list else end
+        added = self._words.get_added_tokens_decoder()
+        self._plain = [i for i in range(self.n_tokens) if i not in added]
 
     def answer(self, prompt: Sequence[int], asked: Body) -> Made:
         """Continue *prompt* by 8 to 32 tokens and the end token, or up to ``max_tokens``."""
         digest = hashlib.sha256(",".join(map(str, prompt)).encode()).digest()
-        words = random.Random(digest).choices(self._words, k=8 + digest[0] % 25)
-        limit, end = _max_tokens(asked), self.tokenizer.eos_token_id
-        if len(words) < limit:
-            return Made([*words, end], self.decoded(words, asked), "stop")
-        return Made(words[:limit], self.decoded(words[:limit], asked), "length")
+        ids = random.Random(digest).choices(self._plain, k=8 + digest[0] % 25)
+        limit = _max_tokens(asked)
+        if len(ids) < limit:
+            return Made([*ids, self.end], self.decoded(ids, asked), "stop")
+        return Made(ids[:limit], self.decoded(ids[:limit], asked), "length")
+
+    def encoded(self, text: str, *, special: bool) -> list[int]:
+        """Return the ids of a text, with the tokenizer's own special tokens or without."""
+        return self._words.encode(text, add_special_tokens=special).ids
 
     def decoded(self, ids: Sequence[int], asked: Body) -> str:
         """Return the text of tokens, without special ones unless they are asked for."""
         skip = asked.get("skip_special_tokens", True)
-        return self.tokenizer.decode(list(ids), skip_special_tokens=skip)
+        return self._words.decode(list(ids), skip_special_tokens=skip)
+
+    @cached_property
+    def _chat(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder)
+
+    def rendered(self, asked: Body) -> list[int]:
+        """Return the ids of a chat as the template spells it."""
+        more = asked.get("chat_template_kwargs") or {}
+        return self._chat.apply_chat_template(
+            asked["messages"], add_generation_prompt=True, return_dict=False, **more
+        )
 
 
 class TinyModel(Instant):
@@ -169,17 +190,13 @@ class TinyModel(Instant):
         from transformers import AutoModelForCausalLM
 
         super().__init__(folder)
-        torch.set_num_threads(1)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        ends = self._model.generation_config.eos_token_id
-        self._ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
 
     def answer(self, prompt: Sequence[int], asked: Body) -> Made:
         """Continue *prompt* as the request asks."""
         import torch
 
-        own_ends = set() if asked.get("ignore_eos") else self._ends - {None}
-        ends = own_ends | set(asked.get("stop_token_ids") or ())
+        ends = {*([] if asked.get("ignore_eos") else [self.end]), *asked.get("stop_token_ids", [])}
         draws = torch.Generator()
         seed = asked.get("seed")
         draws.manual_seed(random.getrandbits(62) if seed is None else seed)
@@ -208,7 +225,8 @@ class TinyModel(Instant):
         ended = last in ends
         made.text = self.decoded(made.ids[:-1] if ended else made.ids, asked)
         if ended:
-            made.stop_reason = None if last == self.tokenizer.eos_token_id else last
+            own = last == self.end and not asked.get("ignore_eos")
+            made.stop_reason = None if own else last
         stops = asked.get("stop") or []
         found = [s for s in ([stops] if isinstance(stops, str) else stops) if s in made.text]
         if found and not ended and len(made.ids) > asked.get("min_tokens", 0):
@@ -219,8 +237,7 @@ class TinyModel(Instant):
 
 
 def _max_tokens(asked: Body) -> int:
-    given = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    return 16 if given is None else given
+    return asked["max_tokens"] if asked.get("max_tokens") is not None else 16
 
 
 def _changed(logits: Any, so_far: list[int], asked: Body, forbidden: Any) -> Any:
@@ -398,11 +415,7 @@ class StandIn:
         if self._meets("chat_only"):
             raise Refused(404, {"detail": "Not Found"})
         self._check(body)
-        special = body.get("add_special_tokens", True)
-        prompts = [self._ids(prompt, special) for prompt in _prompts(body["prompt"])]
-        if _max_tokens(body) < 1 and not body.get("echo"):
-            message = f"max_tokens must be at least 1, got {_max_tokens(body)}."
-            raise Refused(400, _error(400, message))
+        prompts = [self._ids(prompt, body) for prompt in _prompts(body["prompt"])]
         pairs = await self._answers(prompts, body)
         choices = [self._choice(i, p, made, body) for i, (p, made) in enumerate(pairs)]
         return self._reply("text_completion", choices, pairs)
@@ -410,12 +423,9 @@ class StandIn:
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         self._check(body)
-        prompt = self.engine.tokenizer.apply_chat_template(
-            body["messages"], add_generation_prompt=True, tokenize=True, return_dict=False,
-            **(body.get("chat_template_kwargs") or {}),
-        )  # fmt: skip
-        prompt = self._ids(prompt, False)
-        body.setdefault("max_tokens", self._window - len(prompt))
+        prompt = self._cut(self.engine.rendered(body))
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        body["max_tokens"] = most or self._window - len(prompt)
         pairs = await self._answers([prompt], body)
         choices = [self._chat_choice(i, made, body) for i, (_, made) in enumerate(pairs)]
         back = choices[0]["token_ids"] is not None
@@ -434,17 +444,26 @@ class StandIn:
             raise Refused(400, _error(400, message))
         given = [body.get("logprobs"), body.get("prompt_logprobs")]  # 0 asks for them, too
         wanted = any(value is not None and value is not False for value in given)
+        if any(type(value) is int and not 0 <= value <= 20 for value in given):
+            raise Refused(400, _error(400, "Requested logprobs are more than 20 or negative"))
         if wanted and (type(self.engine) is Instant or self._meets("refuse_logprobs")):
             raise Refused(400, _error(400, "This model returns no logprobs.", param="logprobs"))
 
-    def _ids(self, prompt: str | Sequence[int], special: bool) -> list[int]:
-        if isinstance(prompt, str):
-            prompt = self.engine.tokenizer(prompt, add_special_tokens=special)["input_ids"]
-        return list(prompt[-self.faults["cut_prompt"] :])
+    def _ids(self, prompt: str | list[int], body: Body) -> list[int]:
+        special = body.get("add_special_tokens", True)
+        ids = self.engine.encoded(prompt, special=special) if isinstance(prompt, str) else prompt
+        if not ids:
+            raise Refused(400, _error(400, "Either prompt or prompt_embeds must be provided."))
+        if (largest := max(ids)) >= self.engine.n_tokens:
+            raise Refused(400, _error(400, f"Token id {largest} is out of vocabulary"))
+        return self._cut(ids)
+
+    def _cut(self, prompt: list[int]) -> list[int]:
+        return prompt[-self.faults["cut_prompt"] :]
 
     def _echoed(self, prompt: list[int]) -> list[int]:
         other = self._meets("other_ids")
-        return [(i + 1) % len(self.engine.tokenizer) for i in prompt] if other else prompt
+        return [(i + 1) % self.engine.n_tokens for i in prompt] if other else prompt
 
     async def _answers(self, prompts: list[list[int]], body: Body) -> list[tuple[list[int], Made]]:
         """Return each prompt with its answer, ``n`` times.
@@ -452,25 +471,26 @@ class StandIn:
         Raises:
             Refused: One is too long.
         """
-        longest, n_new, window = max(map(len, prompts)), _max_tokens(body), self._window
-        if longest + n_new > window:
+        longest, window = max(map(len, prompts)), self._window
+        if longest > window:
             message = (
-                f"This model's maximum context length is {window} tokens. However, you requested "
-                f"{n_new} output tokens and your prompt contains {longest} input tokens, for a "
-                f"total of {longest + n_new} tokens. Please reduce the length of the input prompt "
-                "or the number of requested output tokens."
+                f"This model's maximum context length is {window} tokens. However, your prompt "
+                f"contains {longest} input tokens. Please reduce the length of the input prompt."
             )
             raise Refused(400, _error(400, message, param="input_tokens"))
+        if longest == window or (_max_tokens(body) < 1 and not body.get("echo")):
+            raise Refused(400, _error(400, "max_tokens must be at least 1, got 0."))
         each = [(prompt, i) for prompt in prompts for i in range(body.get("n") or 1)]
         made = await asyncio.gather(*(self._sample(prompt, i, body) for prompt, i in each))
         return [(prompt, answer) for (prompt, _), answer in zip(each, made, strict=True)]
 
     async def _sample(self, prompt: list[int], i: int, body: Body) -> Made:
         """Make the *i*-th answer: its seed is that many more."""
+        room = min(_max_tokens(body), self._window - len(prompt))  # vLLM cuts in silence
         if type(self.engine) is Instant:
-            return self.engine.answer(prompt, body)
+            return self.engine.answer(prompt, {**body, "max_tokens": room})
         seed = body.get("seed")
-        asked = {**body, "seed": seed if seed is None else seed + i}
+        asked = {**body, "seed": seed if seed is None else seed + i, "max_tokens": room}
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._one, self.engine.answer, prompt, asked)
 
@@ -523,7 +543,7 @@ class StandIn:
             str(i): {
                 "logprob": value,
                 "rank": int((scores > scores[i]).sum()) + 1,
-                "decoded_token": self.engine.tokenizer.decode([i]),
+                "decoded_token": self.engine.decoded([i], {"skip_special_tokens": False}),
             }
             for i, value in self._top(scores, token, k).items()
         }
@@ -531,7 +551,7 @@ class StandIn:
     def _name(self, token: int, body: Body) -> str:
         if body.get("return_tokens_as_token_ids"):
             return f"token_id:{token}"
-        return self.engine.tokenizer.decode([token])
+        return self.engine.decoded([token], {"skip_special_tokens": False})
 
     def _chat_choice(self, i: int, made: Made, body: Body) -> Body:
         n_thought = self._n_thought(made, body)
@@ -584,7 +604,8 @@ class StandIn:
 
 def _prompts(given: Any) -> list[Any]:
     """Return the prompts of a request: texts, or lists of ids."""
-    return given if isinstance(given, list) and isinstance(given[0], list | str) else [given]
+    several = isinstance(given, list) and given and isinstance(given[0], list | str)
+    return given if several else [given]
 
 
 async def _cut(request: web.Request, response: web.Response) -> web.StreamResponse:
@@ -605,6 +626,26 @@ def _fault(text: str) -> tuple[str, Any]:
     return name, value if isinstance(SETTINGS.get(name), str) else json.loads(value)
 
 
+def _loaded(folder: Path, *, instant: bool) -> Instant:
+    if instant:
+        return Instant(folder)
+    import torch
+
+    torch.set_num_threads(1)
+    return TinyModel(folder)
+
+
+def _door(port: int) -> socket.socket:
+    """Take a port before loading, as vLLM does: connections are refused until that is done."""
+    door = socket.socket()
+    try:
+        door.bind(("127.0.0.1", port))
+    except OSError:  # connections of the server before this one may not be forgotten yet
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", port))
+    return door
+
+
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -617,10 +658,7 @@ def main() -> None:
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--once", type=Path, help="faults hold unless this file is there; makes it")
     given = parser.parse_args()
-    # as vLLM: the port is taken before loading, and refuses connections until that is done
-    door = socket.socket()
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    door.bind(("127.0.0.1", given.port))
+    door = _door(given.port)
     again = given.once is not None and given.once.exists()
     if given.once:
         given.once.touch()
@@ -631,8 +669,9 @@ def main() -> None:
     time.sleep(given.slow_start)
     if faults.get("die_at_start"):
         sys.exit(OUT_OF_MEMORY)
-    engine = Instant(given.model) if given.instant else TinyModel(given.model)
+    engine = _loaded(given.model, instant=given.instant)
     app = StandIn(engine, given.served_name, faults).app()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for the next server
     print(f"stand-in at http://127.0.0.1:{door.getsockname()[1]}", flush=True)
     # a client that hangs up ends its request, as with vLLM
     web.run_app(

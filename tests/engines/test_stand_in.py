@@ -5,11 +5,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-import httpx
 import openai
 import pytest
 import torch
@@ -24,6 +25,7 @@ from tests.engines.running import (
     command,
     running,
 )
+from tests.engines.stand_in import TinyModel
 from tests.runs.command_line import environment
 from tests.tiny_models import TEXT, tiny_llama
 from tests.zoo_models import make
@@ -103,12 +105,13 @@ def test_greedy_answers_are_those_of_transformers(
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
 def test_other_families_answer_as_transformers_does(family: str, tmp_path: Path) -> None:
+    """Without HTTP, which is the same for all."""
     folder = make(family, tmp_path / family)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    prompts = AutoTokenizer.from_pretrained(folder)(QUESTIONS)["input_ids"]
-    with running(folder) as server:
-        choices = complete(server, prompts)
-    assert [c["token_ids"] for c in choices] == [generated(model, p) for p in prompts]
+    engine, model = TinyModel(folder), AutoModelForCausalLM.from_pretrained(folder)
+    for question in QUESTIONS:
+        prompt = engine.encoded(question, special=True)
+        made = engine.answer(prompt, {"temperature": 0, "max_tokens": 24})
+        assert made.ids == generated(model, prompt)
 
 
 def test_a_prompt_may_be_text_or_ids_or_several(
@@ -136,6 +139,8 @@ def test_an_answer_ends_at_its_end_token_and_says_why(
     assert stopped["token_ids"] == whole[:n]
     assert stopped["text"] == tokenizer.decode(whole[: n - 1], skip_special_tokens=True)
     assert (stopped["finish_reason"], stopped["stop_reason"]) == ("stop", end)
+    [given] = complete(server, prompts[0], stop_token_ids=[1], ignore_eos=True, max_tokens=200)
+    assert (given["token_ids"][-1], given["stop_reason"]) == (1, 1)
     [ignored] = complete(server, prompts[0], ignore_eos=True)
     assert ignored["token_ids"] == whole
     assert (ignored["finish_reason"], ignored["stop_reason"]) == ("length", None)
@@ -306,7 +311,8 @@ def test_logprobs_of_chat_answers(client: openai.OpenAI) -> None:
 def test_it_names_its_model_window_and_version(server: RunningServer) -> None:
     [listed] = server.ask("/models")["data"]
     assert (listed["id"], listed["max_model_len"]) == (NAME, 512)
-    assert httpx.get(f"{server.url}/version").json() == {"version": "0.0.stand-in"}
+    with urlopen(f"{server.url}/version") as answer:
+        assert json.load(answer) == {"version": "0.0.stand-in"}
     server.set_faults(list_as="other", max_model_len=64)
     [listed] = server.ask("/models")["data"]
     assert (listed["id"], listed["max_model_len"]) == ("other", 64)
@@ -316,30 +322,15 @@ def test_what_was_asked_can_be_looked_up(folder: Path) -> None:
     """Bodies in order, how often each prompt, how many at once; and never the key."""
     with running(folder, "--instant", "--fault", "latency=0.3") as server:
         assert server.seen()["n_requests"] == 0
-        send = lambda prompt: (  # noqa: E731  # three at once
-            f"{server.base_url}/completions",
-            {"model": NAME, "prompt": prompt},
-            {"Authorization": f"Bearer {KEY}"},
-        )
-        asked = [send([5, 6]), send([[5, 6], [7]]), send("text")]
-        _all_at_once(asked)
+        with ThreadPoolExecutor(3) as three:
+            prompts = [[5, 6], [[5, 6], [7]], "text"]
+            sent = [three.submit(server.ask, "/completions", prompt=p) for p in prompts]
+            assert all(answer.result()["choices"] for answer in sent)
         seen = server.seen()
     assert seen["n_requests"] == 3
     assert seen["asked"] == {"[5, 6]": 2, "[7]": 1, "text": 1}
     assert (seen["max_in_flight"], seen["in_flight"]) == (3, 0)
     assert KEY not in json.dumps(seen)
-
-
-def _all_at_once(asked: list[tuple[str, Any, Any]]) -> None:
-    import asyncio
-
-    async def run() -> None:
-        async with httpx.AsyncClient() as client:
-            sent = [client.post(url, json=body, headers=headers) for url, body, headers in asked]
-            for answer in await asyncio.gather(*sent):
-                answer.raise_for_status()
-
-    asyncio.run(run())
 
 
 def test_instant_answers_depend_on_the_prompt_alone(folder: Path, tokenizer: Any) -> None:
@@ -377,20 +368,22 @@ def test_the_port_is_taken_before_the_model_is_loaded(folder: Path) -> None:
 
 def _second_server(folder: Path, port: int, first: Any) -> subprocess.CompletedProcess[bytes]:
     """Start one on the same port while the first loads, and return how it ended."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until and first.poll() is None:
-        with socket.socket() as other:
-            try:
-                other.bind(("127.0.0.1", port))
-            except OSError:
-                break
+    until = time.monotonic() + 60
+    while time.monotonic() < until and first.poll() is None and _is_free(port):
         time.sleep(0.02)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
-    env = environment()
-    return subprocess.run(
-        command(folder, "--instant", port=port), env=env, capture_output=True, check=False
-    )
+    second = command(folder, "--instant", port=port)
+    return subprocess.run(second, env=environment(), capture_output=True, check=False, timeout=60)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def test_it_dies_at_start_as_for_lack_of_memory_but_only_once(folder: Path, tmp_path: Path) -> None:
@@ -452,12 +445,17 @@ def test_a_fault_happens_as_often_as_asked(
 
 
 def test_a_wrong_or_missing_key_is_refused(server: RunningServer) -> None:
-    for key in ("another", "", KEY + " "):
-        headers = {"Authorization": f"Bearer {key}"}
-        answer = httpx.get(f"{server.base_url}/models", headers=headers)
-        assert answer.status_code == (200 if key.strip() == KEY else 401)
-    assert httpx.get(f"{server.base_url}/models").status_code == 401
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    def status(path: str, key: str | None) -> int:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        try:
+            return urlopen(Request(server.url + path, headers=headers)).status
+        except HTTPError as error:
+            return error.code
+
+    keys = ("another", "", KEY[:-1], None)
+    assert [status("/v1/models", key) for key in keys] == [401] * 4
+    assert status("/v1/models", KEY) == 200
+    assert status("/health", None) == 200
 
 
 def test_a_client_waits_as_long_as_it_is_told(server: RunningServer) -> None:
@@ -542,18 +540,35 @@ def test_a_filter_and_a_refusal_are_said(server: RunningServer, client: openai.O
 
 
 def test_what_it_does_not_do_is_refused(server: RunningServer, client: openai.OpenAI) -> None:
-    """The window, the model's name, settings of vLLM's own, and logprobs."""
-    server.set_faults(max_model_len=6)
-    with pytest.raises(openai.BadRequestError, match="maximum context length is 6 tokens"):
-        ask(client)
-    server.set_faults(max_model_len=0, strict=1, refuse_logprobs=2)
+    """Prompts of no or unknown tokens, another model's name, vLLM's settings, and logprobs."""
+    for prompt in ([], [[5], []], [10_000]):
+        with pytest.raises(openai.BadRequestError):
+            client.completions.create(model=NAME, prompt=prompt)
+    with pytest.raises(openai.NotFoundError, match="`other` does not exist"):
+        client.completions.create(model="other", prompt="a")
+    with pytest.raises(openai.BadRequestError, match="more than 20"):
+        ask(client, logprobs=21)
+    server.set_faults(strict=1, refuse_logprobs=2)
     with pytest.raises(openai.BadRequestError, match="Unrecognized request argument"):
         ask(client, extra_body={"min_tokens": 1})
     for asked in ({"logprobs": 0}, {"extra_body": {"prompt_logprobs": 0}}):
         with pytest.raises(openai.BadRequestError, match="no logprobs"):
             ask(client, **asked)
-    with pytest.raises(openai.NotFoundError, match="`other` does not exist"):
-        client.completions.create(model="other", prompt="a")
+
+
+def test_a_smaller_window_refuses_prompts_and_cuts_answers(
+    server: RunningServer, client: openai.OpenAI
+) -> None:
+    """An answer is cut in silence, as vLLM does; a prompt that is too long is refused."""
+    server.set_faults(max_model_len=5)
+    answer = ask(client, extra_body={"ignore_eos": True})  # 3 tokens, and 4 wanted
+    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 2)
+    server.set_faults(max_model_len=3)
+    with pytest.raises(openai.BadRequestError, match="max_tokens must be at least 1, got 0"):
+        ask(client)
+    server.set_faults(max_model_len=2)
+    with pytest.raises(openai.BadRequestError, match="maximum context length is 2 tokens"):
+        ask(client)
 
 
 def test_it_dies_after_so_many_requests(folder: Path) -> None:

@@ -28,7 +28,7 @@ from empathy_core.errors import ConfigError
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-GRACE_S = 5.0
+GRACE_S = 10.0
 """How long a server that is told to end may take, in seconds."""
 
 STARTS = 4
@@ -108,6 +108,11 @@ class ServerProcess:
     def url(self) -> str:
         """Address of the server, without a path; another one after a restart."""
         return f"http://{HOST}:{self._port}"
+
+    @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self._launch.log
 
     def is_alive(self) -> bool:
         """Tell whether the server's first process runs."""

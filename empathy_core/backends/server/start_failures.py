@@ -10,21 +10,23 @@ from empathy_core.errors import ConfigError, EngineError
 READ_BYTES = 200_000
 """How much of the end of a log is looked at."""
 
-_SHOWN_CHARACTERS = 600
+_SHOWN_CHARACTERS = 400
+"""Of one line."""
 
 _KV_CACHE = re.compile(
     r"KV cache is needed|stored in (?:the )?KV cache|No available memory for the cache blocks"
-    r"|failed to create context|Not enough memory\. Please try to increase --mem-fraction-static",
+    r"|to serve even a single token|failed to create context"
+    r"|Not enough memory\. Please try to increase --mem-fraction-static",
     re.IGNORECASE,
 )
 _MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|(?:can't|cannot|unable to|failed to) allocate"
-    r"|std::bad_alloc|\bMemoryError\b|less than desired GPU memory utilization",
+    r"|std::bad_alloc|\bMemoryError\b|less than desired \w+ memory utilization",
     re.IGNORECASE,
 )
 _PORT = re.compile(r"address already in use|EADDRINUSE|couldn't bind", re.IGNORECASE)
 _ERROR = re.compile(
-    r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b\s*:|\berror\b\s*:", re.IGNORECASE
+    r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b\s*:|\berror\b\s*[:,]", re.IGNORECASE
 )
 _POINTERS = ("See root cause above", "See stack trace", "Failed core proc")
 _PREFIX = re.compile(
@@ -128,7 +130,7 @@ def last_words(text: str) -> str:
     errors = [line for line in lines if _ERROR.search(line)]
     causes = [line for line in errors if not any(words in line for words in _POINTERS)]
     chosen = list(dict.fromkeys(causes or errors))[-2:] or lines[-3:]
-    return " / ".join(chosen)[-_SHOWN_CHARACTERS:] or "it printed nothing"
+    return " / ".join(line[:_SHOWN_CHARACTERS] for line in chosen) or "it printed nothing"
 
 
 def _lines(text: str) -> list[str]:

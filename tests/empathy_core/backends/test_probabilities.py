@@ -22,8 +22,8 @@ N_TOKENS = 60
 LABELS = ((5,), (6, 7), (6, 8, 9), (10, 11), (12, 13, 14, 15))
 BEGINNING = tuple(3 + i % 50 for i in range(40))
 """Longer than gemma2's window, and than what is read again for each row."""
-ALIKE = tuple(BEGINNING + ends for ends in [(21,), (22, 23, 24), tuple(range(16, 56))])
-"""Prompts that begin alike, one of them padded by as many tokens as they share."""
+ALIKE = tuple((*BEGINNING, *(16 + i * i % 40 for i in range(n))) for n in (1, 70, 90))
+"""Prompts that begin alike, one padded by less than they share, one by more, one not at all."""
 UNLIKE = ((20,), (21, 22, 23), tuple(range(3, 40)), (21, 22, 23))
 
 
