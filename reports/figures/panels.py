@@ -99,7 +99,7 @@ class Panels:
         return len(self.wanted) * len(self.lines)
 
     def figure(self) -> Figure:
-        """Draw it."""
+        """Return it, to be drawn."""
         named = ", ".join(line_label(column) for _, column in self.wanted)
         n = sum(line.key is not None for line in self.lines)
         description = (
@@ -122,7 +122,7 @@ def start_drawing(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure
     """Start to draw *panels* and yield what waits for the figures, in the same order.
 
     Many numbers are drawn by a second process while this one goes on; where that fails, or there
-    is one processor, this one draws them.
+    is one processor, this one draws each figure when its files are asked for.
     """
     few = sum(p.n_places for p in panels) < MANY_PLACES
     if few or len(os.sched_getaffinity(0)) == 1:
@@ -143,7 +143,7 @@ def start_drawing(panels: Sequence[Panels]) -> Iterator[Callable[[], list[Figure
 def _submitted(
     pool: ProcessPoolExecutor, panels: Sequence[Panels]
 ) -> "Future[list[Figure]] | None":
-    """Return what a second process makes of *panels*; null where none can be started."""
+    """Return the figures that a second process draws; null where none can be started."""
     try:
         return pool.submit(_figures, panels)
     except OSError:

@@ -9,7 +9,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -57,20 +58,42 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Figure:
-    """A figure.
+    """A figure, drawn when its files are first asked for; another process gets it drawn.
 
     Attributes:
         name: Of its files, without ending.
         description: What it shows in detail, for those who do not see it.
+        draw: Returns the SVG and the PDF.
     """
 
     name: str
     caption: str
     description: str
-    svg: str
-    pdf: bytes
+    draw: Callable[[], tuple[str, bytes]] = field(compare=False, repr=False)
+
+    @cached_property
+    def files(self) -> tuple[str, bytes]:
+        """The SVG and the PDF."""
+        return self.draw()
+
+    @property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return self.files[0]
+
+    @property
+    def pdf(self) -> bytes:
+        """The figure as PDF."""
+        return self.files[1]
+
+    def __reduce__(self) -> tuple[Callable[..., "Figure"], tuple[Any, ...]]:
+        return _drawn_already, (self.name, self.caption, self.description, self.files)
+
+
+def _drawn_already(name: str, caption: str, description: str, files: tuple[str, bytes]) -> Figure:
+    return Figure(name, caption, description, lambda: files)
 
 
 def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
@@ -120,7 +143,7 @@ def figure(
     draw: Callable[[Any], None],
     shape: tuple[float, str],
 ) -> Figure:
-    """Draw once and write twice.
+    """Return a figure that is drawn once and written twice.
 
     Args:
         name: Of the files, without ending.
@@ -129,8 +152,20 @@ def figure(
         draw: Draws into a matplotlib figure.
         shape: Height in inches, and the stamp; empty if there is none.
     """
-    height_in, stamp = shape
     caption, description = drawable(caption), drawable(description)
+
+    def files() -> tuple[str, bytes]:
+        svg, pdf = _saved(name, caption, draw, shape)
+        return _described(_short(svg), name, caption, description), pdf
+
+    return Figure(name, caption, description, files)
+
+
+def _saved(
+    name: str, caption: str, draw: Callable[[Any], None], shape: tuple[float, str]
+) -> tuple[str, bytes]:
+    """Return what matplotlib writes as SVG and as PDF."""
+    height_in, stamp = shape
     with _styled(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # its box is seen in the figure
         from matplotlib.figure import Figure as Drawing
@@ -148,8 +183,7 @@ def figure(
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         with _shapes_alone():
             drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
-    plain = _described(_short(svg.getvalue().decode()), name, caption, description)
-    return Figure(name, caption, description, plain, pdf.getvalue())
+    return svg.getvalue().decode(), pdf.getvalue()
 
 
 @contextmanager

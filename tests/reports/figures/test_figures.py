@@ -80,17 +80,17 @@ def test_letters_stand_where_a_whole_font_has_them(tmp_path: Path, monkeypatch: 
     """A PDF without its fonts' rules of layout is smaller, and each word is in its place."""
     need("pdftotext")
     words = (replace(LARGE, label="fi ffl AVATAR To. Zoë ↑ \N{MINUS SIGN}0.5 é"),)
-    lean = training_figure(words, "PARTIAL 1/2")
+    lean = training_figure(words, "PARTIAL 1/2").pdf
     monkeypatch.setattr(training, "LAYOUT_TABLES", ())
-    whole = training_figure(words, "PARTIAL 1/2")
-    for name, figure in (("lean", lean), ("whole", whole)):
-        (tmp_path / f"{name}.pdf").write_bytes(figure.pdf)
+    whole = training_figure(words, "PARTIAL 1/2").pdf
+    for name, pdf in (("lean", lean), ("whole", whole)):
+        (tmp_path / f"{name}.pdf").write_bytes(pdf)
         subprocess.run(["pdftotext", "-bbox", f"{name}.pdf"], cwd=tmp_path, check=True)
 
     placed = (tmp_path / "lean.html").read_text()
     assert "AVATAR" in placed
     assert placed == (tmp_path / "whole.html").read_text()
-    assert len(lean.pdf) < len(whole.pdf)
+    assert len(lean) < len(whole)
 
 
 def test_no_file_tells_when_or_by_what_it_was_made():

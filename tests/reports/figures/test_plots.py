@@ -216,6 +216,7 @@ def test_a_second_process_draws_the_same(report_panels: list[panels.Panels], mon
         there = drawn()
 
     assert there == here
+    assert [figure.files for figure in there] == [figure.files for figure in here]
     assert len(there) == 3
 
 
@@ -242,6 +243,7 @@ def test_where_a_second_process_fails_this_one_draws(report_panels, starts: bool
         found = drawn()
 
     assert [figure.name for figure in found] == [one.name for one in report_panels]
+    assert all(figure.pdf.startswith(b"%PDF") for figure in found)
 
 
 @pytest.mark.parametrize(
