@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from empathy_core.stats.intervals import ROUNDING, counted_in, enough
+from empathy_core.stats.intervals import ROUNDING, counted_in, enough, extremes
 from empathy_core.stats.resampling import (
     Product,
     Resampler,
@@ -182,7 +182,7 @@ class _Observed:
             )  # fmt: skip
             found = _differences(self.totals, swapped, score)
             for column in self.others:
-                counts[:, column] = _counted(found[column], self.least[column])
+                counts[:, column] = extremes(found[column], self.least[column])
         return counts
 
     def tests(self, counts: np.ndarray, n: int) -> tuple[Tested, ...]:
@@ -219,14 +219,6 @@ class _Linear:
         if self.low > self.high:  # nothing is observed, and every shuffle is as extreme
             return len(changed)
         return int(np.count_nonzero(changed <= self.low) + np.count_nonzero(changed >= self.high))
-
-
-def _counted(differences: np.ndarray, least: float) -> tuple[int, int]:
-    """Return how many of some shuffles are *least* from zero or further, and have a score."""
-    with np.errstate(invalid="ignore"):
-        size = np.abs(differences)
-        known, far = np.isfinite(size), size >= least
-    return int(np.count_nonzero(known & far)), int(np.count_nonzero(known))
 
 
 def _differences(totals: np.ndarray, swapped: np.ndarray, score: ScoreFunction) -> np.ndarray:

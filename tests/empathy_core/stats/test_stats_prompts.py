@@ -58,7 +58,7 @@ def test_a_spread_is_the_literal_shuffle_of_clusters(random: np.random.Generator
     stack[2, 4] = np.nan
     drawn = Resampler.by(labels, 300)
     kept = ~np.isnan(stack).any(axis=(0, 2))
-    orders = np.concatenate(list(resampling.orders(drawn, 4)), axis=1)
+    orders = resampling.orders(drawn, 4)
     ranges = []
     for places in orders.swapaxes(0, 1):
         moved = np.empty_like(stack)
@@ -79,7 +79,7 @@ def test_ranges_that_differ_by_rounding_alone_are_equal(random: np.random.Genera
     """Of counts, many shuffles give the very range: they are counted in whole numbers."""
     values = random.integers(0, 4, (3, 49))
     drawn = Resampler.by(range(49), 4000)
-    places = np.concatenate(list(resampling.orders(drawn, 3)), axis=1)
+    places = resampling.orders(drawn, 3)
     moved = [np.where(places == place, values[:, None], 0).sum(axis=(0, 2)) for place in range(3)]
     ranges, observed = np.ptp(moved, axis=0), np.ptp(values.sum(axis=1))
 
