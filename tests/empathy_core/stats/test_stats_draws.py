@@ -135,3 +135,22 @@ def test_the_order_of_rows_changes_no_digit_and_the_grid_no_sum(values: list[flo
     assert total.tolist() == again.tolist()
     assert total[0] == pytest.approx(sum(values), abs=1e-13 * sum(map(abs, values)) + 1e-290)
     assert total[1] == len(values)
+
+
+@pytest.mark.parametrize("n_clusters", [30, 787])
+def test_sums_that_agree_or_are_zero_are_multiplied_once(n_clusters: int):
+    """To the last digit of the plain product, of fractions and of whole numbers."""
+    random = np.random.default_rng(0)
+    sums = np.zeros((n_clusters, 5, 9))
+    sums[..., 0] = np.rint(random.random((n_clusters, 5)) * 2**30) / 2**30
+    sums[..., 1] = 1  # the number of rows: under all conditions the same
+    sums[..., 3:] = random.integers(9, size=(n_clusters, 5, 6))
+    sums[3] = 0
+    weights = random.integers(3, size=(500, n_clusters)).astype(np.uint8)
+
+    product = resampling.Product(sums)
+    found = np.full((45, 500), np.nan)
+    product.fill(found, weights)
+
+    assert np.array_equal(found, (weights.astype(float) @ sums.reshape(n_clusters, -1)).T)
+    assert [len(flat) for *_, flat in product._parts] == [1 + 5 * 6, 5]

@@ -17,6 +17,7 @@ from empathy_core.stats import (
     resampling,
     spread,
     spreads,
+    spreads_by_metric,
 )
 from tests.stats_rows import ALONE, BLEU, bleu_rows, clustered, mean, rows, texts
 
@@ -127,6 +128,33 @@ def test_the_spreads_of_several_models_are_those_of_each_alone(random: np.random
     assert [of[0].n for of in found[:2]] == [len(labels), len(labels) - 2]
     assert [of[0].p is None for of in found] == [False, False, True]
     assert found[0][0].p != found[1][0].p
+
+
+def test_several_models_and_metrics_meet_one_drawing_of_the_shuffles(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    """Each number is that of its metric alone, and no shuffle is drawn for each metric anew."""
+    labels = clustered(random, 25)
+    references, systems = texts(len(labels), *[0.5, 0.51, 0.52] * 2)
+    counted = [bleu_rows(system, references) for system in systems]
+    valued = [rows(random.normal(size=len(labels))) for _ in systems]
+    asked = [([of[:3], of[3:]], score) for of, score in ((counted, BLEU.score), (valued, mean))]
+    drawn = Resampler.by(labels, 2500)
+    alone = tuple(spreads(groups, score, drawn) for groups, score in asked)
+    drawings: list[tuple[int, ...]] = []
+    generator = resampling._generator
+
+    def listed(seed: int, *stream: int) -> np.random.Generator:
+        drawings.append(stream)
+        return generator(seed, *stream)
+
+    monkeypatch.setattr(resampling, "_generator", listed)
+
+    found = spreads_by_metric(asked, drawn)
+
+    shuffles = [stream for stream in drawings if stream[0] == resampling._ORDERS]
+    assert found == alone
+    assert sorted(shuffles) == [(resampling._ORDERS, start) for start in range(0, 2500, 200)]
 
 
 def test_spreads_of_unlike_numbers_of_prompts_are_refused(random: np.random.Generator):
