@@ -84,18 +84,7 @@ class Metric:
     @property
     def columns(self) -> tuple[Column, ...]:
         """F of each, then precision and recall of each."""
-        main = [Column(name, label, main=True, least=0, most=1) for name, label in ROUGES]
-        parts = [
-            Column(f"{name}_{part}", f"{label} {part}", least=0, most=1)
-            for name, label in ROUGES
-            for part in ("precision", "recall")
-        ]
-        every = [*main, *parts]
-        bigrams, n = len(every), len(every) + len(COUNTS)
-        return tuple(
-            replace(c, ratio=(i, bigrams if c.name.startswith("rouge2") else n))
-            for i, c in enumerate(every)
-        )
+        return _columns()
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -215,6 +204,22 @@ class _Stemmer:
         from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]  # has no stubs
 
         self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
+
+
+@lru_cache(maxsize=1)
+def _columns() -> tuple[Column, ...]:
+    main = [Column(name, label, main=True, least=0, most=1) for name, label in ROUGES]
+    parts = [
+        Column(f"{name}_{part}", f"{label} {part}", least=0, most=1)
+        for name, label in ROUGES
+        for part in ("precision", "recall")
+    ]
+    every = [*main, *parts]
+    bigrams, n = len(every), len(every) + len(COUNTS)
+    return tuple(
+        replace(c, ratio=(i, bigrams if c.name.startswith("rouge2") else n))
+        for i, c in enumerate(every)
+    )
 
 
 @lru_cache(maxsize=8)

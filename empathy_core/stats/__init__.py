@@ -24,6 +24,7 @@ from empathy_core.stats.prompts import (
     movers,
     spread,
     spreads,
+    spreads_by_metric,
 )
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
@@ -69,4 +70,5 @@ __all__ = [
     "shuffles_for",
     "spread",
     "spreads",
+    "spreads_by_metric",
 ]

@@ -39,6 +39,7 @@ class Conditions:
         stack: Shape (conditions, rows, statistics).
         kept: Shape (conditions, rows): the rows that the sums are over.
         sums: Shape (clusters, conditions, statistics).
+        values: The sums' scores: shape (conditions, columns).
         drawn: Shape (conditions, statistics, resamples); null: no condition has enough clusters.
         scores: The drawn sums' scores: shape (conditions, columns, resamples).
         shares: Of the columns that are shares.
@@ -48,6 +49,7 @@ class Conditions:
     stack: np.ndarray
     kept: np.ndarray
     sums: np.ndarray
+    values: np.ndarray
     drawn: np.ndarray | None
     scores: np.ndarray | None
     shares: Shares
@@ -73,8 +75,19 @@ class Conditions:
             drawn = resample_sums(draws(resampler), sums)
             scores = _scored(score, drawn)
         shares = Shares.of(stack, kept, score, resampler, columns)
+        values = scored_total(score, sums.sum(axis=0))
         return cls(
-            stack, kept, sums, drawn, scores, shares, among, score, resampler, tuple(columns)
+            stack,
+            kept,
+            sums,
+            values,
+            drawn,
+            scores,
+            shares,
+            among,
+            score,
+            resampler,
+            tuple(columns),
         )
 
     def on(self, kept: np.ndarray, numbers: Sequence[int]) -> "Conditions":
@@ -91,10 +104,12 @@ class Conditions:
             away = self._away(kept, numbers)
             drawn = self.drawn[numbers] - resample_sums(draws(self.resampler), away)
             scores = _scored(self.score, drawn)
+        sums = self._sums(kept, numbers)
         return Conditions(
             stack,
             on_rows,
-            self._sums(kept, numbers),
+            sums,
+            scored_total(self.score, sums.sum(axis=0)),
             drawn,
             scores,
             Shares.of(stack, on_rows, self.score, self.resampler, self.columns),
@@ -121,7 +136,7 @@ class Conditions:
 
     def estimates(self) -> tuple[tuple[Estimate, ...], ...]:
         """Return one a column, for each condition."""
-        values = scored_total(self.score, self.sums.sum(axis=0))
+        values = self.values
         counts = [Counts.of(kept, self.resampler) for kept in self.kept]
         columns = [i for i in range(values.shape[1]) if i not in self.shares.columns]
         ratios, errors = self._ratios(values, columns)
@@ -225,8 +240,7 @@ class Conditions:
             [self.among[i] for i in numbers] for numbers in (sides.first, sides.second)
         )
         counts = Counts.of(self.kept[first[0]], self.resampler)
-        values = scored_total(self.score, self.sums.sum(axis=0))
-        both = np.stack([values[of].mean(axis=0) for of in (first, second)])
+        both = np.stack([self.values[of].mean(axis=0) for of in (first, second)])
         resampled = None
         if self.scores is not None and counts.enough and tests is not None:
             resampled = (self.scores[second] - self.scores[first]).mean(axis=0)

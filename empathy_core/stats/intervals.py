@@ -182,6 +182,14 @@ def counted_in(n_extreme: int, n: int) -> float:
     return (1 + n_extreme) / (1 + n)
 
 
+def extremes(values: np.ndarray, least: float) -> tuple[int, int]:
+    """Return how many of some resamples are *least* from zero or further, and have a score."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(values)
+        known, far = np.isfinite(size), size >= least
+    return int(np.count_nonzero(known & far)), int(np.count_nonzero(known))
+
+
 def or_null(value: float) -> float | None:
     """Return a score, null where there is none."""
     return float(value) if np.isfinite(value) else None

@@ -9,15 +9,21 @@ import numpy as np
 from empathy_core.stats.intervals import (
     ROUNDING,
     Interval,
+    counted_in,
     drop_undefined,
+    enough,
+    extremes,
     percentiles,
-    share,
 )
 from empathy_core.stats.resampling import (
+    Product,
     Resampler,
     ScoreFunction,
+    at_once,
+    by_blocks,
     cluster_sums,
     draws,
+    one_thread_each,
     orders,
     resample_sums,
     score_resamples,
@@ -127,8 +133,6 @@ def spreads(
 ) -> tuple[tuple[Spread, ...], ...]:
     """Return the ``spread`` of several models, at the price of little more than one.
 
-    All meet the same shuffles, so that one product of orders and sums serves them all.
-
     Args:
         groups: For each model, the rows of ``spread``; as many prompts for each, and all of the
             same rows. Which of them are scored may differ from model to model.
@@ -138,95 +142,190 @@ def spreads(
     Raises:
         ValueError: The models have unlike numbers of prompts, or rows are different.
     """
-    k = len(groups[0]) if groups else 0
-    if len({len(rows) for rows in groups}) > 1:
-        listed = ", ".join(str(len(rows)) for rows in groups)
-        raise ValueError(f"every model needs as many prompts; the models have {listed} of them")
-    stack = stack_conditions([of for rows in groups for of in rows], resampler)
-    by_group = stack.reshape(len(groups), k, *stack.shape[1:])
-    kept = np.array([scored_by_all(of) for of in by_group])
-    counts = [Counts.of(of, resampler) for of in kept]
-    sums = cluster_sums(stack, kept.repeat(k, axis=0), resampler)
-    sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
-    drawn = permuted = None
-    if any(of.enough for of in counts) and k > 1:
-        drawn, permuted = resample_sums(draws(resampler), sums), _permuted(sums, resampler)
-    return tuple(
-        _columns(
-            scored_total(score, sums[:, i].sum(axis=0)),
-            None if drawn is None or not of.enough else score_resamples(score, drawn[i]),
-            None if permuted is None or not of.enough else score_resamples(score, permuted[i]),
-            of,
-            resampler.level,
-        )
-        for i, of in enumerate(counts)
-    )
+    return spreads_by_metric([(groups, score)], resampler)[0]
 
 
-def _permuted(sums: np.ndarray, resampler: Resampler) -> np.ndarray:
-    """Return sums of (clusters, groups, conditions, statistics), each cluster's in disorder.
+def spreads_by_metric(
+    metrics: Sequence[tuple[Sequence[Sequence[np.ndarray]], ScoreFunction]], resampler: Resampler
+) -> tuple[tuple[tuple[Spread, ...], ...], ...]:
+    """Return the ``spreads`` under several metrics, at the price of little more than one.
 
-    Shape (groups, conditions, statistics, resamples); all groups are in the same disorder. Each
-    condition's place is one of all, so that what the other places leave of it is the last's.
+    All models and metrics meet the same shuffles: these are drawn once, and one product of orders
+    and sums serves them all.
+
+    Args:
+        metrics: *groups* and *score* of ``spreads`` for each; as many prompts under each.
+        resampler: Of the same rows.
+
+    Raises:
+        ValueError: As ``spreads``.
     """
-    k = sums.shape[2]
-    parts = []
-    for places in orders(resampler, k):
-        of = np.array(
-            [
-                [resample_sums(places[i] == place, sums[:, :, i]) for i in range(k)]
-                for place in range(k - 1)
-            ]
-        )
-        last = np.moveaxis(sums.sum(axis=0), 1, 0)[..., None] - of.sum(axis=0)
-        parts.append(np.concatenate([of, last[None]]).sum(axis=1))
-    return np.concatenate(parts, axis=-1).swapaxes(0, 1)
+    unlike = {len(rows) for groups, _ in metrics for rows in groups}
+    if len(unlike) > 1:
+        listed = ", ".join(str(len(rows)) for groups, _ in metrics for rows in groups)
+        raise ValueError(f"every model needs as many prompts; the models have {listed} of them")
+    models = [_Models.of(groups, score, resampler) for groups, score in metrics]
+    shuffled = [of for of in models if of.tested]
+    counted = iter(_shuffled(shuffled, resampler) if shuffled else ())
+    return tuple(of.judged(next(counted) if of.tested else None, resampler) for of in models)
 
 
-def _columns(
-    scores: np.ndarray,
-    drawn: np.ndarray | None,
-    permuted: np.ndarray | None,
-    counts: Counts,
-    level: float,
-) -> tuple[Spread, ...]:
-    """Judge one model: scores (prompts, columns), the others (prompts, columns, resamples)."""
-    ranges = None if permuted is None else np.ptp(permuted, axis=0)
-    return tuple(
-        _spread(
-            scores[:, column],
-            None if drawn is None else drawn[:, column],
-            None if ranges is None else ranges[column],
-            counts,
-            level,
+@dataclass(frozen=True, slots=True, eq=False)
+class _Models:
+    """Several models under as many prompts each, and one metric.
+
+    Attributes:
+        sums: Shape (clusters, models, prompts, statistics).
+        scores: Shape (models, prompts, columns).
+        counts: Of the rows that all prompts of a model have scored.
+    """
+
+    sums: np.ndarray
+    scores: np.ndarray
+    counts: Sequence[Counts]
+    score: ScoreFunction
+
+    @classmethod
+    def of(
+        cls, groups: Sequence[Sequence[np.ndarray]], score: ScoreFunction, resampler: Resampler
+    ) -> "_Models":
+        k = len(groups[0]) if groups else 0
+        stack = stack_conditions([of for rows in groups for of in rows], resampler)
+        kept = np.array(
+            [scored_by_all(of) for of in stack.reshape(len(groups), k, *stack.shape[1:])]
         )
-        for column in range(scores.shape[1])
-    )
+        sums = cluster_sums(stack, kept.repeat(k, axis=0), resampler)
+        sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
+        counts = [Counts.of(of, resampler) for of in kept]
+        return cls(sums, scored_total(score, sums.sum(axis=0)), counts, score)
+
+    @property
+    def tested(self) -> bool:
+        """Whether a model has questions and prompts enough."""
+        return self.scores.shape[1] > 1 and any(of.enough for of in self.counts)
+
+    @property
+    def least(self) -> np.ndarray:
+        """Return how large a range must be to be as extreme: shape (models, columns)."""
+        rounding = ROUNDING * np.abs(self.scores).max(axis=1)
+        return np.asarray(np.ptp(self.scores, axis=1) - rounding)
+
+    def judged(
+        self, counted: np.ndarray | None, resampler: Resampler
+    ) -> tuple[tuple[Spread, ...], ...]:
+        """Return each model's spreads; *counted* as ``_shuffled`` has it, null: no test."""
+        drawn = None if counted is None else resample_sums(draws(resampler), self.sums)
+        found = []
+        for i, of in enumerate(self.counts):
+            asked = counted is not None and of.enough
+            scores = score_resamples(self.score, drawn[i]) if asked and drawn is not None else None
+            found.append(
+                tuple(
+                    _spread(
+                        self.scores[i, :, column],
+                        None if scores is None else scores[:, column],
+                        None if counted is None or scores is None else counted[:, i, column],
+                        of,
+                        resampler,
+                    )
+                    for column in range(self.scores.shape[2])
+                )
+            )
+        return tuple(found)
+
+
+def _shuffled(models: Sequence[_Models], resampler: Resampler) -> list[np.ndarray]:
+    """Return how many shuffles have as large a range, and a score: (2, models, columns) each.
+
+    Shuffles are counted, not kept: memory does not grow with their number.
+    """
+    least = [of.least for of in models]
+    mixed = _Mixed.of([of.sums for of in models])
+
+    def count_range(rows: slice) -> list[np.ndarray]:
+        found = []
+        for of, far, sums in zip(models, least, mixed.sums(resampler, rows), strict=True):
+            ranges = np.ptp(score_resamples(of.score, sums), axis=0)
+            each = [[extremes(*pair) for pair in zip(*line, strict=True)]
+                    for line in zip(ranges, far, strict=True)]  # fmt: skip
+            found.append(np.array(each).transpose(2, 0, 1))
+        return found
+
+    with one_thread_each():
+        blocks = by_blocks(count_range, resampler.shuffles, at_once(resampler))
+    return [np.sum(of, axis=0) for of in zip(*blocks, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mixed:
+    """Sums whose conditions change places, in each cluster in an order of its own.
+
+    What a place holds is the last condition's sum where all stay, and what the others have more
+    where they come: a statistic on which they agree costs nothing. The places hold the total
+    together, so that the others leave the last place its sum.
+
+    Attributes:
+        shapes: (models, statistics) of each metric.
+        last: Totals of the last condition: shape (metrics' models x statistics,).
+        whole: Totals of all conditions, likewise.
+        apart: What each of the other conditions has more than the last one, by cluster.
+    """
+
+    shapes: Sequence[tuple[int, int]]
+    last: np.ndarray
+    whole: np.ndarray
+    apart: Sequence[Product]
+
+    @classmethod
+    def of(cls, sums: Sequence[np.ndarray]) -> "_Mixed":
+        """Take sums (clusters, models, conditions, statistics) of each metric."""
+        flat = np.concatenate(
+            [of.swapaxes(1, 2).reshape(len(of), of.shape[2], -1) for of in sums], axis=-1
+        )
+        apart = [Product(flat[:, i] - flat[:, -1]) for i in range(flat.shape[1] - 1)]
+        totals = flat.sum(axis=0)
+        shapes = [(of.shape[1], of.shape[3]) for of in sums]
+        return cls(shapes, totals[-1], totals.sum(axis=0), apart)
+
+    def sums(self, resampler: Resampler, rows: slice) -> list[np.ndarray]:
+        """Return the sums of each metric: shape (places, models, statistics, shuffles)."""
+        k = len(self.apart) + 1
+        places = orders(resampler, k, rows)
+        mixed = np.empty((k, len(self.last), places.shape[1]))
+        more = np.empty(mixed.shape[1:])
+        mixed[:-1], mixed[-1] = self.last[:, None], self.whole[:, None]
+        for place in range(k - 1):
+            for condition, product in enumerate(self.apart):
+                product.fill(more, places[condition] == place)
+                mixed[place] += more
+            mixed[-1] -= mixed[place]
+        ends = np.cumsum([a * b for a, b in self.shapes])[:-1]
+        parts = np.split(mixed, ends, axis=1)
+        return [of.reshape(k, *shape, -1) for of, shape in zip(parts, self.shapes, strict=True)]
 
 
 def _spread(
     scores: np.ndarray,
     drawn: np.ndarray | None,
-    ranges: np.ndarray | None,
+    counted: np.ndarray | None,
     counts: Counts,
-    level: float,
+    resampler: Resampler,
 ) -> Spread:
-    """Judge one column: scores (prompts,), drawn (prompts, resamples), ranges (resamples,)."""
+    """Judge one column: scores (prompts,), drawn (prompts, resamples), counted (2,)."""
     n, n_clusters = counts.n, counts.n_clusters
     if len(scores) < 2 or not np.isfinite(scores).all():
         return Spread(None, None, None, None, None, None, None, n, n_clusters)
     lowest, highest = int(scores.argmin()), int(scores.argmax())
     ends = float(scores[lowest]), float(scores[highest])
-    value = ends[1] - ends[0]
     bound = p = None
-    if drawn is not None and ranges is not None:
-        apart, mixed = drop_undefined(drawn[highest] - drawn[lowest]), drop_undefined(ranges)
-        scale = max(map(abs, ends))
+    if drawn is not None and counted is not None:
+        apart = drop_undefined(drawn[highest] - drawn[lowest])
         if apart is not None:
-            (bound,) = percentiles(apart, scale, counts.effective, level)
-        least = value - ROUNDING * scale
-        p = None if mixed is None else share(mixed, least)
-    return Spread(value, lowest, highest, *ends, bound, p, n, n_clusters)
+            scale = max(map(abs, ends))
+            (bound,) = percentiles(apart, scale, counts.effective, resampler.level)
+        n_far, n_known = map(int, counted)
+        p = counted_in(n_far, n_known) if enough(n_known, resampler.shuffles) else None
+    return Spread(ends[1] - ends[0], lowest, highest, *ends, bound, p, n, n_clusters)
 
 
 # ---------------------------------------------------------------------------- interaction
@@ -349,7 +448,7 @@ def _hotelling(scores: np.ndarray, influence: np.ndarray, counts: Counts) -> flo
     measures: Rencher and Christensen (2012), Methods of Multivariate Analysis, section 5.9.
     """
     from scipy.linalg import helmert
-    from scipy.stats import f
+    from scipy.special import fdtrc
 
     contrasts = np.kron(*(helmert(size) for size in scores.shape))
     d, own = contrasts @ scores.ravel(), influence.reshape(len(influence), -1) @ contrasts.T
@@ -361,7 +460,7 @@ def _hotelling(scores: np.ndarray, influence: np.ndarray, counts: Counts) -> flo
     if n <= q + 1 or np.linalg.matrix_rank(covariance, hermitian=True) < q:
         return None
     squared = float(d @ np.linalg.solve(covariance, d))
-    return float(f.sf(squared * (n - q) / (q * (n - 1)), q, n - q))
+    return float(fdtrc(q, n - q, squared * (n - q) / (q * (n - 1))))  # the upper tail of F
 
 
 def _remainders(scores: np.ndarray) -> np.ndarray:

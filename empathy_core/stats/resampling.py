@@ -28,6 +28,7 @@ EXTREME_SHUFFLES = 20
 _BLOCK = 200  # resamples at once, each block with a stream of its own: 1.3 MB at 787 clusters
 _CELLS = 160_000  # of resamples x clusters at once, at least
 _WHOLE = 2**24  # below it single precision holds whole numbers
+_FEW = 16  # sums that are not worth weights in single precision beside those in double
 _THREADS = min(2, os.cpu_count() or 1)
 _MOST_KEPT = 2**29  # bytes of draws that wait for the next metric; 20,000 clusters take 0.4 GB
 _ALL_ORDERED, _MOST_ORDERS = 8, 40_320  # 8 things have 40,320 orders
@@ -208,19 +209,34 @@ def resample_sums(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
 class Product:
     """Sums (clusters, ...) that are to be multiplied by weights many times.
 
-    A cluster or a sum of nothing but zeros costs nothing. Small whole numbers are multiplied in
-    single precision, which holds their sums exactly, in half the time.
+    A cluster or a sum of nothing but zeros costs nothing, and sums that are the same in every
+    cluster, as the number of rows is under all conditions, cost one. Sums of small whole numbers
+    are multiplied in single precision, which holds them exactly, in half the time.
     """
 
     def __init__(self, sums: np.ndarray) -> None:
         flat = sums.reshape(len(sums), -1)
         self._clusters = np.flatnonzero(flat.any(axis=1))
-        self._sums = np.flatnonzero(flat.any(axis=0))
-        self._all = len(self._clusters) == len(flat), len(self._sums) == flat.shape[1]
-        flat = flat[np.ix_(self._clusters, self._sums)].T
-        most = len(sums) * np.abs(flat).max(initial=0.0)  # of as many draws as clusters
-        self._exact = np.float32 if most < _WHOLE and (flat == np.rint(flat)).all() else np.float64
-        self._flat = np.ascontiguousarray(flat, dtype=self._exact)
+        used = np.flatnonzero(flat.any(axis=0))
+        self._all = len(self._clusters) == len(flat), len(used) == flat.shape[1]
+        flat = flat[np.ix_(self._clusters, used)].T
+        places: dict[bytes, int] = {}
+        same = np.array([places.setdefault(of.tobytes(), len(places)) for of in flat], dtype=int)
+        flat = flat[np.unique(same, return_index=True)[1]]
+        most = len(sums) * np.abs(flat).max(axis=1, initial=0.0)  # of as many draws as clusters
+        small = (most < _WHOLE) & (flat == np.rint(flat)).all(axis=1)
+        if not small.all() and small.sum() < _FEW:
+            small[:] = False
+        # where the sums of each precision stand in the result, and which of its rows each is
+        self._parts = [
+            (
+                used[these[same]],
+                np.cumsum(these)[same[these[same]]] - 1,
+                np.ascontiguousarray(flat[these], dtype=exact),
+            )
+            for these, exact in ((small, np.float32), (~small, np.float64))
+            if these.any()
+        ]
 
     @property
     def n_used(self) -> int:
@@ -236,11 +252,8 @@ class Product:
             result[:] = 0.0
         for rows in _blocks(len(weights), max(_BLOCK, _CELLS // self.n_used)):
             part = weights[rows] if self._all[0] else weights[rows].take(self._clusters, axis=1)
-            found = self._flat @ part.T.astype(self._exact)
-            if self._all[1]:
-                result[:, rows] = found
-            else:
-                result[self._sums, rows] = found
+            for sums, places, flat in self._parts:
+                result[sums, rows] = (flat @ part.T.astype(flat.dtype))[places]
 
 
 def by_blocks(work: Callable[[slice], Done], n_resamples: int, size: int) -> list[Done]:
@@ -303,26 +316,31 @@ def swaps(resampler: Resampler, rows: slice | None = None) -> np.ndarray:
     return bits.reshape(stop - start, resampler.n_clusters)
 
 
-def orders(resampler: Resampler, n_conditions: int) -> Iterator[np.ndarray]:
-    """Yield an order of the conditions for each cluster, some resamples at a time.
+def orders(resampler: Resampler, n_conditions: int, rows: slice | None = None) -> np.ndarray:
+    """Return an order of the conditions for each cluster: shape (conditions, shuffles, clusters).
 
-    Shape (conditions, resamples, clusters): the place that each condition takes. All orders are
-    equally likely.
+    The place that each condition takes; all orders are equally likely.
+
+    Args:
+        resampler: Whose ``shuffles`` there are.
+        n_conditions: How many.
+        rows: Which shuffles, from a multiple of ``at_once``; null: all.
     """
-    table = _arrangements(n_conditions, _generator(resampler.seed, _ARRANGEMENTS)).T
-
-    def fill(rows: slice) -> None:
-        drawn = _generator(resampler.seed, _ORDERS, start + rows.start).integers(
-            table.shape[1], size=(rows.stop - rows.start, resampler.n_clusters)
+    table = _arrangements(n_conditions, resampler.seed)
+    start, stop, _ = (rows or slice(None)).indices(resampler.shuffles)
+    places = np.empty((n_conditions, stop - start, resampler.n_clusters), dtype=np.uint8)
+    for block in _blocks(stop - start, _BLOCK):
+        part = places[:, block]
+        drawn = _generator(resampler.seed, _ORDERS, start + block.start).integers(
+            table.shape[1], size=part.shape[1:]
         )
-        places[:, rows] = np.take(table, drawn, axis=1)  # a third of the time of table[:, drawn]
+        part[:] = np.take(table, drawn, axis=1)  # a third of the time of table[:, drawn]
+    return places
 
-    at_once = _BLOCK * max(1, 10 * _CELLS // (_BLOCK * max(1, resampler.n_clusters)))
-    for block in _blocks(resampler.shuffles, at_once):
-        start = block.start
-        places = np.empty((n_conditions, block.stop - start, resampler.n_clusters), dtype=np.uint8)
-        by_blocks(fill, places.shape[1], _BLOCK)
-        yield places
+
+def at_once(resampler: Resampler) -> int:
+    """Return how many ``orders`` to take at a time: some megabytes of them."""
+    return _BLOCK * max(1, 5 * _CELLS // (_BLOCK * max(1, resampler.n_clusters)))
 
 
 _kept: dict[tuple[Any, ...], np.ndarray] = {}
@@ -364,14 +382,15 @@ def _swapped(n_clusters: int, n_shuffles: int, seed: int) -> np.ndarray:
     return np.frombuffer(_generator(seed, _SWAPS).bytes(n_bytes), np.uint8)
 
 
-def _arrangements(n: int, random: np.random.Generator) -> np.ndarray:
-    """Return orders of n things, shape (orders, n): all up to 8 of them, else a large sample."""
+@lru_cache(maxsize=8)
+def _arrangements(n: int, seed: int) -> np.ndarray:
+    """Return orders of n things, shape (n, orders): all up to 8 of them, else a large sample."""
     from itertools import permutations
 
     if n <= _ALL_ORDERED:
-        return np.array(list(permutations(range(n))), dtype=np.uint8)
+        return np.array(list(permutations(range(n))), dtype=np.uint8).T
     many = np.broadcast_to(np.arange(n, dtype=np.uint8), (_MOST_ORDERS, n))
-    return random.permuted(many, axis=1)
+    return _generator(seed, _ARRANGEMENTS).permuted(many, axis=1).T
 
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:

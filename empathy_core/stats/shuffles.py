@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from empathy_core.stats.intervals import ROUNDING, counted_in, enough
+from empathy_core.stats.intervals import ROUNDING, counted_in, enough, extremes
 from empathy_core.stats.resampling import (
     Product,
     Resampler,
@@ -172,8 +172,8 @@ class _Observed:
         counts = np.full((2, len(self.least)), mixed.shape[-1])
         first, second = self.sides.first, self.sides.second
         for of in self.linear:
-            changed = mixed[second[0], of.statistic] - mixed[first[0], of.statistic]
-            counts[0, of.column] = of.extreme(changed)
+            sides = mixed[first[0], of.statistic], mixed[second[0], of.statistic]
+            counts[0, of.column] = of.extreme(*sides)
         if self.others:
             one = len(first) == 1  # a view rather than a copy
             swapped = (
@@ -182,7 +182,7 @@ class _Observed:
             )  # fmt: skip
             found = _differences(self.totals, swapped, score)
             for column in self.others:
-                counts[:, column] = _counted(found[column], self.least[column])
+                counts[:, column] = extremes(found[column], self.least[column])
         return counts
 
     def tests(self, counts: np.ndarray, n: int) -> tuple[Tested, ...]:
@@ -214,19 +214,12 @@ class _Linear:
         middle, far = float(totals[1, 0] - totals[0, 0]) / 2, abs(float(least * totals[1, 1])) / 2
         return cls(column, statistic, *((middle - far, middle + far) if least > 0 else (0, -1)))
 
-    def extreme(self, changed: np.ndarray) -> int:
-        """Return how many of some shuffles are."""
+    def extreme(self, first: np.ndarray, second: np.ndarray) -> int:
+        """Return how many of some shuffles are; of each, what changes sides from either."""
         if self.low > self.high:  # nothing is observed, and every shuffle is as extreme
-            return len(changed)
+            return len(first)
+        changed = second - first
         return int(np.count_nonzero(changed <= self.low) + np.count_nonzero(changed >= self.high))
-
-
-def _counted(differences: np.ndarray, least: float) -> tuple[int, int]:
-    """Return how many of some shuffles are *least* from zero or further, and have a score."""
-    with np.errstate(invalid="ignore"):
-        size = np.abs(differences)
-        known, far = np.isfinite(size), size >= least
-    return int(np.count_nonzero(known & far)), int(np.count_nonzero(known))
 
 
 def _differences(totals: np.ndarray, swapped: np.ndarray, score: ScoreFunction) -> np.ndarray:

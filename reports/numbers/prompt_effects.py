@@ -166,9 +166,14 @@ def _spread_lines(
     words = [aligned.values(i, "words") for i in aligned.conditions]
     k = len(members[0][1].ids)
     parts = [slice(start, start + k) for start in range(0, len(words), k)]
-    for key, metric in _main(spec):
-        rows = aligned.statistics(key, metric.statistics)
-        found = stats.spreads([rows[part] for part in parts], metric.score, resampler)
+    metrics = dict(_main(spec))
+    by_metric = {key: aligned.statistics(key, m.statistics) for key, m in metrics.items()}
+    judged = stats.spreads_by_metric(
+        [([by_metric[key][part] for part in parts], m.score) for key, m in metrics.items()],
+        resampler,
+    )
+    for (key, metric), found in zip(metrics.items(), judged, strict=True):
+        rows = by_metric[key]
         for (place, group), part, columns in zip(members, parts, found, strict=True):
             asked = _Asked(group, rows[part], words[part], resampler)
             for record in _spread_records(asked, metric, columns):

@@ -1,7 +1,8 @@
 """Every number of a report under its key, as a value and as it is printed. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 import polars as pl
@@ -177,8 +178,9 @@ def frame(found: Sequence[Result]) -> pl.DataFrame:
     """Return results as a frame, a row each."""
     numbers = dict.fromkeys(("value", "low", "high", "p"), pl.Float64)
     schema = {f.name: pl.String for f in fields(Result)} | numbers
+    as_row = attrgetter(*(f.name for f in fields(Result)))
     return pl.DataFrame(
-        [astuple(r) for r in found],
+        [as_row(r) for r in found],
         schema | {"n": pl.Int64, "n_questions": pl.Int64, "one_sided": pl.Boolean},
         orient="row",
     )

@@ -42,7 +42,7 @@ def test_a_shuffle_swaps_each_cluster_with_a_chance_of_one_half():
 def test_an_order_gives_each_condition_a_place_of_its_own(n_conditions: int):
     """Every place is as likely for every condition."""
     drawn = Resampler.by(range(30), 4000)
-    places = np.concatenate(list(resampling.orders(drawn, n_conditions)), axis=1)
+    places = resampling.orders(drawn, n_conditions)
 
     assert places.shape == (n_conditions, 4000, 30)
     assert (np.sort(places, axis=0) == np.arange(n_conditions)[:, None, None]).all()
@@ -58,7 +58,7 @@ def test_fewer_resamples_are_the_first_of_more():
     for draw in (
         resampling.draws,
         resampling.swaps,
-        lambda of: np.concatenate(list(resampling.orders(of, 3)), axis=1).swapaxes(0, 1),
+        lambda of: resampling.orders(of, 3).swapaxes(0, 1),
     ):
         assert np.array_equal(draw(few), draw(many)[:333])
         assert not np.array_equal(draw(many)[:200], draw(many)[200:400])
@@ -135,3 +135,22 @@ def test_the_order_of_rows_changes_no_digit_and_the_grid_no_sum(values: list[flo
     assert total.tolist() == again.tolist()
     assert total[0] == pytest.approx(sum(values), abs=1e-13 * sum(map(abs, values)) + 1e-290)
     assert total[1] == len(values)
+
+
+@pytest.mark.parametrize("n_clusters", [30, 787])
+def test_sums_that_agree_or_are_zero_are_multiplied_once(n_clusters: int):
+    """To the last digit of the plain product, of fractions and of whole numbers."""
+    random = np.random.default_rng(0)
+    sums = np.zeros((n_clusters, 5, 9))
+    sums[..., 0] = np.rint(random.random((n_clusters, 5)) * 2**30) / 2**30
+    sums[..., 1] = 1  # the number of rows: under all conditions the same
+    sums[..., 3:] = random.integers(9, size=(n_clusters, 5, 6))
+    sums[3] = 0
+    weights = random.integers(3, size=(500, n_clusters)).astype(np.uint8)
+
+    product = resampling.Product(sums)
+    found = np.full((45, 500), np.nan)
+    product.fill(found, weights)
+
+    assert np.array_equal(found, (weights.astype(float) @ sums.reshape(n_clusters, -1)).T)
+    assert [len(flat) for *_, flat in product._parts] == [1 + 5 * 6, 5]

@@ -17,6 +17,7 @@ from empathy_core.stats import (
     resampling,
     spread,
     spreads,
+    spreads_by_metric,
 )
 from tests.stats_rows import ALONE, BLEU, bleu_rows, clustered, mean, rows, texts
 
@@ -58,7 +59,7 @@ def test_a_spread_is_the_literal_shuffle_of_clusters(random: np.random.Generator
     stack[2, 4] = np.nan
     drawn = Resampler.by(labels, 300)
     kept = ~np.isnan(stack).any(axis=(0, 2))
-    orders = np.concatenate(list(resampling.orders(drawn, 4)), axis=1)
+    orders = resampling.orders(drawn, 4)
     ranges = []
     for places in orders.swapaxes(0, 1):
         moved = np.empty_like(stack)
@@ -79,7 +80,7 @@ def test_ranges_that_differ_by_rounding_alone_are_equal(random: np.random.Genera
     """Of counts, many shuffles give the very range: they are counted in whole numbers."""
     values = random.integers(0, 4, (3, 49))
     drawn = Resampler.by(range(49), 4000)
-    places = np.concatenate(list(resampling.orders(drawn, 3)), axis=1)
+    places = resampling.orders(drawn, 3)
     moved = [np.where(places == place, values[:, None], 0).sum(axis=(0, 2)) for place in range(3)]
     ranges, observed = np.ptp(moved, axis=0), np.ptp(values.sum(axis=1))
 
@@ -127,6 +128,33 @@ def test_the_spreads_of_several_models_are_those_of_each_alone(random: np.random
     assert [of[0].n for of in found[:2]] == [len(labels), len(labels) - 2]
     assert [of[0].p is None for of in found] == [False, False, True]
     assert found[0][0].p != found[1][0].p
+
+
+def test_several_models_and_metrics_meet_one_drawing_of_the_shuffles(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    """Each number is that of its metric alone, and no shuffle is drawn for each metric anew."""
+    labels = clustered(random, 25)
+    references, systems = texts(len(labels), *[0.5, 0.51, 0.52] * 2)
+    counted = [bleu_rows(system, references) for system in systems]
+    valued = [rows(random.normal(size=len(labels))) for _ in systems]
+    asked = [([of[:3], of[3:]], score) for of, score in ((counted, BLEU.score), (valued, mean))]
+    drawn = Resampler.by(labels, 2500)
+    alone = tuple(spreads(groups, score, drawn) for groups, score in asked)
+    drawings: list[tuple[int, ...]] = []
+    generator = resampling._generator
+
+    def listed(seed: int, *stream: int) -> np.random.Generator:
+        drawings.append(stream)
+        return generator(seed, *stream)
+
+    monkeypatch.setattr(resampling, "_generator", listed)
+
+    found = spreads_by_metric(asked, drawn)
+
+    shuffles = [stream for stream in drawings if stream[0] == resampling._ORDERS]
+    assert found == alone
+    assert sorted(shuffles) == [(resampling._ORDERS, start) for start in range(0, 2500, 200)]
 
 
 def test_spreads_of_unlike_numbers_of_prompts_are_refused(random: np.random.Generator):
