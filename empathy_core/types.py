@@ -221,6 +221,11 @@ def _without_unset(fields: dict[str, object], names: Iterable[str]) -> dict[str,
     return {k: v for k, v in fields.items() if v or k not in names}
 
 
+_SINCE = (
+    "fold_system", "template_arguments", "reasoning", "engine", "served_name", "attention",
+)  # fmt: skip
+"""Settings that were added when there were runs: what says nothing must not move their ids."""
+
 _NOT_IDENTITY_OPTIONS = ("delay_s", "hog", "hog_mb")
 """Options of the echo backend that cost time or memory and change no text."""
 
@@ -258,6 +263,8 @@ class ModelSpec:
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
         engine: The server that generates; null means transformers, in the task's own process.
+        attention: How transformers computes attention; null means its own choice (``sdpa`` where
+            the architecture has it).
         served_name: What a server elsewhere calls the model; null means ``name``.
     """
 
@@ -284,6 +291,7 @@ class ModelSpec:
     options: Pairs = ()
     engine: EngineSpec | None = None
     served_name: str | None = None
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
 
     @property
     def runs_here(self) -> bool:
@@ -316,8 +324,7 @@ class ModelSpec:
         fields["engine"] = self.engine.identity() if self.engine else None
         if self.backend == "server":
             fields["served_name"] = self.served_name or self.name
-        said = ("fold_system", "template_arguments", "reasoning", "engine", "served_name")
-        return _without_unset(fields, said)
+        return _without_unset(fields, _SINCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

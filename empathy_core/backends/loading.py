@@ -42,6 +42,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, by name
+            attn_implementation=model.attention,
             **_quantization(model, stored),
         )
     checkpoint.refuse(model.name, folder, checkpoint.faults(info, config.model_type))

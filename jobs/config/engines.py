@@ -135,6 +135,8 @@ def _unlike(spec: ModelSpec, engine: EngineSpec) -> Iterator[str]:
             f'{spec.quantization}" is for engine = "hf"; take it out, or name weights that are '
             "quantised already"
         )
+    if spec.attention:
+        yield f"engine '{engine.name}' chooses its attention itself; take attention out"
     if spec.adapter and not engine.adapter_arguments and not engine.is_elsewhere:
         yield (
             f"engine '{engine.name}' is not told how to load an adapter; expected "

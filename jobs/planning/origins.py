@@ -56,6 +56,7 @@ def _of_weights(condition: Condition) -> Iterator[Fact]:
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
     yield "tokenizer", model.tokenizer
     yield "dtype", model.dtype
+    yield "attention", model.attention
     yield "quantization", model.quantization
     yield "quantization of the checkpoint", condition.stored_quantization
 

@@ -94,6 +94,7 @@ def _answering(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[
     yield "tokenizer", model.tokenizer or ""
     yield "licence of the weights", model.licence
     yield "dtype", model.dtype if is_hf else ""
+    yield "attention", model.attention or ""
     yield "quantization", model.quantization or condition.stored_quantization
     yield from answering_facts(condition) if is_hf else ()
     yield from _spent(condition, c)
