@@ -15,8 +15,8 @@ from empathy_core.stats.intervals import (
     extremes,
     percentiles,
 )
+from empathy_core.stats.reordered import Reordered
 from empathy_core.stats.resampling import (
-    Product,
     Resampler,
     ScoreFunction,
     at_once,
@@ -24,7 +24,6 @@ from empathy_core.stats.resampling import (
     cluster_sums,
     draws,
     one_thread_each,
-    orders,
     resample_sums,
     score_resamples,
     scored_by_all,
@@ -240,7 +239,7 @@ def _shuffled(models: Sequence[_Models], resampler: Resampler) -> list[np.ndarra
     Shuffles are counted, not kept: memory does not grow with their number.
     """
     least = [of.least for of in models]
-    mixed = _Mixed.of([of.sums for of in models])
+    mixed = Reordered.of([of.sums for of in models])
 
     def count_range(rows: slice) -> list[np.ndarray]:
         found = []
@@ -254,54 +253,6 @@ def _shuffled(models: Sequence[_Models], resampler: Resampler) -> list[np.ndarra
     with one_thread_each():
         blocks = by_blocks(count_range, resampler.shuffles, at_once(resampler))
     return [np.sum(of, axis=0) for of in zip(*blocks, strict=True)]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Mixed:
-    """Sums whose conditions change places, in each cluster in an order of its own.
-
-    What a place holds is the last condition's sum where all stay, and what the others have more
-    where they come: a statistic on which they agree costs nothing. The places hold the total
-    together, so that the others leave the last place its sum.
-
-    Attributes:
-        shapes: (models, statistics) of each metric.
-        last: Totals of the last condition: shape (metrics' models x statistics,).
-        whole: Totals of all conditions, likewise.
-        apart: What each of the other conditions has more than the last one, by cluster.
-    """
-
-    shapes: Sequence[tuple[int, int]]
-    last: np.ndarray
-    whole: np.ndarray
-    apart: Sequence[Product]
-
-    @classmethod
-    def of(cls, sums: Sequence[np.ndarray]) -> "_Mixed":
-        """Take sums (clusters, models, conditions, statistics) of each metric."""
-        flat = np.concatenate(
-            [of.swapaxes(1, 2).reshape(len(of), of.shape[2], -1) for of in sums], axis=-1
-        )
-        apart = [Product(flat[:, i] - flat[:, -1]) for i in range(flat.shape[1] - 1)]
-        totals = flat.sum(axis=0)
-        shapes = [(of.shape[1], of.shape[3]) for of in sums]
-        return cls(shapes, totals[-1], totals.sum(axis=0), apart)
-
-    def sums(self, resampler: Resampler, rows: slice) -> list[np.ndarray]:
-        """Return the sums of each metric: shape (places, models, statistics, shuffles)."""
-        k = len(self.apart) + 1
-        places = orders(resampler, k, rows)
-        mixed = np.empty((k, len(self.last), places.shape[1]))
-        more = np.empty(mixed.shape[1:])
-        mixed[:-1], mixed[-1] = self.last[:, None], self.whole[:, None]
-        for place in range(k - 1):
-            for condition, product in enumerate(self.apart):
-                product.fill(more, places[condition] == place)
-                mixed[place] += more
-            mixed[-1] -= mixed[place]
-        ends = np.cumsum([a * b for a, b in self.shapes])[:-1]
-        parts = np.split(mixed, ends, axis=1)
-        return [of.reshape(k, *shape, -1) for of, shape in zip(parts, self.shapes, strict=True)]
 
 
 def _spread(
