@@ -9,6 +9,7 @@ from typing import Any
 from empathy_core import weights
 from empathy_core.backends.loading import load_model
 from empathy_core.backends.logits import GumbelNoise, NanWatch, NoiseKey, Unpadded
+from empathy_core.backends.probabilities import Ids, LabelProbabilities, label_probabilities
 from empathy_core.backends.protocol import Answer, Request
 from empathy_core.backends.reading import AnswerRules, ModelText, closed
 from empathy_core.errors import ModelError
@@ -84,6 +85,22 @@ class HfBackend:
             batch = distinct[start : start + size]
             answers |= zip(batch, self._generated(batch, rules), strict=True)
         return [closed(answers[row], condition) for row in rows]
+
+    def label_probabilities(
+        self, prompts: Sequence[Ids], labels: Sequence[Ids]
+    ) -> list[LabelProbabilities]:
+        """Return how probable each label is behind each prompt, as ``probabilities`` has it.
+
+        Args:
+            prompts: Token ids of a batch.
+            labels: Token ids of each.
+
+        Raises:
+            ModelError: The labels cannot be told apart, or a score is not a number.
+        """
+        forced = self.text.structure.get("forced_bos_token_id")
+        begins = [] if self._start is None else [self._start, *([] if forced is None else [forced])]
+        return label_probabilities(self._model, prompts, labels, decoder_input=begins)
 
     def close(self) -> None:
         """Let go of the weights."""

@@ -366,3 +366,52 @@ def test_a_refusal_is_an_answer(folder: Path, server: RunningServer, tmp_path: P
 
 def _bodies(server: RunningServer) -> list[dict[str, Any]]:
     return [r for r in server.seen()["requests"] if "prompt" in r or "messages" in r]
+
+
+# ---------------------------------------------------------------------------- labels
+
+
+LABELS = ((5,), (6, 7), (6, 8), (9,))
+PROMPTS = ((1, 20, 21, 22), (1, 30), (1, 20, 21, 40, 41, 42))
+
+
+@pytest.mark.parametrize("way", ["prompt_logprobs", "echo"])
+def test_labels_are_as_probable_as_transformers_has_them(
+    folder: Path, server: RunningServer, tmp_path: Path, way: str
+):
+    ours: Any = backends.load(model(folder, None))
+    here = ours.label_probabilities(PROMPTS, LABELS)
+    backend: Any = backends.load(
+        model(folder, engine(server, probabilities=way)), run=RunDir(tmp_path)
+    )
+
+    there = backend.label_probabilities(PROMPTS, LABELS)
+
+    for own, served in zip(here, there, strict=True):
+        assert served.probabilities == pytest.approx(own.probabilities, abs=1e-5)
+        assert served.mass == pytest.approx(own.mass, abs=1e-5)
+        assert 0 < served.mass < 1
+
+
+@pytest.mark.parametrize(
+    ("way", "fault", "said"),
+    [
+        (None, {}, "not known to tell probabilities"),
+        ("prompt_logprobs", {"no_logprobs": -1}, "holds no logarithms"),
+        ("prompt_logprobs", {"refuse_logprobs": -1}, "refused a request"),
+        ("prompt_logprobs", {"other_ids": -1}, "answered another prompt"),
+        ("echo", {"no_logprobs": -1}, "holds no logarithms"),
+        ("echo", {"max_model_len": 6}, "takes 6 tokens"),
+    ],
+)
+def test_a_server_without_probabilities_is_told(
+    folder: Path, server: RunningServer, tmp_path: Path, way: Any, fault: dict[str, int], said: str
+):
+    server.set_faults(**fault)
+    try:
+        spec = model(folder, engine(server, probabilities=way, max_retries=1))
+        backend: Any = backends.load(spec, run=RunDir(tmp_path))
+        with pytest.raises(ModelError, match=said):
+            backend.label_probabilities(PROMPTS, LABELS)
+    finally:
+        server.set_faults(**dict.fromkeys(fault, 0))
