@@ -262,7 +262,8 @@ class ModelSpec:
         licence: As the model's authors state it; empty if unknown.
         published: The name of this model's rows in the published tables; empty if none.
         options: Settings of backends other than ``hf`` (the therapist's duplicates, echo's delay).
-        engine: The server that generates; null means transformers, in the task's own process.
+        engine: The server that generates, in a configuration its name under ``[engines]``; null
+            means transformers, in the task's own process, in a configuration also ``hf``.
         attention: How transformers computes attention; null means its own choice (``sdpa`` where
             the architecture has it).
         served_name: What a server elsewhere calls the model; null means ``name``.

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class Journal:
 
     def close(self, *, delete: bool = False) -> None:
         """Close the journal; *delete* it where its rows stand in a piece."""
-        os.fsync(self._descriptor)
+        with suppress(OSError):  # a full disk was told when a row was written
+            os.fsync(self._descriptor)
         os.close(self._descriptor)
         if delete:
             self.path.unlink(missing_ok=True)

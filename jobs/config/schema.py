@@ -84,8 +84,6 @@ class EngineTable(ConfigModel):
     Attributes:
         use: A shipped engine that this one is, under another name; null means the one of this
             name.
-        environment: Variables that the server is started with, besides the task's own.
-        request: More fields of each request, e.g. ``{reasoning_effort = "low"}``.
     """
 
     use: str | None = None
@@ -102,8 +100,6 @@ class ModelTable(ConfigModel):
     """``[models.<name>]``: a shipped model, changed here or there, or one's own.
 
     Attributes:
-        engine: What generates: ``hf``, transformers in the task's own process, or the name of an
-            engine; null means ``hf``.
         use: A shipped model that this one is, under another name; null means the one of this name.
         prompts: Names of prompts, or paths to one's own; required but for the therapist, ``[]``
             for a model that is only the base of a fine-tune.

@@ -270,11 +270,11 @@ def test_special_tokens_inside_an_answer_are_counted_and_left_out(
     words = tokenizer("sad", add_special_tokens=False)["input_ids"]
     leak, end = tokenizer.convert_tokens_to_ids("<|eot|>"), tokenizer.eos_token_id
     (rendered,) = backend._rows(condition(llama), requests(["Hi"]))
-    how = backend._how(condition(llama))
-    answer = backend._answer(rendered.prompt, [*words, leak, *words, end], how)
+    rules = backend.text.rules(condition(llama))
+    answer = backend.text.answer(rendered.prompt, [*words, leak, *words, end], rules)
     assert (answer.text, answer.n_special_tokens, answer.stop) == ("sadsad", 1, "eos")
-    assert backend._answer(rendered.prompt, [end], how).text == ""
-    assert backend._answer(rendered.prompt, words, how).stop == "length"
+    assert backend.text.answer(rendered.prompt, [end], rules).text == ""
+    assert backend.text.answer(rendered.prompt, words, rules).stop == "length"
 
 
 def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
