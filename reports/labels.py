@@ -166,6 +166,7 @@ def engine_words(engine: EngineSpec) -> str:
     told = [value.partition(" files:")[0] for _, value in engine.versions]
     if engine.is_elsewhere:
         told = [engine.base_url.split("//")[-1].split("/")[0], *told]
+    told += [f"{name} = {value}" for name, value in engine.request]
     return f"{engine.name} ({', '.join(told)})" if told else engine.name
 
 
@@ -177,6 +178,8 @@ def reasoning_words(condition: Condition) -> str:
 
 def template_words(condition: Condition) -> str:
     """Return whether the chat template is applied, and with what besides the messages."""
+    if condition.model.rendered_elsewhere:
+        return "the server's"
     if not condition.chat:
         return "not applied"
     model, words = condition.model, ["applied"]

@@ -73,6 +73,7 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "hub": source.hub if not source.path else None,
         "licence": source.licence or "not stated",
         "redistribute": source.redistribute,
+        "may_leave": source.may_leave,
         "homepage": source.homepage,
         "raw": entry.raw,
         "kept": entry.kept,

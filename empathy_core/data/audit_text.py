@@ -29,7 +29,9 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
     yield f"SOURCES (cleaning version {audit['cleaning_version']})"
     for source in audit["sources"]:
         passed = "may be passed on" if source["redistribute"] else "not to be passed on"
-        yield f"  {source['name']}: {source['licence']}, {passed}"
+        # audits of older runs do not say it
+        leaves = ", may be sent to servers elsewhere" if source.get("may_leave") else ""
+        yield f"  {source['name']}: {source['licence']}, {passed}{leaves}"
         yield _line("  rows read", source["raw"])
         for reason, n in source["dropped"].items():
             yield _line("  dropped", n, reason)

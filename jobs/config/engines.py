@@ -1,7 +1,7 @@
 """PURE: ``[engines.*]`` → what generates, and whether a model can be asked through it."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ def engine_of(name: str, use: str | None, given: Mapping[str, Any]) -> EngineSpe
         if "base_url" in changes and "command" not in changes:  # of a shipped kind, but not ours
             spec = replace(spec, command=(), packages=(), version_command=())
     else:
-        if use or not (changes.get("command") or changes.get("base_url")):
+        if use or not changes:
             engines.engine(known)  # raises, with the closest match
         spec = EngineSpec(name=name, **changes)
     _check(spec)
@@ -64,17 +64,64 @@ def _check(engine: EngineSpec) -> None:
         )
         raise ConfigError(msg)
     for part, what in _PARTS.items():
-        named = any(f"{{{part}}}" in word for word in engine.command)
-        if named and not getattr(engine, part):
+        if _holds(engine.command, part) and not getattr(engine, part):
             msg = f'name {what}: {part} = "/path/to/it", since its command holds {{{part}}}'
             raise ConfigError(msg)
+    lacking = [p for p in ("port", "served_name") if not _holds(engine.command, p)]
+    if engine.command and lacking:
+        msg = (
+            f"its command lacks {{{lacking[0]}}}, by which its server is found and told from "
+            f'others; expected both; put it in, as in "--port", "{{port}}"'
+        )
+        raise ConfigError(msg)
+    _check_requests(engine)
     if engine.base_url:
         _check_address(engine)
 
 
+def _holds(command: Sequence[str], part: str) -> bool:
+    return any(f"{{{part}}}" in word for word in command)
+
+
+_OURS = {
+    "model", "prompt", "messages", "max_tokens", "max_completion_tokens", "min_tokens",
+    "temperature", "top_p", "top_k", "repetition_penalty", "seed", "n", "best_of", "stop",
+    "stop_token_ids", "ignore_eos", "return_token_ids", "stream", "echo", "logprobs",
+    "prompt_logprobs",
+}  # fmt: skip
+"""Fields of a request that decoding and prompt decide."""
+
+
+def _check_requests(engine: EngineSpec) -> None:
+    ours = sorted(_OURS & {name for name, _ in engine.request})
+    if ours:
+        msg = (
+            f"request holds {', '.join(ours)}, which prompt and decoding decide; expected other "
+            "fields alone; take it out, and set it under [decoding.<name>]"
+        )
+        raise ConfigError(msg)
+    known = {field.name for field in fields(Decoding)} - {"name", *_ALWAYS}
+    if unknown := sorted(set(engine.takes) - known):
+        msg = (
+            f"takes holds {', '.join(unknown)}, which is no setting of a decoding; expected some "
+            f"of {', '.join(sorted(known))}; correct it"
+        )
+        raise ConfigError(msg)
+    if engine.prompts_per_request > 1 and not engine.returns_tokens:
+        msg = (
+            f"prompts_per_request = {engine.prompts_per_request} needs returns_tokens = true: a "
+            "server counts the tokens of a request together; expected 1; leave it out"
+        )
+        raise ConfigError(msg)
+
+
 def _check_address(engine: EngineSpec) -> None:
     parts = urlsplit(engine.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        port_is_one = parts.port != 0
+    except ValueError:
+        port_is_one = False
+    if not port_is_one or parts.scheme not in ("http", "https") or not parts.hostname:
         msg = (
             f"base_url = '{engine.base_url}' is no address; expected https://host/v1 (or http for "
             "a server on this machine); correct it"
@@ -123,6 +170,8 @@ def on_engine(spec: ModelSpec, engine: EngineSpec) -> ModelSpec:
     problems = list(_unlike(spec, engine))
     if problems:
         raise ConfigError("; ".join(problems))
+    if spec.backend == "server":  # without a tokenizer there are no ids
+        engine = replace(engine, prompts="messages")
     return replace(spec, engine=engine)
 
 
@@ -135,6 +184,15 @@ def _unlike(spec: ModelSpec, engine: EngineSpec) -> Iterator[str]:
             f'{spec.quantization}" is for engine = "hf"; take it out, or name weights that are '
             "quantised already"
         )
+    theirs = replace(spec, engine=engine).rendered_elsewhere
+    for name in _RENDERING if theirs else ():
+        if getattr(spec, name):
+            yield (
+                f"engine '{engine.name}' renders prompts itself, so that {name} has no effect; "
+                "take it out, or say it in request, as the server's documentation has it"
+            )
+    if spec.backend == "server" and spec.dtype != "float32":
+        yield f"dtype is that of the server which engine '{engine.name}' asks; take it out"
     if spec.attention:
         yield f"engine '{engine.name}' chooses its attention itself; take attention out"
     if spec.adapter and not engine.adapter_arguments and not engine.is_elsewhere:
@@ -143,6 +201,9 @@ def _unlike(spec: ModelSpec, engine: EngineSpec) -> Iterator[str]:
             "adapter_arguments; give them, or merge the adapter (python -m jobs.launch merge)"
         )
 
+
+_RENDERING = ("template_arguments", "fold_system", "tokenizer", "adapter")
+"""Settings of a model by which the suite renders prompts, or makes its answers."""
 
 _ALWAYS = {"max_new_tokens", "sample", "samples", "seed"}
 

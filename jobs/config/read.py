@@ -323,7 +323,7 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, source in config.data.sources.items():
         yield f"data.sources.{name}", partial(source_of, name, source)
     for name, model in config.models.items():
-        yield f"models.{name}", partial(config.model_spec, name)
+        yield f"models.{name}", partial(_model, config, name)
         for prompt in model.prompts or ():
             yield f"models.{name}.prompts", partial(load_prompt, prompt)
         for decoding in model.decodings:
@@ -334,6 +334,17 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name, answers in config.answers.items():
         yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
+
+
+def _model(config: Config, name: str) -> None:
+    """Raise what is wrong with a model; what is with the table of its engine is told there."""
+    table = config.engines.get(config.models[name].engine or "")
+    if table is not None:
+        try:
+            table.engine(str(config.models[name].engine))
+        except EmpathyError:
+            return
+    config.model_spec(name)
 
 
 def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -41,6 +41,8 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
         yield "made by", "a model"
         yield "engine", engine_words(model.engine) if model.engine else None
         yield "called there", model.served_name
+        more = model.engine.request if model.engine else ()
+        yield "fields of requests", ", ".join(f"{name} = {value}" for name, value in more)
         yield from _of_weights(condition)
         if made := plan.finetune_of(model.name):
             yield from _of_finetune(made, folder)
@@ -50,12 +52,14 @@ def of_condition(plan: Plan, condition: Condition, folder: Path | None = None) -
 
 def _of_weights(condition: Condition) -> Iterator[Fact]:
     model = condition.model
+    if model.weights and not model.runs_here:
+        yield "weights there", "not checked: what follows is the configuration's"
     yield "weights", model.weights
     yield "revision", model.revision
     yield "fingerprint of the weights", condition.fingerprint
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
     yield "tokenizer", model.tokenizer
-    yield "dtype", model.dtype
+    yield "dtype", model.dtype if model.runs_here else None
     yield "attention", model.attention
     yield "quantization", model.quantization
     yield "quantization of the checkpoint", condition.stored_quantization

@@ -404,8 +404,12 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
         notes.append(f"{condition.model.label}: chat template {template_words(condition)}.")
     if stored := condition.stored_quantization:
         notes.append(f"{condition.model.label}: weights quantised by their checkpoint ({stored}).")
+    if condition.model.weights and condition.model.engine and not condition.model.runs_here:
+        label = condition.model.label
+        notes.append(f"{label}: a server elsewhere; that it has these weights is not checked.")
     if condition.decoding.sample and condition.model.engine and not condition.model.engine.seeds:
-        notes.append(f"{who}: sampled without a seed, since the server has none; not reproducible.")
+        drawn = f"{who}, {condition.decoding.name}"
+        notes.append(f"{drawn}: drawn without a seed, since the server has none; not reproducible.")
     if rendering.preamble:
         notes.append(f"{who}: the chat template adds \u201c{rendering.preamble.strip()}\u201d.")
     if rendering.overlong:

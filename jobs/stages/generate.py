@@ -252,9 +252,9 @@ def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
     """Have a server answer what is missing of all conditions, all of it under way together."""
     wanted = [(shard.work.condition, shard.missing) for shard in shards]
     n_rows = sum(len(missing) for _, missing in wanted)
-    started = time.monotonic()
     try:
         backend = _LOADED.get(shards[0].work, overlong) if n_rows else None
+        started = time.monotonic()
         for i, place, answer in backends.by_row(backend, wanted) if backend else ():
             shards[i].keep(place, answer)
             listen(Progress(1, answer.n_output_tokens))

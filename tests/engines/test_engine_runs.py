@@ -251,6 +251,23 @@ prompts = ["none"]
         (["engines.other.base_url='http://10.0.0.1/v1'"], "insecure_http = true"),
         (["engines.other.base_url='https://u:p@h/v1'"], "put the key in key_file"),
         (["engines.stand_in.commnd=['x']"], "Did you mean 'command'?"),
+        (["engines.stand_in.request={max_tokens=9}"], "which prompt and decoding decide"),
+        (["engines.stand_in.takes=['temprature']"], "no setting of a decoding"),
+        (["engines.stand_in.command=['x']"], "its command lacks {port}"),
+        (
+            ["engines.stand_in.prompts_per_request=2", "engines.stand_in.returns_tokens=false"],
+            "needs returns_tokens = true",
+        ),
+        (["engines.other.base_url='http://127.0.0.1:99999/v1'"], "is no address"),
+        (
+            [
+                "engines.other.base_url='http://127.0.0.1:9/v1'",
+                "models.served.engine='other'",
+                "models.served.fold_system=true",
+                "engines.other.prompts='messages'",
+            ],
+            "fold_system has no effect",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_computed(
@@ -286,6 +303,24 @@ def test_a_command_that_does_not_start_a_server_is_told_with_its_log(tmp_path: P
 
     assert done.returncode != 0
     assert "out of memory" in (done.stdout + done.stderr).lower()
+
+
+def test_a_server_that_dies_is_started_again_and_a_few_times_only(tmp_path: Path):
+    """What was under way is asked again; what was answered is kept when the task gives up."""
+    config = written(tmp_path, 24, instant=True, fault="die_after=20")
+    few = "engines.stand_in.max_restarts=0"
+
+    given_up = launch("sweep", "--config", config, "--set", few, cwd=tmp_path)
+    run = RunDir(tmp_path / "runs" / "served")
+    kept = stand(run, last_plan(run)[0], "served")
+    done = launch("sweep", "--config", config, cwd=tmp_path)
+
+    assert given_up.returncode == 2, given_up.stderr
+    assert "the server died 1 time;" in given_up.stdout + given_up.stderr
+    assert kept > 0
+    assert done.returncode == 0, done.stderr
+    assert rows(run.root, "served").height == 48
+    assert servers(tmp_path) == []
 
 
 def test_another_version_of_the_engine_is_another_condition(tmp_path: Path):

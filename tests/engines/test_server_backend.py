@@ -80,6 +80,12 @@ def answered(made: Condition, run: Path, requests: list[Request] = REQUESTS) -> 
         backend.close()
 
 
+def spent(run: Path) -> Path:
+    """Return the file that keeps what was spent, one for each server."""
+    [path] = (run / "budget").glob("*.json")
+    return path
+
+
 def both(
     folder: Path, on: EngineSpec, run: Path, decoding: Decoding = GREEDY, **changes: Any
 ) -> tuple[list[Answer], list[Answer]]:
@@ -185,6 +191,7 @@ def test_without_ids_the_text_is_the_same(folder: Path, server: RunningServer, t
         ({"error_502": -1}, "does not answer (status 502"),
         ({"cut": -1}, "does not answer"),
         ({"wrong_key": -1}, "refused the key"),
+        ({"key_in_error": -1}, "[key]"),
         ({"strict": -1}, "refused a request (400"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -312,7 +319,7 @@ def test_a_budget_of_requests_stops_before_it_is_passed(
         answered(condition(model(folder, limited)), tmp_path)
 
     assert len(_bodies(server)) - before == 5
-    assert Budget(limited, tmp_path / "budget" / "stand_in.json").spent()[1] == 5
+    assert Budget(limited, spent(tmp_path)).spent()[1] == 5
 
 
 def test_money_is_reserved_as_the_longest_answer_and_settled_as_the_real_one(
@@ -325,10 +332,25 @@ def test_money_is_reserved_as_the_longest_answer_and_settled_as_the_real_one(
 
     once = [answers[i] for i in (0, 1, 2, 4)]
     exact = sum(a.n_prompt_tokens + 2 * a.n_output_tokens for a in once)
-    assert Budget(priced, tmp_path / "budget" / "stand_in.json").spent() == (exact, 4)
+    assert Budget(priced, spent(tmp_path)).spent() == (exact, 4)
     tight = replace(priced, max_usd=exact + 2 * GREEDY.max_new_tokens)
     with pytest.raises(ModelError, match="the budget is used up"):
         answered(condition(model(folder, tight)), tmp_path)
+
+
+def test_what_a_server_does_not_count_stays_reserved(
+    folder: Path, server: RunningServer, tmp_path: Path
+):
+    """Else a budget would never end."""
+    prices = {"usd_per_million_prompt_tokens": 0.0, "usd_per_million_output_tokens": 1e6}
+    elsewhere = engine(server, prompts="messages", returns_tokens=False, max_usd=1e6, **prices)
+    spec = model(folder, elsewhere, backend="server", weights=None, architecture=None)
+    server.set_faults(no_usage=-1)
+
+    answered(condition(spec, chat=True, prompt=prompts.prompt("prompt1")), tmp_path)
+    server.set_faults(no_usage=0)
+
+    assert Budget(elsewhere, spent(tmp_path)).spent() == (4 * GREEDY.max_new_tokens, 4)
 
 
 # ---------------------------------------------------------------------------- messages

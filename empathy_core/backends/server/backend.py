@@ -218,7 +218,8 @@ class _Work:
             self.budget.release(reserved)
             raise
         made = sum(a.n_output_tokens for a in answers)
-        self.budget.settle(reserved, sum(a.n_prompt_tokens for a in answers), made)
+        if made:  # a server that does not count is taken to have used all that was reserved
+            self.budget.settle(reserved, sum(a.n_prompt_tokens for a in answers), made)
         return [closed(answer, batch.condition) for answer in answers]
 
     async def _sent(self, client: Client, batch: _Batch, asked: Sequence[Question]) -> list[Answer]:

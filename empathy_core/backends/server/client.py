@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from empathy_core.backends.server.keys import NO_KEY
 from empathy_core.errors import ModelError, first_line
 from empathy_core.types import EngineSpec
 
@@ -149,7 +150,7 @@ class Client:
         import httpx2
         import openai
 
-        whole = {"model": self._address.model, **body, **dict(self._engine.request)}
+        whole = {**dict(self._engine.request), "model": self._address.model, **body}
         try:
             reply = await self._openai.post(path, body=whole, cast_to=httpx2.Response)
         except openai.APIConnectionError as error:
@@ -160,7 +161,7 @@ class Client:
             found = reply.json()
             listed = found["choices"]
         except (ValueError, KeyError, TypeError) as error:
-            msg = f"no JSON with choices: {reply.text[:80]!r}"
+            msg = f"no JSON with choices: {self._without_key(reply.text)[:80]!r}"
             raise OddReply(msg) from error
         if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
             msg = "'choices' is no list of objects"
@@ -172,12 +173,18 @@ class Client:
 
         if isinstance(error, openai.APITimeoutError):
             return f"no answer within {self._engine.request_timeout_s} s"
-        return first_line(error.__cause__ or error) or type(error.__cause__).__name__
+        said = first_line(error.__cause__ or error) or type(error.__cause__).__name__
+        return self._without_key(said)
+
+    def _without_key(self, text: str) -> str:
+        """Return what a server said without the key, which some repeat."""
+        key = self._address.key
+        return text if key == NO_KEY else text.replace(key, "[key]")
 
     def _refusal(self, error: Any) -> Exception:
         """Return what to raise for an answer with an error's status."""
         who, code = f"engine '{self._engine.name}'", int(error.status_code)
-        said = _message(error)
+        said = self._without_key(_message(error))[:200]
         if code in (401, 403):
             return ModelError(
                 f"{who}: the server refused the key ({code}: {said}); expected one that it "
@@ -222,4 +229,4 @@ def _inner_code(error: Any) -> str:
 
 def _message(error: Any) -> str:
     said = _body(error).get("message") or first_line(error)
-    return " ".join(str(said).split())[:200]
+    return " ".join(str(said).split())

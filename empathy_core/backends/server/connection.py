@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from empathy_core.backends.server.asking import Question
 from empathy_core.backends.server.client import Address, Client
+from empathy_core.counted import counted
 from empathy_core.errors import ModelError
 from empathy_core.types import EngineSpec
 
 log = logging.getLogger(__name__)
+
+
+ENDING_S = 15.0
+"""How long a server that does not answer may take until it is healthy again, or has ended."""
 
 
 class Started(Protocol):
@@ -24,6 +30,10 @@ class Started(Protocol):
 
     def is_alive(self) -> bool:
         """Tell whether its process lives."""
+        ...
+
+    def is_healthy(self) -> bool:
+        """Tell whether it says that it can answer."""
         ...
 
     def restart(self) -> None:
@@ -48,7 +58,27 @@ class Connection:
         self.engine = engine
         self._address, self._process = address, process
         self._restarts = 0
-        self.window = _window(self.listing())
+        self.window = _window(self._first_listing())
+
+    def _first_listing(self) -> Mapping[str, Any]:
+        """Return what the server says, started again if it died as soon as it was ready."""
+        try:
+            return self.listing()
+        except ModelError:
+            if self._process is None or self._lives(self._process):
+                raise
+        self.restart("it ended as soon as it was ready")
+        return self.listing()
+
+    @staticmethod
+    def _lives(process: Started) -> bool:
+        """Tell whether a server that did not answer lives on; one that ends may take a while."""
+        deadline = time.monotonic() + ENDING_S
+        while process.is_alive() and time.monotonic() < deadline:
+            if process.is_healthy():
+                return True
+            time.sleep(0.1)
+        return False
 
     def listing(self) -> Mapping[str, Any]:
         """Return what the server says of the model.
@@ -114,7 +144,7 @@ class Connection:
                 "be reached from this node, and run again: what is answered is kept"
             )
             raise ModelError(msg)
-        if self._process.is_alive():
+        if self._lives(self._process):
             msg = (
                 f"engine '{name}': the server runs and does not answer ({why}); expected an "
                 "answer; read its log, raise request_timeout_s, or lower max_in_flight"
@@ -122,7 +152,7 @@ class Connection:
             raise ModelError(msg)
         if self._restarts >= self.engine.max_restarts:
             msg = (
-                f"engine '{name}': the server died {self._restarts + 1} times; expected at most "
+                f"engine '{name}': the server died {counted(self._restarts + 1, 'time')}; expected at most "
                 f"max_restarts = {self.engine.max_restarts}; read its log: memory that runs out "
                 "is the usual cause; what is answered is kept"
             )

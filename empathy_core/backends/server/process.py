@@ -118,6 +118,10 @@ class ServerProcess:
         """Tell whether the server's first process runs."""
         return self._running is not None and self._running.is_alive()
 
+    def is_healthy(self) -> bool:
+        """Tell whether the server says that it can answer."""
+        return request(self.url + self._launch.health, timeout_s=5.0)[0] == 200
+
     def start(self) -> None:
         """Start the server, and return once it answers for its model.
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from empathy_core import store, weights
 from empathy_core.backends.reading import ModelText
@@ -22,7 +23,7 @@ from empathy_core.prompts.rendering import Overlong, context_window
 from empathy_core.prompts.stops import read_settings
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import RunDir
-from empathy_core.types import EngineSpec, ModelSpec
+from empathy_core.types import EngineSpec, ModelSpec, digest
 from empathy_core.weights.digests import file_digest
 
 ADAPTED = "-adapter"
@@ -42,7 +43,7 @@ def connect(model: ModelSpec, overlong: Overlong, run: RunDir) -> ServerBackend:
     """
     engine = _engine(model)
     text = _text(model, overlong)
-    budget = Budget(engine, run.root / "budget" / f"{engine.name}.json")
+    budget = Budget(engine, run.root / "budget" / f"{_account(engine)}.json")
     if engine.is_elsewhere:
         connection = Connection(engine, elsewhere(model), None)
     else:
@@ -59,6 +60,14 @@ def elsewhere(model: ModelSpec) -> Address:
     """
     engine = _engine(model)
     return Address(engine.base_url, read_key(engine), model.served_name or model.name)
+
+
+def _account(engine: EngineSpec) -> str:
+    """Return what a budget is kept under: the server's address, whatever the engine is called."""
+    if not engine.is_elsewhere:
+        return engine.name
+    host = urlsplit(engine.base_url).hostname or "server"
+    return f"{host.replace(':', '-')}-{digest(engine.base_url.rstrip('/'), 8)}"
 
 
 def _engine(model: ModelSpec) -> EngineSpec:
@@ -92,7 +101,8 @@ def found_versions(engine: EngineSpec) -> dict[str, str]:
         command = [_filled(word, _places(engine)) for word in engine.version_command]
         found["program"] = probe.command_version(command)
     for kind in ("image", "weights_file"):
-        if path := getattr(engine, kind):
+        path, words = getattr(engine, kind), (*engine.command, *engine.arguments)
+        if path and any(f"{{{kind}}}" in word for word in words):
             found[kind] = _digest_of(Path(path), engine)
     return found
 
@@ -145,6 +155,10 @@ class _Process:
         """Tell whether its process lives."""
         return self._process.is_alive()
 
+    def is_healthy(self) -> bool:
+        """Tell whether it says that it can answer."""
+        return self._process.is_healthy()
+
     def restart(self) -> None:
         """Start it again."""
         self._process.restart()
@@ -172,12 +186,16 @@ def _launch(model: ModelSpec, run: RunDir) -> ServerLaunch:
     words += engine.adapter_arguments if model.adapter else ()
     places = _places(engine) | _places_of(model)
     _check_gpus(engine)
-    name = f"engine-{model.name}-{socket.gethostname()}-{os.getpid()}.log"
+    log = store.make_dir(run.logs) / f"engine-{model.name}-{socket.gethostname()}-{os.getpid()}.log"
+    with store.disk_errors(log):
+        os.close(
+            store.open_file(log, os.O_WRONLY | os.O_APPEND)
+        )  # with the mode of the run's files
     return ServerLaunch(
         name=engine.name,
         command=tuple(_filled(word, places) for word in words),
         environment={key: _filled(value, places) for key, value in engine.environment},
-        log=store.make_dir(run.logs) / name,
+        log=log,
         health=engine.health,
         start_timeout_s=float(engine.start_timeout_s),
     )

@@ -133,6 +133,14 @@ def _check(limits: LookedAt, condition: Condition) -> None:
             "hf model; read its answers in the report instead"
         )
         raise ConfigError(msg)
+    engine = condition.model.engine
+    if engine is not None and not engine.returns_tokens:
+        msg = (
+            f"{condition.id} was answered by engine '{engine.name}', which gives no ids back, "
+            "so that nothing can be looked at token by token; expected stored ids; read its "
+            "answers in the report instead"
+        )
+        raise ConfigError(msg)
 
 
 def _pick(
