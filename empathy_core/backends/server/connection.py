@@ -151,10 +151,11 @@ class Connection:
             )
             raise ModelError(msg)
         if self._restarts >= self.engine.max_restarts:
+            times = counted(self._restarts + 1, "time")
             msg = (
-                f"engine '{name}': the server died {counted(self._restarts + 1, 'time')}; expected at most "
-                f"max_restarts = {self.engine.max_restarts}; read its log: memory that runs out "
-                "is the usual cause; what is answered is kept"
+                f"engine '{name}': the server died {times}; expected at most max_restarts = "
+                f"{self.engine.max_restarts}; read its log: memory that runs out is the usual "
+                "cause; what is answered is kept"
             )
             raise ModelError(msg)
         self._restarts += 1
