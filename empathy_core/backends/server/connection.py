@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from empathy_core.backends.server.asking import Question
-from empathy_core.backends.server.client import Address, Client
+from empathy_core.backends.server.client import Address, Client, NoReply
 from empathy_core.counted import counted
 from empathy_core.errors import ModelError
 from empathy_core.types import EngineSpec
 
 log = logging.getLogger(__name__)
-
 
 ENDING_S = 15.0
 """How long a server that does not answer may take until it is healthy again, or has ended."""
@@ -111,8 +110,8 @@ class Connection:
         msg = (
             f"{model}: engine '{self.engine.name}' takes {self.window} tokens, prompt and answer "
             f"together, and {n} prompts of up to {longest} tokens with {max_new_tokens} of an "
-            "answer do not fit; expected room for all; start it with a longer context "
-            '(arguments = ["--max-model-len", "…"]), or lower max_new_tokens'
+            "answer do not fit; expected room for all; raise context under "
+            f"[engines.{self.engine.name}] or on the server, or lower max_new_tokens"
         )
         raise ModelError(msg)
 
@@ -201,8 +200,6 @@ async def served(engine: EngineSpec, address: Address) -> Mapping[str, Any]:
     Raises:
         ModelError: It does not have it, refuses the key or cannot be reached.
     """
-    from empathy_core.backends.server.client import NoReply
-
     client = Client(engine, address, retries=2)
     try:
         listed = await client.models()
