@@ -43,6 +43,7 @@ def variants(config: Config) -> list[Variant]:
 def _of_table(config: Config, name: str, table: FinetuneTable) -> Iterator[Variant]:
     base = base_of(config, table)
     _check_batches(table)
+    _check_axes(table)
     quantization = None if table.quantization == "none" else table.quantization
     chat = base.chat_template if table.format is None else table.format == "chat"
     whole = replace(base, dtype=table.dtype or base.dtype, chat_template=chat, quantization=None)
@@ -100,6 +101,17 @@ def base_of(config: Config, table: FinetuneTable) -> ModelSpec:
         )
         raise ConfigError(msg)
     return replace(base, engine=None)  # an adapter and its base are answered where it was trained
+
+
+def _check_axes(table: FinetuneTable) -> None:
+    """Refuse the same adapter twice."""
+    for name in ("train_sizes", "sources", "seeds"):
+        values_ = getattr(table, name)
+        twice = next((value for i, value in enumerate(values_) if value in values_[:i]), None)
+        if twice is not None:
+            shown = "+".join(twice) if isinstance(twice, tuple) else twice
+            msg = f"{name} holds {shown} twice; expected each once; leave one out"
+            raise ConfigError(msg)
 
 
 def _check_batches(table: FinetuneTable) -> None:

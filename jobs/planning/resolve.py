@@ -7,7 +7,7 @@ errors of the user's come from here, before a task starts.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
 from empathy_core.store import EVALUATED, RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
-from empathy_core.types import Condition, ModelSpec, Prompt, digest
+from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config import contrasts
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
@@ -100,6 +100,7 @@ def resolve(
     report_settings.check_margins(config.report.margins, config.metrics)
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
+    collected.remarks += _unused(config)
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
@@ -130,6 +131,18 @@ def resolve(
     return Resolved(
         plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
     )
+
+
+def _unused(config: Config) -> Iterator[str]:
+    """Yield a remark for each setting of a decoding that has no effect as it stands."""
+    usual = Decoding()
+    for name, table in config.decoding.items():
+        for key in () if table.sample else ("temperature", "top_k", "top_p"):
+            if getattr(table, key) != getattr(usual, key):
+                yield (
+                    f"decoding.{name}: {key} = {getattr(table, key):g} has no effect, since the "
+                    "most probable token is taken; set sample = true to draw, or leave it out"
+                )
 
 
 @dataclass

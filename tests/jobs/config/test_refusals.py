@@ -219,3 +219,22 @@ def test_a_read_only_runs_folder_is_read_and_not_written(folder: Path):
     assert all("Traceback" not in text for text in said)
     assert "Read-only file system" in said[0]
     assert "Read-only file system" in said[1]
+
+
+@pytest.mark.parametrize("setting", ["temperature = 0.7", "top_k = 40", "top_p = 0.9"])
+def test_settings_of_a_draw_that_greedy_decoding_leaves_unused_are_told(
+    tmp_path: Path, setting: str
+):
+    """Not refused, since runs were planned with them; and of a draw nothing is said."""
+    write_questions(tmp_path, 4)
+    text = f"{GOOD}[decoding.greedy]\n{setting}\n"
+    (tmp_path / "greedy.toml").write_text(text)
+    (tmp_path / "drawn.toml").write_text(text + "sample = true\n")
+
+    greedy, drawn = (
+        launch("sweep", "--config", f"{name}.toml", "--dry-run", cwd=tmp_path)
+        for name in ("greedy", "drawn")
+    )
+
+    assert f"decoding.greedy: {setting} has no effect" in greedy.stdout
+    assert "has no effect" not in drawn.stdout

@@ -57,6 +57,12 @@ def test_axes_are_combined_and_named(tmp_path: Path) -> None:
     assert found[0].spec.label == "SmolLM2-135M-Instruct, fine-tuned (8 rows, seed 0)"
 
 
+@pytest.mark.parametrize("axis", ["seeds=[1, 1]", "train_sizes=[8, 8]", 'sources=["all", "all"]'])
+def test_an_adapter_is_not_asked_for_twice(tmp_path: Path, axis: str) -> None:
+    with pytest.raises(ConfigError, match="twice; expected each once"):
+        _read(tmp_path, TEXT, f"finetune.q.{axis}")
+
+
 def test_a_longer_ladder_keeps_its_adapters(tmp_path: Path) -> None:
     """An axis that grows must not rename what is trained already."""
     [alone] = variants(_read(tmp_path))
