@@ -69,6 +69,6 @@ def require_single_reply(asked: Rubric) -> None:
     if not asked.single_reply:
         msg = (
             f"rubric '{asked.name}' cannot be asked of a single reply: "
-            f"{asked.why_not_single_reply} Expected a rubric with single_reply = true; choose another."
+            f"{asked.why_not_single_reply} Expected one with single_reply = true; choose another."
         )
         raise ConfigError(msg)
