@@ -16,6 +16,15 @@ from empathy_core.visible import nothing_visible
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 _TABLES = {"dimensions": Dimension, "anchors": Anchor, "tiers": Tier}
 _RUBRIC = TypeAdapter(Rubric)
+_EXPECTED = {
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "tuple_type": "a list",
+    "dataclass_type": "a table of keys and values",
+}
+"""What pydantic found that it was not → what it should have been."""
 
 
 def checked(name: str, table: dict[str, Any]) -> tuple[Rubric | None, list[str]]:
@@ -49,8 +58,8 @@ def _explained(error: Any, table: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{where}: missing; this key is required"
     given = repr(error.get("input"))[:60]
-    if error["type"] == "string_type":
-        return f"{where}: is {given}; expected a text in quotes"
+    if error["type"] in _EXPECTED:
+        return f"{where}: is {given}; expected {_EXPECTED[error['type']]}"
     if key == "direction":
         return f"{where}: is {given}; expected 'higher', 'lower', or 'none' for a profile"
     return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]} (given: {given})"
