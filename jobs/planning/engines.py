@@ -10,7 +10,7 @@ from empathy_core.backends.server.connection import served
 from empathy_core.backends.server.starting import elsewhere, found_versions
 from empathy_core.data import Source
 from empathy_core.errors import ConfigError
-from empathy_core.types import EngineSpec, ModelSpec
+from empathy_core.types import Condition, EngineSpec, ModelSpec
 from jobs.config.engines import is_loopback
 from jobs.planning.plan import Plan
 
@@ -54,6 +54,26 @@ def _version_elsewhere(spec: ModelSpec) -> dict[str, str]:
 
     version = asyncio.run(ask())
     return {"server": version} if version else {}
+
+
+def check_followed(condition: Condition) -> None:
+    """Refuse a checkpoint whose own forced or forbidden tokens a server is not told.
+
+    Args:
+        condition: With the settings that its checkpoint gives.
+
+    Raises:
+        ConfigError: It has some, and an engine.
+    """
+    kept = [name for name, _ in condition.structure if name != "stop_strings"]
+    if condition.model.engine is None or not kept:
+        return
+    msg = (
+        f"models.{condition.model.name}: its generation_config.json sets {', '.join(kept)}, which "
+        f"engine '{condition.model.engine.name}' is not told; expected a checkpoint without; "
+        'take engine = "hf" for this model'
+    )
+    raise ConfigError(msg)
 
 
 def leaves(engine: EngineSpec) -> bool:

@@ -188,6 +188,7 @@ class _Conditions:
         _check_room(condition)
         where = self.run if self.write else None
         answering, notes = planned(condition, where)
+        engines.check_followed(answering)
         rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
         final = versions.as_begun(rendered, self.run, self.awaited)
         if final.id not in self.conditions:

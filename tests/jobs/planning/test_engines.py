@@ -13,7 +13,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, EngineSpec, ModelSpec
 from jobs.config.engines import refused
-from jobs.planning.engines import check_may_leave, check_on_slurm, leaves
+from jobs.planning.engines import check_followed, check_may_leave, check_on_slurm, leaves
 
 HOSTED = EngineSpec(name="gateway", base_url="https://models.example.org/v1", prompts="messages")
 
@@ -70,6 +70,18 @@ def test_what_an_engine_does_not_follow_is_refused_and_what_greedy_leaves_unused
     assert "no_repeat_ngram_size" in refused(
         engines.engine("vllm"), Decoding(no_repeat_ngram_size=2)
     )
+
+
+def test_forced_and_forbidden_tokens_of_a_checkpoint_are_not_left_out_silently():
+    model = ModelSpec("m", "M", "hf", "decoder", "w", engine=engines.engine("vllm"))
+    condition = Condition(model, prompt("none"), Decoding())
+    forced = (("forced_bos_token_id", "5"), ("stop_strings", '["x"]'))
+
+    with pytest.raises(ConfigError, match="sets forced_bos_token_id, which engine 'vllm'"):
+        check_followed(replace(condition, structure=forced))
+
+    check_followed(replace(condition, structure=forced[1:]))
+    check_followed(replace(condition, structure=forced, model=replace(model, engine=None)))
 
 
 def test_ids_of_conditions_without_an_engine_do_not_move():
