@@ -23,7 +23,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
-from empathy_core import data, engines, metrics, models, prompts, types  # noqa: E402
+from empathy_core import data, engines, metrics, models, prompts, rubrics, types  # noqa: E402
 from jobs import launch  # noqa: E402
 from jobs.config.schema import Config  # noqa: E402
 from reports import spec as report_spec  # noqa: E402
@@ -364,6 +364,17 @@ def shipped_prompts() -> str:
     return table(("name", "label", "origin"), rows)
 
 
+def shipped_rubrics() -> str:
+    """Return the rubrics that ship, with the number of their questions and what may be answered."""
+    rows = []
+    for found in map(rubrics.rubric, rubrics.names()):
+        answers = sorted({", ".join(dimension.labels) for dimension in found.dimensions})
+        refused = "" if found.single_reply else f"refused: {found.why_not_single_reply}"
+        count = str(len(found.dimensions))
+        rows.append((f"`{found.name}`", found.origin, count, refused or "; ".join(answers)))
+    return table(("name", "after", "dimensions", "answers"), rows)
+
+
 def shipped_sources() -> str:
     """Return the data sources that ship."""
     rows = []
@@ -504,6 +515,7 @@ PARTS = {
     "models": shipped_models,
     "engines": shipped_engines,
     "prompts": shipped_prompts,
+    "rubrics": shipped_rubrics,
     "sources": shipped_sources,
     "profiles": shipped_profiles,
     "commands": commands,

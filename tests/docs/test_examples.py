@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from empathy_core import prompts
+from empathy_core import prompts, rubrics
 from jobs import launch
 from jobs.config import read as config
 from reports.claims import claim_files, grammar
@@ -90,18 +90,24 @@ def _check_prompt(text: str, folder: Path) -> None:
     assert "{context}" in prompts.read(folder / "p.toml").text
 
 
+def _check_rubric(text: str, folder: Path) -> None:
+    (folder / "r.toml").write_text(text)
+    rubrics.require_single_reply(rubrics.read(folder / "r.toml"))
+
+
 CHECKS = {
     "": _check_configuration,
     "profile": _check_profile,
     "claims": _check_claims,
     "prompt": _check_prompt,
+    "rubric": _check_rubric,
 }
 TOML = [b for b in all_blocks("toml") if b.marks.get("example", "") in CHECKS]
 
 
 @pytest.mark.parametrize("block", TOML, ids=str)
 def test_examples_in_toml_are_valid(block: Block, tmp_path: Path):
-    """Keys, values and names exist: of a configuration, a profile, claims or a prompt."""
+    """Keys, values and names exist: of a configuration, a profile, claims, a prompt or a rubric."""
     _save_files(block.page, tmp_path)
 
     CHECKS[block.marks.get("example", "")](block.text, tmp_path)
