@@ -111,13 +111,18 @@ def _condition(
     units = store.unit_inputs(answers.blocks)
     statistics = {m.name: progress.scored[m.key, condition.id] for m in plan.metrics}
     scored = {
-        name: sum(s.blocks.get(u) == d for u, d in units.items()) / max(len(units), 1)
+        name: _share(sum(s.blocks.get(u) == d for u, d in units.items()), len(units), expected)
         for name, s in statistics.items()
     }
     unusable = len(answers.unusable) + sum(len(s.unusable) for s in statistics.values())
     return ConditionProgress(
         condition.id, rows, expected, scored, *_rates(run, condition), unusable
     )
+
+
+def _share(n_scored: int, n_units: int, expected: int) -> float:
+    """Return how much is scored of what is answered; all of it where nothing is expected."""
+    return n_scored / n_units if n_units else float(expected == 0)
 
 
 def _height(path: Any) -> int:
