@@ -28,7 +28,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "empathy_core": (
         ("diagnosis", "training"), ("metrics",), ("backends",), ("prompts", "imported_answers"),
         ("data", "weights"), ("engines", "models", "rubrics", "store"), ("stats",), ("types",),
-        ("bounds", "counted", "errors", "visible"),
+        ("shipped",), ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (
         ("rows",), ("preflight", "adapter"), ("loop",), ("modules",), ("spec",),

@@ -5,15 +5,14 @@ out as they come. It knows nothing of blocks, shards, pieces or Slurm; the calle
 a batch.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from empathy_core.backends.protocol import Answer, BackendProtocol, Request
 from empathy_core.errors import ModelError
 from empathy_core.store import RunDir
-from empathy_core.types import Condition, ModelSpec
+from empathy_core.types import ModelSpec
 
-__all__ = ["Answer", "BackendProtocol", "Request", "by_row", "load"]
+__all__ = ["Answer", "BackendProtocol", "Request", "load"]
 
 
 def load(
@@ -49,25 +48,3 @@ def load(
         "an engine"
     )
     raise ModelError(msg)
-
-
-def by_row(
-    backend: BackendProtocol, wanted: Sequence[tuple[Condition, Sequence[Request]]]
-) -> Iterator[tuple[int, int, Answer]]:
-    """Yield the place of a condition, that of a request in it, and its answer, as they are ready.
-
-    Args:
-        backend: Of a model with an engine.
-        wanted: Conditions of the model, and what is missing of each.
-
-    Raises:
-        ModelError: See ``ServerBackend.answers``.
-    """
-    from empathy_core.backends.server.backend import ServerBackend
-
-    if isinstance(backend, ServerBackend):
-        yield from backend.answers(wanted)
-        return
-    for i, (condition, requests) in enumerate(wanted):
-        for row, answer in enumerate(backend.answer(condition, requests)):
-            yield i, row, answer

@@ -6,7 +6,7 @@ The keys are the fields of ``empathy_core.types.ModelSpec``.
 import tomllib
 from pathlib import Path
 
-from empathy_core.errors import UnknownName
+from empathy_core.shipped import find, names_in
 from empathy_core.types import ModelSpec
 
 _HERE = Path(__file__).parent
@@ -14,7 +14,7 @@ _HERE = Path(__file__).parent
 
 def names() -> list[str]:
     """Return the names of the models that ship."""
-    return sorted(path.stem for path in _HERE.glob("*.toml"))
+    return names_in(_HERE)
 
 
 def model(name: str) -> ModelSpec:
@@ -23,10 +23,8 @@ def model(name: str) -> ModelSpec:
     Raises:
         UnknownName: No file in this folder is called so.
     """
-    if name not in names():
-        hint = "Or give a model of your own: weights and architecture under [models.<name>]."
-        raise UnknownName("model", name, names(), hint)
-    table = tomllib.loads((_HERE / f"{name}.toml").read_text(encoding="utf-8"))
+    hint = "Or give a model of your own: weights and architecture under [models.<name>]."
+    table = tomllib.loads(find("model", name, _HERE, hint).read_text(encoding="utf-8"))
     for key in ("options", "template_arguments"):
         table[key] = tuple(sorted(table.pop(key, {}).items()))
     return ModelSpec(name=name, **table)

@@ -9,7 +9,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.errors import ConfigError
+from empathy_core.shipped import find, names_in
 from empathy_core.types import Message, Prompt
 
 _HERE = Path(__file__).parent
@@ -19,7 +20,7 @@ _ROLES = ("system", "user", "assistant")
 
 def names() -> list[str]:
     """Return the names of the prompts that ship."""
-    return sorted(path.stem for path in _HERE.glob("*.toml"))
+    return names_in(_HERE)
 
 
 def prompt(name: str) -> Prompt:
@@ -28,9 +29,7 @@ def prompt(name: str) -> Prompt:
     Raises:
         UnknownName: No file in this folder is called so.
     """
-    if name not in names():
-        raise UnknownName("prompt", name, names(), "Or give the path of a .toml file of your own.")
-    return read(_HERE / f"{name}.toml")
+    return read(find("prompt", name, _HERE, "Or give the path of a .toml file of your own."))
 
 
 def read(path: Path) -> Prompt:

@@ -7,16 +7,17 @@ and by people (``rendering``), and its digest says which text that was.
 import tomllib
 from pathlib import Path
 
-from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.errors import ConfigError
 from empathy_core.rubrics.checks import checked
 from empathy_core.rubrics.spec import Rubric
+from empathy_core.shipped import find, names_in
 
 _HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
     """Return the names of the rubrics that ship."""
-    return sorted(path.stem for path in _HERE.glob("*.toml"))
+    return names_in(_HERE)
 
 
 def rubric(name: str) -> Rubric:
@@ -25,9 +26,7 @@ def rubric(name: str) -> Rubric:
     Raises:
         UnknownName: No file in this folder is called so.
     """
-    if name not in names():
-        raise UnknownName("rubric", name, names(), "Or give the path of a .toml file of your own.")
-    return read(_HERE / f"{name}.toml")
+    return read(find("rubric", name, _HERE, "Or give the path of a .toml file of your own."))
 
 
 def wordings(name: str) -> tuple[Rubric, ...]:

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from empathy_core import store
+from empathy_core.backends.gpus import list_gpus
 from empathy_core.store import RunDir
 from jobs.executors.local_history import record, record_start
 from jobs.planning.plan import Task
@@ -183,16 +183,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [suite, os.environ.get("PYTHONPATH")])),
     }
-
-
-def list_gpus() -> list[str]:
-    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(i) for i, _ in enumerate(done.stdout.splitlines())] if not done.returncode else []
 
 
 def _gpu(number: int, available: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -27,6 +27,9 @@ from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, read_trained
 from jobs.stages.protocol import Listener, Progress
+
+if TYPE_CHECKING:
+    from empathy_core.backends.server.backend import ServerBackend
 
 log = logging.getLogger(__name__)
 
@@ -253,9 +256,10 @@ def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
     wanted = [(shard.work.condition, shard.missing) for shard in shards]
     n_rows = sum(len(missing) for _, missing in wanted)
     try:
-        backend = _LOADED.get(shards[0].work, overlong) if n_rows else None
+        # what is loaded for a model with an engine
+        server = cast("ServerBackend", _LOADED.get(shards[0].work, overlong)) if n_rows else None
         started = time.monotonic()
-        for i, place, answer in backends.by_row(backend, wanted) if backend else ():
+        for i, place, answer in server.answers(wanted) if server else ():
             shards[i].keep(place, answer)
             listen(Progress(1, answer.n_output_tokens))
     except BaseException:

@@ -7,8 +7,7 @@ machine with a second core for the server they are the time on the clock.
 
 With a server that takes its time (vLLM if ``--vllm`` names the interpreter of its environment, else
 the stand-in with a tiny model): how much our client, checks and journal add to a plain script of
-asyncio and openai for the same prompts, the two taking turns. The suite asks one condition after
-another and the script all at once, so that what each condition's last answers cost is in it.
+asyncio and openai for the same prompts, the two taking turns; both have all prompts under way.
 
 With ``--vllm`` the demo's prompts also go through ``hf`` in batches by length, and through
 lm-evaluation-harness where that is installed beside vLLM: ratios of new tokens a second, and in how
@@ -138,19 +137,17 @@ class Work:
 
 def ours(backend: Any, work: Work) -> Took:
     """Answer as the generate stage does: client, checks, and a journal of rows."""
-    answers: list[tuple[int, ...]] = []
-    watch = Watch()
-    for condition in work.conditions:
-        journal = Journal(work.run.journal(condition.id, 0, 1, f"bench-{time.time_ns()}"))
-        found: dict[int, tuple[int, ...]] = {}
-        for i, answer in backends.by_row(backend, condition, work.requests):
-            request = work.requests[i]
-            key = {"block": 0, "example": request.example, "sample": request.sample}
-            journal.append_row({**key, **asdict(answer)})
-            found[i] = answer.output_ids
+    watch, name = Watch(), f"bench-{time.time_ns()}"
+    journals = [Journal(work.run.journal(c.id, 0, 1, name)) for c in work.conditions]
+    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    for n, i, answer in backend.answers([(c, work.requests) for c in work.conditions]):
+        request = work.requests[i]
+        key = {"block": 0, "example": request.example, "sample": request.sample}
+        journals[n].append_row({**key, **asdict(answer)})
+        found[n, i] = answer.output_ids
+    for journal in journals:
         journal.close(delete=True)
-        answers += [found[i] for i in range(len(work.requests))]
-    return watch.took(answers)
+    return watch.took([found[key] for key in sorted(found)])
 
 
 def by_length(backend: Any, work: Work, batch: int) -> Took:

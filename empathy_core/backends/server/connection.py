@@ -5,10 +5,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from empathy_core.backends.server.asking import Question
 from empathy_core.backends.server.client import Address, Client, NoReply
+from empathy_core.backends.server.process import ServerProcess
 from empathy_core.counted import counted
 from empathy_core.errors import ModelError
 from empathy_core.types import EngineSpec
@@ -19,29 +21,32 @@ ENDING_S = 15.0
 """How long a server that does not answer may take until it is healthy again, or has ended."""
 
 
-class Started(Protocol):
-    """What is asked of a server that the task started."""
+@dataclass(frozen=True)
+class OwnServer:
+    """A server of this task's own.
+
+    Attributes:
+        process: What runs.
+        ending: Stands behind its served name in requests.
+    """
+
+    process: ServerProcess
+    ending: str = ""
 
     @property
     def address(self) -> Address:
-        """Where it answers now."""
-        ...
+        """Where it answers now; another one after a restart."""
+        name = f"{self.process.served_name}{self.ending}"
+        return Address(f"{self.process.url}/v1", self.process.key, name)
 
-    def is_alive(self) -> bool:
-        """Tell whether its process lives."""
-        ...
-
-    def is_healthy(self) -> bool:
-        """Tell whether it says that it can answer."""
-        ...
-
-    def restart(self) -> None:
-        """End what is left of it and start it again, on another port."""
-        ...
-
-    def close(self) -> None:
-        """End it, and everything that it started."""
-        ...
+    def lives(self) -> bool:
+        """Tell whether it lives on though it did not answer; one that ends may take a while."""
+        deadline = time.monotonic() + ENDING_S
+        while self.process.is_alive() and time.monotonic() < deadline:
+            if self.process.is_healthy():
+                return True
+            time.sleep(0.1)
+        return False
 
 
 class Connection:
@@ -52,10 +57,10 @@ class Connection:
         window: The server's own limit of prompt and answer together; null if it names none.
     """
 
-    def __init__(self, engine: EngineSpec, address: Address, process: Started | None) -> None:
-        """Take where it is; *process* is null for a server elsewhere."""
+    def __init__(self, engine: EngineSpec, address: Address, own: OwnServer | None) -> None:
+        """Take where it is; *own* is null for a server elsewhere."""
         self.engine = engine
-        self._address, self._process = address, process
+        self._address, self._own = address, own
         self._restarts = 0
         self.window = _window(self._first_listing())
 
@@ -64,20 +69,10 @@ class Connection:
         try:
             return self.listing()
         except ModelError:
-            if self._process is None or self._lives(self._process):
+            if self._own is None or self._own.lives():
                 raise
         self.restart("it ended as soon as it was ready")
         return self.listing()
-
-    @staticmethod
-    def _lives(process: Started) -> bool:
-        """Tell whether a server that did not answer lives on; one that ends may take a while."""
-        deadline = time.monotonic() + ENDING_S
-        while process.is_alive() and time.monotonic() < deadline:
-            if process.is_healthy():
-                return True
-            time.sleep(0.1)
-        return False
 
     def listing(self) -> Mapping[str, Any]:
         """Return what the server says of the model.
@@ -90,7 +85,7 @@ class Connection:
     @property
     def address(self) -> Address:
         """Where it answers now."""
-        return self._process.address if self._process else self._address
+        return self._own.address if self._own else self._address
 
     def check_room(self, model: str, asked: Sequence[Question], max_new_tokens: int) -> None:
         """Refuse prompts that overflow the server's window, before anything is sent.
@@ -127,7 +122,7 @@ class Connection:
     def client(self) -> Client:
         """Return a client of the server as it is now."""
         # a process of ours that does not answer is looked at, and not asked again and again
-        return Client(self.engine, self.address, retries=0 if self._process else None)
+        return Client(self.engine, self.address, retries=0 if self._own else None)
 
     def restart(self, why: str) -> None:
         """Start the server again.
@@ -136,14 +131,14 @@ class Connection:
             ModelError: It cannot be, it lives and does not answer, or it died too often.
         """
         name = self.engine.name
-        if self._process is None:
+        if self._own is None:
             msg = (
                 f"engine '{name}': the server at {self.address.url} does not answer ({why}), after "
                 f"{self.engine.max_retries} retries; expected an answer; see that it runs and can "
                 "be reached from this node, and run again: what is answered is kept"
             )
             raise ModelError(msg)
-        if self._lives(self._process):
+        if self._own.lives():
             msg = (
                 f"engine '{name}': the server runs and does not answer ({why}); expected an "
                 "answer; read its log, raise request_timeout_s, or lower max_in_flight"
@@ -159,12 +154,12 @@ class Connection:
             raise ModelError(msg)
         self._restarts += 1
         log.warning("engine '%s': the server died (%s); it is started again", name, why)
-        self._process.restart()
+        self._own.process.restart()
 
     def close(self) -> None:
         """End the server, if it was started here."""
-        if self._process:
-            self._process.close()
+        if self._own:
+            self._own.process.close()
 
 
 class Link:

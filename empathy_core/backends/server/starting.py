@@ -1,22 +1,19 @@
 """From a model and its engine to a server that answers, started by this task or elsewhere."""
 
 import os
-import shutil
 import socket
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from empathy_core import store, weights
+from empathy_core.backends.gpus import list_gpus
 from empathy_core.backends.reading import ModelText
 from empathy_core.backends.server.backend import ServerBackend
 from empathy_core.backends.server.budget import Budget
 from empathy_core.backends.server.client import Address
-from empathy_core.backends.server.connection import Connection
+from empathy_core.backends.server.connection import Connection, OwnServer
 from empathy_core.backends.server.keys import read_key
-from empathy_core.backends.server.process import ServerLaunch, ServerProcess
+from empathy_core.backends.server.process import ServerLaunch, ServerProcess, filled
 from empathy_core.engines import probe
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.prompts.rendering import Overlong, context_window
@@ -98,7 +95,7 @@ def found_versions(engine: EngineSpec) -> dict[str, str]:
     if engine.packages:
         found |= probe.versions(engine.python, engine.packages)
     if engine.version_command:
-        command = [_filled(word, _places(engine)) for word in engine.version_command]
+        command = [filled(word, _places(engine)) for word in engine.version_command]
         found["program"] = probe.command_version(command)
     for kind in ("image", "weights_file"):
         path, words = getattr(engine, kind), (*engine.command, *engine.arguments)
@@ -139,41 +136,12 @@ def check_versions(engine: EngineSpec) -> None:
 # ---------------------------------------------------------------------------- starting
 
 
-class _Process:
-    """A server of this task's own, as ``Connection`` knows it."""
-
-    def __init__(self, process: ServerProcess, *, adapted: bool) -> None:
-        self._process, self._ending = process, ADAPTED if adapted else ""
-
-    @property
-    def address(self) -> Address:
-        """Where it answers now."""
-        name = f"{self._process.served_name}{self._ending}"
-        return Address(f"{self._process.url}/v1", self._process.key, name)
-
-    def is_alive(self) -> bool:
-        """Tell whether its process lives."""
-        return self._process.is_alive()
-
-    def is_healthy(self) -> bool:
-        """Tell whether it says that it can answer."""
-        return self._process.is_healthy()
-
-    def restart(self) -> None:
-        """Start it again."""
-        self._process.restart()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.close()
-
-
 def _started(model: ModelSpec, run: RunDir) -> Connection:
     engine = _engine(model)
     process = ServerProcess(_launch(model, run))
     process.start()
     try:
-        server = _Process(process, adapted=model.adapter is not None)
+        server = OwnServer(process, ADAPTED if model.adapter else "")
         return Connection(engine, server.address, server)
     except BaseException:
         process.close()
@@ -184,6 +152,7 @@ def _launch(model: ModelSpec, run: RunDir) -> ServerLaunch:
     engine = _engine(model)
     words = [*engine.command, *engine.arguments]
     words += engine.adapter_arguments if model.adapter else ()
+    # {port}, {key} and {served_name} are left to the start
     places = _places(engine) | _places_of(model)
     _check_gpus(engine)
     log = store.make_dir(run.logs) / f"engine-{model.name}-{socket.gethostname()}-{os.getpid()}.log"
@@ -193,8 +162,8 @@ def _launch(model: ModelSpec, run: RunDir) -> ServerLaunch:
         )  # with the mode of the run's files
     return ServerLaunch(
         name=engine.name,
-        command=tuple(_filled(word, places) for word in words),
-        environment={key: _filled(value, places) for key, value in engine.environment},
+        command=tuple(filled(word, places) for word in words),
+        environment={key: filled(value, places) for key, value in engine.environment},
         log=log,
         health=engine.health,
         start_timeout_s=float(engine.start_timeout_s),
@@ -222,15 +191,8 @@ def _places_of(model: ModelSpec) -> dict[str, str]:
     return places
 
 
-def _filled(word: str, places: Mapping[str, Any]) -> str:
-    """Fill in what is known; ``{port}``, ``{key}`` and ``{served_name}`` are left to the start."""
-    for name, value in places.items():
-        word = word.replace(f"{{{name}}}", str(value))
-    return word
-
-
 def _check_gpus(engine: EngineSpec) -> None:
-    n = _n_gpus()
+    n = len(list_gpus())
     if engine.gpus > 1 and n < engine.gpus:
         msg = (
             f"engine '{engine.name}' is to run on {engine.gpus} GPUs and this task sees {n}; "
@@ -238,12 +200,3 @@ def _check_gpus(engine: EngineSpec) -> None:
             "one worker), or lower gpus of the engine"
         )
         raise ModelError(msg)
-
-
-def _n_gpus() -> int:
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return len([gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return len(done.stdout.splitlines()) if not done.returncode else 0

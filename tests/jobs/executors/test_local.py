@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from empathy_core.backends.gpus import list_gpus
 from empathy_core.store import RunDir
 from jobs.executors import local
 from jobs.executors.local import LocalExecutor, Settings, environment
@@ -24,7 +25,7 @@ def test_workers_share_the_cores_and_their_threads_sleep(monkeypatch: pytest.Mon
 def test_each_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):
     """GPUs are dealt to workers in turn; none is named where there is none."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    available = local.list_gpus()
+    available = list_gpus()
 
     dealt = [local._gpu(number, available) for number in range(3)]
 
