@@ -477,6 +477,7 @@ class Column:
         most: The greatest; null if that is not known, or if there is no limit.
         ratio: Numbers of the two statistics whose sums' ratio the score is: of a mean over rows
             its own, and the number of rows. Null if it is made otherwise; tests then take longer.
+        judge: Label of the language model whose opinion it is; empty for every other number.
     """
 
     name: str
@@ -490,3 +491,4 @@ class Column:
     least: float | None = None
     most: float | None = None
     ratio: tuple[int, int] | None = None
+    judge: str = ""

@@ -125,6 +125,12 @@ start_munge() {
     die "munged: $(tail -1 "$dir/log/munged.out")"
 }
 
+install_database() {
+  mariadb-install-db --no-defaults "${quick[@]}" --datadir="$home/db/data" --user="$me" \
+    --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
+    >"$dir/log/db-install.log" 2>&1
+}
+
 # A database without a port (Unix socket in DIR), in memory and without durability where that is
 # possible: it is thrown away, and waiting for a busy disk would take seconds.
 start_database() {
@@ -133,9 +139,12 @@ start_database() {
   if [ -w /dev/shm ]; then
     ln -s "$(mktemp -d /dev/shm/slurm-sim-db.XXXXXX)" "$dir/db/data"
   fi
-  mariadb-install-db --no-defaults "${quick[@]}" --datadir="$home/db/data" --user="$me" \
-    --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
-    >"$dir/log/db-install.log" 2>&1 || die "mariadb-install-db: see $dir/log/db-install.log"
+  install_database || {
+    # seen once on a busy machine, with others starting beside it
+    say "mariadb-install-db failed and is run again: $(tail -n 3 "$dir/log/db-install.log")"
+    rm -rf "$dir/db/data/"*
+    install_database || die "mariadb-install-db: $(tail -n 20 "$dir/log/db-install.log")"
+  }
   # slurmdbd asks for the larger buffer pool and lock wait
   setsid mariadbd --no-defaults "${quick[@]}" --datadir="$home/db/data" --user="$me" \
     --socket="$home/db/sock" --pid-file="$home/pid/mariadbd.pid" --log-error="$home/log/mariadbd.log" \

@@ -208,8 +208,8 @@ def test_stop_tokens_are_the_evaluations(tmp_path: Path) -> None:
             (folder / "generation_config.json").unlink()
         base = replace(decoder(), weights=str(folder))
         loaded: Any = backends.load(base)
-        assert stop_tokens(folder, load_tokenizer(folder)) == loaded.ends(chat=False)
-    assert loaded.ends(chat=False) == EOT
+        assert stop_tokens(folder, load_tokenizer(folder)) == loaded.text.ends(chat=False)
+    assert loaded.text.ends(chat=False) == EOT
 
 
 def test_a_template_that_ends_turns_in_no_stop_is_followed(llama: Any) -> None:
