@@ -1,10 +1,10 @@
 """Answers from transformers models, decoder-only and encoder-decoder, in batches."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from empathy_core import weights
 from empathy_core.backends.loading import load_model
@@ -20,6 +20,9 @@ from empathy_core.types import Condition, Decoding, ModelSpec
 from empathy_core.weights import embedding
 
 log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+Made = TypeVar("Made")
 
 SAMPLED_ROWS = 16
 """Rows of a batch under sampling where the condition does not say: a block's contexts times its
@@ -96,11 +99,21 @@ class HfBackend:
             labels: Token ids of each.
 
         Raises:
-            ModelError: The labels cannot be told apart, or a score is not a number.
+            ModelError: The labels cannot be told apart, a score is not a number, or one prompt
+                alone does not fit in memory.
         """
         forced = self.text.structure.get("forced_bos_token_id")
         begins = [] if self._start is None else [self._start, *([] if forced is None else [forced])]
-        return label_probabilities(self._model, prompts, labels, decoder_input=begins)
+
+        def read(batch: Sequence[Ids]) -> list[LabelProbabilities]:
+            return label_probabilities(self._model, batch, labels, decoder_input=begins)
+
+        return self._as_fits(prompts, prompts, read)
+
+    @property
+    def model(self) -> Any:
+        """The loaded transformers model."""
+        return self._model
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -144,28 +157,38 @@ class HfBackend:
 
     def _generated(self, rows: Sequence[_Sequence], rules: AnswerRules) -> list[Answer]:
         """Generate one batch; halve it as often as memory runs out."""
+        ids = [row.prompt.ids for row in rows]
+        outputs = self._as_fits(rows, ids, partial(self._new_tokens, rules))
+        return [self.text.answer(r.prompt, o, rules) for r, o in zip(rows, outputs, strict=True)]
+
+    def _as_fits(
+        self, rows: Sequence[Row], ids: Sequence[Ids], work: Callable[[Sequence[Row]], list[Made]]
+    ) -> list[Made]:
+        """Return what *work* makes of each row; *ids* are of their prompts.
+
+        All rows are one batch, which is halved as often as memory runs out.
+
+        Raises:
+            ModelError: One row alone does not fit.
+        """
         try:
-            outputs = self._new_tokens(rows, rules)
+            return work(rows)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            outputs = None  # the traceback holds the tensors: go on outside of this clause
-        if outputs is not None:
-            return [
-                self.text.answer(r.prompt, o, rules) for r, o in zip(rows, outputs, strict=True)
-            ]
-        self._halve(rows)
+        # the traceback held the tensors: go on outside of that clause
+        self._halve(ids)
         middle = (len(rows) + 1) // 2
         return [
-            *self._generated(rows[:middle], rules),
-            *self._generated(rows[middle:], rules),
+            *self._as_fits(rows[:middle], ids[:middle], work),
+            *self._as_fits(rows[middle:], ids[middle:], work),
         ]
 
-    def _halve(self, rows: Sequence[_Sequence]) -> None:
+    def _halve(self, ids: Sequence[Ids]) -> None:
         import torch
 
-        longest = max(len(row.prompt.ids) for row in rows)
-        if len(rows) == 1:
+        longest = max(map(len, ids))
+        if len(ids) == 1:
             msg = (
                 f"{self._spec.name}: one prompt of {longest} tokens alone does not fit in memory; "
                 'expected room for one; lower max_new_tokens, set quantization = "nf4", or use a '
@@ -173,11 +196,11 @@ class HfBackend:
             )
             raise ModelError(msg)
         self.halvings += 1
-        log.warning("out of memory with %d prompts of up to %d tokens", len(rows), longest)
+        log.warning("out of memory with %d prompts of up to %d tokens", len(ids), longest)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _new_tokens(self, rows: Sequence[_Sequence], rules: AnswerRules) -> list[list[int]]:
+    def _new_tokens(self, rules: AnswerRules, rows: Sequence[_Sequence]) -> list[list[int]]:
         """Return the generated ids of each row, up to and including the first end."""
         import torch
 

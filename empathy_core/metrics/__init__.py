@@ -11,8 +11,11 @@ texts as ``visible.as_read`` gives them, so that an answer of which nothing is v
 one. An answer that is empty, or in which there is nothing to count, has a score all the same (0,
 say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
 
-Three members are optional: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that
-tables give as the reason where rows are unscored; ``added`` (see ``added``).
+Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
+give as the reason where rows are unscored; ``added`` (see ``added``); ``group``, the name of a task
+of its own that scores it with all others of that group; ``by_condition``, true where conditions
+share nothing, so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works
+in one run.
 """
 
 import json
@@ -33,12 +36,15 @@ from empathy_core.metrics._parts import Remark
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "PLUGIN", "ROWS", "MetricProtocol", "Remark", "added", "key", "load", "names", "remarks",
-    "why_unscored",
+    "JUDGE", "PLUGIN", "ROWS", "MetricProtocol", "Remark", "added", "judge_group", "key", "load",
+    "names", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
 """``evaluate:<path>`` names a metric of the evaluate library; see ``evaluate_metric``."""
+
+JUDGE = "judge:"
+"""``judge:<judge>:<rubric>:<dimension>`` names what a judge of the configuration is asked."""
 
 ROWS: dict[str, Any] = {
     "text": pl.String,  # the answer
@@ -117,11 +123,10 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
     """
     if name.startswith(PLUGIN):
         options = {"path": name.removeprefix(PLUGIN), **options}
-        name = "evaluate_metric"
-    if name not in names():
-        hint = "A script of the evaluate library is 'evaluate:<path>'."
+    if not name.startswith((PLUGIN, JUDGE)) and name not in names():
+        hint = "A script of the evaluate library is 'evaluate:<path>'; a judge is [judges.<name>]."
         raise UnknownName("metric", name, names(), hint)
-    cls = import_module(f"{__name__}.{name}").Metric
+    cls = import_module(f"{__name__}.{_module(name)}").Metric
     problems = list(_unknown(cls, options))
     known = {k: v for k, v in options.items() if k in _settings(cls)}
     try:
@@ -133,6 +138,16 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
         listed = "; ".join(problems)
         raise ConfigError(f"metric '{name}': {listed}. Correct [metrics.{name}] and run again.")
     return cast("MetricProtocol", metric)
+
+
+def judge_group(judge: str) -> str:
+    """Return the group of tasks that score everything that one judge is asked."""
+    return f"judge-{judge}"
+
+
+def _module(name: str) -> str:
+    kinds = {PLUGIN: "evaluate_metric", JUDGE: "_judge"}
+    return next((kinds[kind] for kind in kinds if name.startswith(kind)), name)
 
 
 def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:

@@ -86,12 +86,15 @@ class Renderer:
         tokenizer: A transformers tokenizer.
         window: The model's limit in tokens; null if it has none.
         overlong: ``truncate`` cuts questions that do not fit; ``error`` leaves them whole.
+        up_to_answer: Whether a prompt ends just before the first token of an answer: a thought
+            that the template opens is closed, and blanks at the end are left to the answer.
     """
 
     condition: Condition
     tokenizer: Any
     window: int | None
     overlong: Overlong
+    up_to_answer: bool = False
 
     @property
     def max_prompt_tokens(self) -> int | None:
@@ -169,11 +172,23 @@ class Renderer:
         whole = self._tokens([self._text(context) for context in contexts])
         return [self._fitted(ids, c) for ids, c in zip(whole, contexts, strict=True)]
 
+    def with_answer(self, context: str, answer: str) -> list[int]:
+        """Return the tokens of a prompt and the beginning of an answer behind it."""
+        return self._tokens([self._spelled(context) + answer])[0]
+
     def _text(self, context: str) -> str:
+        text = self._spelled(context)
+        return text.rstrip(" ") if self.up_to_answer else text
+
+    def _spelled(self, context: str) -> str:
         prompt = self.condition.prompt
-        if self.condition.chat:
-            return self._template.render(prompt.chat(context))
-        return prompt.plain(context)
+        if not self.condition.chat:
+            return prompt.plain(context)
+        turns = prompt.chat(context)
+        text = self._template.render(turns)
+        if not self.up_to_answer:
+            return text
+        return text + self._template.around_answer(turns, self.condition.reasoning)[0]
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         if not texts:

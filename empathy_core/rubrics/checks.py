@@ -10,11 +10,18 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from empathy_core.rubrics.spec import NOT_APPLICABLE, Anchor, Dimension, Rubric, Tier
+from empathy_core.rubrics.spec import (
+    NOT_APPLICABLE,
+    Anchor,
+    Dimension,
+    Rubric,
+    Threshold,
+    Tier,
+)
 from empathy_core.visible import nothing_visible
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
-_TABLES = {"dimensions": Dimension, "anchors": Anchor, "tiers": Tier}
+_TABLES = {"dimensions": Dimension, "anchors": Anchor, "tiers": Tier, "thresholds": Threshold}
 _RUBRIC = TypeAdapter(Rubric)
 _EXPECTED = {
     "string_type": "a text in quotes",
@@ -95,8 +102,28 @@ def _problems(rubric: Rubric) -> Iterator[str]:
     yield from _twice("tiers", [tier.name for tier in rubric.tiers])
     for tier in rubric.tiers:
         yield from _empty(f"tiers.{tier.name}.", tier, ("name", "text"))
+    yield from _of_thresholds(rubric)
     for dimension in rubric.dimensions:
         yield from _of_dimension(rubric, dimension)
+
+
+def _of_thresholds(rubric: Rubric) -> Iterator[str]:
+    yield from _twice("thresholds", [threshold.name for threshold in rubric.thresholds])
+    for threshold in rubric.thresholds:
+        where = f"thresholds.{threshold.name}."
+        yield from _empty(where, threshold, ("label",))
+        if not _NAME.fullmatch(threshold.name):
+            yield (
+                f"{where}name: cannot be a name; expected letters (a to z, A to Z), digits, '_' "
+                "and '-', first a letter or digit"
+            )
+        for dimension in rubric.dimensions:
+            inner = dimension.values[1:]
+            if threshold.at_least not in inner:
+                yield (
+                    f"{where}at_least: is {threshold.at_least}, of which '{dimension.name}' has no "
+                    f"point above its lowest; expected one of {', '.join(map(str, inner))}"
+                )
 
 
 def _of_dimension(rubric: Rubric, dimension: Dimension) -> Iterator[str]:

@@ -11,6 +11,8 @@ The question stands before the quotations, so that all replies to one question s
 """
 
 import re
+from dataclasses import replace
+from string import ascii_uppercase
 
 from empathy_core import types
 from empathy_core.rubrics.spec import NOT_APPLICABLE, Dimension, Rubric
@@ -68,6 +70,24 @@ def digest(rubric: Rubric) -> str:
     """
     texts = [rating_text(rubric, dimension, "", "") for dimension in rubric.dimensions]
     return types.digest([_FORMAT, texts])
+
+
+def dimension_digest(rubric: Rubric, dimension: Dimension) -> str:
+    """Return the digest of what a rater reads of one dimension, and of what its points count as."""
+    text = rating_text(rubric, dimension, "", "")
+    return types.digest([_FORMAT, text, dimension.labels, dimension.values])
+
+
+def lettered(dimension: Dimension) -> Dimension:
+    """Return a dimension whose points are called A, B, C, … for raters who cannot say its labels.
+
+    A tokenizer may have no single token for a label such as "10".
+    """
+    letters = (letter for letter in ascii_uppercase if letter != NOT_APPLICABLE)
+    anchors = zip(letters, dimension.anchors, strict=False)
+    return replace(
+        dimension, anchors=tuple(replace(anchor, label=letter) for letter, anchor in anchors)
+    )
 
 
 def _levels(rubric: Rubric, dimension: Dimension) -> str:

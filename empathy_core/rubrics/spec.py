@@ -40,6 +40,23 @@ class Anchor:
     text: Label
 
 
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A point of the scale from which on a rating counts, and what the share of these is called.
+
+    Attributes:
+        name: Names it in columns.
+        label: As printed in tables.
+        at_least: The least value that counts.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    label: Label
+    at_least: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
     """One question about a reply, and the scale of its answers.
@@ -77,6 +94,16 @@ class Dimension:
         outside = (NOT_APPLICABLE,) if self.not_applicable else ()
         return (*(anchor.label for anchor in self.anchors), *outside)
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What the points of the scale count as, increasing."""
+        return tuple(anchor.value for anchor in self.anchors)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is answered by yes and no, so that its mean is a share of replies."""
+        return self.values == (0, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:
@@ -108,6 +135,7 @@ class Rubric:
         dimensions: Its questions, in the order of tables. Empty only where ``single_reply`` is
             false: such a rubric is there to be refused with its reason.
         tiers: Levels of risk of the person's message, from the lowest; empty if none are needed.
+        thresholds: Shares of ratings that are printed beside the mean of every dimension.
         note: What every table with this rubric must say; no rater reads it.
         paraphrase_of: The rubric of which this is another wording; empty if it is none.
     """
@@ -123,5 +151,6 @@ class Rubric:
     instruction: Label
     dimensions: tuple[Dimension, ...] = ()
     tiers: tuple[Tier, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     note: Label = ""
     paraphrase_of: str = ""

@@ -41,6 +41,7 @@ def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is fetched, and what fetches it and returns what to print."""
     from empathy_core import data, metrics, weights
     from empathy_core.counted import counted
+    from jobs.config.judges import judge_model
 
     def rows() -> str:
         prepared = data.prepare(config.data_spec(), config.evaluate_spec())
@@ -56,5 +57,8 @@ def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
         if spec.adapter:
             where = partial(weights.locate, spec.adapter, spec.adapter_revision)
             yield f"adapter of {name}", where
+    for name, judge in config.judges.items():
+        spec = judge_model(config, judge)
+        yield f"judge {name}", partial(weights.locate, str(spec.weights), spec.revision)
     for name, table in config.metrics.items():
         yield f"metric {name}", metrics.load(name, table).signature

@@ -7,6 +7,7 @@ from pathlib import Path
 from empathy_core.errors import ConfigError
 from empathy_core.store import one_name
 from jobs.config import contrasts
+from jobs.config.judges import metric_options
 from jobs.config.schema import Config
 
 MOST_CHARACTERS = 200
@@ -64,5 +65,5 @@ def _folders(config: Config) -> Iterator[tuple[str, str]]:
         place = f"models.{model[:60]}: it, its prompt and decoding name a folder together"
         yield place, f"{model}.{stem}.{decoding}-00000000"
         yield f"models.{model[:60]}", f"generate-{model}-00000000-00000-of-00000"
-    for name in config.metrics:
+    for name in metric_options(config):
         yield f"metrics.{name[:60]}", f"score-{Path(name).stem}-00000000-00000-of-00000"

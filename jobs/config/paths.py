@@ -58,13 +58,14 @@ def _anchor_programs(table: dict[str, Any], folder: Path) -> None:
 
 
 def _anchor_names(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths absolute that are in lists and in keys: prompts, plug-in metrics."""
-    for entry in tables_below(table, "models", None):
-        if isinstance(entry.get("prompts"), list):
-            entry["prompts"] = [
-                _absolute(name, folder) if str(name).endswith(".toml") else name
-                for name in entry["prompts"]
-            ]
+    """Make the paths absolute that are in lists and in keys: prompts, rubrics, plug-in metrics."""
+    for head, key in (("models", "prompts"), ("judges", "rubrics")):
+        for entry in tables_below(table, head, None):
+            if isinstance(entry.get(key), list):
+                entry[key] = [
+                    _absolute(name, folder) if str(name).endswith(".toml") else name
+                    for name in entry[key]
+                ]
     chosen = table.get("metrics")
     for name in list(chosen) if isinstance(chosen, dict) else ():
         if name.startswith(PLUGIN + "."):

@@ -27,6 +27,7 @@ from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
 from jobs.config.engines import refused
+from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME
 from jobs.config.variants import variants
@@ -332,6 +333,8 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"engines.{name}", partial(engine.engine, name)
     for name, options in config.metrics.items():
         yield f"metrics.{name}", partial(metrics.load, name, options)
+    for name in config.judges:
+        yield f"judges.{name}", partial(questions, config, name)
     for name, answers in config.answers.items():
         yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
 
@@ -367,7 +370,7 @@ def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]
 def _columns(config: Config) -> list[str]:
     """Return what is wrong with the columns; what is with a metric itself is told elsewhere."""
     try:
-        found = {m: metrics.load(m, options) for m, options in config.metrics.items()}
+        found = {m: metrics.load(m, options) for m, options in metric_options(config).items()}
     except EmpathyError:
         return []
     return wrong_columns(config.report.columns, found)

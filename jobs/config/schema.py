@@ -146,6 +146,38 @@ class AnswersTable(LayoutTable):
     published: str = ""
 
 
+class JudgeTable(ConfigModel):
+    """``[judges.<name>]``: a language model that rates every answer on rubrics.
+
+    Attributes:
+        model: Which: a key under ``[models]``, or a model that ships.
+        rubrics: Names of rubrics that ship, or paths to one's own.
+        dimensions: Names of the dimensions that are asked; ``[]`` for all of the rubrics'.
+        wordings: Whether the paraphrases that ship of each rubric are asked as well, to see whether
+            a rating holds under another wording.
+        label: As printed in tables; null means the model's.
+        min_mass: Least share of the judge's probability that the answers of a scale must have
+            together; a rating with less is missing.
+        overlong: A text that does not fit the judge's context is ``missing`` and counted, or an
+            ``error``.
+        own_answers: Whether a model may judge itself: ``error``, or ``judge``, which the tables
+            say.
+        batch_size: Texts a batch.
+        slurm: Resources of its array tasks, over those of ``[slurm.score]``; null means none.
+    """
+
+    model: str
+    rubrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    dimensions: tuple[str, ...] = ()
+    wordings: bool = False
+    label: Label | None = None
+    min_mass: Share = 0.5
+    overlong: Literal["missing", "error"] = "missing"
+    own_answers: Literal["error", "judge"] = "error"
+    batch_size: Positive = 16
+    slurm: Resources | None = None
+
+
 class ScoringTable(ConfigModel):
     """``[scoring]``: how the scoring work is cut.
 
@@ -223,6 +255,7 @@ class Config(ConfigModel):
         name: Of the run: its folder.
         assumed: Dotted names of settings that a paper does not give; the tables' note prints them.
         metrics: Name of a metric → its settings; see ``empathy_core.metrics``.
+        judges: Name of a judge → what it is asked; see ``jobs.config.judges``.
     """
 
     name: Name
@@ -238,6 +271,7 @@ class Config(ConfigModel):
     finetune: dict[Name, FinetuneTable] = Field(default_factory=dict)
     answers: dict[Name, AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
+    judges: dict[Name, JudgeTable] = Field(default_factory=dict)
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()
     local: LocalTable = LocalTable()

@@ -111,7 +111,7 @@ def check_on_slurm(plan: Plan, *, offline: bool) -> None:
     Raises:
         ConfigError: They are, or the key is in an environment variable, which no task is given.
     """
-    for model in dict.fromkeys(c.model for c in plan.conditions):
+    for model in dict.fromkeys((*(c.model for c in plan.conditions), *plan.judges)):
         engine = model.engine
         if engine is None or not engine.is_elsewhere:
             continue

@@ -4,17 +4,19 @@ Everything that submits or computes takes a ``Plan`` and a list of ``Task``; whi
 says the table of stages (``jobs.planning.stages``).
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
+from empathy_core.metrics import JUDGE
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
-from empathy_core.types import Condition
+from empathy_core.types import Condition, ModelSpec
 
 LEXICAL = "lexical"
 """The score group of all metrics that need no encoder."""
@@ -26,7 +28,8 @@ class PlannedMetric:
 
     Attributes:
         key: Its folder under ``scores/``: name and hash of the signature.
-        group: Metrics of one group are scored by one task: an encoder each, or ``lexical``.
+        group: Metrics of one group are scored by one task: an encoder each, all dimensions of a
+            judge, or ``lexical``.
     """
 
     name: str
@@ -34,6 +37,13 @@ class PlannedMetric:
     key: str
     signature: str
     group: str
+
+    @cached_property
+    def judge(self) -> ModelSpec | None:
+        """The language model whose opinion it is; null for every other metric."""
+        if not self.name.startswith(JUDGE):
+            return None
+        return TypeAdapter(ModelSpec).validate_json(json.dumps(self.options["model"]))
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,11 @@ class Plan:
     def finetune_of(self, model: str) -> PlannedFinetune | None:
         """Return the fine-tune whose adapter *model* answers with; null if it has none."""
         return next((f for f in self.finetunes if f.spec.name == model), None)
+
+    @property
+    def judges(self) -> tuple[ModelSpec, ...]:
+        """The language models that judge, each once."""
+        return tuple(dict.fromkeys(m.judge for m in self.metrics if m.judge is not None))
 
     def of_group(self, group: str) -> tuple[PlannedMetric, ...]:
         """Return the metrics that one score task of *group* computes."""

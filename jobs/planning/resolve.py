@@ -25,10 +25,11 @@ from empathy_core.store import EVALUATED, RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config import contrasts
+from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import engines, imported, origins, report_settings, versions
+from jobs.planning import engines, imported, judges, origins, report_settings, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -97,7 +98,7 @@ def resolve(
     evaluated = examples.filter(EVALUATED)
     for column in config.report.subgroups:  # here, and not after hours of answering
         subsets.groups(evaluated.join(carried, on="id", how="left"), column)
-    report_settings.check_margins(config.report.margins, config.metrics)
+    report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
     collected.remarks += _unused(config)
@@ -109,6 +110,8 @@ def resolve(
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
+    collected.notes += judges.check_own_answers(config, conditions)
+    chosen = {**config.metrics, **judges.judges(config, run if write else None)}
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -117,7 +120,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
+        metrics=tuple(_metric(n, o, evaluated) for n, o in chosen.items()),
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -465,7 +468,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
     metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
-    group = name if hasattr(metric, "model") else LEXICAL
+    group = getattr(metric, "group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from empathy_core import store
 from empathy_core.store import RunDir
-from jobs.planning.plan import Plan, Task
+from jobs.planning.plan import LEXICAL, Plan, Task
 from jobs.planning.progress import RunProgress, read_progress
 
 
@@ -14,6 +14,12 @@ def tasks(plan: Plan) -> list[Task]:
     n_shards = min(plan.score_shards, plan.n_units)
     groups = dict.fromkeys(metric.group for metric in plan.metrics)
     return [Task("score", group, shard, n_shards) for group in groups for shard in range(n_shards)]
+
+
+def needs_gpu(plan: Plan, group: str) -> bool:
+    """Tell whether a task of a group computes with a model of its own; a server is elsewhere."""
+    judges = [metric.judge for metric in plan.of_group(group) if metric.judge is not None]
+    return group != LEXICAL and all(judge.runs_here for judge in judges)
 
 
 def cut_as(plan: Plan, n_shards: int) -> Plan:

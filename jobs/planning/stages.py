@@ -14,7 +14,7 @@ from empathy_core import data, store
 from empathy_core.errors import RunMismatch
 from empathy_core.store import EVALUATED, RunDir
 from jobs.planning import scoring
-from jobs.planning.plan import LEXICAL, Plan, Task
+from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress, made_from  # noqa: F401  for entries of the table
 from slurm.profile import StageResources
 
@@ -191,7 +191,7 @@ SCORE = Stage(
     makes=lambda plan, task: frozenset(scoring.columns(plan, task)),
     unit="batches",
     size=scoring.n_batches,
-    needs_gpu=lambda _plan, key: key != LEXICAL,
+    needs_gpu=scoring.needs_gpu,
     cut_as=scoring.cut_as,
     make_room=scoring.clear_other_layouts,
 )

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from empathy_core import backends, data, store
+from empathy_core import data, store
 from empathy_core.backends import Answer, BackendProtocol, Request
+from empathy_core.backends.current import CURRENT
 from empathy_core.errors import Damaged
 from empathy_core.store import EVALUATED, Journal, JournalBlock, RunDir
-from empathy_core.types import GENERATION_VERSION, Condition, ModelSpec
+from empathy_core.types import GENERATION_VERSION, Condition
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, read_trained
 from jobs.stages.protocol import Listener, Progress
@@ -96,35 +97,8 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         _finish(work, examples, plan.overlong, listen)
 
 
-@dataclass
-class _Loaded:
-    """The model that this process has loaded: the shards of a model follow each other in it."""
-
-    asked: tuple[ModelSpec, str, Path] | None = None
-    backend: BackendProtocol | None = None
-    seconds: float = 0.0
-
-    def get(self, work: _Shard, overlong: Any) -> BackendProtocol:
-        """Return the backend of a shard's model; another one that is loaded is let go."""
-        model = work.condition.model
-        asked = (model, overlong, work.run.root)
-        if self.backend is not None and self.asked == asked:
-            return self.backend
-        self.close()
-        started = time.monotonic()
-        self.backend = backends.load(model, overlong, work.run)
-        self.asked, self.seconds = asked, time.monotonic() - started
-        log.info("loaded %s in %.1f s", model.name, self.seconds)
-        return self.backend
-
-    def close(self) -> None:
-        """Let go of what is loaded: memory, or a server."""
-        loaded, self.backend = self.backend, None
-        if loaded is not None:
-            loaded.close()
-
-
-_LOADED = _Loaded()
+def _backend(work: _Shard, overlong: Any) -> BackendProtocol:
+    return CURRENT.get(work.condition.model, overlong, work.run)
 
 
 def _peaks() -> dict[str, int]:
@@ -164,7 +138,7 @@ def _left(work: _Shard) -> tuple["_Resumed", list[int]]:
 def _end(work: _Shard, earlier: "_Resumed", journal: Journal, *, answered: bool) -> None:
     """Write the piece of a shard whose blocks are all there, and remove its journals."""
     if not _made_meanwhile(work):
-        _compact(work, earlier.blocks, _LOADED.seconds if answered else 0.0)
+        _compact(work, earlier.blocks, CURRENT.seconds if answered else 0.0)
     journal.close(delete=True)
     for path in earlier.journals:
         path.unlink(missing_ok=True)
@@ -174,7 +148,7 @@ def _answered(
     work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
 ) -> Iterator[tuple[int, JournalBlock]]:
     condition = work.condition
-    backend = _LOADED.get(work, overlong) if blocks else None
+    backend = _backend(work, overlong) if blocks else None
     for block in blocks:
         started = time.monotonic()
         requests = _requests(work, block, examples)
@@ -257,7 +231,7 @@ def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
     n_rows = sum(len(missing) for _, missing in wanted)
     try:
         # what is loaded for a model with an engine
-        server = cast("ServerBackend", _LOADED.get(shards[0].work, overlong)) if n_rows else None
+        server = cast("ServerBackend", _backend(shards[0].work, overlong)) if n_rows else None
         started = time.monotonic()
         for i, place, answer in server.answers(wanted) if server else ():
             shards[i].keep(place, answer)
@@ -265,6 +239,7 @@ def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
     except BaseException:
         for shard in shards:
             shard.close()
+        CURRENT.close()  # a server that died too often is not asked again by the next shard
         raise
     for shard in shards:
         shard.end((time.monotonic() - started) / max(n_rows, 1))

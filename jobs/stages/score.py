@@ -46,16 +46,21 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
     for planned in plan.of_group(task.key):
-        metric = load(planned, examples)
+        metric = _at_work(load(planned, examples), run)
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
         stale = [a for a in answers if a.inputs and not _current(path[a.condition.id], a.inputs)]
-        for done, frame in _measured(metric, stale, listen):
+        for done, frame in _scored(metric, stale, listen):
             inputs = json.dumps({str(u): d for u, d in done.inputs.items()})
             own = {**tags, "condition": done.condition.id, "inputs": inputs}
             store.write_piece(frame, path[done.condition.id], own)
             listen(Progress(0))
         log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
+
+
+def _at_work(metric: MetricProtocol, run: RunDir) -> MetricProtocol:
+    found: MetricProtocol = metric.in_run(run) if hasattr(metric, "in_run") else metric
+    return found
 
 
 def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
@@ -115,6 +120,15 @@ def metric_rows(
     return joined.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(
         "example", "sample", "block", *metrics.ROWS
     )
+
+
+def _scored(
+    metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
+) -> Iterator[tuple[_Answers, pl.DataFrame]]:
+    """Yield each condition's statistics, as soon as they are there where nothing is shared."""
+    alone = getattr(metric, "by_condition", False)
+    for together in [[answers] for answers in stale] if alone else [stale]:
+        yield from _measured(metric, together, listen)
 
 
 def _measured(

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from empathy_core.metrics import judge_group
 from empathy_core.store import RunDir
 from jobs.executors.slurm.failing_nodes import all_array_tasks
 from jobs.executors.slurm.history import attempts
 from jobs.executors.slurm.inspect import ArrayTask, Inspected, read_log
 from jobs.planning.pilot import measured
 from jobs.planning.plan import Plan
-from jobs.planning.stages import FINETUNE, GENERATE, stage_of
+from jobs.planning.stages import FINETUNE, GENERATE, SCORE, stage_of
 from slurm.queue import SlurmError
 from slurm.usage import Usage, list_usage
 
@@ -227,6 +228,9 @@ def _table(plan: Plan, stage: str, key: str) -> str:
     families: Mapping[str, object] = plan.config.get("finetune") or {}
     if stage == FINETUNE.name and (family := plan.finetune(key).family) in families:
         return f"finetune.{family}.slurm"
+    for name in plan.config.get("judges") or ():
+        if stage == SCORE.name and key == judge_group(name):
+            return f"judges.{name}.slurm"
     return f"slurm.{stage_of(stage).resources}"
 
 

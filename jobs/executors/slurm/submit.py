@@ -9,6 +9,7 @@ from pathlib import Path
 from empathy_core import store
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError
+from empathy_core.metrics import judge_group
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
 from jobs.executors.slurm import packing
@@ -31,7 +32,7 @@ from jobs.executors.slurm.wanted import (
 from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress
-from jobs.planning.stages import FINETUNE, GENERATE, stage_of
+from jobs.planning.stages import FINETUNE, GENERATE, SCORE, stage_of
 from slurm import reasons, submit
 from slurm.partitions import read_partitions, unavailable_nodes
 from slurm.profile import Profile, Resources
@@ -97,6 +98,9 @@ def launch(config: Config, run: RunDir, plan: Plan, plan_file: str, override: Re
     own: dict[tuple[str, str], Resources] = {
         (answering, name): t.slurm for name, t in config.models.items() if t.slurm
     }
+    for name, judge in config.judges.items():
+        if judge.slurm:
+            own[SCORE.resources, judge_group(name)] = judge.slurm
     for made in plan.finetunes:
         family = config.finetune[made.family]
         if family.slurm:

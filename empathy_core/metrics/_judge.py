@@ -1,0 +1,291 @@
+"""What a language model makes of a reply on one dimension of a rubric.
+
+The judge is not asked for a text. It reads the rubric, the person's message and the reply once,
+and the probabilities of the scale's labels at the place of its answer are the rating: the score is
+their expected value. Wang, Zhang & Choi (2025), Improving LLM-as-a-Judge Inference with the
+Judgment Distribution. Nothing restricts what the judge might say there, so that the labels' share
+of its probability (*mass*) tells whether it answers at all.
+
+A judge is no plug-in of ``[metrics]``: ``[judges.<name>]`` makes such a metric of each dimension.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import polars as pl
+
+from empathy_core.backends.current import CURRENT
+from empathy_core.backends.probabilities import LabelProbabilities
+from empathy_core.errors import ModelError
+from empathy_core.metrics import judge_group
+from empathy_core.metrics._encoders import short_name
+from empathy_core.metrics._judge_prompts import RatingPrompts, condition_of, rating_prompts
+from empathy_core.metrics._parts import Remark, chunks, ratio, signature, version
+from empathy_core.rubrics.rendering import dimension_digest
+from empathy_core.rubrics.spec import Dimension, Rubric
+from empathy_core.store import RunDir
+from empathy_core.types import Column, Condition, ModelSpec, digest
+from empathy_core.visible import NORM, as_read, nothing_visible
+
+_COUNTS = ("judged", "mass", "low_mass", "not_applicable", "too_long", "empty")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The expected value of a judge's answer, and how far it answered at all.
+
+    A row has no score where the labels have less than ``min_mass`` of the judge's probability,
+    where "not applicable" has more than half of what the labels have, or where the prompt is longer
+    than the judge's context. An answer of which nothing is visible is not shown to the judge: where
+    higher is better it has the lowest score, else it has none.
+
+    Attributes:
+        judge: The key in the configuration, which names the columns.
+        label: As printed in tables.
+        model: What judges.
+        fingerprint: Of its weights; empty in a configuration that is only read.
+        rubric: With the one dimension that is asked.
+        min_mass: Least share of the judge's probability that the labels must have.
+        overlong: A prompt that does not fit the judge's context: ``missing`` leaves the row
+            without a score, ``error`` ends the task.
+        batch_size: Prompts a batch; scores differ by rounding under another.
+        reasoning: The delimiters of a thought, which is closed before the answer; null if none.
+    """
+
+    judge: str
+    label: str
+    model: ModelSpec
+    rubric: Rubric
+    fingerprint: str = ""
+    min_mass: float = 0.5
+    overlong: Literal["missing", "error"] = "missing"
+    batch_size: int = 16
+    reasoning: tuple[str, str] | None = None
+
+    by_condition: ClassVar[bool] = True
+    """Nothing is shared between conditions, so that each is kept as soon as it is judged."""
+    why_unscored: ClassVar[Remark] = Remark(
+        "the judge gave none of the answers, the question did not apply, or the text was too long"
+    )
+
+    @property
+    def dimension(self) -> Dimension:
+        """What is asked."""
+        return self.rubric.dimensions[0]
+
+    @property
+    def group(self) -> str:
+        """The score group: all that a judge is asked is asked by one task."""
+        return judge_group(self.judge)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The score; the shares above thresholds; the mass and the shares of what has none."""
+        of, values = self.dimension, self.dimension.values
+        stem = f"{self.judge}_{self.rubric.name}_{of.name}"
+        group = f"{self.rubric.label}, uncalibrated (judge: {self.label})"
+        n = self.statistics.index("n")
+        score = Column(
+            stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,
+            percent=of.is_share, main=of.severity is None, group=group, least=values[0],
+            most=values[-1], ratio=(0, n), judge=self.label,
+        )  # fmt: skip
+        above = [
+            Column(
+                f"{stem}_{t.name}", f"{of.label}: {t.label}", better=of.direction, decimals=1,
+                percent=True, group=group, least=0, most=1, ratio=(i, n), judge=self.label,
+            )
+            for i, t in enumerate(self.rubric.thresholds, 1)
+        ]  # fmt: skip
+        mass = Column(
+            f"{stem}_mass", f"{of.label}: probability of the answers", better=None, decimals=1,
+            percent=True, group=group, least=0, most=1,
+            ratio=(self.statistics.index("mass"), self.statistics.index("judged")),
+        )  # fmt: skip
+        return score, *above, mass
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Score and shares of a row, and 1; what was seen; the probability of each label.
+
+        The score is NaN in a row without one; what was seen stands there all the same.
+        """
+        thresholds = (threshold.name for threshold in self.rubric.thresholds)
+        labels = (f"p{i}" for i in range(len(self.dimension.labels)))
+        return ("score", *thresholds, "n", *_COUNTS, *labels)
+
+    def signature(self) -> str:
+        """Return what is asked, of whom, and how an answer becomes a number."""
+        of = self.dimension
+        return signature(
+            rubric=self.rubric.name, dimension=of.name,
+            text=dimension_digest(self.rubric, of)[:16],
+            scale=f"{of.values[0]}-{of.values[-1]}",
+            thresholds=",".join(f"{t.name}>={t.at_least}" for t in self.rubric.thresholds) or "no",
+            score="expected", min_mass=f"{self.min_mass:g}", overlong=self.overlong,
+            empty="least" if of.direction == "higher" else "missing", norm=NORM,
+            model=short_name(self.model.weights or self.model.name),
+            asked=digest([self.model.identity(), self.fingerprint, self.reasoning], 12),
+            weights=self.fingerprint[:16] or "unknown",
+            batch=self.batch_size, transformers=version("transformers"),
+        )  # fmt: skip
+
+    def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002  every metric's
+        """Return itself: no reference is shown to a judge."""
+        return self
+
+    def in_run(self, run: RunDir) -> "Metric":
+        """Return the judge with the run where a server's log and budget are kept."""
+        settings = {f.name: getattr(self, f.name) for f in fields(Metric)}
+        return _InRun(**settings, run=run)
+
+    def reference_state(self, references: Sequence[str]) -> None:
+        """Return nothing: no reference is shown to a judge."""
+
+    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
+        """Judge each row that says anything, in batches of like length.
+
+        Raises:
+            ModelError: The model cannot be used, or a prompt is too long and that is an error.
+        """
+        texts = [(as_read(c), as_read(t)) for c, t in rows.select("context", "text").iter_rows()]
+        found = [self._unasked(empty=1) if nothing_visible(t) else None for _, t in texts]
+        asked = [i for i, row in enumerate(found) if row is None]
+        prompts = self._prompts.prompts([texts[i] for i in asked]) if asked else []
+        fitting = [i for i, prompt in zip(asked, prompts, strict=True) if prompt.fits]
+        if len(fitting) < len(asked) and self.overlong == "error":
+            raise self._too_long(max(prompt.n_whole for prompt in prompts))
+        ids = {i: p.ids for i, p in zip(asked, prompts, strict=True) if p.fits}
+        seen = self._probabilities(ids)
+        whole = [
+            row if row is not None else self._row(seen[i]) if i in seen
+            else self._unasked(too_long=1)
+            for i, row in enumerate(found)
+        ]  # fmt: skip
+        return np.array(whole, dtype=float).reshape(rows.height, len(self.statistics))
+
+    def recheck(self, rows: pl.DataFrame) -> np.ndarray | None:
+        """Score each row alone by one plain call of the transformers model, nothing kept or shared.
+
+        Null for a judge that a server runs. The shares of rows are not its business: NaN.
+        """
+        if self.model.engine is not None or self.model.architecture != "decoder":
+            return None
+        import torch
+
+        model = cast("Any", CURRENT.get(self.model, run=self._run)).model
+        found = np.full((rows.height, len(self.columns)), np.nan)
+        n_points = len(self.dimension.values)
+        for i, pair in enumerate(rows.select("context", "text").iter_rows()):
+            context, text = map(as_read, pair)
+            if nothing_visible(text):
+                found[i, :-1] = self._unasked(empty=1)[: found.shape[1] - 1]
+                continue
+            prompt = self._prompts.prompts([(context, text)])[0]
+            if not prompt.fits:
+                continue
+            with torch.inference_mode():
+                logits = model(torch.tensor([prompt.ids], device=model.device)).logits[0, -1]
+            p = logits.double().softmax(-1)[list(self._prompts.labels)].cpu().numpy()
+            found[i, -1] = p.sum()
+            given, outside = p[:n_points], p[n_points:].sum()
+            if p.sum() < self.min_mass or outside > p.sum() / 2:
+                continue
+            values = np.array(self.dimension.values)
+            shares = given / given.sum()
+            found[i, 0] = shares @ values
+            for k, threshold in enumerate(self.rubric.thresholds, 1):
+                found[i, k] = shares[values >= threshold.at_least].sum()
+        return found
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """Reduce sums to means over the rows with a score; the mass, to one over those judged."""
+        sums = np.asarray(sums, float)
+        parts = [ratio(sums[..., top], sums[..., n]) for top, n in self._ratios]
+        return np.stack(parts, axis=-1)
+
+    @property
+    def _ratios(self) -> list[tuple[int, int]]:
+        return [cast("tuple[int, int]", column.ratio) for column in self.columns]
+
+    @property
+    def _run(self) -> RunDir | None:
+        return None
+
+    @property
+    def _condition(self) -> Condition:
+        return condition_of(self.model, self.fingerprint, self.reasoning)
+
+    @property
+    def _prompts(self) -> RatingPrompts:
+        return rating_prompts(self._condition, self.rubric, self.dimension)
+
+    def _too_long(self, n_tokens: int) -> ModelError:
+        msg = (
+            f"judge '{self.judge}': a message and its reply take {n_tokens} tokens with rubric "
+            f"'{self.rubric.name}', dimension '{self.dimension.name}'; expected at most "
+            f"{self._prompts.renderer.max_prompt_tokens}; use a judge with a longer context, or "
+            f'set overlong = "missing" under [judges.{self.judge}], which leaves such rows out and '
+            "counts them"
+        )
+        return ModelError(msg)
+
+    def _probabilities(self, prompts: dict[int, tuple[int, ...]]) -> dict[int, LabelProbabilities]:
+        """Return what the judge makes of each prompt; keys are places of rows."""
+        if not prompts:
+            return {}
+        backend = cast("Any", CURRENT.get(self.model, run=self._run))
+        backend.text.check(self._condition)
+        labels = [(token,) for token in self._prompts.labels]
+        order = sorted(prompts, key=lambda i: (len(prompts[i]), prompts[i]))
+        # a server makes its own batches
+        size = len(order) if self.model.engine else self.batch_size
+        found: dict[int, LabelProbabilities] = {}
+        for batch in chunks(order, size):
+            told = backend.label_probabilities([prompts[i] for i in batch], labels)
+            found |= zip(batch, told, strict=True)
+        return found
+
+    def _row(self, told: LabelProbabilities) -> list[float]:
+        """Return the statistics of one judged row."""
+        values = self.dimension.values
+        given = told.probabilities[: len(values)]
+        outside = sum(told.probabilities[len(values) :])
+        low = told.mass < self.min_mass
+        counts = [1.0, told.mass, float(low), float(not low and outside > 0.5), 0.0, 0.0]
+        if low or outside > 0.5:
+            score = [np.nan] * (1 + len(self.rubric.thresholds))
+        else:
+            score = self._scored(given)
+        return [*score, 1.0, *counts, *np.nan_to_num(told.probabilities)]
+
+    def _scored(self, given: Sequence[float]) -> list[float]:
+        """Return the expected value and the shares of a distribution over the points."""
+        total, points = sum(given), list(zip(self.dimension.values, given, strict=True))
+        above = (
+            sum(p for value, p in points if value >= threshold.at_least) / total
+            for threshold in self.rubric.thresholds
+        )
+        return [sum(value * p for value, p in points) / total, *above]
+
+    def _unasked(self, *, empty: int = 0, too_long: int = 0) -> list[float]:
+        """Return the statistics of a row that the judge did not see."""
+        n_thresholds, n_labels = len(self.rubric.thresholds), len(self.dimension.labels)
+        least = empty and self.dimension.direction == "higher"
+        score = [float(self.dimension.values[0]), *[0.0] * n_thresholds]
+        if not least:
+            score = [np.nan] * (1 + n_thresholds)
+        return [*score, 1.0, 0.0, 0.0, 0.0, 0.0, too_long, empty, *[0.0] * n_labels]
+
+
+@dataclass(frozen=True)
+class _InRun(Metric):
+    """The judge at work in one run."""
+
+    run: RunDir | None = field(default=None, kw_only=True)
+
+    @property
+    def _run(self) -> RunDir | None:
+        return self.run

@@ -1,0 +1,126 @@
+"""What a judge reads: the text of a rating as its tokens, and the tokens of its answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from empathy_core import weights
+from empathy_core.errors import ModelError
+from empathy_core.prompts.chat import special_spellings
+from empathy_core.prompts.rendering import PromptTokens, Renderer, context_window
+from empathy_core.prompts.tokenizers import tokenizer_of
+from empathy_core.rubrics.rendering import lettered, rating_text
+from empathy_core.rubrics.spec import Dimension, Rubric
+from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
+from empathy_core.weights import checkpoint, embedding
+
+_PROMPT = Prompt(name="judge", label="", text="{context}", messages=(Message("user", "{context}"),))
+_ROOM = 2
+"""Tokens that a label and a server's next token take."""
+
+
+def condition_of(
+    model: ModelSpec, fingerprint: str, reasoning: tuple[str, str] | None = None
+) -> Condition:
+    """Return the judge as what answers: its model, asked for one label.
+
+    Args:
+        model: Of the judge.
+        fingerprint: Of its weights.
+        reasoning: The delimiters of a thought, which is closed before the answer.
+    """
+    return Condition(
+        model, _PROMPT, Decoding(max_new_tokens=_ROOM), chat=model.chat_template,
+        fingerprint=fingerprint, reasoning=reasoning,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RatingPrompts:
+    """Renders the ratings of one dimension for one judge.
+
+    Attributes:
+        renderer: Ends each prompt just before the judge's answer.
+        dimension: As the judge reads it: its points have the labels of the rubric, or letters.
+        labels: Token of each label, in the order of ``dimension.labels``.
+    """
+
+    rubric: Rubric
+    renderer: Renderer
+    dimension: Dimension
+    labels: tuple[int, ...]
+
+    def prompts(self, pairs: Sequence[tuple[str, str]]) -> list[PromptTokens]:
+        """Return the prompt for each (message, reply)."""
+        return self.renderer.prompts([self._text(*pair) for pair in pairs])
+
+    def _text(self, context: str, reply: str) -> str:
+        # quoting knows the usual spellings; these are the tokenizer's own
+        spelled = sorted(special_spellings(self.renderer.tokenizer), key=len, reverse=True)
+        apart = (_apart(text, spelled) for text in (context, reply))
+        return rating_text(self.rubric, self.dimension, *apart)
+
+
+def _apart(text: str, spelled: Sequence[str]) -> str:
+    """Return a text in which no special token is spelled: a blank stands after its first sign."""
+    while found := next((s for s in spelled if len(s.strip()) > 1 and s in text), None):
+        text = text.replace(found, f"{found[0]} {found[1:]}")
+    return text
+
+
+@lru_cache(maxsize=64)
+def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -> RatingPrompts:
+    """Return how the judge of a condition is asked about one dimension; reads its tokenizer.
+
+    The labels must be single, distinct tokens at the exact end of the prompt: those of the rubric,
+    or else letters.
+
+    Raises:
+        ModelError: Neither are, or the rubric alone does not fit the judge's context.
+    """
+    model = condition.model
+    folder = weights.locate(str(model.weights), model.revision)
+    tokenizer = tokenizer_of(model)
+    window = context_window(checkpoint.read_config(folder, model.name), tokenizer)
+    engine = model.engine.context if model.engine else None
+    limits = [limit for limit in (window, engine) if limit is not None]
+    renderer = Renderer(condition, tokenizer, min(limits, default=None), "error", up_to_answer=True)
+    for asked in (dimension, lettered(dimension)):
+        found = RatingPrompts(rubric, renderer, asked, ())
+        empty = found.prompts([("", "")])[0]
+        embedding.check_planned(model, folder, tokenizer, [empty.ids])
+        if not empty.fits:
+            raise ModelError(_too_long(model, rubric, dimension, empty, renderer))
+        if labels := _label_tokens(found, empty.ids):
+            return replace(found, labels=labels)
+    listed = ", ".join(dimension.labels)
+    msg = (
+        f"{model.name}: the answers {listed} of rubric '{rubric.name}', dimension "
+        f"'{dimension.name}', are no single, distinct tokens of its tokenizer behind the prompt, "
+        "and letters are none either; expected one token each; use another judge"
+    )
+    raise ModelError(msg)
+
+
+def _label_tokens(asked: RatingPrompts, prompt: Sequence[int]) -> tuple[int, ...]:
+    """Return the token of each label right behind the prompt; empty if one has none of its own."""
+    blank = "" if asked.renderer.condition.chat else " "
+    text = asked._text("", "")
+    found = []
+    for label in asked.dimension.labels:
+        whole = asked.renderer.with_answer(text, blank + label)
+        if whole[: len(prompt)] != list(prompt) or len(whole) != len(prompt) + 1:
+            return ()
+        found.append(whole[-1])
+    return tuple(found) if len(set(found)) == len(found) else ()
+
+
+def _too_long(
+    model: ModelSpec, rubric: Rubric, dimension: Dimension, empty: PromptTokens, renderer: Any
+) -> str:
+    return (
+        f"{model.name}: rubric '{rubric.name}', dimension '{dimension.name}', takes "
+        f"{empty.n_whole} tokens without any reply; expected at most "
+        f"{renderer.max_prompt_tokens}; use a judge with a longer context"
+    )

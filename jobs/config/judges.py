@@ -1,0 +1,122 @@
+"""What judges are asked: ``[judges.<name>]`` → one metric for each dimension of its rubrics."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from empathy_core import models, rubrics
+from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.metrics import JUDGE
+from empathy_core.rubrics.spec import Rubric
+from empathy_core.types import ModelSpec
+from jobs.config.schema import Config, JudgeTable, ModelTable, model_of
+
+_MODEL = TypeAdapter(ModelSpec)
+_RUBRIC = TypeAdapter(Rubric)
+
+
+def metric_options(config: Config) -> dict[str, Mapping[str, Any]]:
+    """Return name → settings of every metric: those of ``[metrics]``, and the judges'.
+
+    Raises:
+        ConfigError: A judge cannot be asked; see ``questions``.
+    """
+    asked = (options for name in config.judges for options in questions(config, name).items())
+    return {**config.metrics, **dict(asked)}
+
+
+def questions(
+    config: Config, name: str, spec: ModelSpec | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return what one judge is asked: name of a metric → its settings.
+
+    Args:
+        config: The configuration.
+        name: Of the judge.
+        spec: Its model, as the plan has it; null means as the configuration has it.
+
+    Raises:
+        UnknownName: Its model, a rubric or a dimension is not there.
+        ConfigError: Its model cannot judge, or a rubric may not be asked of a single reply.
+    """
+    table = config.judges[name]
+    model = spec or judge_model(config, table)
+    settings = {
+        "judge": name,
+        "label": table.label or model.label,
+        "model": _MODEL.dump_python(model, mode="json"),
+        "min_mass": table.min_mass,
+        "overlong": table.overlong,
+        "batch_size": table.batch_size,
+    }
+    return {
+        f"{JUDGE}{name}:{rubric.name}:{dimension.name}": settings
+        | {"rubric": _RUBRIC.dump_python(replace(rubric, dimensions=(dimension,)), mode="json")}
+        for rubric in _rubrics(table)
+        for dimension in rubric.dimensions
+    }
+
+
+def rubric_of(options: Mapping[str, Any]) -> Rubric:
+    """Return the rubric in the settings of a judge's metric."""
+    return _RUBRIC.validate_json(json.dumps(options["rubric"]))
+
+
+def judge_model(config: Config, table: JudgeTable) -> ModelSpec:
+    """Return the model that judges.
+
+    Raises:
+        UnknownName: It is not under ``[models]`` and does not ship.
+        ConfigError: It cannot tell the probabilities of given answers.
+    """
+    if table.model in config.models:
+        spec = config.model_spec(table.model)
+    elif table.model in models.names():
+        spec = model_of(table.model, ModelTable(prompts=()))
+    else:
+        raise UnknownName("model", table.model, [*config.models, *models.names()])
+    lacking = _lacking(spec)
+    if lacking:
+        msg = (
+            f"model '{table.model}' cannot judge: {lacking}; expected a model that tells how "
+            "probable each answer of a scale is; use one with weights at hand, or vLLM"
+        )
+        raise ConfigError(msg)
+    return spec
+
+
+def _lacking(spec: ModelSpec) -> str:
+    """Return why a model has no probabilities of given answers; empty if it has them."""
+    if spec.rendered_elsewhere:
+        return "its server is sent texts, not tokens"
+    if spec.backend != "hf" or not spec.weights:
+        return f"it has no weights (backend {spec.backend})"
+    if spec.engine is not None and spec.engine.probabilities is None:
+        return f"engine '{spec.engine.name}' is not known to tell them"
+    return ""
+
+
+def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
+    """Yield the rubrics with the dimensions that are asked."""
+    known: list[str] = []
+    for name in table.rubrics:
+        first = rubrics.read(Path(name)) if name.endswith(".toml") else rubrics.rubric(name)
+        paraphrases = rubrics.wordings(name)[1:] if table.wordings and first.name == name else ()
+        for rubric in (first, *paraphrases):
+            rubrics.require_single_reply(rubric)
+            known += [dimension.name for dimension in rubric.dimensions]
+            chosen = (d for d in rubric.dimensions if d.name in (table.dimensions or (d.name,)))
+            yield replace(rubric, dimensions=tuple(chosen))
+    for dimension in table.dimensions:
+        if dimension not in known:
+            close = get_close_matches(dimension, known, n=1)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            msg = (
+                f"unknown dimension '{dimension}'.{guess} Known: {', '.join(dict.fromkeys(known))}"
+            )
+            raise ConfigError(msg)

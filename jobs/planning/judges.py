@@ -1,0 +1,83 @@
+"""Judges as a plan has them: their weights are found, and what they are to be asked can be asked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from empathy_core import weights
+from empathy_core.errors import ConfigError
+from empathy_core.metrics._judge_prompts import condition_of, rating_prompts
+from empathy_core.store import RunDir
+from empathy_core.types import Condition, ModelSpec
+from jobs.config.judges import judge_model, questions, rubric_of
+from jobs.config.schema import Config
+from jobs.planning import engines
+from jobs.planning.answering import planned
+
+
+def judges(config: Config, run: RunDir | None) -> dict[str, dict[str, Any]]:
+    """Return name → settings of the metrics of all judges.
+
+    Each prompt is rendered once without a text, so that a judge whose answers are no single tokens,
+    or that has no room for a rubric, is refused before anything is computed.
+
+    Args:
+        config: The configuration.
+        run: Where it is kept what was found in models' files; null: nowhere.
+
+    Raises:
+        ConfigError: A judge cannot be asked, or texts may not leave the cluster.
+        ModelError: Its weights or its tokenizer cannot be used.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, table in config.judges.items():
+        spec = engines.pinned(judge_model(config, table), config.data_spec().sources)
+        fingerprint = weights.model_fingerprint(spec)
+        condition, _ = planned(condition_of(spec, fingerprint), run)
+        asked = condition_of(spec, fingerprint, condition.reasoning)
+        own = {"fingerprint": fingerprint, "reasoning": condition.reasoning}
+        for metric, options in questions(config, name, spec).items():
+            found[metric] = options | own
+            rubric = rubric_of(options)
+            rating_prompts(asked, rubric, rubric.dimensions[0])
+    return found
+
+
+def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[str]:
+    """Return what tables must say of judges and judged that are alike.
+
+    Raises:
+        ConfigError: A model would judge its own answers, and nothing says that it may.
+    """
+    notes = []
+    for name, table in config.judges.items():
+        judge = judge_model(config, table)
+        own = weights.model_fingerprint(judge)
+        itself = {c.model.label: None for c in conditions if c.fingerprint == own}
+        if itself and table.own_answers == "error":
+            msg = (
+                f"judges.{name}: its model wrote the answers of {', '.join(itself)}; expected a "
+                "judge that is not judged, since models may prefer what they wrote; use another "
+                f'model, or set own_answers = "judge" under [judges.{name}], which every table says'
+            )
+            raise ConfigError(msg)
+        if itself:
+            notes.append(f"Judge {table.label or judge.label} judges its own answers.")
+        akin = {c.model.label: None for c in conditions if _akin(judge, c.model)}
+        if akin := {label: None for label in akin if label not in itself}:
+            shown = ", ".join(akin)
+            notes.append(
+                f"Judge {table.label or judge.label} shares a tokenizer with {shown}: models of "
+                "one family may prefer each other's answers."
+            )
+    return notes
+
+
+def _akin(judge: ModelSpec, other: ModelSpec) -> bool:
+    """Tell whether two models share a tokenizer, as models of a family do."""
+    if other.backend != "hf" or other.weights is None:
+        return False
+    return _tokenizer(judge) == _tokenizer(other)
+
+
+def _tokenizer(spec: ModelSpec) -> str:
+    return weights.tokenizer_digest(weights.tokenizer_folder(spec))
