@@ -89,7 +89,7 @@ class Metric:
         n = self.statistics.index("n")
         score = Column(
             stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,
-            percent=of.is_share, main=of.severity is None, group=group, least=values[0],
+            percent=of.is_share, main=self._is_main, group=group, least=values[0],
             most=values[-1], ratio=(0, n), judge=self.label,
         )  # fmt: skip
         above = [
@@ -205,6 +205,11 @@ class Metric:
         sums = np.asarray(sums, float)
         parts = [ratio(sums[..., top], sums[..., n]) for top, n in self._ratios]
         return np.stack(parts, axis=-1)
+
+    @property
+    def _is_main(self) -> bool:
+        """Whether it stands in Table 1: faults have a table of their own, paraphrases none."""
+        return self.dimension.severity is None and not self.rubric.paraphrase_of
 
     @property
     def _ratios(self) -> list[tuple[int, int]]:

@@ -296,6 +296,7 @@ def _names(config: Config) -> list[str]:
     problems = []
     for path, look_up in (
         *_lookups(config),
+        *_metric_lookups(config),
         *_finetune_lookups(config),
         *_report_lookups(config),
     ):
@@ -331,12 +332,15 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
             yield f"models.{name}.decodings", partial(_known_decoding, config, decoding, name)
     for name, engine in config.engines.items():
         yield f"engines.{name}", partial(engine.engine, name)
+    for name, answers in config.answers.items():
+        yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
+
+
+def _metric_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, options in config.metrics.items():
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name in config.judges:
         yield f"judges.{name}", partial(questions, config, name)
-    for name, answers in config.answers.items():
-        yield f"answers.{name}.prompt", partial(load_prompt, answers.prompt)
 
 
 def _model(config: Config, name: str) -> None:

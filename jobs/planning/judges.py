@@ -1,4 +1,4 @@
-"""Judges as a plan has them: their weights are found, and what they are to be asked can be asked."""
+"""Judges as a plan has them: weights are found, and every question is rendered once."""
 
 from collections.abc import Sequence
 from typing import Any
