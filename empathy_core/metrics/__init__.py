@@ -36,8 +36,8 @@ from empathy_core.metrics._parts import Remark
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "JUDGE", "PLUGIN", "ROWS", "MetricProtocol", "Remark", "added", "judge_group", "key", "load",
-    "names", "remarks", "why_unscored",
+    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "judge_group",
+    "key", "load", "names", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -45,6 +45,9 @@ PLUGIN = "evaluate:"
 
 JUDGE = "judge:"
 """``judge:<judge>:<rubric>:<dimension>`` names what a judge of the configuration is asked."""
+
+PREFERENCE = "preference:"
+"""``preference:<judge>:<rubric>:<dimension>`` names a comparison of two replies by a judge."""
 
 ROWS: dict[str, Any] = {
     "text": pl.String,  # the answer
@@ -55,7 +58,11 @@ ROWS: dict[str, Any] = {
     "n_output_tokens": pl.Int32,
     "n_special_tokens": pl.Int32,
 }
-"""Columns of the frame that ``measure`` takes, one row an answer."""
+"""Columns of the frame that ``measure`` takes, one row an answer.
+
+A metric with an ``opponent``, the id of a condition, gets its answer as well: ``opponent``, null
+where there is none.
+"""
 
 
 class MetricProtocol(Protocol):
@@ -123,7 +130,7 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
     """
     if name.startswith(PLUGIN):
         options = {"path": name.removeprefix(PLUGIN), **options}
-    if not name.startswith((PLUGIN, JUDGE)) and name not in names():
+    if not name.startswith((PLUGIN, JUDGE, PREFERENCE)) and name not in names():
         hint = "A script of the evaluate library is 'evaluate:<path>'; a judge is [judges.<name>]."
         raise UnknownName("metric", name, names(), hint)
     cls = import_module(f"{__name__}.{_module(name)}").Metric
@@ -146,7 +153,7 @@ def judge_group(judge: str) -> str:
 
 
 def _module(name: str) -> str:
-    kinds = {PLUGIN: "evaluate_metric", JUDGE: "_judge"}
+    kinds = {PLUGIN: "evaluate_metric", JUDGE: "_judge", PREFERENCE: "_preference"}
     return next((kinds[kind] for kind in kinds if name.startswith(kind)), name)
 
 

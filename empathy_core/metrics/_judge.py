@@ -10,8 +10,9 @@ A judge is no plug-in of ``[metrics]``: ``[judges.<name>]`` makes such a metric 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, cast
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import polars as pl
@@ -66,6 +67,7 @@ class Metric:
 
     by_condition: ClassVar[bool] = True
     """Nothing is shared between conditions, so that each is kept as soon as it is judged."""
+    _run: ClassVar[RunDir | None] = None
     why_unscored: ClassVar[Remark] = Remark(
         "the judge gave none of the answers, the question did not apply, or the text was too long"
     )
@@ -136,10 +138,11 @@ class Metric:
         """Return itself: no reference is shown to a judge."""
         return self
 
-    def in_run(self, run: RunDir) -> "Metric":
+    def in_run(self, run: RunDir) -> Self:
         """Return the judge with the run where a server's log and budget are kept."""
-        settings = {f.name: getattr(self, f.name) for f in fields(Metric)}
-        return _InRun(**settings, run=run)
+        found = copy(self)
+        object.__setattr__(found, "_run", run)  # no setting, and no part of what it is
+        return found
 
     def reference_state(self, references: Sequence[str]) -> None:
         """Return nothing: no reference is shown to a judge."""
@@ -204,7 +207,7 @@ class Metric:
         """Reduce sums to means over the rows with a score; the mass, to one over those judged."""
         sums = np.asarray(sums, float)
         parts = [ratio(sums[..., top], sums[..., n]) for top, n in self._ratios]
-        return np.stack(parts, axis=-1)
+        return np.stack(parts, axis=-1) if parts else np.empty((*sums.shape[:-1], 0))
 
     @property
     def _is_main(self) -> bool:
@@ -214,10 +217,6 @@ class Metric:
     @property
     def _ratios(self) -> list[tuple[int, int]]:
         return [cast("tuple[int, int]", column.ratio) for column in self.columns]
-
-    @property
-    def _run(self) -> RunDir | None:
-        return None
 
     @property
     def _condition(self) -> Condition:
@@ -283,14 +282,3 @@ class Metric:
         if not least:
             score = [np.nan] * (1 + n_thresholds)
         return [*score, 1.0, 0.0, 0.0, 0.0, 0.0, too_long, empty, *[0.0] * n_labels]
-
-
-@dataclass(frozen=True)
-class _InRun(Metric):
-    """The judge at work in one run."""
-
-    run: RunDir | None = field(default=None, kw_only=True)
-
-    @property
-    def _run(self) -> RunDir | None:
-        return self.run

@@ -10,7 +10,7 @@ from empathy_core.errors import ModelError
 from empathy_core.prompts.chat import special_spellings
 from empathy_core.prompts.rendering import PromptTokens, Renderer, context_window
 from empathy_core.prompts.tokenizers import tokenizer_of
-from empathy_core.rubrics.rendering import lettered, rating_text
+from empathy_core.rubrics.rendering import empty_text, lettered, rating_text
 from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from empathy_core.weights import checkpoint, embedding
@@ -51,15 +51,19 @@ class RatingPrompts:
     dimension: Dimension
     labels: tuple[int, ...]
 
-    def prompts(self, pairs: Sequence[tuple[str, str]]) -> list[PromptTokens]:
-        """Return the prompt for each (message, reply)."""
-        return self.renderer.prompts([self._text(*pair) for pair in pairs])
+    def prompts(self, rated: Sequence[tuple[str, ...]]) -> list[PromptTokens]:
+        """Return the prompt for each (message, reply), or (message, reply A, reply B)."""
+        return self.renderer.prompts([self._text(*texts) for texts in rated])
 
-    def _text(self, context: str, reply: str) -> str:
+    @property
+    def empty(self) -> str:
+        """The text of a rating in which nothing stands to be rated."""
+        return empty_text(self.rubric, self.dimension)
+
+    def _text(self, *texts: str) -> str:
         # quoting knows the usual spellings; these are the tokenizer's own
         spelled = sorted(special_spellings(self.renderer.tokenizer), key=len, reverse=True)
-        apart = (_apart(text, spelled) for text in (context, reply))
-        return rating_text(self.rubric, self.dimension, *apart)
+        return rating_text(self.rubric, self.dimension, *(_apart(text, spelled) for text in texts))
 
 
 def _apart(text: str, spelled: Sequence[str]) -> str:
@@ -88,7 +92,7 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
     renderer = Renderer(condition, tokenizer, min(limits, default=None), "error", up_to_answer=True)
     for asked in (dimension, lettered(dimension)):
         found = RatingPrompts(rubric, renderer, asked, ())
-        empty = found.prompts([("", "")])[0]
+        empty = renderer.prompts([found.empty])[0]
         embedding.check_planned(model, folder, tokenizer, [empty.ids])
         if not empty.fits:
             raise ModelError(_too_long(model, rubric, dimension, empty, renderer))
@@ -106,10 +110,9 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
 def _label_tokens(asked: RatingPrompts, prompt: Sequence[int]) -> tuple[int, ...]:
     """Return the token of each label right behind the prompt; empty if one has none of its own."""
     blank = "" if asked.renderer.condition.chat else " "
-    text = asked._text("", "")
     found = []
     for label in asked.dimension.labels:
-        whole = asked.renderer.with_answer(text, blank + label)
+        whole = asked.renderer.with_answer(asked.empty, blank + label)
         if whole[: len(prompt)] != list(prompt) or len(whole) != len(prompt) + 1:
             return ()
         found.append(whole[-1])

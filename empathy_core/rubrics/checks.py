@@ -102,9 +102,22 @@ def _problems(rubric: Rubric) -> Iterator[str]:
     yield from _twice("tiers", [tier.name for tier in rubric.tiers])
     for tier in rubric.tiers:
         yield from _empty(f"tiers.{tier.name}.", tier, ("name", "text"))
+    yield from _of_pairs(rubric) if rubric.pairwise else ()
     yield from _of_thresholds(rubric)
     for dimension in rubric.dimensions:
         yield from _of_dimension(rubric, dimension)
+
+
+def _of_pairs(rubric: Rubric) -> Iterator[str]:
+    """Yield what is wrong with questions about two replies."""
+    if rubric.single_reply:
+        yield "pairwise: is true, and so is single_reply; expected one of the two"
+    for dimension in rubric.dimensions:
+        if dimension.values != (0, 1) or len(dimension.labels) != 2:
+            yield (
+                f"dimensions.{dimension.name}.anchors: the scale is {list(dimension.labels)}; "
+                "expected two points, 0 for reply A and 1 for reply B, and no 'not applicable'"
+            )
 
 
 def _of_thresholds(rubric: Rubric) -> Iterator[str]:

@@ -35,25 +35,35 @@ def question_text(rubric: Rubric, dimension: Dimension) -> str:
         points.append((NOT_APPLICABLE, dimension.not_applicable))
     parts = [rubric.instruction, _levels(rubric, dimension), f"Question: {dimension.question}"]
     parts.append("\n".join(["Answers:", *(f"{label}: {text}" for label, text in points)]))
-    return "\n\n".join([*filter(None, parts), _WARNING, ""])
+    warning = _WARNING.replace("a reply", "two replies") if rubric.pairwise else _WARNING
+    return "\n\n".join([*filter(None, parts), warning, ""])
 
 
-def rating_text(rubric: Rubric, dimension: Dimension, context: str, reply: str) -> str:
-    """Return the whole text for one pair: it begins with ``question_text``, the answer follows it.
+def rating_text(rubric: Rubric, dimension: Dimension, context: str, *replies: str) -> str:
+    """Return the whole text of one rating: it begins with ``question_text``; the answer follows it.
 
     Args:
         rubric: The rubric.
         dimension: One of its dimensions.
         context: The person's message.
-        reply: The reply that is rated.
+        replies: The reply that is rated; replies A and B of a rubric that compares.
     """
     allowed = ", ".join(dimension.labels)
+    names = ("Reply A", "Reply B") if rubric.pairwise else ("The reply",)
+    shown = "".join(
+        f"{name}:\n{quoted(reply)}\n\n" for name, reply in zip(names, replies, strict=True)
+    )
     return (
         f"{question_text(rubric, dimension)}"
         f"The person's message:\n{quoted(context)}\n\n"
-        f"The reply:\n{quoted(reply)}\n\n"
+        f"{shown}"
         f"Answer with one of these and nothing else: {allowed}\nAnswer:"
     )
+
+
+def empty_text(rubric: Rubric, dimension: Dimension) -> str:
+    """Return the text of a rating in which nothing stands to be rated."""
+    return rating_text(rubric, dimension, "", *[""] * (2 if rubric.pairwise else 1))
 
 
 def quoted(text: str) -> str:
@@ -68,13 +78,13 @@ def digest(rubric: Rubric) -> str:
     The values of the points are no part of it, since no rater reads them: what turns answers into
     numbers must state them too.
     """
-    texts = [rating_text(rubric, dimension, "", "") for dimension in rubric.dimensions]
+    texts = [empty_text(rubric, dimension) for dimension in rubric.dimensions]
     return types.digest([_FORMAT, texts])
 
 
 def dimension_digest(rubric: Rubric, dimension: Dimension) -> str:
     """Return the digest of what a rater reads of one dimension, and of what its points count as."""
-    text = rating_text(rubric, dimension, "", "")
+    text = empty_text(rubric, dimension)
     return types.digest([_FORMAT, text, dimension.labels, dimension.values])
 
 

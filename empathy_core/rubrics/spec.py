@@ -131,9 +131,10 @@ class Rubric:
         licence: What its texts and the instrument may be used for.
         single_reply: Whether it may be asked of a single reply.
         why_not_single_reply: The reason if it may not; else empty.
+        pairwise: Whether each question is about two replies, A and B; its scale has two points.
         instruction: What the rater reads before every question.
         dimensions: Its questions, in the order of tables. Empty only where ``single_reply`` is
-            false: such a rubric is there to be refused with its reason.
+            false: unless it compares two, such a rubric is there to be refused with its reason.
         tiers: Levels of risk of the person's message, from the lowest; empty if none are needed.
         thresholds: Shares of ratings that are printed beside the mean of every dimension.
         note: What every table with this rubric must say; no rater reads it.
@@ -148,6 +149,7 @@ class Rubric:
     licence: Label
     single_reply: bool
     why_not_single_reply: Label = ""
+    pairwise: bool = False
     instruction: Label
     dimensions: tuple[Dimension, ...] = ()
     tiers: tuple[Tier, ...] = ()

@@ -55,6 +55,7 @@ from empathy_core.store.schemas import (
     GENERATIONS,
     SCORES,
     UNIT_BLOCKS,
+    paired_inputs,
     unit_inputs,
 )
 from empathy_core.store.sound import CheckedFolder, LoadedPiece, Unusable, check_folder, read_rows
@@ -87,6 +88,7 @@ __all__ = [
     "make_dir",
     "one_name",
     "open_file",
+    "paired_inputs",
     "read_journal",
     "read_journal_rows",
     "read_json",

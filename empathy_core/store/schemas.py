@@ -61,6 +61,19 @@ UNIT_BLOCKS = 8
 that a score does not depend on how units are dealt to workers."""
 
 
+def paired_inputs(own: Mapping[int, str], other: Mapping[int, str]) -> dict[int, str]:
+    """Return what scores are made from that compare a condition's answers with another's.
+
+    Args:
+        own: Score unit → digest, of the answers that are scored.
+        other: Of those that they are compared with; units that it lacks have no answers.
+    """
+    return {
+        unit: hashlib.sha256(f"{of} {other.get(unit, '')}".encode()).hexdigest()[:16]
+        for unit, of in own.items()
+    }
+
+
 def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
     """Return score unit → digest of the generated blocks it is made from.
 

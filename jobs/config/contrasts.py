@@ -60,7 +60,7 @@ def resolve(
 def _pairs(
     name: str, table: ContrastTable, conditions: Sequence[Condition]
 ) -> tuple[tuple[str, str], ...]:
-    first, second = (_selected(side, conditions) for side in (table.first, table.second))
+    first, second = (selected(side, conditions) for side in (table.first, table.second))
     same_prompt = "." not in table.first or "." not in table.second
     pairs = tuple(
         (a.id, b.id)
@@ -93,6 +93,7 @@ def _told(conditions: Sequence[Condition]) -> str:
     return ", ".join(f"{c.prompt.name} under {c.decoding.name}" for c in conditions)
 
 
-def _selected(selector: str, conditions: Sequence[Condition]) -> list[Condition]:
+def selected(selector: str, conditions: Sequence[Condition]) -> list[Condition]:
+    """Return the conditions that a selector names: of a model, or of a model and a prompt."""
     model, dot, prompt = selector.partition(".")
     return [c for c in conditions if c.model.name == model and (not dot or c.prompt.name == prompt)]

@@ -1,8 +1,8 @@
 """What judges are asked: ``[judges.<name>]`` → one metric for each dimension of its rubrics."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 
 from empathy_core import models, rubrics
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.metrics import JUDGE
+from empathy_core.metrics import JUDGE, PREFERENCE
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.types import ModelSpec
+from jobs.config import contrasts
 from jobs.config.schema import Config, JudgeTable, ModelTable, model_of
 
 _MODEL = TypeAdapter(ModelSpec)
@@ -30,8 +31,24 @@ def metric_options(config: Config) -> dict[str, Mapping[str, Any]]:
     return {**config.metrics, **dict(asked)}
 
 
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """A condition whose answers others are compared with.
+
+    Attributes:
+        id: Empty in a configuration that is only read.
+        label: As printed in tables.
+    """
+
+    id: str
+    label: str
+
+
 def questions(
-    config: Config, name: str, spec: ModelSpec | None = None
+    config: Config,
+    name: str,
+    spec: ModelSpec | None = None,
+    opponents: Sequence[Opponent] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return what one judge is asked: name of a metric → its settings.
 
@@ -39,10 +56,12 @@ def questions(
         config: The configuration.
         name: Of the judge.
         spec: Its model, as the plan has it; null means as the configuration has it.
+        opponents: What answers are compared with, the baseline first; null means the baseline.
 
     Raises:
-        UnknownName: Its model, a rubric or a dimension is not there.
-        ConfigError: Its model cannot judge, or a rubric may not be asked of a single reply.
+        UnknownName: Its model, a rubric or a dimension is not there, or the baseline.
+        ConfigError: Its model cannot judge, a rubric may not be asked of a single reply, or one
+            compares and no baseline is named.
     """
     table = config.judges[name]
     model = spec or judge_model(config, table)
@@ -54,12 +73,52 @@ def questions(
         "overlong": table.overlong,
         "batch_size": table.batch_size,
     }
-    return {
-        f"{JUDGE}{name}:{rubric.name}:{dimension.name}": settings
-        | {"rubric": _RUBRIC.dump_python(replace(rubric, dimensions=(dimension,)), mode="json")}
-        for rubric in _rubrics(table)
-        for dimension in rubric.dimensions
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for rubric in _rubrics(table):
+        _check_baseline(config, table, rubric)
+        for dimension in rubric.dimensions:
+            alone = _RUBRIC.dump_python(replace(rubric, dimensions=(dimension,)), mode="json")
+            asked = settings | {"rubric": alone}
+            stem = f"{name}:{rubric.name}:{dimension.name}"
+            if rubric.pairwise:
+                known = opponents or [Opponent("", str(table.baseline))]
+                found |= _comparisons(stem, asked, known, table.pairs_share)
+            else:
+                found[f"{JUDGE}{stem}"] = asked
+    if table.baseline is not None and not any(n.startswith(PREFERENCE) for n in found):
+        msg = (
+            f"baseline = '{table.baseline}' has no effect, since no rubric compares two replies; "
+            'expected one that does; add "emrank" to rubrics, or leave the baseline out'
+        )
+        raise ConfigError(msg)
+    return found
+
+
+def _comparisons(
+    stem: str, asked: Mapping[str, Any], opponents: Sequence[Opponent], share: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the metric of each opponent, the baseline's under the plain name."""
+    for i, other in enumerate(opponents):
+        own = {
+            "opponent": other.id,
+            "opponent_label": other.label,
+            "share": 1.0 if i == 0 else share,
+            "is_baseline": i == 0,
+        }
+        yield f"{PREFERENCE}{stem}{f':{other.id}' if i else ''}", {**asked, **own}
+
+
+def _check_baseline(config: Config, table: JudgeTable, rubric: Rubric) -> None:
+    if not rubric.pairwise:
+        rubrics.require_single_reply(rubric)
+    elif table.baseline is None:
+        msg = (
+            f"rubric '{rubric.name}' compares two replies, and no baseline is named; expected a "
+            'model, or model.prompt; set baseline = "…"'
+        )
+        raise ConfigError(msg)
+    else:
+        contrasts.check(config, table.baseline)
 
 
 def rubric_of(options: Mapping[str, Any]) -> Rubric:
@@ -108,7 +167,6 @@ def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
         first = rubrics.read(Path(name)) if name.endswith(".toml") else rubrics.rubric(name)
         paraphrases = rubrics.wordings(name)[1:] if table.wordings and first.name == name else ()
         for rubric in (first, *paraphrases):
-            rubrics.require_single_reply(rubric)
             known += [dimension.name for dimension in rubric.dimensions]
             chosen = (d for d in rubric.dimensions if d.name in (table.dimensions or (d.name,)))
             yield replace(rubric, dimensions=tuple(chosen))

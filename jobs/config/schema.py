@@ -153,6 +153,12 @@ class JudgeTable(ConfigModel):
         model: Which: a key under ``[models]``, or a model that ships.
         rubrics: Names of rubrics that ship, or paths to one's own.
         dimensions: Names of the dimensions that are asked; ``[]`` for all of the rubrics'.
+        baseline: What each answer is compared with under a rubric that compares: a model, or
+            ``model.prompt``; null where none does.
+        opponents: What else each answer is compared with: only the ``baseline``, or ``all``
+            conditions, which takes as many times the work.
+        pairs_share: Share of the questions at which answers are compared with opponents beside the
+            baseline.
         wordings: Whether the paraphrases that ship of each rubric are asked as well, to see whether
             a rating holds under another wording.
         label: As printed in tables; null means the model's.
@@ -169,6 +175,9 @@ class JudgeTable(ConfigModel):
     model: str
     rubrics: Annotated[tuple[str, ...], Field(min_length=1)]
     dimensions: tuple[str, ...] = ()
+    baseline: str | None = None
+    opponents: Literal["baseline", "all"] = "baseline"
+    pairs_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     wordings: bool = False
     label: Label | None = None
     min_mass: Share = 0.5

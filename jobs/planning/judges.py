@@ -8,13 +8,17 @@ from empathy_core.errors import ConfigError
 from empathy_core.metrics._judge_prompts import condition_of, rating_prompts
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, ModelSpec
-from jobs.config.judges import judge_model, questions, rubric_of
-from jobs.config.schema import Config
+from jobs.config import contrasts
+from jobs.config.judges import Opponent, judge_model, questions, rubric_of
+from jobs.config.schema import Config, JudgeTable
 from jobs.planning import engines
 from jobs.planning.answering import planned
+from reports.labels import full_name, row_labels
 
 
-def judges(config: Config, run: RunDir | None) -> dict[str, dict[str, Any]]:
+def judges(
+    config: Config, conditions: Sequence[Condition], run: RunDir | None
+) -> dict[str, dict[str, Any]]:
     """Return name → settings of the metrics of all judges.
 
     Each prompt is rendered once without a text, so that a judge whose answers are no single tokens,
@@ -22,10 +26,12 @@ def judges(config: Config, run: RunDir | None) -> dict[str, dict[str, Any]]:
 
     Args:
         config: The configuration.
+        conditions: What is judged.
         run: Where it is kept what was found in models' files; null: nowhere.
 
     Raises:
-        ConfigError: A judge cannot be asked, or texts may not leave the cluster.
+        ConfigError: A judge cannot be asked, a baseline is no single condition, or texts may not
+            leave the cluster.
         ModelError: Its weights or its tokenizer cannot be used.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -35,11 +41,32 @@ def judges(config: Config, run: RunDir | None) -> dict[str, dict[str, Any]]:
         condition, _ = planned(condition_of(spec, fingerprint), run)
         asked = condition_of(spec, fingerprint, condition.reasoning)
         own = {"fingerprint": fingerprint, "reasoning": condition.reasoning}
-        for metric, options in questions(config, name, spec).items():
+        opponents = _opponents(name, table, conditions)
+        for metric, options in questions(config, name, spec, opponents).items():
             found[metric] = options | own
             rubric = rubric_of(options)
             rating_prompts(asked, rubric, rubric.dimensions[0])
     return found
+
+
+def _opponents(
+    name: str, table: JudgeTable, conditions: Sequence[Condition]
+) -> list[Opponent] | None:
+    """Return what answers are compared with, the baseline first; null if with nothing."""
+    if table.baseline is None:
+        return None
+    labels = row_labels(conditions)
+    known = [Opponent(c.id, full_name(c, labels)) for c in conditions]
+    chosen = {c.id for c in contrasts.selected(table.baseline, conditions)}
+    first = [opponent for opponent in known if opponent.id in chosen]
+    if len(first) != 1:
+        listed = ", ".join(c.id.rpartition("-")[0] for c in conditions if c.id in chosen)
+        msg = (
+            f"judges.{name}: baseline = '{table.baseline}' is {len(first)} conditions ({listed}); "
+            "expected one; name MODEL.PROMPT, of a model that is asked with one decoding"
+        )
+        raise ConfigError(msg)
+    return first + [o for o in known if o not in first and table.opponents == "all"]
 
 
 def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from empathy_core.metrics import JUDGE
+from empathy_core.metrics import JUDGE, PREFERENCE
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
 from empathy_core.types import Condition, ModelSpec
@@ -41,9 +41,15 @@ class PlannedMetric:
     @cached_property
     def judge(self) -> ModelSpec | None:
         """The language model whose opinion it is; null for every other metric."""
-        if not self.name.startswith(JUDGE):
+        if not self.name.startswith((JUDGE, PREFERENCE)):
             return None
         return TypeAdapter(ModelSpec).validate_json(json.dumps(self.options["model"]))
+
+    @property
+    def opponent(self) -> str | None:
+        """Id of the condition that others are compared with; null for most metrics."""
+        found: str | None = self.options.get("opponent")
+        return found
 
 
 @dataclass(frozen=True)

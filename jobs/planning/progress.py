@@ -11,7 +11,7 @@ from empathy_core import store
 from empathy_core.errors import Damaged
 from empathy_core.store import UNIT_BLOCKS, RunDir, check_folder
 from empathy_core.training.adapter import adapters
-from jobs.planning.plan import Plan
+from jobs.planning.plan import Plan, PlannedMetric
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,13 @@ class RunProgress:
             | dict.fromkeys(self.to_come.get(condition, ()), "to come")
             for condition, pieces in self.generated.items()
         }
+
+    def inputs_of(self, metric: PlannedMetric, condition: str) -> Mapping[int, str]:
+        """Return score unit → digest of what a condition's statistics are made from."""
+        own = self.inputs.get(condition, {})
+        if not metric.opponent:
+            return own
+        return store.paired_inputs(own, self.inputs.get(metric.opponent, {}))
 
     def unusable(self) -> list[tuple[Path, str]]:
         """Return every file that must be set aside, with the reason."""

@@ -111,7 +111,7 @@ def resolve(
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.check_own_answers(config, conditions)
-    chosen = {**config.metrics, **judges.judges(config, run if write else None)}
+    chosen = {**config.metrics, **judges.judges(config, conditions, run if write else None)}
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,

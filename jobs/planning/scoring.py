@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 from empathy_core import store
 from empathy_core.store import RunDir
@@ -48,10 +49,10 @@ def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
 
 def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[tuple[Column, list[int]]]:
     """Yield the columns with a unit that was not scored from today's answers, and all of theirs."""
-    inputs = progress.inputs
     units = store.blocks_of_shard(range(plan.n_units), task.shard, task.n_shards)
-    for column in columns(plan, task):
-        answers = inputs.get(column[1], {})
+    for metric, condition in product(plan.of_group(task.key), plan.conditions):
+        answers = progress.inputs_of(metric, condition.id)
+        column = metric.key, condition.id
         mine = [unit for unit in units if unit in answers]
         scored = progress.scored.get(column)
         done = scored.blocks if scored else {}

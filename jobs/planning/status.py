@@ -108,12 +108,12 @@ def _condition(
     else:
         expected = sum(sizes.values()) * n_samples
         rows = _under_way(run, condition, answers.blocks, sizes)
-    units = store.unit_inputs(answers.blocks)
     statistics = {m.name: progress.scored[m.key, condition.id] for m in plan.metrics}
-    scored = {
-        name: _share(sum(s.blocks.get(u) == d for u, d in units.items()), len(units), expected)
-        for name, s in statistics.items()
-    }
+    scored = {}
+    for metric in plan.metrics:
+        units, done = progress.inputs_of(metric, condition.id), statistics[metric.name].blocks
+        n_scored = sum(done.get(unit) == digest for unit, digest in units.items())
+        scored[metric.name] = _share(n_scored, len(units), expected)
     unusable = len(answers.unusable) + sum(len(s.unusable) for s in statistics.values())
     return ConditionProgress(
         condition.id, rows, expected, scored, *_rates(run, condition), unusable

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from empathy_core import data, metrics, store
 from empathy_core.errors import RunMismatch
@@ -45,17 +46,29 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     shard, n_shards = task.shard, task.n_shards
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
+    by_id = {a.condition.id: a for a in answers}
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
+        compared = [_beside(a, by_id.get(planned.opponent or "")) for a in answers]
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
-        stale = [a for a in answers if a.inputs and not _current(path[a.condition.id], a.inputs)]
+        stale = [a for a in compared if a.inputs and not _current(path[a.condition.id], a.inputs)]
         for done, frame in _scored(metric, stale, listen):
             inputs = json.dumps({str(u): d for u, d in done.inputs.items()})
             own = {**tags, "condition": done.condition.id, "inputs": inputs}
             store.write_piece(frame, path[done.condition.id], own)
             listen(Progress(0))
         log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
+
+
+def _beside(answers: _Answers, other: _Answers | None) -> _Answers:
+    """Return a condition's answers with another's to the same questions; as they are if null."""
+    if other is None:
+        return answers
+    keys = ["example", "sample"] if other.rows["sample"].n_unique() > 1 else ["example"]
+    texts = other.rows.select(*keys, opponent="text")
+    rows = answers.rows.join(texts, on=keys, how="left", maintain_order="left")
+    return _Answers(answers.condition, rows, store.paired_inputs(answers.inputs, other.inputs))
 
 
 def _at_work(metric: MetricProtocol, run: RunDir) -> MetricProtocol:
@@ -145,7 +158,8 @@ def _measured(
             references = tuple(rows["reference"])
             if references not in states:
                 states[references] = metric.reference_state(references)
-            values = metric.measure(rows.select(*metrics.ROWS), states[references])
+            given = rows.select(*metrics.ROWS, cs.by_name("opponent", require_all=False))
+            values = metric.measure(given, states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))
     for answers in stale:

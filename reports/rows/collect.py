@@ -8,12 +8,14 @@ every score must have been computed from the answers that lie beside it. What do
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import polars as pl
 
 from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
+from empathy_core.metrics import MetricProtocol
 from empathy_core.store import (
     ADDED,
     EVALUATED,
@@ -23,6 +25,7 @@ from empathy_core.store import (
     UNIT_BLOCKS,
     Piece,
     RunDir,
+    paired_inputs,
     unit_inputs,
 )
 from empathy_core.types import Condition
@@ -134,6 +137,7 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     examples = _evaluated(run)
     problems: Problems = []
     expected, answers, scores, files = {}, {}, {}, {}
+    sources: dict[str, _Source] = {}
     for condition in spec.conditions:
         want = _expected(run, condition, examples)
         tags = {"kind": "generations", "condition": condition.id, "data": spec.data_digest}
@@ -145,9 +149,10 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
         report_missing(folder, lacking, want.height, problems)
         expected[condition.id], answers[condition.id] = want, sound
         files[condition.id] = tuple(piece.path for piece in folder.pieces)
-        source = _Source(condition.id, folder, want, sound, frozenset(lacking["unit"]))
-        for key in spec.metrics:
-            scores[condition.id, key] = _read_scores(run, source, key, spec, problems)
+        incomplete = frozenset(lacking["unit"])
+        sources[condition.id] = _Source(condition.id, folder, want, sound, incomplete)
+    for (name, source), key in product(sources.items(), spec.metrics):
+        scores[name, key] = _read_scores(run, source, sources, key, spec, problems)
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
     if problems and not partial:
         raise Incomplete(_refusal(run, problems))
@@ -206,6 +211,10 @@ def _read_answers(run: RunDir, tags: Mapping[str, str], problems: Problems) -> L
 # ---------------------------------------------------------------------------- scores
 
 
+_Inputs = Mapping[int, str]
+"""Score unit → digest of the answers that its scores are made from."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """The answers that a condition's scores must have been computed from."""
@@ -217,12 +226,27 @@ class _Source:
     lacking_units: frozenset[int]
 
 
+def _inputs(source: _Source, sources: Mapping[str, _Source], metric: MetricProtocol) -> _Inputs:
+    """Return score unit → digest of what a condition's scores must have been made from."""
+    own = unit_inputs(source.folder.blocks)
+    opponent = getattr(metric, "opponent", None)
+    if not opponent:
+        return own
+    other = sources[opponent].folder.blocks if opponent in sources else {}
+    return paired_inputs(own, unit_inputs(other))
+
+
 def _read_scores(
-    run: RunDir, source: _Source, key: str, spec: ReportSpec, problems: Problems
+    run: RunDir,
+    source: _Source,
+    sources: Mapping[str, _Source],
+    key: str,
+    spec: ReportSpec,
+    problems: Problems,
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
     added = metrics.added(metric)
-    inputs = unit_inputs(source.folder.blocks)
+    inputs = _inputs(source, sources, metric)
 
     def reduce(piece: Piece, rows: pl.DataFrame) -> pl.DataFrame:
         stale = _stale(piece, inputs)
@@ -257,7 +281,7 @@ def _read_scores(
     return rows
 
 
-def _stale(piece: Piece, inputs: Mapping[int, str]) -> set[int]:
+def _stale(piece: Piece, inputs: _Inputs) -> set[int]:
     """Return the units of a piece that were scored from other answers than those of *inputs*."""
     try:
         scored = {int(unit): digest for unit, digest in json.loads(piece.tags["inputs"]).items()}

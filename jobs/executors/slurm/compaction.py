@@ -68,6 +68,8 @@ def _complete(plan: Plan, progress: RunProgress, condition: Condition) -> bool:
     answers = progress.generated[condition.id].blocks
     if condition.id not in plan.imported and set(answers) != set(range(plan.n_blocks)):
         return False
-    units = store.unit_inputs(answers)
-    scored = (progress.scored[metric.key, condition.id].blocks for metric in plan.metrics)
-    return all(mine.get(unit) == digest for mine in scored for unit, digest in units.items())
+    return all(
+        progress.scored[metric.key, condition.id].blocks.get(unit) == digest
+        for metric in plan.metrics
+        for unit, digest in progress.inputs_of(metric, condition.id).items()
+    )

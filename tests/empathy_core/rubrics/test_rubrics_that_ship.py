@@ -158,7 +158,8 @@ def test_a_rubric_for_sessions_is_refused_with_its_reason():
     for name in ASKED:
         rubrics.require_single_reply(rubrics.rubric(name))
 
-    assert set(rubrics.names()) - set(ASKED) == {"ctrs"}
+    assert set(rubrics.names()) - set(ASKED) == {"ctrs", "emrank"}
+    assert rubrics.rubric("emrank").pairwise
 
 
 def test_an_unknown_name_gets_the_closest():
