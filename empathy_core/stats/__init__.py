@@ -10,6 +10,7 @@ the same resamples under every metric, whichever rows a metric leaves out.
 """
 
 from empathy_core.stats.all_pairs import AllPairs, compare_all
+from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
 from empathy_core.stats.corrections import benjamini_hochberg, holm
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
@@ -26,6 +27,7 @@ from empathy_core.stats.prompts import (
     spreads,
     spreads_by_metric,
 )
+from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
     ALPHA,
@@ -51,9 +53,12 @@ __all__ = [
     "Interaction",
     "Interval",
     "Mover",
+    "Refusal",
     "Resampler",
     "ScoreFunction",
     "Spread",
+    "Strength",
+    "Strengths",
     "benjamini_hochberg",
     "compare_all",
     "components",
@@ -71,4 +76,5 @@ __all__ = [
     "spread",
     "spreads",
     "spreads_by_metric",
+    "strengths",
 ]
