@@ -16,6 +16,7 @@ from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
+from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
 from empathy_core.stats.prompts import (
     Interaction,
     Mover,
@@ -46,6 +47,7 @@ __all__ = [
     "LEVEL",
     "RESAMPLES",
     "Adjusted",
+    "AdjustedPreference",
     "AllPairs",
     "Components",
     "Difference",
@@ -72,6 +74,7 @@ __all__ = [
     "length_adjusted",
     "movers",
     "paired_difference",
+    "preference_at_equal_length",
     "shuffles_for",
     "spread",
     "spreads",

@@ -100,7 +100,7 @@ class Strengths:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
+class _Comparisons:
     """Comparisons with a preference, ordered by question: each shape (rows,)."""
 
     first: np.ndarray
@@ -119,12 +119,12 @@ class _Rows:
         found = np.bincount(self.first * k + self.second, values, minlength=k * k)
         return np.asarray(found.reshape(k, k), float)
 
-    def by_question(self) -> Iterator["_Rows"]:
+    def by_question(self) -> Iterator["_Comparisons"]:
         """Yield parts of some thousand whole questions, numbered from 0."""
         for start in range(0, self.n_clusters, _AT_ONCE):
             ends = np.searchsorted(self.clusters, [start, start + _AT_ONCE])
             part = slice(*ends)
-            yield _Rows(
+            yield _Comparisons(
                 self.first[part], self.second[part], self.y[part], self.clusters[part] - start,
                 self.n_conditions,
             )  # fmt: skip
@@ -185,7 +185,7 @@ def strengths(
 
 def _checked(
     first: np.ndarray, second: np.ndarray, y: np.ndarray, clusters: np.ndarray, names: Sequence[str]
-) -> tuple[_Rows, int]:
+) -> tuple[_Comparisons, int]:
     """Return the rows with a preference, and how many others there are."""
     columns = [np.asarray(of) for of in (first, second, y, clusters)]
     shapes = {of.shape for of in columns}
@@ -206,7 +206,7 @@ def _checked(
     order = np.argsort(codes, kind="stable")
     order = order[~np.isnan(y[order])]
     _, codes = np.unique(codes[order], return_inverse=True)
-    return _Rows(i[order], j[order], y[order], codes, len(names)), int(np.isnan(y).sum())
+    return _Comparisons(i[order], j[order], y[order], codes, len(names)), int(np.isnan(y).sum())
 
 
 # ---------------------------------------------------------------------------- what has no fit
@@ -276,7 +276,7 @@ def _fitted(n: np.ndarray, wins: np.ndarray, basis: np.ndarray) -> LogitFit:
 
 
 def _covariance(
-    rows: _Rows, values: np.ndarray, fit: LogitFit, basis: np.ndarray
+    rows: _Comparisons, values: np.ndarray, fit: LogitFit, basis: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the sandwich and ``Strengths.effective``; null if one question carries the fit."""
     k, left = len(values), np.linalg.cholesky(fit.bread)
@@ -308,7 +308,7 @@ def _of_contrasts(variance: np.ndarray) -> np.ndarray:
     return np.asarray(apart)
 
 
-def _by_question(rows: _Rows, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _by_question(rows: _Comparisons, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (questions, conditions) and information (questions, conditions, conditions)."""
     k, c = rows.n_conditions, rows.n_clusters
     p = expit(values[rows.first] - values[rows.second])
