@@ -9,6 +9,7 @@ The draws depend on the seed and the number of clusters alone: conditions with t
 the same resamples under every metric, whichever rows a metric leaves out.
 """
 
+from empathy_core.stats.agreement import Agreement, rater_agreement
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
 from empathy_core.stats.corrections import benjamini_hochberg, holm
@@ -40,6 +41,12 @@ from empathy_core.stats.resampling import (
     shuffles_for,
 )
 from empathy_core.stats.results import Difference, Estimate
+from empathy_core.stats.same_order import (
+    MeansAgree,
+    SameOrder,
+    mean_agreement,
+    order_agreement,
+)
 
 __all__ = [
     "ALPHA",
@@ -48,15 +55,18 @@ __all__ = [
     "RESAMPLES",
     "Adjusted",
     "AdjustedPreference",
+    "Agreement",
     "AllPairs",
     "Components",
     "Difference",
     "Estimate",
     "Interaction",
     "Interval",
+    "MeansAgree",
     "Mover",
     "Refusal",
     "Resampler",
+    "SameOrder",
     "ScoreFunction",
     "Spread",
     "Strength",
@@ -72,9 +82,12 @@ __all__ = [
     "interval",
     "least_detectable",
     "length_adjusted",
+    "mean_agreement",
     "movers",
+    "order_agreement",
     "paired_difference",
     "preference_at_equal_length",
+    "rater_agreement",
     "shuffles_for",
     "spread",
     "spreads",
