@@ -9,12 +9,15 @@ The draws depend on the seed and the number of clusters alone: conditions with t
 the same resamples under every metric, whichever rows a metric leaves out.
 """
 
+from empathy_core.stats.agreement import Agreement, rater_agreement
 from empathy_core.stats.all_pairs import AllPairs, compare_all
+from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
 from empathy_core.stats.corrections import benjamini_hochberg, holm
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
+from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
 from empathy_core.stats.prompts import (
     Interaction,
     Mover,
@@ -26,6 +29,7 @@ from empathy_core.stats.prompts import (
     spreads,
     spreads_by_metric,
 )
+from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
     ALPHA,
@@ -37,6 +41,12 @@ from empathy_core.stats.resampling import (
     shuffles_for,
 )
 from empathy_core.stats.results import Difference, Estimate
+from empathy_core.stats.same_order import (
+    MeansAgree,
+    SameOrder,
+    mean_agreement,
+    order_agreement,
+)
 
 __all__ = [
     "ALPHA",
@@ -44,16 +54,23 @@ __all__ = [
     "LEVEL",
     "RESAMPLES",
     "Adjusted",
+    "AdjustedPreference",
+    "Agreement",
     "AllPairs",
     "Components",
     "Difference",
     "Estimate",
     "Interaction",
     "Interval",
+    "MeansAgree",
     "Mover",
+    "Refusal",
     "Resampler",
+    "SameOrder",
     "ScoreFunction",
     "Spread",
+    "Strength",
+    "Strengths",
     "benjamini_hochberg",
     "compare_all",
     "components",
@@ -65,10 +82,15 @@ __all__ = [
     "interval",
     "least_detectable",
     "length_adjusted",
+    "mean_agreement",
     "movers",
+    "order_agreement",
     "paired_difference",
+    "preference_at_equal_length",
+    "rater_agreement",
     "shuffles_for",
     "spread",
     "spreads",
     "spreads_by_metric",
+    "strengths",
 ]

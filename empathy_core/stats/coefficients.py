@@ -1,0 +1,47 @@
+"""Coefficients that are functions of sums over items, with intervals over whole questions. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from empathy_core.stats.intervals import ROUNDING, accelerated, drop_undefined, or_null
+from empathy_core.stats.resampling import Resampler, cluster_sums, draws, resample_sums
+from empathy_core.stats.results import Counts, Estimate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coefficient:
+    """Statistics (items, statistics), and what their sums (..., statistics) come to: (...,)."""
+
+    rows: np.ndarray
+    reduce: Callable[[np.ndarray], np.ndarray]
+
+
+def estimates(
+    parts: Sequence[Coefficient], kept: np.ndarray, resampler: Resampler
+) -> tuple[Estimate, ...]:
+    """Return an estimate of each coefficient over the items *kept*, shape (items,)."""
+    counts = Counts.of(kept, resampler)
+    rows = np.concatenate([of.rows for of in parts], axis=1)
+    sums = cluster_sums(rows[None], kept, resampler)[:, 0]
+    total = sums.sum(axis=0)
+    drawn = resample_sums(draws(resampler), sums).T if counts.enough else None
+    ends = np.cumsum([of.rows.shape[1] for of in parts])
+    found = []
+    for of, end in zip(parts, ends, strict=True):
+        at = slice(end - of.rows.shape[1], end)
+        value, bounds = or_null(float(of.reduce(total[at]))), None
+        if drawn is not None and value is not None:
+            values = drop_undefined(of.reduce(drawn[:, at]))
+            if values is not None:
+                without = of.reduce(total[at] - sums[:, at])
+                bounds = accelerated(values, value, without, counts.effective, resampler.level)
+        found.append(Estimate(value, bounds, *counts.fields))
+    return tuple(found)
+
+
+def ratio(above: np.ndarray, below: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
+    """Return a quotient; NaN where *below* is rounding on the scale of what it is made of."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.where(below > ROUNDING * scale, above / below, np.nan))
