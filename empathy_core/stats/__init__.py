@@ -11,6 +11,14 @@ the same resamples under every metric, whichever rows a metric leaves out.
 
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.corrections import benjamini_hochberg, holm
+from empathy_core.stats.correlation import (
+    LEAST_CONDITIONS,
+    LEAST_GROUPS,
+    Coefficient,
+    Correlation,
+    across_conditions,
+    within_questions,
+)
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
 from empathy_core.stats.lengths import Adjusted, length_adjusted
@@ -41,11 +49,15 @@ from empathy_core.stats.results import Difference, Estimate
 __all__ = [
     "ALPHA",
     "LEAST_CLUSTERS",
+    "LEAST_CONDITIONS",
+    "LEAST_GROUPS",
     "LEVEL",
     "RESAMPLES",
     "Adjusted",
     "AllPairs",
+    "Coefficient",
     "Components",
+    "Correlation",
     "Difference",
     "Estimate",
     "Interaction",
@@ -54,6 +66,7 @@ __all__ = [
     "Resampler",
     "ScoreFunction",
     "Spread",
+    "across_conditions",
     "benjamini_hochberg",
     "compare_all",
     "components",
@@ -71,4 +84,5 @@ __all__ = [
     "spread",
     "spreads",
     "spreads_by_metric",
+    "within_questions",
 ]
