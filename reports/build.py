@@ -18,6 +18,7 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
@@ -30,6 +31,7 @@ from reports.spec import ReportSpec
 from reports.tables import notes, published
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
+from reports.tables.correlations import correlation_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
@@ -65,6 +67,7 @@ class Report:
         spreads: Ranges over prompts (``prompts.SPREADS``).
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
+        correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
@@ -76,6 +79,7 @@ class Report:
     spreads: pl.DataFrame
     moved: pl.DataFrame
     repeated: pl.DataFrame
+    correlated: pl.DataFrame
     compared: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
@@ -113,6 +117,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
+        judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp)
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
@@ -121,6 +126,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
+            Section("correlations", "Do overlap metrics follow the judges?",
+                    correlation_tables(judged, spec, plain)),
             Section("differences", "Differences", ()),
             Section("answers", "Per-example score distributions", ()),
             Section("repeats", "Seeds and repeated samples (variance components)",
@@ -139,7 +146,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         )  # fmt: skip
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
-    return Report(spec, collected, numbers, found, most, again, compared, shown, stamp)
+    return Report(spec, collected, numbers, found, most, again, judged, compared, shown, stamp)
 
 
 def _shown(

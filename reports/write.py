@@ -151,6 +151,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "prompts", report.spreads
     yield "movers", report.moved
     yield "repeats", report.repeated
+    yield "correlations", report.correlated
     yield "results", results.frame(report.results)
 
 

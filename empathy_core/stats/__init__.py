@@ -13,6 +13,14 @@ from empathy_core.stats.agreement import Agreement, rater_agreement
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
 from empathy_core.stats.corrections import benjamini_hochberg, holm
+from empathy_core.stats.correlation import (
+    LEAST_CONDITIONS,
+    LEAST_GROUPS,
+    Coefficient,
+    Correlation,
+    across_conditions,
+    within_questions,
+)
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
 from empathy_core.stats.lengths import Adjusted, length_adjusted
@@ -51,13 +59,17 @@ from empathy_core.stats.same_order import (
 __all__ = [
     "ALPHA",
     "LEAST_CLUSTERS",
+    "LEAST_CONDITIONS",
+    "LEAST_GROUPS",
     "LEVEL",
     "RESAMPLES",
     "Adjusted",
     "AdjustedPreference",
     "Agreement",
     "AllPairs",
+    "Coefficient",
     "Components",
+    "Correlation",
     "Difference",
     "Estimate",
     "Interaction",
@@ -71,6 +83,7 @@ __all__ = [
     "Spread",
     "Strength",
     "Strengths",
+    "across_conditions",
     "benjamini_hochberg",
     "compare_all",
     "components",
@@ -93,4 +106,5 @@ __all__ = [
     "spreads",
     "spreads_by_metric",
     "strengths",
+    "within_questions",
 ]

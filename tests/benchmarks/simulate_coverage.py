@@ -5,8 +5,9 @@ not, and shares of 0 to 10 %; then the chance that any of the 528 tests among 33
 do not differ finds something after Holm (asked: at most 6.5 %). An experiment is a column, so that
 hundreds meet one set of draws; each batch has its own.
 
-    nice python tests/benchmarks/simulate_coverage.py [experiments [shares|scores|others|families]]
+    nice python tests/benchmarks/simulate_coverage.py [experiments [TABLE]]
 
+TABLE is shares, scores, others, correlations or families; without one all are made.
 Prints a table: covered, in percent, and mean width; ``none`` is the share of experiments in which
 no interval is given (they count neither way), ``off`` those whose truth lies above or below.
 """
@@ -32,6 +33,7 @@ from empathy_core.stats import (
     length_adjusted,
     resampling,
     shuffles_for,
+    within_questions,
 )
 from empathy_core.stats.resampling import cluster_sums, swaps
 from empathy_core.types import Column
@@ -290,6 +292,42 @@ def at_equal_length(n: int, experiments: int) -> Seen:
     return Seen.of(found, 0.0)
 
 
+# ---------------------------------------------------------------------------- correlations
+
+
+def together(
+    random: np.random.Generator, n: int, shape: str, *, k: int, rho: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two scores of *k* conditions and *n* questions that go together within questions."""
+    x = random.normal(size=(k, n))
+    y = rho * x + sqrt(1 - rho**2) * random.normal(size=(k, n))
+    if shape == "skewed":
+        x, y = np.exp(x), np.exp(y / 2)
+    if shape == "mostly 0":
+        x = np.maximum(x - 0.8, 0)
+    if shape == "1 to 5":
+        return x, np.clip(np.round(1.2 * y + 4), 1, 5)
+    if shape == "gaps":
+        x = np.where(random.random(x.shape) < 0.2, np.nan, x)
+    effects = random.normal(size=n) + np.arange(k)[:, None] / 2
+    return x + 2 * effects, y - effects
+
+
+def correlated(n: int, shape: str, k: int, rho: float, experiments: int) -> tuple[Seen, Seen]:
+    """Simulate Pearson's and Spearman's correlation within questions."""
+    large = together(np.random.default_rng(14), 50_000, shape, k=k, rho=rho)
+    true = within_questions([large[0]], [large[1]], Resampler(np.arange(50_000), 1))[0][0]
+    found = []
+    for seed in range(experiments):
+        x, y = together(np.random.default_rng((15, seed)), n, shape, k=k, rho=rho)
+        resampler = Resampler(np.arange(n), RESAMPLES, seed % 16)
+        found.append(within_questions([x], [y], resampler)[0][0])
+    return (
+        Seen.of([of.pearson.interval for of in found], float(true.pearson.value or 0)),
+        Seen.of([of.spearman.interval for of in found], float(true.spearman.value or 0)),
+    )
+
+
 # ---------------------------------------------------------------------------- families of tests
 
 
@@ -388,6 +426,17 @@ def others_table(experiments: int) -> Iterator[tuple[str, int, str, Seen]]:
         yield "difference at equal length", n, "alone", at_equal_length(n, experiments)
 
 
+def correlations_table(experiments: int) -> Iterator[tuple[str, int, str, Seen]]:
+    """Yield each line of correlations within questions."""
+    shapes = ("normal", "skewed", "mostly 0", "1 to 5", "gaps")
+    worlds = [("normal", k, rho) for k in (2, 8) for rho in (0.0, 0.4, 0.8)]
+    for n in SIZES[:3]:
+        for shape, k, rho in [*worlds, *((shape, 4, 0.4) for shape in shapes)]:
+            name = f"{shape}, {k} conditions, rho {rho}"
+            for kind, seen in zip("ps", correlated(n, shape, k, rho, experiments), strict=True):
+                yield name, n, {"p": "Pearson", "s": "Spearman"}[kind], seen
+
+
 def families(experiments: int) -> None:
     """Print how often a family of tests finds something where nothing is."""
     for n, kind in ((20, "alone"), (50, "unequal")):
@@ -399,7 +448,10 @@ def families(experiments: int) -> None:
         )
 
 
-TABLES = {"shares": shares_table, "scores": scores_table, "others": others_table}
+TABLES = {
+    "shares": shares_table, "scores": scores_table, "others": others_table,
+    "correlations": correlations_table,
+}  # fmt: skip
 
 
 def main() -> None:

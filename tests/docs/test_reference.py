@@ -17,7 +17,15 @@ from empathy_core import diagnosis
 from empathy_core.store import schemas
 from empathy_core.training.preflight import run as preflight
 from jobs.executors.slurm import history
-from reports.numbers import adapter_vs_base, aggregate, pairs, prompt_effects, repeats, results
+from reports.numbers import (
+    adapter_vs_base,
+    aggregate,
+    correlations,
+    pairs,
+    prompt_effects,
+    repeats,
+    results,
+)
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
@@ -70,6 +78,7 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "SPREADS": prompt_effects.SPREADS,
     "MOVERS": prompt_effects.MOVERS,
     "REPEATS": repeats.REPEATS,
+    "CORRELATIONS": correlations.CORRELATIONS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 
