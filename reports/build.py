@@ -22,6 +22,8 @@ from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
+from reports.numbers.judges import JudgeNumbers, judge_numbers
+from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
 from reports.numbers.results import Result, results
@@ -35,6 +37,8 @@ from reports.tables.correlations import correlation_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
+from reports.tables.judges import judge_tables
+from reports.tables.preferences import preference_tables
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
 from reports.tables.table import Table, TableText, panels, score_table
@@ -67,6 +71,8 @@ class Report:
         spreads: Ranges over prompts (``prompts.SPREADS``).
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
+        judges: How judges rated, and what that shows of them.
+        preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
         sections: The main table first.
@@ -79,6 +85,8 @@ class Report:
     spreads: pl.DataFrame
     moved: pl.DataFrame
     repeated: pl.DataFrame
+    judges: JudgeNumbers
+    preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
     sections: tuple[Section, ...]
@@ -117,6 +125,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
+        rated = judge_numbers(collected, spec)
+        liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp)
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
@@ -126,6 +136,9 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
+            Section("judges", "How far the judges can be trusted",
+                    judge_tables(rated, spec, plain)),
+            Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
             Section("differences", "Differences", ()),
@@ -146,7 +159,9 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         )  # fmt: skip
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
-    return Report(spec, collected, numbers, found, most, again, judged, compared, shown, stamp)
+    return Report(
+        spec, collected, numbers, found, most, again, rated, liked, judged, compared, shown, stamp
+    )
 
 
 def _shown(

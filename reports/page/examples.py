@@ -82,14 +82,19 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     """Return the examples of a run for its page; reads their texts."""
     examples = _shown(collected)
     parts = _parts(collected, spec, examples)
-    columns = [(key, column) for key, m in spec.metrics.items() for column in m.columns]
+    columns = [
+        (key, column)
+        for key, metric in spec.metrics.items()
+        for column in (*metric.columns, *_labels_of(metric))
+    ]
+    keys = _column_keys(spec)
     texts = _pieces(collected, spec, examples, parts)
     models, prompts, sources = _labels(spec, examples)
     conditions = [_described(of, spec, models, prompts) for of in parts]
     index = {
         "conditions": conditions,
         "sources": [source.label for source in sources],
-        "columns": [_column(key, column, spec) for key, column in columns],
+        "columns": [_column(keys[k, c.name], c) for k, c in columns],
         "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
         "examples": _listed(examples, spec, sources),
         "starts": [piece.start for piece in texts],
@@ -97,7 +102,6 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     }
     scores = [[_printed(of.scores[key, c.name], c) for key, c in columns] for of in parts]
     flags = np.concatenate([of.flags[of.flags >= 0] for of in parts] or [np.zeros(0, int)])
-    keys = column_keys(spec.metrics)
     return Browser(
         pieces=tuple(map(_packed, (index, scores, *(piece.value() for piece in texts)))),
         n_shown=examples.height,
@@ -218,7 +222,40 @@ def _scores(
         scores = collected.scores[condition.id, key]
         values = metric.score(statistics_of(rows, scores, metric.statistics))
         found |= {(key, c.name): values[:, i] for i, c in enumerate(metric.columns)}
+        if labels := _labels_of(metric):
+            seen = statistics_of(rows, scores, ("judged", *_statistics_of_labels(metric)))
+            seen[seen[:, 0] == 0] = np.nan  # the judge was not shown the answer
+            found |= {(key, c.name): seen[:, i] for i, c in enumerate(labels, 1)}
     return found
+
+
+def _labels_of(metric: Any) -> list[Column]:
+    """Return a column for the probability of each answer that a judge could give; else none."""
+    if not _statistics_of_labels(metric):
+        return []
+    of = metric.dimension
+    return [
+        Column(
+            f"{metric.columns[0].name}_label_{label}", f"{of.label}: answer {label}", None,
+            decimals=0, percent=True, group=metric.columns[0].group,
+        )
+        for label in of.labels
+    ]  # fmt: skip
+
+
+def _statistics_of_labels(metric: Any) -> list[str]:
+    rates = hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
+    return [f"p{i}" for i in range(len(metric.dimension.labels))] if rates else []
+
+
+def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:
+    """Return (metric key, column) → what the page's addresses call it."""
+    labels = {
+        (key, column.name): f"{key}.{column.name}"
+        for key, metric in spec.metrics.items()
+        for column in _labels_of(metric)
+    }
+    return {**column_keys(spec.metrics), **labels}
 
 
 def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
@@ -256,9 +293,9 @@ def _described(
     }
 
 
-def _column(key: str, column: Column, spec: ReportSpec) -> dict[str, object]:
+def _column(key: str, column: Column) -> dict[str, object]:
     return {
-        "key": column_keys(spec.metrics)[key, column.name],
+        "key": key,
         "name": line_label(column),
         "decimals": column.decimals,
         "percent": column.percent,

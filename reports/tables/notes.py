@@ -1,6 +1,7 @@
 """The sentences below the tables and around them: what a reader must know of the numbers. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -459,9 +460,23 @@ def _assumed(spec: ReportSpec) -> list[str]:
 
 def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
     """Name the metrics of *wanted* with their settings."""
-    keys = dict.fromkeys(key for key, _ in wanted)
-    shown = [f"{metric_name(k)} ({short_signature(spec.metrics[k].signature())})" for k in keys]
-    return [f"Metrics: {', '.join(shown)}."]
+    shown: dict[tuple[str, str], list[str]] = {}
+    for key in dict.fromkeys(key for key, _ in wanted):
+        metric: Any = spec.metrics[key]
+        dimension = ""
+        name, settings = metric_name(key), short_signature(metric.signature())
+        if hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
+            dimension = metric.dimension.name
+            name = f"{metric.judge}_{metric.rubric.name}"
+            settings = settings.replace(f"dimension {dimension}; ", "", 1)
+        shown.setdefault((name, settings), []).append(dimension)
+    listed = (_metric(name, of, settings) for (name, settings), of in shown.items())
+    return [f"Metrics: {', '.join(listed)}."]
+
+
+def _metric(name: str, dimensions: Sequence[str], settings: str) -> str:
+    asked = ", ".join(filter(None, dimensions))
+    return f"{name} ({f'dimensions {asked}; ' if asked else ''}{settings})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from reports.numbers import (
     aggregate,
     correlations,
     pairs,
+    preferences,
     prompt_effects,
     repeats,
     results,
@@ -79,6 +80,7 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "MOVERS": prompt_effects.MOVERS,
     "REPEATS": repeats.REPEATS,
     "CORRELATIONS": correlations.CORRELATIONS,
+    "PREFERENCES": preferences.PREFERENCES,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

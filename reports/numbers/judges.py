@@ -1,0 +1,210 @@
+"""What a judge's own ratings show of it: how many there are, and which faults. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from empathy_core.stats.judge_bias import BiasPanel, JudgedPairs, JudgedScores, bias_panel
+
+from empathy_core.metrics import MetricProtocol
+from empathy_core.stats.results import Estimate
+from empathy_core.types import Column, Condition
+from reports.rows.align import Aligned
+from reports.rows.collect import Collected
+from reports.rows.compared import Comparison, comparisons
+from reports.spec import ReportSpec
+
+JUDGES: dict[str, Any] = {
+    "metric": pl.String,  # key
+    "column": pl.String,
+    "judge": pl.String,  # label
+    "n": pl.Int64,  # answers that there are
+    "n_rated": pl.Int64,  # of these, with a rating
+    "n_no_label": pl.Int64,  # the labels had less than the least share of the probability
+    "n_not_applicable": pl.Int64,  # the judge says that the question does not apply
+    "n_too_long": pl.Int64,  # the text did not fit the judge's context
+    "n_empty": pl.Int64,  # nothing of the answer is visible
+    "mass": pl.Float64,  # mean probability of the labels, of the answers that the judge was shown
+    "floor": pl.Float64,  # share of ratings nearest to the lowest label
+    "ceiling": pl.Float64,  # nearest to the highest
+    "per_doubling": pl.Float64,  # change of the rating when a reply is twice as long, in points
+    "consistency": pl.Float64,  # share of comparisons with one verdict in both orders
+    "wordings_apart": pl.Float64,  # mean absolute difference under two wordings, in points
+}
+"""Schema of the judges, a row each column that is a rating."""
+
+CHECKS: dict[str, Any] = {
+    "metric": pl.String,  # key
+    "column": pl.String,
+    "judge": pl.String,  # label
+    "check": pl.String,  # key of ``judge_bias.RULES``
+    "value": pl.Float64,  # null: cannot be told
+    "low": pl.Float64,  # of its 95 % interval; null: too few questions, or nothing varies
+    "high": pl.Float64,
+    "named": pl.Boolean,  # whether the judge is named for the fault; null: cannot be told
+    "fault": pl.String,  # empty where it is not named
+    "reason": pl.String,  # why it cannot be told; empty where it can
+    "n": pl.Int64,  # replies, pairs or questions that the value is made of
+    "n_questions": pl.Int64,  # their questions
+}
+"""Schema of the checks, a row each rating and check."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeNumbers:
+    """What is known of all judges.
+
+    Attributes:
+        judges: ``JUDGES``.
+        checks: ``CHECKS``.
+    """
+
+    judges: pl.DataFrame
+    checks: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Rating:
+    """One dimension that a judge rates."""
+
+    key: str
+    metric: Any  # a judge's, as planned
+    column: Column
+
+    @property
+    def paraphrases(self) -> tuple[str, str, str]:
+        """Judge, rubric and dimension of which this is another wording; no rubric: of none."""
+        return self.metric.judge, self.metric.rubric.paraphrase_of, self.metric.dimension.name
+
+
+def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
+    """Return how every judge rated, and the faults that its ratings show."""
+    every = _ratings(spec.metrics)
+    ratings = [rating for rating in every if not rating.metric.rubric.paraphrase_of]
+    judges: list[dict[str, object]] = []
+    checks: list[dict[str, object]] = []
+    if ratings:
+        aligned = Aligned.of(collected, [c.id for c in spec.conditions])
+        compared = comparisons(collected, spec)
+        for rating in ratings:
+            panel = _panel(aligned, spec.conditions, rating, every, compared)
+            named = {
+                "metric": rating.key, "column": rating.column.name, "judge": rating.column.judge,
+            }  # fmt: skip
+            judges.append(named | _counts(collected, spec.conditions, rating) | _beside(panel))
+            checks += [named | record for record in _findings(panel)]
+    return JudgeNumbers(pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS))
+
+
+def _ratings(metrics: Mapping[str, MetricProtocol]) -> list[_Rating]:
+    """Return what judges rate, paraphrases among it, comparisons left out."""
+    return [
+        _Rating(key, metric, metric.columns[0])
+        for key, metric in metrics.items()
+        if _is_rating(metric)
+    ]
+
+
+def _is_rating(metric: Any) -> bool:
+    return hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
+
+
+def _counts(
+    collected: Collected, conditions: Sequence[Condition], rating: _Rating
+) -> dict[str, object]:
+    rows = pl.concat([collected.scores[c.id, rating.key] for c in conditions])
+    judged = rows.filter(pl.col("judged") == 1)
+    return {
+        "n": rows.height,
+        "n_rated": rows["score"].count(),
+        "n_no_label": int(rows["low_mass"].sum()),
+        "n_not_applicable": int(rows["not_applicable"].sum()),
+        "n_too_long": int(rows["too_long"].sum()),
+        "n_empty": int(rows["empty"].sum()),
+        "mass": judged["mass"].mean(),
+    }
+
+
+def _panel(
+    aligned: Aligned,
+    conditions: Sequence[Condition],
+    rating: _Rating,
+    every: Sequence[_Rating],
+    compared: Sequence[Comparison],
+) -> BiasPanel:
+    metric = rating.metric
+    mass = np.stack([of[:, 0] for of in aligned.statistics(rating.key, ("mass", "judged"))])
+    shown = np.stack([of[:, 1] for of in aligned.statistics(rating.key, ("mass", "judged"))])
+    words = np.stack([aligned.values(c.id, "words") for c in conditions])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_words = np.where(words > 0, np.log(words), np.nan)
+    named = (metric.judge, metric.rubric.name, metric.dimension.name)
+    wordings = [r.key for r in every if r.paraphrases == named]
+    others = [r.key for r in every if _same_question(r.metric, metric) and r.key != rating.key]
+    column = JudgedScores(
+        scores=_scores(aligned, rating.key),
+        log_lengths=log_words,
+        labels=tuple(map(float, metric.dimension.values)),
+        mass=np.where(shown > 0, mass, np.nan),
+        own=np.array([c.fingerprint == metric.fingerprint for c in conditions]),
+        others=_stacked(aligned, others),
+        wordings=_stacked(aligned, wordings),
+    )
+    n_columns = sum(r.metric.judge == metric.judge and not r.paraphrases[1] for r in every)
+    return bias_panel(column, aligned.resampler(), _pairs(metric, compared), n_columns)
+
+
+def _scores(aligned: Aligned, key: str) -> np.ndarray:
+    return np.stack([of[:, 0] for of in aligned.statistics(key, ("score",))])
+
+
+def _stacked(aligned: Aligned, keys: Sequence[str]) -> np.ndarray | None:
+    return np.stack([_scores(aligned, key) for key in keys]) if keys else None
+
+
+def _same_question(one: Any, other: Any) -> bool:
+    """Tell whether two judges rate the same dimension of the same rubric."""
+    return bool(
+        one.judge != other.judge
+        and one.rubric.name == other.rubric.name
+        and one.dimension == other.dimension
+    )
+
+
+def _pairs(metric: Any, compared: Sequence[Comparison]) -> JudgedPairs | None:
+    """Return what the same judge prefers; null where it was not asked."""
+    mine = [one for one in compared if one.metric.judge == metric.judge and one.rows.height]
+    if not mine:
+        return None
+    whole = pl.concat([
+        one.rows.with_columns(pair=pl.lit(i)).filter(pl.col("judged") == 1)
+        for i, one in enumerate(mine)
+    ])  # fmt: skip
+    return JudgedPairs(
+        first_of_ab=whole["p_first_as_a"].to_numpy(),
+        first_of_ba=whole["p_first_as_b"].to_numpy(),
+        longer=whole["longer"].to_numpy(),
+        pairs=whole["pair"].to_numpy(),
+        clusters=np.unique(whole["cluster"].to_numpy(), return_inverse=True)[1],
+    )
+
+
+def _beside(panel: BiasPanel) -> dict[str, object]:
+    found: Mapping[str, Estimate | None] = {
+        "floor": panel.floor, "ceiling": panel.ceiling, "per_doubling": panel.per_doubling,
+        "consistency": panel.consistency, "wordings_apart": panel.wordings_apart,
+    }  # fmt: skip
+    return {name: of.value if of else None for name, of in found.items()}
+
+
+def _findings(panel: BiasPanel) -> Iterator[dict[str, object]]:
+    for found in panel.findings:
+        bounds = found.interval
+        yield {
+            "check": found.check, "value": found.value,
+            "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
+            "named": found.named, "fault": found.fault, "reason": found.reason,
+            "n": found.n, "n_questions": found.n_clusters,
+        }  # fmt: skip

@@ -1,0 +1,145 @@
+"""Preferences of judges: at equal length, by the place of a reply, and as strengths. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core import stats
+from empathy_core.stats import AdjustedPreference, Strengths
+from empathy_core.types import Condition
+from reports.keys import ALL
+from reports.rows.collect import Collected
+from reports.rows.compared import Comparison, comparing, comparisons
+from reports.spec import ReportSpec
+
+PREFERENCES: dict[str, Any] = {
+    "metric": pl.String,  # key of the comparison with the baseline
+    "column": pl.String,
+    "judge": pl.String,  # label
+    "condition": pl.String,
+    "baseline": pl.String,  # id of the condition that it is compared with
+    "preferred": pl.Float64,  # mean preference over the baseline; null: no comparison has one
+    "low": pl.Float64,  # of its 95 % interval; null: too few questions, or nothing varies
+    "high": pl.Float64,
+    "adjusted": pl.Float64,  # the same at equal length; null: see "refusal"
+    "adjusted_low": pl.Float64,
+    "adjusted_high": pl.Float64,
+    "moved": pl.Boolean,  # the adjustment is larger than ten points
+    "refusal": pl.String,  # why there is no adjusted preference, or no interval; empty if there is
+    "first": pl.Float64,  # probability of the reply that stands first, over both orders
+    "consistent": pl.Float64,  # share of comparisons with one verdict in both orders
+    "n": pl.Int64,  # comparisons with a preference
+    "n_missing": pl.Int64,  # comparisons that were asked and have none
+    "strength": pl.Float64,  # Bradley-Terry, log-odds with a mean of zero; null: see "unranked"
+    "strength_low": pl.Float64,
+    "strength_high": pl.Float64,
+    "unranked": pl.String,  # why there are no strengths, or no intervals of them
+}
+"""Schema of the preferences, a row a judge's question and condition."""
+
+
+def preferences(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) -> pl.DataFrame:
+    """Return what every judge prefers (``PREFERENCES``); *summary*: ``aggregate.SUMMARY``."""
+    compared = comparisons(collected, spec)
+    rows = [
+        row
+        for key, metric in comparing(spec.metrics).items()
+        if metric.columns  # the comparison with the baseline; the others have none
+        for row in _of_question(summary, spec.conditions, key, metric, compared)
+    ]
+    return pl.DataFrame(rows, schema=PREFERENCES)
+
+
+def _of_question(
+    summary: pl.DataFrame,
+    conditions: Sequence[Condition],
+    key: str,
+    metric: Any,
+    compared: Sequence[Comparison],
+) -> Iterator[dict[str, object]]:
+    """Yield the record of each condition; *key* is of the comparison with the baseline."""
+    mine = [one for one in compared if _same(one.metric, metric)]
+    beside = {one.condition: one.rows for one in mine if one.key == key}
+    column = metric.columns[0]
+    at = (pl.col("subset") == ALL) & (pl.col("metric") == key) & (pl.col("column") == column.name)
+    scores = {row["condition"]: row for row in summary.filter(at).iter_rows(named=True)}
+    ranked = _strengths(mine, [c.id for c in conditions])
+    for condition in conditions:
+        record: dict[str, object] = {
+            "metric": key, "column": column.name, "judge": column.judge,
+            "condition": condition.id, "baseline": metric.opponent,
+        }  # fmt: skip
+        rows = beside.get(condition.id)
+        if rows is not None and rows.height:
+            score = scores.get(condition.id, {})
+            record |= {"preferred": score.get("score")}
+            record |= {name: score.get(name) for name in ("low", "high")}
+            record |= _beside(rows)
+        yield record | _strength(ranked, condition.id)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two comparisons are one judge's answers to one question."""
+    return bool(one.judge == other.judge and one.rubric == other.rubric)
+
+
+def _beside(rows: pl.DataFrame) -> dict[str, object]:
+    """Return what stands beside a mean preference."""
+    y = rows["preference"].fill_null(np.nan).to_numpy()
+    longer = rows["longer"].to_numpy()
+    _, clusters = np.unique(rows["cluster"].to_numpy(), return_inverse=True)
+    found = stats.preference_at_equal_length(y, longer, np.zeros_like(longer), clusters)
+    judged = rows.filter(pl.col("judged") == 1, pl.col("low_mass") == 0)
+    return {
+        **_adjusted(found),
+        "first": judged["first"].mean(),
+        "consistent": judged["consistent"].mean(),
+        "n": found.n,
+        "n_missing": found.n_left_out,
+    }
+
+
+def _adjusted(found: AdjustedPreference) -> dict[str, object]:
+    bounds = found.interval
+    return {
+        "adjusted": found.adjusted,
+        "adjusted_low": bounds.low if bounds else None,
+        "adjusted_high": bounds.high if bounds else None,
+        "moved": found.moved,
+        "refusal": str(found.refusal) if found.refusal else "",
+    }
+
+
+def _strengths(compared: Sequence[Comparison], names: Sequence[str]) -> Strengths | None:
+    """Return the strengths of conditions; null where fewer than three are compared."""
+    place = {name: i for i, name in enumerate(names)}
+    mine = [one for one in compared if one.rows.height and one.opponent in place]
+    if len({name for one in mine for name in (one.condition, one.opponent)}) < 3:
+        return None
+    whole = pl.concat([
+        one.rows.select(
+            pl.lit(place[one.condition]).alias("first"),
+            pl.lit(place[one.opponent]).alias("second"),
+            pl.col("preference").fill_null(np.nan),
+            "cluster",
+        )
+        for one in mine
+    ])  # fmt: skip
+    _, clusters = np.unique(whole["cluster"].to_numpy(), return_inverse=True)
+    first, second, y = (whole[name].to_numpy() for name in ("first", "second", "preference"))
+    return stats.strengths(first, second, y, clusters, names)
+
+
+def _strength(ranked: Strengths | None, condition: str) -> dict[str, object]:
+    if ranked is None:
+        return {"unranked": ""}
+    one = ranked.of(condition)
+    bounds = one.interval if one else None
+    return {
+        "strength": one.value if one else None,
+        "strength_low": bounds.low if bounds else None,
+        "strength_high": bounds.high if bounds else None,
+        "unranked": str(ranked.refusal) if ranked.refusal else "",
+    }

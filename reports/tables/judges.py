@@ -1,0 +1,158 @@
+"""The tables of the judges: how they rated, and what their ratings show of them. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+from empathy_core.stats.judge_bias import RULES
+
+from empathy_core.types import Column
+from reports.labels import NOTHING, column_title, decimal, number, percent
+from reports.numbers.judges import JudgeNumbers
+from reports.spec import ReportSpec
+from reports.tables.cells import count_cell, heads
+from reports.tables.table import Cell, Group, Row, Table, TableText
+
+_HEADS: Mapping[str, tuple[str, ...]] = {
+    "one_label": ("One", "label"),
+    "outside_labels": ("No", "label"),
+    "length": ("Length",),
+    "verbosity": ("Longer", "reply"),
+    "order": ("First", "reply"),
+    "self_preference": ("Own", "replies"),
+    "agreement": ("Other", "judges"),
+    "repeatability": ("Other", "wordings"),
+}
+"""Check → heading of its column."""
+_SHARES = {"one_label", "outside_labels", "order"}
+_SHARE = Column("", "", None, decimals=1, percent=True)
+_NUMBER = Column("", "", None, decimals=2)
+
+
+def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
+    """Return the tables of *found*; none without a judge."""
+    if found.judges.is_empty():
+        return ()
+    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
+    return (
+        _ratings(found.judges, columns, spec, replace(words, label=f"{words.label}-judges-1")),
+        _checks(found.checks, columns, spec, replace(words, label=f"{words.label}-judges-2")),
+    )
+
+
+# ---------------------------------------------------------------------------- ratings
+
+
+Columns = Mapping[tuple[str, str], Column]
+
+
+def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.to_dicts()
+    shown = heads(
+        "Answers", "Rated", ("No", "label"), ("Not", "applicable"), ("Too", "long"), "Empty",
+        "Mass", "Lowest", "Highest",
+    )  # fmt: skip
+    text = replace(
+        words,
+        caption="Ratings of the judges, over the answers of all rows.",
+        notes=(
+            "No label: the labels of the scale have together less of the judge's probability than "
+            "the least that counts as an answer. Such a rating is missing, never a number; what it "
+            "might change is bounded wherever rows are compared.",
+            "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
+            "nearest to that end of the scale.",
+            "Uncalibrated: no person's rating has been compared with the judge's.",
+        ),
+    )
+    return Table(text, ("Judge", "Dimension"), (), shown, _groups(rows, columns, _counted),
+                 layout=spec.layout)  # fmt: skip
+
+
+def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
+    row = rows[0]
+    names = ("n", "n_rated", "n_no_label", "n_not_applicable", "n_too_long", "n_empty")
+    shares = (Cell(percent(row[name]), value=row[name]) for name in ("mass", "floor", "ceiling"))
+    return (*(count_cell(row[name]) for name in names), *shares)
+
+
+def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tuple[Group, ...]:
+    """Return a group for each judge and rubric; *cells* makes those of one dimension's records."""
+
+    def at(row: dict[str, Any]) -> tuple[str, str]:
+        return row["metric"], row["column"]
+
+    def rubric(row: dict[str, Any]) -> str:
+        return columns[at(row)].group
+
+    return tuple(
+        Group(label, tuple(
+            Row((columns[key].label,), cells(list(of))) for key, of in groupby(mine, at)
+        ))
+        for label, mine in groupby(rows, rubric)
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- checks
+
+
+def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.to_dicts()
+    told = [check for check in RULES if any(r["check"] == check and _is_told(r) for r in rows)]
+
+    def cells(of: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
+        by_check = {row["check"]: row for row in of}
+        return tuple(_check_cell(by_check[check]) for check in told)
+
+    text = replace(
+        words,
+        caption="What the ratings show of the judges.",
+        warnings=(*words.warnings, *_named(rows, columns)),
+        notes=tuple(_notes(rows, told)),
+    )
+    shown = heads(*(_HEADS[check] for check in told))
+    return Table(text, ("Judge", "Dimension"), (), shown, _groups(rows, columns, cells),
+                 layout=spec.layout)  # fmt: skip
+
+
+def _is_told(row: dict[str, Any]) -> bool:
+    return row["value"] is not None
+
+
+def _check_cell(row: dict[str, Any]) -> Cell:
+    column = _SHARE if row["check"] in _SHARES else _NUMBER
+    text = number(row["value"], column)
+    if row["value"] is None or row["low"] is None or row["high"] is None:
+        return Cell(text, value=row["value"], dagger=bool(row["named"]))
+    bounds = ", ".join(number(row[end], column) for end in ("low", "high"))
+    return Cell(text, value=row["value"], interval=f"[{bounds}]", dagger=bool(row["named"]))
+
+
+def _named(rows: Sequence[dict[str, Any]], columns: Columns) -> Iterator[str]:
+    """Yield what each judge is named for."""
+    for row in rows:
+        if row["named"]:
+            of = column_title(columns[row["metric"], row["column"]])
+            yield f"{row['judge']} {row['fault']}: {of}."
+
+
+def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]:
+    yield (
+        "A dagger: the judge is named for a fault, since the interval, widened for the number of "
+        "checks, lies outside the range that is held to be harmless. A judge without a fault is "
+        "named for any in at most 5% of runs."
+    )
+    for check in told:
+        rule = RULES[check]
+        low, high = (decimal(end, 2) for end in (rule.harmless.low, rule.harmless.high))
+        name = " ".join(_HEADS[check])
+        yield (
+            f"{name}: {rule.number}; harmless from {low} to {high}. It cannot tell "
+            f"{rule.cannot_tell}."
+        )
+    for check in RULES:
+        reasons = dict.fromkeys(r["reason"] for r in rows if r["check"] == check and r["reason"])
+        if reasons and check not in told:
+            yield f"{' '.join(_HEADS[check])}: cannot be told, {'; '.join(reasons)}."
+    yield f"{NOTHING}: cannot be told of this dimension."
