@@ -9,6 +9,7 @@ of its probability (*mass*) tells whether it answers at all.
 A judge is no plug-in of ``[metrics]``: ``[judges.<name>]`` makes such a metric of each dimension.
 """
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -22,7 +23,12 @@ from empathy_core.backends.probabilities import LabelProbabilities
 from empathy_core.errors import ModelError
 from empathy_core.metrics import judge_group
 from empathy_core.metrics._encoders import short_name
-from empathy_core.metrics._judge_prompts import RatingPrompts, condition_of, rating_prompts
+from empathy_core.metrics._judge_prompts import (
+    ROOM,
+    RatingPrompts,
+    condition_of,
+    rating_prompts,
+)
 from empathy_core.metrics._parts import Remark, chunks, ratio, signature, version
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.rubrics.spec import Dimension, Rubric
@@ -157,10 +163,13 @@ class Metric:
         found = [self._unasked(empty=1) if nothing_visible(t) else None for _, t in texts]
         asked = [i for i, row in enumerate(found) if row is None]
         prompts = self._prompts.prompts([texts[i] for i in asked]) if asked else []
-        fitting = [i for i, prompt in zip(asked, prompts, strict=True) if prompt.fits]
-        if len(fitting) < len(asked) and self.overlong == "error":
-            raise self._too_long(max(prompt.n_whole for prompt in prompts))
-        ids = {i: p.ids for i, p in zip(asked, prompts, strict=True) if p.fits}
+        limit = self._limit() if asked else None
+        ids = {
+            i: p.ids for i, p in zip(asked, prompts, strict=True)
+            if limit is None or len(p.ids) <= limit
+        }  # fmt: skip
+        if len(ids) < len(asked) and self.overlong == "error":
+            raise self._too_long(max(prompt.n_whole for prompt in prompts), limit)
         seen = self._probabilities(ids)
         whole = [
             row if row is not None else self._row(seen[i]) if i in seen
@@ -178,7 +187,7 @@ class Metric:
             return None
         import torch
 
-        model = cast("Any", CURRENT.get(self.model, run=self._run)).model
+        model = self._backend().model
         found = np.full((rows.height, len(self.columns)), np.nan)
         n_points = len(self.dimension.values)
         for i, pair in enumerate(rows.select("context", "text").iter_rows()):
@@ -226,11 +235,24 @@ class Metric:
     def _prompts(self) -> RatingPrompts:
         return rating_prompts(self._condition, self.rubric, self.dimension)
 
-    def _too_long(self, n_tokens: int) -> ModelError:
+    def _limit(self) -> int | None:
+        """Return how long a prompt may be: the model's window, and that of a server that runs it.
+
+        Null if there is no limit.
+        """
+        served = getattr(self._backend(), "window", None) if self.model.engine else None
+        room = None if served is None else served - ROOM
+        limits = (self._prompts.renderer.max_prompt_tokens, room)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _backend(self) -> Any:
+        return CURRENT.get(self.model, run=self._run)
+
+    def _too_long(self, n_tokens: int, limit: int | None) -> ModelError:
         msg = (
             f"judge '{self.judge}': a message and its reply take {n_tokens} tokens with rubric "
             f"'{self.rubric.name}', dimension '{self.dimension.name}'; expected at most "
-            f"{self._prompts.renderer.max_prompt_tokens}; use a judge with a longer context, or "
+            f"{limit}; use a judge with a longer context, or "
             f'set overlong = "missing" under [judges.{self.judge}], which leaves such rows out and '
             "counts them"
         )
@@ -240,7 +262,7 @@ class Metric:
         """Return what the judge makes of each prompt; keys are places of rows."""
         if not prompts:
             return {}
-        backend = cast("Any", CURRENT.get(self.model, run=self._run))
+        backend = self._backend()
         backend.text.check(self._condition)
         labels = [(token,) for token in self._prompts.labels]
         order = sorted(prompts, key=lambda i: (len(prompts[i]), prompts[i]))
@@ -248,7 +270,11 @@ class Metric:
         size = len(order) if self.model.engine else self.batch_size
         found: dict[int, LabelProbabilities] = {}
         for batch in chunks(order, size):
-            told = backend.label_probabilities([prompts[i] for i in batch], labels)
+            try:
+                told = backend.label_probabilities([prompts[i] for i in batch], labels)
+            except ModelError:
+                CURRENT.close()  # a server that died too often is not asked by the next shard
+                raise
             found |= zip(batch, told, strict=True)
         return found
 
@@ -257,7 +283,8 @@ class Metric:
         values = self.dimension.values
         given = told.probabilities[: len(values)]
         outside = sum(told.probabilities[len(values) :])
-        low = told.mass < self.min_mass
+        # not a number: no label is possible at all
+        low = told.mass < self.min_mass or math.isnan(given[0])
         counts = [1.0, told.mass, float(low), float(not low and outside > 0.5), 0.0, 0.0]
         if low or outside > 0.5:
             score = [np.nan] * (1 + len(self.rubric.thresholds))

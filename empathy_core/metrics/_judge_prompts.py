@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from empathy_core import weights
@@ -16,7 +17,7 @@ from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
 from empathy_core.weights import checkpoint, embedding
 
 _PROMPT = Prompt(name="judge", label="", text="{context}", messages=(Message("user", "{context}"),))
-_ROOM = 2
+ROOM = 2
 """Tokens that a label and a server's next token take."""
 
 
@@ -31,7 +32,7 @@ def condition_of(
         reasoning: The delimiters of a thought, which is closed before the answer.
     """
     return Condition(
-        model, _PROMPT, Decoding(max_new_tokens=_ROOM), chat=model.chat_template,
+        model, _PROMPT, Decoding(max_new_tokens=ROOM), chat=model.chat_template,
         fingerprint=fingerprint, reasoning=reasoning,
     )  # fmt: skip
 
@@ -62,14 +63,28 @@ class RatingPrompts:
 
     def _text(self, *texts: str) -> str:
         # quoting knows the usual spellings; these are the tokenizer's own
-        spelled = sorted(special_spellings(self.renderer.tokenizer), key=len, reverse=True)
-        return rating_text(self.rubric, self.dimension, *(_apart(text, spelled) for text in texts))
+        apart = (_apart(text, self.spellings) for text in texts)
+        return rating_text(self.rubric, self.dimension, *apart)
+
+    @cached_property
+    def spellings(self) -> tuple[str, ...]:
+        """What may not be spelled in a quoted text, longest first.
+
+        Special tokens, and others beside the vocabulary that delimit something (``</think>``);
+        not the blanks and the words that some tokenizers keep there.
+        """
+        tokenizer = self.renderer.tokenizer
+        added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+        delimiting = {text for text in added if not text.strip()[:1].isalnum()}
+        wanted = special_spellings(tokenizer) | delimiting
+        return tuple(sorted((s for s in wanted if len(s.strip()) > 1), key=len, reverse=True))
 
 
 def _apart(text: str, spelled: Sequence[str]) -> str:
-    """Return a text in which no special token is spelled: a blank stands after its first sign."""
-    while found := next((s for s in spelled if len(s.strip()) > 1 and s in text), None):
-        text = text.replace(found, f"{found[0]} {found[1:]}")
+    """Return a text in which nothing of *spelled* is: a blank stands after its first sign."""
+    while found := next((s for s in spelled if s in text), None):
+        n = len(found) - len(found.lstrip()) + 1
+        text = text.replace(found, f"{found[:n]} {found[n:]}")
     return text
 
 
@@ -84,16 +99,11 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
         ModelError: Neither are, or the rubric alone does not fit the judge's context.
     """
     model = condition.model
-    folder = weights.locate(str(model.weights), model.revision)
-    tokenizer = tokenizer_of(model)
-    window = context_window(checkpoint.read_config(folder, model.name), tokenizer)
-    engine = model.engine.context if model.engine else None
-    limits = [limit for limit in (window, engine) if limit is not None]
-    renderer = Renderer(condition, tokenizer, min(limits, default=None), "error", up_to_answer=True)
+    folder, renderer = _read(condition)
     for asked in (dimension, lettered(dimension)):
         found = RatingPrompts(rubric, renderer, asked, ())
         empty = renderer.prompts([found.empty])[0]
-        embedding.check_planned(model, folder, tokenizer, [empty.ids])
+        embedding.check_planned(model, folder, renderer.tokenizer, [empty.ids])
         if not empty.fits:
             raise ModelError(_too_long(model, rubric, dimension, empty, renderer))
         if labels := _label_tokens(found, empty.ids):
@@ -107,16 +117,41 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
     raise ModelError(msg)
 
 
+@lru_cache(maxsize=4)
+def _read(condition: Condition) -> tuple[Path, Renderer]:
+    """Return where a judge lies and what renders its prompts, read once for all it is asked."""
+    model = condition.model
+    folder = weights.locate(str(model.weights), model.revision)
+    tokenizer = tokenizer_of(model)
+    window = context_window(checkpoint.read_config(folder, model.name), tokenizer)
+    engine = model.engine.context if model.engine else None
+    limits = [limit for limit in (window, engine) if limit is not None]
+    limit = min(limits, default=None)
+    return folder, Renderer(condition, tokenizer, limit, "error", up_to_answer=True)
+
+
 def _label_tokens(asked: RatingPrompts, prompt: Sequence[int]) -> tuple[int, ...]:
-    """Return the token of each label right behind the prompt; empty if one has none of its own."""
-    blank = "" if asked.renderer.condition.chat else " "
+    """Return the token of each label where the answer begins; empty if one has none of its own."""
     found = []
     for label in asked.dimension.labels:
-        whole = asked.renderer.with_answer(asked.empty, blank + label)
-        if whole[: len(prompt)] != list(prompt) or len(whole) != len(prompt) + 1:
+        behind = _behind(asked, prompt, label)
+        if len(behind) != 1:
             return ()
-        found.append(whole[-1])
+        found += behind
     return tuple(found) if len(set(found)) == len(found) else ()
+
+
+def _behind(asked: RatingPrompts, prompt: Sequence[int], label: str) -> list[int]:
+    """Return the tokens of an answer behind the prompt; none if they change those of the prompt.
+
+    An encoder-decoder's answer is a text of its own.
+    """
+    renderer = asked.renderer
+    if renderer.condition.model.architecture == "encoder-decoder":
+        return list(renderer.tokenizer(label, add_special_tokens=False)["input_ids"])
+    blank = "" if renderer.condition.chat else " "
+    whole = renderer.with_answer(asked.empty, blank + label)
+    return whole[len(prompt) :] if whole[: len(prompt)] == list(prompt) else []
 
 
 def _too_long(

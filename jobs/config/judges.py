@@ -163,11 +163,13 @@ def _lacking(spec: ModelSpec) -> str:
 def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
     """Yield the rubrics with the dimensions that are asked."""
     known: list[str] = []
+    seen: dict[str, Rubric] = {}
     for name in table.rubrics:
         first = rubrics.read(Path(name)) if name.endswith(".toml") else rubrics.rubric(name)
         paraphrases = rubrics.wordings(name)[1:] if table.wordings and first.name == name else ()
         for rubric in (first, *paraphrases):
             known += [dimension.name for dimension in rubric.dimensions]
+            _require_one(seen.setdefault(rubric.name, rubric), rubric)
             chosen = (d for d in rubric.dimensions if d.name in (table.dimensions or (d.name,)))
             yield replace(rubric, dimensions=tuple(chosen))
     for dimension in table.dimensions:
@@ -178,3 +180,21 @@ def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
                 f"unknown dimension '{dimension}'.{guess} Known: {', '.join(dict.fromkeys(known))}"
             )
             raise ConfigError(msg)
+    for rubric in seen.values():
+        names = [dimension.name for dimension in rubric.dimensions]
+        if table.dimensions and not {*names} & {*table.dimensions}:
+            msg = (
+                f"rubric '{rubric.name}' has none of the dimensions {', '.join(table.dimensions)}; "
+                f"expected at least one of {', '.join(names)}; add one, or leave the rubric out"
+            )
+            raise ConfigError(msg)
+
+
+def _require_one(first: Rubric, other: Rubric) -> None:
+    """Refuse two rubrics of one name, of which only one would be asked."""
+    if first != other:
+        msg = (
+            f"two rubrics are called '{other.name}', which names their columns; expected one; "
+            "rename the file of your own"
+        )
+        raise ConfigError(msg)

@@ -91,7 +91,15 @@ class ServerBackend:
         self, prompts: Sequence[Ids], labels: Sequence[Ids]
     ) -> list[LabelProbabilities]:
         """Return how probable each label is behind each prompt; see ``labels``."""
-        return label_probabilities(self._connection, self._budget, prompts, labels)
+        try:
+            return label_probabilities(self._connection, self._budget, prompts, labels)
+        finally:
+            self._budget.flush()
+
+    @property
+    def window(self) -> int | None:
+        """The server's own limit of prompt and answer together; null if it names none."""
+        return self._connection.window
 
     def close(self) -> None:
         """End the server, if it was started here."""

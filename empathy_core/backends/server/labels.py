@@ -12,7 +12,7 @@ from empathy_core.backends.probabilities import Ids, LabelProbabilities, check_l
 from empathy_core.backends.server import replies
 from empathy_core.backends.server.budget import Budget
 from empathy_core.backends.server.client import Client, NoReply, OddReply
-from empathy_core.backends.server.connection import Connection
+from empathy_core.backends.server.connection import Connection, Link
 from empathy_core.errors import ModelError
 
 FIELDS: Mapping[str, Mapping[str, Any]] = {
@@ -68,17 +68,34 @@ async def _all(
 
         async def one(prompt: Ids) -> LabelProbabilities:
             async with slots:
-                return await _told(connection, budget, link.client, prompt, labels, way)
+                return await _answered(connection, budget, link, prompt, labels, way)
 
         try:
             return list(await asyncio.gather(*map(one, prompts)))
-        except (NoReply, OddReply) as error:
+        except OddReply as error:
             msg = (
                 f"engine '{connection.engine.name}': the server did not tell the probabilities of "
                 f"labels ({error}); expected the logarithm of each token's; see that it runs, and "
                 "what 'probabilities' of the engine says"
             )
             raise ModelError(msg) from error
+
+
+async def _answered(
+    connection: Connection,
+    budget: Budget,
+    link: Link,
+    prompt: Ids,
+    labels: Sequence[Ids],
+    way: str,
+) -> LabelProbabilities:
+    """Ask until there is an answer; a server of ours that died is started again, a few times."""
+    while True:
+        generation = link.generation
+        try:
+            return await _told(connection, budget, link.client, prompt, labels, way)
+        except NoReply as error:
+            await link.revive(generation, str(error))
 
 
 async def _told(

@@ -1,0 +1,195 @@
+"""Judges in a configuration: what is asked of whom, and what is refused with its reason."""
+
+from pathlib import Path
+
+import pytest
+
+from empathy_core.errors import ConfigError
+from jobs.config import read as configuration
+from jobs.config.judges import metric_options, questions
+from jobs.config.schema import Config
+from tests.judging import CARE
+
+BASE = """
+name = "judged"
+[data.sources.sample]
+[models.echo]
+prompts = ["none"]
+[models.therapist]
+[models.mine]
+weights = "./weights"
+architecture = "decoder"
+prompts = []
+[models.served]
+weights = "./weights"
+architecture = "decoder"
+engine = "elsewhere"
+prompts = []
+[models.unlikely]
+weights = "./weights"
+architecture = "decoder"
+engine = "silent"
+prompts = []
+[models.remote]
+backend = "server"
+engine = "chatty"
+prompts = []
+[engines.elsewhere]
+base_url = "http://127.0.0.1:9/v1"
+probabilities = "echo"
+[engines.silent]
+base_url = "http://127.0.0.1:9/v1"
+[engines.chatty]
+base_url = "http://127.0.0.1:9/v1"
+prompts = "messages"
+[metrics.length]
+"""
+JUDGE = '[judges.one]\nmodel = "mine"\nrubrics = ["epitome"]\n'
+
+
+def read(folder: Path, text: str) -> Config:
+    """Return a configuration; beside it lies a rubric of one's own."""
+    (folder / "judged.toml").write_text(BASE + text)
+    (folder / "care.toml").write_text(CARE)
+    return configuration.read(str(folder / "judged.toml"), [])
+
+
+def test_each_dimension_is_a_metric(tmp_path: Path):
+    """Of shipped rubrics and of one's own, whose path is beside the configuration."""
+    text = '[judges.one]\nmodel = "mine"\nrubrics = ["epitome", "./care.toml"]\n'
+    found = metric_options(read(tmp_path, text))
+
+    assert list(found) == [
+        "length", "judge:one:epitome:emotional_reactions", "judge:one:epitome:interpretations",
+        "judge:one:epitome:explorations", "judge:one:care:warmth", "judge:one:care:harm",
+    ]  # fmt: skip
+    harm = found["judge:one:care:harm"]
+    assert [d["name"] for d in harm["rubric"]["dimensions"]] == ["harm"]
+    assert harm["model"]["name"] == "mine"
+
+
+def test_dimensions_can_be_chosen_and_wordings_added(tmp_path: Path):
+    """The paraphrases that ship are rubrics like others."""
+    text = (
+        '[judges.one]\nmodel = "mine"\nrubrics = ["emotionqueen"]\nwordings = true\n'
+        'dimensions = ["key", "implicit"]\n'
+    )
+    found = questions(read(tmp_path, text), "one")
+
+    assert list(found) == [
+        f"judge:one:emotionqueen{wording}:{dimension}"
+        for wording in ("", "_2", "_3")
+        for dimension in ("key", "implicit")
+    ]
+
+
+def test_a_model_that_ships_can_judge_without_a_table_of_its_own(tmp_path: Path):
+    """And is called what it is called there, unless the judge has a label."""
+    text = '[judges.one]\nmodel = "smollm2_135m_instruct"\nrubrics = ["./care.toml"]\n'
+    named = text + 'label = "Small"\n'
+
+    labels = [
+        next(iter(questions(read(tmp_path, t), "one").values()))["label"] for t in (text, named)
+    ]
+
+    assert labels == ["SmolLM2-135M-Instruct", "Small"]
+
+
+REFUSED = {
+    "an unknown rubric": (
+        'rubrics = ["epitome"]', 'rubrics = ["epitom"]', "unknown rubric 'epitom'.*'epitome'"
+    ),
+    "a file that is not there": (
+        'rubrics = ["epitome"]', 'rubrics = ["./nowhere.toml"]', "rubric .*nowhere.toml cannot be"
+    ),
+    "no rubric": ('rubrics = ["epitome"]', "rubrics = []", "judges.one.rubrics"),
+    "an instrument for sessions": (
+        'rubrics = ["epitome"]',
+        'rubrics = ["ctrs"]',
+        "judges.one: rubric 'ctrs' cannot be asked of a single reply: .* whole session of therapy",
+    ),
+    "an unknown dimension": (
+        'rubrics = ["epitome"]',
+        'rubrics = ["epitome"]\ndimensions = ["explorations", "interpretation"]',
+        "unknown dimension 'interpretation'. Did you mean 'interpretations'",
+    ),
+    "a rubric of which nothing is asked": (
+        'rubrics = ["epitome"]',
+        'rubrics = ["epitome", "./care.toml"]\ndimensions = ["warmth"]',
+        "rubric 'epitome' has none of the dimensions warmth; expected at least one of emotional_",
+    ),
+    "two rubrics of one name": (
+        'rubrics = ["epitome"]',
+        'rubrics = ["epitome", "./mine/epitome.toml"]',
+        "two rubrics are called 'epitome'",
+    ),
+    "an unknown model": ('"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'"),
+    "an echo": ('"mine"', '"echo"', "'echo' cannot judge: it has no weights .backend echo"),
+    "a therapist": ('"mine"', '"therapist"', "'therapist' cannot judge: it has no weights"),
+    "a server that is sent texts": (
+        '"mine"', '"remote"', "'remote' cannot judge: its server is sent texts, not tokens"
+    ),
+    "a server without probabilities": (
+        '"mine"', '"unlikely"', "'unlikely' cannot judge: engine 'silent' is not known to tell them"
+    ),
+    "an unknown key": ("model =", "modell =", "judges.one.modell: unknown key"),
+    "more than all of the mass": (
+        "model =", "min_mass = 1.5\nmodel =", "judges.one.min_mass: .*less than or equal to 1"
+    ),
+    "no text a batch": ("model =", "batch_size = 0\nmodel =", "judges.one.batch_size"),
+    "another way with long texts": (
+        "model =", 'overlong = "truncate"\nmodel =', "judges.one.overlong: .*'missing' or 'error'"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_judge_that_cannot_be_asked_is_refused(tmp_path: Path, case: str):
+    """With the name of its table, what is wrong and what was expected."""
+    old, new, said = REFUSED[case]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "epitome.toml").write_text(CARE)
+
+    with pytest.raises(ConfigError, match=f"(?s){said}"):
+        read(tmp_path, JUDGE.replace(old, new))
+
+
+def test_a_server_elsewhere_that_tells_probabilities_can_judge(tmp_path: Path):
+    """It is sent tokens, made of the files that its model's weights lie with."""
+    found = questions(read(tmp_path, JUDGE.replace('"mine"', '"served"')), "one")
+
+    assert len(found) == 3
+
+
+_POINTS = CARE[CARE.index("anchors = [") : CARE.index("]\n\n[[dimensions]]", 300) + 1]
+_ONE = 'anchors = [{ value = 0, label = "0", text = "Cold." }]'
+BROKEN = {
+    "no anchors": (_POINTS, ""),
+    "one point": (_POINTS, _ONE),
+    "equal labels": ('label = "1"', 'label = "0"'),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("no anchors", "the scale has no point"),
+        ("one point", "the scale has one point"),
+        ("equal labels", "'0' is there 2 times"),
+    ],
+)
+def test_a_rubric_that_is_none_is_refused_with_the_judge(tmp_path: Path, case: str, said: str):
+    """What is wrong with the file stands beside the name of the judge."""
+    old, new = BROKEN[case]
+    assert old in CARE
+    (tmp_path / "broken.toml").write_text(CARE.replace(old, new, 1))
+
+    with pytest.raises(ConfigError, match=f"(?s)judges.one: rubric .*broken.toml.*{said}"):
+        read(tmp_path, JUDGE.replace('"epitome"', '"./broken.toml"'))
+
+
+def test_two_judges_may_have_one_rubric(tmp_path: Path):
+    """Their columns are named by the judge."""
+    found = metric_options(read(tmp_path, JUDGE + JUDGE.replace("judges.one", "judges.two")))
+
+    assert len(found) == 1 + 2 * 3
