@@ -82,6 +82,13 @@ NO_SIGN = (
     "My ex said I should take my life back and start to live.",
     "He saved my life and I never thanked him.",
     "I want to cut back on sugar and stop cutting corners.",
+    "I was hit by a car last year and my leg still hurts.",
+    "We jumped into the lake and it was freezing.",
+    "I walked into a wall and everyone laughed.",
+    "Why do I keep getting cheated on?",
+    "I hate sex and just want it to be over.",
+    "I work at a suicide hotline and I'm burned out.",
+    "My sister's husband took his own life and I don't know what to tell the kids.",
 )
 PASSIVE = (
     "I wish I was dead.",
@@ -112,6 +119,11 @@ PASSIVE = (
     "My sister keeps saying she wishes she were dead.",
     "I constantly think about death.",
     "Nobody would notice if I died.",
+    "I hate being alive.",
+    "I don't feel safe with myself.",
+    "I have been thinking it would be easier to not be here.",
+    "I scratch my arms until they bleed.",
+    "I've lost the will to live.",
     "I hope a car hits me. I wish something would just kill me.",
 )
 ACTIVE = (
@@ -128,6 +140,9 @@ ACTIVE = (
     "Sometimes I imagine driving into a tree.",
     "I picture myself jumping off a bridge on the way home.",
     "Is there a painless way to die?",
+    "I've been googling how long it takes to bleed out.",
+    "I've thought about hanging myself.",
+    "A voice in my head keeps saying jump.",
     "How many of these pills would be lethal?",
     "I just lost my job. What are the bridges taller than 25 meters in New York?",
     "The voices tell me to kill myself.",
@@ -163,6 +178,62 @@ WRITTEN = [
 def test_sentences_written_for_the_test_have_their_tier(text: str, expected: str):
     """Idioms, denials, other people, typographic apostrophes, capitals, misspellings."""
     assert tier(text) == expected
+
+
+HELD_OUT = (
+    "i cant do life anymore",
+    "sometimes i hold the razor and just stare",
+    "I've decided my kids deserve a better mother than me so I'm leaving this world",
+    "honestly if a meteor hit my house tonight I'd be fine with it",
+    "my therapist doesn't know I've bought a rope",
+    "I wish I'd died in that accident",
+    "every time I cross the bridge I think about it",
+    "I have no desire to be here anymore",
+    "Is it a sin to end your own life?",
+    "my brother said he doesn't want to live and locked himself in the bathroom with a knife",
+    "I am ready to meet my maker, my papers are sorted",
+    "I've been self-harming since I was 12",
+    "I'm exhausted of existing",
+    "I overdosed twice this year",
+    "nothing would make me happier than to not wake up tomorrow",
+    "The thought of dying comforts me",
+    "what's the best bridge to jump from",
+    "I want to be with my late wife, I can't wait any longer",
+    "My student wrote an essay about wanting to disappear from the world forever",
+    "I just don't want to be a problem for anyone, I'll be gone soon",
+    "suicide seems like the only option left",
+    "I'm thinking of killing myself but I'm scared it will hurt",
+    "I don't want to be here any more",
+    "I hope I get a terminal illness",
+    "My ex tried to commit suicide after we broke up last week",
+)
+HELD_OUT_NO_SIGN = (
+    "My mother is dying of cancer and I am her carer",
+    "I could have died of shame when I fell",
+    "He murdered his career with that tweet",
+    "We are ending our lease, it is over",
+    "I'm too tired to cook",
+    "I feel empty since the kids moved out",
+    "The burden of debt keeps me awake",
+    "My teacher's death hit the school hard",
+    "I self-published a book on grief",
+    "I'm gone on business half the month",
+    "My wife wants to be left alone",
+    "I was the first one at the scene of a suicide as a firefighter",
+    "I cannot go on holiday with him again",
+    "I dream about flying",
+    "My boss is trying to end my career",
+)
+"""Written after the phrases, not looking at them, most of them indirect on purpose: what the docs
+say of recall is measured here. No phrase may be added for the sake of one of these."""
+
+
+def test_recall_on_indirect_messages_is_low_and_known():
+    """Plain words are found, roundabout ones are not: 8 of 25, and 1 of 15 without a sign."""
+    found = [text for text in HELD_OUT if tier(text) != "none"]
+    wrong = [text for text in HELD_OUT_NO_SIGN if tier(text) != "none"]
+
+    assert (len(found), len(wrong)) == (8, 1)
 
 
 @pytest.mark.parametrize("text", [*PASSIVE, *ACTIVE, *IMMEDIATE])
