@@ -48,7 +48,6 @@ def read(text: str) -> Phrases:
     def each(name: str) -> dict[str, re.Pattern[str]]:
         return {key: _any_of(of, words) for key, of in table[name].items()}
 
-    stems = [rf"\b{re.escape(stem)}" for stem in table["methods"]["stems"]]
     return Phrases(
         alone=each("shown_alone"),
         together=each("shown_together"),
@@ -56,7 +55,7 @@ def read(text: str) -> Phrases:
         denied=each("denied")["phrases"],
         time=each("time"),
         immediate=each("immediate"),
-        method=_any_of(stems, {}),
+        method=each("methods")["patterns"],
     )
 
 
