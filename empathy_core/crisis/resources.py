@@ -103,7 +103,7 @@ def resources_digest() -> str:
 # ---------------------------------------------------------------------------- patterns
 
 _GAP = r"[\s().\-\u2010-\u2013\u00a0]{0,2}"
-_ENDINGS = "org|com|net|gov|info|edu|help|health|chat|uk|ie|au|nz|ca|us|in|de|eu"
+_ENDINGS = "org|com|net|gov|info|edu|uk|ie|au|nz|ca"  # words such as "in" begin sentences
 
 
 def _words(*patterns: str) -> re.Pattern[str]:
@@ -154,7 +154,7 @@ _CALLED = re.compile(
 )
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)[^\s<>()\[\]]+"
-    rf"|\b[a-z0-9][a-z0-9-]{{0,62}}(?:\.[a-z0-9-]{{1,63}}){{0,4}}?\.(?:{_ENDINGS})\b(?:/[^\s<>()\[\]]*)?",
+    rf"|\b[a-z0-9][a-z0-9-]{{0,62}}(?:\.[a-z0-9-]{{1,63}}){{0,4}}?\.(?-i:{_ENDINGS})\b(?:/[^\s<>()\[\]]*)?",
     re.IGNORECASE,
 )
 

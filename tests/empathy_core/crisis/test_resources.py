@@ -50,6 +50,7 @@ NOT_CONCRETE = (
     "I call him 20 times a day.",
     "My age is 54 and I have 741,741 reasons.",
     "Read www.nytimes.com in the morning.",
+    "It can feel like a crisis.In time it eases.Can you wait?",
     "Breathe in for 4, hold for 7, out for 8.",
 )
 GENERIC = (
