@@ -94,9 +94,9 @@ def resolve(
     """
     later: list[Callable[[], object]] = []
     examples, audit, identity, carried = _examples(config, run, later)
-    evaluated = examples.filter(EVALUATED)
-    for column in config.report.subgroups:  # here, and not after hours of answering
-        subsets.groups(evaluated.join(carried, on="id", how="left"), column)
+    evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
+    _check_subgroups(config, evaluated)  # here, and not after hours of answering
+    scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
     report_settings.check_margins(config.report.margins, config.metrics)
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
@@ -117,7 +117,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=tuple(_metric(n, o, evaluated) for n, o in config.metrics.items()),
+        metrics=scoring,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -131,6 +131,11 @@ def resolve(
     return Resolved(
         plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
     )
+
+
+def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
+    for column in config.report.subgroups:
+        subsets.groups(evaluated, column)
 
 
 def _unused(config: Config) -> Iterator[str]:
@@ -464,7 +469,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
 
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
-    metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
+    metric = metrics.prepared(name, options, evaluated)
     group = name if hasattr(metric, "model") else LEXICAL
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 
