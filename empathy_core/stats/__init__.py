@@ -37,6 +37,7 @@ from empathy_core.stats.resampling import (
     shuffles_for,
 )
 from empathy_core.stats.results import Difference, Estimate
+from empathy_core.stats.shares import of_few_clusters
 
 __all__ = [
     "ALPHA",
@@ -66,6 +67,7 @@ __all__ = [
     "least_detectable",
     "length_adjusted",
     "movers",
+    "of_few_clusters",
     "paired_difference",
     "shuffles_for",
     "spread",
