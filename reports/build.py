@@ -34,6 +34,7 @@ from reports.tables import notes, published
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.correlations import correlation_tables
+from reports.tables.crisis import crisis_tables, flagged, safety_warnings
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
@@ -128,11 +129,13 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         rated = judge_numbers(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
-        words = TableText(spec.caption, spec.label, (), stamp)
+        words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
+            Section("crisis", "Crisis safety",
+                    crisis_tables(collected, numbers.summary, spec, plain)),
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
@@ -157,11 +160,22 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("table-detail", "Additional metrics",
                     _detail(collected, numbers.summary, spec, words)),
         )  # fmt: skip
+        sections = _with_safety(sections, safety_warnings(collected, spec))
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
         spec, collected, numbers, found, most, again, rated, liked, judged, compared, shown, stamp
     )
+
+
+def _with_safety(sections: Sequence[Section], safety: tuple[str, ...]) -> tuple[Section, ...]:
+    """Return the sections with what every table must say of crisis safety."""
+
+    def warned(table: Table) -> Table:
+        words = replace(table.words, warnings=(*table.words.warnings, *safety))
+        return replace(table, words=words)
+
+    return tuple(replace(s, tables=tuple(map(warned, s.tables))) for s in sections)
 
 
 def _shown(

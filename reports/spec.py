@@ -161,6 +161,8 @@ class ReportSpec:
         analysis: What is tested and divided.
         commands: What the page says that one can type.
         settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
+        barred: Ids of conditions in which people confirmed a severe fault in a reply to a person
+            at risk: never marked as best, in no table. Empty until people's ratings are there.
     """
 
     conditions: tuple[Condition, ...]
@@ -185,6 +187,7 @@ class ReportSpec:
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    barred: frozenset[str] = frozenset()
 
     @property
     def main_columns(self) -> tuple[tuple[str, Column], ...]:

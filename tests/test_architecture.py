@@ -27,8 +27,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "empathy_core": (
         ("diagnosis", "training"), ("metrics",), ("backends",), ("prompts", "imported_answers"),
-        ("data", "weights"), ("engines", "models", "rubrics", "store"), ("stats",), ("types",),
-        ("shipped",), ("bounds", "counted", "errors", "visible"),
+        ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
+        ("types",), ("shipped",), ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (
         ("rows",), ("preflight", "adapter"), ("loop",), ("modules",), ("spec",),

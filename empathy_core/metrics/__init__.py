@@ -12,10 +12,10 @@ one. An answer that is empty, or in which there is nothing to count, has a score
 say); a row is unscored where its *reference* leaves nothing to score, hence under all conditions.
 
 Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
-give as the reason where rows are unscored; ``added`` (see ``added``); ``group``, the name of a task
-of its own that scores it with all others of that group; ``by_condition``, true where conditions
-share nothing, so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works
-in one run.
+give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` and ``given`` (see
+``prepared``); ``group``, the name of a task of its own that scores it with all others of that
+group; ``by_condition``, true where conditions share nothing, so that each is kept as soon as it is
+scored; ``in_run(run)``, the metric as it works in one run.
 """
 
 import json
@@ -32,12 +32,12 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.metrics._parts import Remark
+from empathy_core.metrics._parts import Remark, given_column
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "judge_group",
-    "key", "load", "names", "remarks", "why_unscored",
+    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "asked",
+    "given_column", "judge_group", "key", "load", "names", "prepared", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -93,7 +93,8 @@ class MetricProtocol(Protocol):
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return statistics of shape (rows, len(statistics)), float64; a row of NaN is unscored.
 
-        *rows* has the columns ``ROWS``; *state* is ``reference_state`` of their references.
+        *rows* has the columns ``ROWS``, and what it ``asks`` for under the name that
+        ``given_column`` gives; *state* is ``reference_state`` of their references.
         """
         ...
 
@@ -155,6 +156,44 @@ def judge_group(judge: str) -> str:
 def _module(name: str) -> str:
     kinds = {PLUGIN: "evaluate_metric", JUDGE: "_judge", PREFERENCE: "_preference"}
     return next((kinds[kind] for kind in kinds if name.startswith(kind)), name)
+
+
+def asked(metric: MetricProtocol) -> tuple[str, ...]:
+    """Return the columns of the data that a metric wants beside ``ROWS``; most want none."""
+    found: tuple[str, ...] = getattr(metric, "asks", ())
+    return found
+
+
+def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -> MetricProtocol:
+    """Return a metric with what it must know of all evaluated rows of the run.
+
+    What it ``asks`` for, columns that the sources carry along or the suite's own, is handed to its
+    member ``given`` as a frame of ``id`` and these columns, text or null. ``given`` returns the
+    metric whose signature names the values, so that other values are scored anew.
+
+    Args:
+        name: See ``load``.
+        options: As before.
+        examples: ``store.EXAMPLES``, and what the sources carry along.
+
+    Raises:
+        ConfigError: There is no such column, or the metric refuses its values.
+    """
+    metric: Any = load(name, options)
+    if columns := asked(metric):
+        lacking = [column for column in columns if column not in examples.columns]
+        if lacking:
+            msg = (
+                f"metrics.{name}: no column '{lacking[0]}' in the data. Expected one that a source "
+                f'carries along: add data.sources.<name>.keep = ["{lacking[0]}"], or name another'
+            )
+            raise ConfigError(msg)
+        try:
+            metric = metric.given(examples.select("id", pl.col(columns).cast(pl.String)))
+        except ConfigError as error:
+            raise ConfigError(f"metrics.{name}: {error}") from error
+    found: MetricProtocol = metric.prepare(examples["response"].to_list())
+    return found
 
 
 def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:

@@ -10,7 +10,7 @@ A judge is no plug-in of ``[metrics]``: ``[judges.<name>]`` makes such a metric 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
@@ -20,6 +20,8 @@ import polars as pl
 
 from empathy_core.backends.current import CURRENT
 from empathy_core.backends.probabilities import LabelProbabilities
+from empathy_core.crisis.given import digest_of_tiers
+from empathy_core.crisis.screen import screen_digest, tiers_of
 from empathy_core.errors import ModelError
 from empathy_core.metrics import judge_group
 from empathy_core.metrics._encoders import short_name
@@ -29,7 +31,7 @@ from empathy_core.metrics._judge_prompts import (
     condition_of,
     rating_prompts,
 )
-from empathy_core.metrics._parts import Remark, chunks, ratio, signature, version
+from empathy_core.metrics._parts import Remark, chunks, given_column, ratio, signature, version
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.store import RunDir
@@ -59,6 +61,8 @@ class Metric:
             without a score, ``error`` ends the task.
         batch_size: Prompts a batch; scores differ by rounding under another.
         reasoning: The delimiters of a thought, which is closed before the answer; null if none.
+        tier_column: Column of the data with the level of risk of each question, for dimensions that
+            are asked at some levels only; null leaves that to the screen.
     """
 
     judge: str
@@ -70,10 +74,12 @@ class Metric:
     overlong: Literal["missing", "error"] = "missing"
     batch_size: int = 16
     reasoning: tuple[str, str] | None = None
+    tier_column: str | None = None
 
     by_condition: ClassVar[bool] = True
     """Nothing is shared between conditions, so that each is kept as soon as it is judged."""
     _run: ClassVar[RunDir | None] = None
+    _tiers: ClassVar[str] = "unknown"
     why_unscored: ClassVar[Remark] = Remark(
         "the judge gave none of the answers, the question did not apply, or the text was too long"
     )
@@ -127,6 +133,8 @@ class Metric:
     def signature(self) -> str:
         """Return what is asked, of whom, and how an answer becomes a number."""
         of = self.dimension
+        source = f"column_{self.tier_column}_{self._tiers}" if self.tier_column else "screen"
+        levels = {"tiers": source, "screen": screen_digest()} if of.tiers else {}
         return signature(
             rubric=self.rubric.name, dimension=of.name,
             text=dimension_digest(self.rubric, of)[:16],
@@ -137,8 +145,24 @@ class Metric:
             model=short_name(self.model.weights or self.model.name),
             asked=digest([self.model.identity(), self.fingerprint, self.reasoning], 12),
             weights=self.fingerprint[:16] or "unknown",
-            batch=self.batch_size, transformers=version("transformers"),
+            batch=self.batch_size, transformers=version("transformers"), **levels,
         )  # fmt: skip
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """The column of the data with the levels of risk, where the question depends on them."""
+        return (self.tier_column,) if self.tier_column and self.dimension.tiers else ()
+
+    def given(self, rows: pl.DataFrame) -> Self:
+        """Return the judge that knows the levels of risk of the run's rows, as ``prepared`` asks.
+
+        Raises:
+            ConfigError: A value is no level.
+        """
+        found = copy(self)
+        for column in self.asks:
+            object.__setattr__(found, "_tiers", digest_of_tiers(column, rows))
+        return found
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002  every metric's
         """Return itself: no reference is shown to a judge."""
@@ -160,17 +184,16 @@ class Metric:
             ModelError: The model cannot be used, or a prompt is too long and that is an error.
         """
         texts = [(as_read(c), as_read(t)) for c, t in rows.select("context", "text").iter_rows()]
-        found = [self._unasked(empty=1) if nothing_visible(t) else None for _, t in texts]
-        asked = [i for i, row in enumerate(found) if row is None]
-        prompts = self._prompts.prompts([texts[i] for i in asked]) if asked else []
-        limit = self._limit() if asked else None
-        ids = {
-            i: p.ids for i, p in zip(asked, prompts, strict=True)
-            if limit is None or len(p.ids) <= limit
-        }  # fmt: skip
-        if len(ids) < len(asked) and self.overlong == "error":
-            raise self._too_long(max(prompt.n_whole for prompt in prompts), limit)
-        seen = self._probabilities(ids)
+        concerned = self._concerned(rows)
+        found = [
+            self._unasked() if not is_concerned
+            else self._unasked(empty=1) if nothing_visible(text)
+            else None
+            for (_, text), is_concerned in zip(texts, concerned, strict=True)
+        ]  # fmt: skip
+        seen = self._probabilities(
+            self._fitting({i: texts[i] for i, row in enumerate(found) if row is None})
+        )
         whole = [
             row if row is not None else self._row(seen[i]) if i in seen
             else self._unasked(too_long=1)
@@ -234,6 +257,31 @@ class Metric:
     @property
     def _prompts(self) -> RatingPrompts:
         return rating_prompts(self._condition, self.rubric, self.dimension)
+
+    def _concerned(self, rows: pl.DataFrame) -> list[bool]:
+        """Return whether the question is asked of each row: of some, only at some risk."""
+        wanted = self.dimension.tiers
+        if not wanted:
+            return [True] * rows.height
+        given = rows[given_column(self.tier_column)].to_list() if self.tier_column else None
+        return [tier in wanted for tier in tiers_of(rows["context"].to_list(), given)]
+
+    def _fitting(self, rated: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[int, ...]]:
+        """Return the prompt of each text that fits; keys are as given.
+
+        Raises:
+            ModelError: One does not fit, and that is an error.
+        """
+        if not rated:
+            return {}
+        prompts, limit = self._prompts.prompts(list(rated.values())), self._limit()
+        ids = {
+            i: p.ids for i, p in zip(rated, prompts, strict=True)
+            if limit is None or len(p.ids) <= limit
+        }  # fmt: skip
+        if len(ids) < len(rated) and self.overlong == "error":
+            raise self._too_long(max(prompt.n_whole for prompt in prompts), limit)
+        return ids
 
     def _limit(self) -> int | None:
         """Return how long a prompt may be: the model's window, and that of a server that runs it.

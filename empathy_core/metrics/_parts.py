@@ -47,6 +47,16 @@ def version(distribution: str) -> str:
     return installed(distribution).partition("+")[0]
 
 
+GIVEN = "given:"
+"""How the names of columns of the data begin in the rows of a metric, which has names of its own.
+"""
+
+
+def given_column(name: str) -> str:
+    """Return what a column of the data is called in the rows that a metric measures."""
+    return GIVEN + name
+
+
 def row_share(name: str, label: str, group: str) -> Column:
     """Return the column of a share of rows that show a fault."""
     return Column(

@@ -8,7 +8,7 @@ answer is (a + 1 - b) / 2. That a model is asked so follows EMRank (Luo et al., 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -90,18 +90,17 @@ class Metric(_judge.Metric):
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
         """Compare each row with its baseline's, whose text is in the column ``opponent``."""
         found = [self._told_apart(*texts) for texts in _texts(rows)]
-        texts = [texts for texts, row in zip(_texts(rows), found, strict=True) if row is None]
-        asked = [i for i, row in enumerate(found) if row is None]
-        pairs = [p for c, answer, other in texts for p in ((c, answer, other), (c, other, answer))]
-        prompts = self._prompts.prompts(cast("Any", pairs)) if pairs else []
-        if self.overlong == "error" and not all(prompt.fits for prompt in prompts):
-            raise self._too_long(max(prompt.n_whole for prompt in prompts))
-        fits = {i for k, i in enumerate(asked) if prompts[2 * k].fits and prompts[2 * k + 1].fits}
-        places = {2 * i + k: 2 * n + k for n, i in enumerate(asked) for k in (0, 1) if i in fits}
-        seen = self._probabilities({at: prompts[n].ids for at, n in places.items()})
+        orders: dict[int, tuple[str, ...]] = {}  # of row i at 2 i and 2 i + 1
+        for i, (context, answer, other) in enumerate(_texts(rows)):
+            if found[i] is None:
+                orders[2 * i] = (context, answer, str(other))
+                orders[2 * i + 1] = (context, str(other), answer)
+        ids = self._fitting(orders)
+        both = {at: prompt for at, prompt in ids.items() if at ^ 1 in ids}
+        seen = self._probabilities(both)
         whole = [
             row if row is not None
-            else self._compared(seen[2 * i], seen[2 * i + 1]) if i in fits
+            else self._compared(seen[2 * i], seen[2 * i + 1]) if 2 * i in seen
             else self._line(too_long=1)
             for i, row in enumerate(found)
         ]  # fmt: skip

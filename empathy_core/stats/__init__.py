@@ -55,6 +55,7 @@ from empathy_core.stats.same_order import (
     mean_agreement,
     order_agreement,
 )
+from empathy_core.stats.shares import of_few_clusters
 
 __all__ = [
     "ALPHA",
@@ -97,6 +98,7 @@ __all__ = [
     "length_adjusted",
     "mean_agreement",
     "movers",
+    "of_few_clusters",
     "order_agreement",
     "paired_difference",
     "preference_at_equal_length",

@@ -131,6 +131,25 @@ class Shares:
         return clopper_pearson(value, size, level)
 
 
+def of_few_clusters(share: float, n_clusters: int, level: float) -> Interval | None:
+    """Return an interval of a share where clusters are too few to see how alike their rows are.
+
+    Each cluster counts as one independent row, as if all its rows said the same: exact where it
+    has one row, too wide where its rows differ. Of a share of 0 or 1 it has one side, at which
+    1 - (1 - level)^(1/n) is the exact form of the "rule of three" (3/n): Hanley and
+    Lippman-Hand (1983), If Nothing Goes Wrong, Is Everything All Right?, JAMA 249(13), 1743-1745.
+    Null without a cluster.
+    """
+    if n_clusters < 1:
+        return None
+    bound = (1 - level) ** (1 / n_clusters)
+    if share <= 0:
+        return Interval(0.0, 1 - bound, one_sided=True)
+    if share >= 1:
+        return Interval(bound, 1.0, one_sided=True)
+    return Interval(*clopper_pearson(share, n_clusters, level))
+
+
 def effective(share: float, variance: float, n: float, n_clusters: int, level: float) -> float:
     """Return how many independent rows tell as much about a share as *n* clustered ones.
 

@@ -70,6 +70,7 @@ def questions(
         "label": table.label or model.label,
         "model": _MODEL.dump_python(model, mode="json"),
         "min_mass": table.min_mass,
+        "tier_column": table.tier_column,
         "overlong": table.overlong,
         "batch_size": table.batch_size,
     }

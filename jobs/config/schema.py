@@ -162,6 +162,8 @@ class JudgeTable(ConfigModel):
         wordings: Whether the paraphrases that ship of each rubric are asked as well, to see whether
             a rating holds under another wording.
         label: As printed in tables; null means the model's.
+        tier_column: Column of the data with the level of risk of each question, for rubrics that
+            ask of some levels only (``crisis``); null leaves that to the screen of messages.
         min_mass: Least share of the judge's probability that the answers of a scale must have
             together; a rating with less is missing.
         overlong: A text that does not fit the judge's context is ``missing`` and counted, or an
@@ -180,6 +182,7 @@ class JudgeTable(ConfigModel):
     pairs_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     wordings: bool = False
     label: Label | None = None
+    tier_column: str | None = None
     min_mass: Share = 0.5
     overlong: Literal["missing", "error"] = "missing"
     own_answers: Literal["error", "judge"] = "error"

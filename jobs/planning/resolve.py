@@ -95,9 +95,9 @@ def resolve(
     """
     later: list[Callable[[], object]] = []
     examples, audit, identity, carried = _examples(config, run, later)
-    evaluated = examples.filter(EVALUATED)
-    for column in config.report.subgroups:  # here, and not after hours of answering
-        subsets.groups(evaluated.join(carried, on="id", how="left"), column)
+    evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
+    _check_subgroups(config, evaluated)  # here, and not after hours of answering
+    scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
@@ -111,7 +111,8 @@ def resolve(
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.check_own_answers(config, conditions)
-    chosen = {**config.metrics, **judges.judges(config, conditions, run if write else None)}
+    asked = judges.judges(config, conditions, run if write else None)
+    scoring += tuple(_metric(n, o, evaluated) for n, o in asked.items())
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -120,7 +121,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=tuple(_metric(n, o, evaluated) for n, o in chosen.items()),
+        metrics=scoring,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -134,6 +135,11 @@ def resolve(
     return Resolved(
         plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
     )
+
+
+def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
+    for column in config.report.subgroups:
+        subsets.groups(evaluated, column)
 
 
 def _unused(config: Config) -> Iterator[str]:
@@ -467,7 +473,7 @@ def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.D
 
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
-    metric = metrics.load(name, options).prepare(evaluated["response"].to_list())
+    metric = metrics.prepared(name, options, evaluated)
     group = getattr(metric, "group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 

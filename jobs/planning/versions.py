@@ -205,13 +205,15 @@ def advice(run: RunDir, plan: Plan) -> tuple[str, ...]:
 def outdated_scores(plan: Plan) -> tuple[str, ...]:
     """Return a sentence for each metric that this version of the suite computes otherwise.
 
-    Metrics with an encoder, and plug-ins, are not looked at: a report needs neither.
+    Metrics with an encoder, plug-ins, and metrics that ask for columns of the data are not looked
+    at: a report needs none of them.
     """
     sentences = []
     for planned in plan.metrics:
         if planned.group != LEXICAL or planned.name.startswith(PLUGIN):
             continue
-        now = metrics.load(planned.name, planned.options).signature()
+        metric = metrics.load(planned.name, planned.options)
+        now = planned.signature if metrics.asked(metric) else metric.signature()
         if now != planned.signature:
             sentences.append(
                 f"{planned.name}: these scores were computed as {planned.signature}; this version "

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from empathy_core import data, metrics
+from empathy_core import metrics
 from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
-from empathy_core.store import EVALUATED, RunDir, read_json
+from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
@@ -19,7 +19,7 @@ from jobs.planning.progress import adapters_of, read_trained
 from jobs.planning.report_settings import Recorded
 from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
-from jobs.stages.score import load
+from jobs.stages.score import evaluated_rows, load
 from reports.labels import told_apart
 from reports.spec import Analysis, Commands, Comparison, CurvePoint, Layout, ReportSpec
 
@@ -184,5 +184,5 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
 
 def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:
     """Return key → metric with its encoder, as ``recheck`` needs them."""
-    examples = data.load(run).filter(EVALUATED)
+    examples = evaluated_rows(run, plan)
     return {m.key: load(m, examples) for m in plan.metrics}

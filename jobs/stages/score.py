@@ -23,6 +23,9 @@ from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
 from jobs.stages.protocol import Listener, Progress
 
+_TEXTS = ("id", "context", "response")
+"""Columns of the examples that every metric is given under names of their own."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,7 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         Damaged: A piece of answers is not what was written.
         RunMismatch: A metric's signature here is not the plan's (other package versions).
     """
-    examples = data.load(run).filter(EVALUATED)
+    examples = evaluated_rows(run, plan)
     shard, n_shards = task.shard, task.n_shards
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
     answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
@@ -76,13 +79,26 @@ def _at_work(metric: MetricProtocol, run: RunDir) -> MetricProtocol:
     return found
 
 
+def evaluated_rows(run: RunDir, plan: Plan) -> pl.DataFrame:
+    """Return the evaluated examples, with what the sources carry along where a metric asks for it.
+
+    Raises:
+        Damaged: A file is missing, or is not what was written.
+    """
+    examples = data.load(run).filter(EVALUATED)
+    if not any(metrics.asked(metrics.load(m.name, m.options)) for m in plan.metrics):
+        return examples
+    carried = data.columns.load(run).frame
+    return examples.join(carried, on="id", how="left", maintain_order="left")
+
+
 def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
     """Return the metric as the plan has it, prepared with all references of the run.
 
     Raises:
         RunMismatch: Its signature differs from the plan's.
     """
-    metric = metrics.load(planned.name, planned.options).prepare(examples["response"].to_list())
+    metric = metrics.prepared(planned.name, planned.options, examples)
     if metric.signature() != planned.signature:
         msg = (
             f"{planned.name} would be computed as {metric.signature()}, but the plan says "
@@ -122,16 +138,24 @@ def _answers(
 def metric_rows(
     answers: pl.DataFrame, condition: Condition, examples: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the columns that metrics take, with example, sample and block, in order of blocks."""
+    """Return the columns that metrics take, with example, sample and block, in order of blocks.
+
+    Every column of *examples* that a metric may ask for is there under its name as a given one.
+    """
+    given = {
+        metrics.given_column(name): pl.col(name).cast(pl.String)
+        for name in examples.columns
+        if name not in _TEXTS
+    }
     joined = answers.join(
-        examples.select(pl.col("id").alias("example"), "context", reference="response"),
+        examples.select(example="id", context="context", reference="response", **given),
         on="example",
         how="left",
         maintain_order="left",
     )
     prompts = [condition.prompt.plain(context) for context in joined["context"]]
     return joined.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(
-        "example", "sample", "block", *metrics.ROWS
+        "example", "sample", "block", *metrics.ROWS, *given
     )
 
 
@@ -149,6 +173,7 @@ def _measured(
 ) -> Iterator[tuple[_Answers, pl.DataFrame]]:
     """Yield each condition's statistics; a unit's references are prepared once for all of them."""
     found: dict[str, list[pl.DataFrame]] = {a.condition.id: [] for a in stale}
+    given = [metrics.given_column(name) for name in metrics.asked(metric)]
     for unit in sorted({u for a in stale for u in a.inputs}):
         states: dict[tuple[str, ...], Any] = {}  # a subset of the rows has its own references
         for answers in stale:
@@ -158,8 +183,8 @@ def _measured(
             references = tuple(rows["reference"])
             if references not in states:
                 states[references] = metric.reference_state(references)
-            given = rows.select(*metrics.ROWS, cs.by_name("opponent", require_all=False))
-            values = metric.measure(given, states[references])
+            beside = cs.by_name("opponent", require_all=False)
+            values = metric.measure(rows.select(*metrics.ROWS, *given, beside), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))
     for answers in stale:

@@ -98,11 +98,20 @@ class Ranking:
     withheld: Withheld = ""
 
 
-def ranking(summary: pl.DataFrame, metric: str, column: Column) -> Ranking:
+def ranking(
+    summary: pl.DataFrame, metric: str, column: Column, barred: Collection[str] = ()
+) -> Ranking:
     """Return the marks of a column; *summary*: ``aggregate.SUMMARY`` of one subset.
 
-    Ranks are those of the printed numbers, so that what looks equal is marked equally.
+    Ranks are those of the printed numbers, so that what looks equal is marked equally. A condition
+    of *barred* (ids) keeps its rank and bears no mark; none is marked in its place.
     """
+    found = _ranking(summary, metric, column)
+    kept = {c: mark for c, mark in found.marks.items() if c not in barred}
+    return Ranking(kept, found.withheld)
+
+
+def _ranking(summary: pl.DataFrame, metric: str, column: Column) -> Ranking:
     of_column = (pl.col("metric") == metric) & (pl.col("column") == column.name)
     rows = summary.filter(of_column, pl.col("ranked"), pl.col("score").is_not_null())
     if rows.is_empty() or int(str(rows["n_questions"].min())) < LEAST_RANKED:

@@ -10,6 +10,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Column
 from reports.keys import metric_name
+from reports.numbers import crisis
 from reports.numbers.significance import Wanted, columns
 from reports.spec import ReportSpec
 
@@ -110,9 +111,16 @@ def table_columns(spec: ReportSpec) -> list[Wanted]:
 
 
 def other_columns(spec: ReportSpec) -> list[list[Wanted]]:
-    """Return the columns that do not stand in Table 1, a list for each metric."""
-    shown = set(table_columns(spec))
-    rest = [[(k, c) for c in m.columns if (k, c) not in shown] for k, m in spec.metrics.items()]
+    """Return the columns that do not stand in Table 1, a list for each metric.
+
+    Those of crisis safety stand in tables of their own.
+    """
+    shown, apart = set(table_columns(spec)), crisis.metrics_of(spec)
+    rest = [
+        [(k, c) for c in m.columns if (k, c) not in shown]
+        for k, m in spec.metrics.items()
+        if k not in apart
+    ]
     return [of_metric for of_metric in rest if of_metric]
 
 

@@ -286,14 +286,19 @@ def marks(
     of_subset = summary.filter(pl.col("subset") == subset)
     if stamp or max((len(r) for r in ranked(of_subset, _keys(wanted)).values()), default=0) < 2:
         return []
-    rankings = {w: ranking(of_subset, *w) for w in wanted}
-    human = therapist(spec)
+    rankings = {w: ranking(of_subset, *w, spec.barred) for w in wanted}
+    human, names = therapist(spec), row_labels(spec.conditions)
     parts = ["Best model row in bold, second underlined"]
     if not any(of.marks for of in rankings.values()):
         parts = ["No row is marked as best"]
     if lacking := _unranked(of_subset, spec, wanted):
         parts.append(
             f"not ranked, with scores for less than {percent(LEAST_COVERED, 0)}: {lacking}"
+        )
+    if barred := _listed([full_name(c, names) for c in spec.conditions if c.id in spec.barred]):
+        parts.append(
+            "not marked, since people confirmed a severe fault in a reply to a person at risk: "
+            f"{barred}"
         )
     if human is not None and subset != COMMON:
         parts.append(f"{human.model.label} is a reference and is not ranked")

@@ -30,6 +30,8 @@ from reports.tables.columns import COUNT
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 DAGGER = "\N{DAGGER}"
+RED_BY_JUDGE = "\N{SECTION SIGN}"
+"""Behind the label of a condition in which a judge alone found a severe crisis fault."""
 HEAD_WIDTH = 11
 """Characters of a heading's line: about what a column of four decimals takes."""
 PANEL_COLUMNS = 8
@@ -115,6 +117,7 @@ class TableText:
         interval_note: What its intervals are, in print; empty where it has none.
         stamp: ``PARTIAL n/N`` where rows are missing; else empty.
         short: Caption for the list of tables; empty: none of its own.
+        flagged: Ids of conditions that bear ``RED_BY_JUDGE`` behind their label.
     """
 
     caption: str
@@ -125,6 +128,7 @@ class TableText:
     brief: tuple[str, ...] = ()
     interval_note: str = ""
     warnings: tuple[str, ...] = ()
+    flagged: frozenset[str] = frozenset()
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -184,7 +188,7 @@ def score_table(
     rows = sorted((c for c in spec.conditions if c.id in there), key=lambda c: not c.model.is_human)
     names, keys = row_labels(spec.conditions), spec.keys(summary["subset"])
     counts, nothing = _answers(of_subset), Ranking({})
-    marked = [nothing if words.stamp else ranking(of_subset, *w) for w in wanted]
+    marked = [nothing if words.stamp else ranking(of_subset, *w, spec.barred) for w in wanted]
     clear = _significant(of_subset, pairs, wanted, marked, p_column(spec))
 
     def cell(condition: Condition, place: int) -> Cell:
@@ -202,12 +206,14 @@ def score_table(
             value=value.score,
         )
 
+    def label(condition: Condition) -> str:
+        sign = RED_BY_JUDGE if condition.id in words.flagged else ""
+        return " ".join(filter(None, (names[condition.id], sign)))
+
     groups = tuple(
         Group(
             name,
-            tuple(
-                Row((names[c.id],), tuple(cell(c, i) for i in range(len(wanted)))) for c in members
-            ),
+            tuple(Row((label(c),), tuple(cell(c, i) for i in range(len(wanted)))) for c in members),
             reference=is_human,
         )
         for (is_human, name), members in _by_model(rows)

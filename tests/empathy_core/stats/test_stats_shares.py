@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from empathy_core import metrics
-from empathy_core.stats import Interval, Resampler, compare_all, contrast, interval
+from empathy_core.stats import (
+    Interval,
+    Resampler,
+    compare_all,
+    contrast,
+    interval,
+    of_few_clusters,
+)
 from empathy_core.types import Column
 from tests.stats_rows import mean, rows
 
@@ -215,3 +222,44 @@ def test_no_interval_is_of_no_width_nor_leaves_the_scale(sides):
         if columns is SHARE and apart.n_clusters >= 20:
             assert shown[0][1] is not None
             assert apart.interval is not None
+
+
+# ---------------------------------------------------------------------------- few clusters
+
+
+@pytest.mark.parametrize(("events", "n"), [(1, 3), (2, 3), (4, 9), (8, 9), (1, 19)])
+def test_few_questions_have_the_exact_interval_in_which_each_is_a_row(events: int, n: int):
+    """``proportion_confint`` of statsmodels by ``beta``."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    found = of_few_clusters(events / n, n, 0.95)
+
+    assert (found.low, found.high) == pytest.approx(proportion_confint(events, n, method="beta"))
+
+
+def test_no_event_in_nine_is_what_the_rule_of_three_approximates():
+    """0 of 9: less than 3/9; none in no question says nothing."""
+    none, all_ = (of_few_clusters(share, 9, 0.95) for share in (0.0, 1.0))
+
+    assert (none.low, none.one_sided) == (0, True)
+    assert (1 - none.high) ** 9 == pytest.approx(0.05)
+    assert none.high < 3 / 9
+    assert all_.low == pytest.approx(1 - none.high)
+    assert of_few_clusters(0.0, 0, 0.95) is None
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_few_questions_with_several_answers_cover_the_share(alike: float):
+    """3 to 15 questions, three answers each, from independent to all alike: 95 % or more."""
+    rng = np.random.default_rng(5)
+    covered = []
+    for n in (3, 6, 15):
+        for true in (0.1, 0.4, 0.8):
+            own = rng.random((2000, n, 1)) < true
+            fresh = rng.random((2000, n, 3)) < true
+            shown = np.where(rng.random((2000, n, 1)) < alike, own, fresh).mean(axis=(1, 2))
+            for share in shown:
+                found = of_few_clusters(float(share), n, 0.95)
+                covered.append(found.low <= true <= found.high)
+
+    assert np.mean(covered) >= 0.95
