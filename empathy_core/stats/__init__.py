@@ -15,6 +15,8 @@ from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
 from empathy_core.stats.corrections import benjamini_hochberg, holm
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
+from empathy_core.stats.judge_bias import BIAS_RULES, BiasFinding, BiasPanel, BiasRule, bias_panel
+from empathy_core.stats.judged import JudgedPairs, JudgedScores
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
 from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
@@ -50,6 +52,7 @@ from empathy_core.stats.same_order import (
 
 __all__ = [
     "ALPHA",
+    "BIAS_RULES",
     "LEAST_CLUSTERS",
     "LEVEL",
     "RESAMPLES",
@@ -57,11 +60,16 @@ __all__ = [
     "AdjustedPreference",
     "Agreement",
     "AllPairs",
+    "BiasFinding",
+    "BiasPanel",
+    "BiasRule",
     "Components",
     "Difference",
     "Estimate",
     "Interaction",
     "Interval",
+    "JudgedPairs",
+    "JudgedScores",
     "MeansAgree",
     "Mover",
     "Refusal",
@@ -72,6 +80,7 @@ __all__ = [
     "Strength",
     "Strengths",
     "benjamini_hochberg",
+    "bias_panel",
     "compare_all",
     "components",
     "contrast",
