@@ -23,6 +23,8 @@ from empathy_core.stats.correlation import (
 )
 from empathy_core.stats.equivalence import equivalent, least_detectable
 from empathy_core.stats.intervals import Interval
+from empathy_core.stats.judge_bias import BIAS_RULES, BiasFinding, BiasPanel, BiasRule, bias_panel
+from empathy_core.stats.judged import JudgedPairs, JudgedScores
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
 from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
@@ -59,6 +61,7 @@ from empathy_core.stats.shares import of_few_clusters
 
 __all__ = [
     "ALPHA",
+    "BIAS_RULES",
     "LEAST_CLUSTERS",
     "LEAST_CONDITIONS",
     "LEAST_GROUPS",
@@ -68,6 +71,9 @@ __all__ = [
     "AdjustedPreference",
     "Agreement",
     "AllPairs",
+    "BiasFinding",
+    "BiasPanel",
+    "BiasRule",
     "Coefficient",
     "Components",
     "Correlation",
@@ -75,6 +81,8 @@ __all__ = [
     "Estimate",
     "Interaction",
     "Interval",
+    "JudgedPairs",
+    "JudgedScores",
     "MeansAgree",
     "Mover",
     "Refusal",
@@ -86,6 +94,7 @@ __all__ = [
     "Strengths",
     "across_conditions",
     "benjamini_hochberg",
+    "bias_panel",
     "compare_all",
     "components",
     "contrast",

@@ -127,7 +127,7 @@ def _alphas(ratings: np.ndarray, scale: float) -> tuple[Coefficient, Coefficient
     ratings less one.
     """
     values = np.unique(ratings[~np.isnan(ratings)])
-    last = _interval_alpha(ratings, scale)
+    last = interval_alpha(ratings, scale)
     if len(values) > MOST_VALUES:
         none = Coefficient(np.zeros((ratings.shape[1], 1)), lambda sums: sums[..., 0] * np.nan)
         return none, none, last
@@ -168,7 +168,8 @@ class _Coincidences:
         return np.asarray(1 - ratio((n - 1) * seen, expected, squares))
 
 
-def _interval_alpha(ratings: np.ndarray, scale: float) -> Coefficient:
+def interval_alpha(ratings: np.ndarray, scale: float) -> Coefficient:
+    """Return Krippendorff's alpha of squared differences; *ratings* have a mean near zero."""
     n, weight = _pairable(ratings)
     paired = np.where(n > 1, np.nan_to_num(ratings), 0.0)
     x, xx = paired.sum(axis=0), (paired**2).sum(axis=0)

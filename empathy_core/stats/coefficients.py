@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from empathy_core.stats.intervals import ROUNDING, accelerated, drop_undefined, or_null
+from empathy_core.stats.intervals import ROUNDING, Interval, accelerated, drop_undefined, or_null
 from empathy_core.stats.resampling import Resampler, cluster_sums, draws, resample_sums
 from empathy_core.stats.results import Counts, Estimate
 
@@ -22,6 +22,26 @@ def estimates(
     parts: Sequence[Coefficient], kept: np.ndarray, resampler: Resampler
 ) -> tuple[Estimate, ...]:
     """Return an estimate of each coefficient over the items *kept*, shape (items,)."""
+    return tuple(of for (of,) in estimates_at(parts, kept, resampler, [resampler.level]))
+
+
+def estimates_at(
+    parts: Sequence[Coefficient],
+    kept: np.ndarray,
+    resampler: Resampler,
+    levels: Sequence[float],
+    constant: bool = False,
+) -> tuple[tuple[Estimate, ...], ...]:
+    """Return for each coefficient an estimate with an interval at each of *levels*.
+
+    Args:
+        parts: Coefficients of the same items.
+        kept: Which items count, shape (items,).
+        resampler: Of the items.
+        levels: Chances that intervals cover.
+        constant: Of a coefficient that is the same without any question the interval is that one
+            number; else there is none.
+    """
     counts = Counts.of(kept, resampler)
     rows = np.concatenate([of.rows for of in parts], axis=1)
     sums = cluster_sums(rows[None], kept, resampler)[:, 0]
@@ -31,13 +51,16 @@ def estimates(
     found = []
     for of, end in zip(parts, ends, strict=True):
         at = slice(end - of.rows.shape[1], end)
-        value, bounds = or_null(float(of.reduce(total[at]))), None
+        value = or_null(float(of.reduce(total[at])))
+        bounds: list[Interval | None] = [None] * len(levels)
         if drawn is not None and value is not None:
+            without = of.reduce(total[at] - sums[:, at])
             values = drop_undefined(of.reduce(drawn[:, at]))
-            if values is not None:
-                without = of.reduce(total[at] - sums[:, at])
-                bounds = accelerated(values, value, without, counts.effective, resampler.level)
-        found.append(Estimate(value, bounds, *counts.fields))
+            if constant and np.abs(without - value).max() <= ROUNDING:
+                bounds = [Interval(value, value)] * len(levels)
+            elif values is not None:
+                bounds = [accelerated(values, value, without, counts.effective, p) for p in levels]
+        found.append(tuple(Estimate(value, of, *counts.fields) for of in bounds))
     return tuple(found)
 
 

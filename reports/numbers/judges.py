@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from empathy_core.stats.judge_bias import BiasPanel, JudgedPairs, JudgedScores, bias_panel
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats.results import Estimate
+from empathy_core.stats import BiasPanel, Estimate, JudgedPairs, JudgedScores, bias_panel
 from empathy_core.types import Column, Condition
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
@@ -39,7 +38,7 @@ CHECKS: dict[str, Any] = {
     "metric": pl.String,  # key
     "column": pl.String,
     "judge": pl.String,  # label
-    "check": pl.String,  # key of ``judge_bias.RULES``
+    "check": pl.String,  # key of ``stats.BIAS_RULES``
     "value": pl.Float64,  # null: cannot be told
     "low": pl.Float64,  # of its 95 % interval; null: too few questions, or nothing varies
     "high": pl.Float64,

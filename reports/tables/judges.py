@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any
 
 import polars as pl
-from empathy_core.stats.judge_bias import RULES
 
+from empathy_core.stats import BIAS_RULES
 from empathy_core.types import Column
 from reports.labels import NOTHING, column_title, decimal, number, percent
 from reports.numbers.judges import JudgeNumbers
@@ -99,7 +99,7 @@ def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tup
 
 def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
     rows = found.to_dicts()
-    told = [check for check in RULES if any(r["check"] == check and _is_told(r) for r in rows)]
+    told = [check for check in BIAS_RULES if any(r["check"] == check and _is_told(r) for r in rows)]
 
     def cells(of: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
         by_check = {row["check"]: row for row in of}
@@ -144,14 +144,14 @@ def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]
         "named for any in at most 5% of runs."
     )
     for check in told:
-        rule = RULES[check]
+        rule = BIAS_RULES[check]
         low, high = (decimal(end, 2) for end in (rule.harmless.low, rule.harmless.high))
         name = " ".join(_HEADS[check])
         yield (
             f"{name}: {rule.number}; harmless from {low} to {high}. It cannot tell "
             f"{rule.cannot_tell}."
         )
-    for check in RULES:
+    for check in BIAS_RULES:
         reasons = dict.fromkeys(r["reason"] for r in rows if r["check"] == check and r["reason"])
         if reasons and check not in told:
             yield f"{' '.join(_HEADS[check])}: cannot be told, {'; '.join(reasons)}."
