@@ -16,8 +16,8 @@ from empathy_core.stats.corrections import benjamini_hochberg, holm
 from empathy_core.stats.correlation import (
     LEAST_CONDITIONS,
     LEAST_GROUPS,
-    Coefficient,
     Correlation,
+    CorrelationValue,
     across_conditions,
     within_questions,
 )
@@ -74,9 +74,9 @@ __all__ = [
     "BiasFinding",
     "BiasPanel",
     "BiasRule",
-    "Coefficient",
     "Components",
     "Correlation",
+    "CorrelationValue",
     "Difference",
     "Estimate",
     "Interaction",

@@ -39,7 +39,7 @@ _MOST_REMEMBERED = 64  # residuals of one score each: 10 MB at 24 conditions and
 
 
 @dataclass(frozen=True, slots=True)
-class Coefficient:
+class CorrelationValue:
     """A correlation from -1 to 1.
 
     Attributes:
@@ -63,8 +63,8 @@ class Correlation:
         n_clusters: Within questions the questions of these answers; over conditions the groups.
     """
 
-    pearson: Coefficient
-    spearman: Coefficient
+    pearson: CorrelationValue
+    spearman: CorrelationValue
     n: int
     n_clusters: int
 
@@ -226,13 +226,13 @@ def _ratios(sums: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0))
 
 
-def _coefficient(value: float, drawn: np.ndarray, counts: Counts, level: float) -> Coefficient:
+def _coefficient(value: float, drawn: np.ndarray, counts: Counts, level: float) -> CorrelationValue:
     known = or_null(value)
     resampled = drop_undefined(drawn) if known is not None and counts.enough else None
     if resampled is None:
-        return Coefficient(known)
+        return CorrelationValue(known)
     (interval,) = percentiles(resampled, 1.0, counts.effective, level)
-    return Coefficient(known, interval)
+    return CorrelationValue(known, interval)
 
 
 # ---------------------------------------------------------------------------- over conditions
@@ -259,7 +259,7 @@ def across_conditions(
     n, m = len(x), len({group for group, there in zip(groups, kept, strict=True) if there})
     pearson, spearman = (_over(of(x), of(y)) for of in (_same, _ranks))
     if n < LEAST_CONDITIONS or m < LEAST_GROUPS:
-        return Correlation(Coefficient(pearson), Coefficient(spearman), n, m)
+        return Correlation(CorrelationValue(pearson), CorrelationValue(spearman), n, m)
     wider = sqrt(1 + (spearman or 0.0) ** 2 / 2)
     return Correlation(_fisher(pearson, 1.0, m), _fisher(spearman, wider, m), n, m)
 
@@ -286,10 +286,10 @@ def _spread(values: np.ndarray) -> float:
     return float(np.ptp(values) / max(np.abs(values).max(), np.finfo(float).tiny))
 
 
-def _fisher(value: float | None, wider: float, n: int) -> Coefficient:
+def _fisher(value: float | None, wider: float, n: int) -> CorrelationValue:
     from scipy.special import ndtri
 
     if value is None or abs(value) >= 1 - ROUNDING:
-        return Coefficient(value)
+        return CorrelationValue(value)
     half = float(ndtri(0.975)) * wider / sqrt(n - 3)
-    return Coefficient(value, Interval(tanh(atanh(value) - half), tanh(atanh(value) + half)))
+    return CorrelationValue(value, Interval(tanh(atanh(value) - half), tanh(atanh(value) + half)))

@@ -1,18 +1,22 @@
-"""``[answers.*]`` → conditions: imported answers, under the examples they answer."""
+"""Imported answers → conditions: ``[answers.*]``, and another therapist's."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from empathy_core.errors import NoColumn
-from empathy_core.imported_answers import lm_eval
+from empathy_core.counted import counted
+from empathy_core.errors import ConfigError, NoColumn
+from empathy_core.imported_answers import human, lm_eval
 from empathy_core.imported_answers import table as answers
-from empathy_core.types import Condition, Decoding, ModelSpec, digest
+from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config.schema import AnswersTable, load_prompt
 
 NO_DECODING = Decoding(name="asis")
 """How imported answers were decoded is not known."""
+_HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
+"""A therapist was given the question and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,31 @@ class Imported:
     texts: pl.DataFrame
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
+
+
+def therapist(spec: ModelSpec, examples: pl.DataFrame) -> Imported:
+    """Return the condition of another therapist's answers to the same questions.
+
+    Raises:
+        ConfigError: An option of the model is none of the therapist's.
+    """
+    options: dict[str, Any] = {"duplicates": "drop", "seed": 0, **dict(spec.options)}
+    unknown = set(options) - {"duplicates", "seed"}
+    if unknown or options["duplicates"] not in ("drop", "keep"):
+        msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
+        raise ConfigError(f"{msg}, got {options}; correct it and run again")
+    drawn = human.answers(examples, **options)
+    found = human.coverage(examples, drawn, duplicates=options["duplicates"])
+    kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
+    note = (
+        f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
+        f"{found.copies:.1%} of them exact copies of the reference; "
+        f"{counted(found.without_partner, 'row')} "
+        f"{'has' if found.without_partner == 1 else 'have'} no second answer to their question."
+    )
+    made = Condition(spec, _HUMAN_PROMPT, NO_DECODING, fingerprint=texts_digest(drawn))
+    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
+    return Imported(made, texts, (note,), ())
 
 
 def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Imported:

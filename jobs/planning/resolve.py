@@ -18,12 +18,11 @@ from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, Damaged, RunMismatch
-from empathy_core.imported_answers import human
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
 from empathy_core.store import EVALUATED, RunDir, read_json, write_json
 from empathy_core.training.adapter import adapters
-from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
+from empathy_core.types import Condition, Decoding, ModelSpec, digest
 from jobs.config import contrasts
 from jobs.config.judges import metric_options
 from jobs.config.read import setting
@@ -47,9 +46,6 @@ from reports.labels import template_words
 from reports.rows import subsets
 
 log = logging.getLogger(__name__)
-
-_HUMAN_PROMPT = Prompt(name="human", label="", text="{context}", messages=())
-"""A therapist was given the question and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -178,15 +174,11 @@ class _Conditions:
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
-        self.add_made(of.condition, of.texts)
+        final = versions.as_begun(of.condition, self.run)
+        self.conditions[final.id] = final
+        self.made[final.id] = of.texts
         self.notes += of.notes
         self.remarks += of.remarks
-
-    def add_made(self, condition: Condition, texts: pl.DataFrame) -> None:
-        """Add a condition of imported texts."""
-        final = versions.as_begun(condition, self.run)
-        self.conditions[final.id] = final
-        self.made[final.id] = texts
 
     def rendered(self, condition: Condition) -> Condition:
         """Render a condition's prompts, add it if it is new, and return it.
@@ -221,9 +213,7 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     """Add the conditions of a model, or the one of people."""
     spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
-        condition, texts, note = _therapist(spec, examples)
-        conditions.add_made(condition, texts)
-        conditions.notes.append(note)
+        conditions.add_imported(imported.therapist(spec, examples))
         return
     stored = stored_quantization(spec, conditions.run, write=conditions.write)
     for condition in _of_model(config, name, spec, stored):
@@ -442,31 +432,6 @@ def _rendering_notes(condition: Condition, rendering: Rendering) -> list[str]:
 
 def _cut(n: int) -> str:
     return f"{counted(n, 'question')} {'was' if n == 1 else 'were'} cut"
-
-
-# ---------------------------------------------------------------------------- imported answers
-
-
-def _therapist(spec: ModelSpec, examples: pl.DataFrame) -> tuple[Condition, pl.DataFrame, str]:
-    options: dict[str, Any] = {"duplicates": "drop", "seed": 0, **dict(spec.options)}
-    unknown = set(options) - {"duplicates", "seed"}
-    if unknown or options["duplicates"] not in ("drop", "keep"):
-        msg = f"models.{spec.name}.options: expected duplicates = 'drop' or 'keep' and seed"
-        raise ConfigError(f"{msg}, got {options}; correct it and run again")
-    drawn = human.answers(examples, **options)
-    found = human.coverage(examples, drawn, duplicates=options["duplicates"])
-    kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
-    note = (
-        f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
-        f"{found.copies:.1%} of them exact copies of the reference; "
-        f"{counted(found.without_partner, 'row')} "
-        f"{'has' if found.without_partner == 1 else 'have'} no second answer to their question."
-    )
-    condition = Condition(
-        spec, _HUMAN_PROMPT, imported.NO_DECODING, fingerprint=imported.texts_digest(drawn)
-    )
-    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
-    return condition, texts, note
 
 
 # ---------------------------------------------------------------------------- metrics and notes

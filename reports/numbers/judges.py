@@ -12,7 +12,7 @@ from empathy_core.stats import BiasPanel, Estimate, JudgedPairs, JudgedScores, b
 from empathy_core.types import Column, Condition
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
-from reports.rows.compared import Comparison, comparisons
+from reports.rows.compared import ComparedAnswers, comparisons
 from reports.spec import ReportSpec
 
 JUDGES: dict[str, Any] = {
@@ -131,7 +131,7 @@ def _panel(
     conditions: Sequence[Condition],
     rating: _Rating,
     every: Sequence[_Rating],
-    compared: Sequence[Comparison],
+    compared: Sequence[ComparedAnswers],
 ) -> BiasPanel:
     metric = rating.metric
     mass = np.stack([of[:, 0] for of in aligned.statistics(rating.key, ("mass", "judged"))])
@@ -172,7 +172,7 @@ def _same_question(one: Any, other: Any) -> bool:
     )
 
 
-def _pairs(metric: Any, compared: Sequence[Comparison]) -> JudgedPairs | None:
+def _pairs(metric: Any, compared: Sequence[ComparedAnswers]) -> JudgedPairs | None:
     """Return what the same judge prefers; null where it was not asked."""
     mine = [one for one in compared if one.metric.judge == metric.judge and one.rows.height]
     if not mine:

@@ -11,7 +11,7 @@ from empathy_core.stats import AdjustedPreference, Strengths
 from empathy_core.types import Condition
 from reports.keys import ALL
 from reports.rows.collect import Collected
-from reports.rows.compared import Comparison, comparing, comparisons
+from reports.rows.compared import ComparedAnswers, comparing, comparisons
 from reports.spec import ReportSpec
 
 PREFERENCES: dict[str, Any] = {
@@ -57,7 +57,7 @@ def _of_question(
     conditions: Sequence[Condition],
     key: str,
     metric: Any,
-    compared: Sequence[Comparison],
+    compared: Sequence[ComparedAnswers],
 ) -> Iterator[dict[str, object]]:
     """Yield the record of each condition; *key* is of the comparison with the baseline."""
     mine = [one for one in compared if _same(one.metric, metric)]
@@ -112,7 +112,7 @@ def _adjusted(found: AdjustedPreference) -> dict[str, object]:
     }
 
 
-def _strengths(compared: Sequence[Comparison], names: Sequence[str]) -> Strengths | None:
+def _strengths(compared: Sequence[ComparedAnswers], names: Sequence[str]) -> Strengths | None:
     """Return the strengths of conditions; null where fewer than three are compared."""
     place = {name: i for i, name in enumerate(names)}
     mine = [one for one in compared if one.rows.height and one.opponent in place]

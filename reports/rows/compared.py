@@ -12,7 +12,7 @@ from reports.spec import ReportSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedAnswers:
     """One condition's answers beside another's.
 
     Attributes:
@@ -36,11 +36,11 @@ def comparing(metrics: Mapping[str, MetricProtocol]) -> dict[str, Any]:
     return {key: metric for key, metric in metrics.items() if getattr(metric, "opponent", "")}
 
 
-def comparisons(collected: Collected, spec: ReportSpec) -> tuple[Comparison, ...]:
+def comparisons(collected: Collected, spec: ReportSpec) -> tuple[ComparedAnswers, ...]:
     """Return every two conditions that a judge compared; none beside itself."""
     clusters = collected.examples.select(example="id", cluster="question")
     return tuple(
-        Comparison(
+        ComparedAnswers(
             key, metric, c.id, metric.opponent, _drawn(collected.scores[c.id, key], clusters)
         )
         for key, metric in comparing(spec.metrics).items()

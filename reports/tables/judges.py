@@ -151,6 +151,9 @@ def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]
             f"{name}: {rule.number}; harmless from {low} to {high}. It cannot tell "
             f"{rule.cannot_tell}."
         )
+    unnamed = dict.fromkeys(r["reason"] for r in rows if _is_told(r) and r["named"] is None)
+    if unnamed:
+        yield f"Of some checks no judge is named: {'; '.join(unnamed)}."
     for check in BIAS_RULES:
         reasons = dict.fromkeys(r["reason"] for r in rows if r["check"] == check and r["reason"])
         if reasons and check not in told:

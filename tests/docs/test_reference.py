@@ -21,6 +21,7 @@ from reports.numbers import (
     adapter_vs_base,
     aggregate,
     correlations,
+    judges,
     pairs,
     preferences,
     prompt_effects,
@@ -81,6 +82,8 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "REPEATS": repeats.REPEATS,
     "CORRELATIONS": correlations.CORRELATIONS,
     "PREFERENCES": preferences.PREFERENCES,
+    "JUDGES": judges.JUDGES,
+    "CHECKS": judges.CHECKS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 
