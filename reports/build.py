@@ -139,7 +139,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("contrasts", "Declared contrasts",
                     tuple(contrast_tables(numbers.contrasts, spec, plain))),
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
-            Section("judges", "How far the judges can be trusted",
+            Section("judge-checks", "How far the judges can be trusted",
                     judge_tables(rated, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",

@@ -151,7 +151,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "prompts", report.spreads
     yield "movers", report.moved
     yield "repeats", report.repeated
-    yield "judges", report.judges.judges
+    yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks
     yield "preferences", report.preferred
     yield "correlations", report.correlated

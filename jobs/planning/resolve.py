@@ -97,7 +97,6 @@ def resolve(
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += audit.get("warnings", ())  # audits of older runs have none
-    collected.remarks += _unused(config)
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
@@ -107,8 +106,7 @@ def resolve(
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.check_own_answers(config, conditions)
-    asked = judges.judges(config, conditions, run if write else None)
-    scoring += tuple(_metric(n, o, evaluated) for n, o in asked.items())
+    judged = judges.judges(config, conditions, run if write else None)
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -117,7 +115,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=scoring,
+        metrics=(*scoring, *(_metric(n, o, evaluated) for n, o in judged.items())),
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -128,9 +126,8 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    return Resolved(
-        plan, examples, audit, collected.made, collected.renderings, tuple(collected.remarks)
-    )
+    made, remarks = collected.made, tuple(collected.remarks)
+    return Resolved(plan, examples, audit, made, collected.renderings, remarks)
 
 
 def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
@@ -171,6 +168,10 @@ class _Conditions:
     notes: list[str] = field(default_factory=list)
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with what of the configuration has no effect."""
+        self.remarks += _unused(self.config)
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
