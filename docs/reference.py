@@ -298,6 +298,12 @@ def _standard() -> str:
     return table(("stage", *(f"`{name}`" for name in names)), rows)
 
 
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "classifier": {"path": "labelled.csv", "labels": ("label",)},
+}
+"""Settings of metrics that have none by default, so that their columns can be shown."""
+
+
 def metric_settings() -> str:
     """Return every metric with its columns and settings."""
     parts = []
@@ -316,13 +322,15 @@ def _columns(cls: type, name: str) -> Iterator[str]:
     if name == "evaluate_metric":
         yield "Its columns are the entries of `keys`."
         return
+    if name in EXAMPLES:
+        yield "The columns depend on the settings; here `labels` is one column called `label`."
     marks = {"higher": "higher is better", "lower": "lower is better", None: "no direction"}
     rows = [
         (
             f"`{c.name}`", c.label, "0 to 100 %" if c.percent else _scale(c), marks[c.better],
             "yes" if c.main else "no",
         )
-        for c in cls().columns
+        for c in cls(**EXAMPLES.get(name, {})).columns
     ]  # fmt: skip
     yield table(("column", "heading", "scale", "direction", "in Table 1 by default"), rows)
 
@@ -491,7 +499,8 @@ def statistics() -> str:
     for name in metrics.names():
         if name != "evaluate_metric":
             cls = import_module(f"empathy_core.metrics.{name}").Metric
-            rows.append((f"`{name}`", ", ".join(f"`{s}`" for s in cls().statistics)))
+            metric = cls(**EXAMPLES.get(name, {}))
+            rows.append((f"`{name}`", ", ".join(f"`{s}`" for s in metric.statistics)))
     return table(("metric", "statistics of a row"), rows)
 
 

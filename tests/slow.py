@@ -20,7 +20,7 @@ SLOW = (
     "tests.tiny_models.tiny_", "tests.zoo_models.",
 )  # fmt: skip
 """Beginnings of the names of modules and functions."""
-ENCODERS = ("bertscore", "similarity")
+ENCODERS = ("bertscore", "classifier", "similarity")
 """Metrics that load a model: a case of theirs is slow, whatever its test calls."""
 
 

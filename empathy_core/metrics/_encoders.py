@@ -11,9 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from empathy_core import weights as places
 from empathy_core.errors import ConfigError, ModelError, first_line
-from empathy_core.visible import nothing_visible
+from empathy_core.visible import as_read, nothing_visible
 
 DEFAULT_MAX_TOKENS = 512
 """For tokenizers that name no limit (DeBERTa's says 10^30, more than its code can count)."""
@@ -160,6 +162,43 @@ def sentence_encoder(weights: str, revision: str | None) -> Any:
             trust_remote_code=False,
             model_kwargs={k: v for k, v in _safely().items() if k != "local_files_only"},
         )
+
+
+Embedded = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Vectors of shape (texts, dimensions), 0 for an empty text; which were cut; which are empty."""
+
+
+def embedded(encoder: Any, texts: Sequence[str], batch_size: int) -> Embedded:
+    """Embed texts by a ``SentenceTransformer``, equal ones once; ``encode`` sorts them by length.
+
+    Vectors have length 1.
+    """
+    size, limit = encoder.get_embedding_dimension(), encoder.max_seq_length
+    texts = [as_read(text) for text in texts]
+    distinct = list(dict.fromkeys(texts))
+    ids = dict(zip(distinct, text_ids(encoder, distinct), strict=True))
+    unique = [text for text in distinct if ids[text]]
+    found = {text: np.zeros(size) for text in texts}
+    if unique:
+        vectors = encoder.encode(unique, batch_size=batch_size, show_progress_bar=False)
+        vectors = vectors.astype(float)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        found |= dict(zip(unique, vectors, strict=True))
+    whole = np.array([found[text] for text in texts]).reshape(len(texts), size)
+    # that a text was cut the encoder does not tell
+    cut = [limit is not None and len(ids[text]) > limit for text in texts]
+    empty = [not ids[text] for text in texts]
+    return whole, np.array(cut, dtype=bool), np.array(empty, dtype=bool)
+
+
+def text_ids(encoder: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of each text, none if it is empty or of special tokens alone."""
+    if not texts:
+        return []
+    special = special_ids(encoder.tokenizer)
+    found = encoder.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    return [[] if not text or special.issuperset(ids) else ids
+            for text, ids in zip(texts, found, strict=True)]  # fmt: skip
 
 
 def device() -> str:

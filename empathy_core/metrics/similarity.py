@@ -16,9 +16,6 @@ from empathy_core.metrics._parts import Remark, as_means, means, row_share, sign
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
-Embedded = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Vectors of shape (texts, dimensions), 0 for an empty text; which were cut; which are empty."""
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -75,7 +72,7 @@ class Metric:
         """Return itself: a cosine needs nothing of the other references."""
         return self
 
-    def reference_state(self, references: Sequence[str]) -> Embedded:
+    def reference_state(self, references: Sequence[str]) -> encoders.Embedded:
         """Embed the references."""
         return self._embedded(references)
 
@@ -99,7 +96,7 @@ class Metric:
         found = np.full((rows.height, len(self.columns)), np.nan)
         for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
             texts = [as_read(text) for text in pair]
-            no_answer, no_reference = (not ids for ids in self._ids(texts))
+            no_answer, no_reference = (not ids for ids in encoders.text_ids(self._encoder, texts))
             if no_answer or no_reference:
                 found[i, 0] = np.nan if no_reference else 0
                 continue
@@ -111,32 +108,5 @@ class Metric:
     def _encoder(self) -> Any:
         return encoders.sentence_encoder(self.model, self.revision)
 
-    def _embedded(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts, equal ones once; ``encode`` sorts them by length."""
-        size, limit = self._encoder.get_embedding_dimension(), self._encoder.max_seq_length
-        texts = [as_read(text) for text in texts]
-        distinct = list(dict.fromkeys(texts))
-        ids = dict(zip(distinct, self._ids(distinct), strict=True))
-        unique = [text for text in distinct if ids[text]]
-        found = {text: np.zeros(size) for text in texts}
-        if unique:
-            vectors = self._encoder.encode(
-                unique, batch_size=self.batch_size, show_progress_bar=False
-            ).astype(float)
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            found |= dict(zip(unique, vectors, strict=True))
-        whole = np.array([found[text] for text in texts]).reshape(len(texts), size)
-        # that a text was cut the encoder does not tell
-        cut = [limit is not None and len(ids[text]) > limit for text in texts]
-        empty = [not ids[text] for text in texts]
-        return whole, np.array(cut, dtype=bool), np.array(empty, dtype=bool)
-
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of each text, none if it is empty or of special tokens alone."""
-        if not texts:
-            return []
-        tokenizer = self._encoder.tokenizer
-        special = encoders.special_ids(tokenizer)
-        found = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return [[] if not text or special.issuperset(ids) else ids
-                for text, ids in zip(texts, found, strict=True)]  # fmt: skip
+    def _embedded(self, texts: Sequence[str]) -> encoders.Embedded:
+        return encoders.embedded(self._encoder, texts, self.batch_size)

@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from tests.metric_rows import ENCODER, measured, odd, sample_pairs
 OPTIONS = {
     "bertscore": {"model": ENCODER, "layer": 6},
     "similarity": {"model": ENCODER},
-}
+    "classifier": {
+        "path": str(Path(__file__).parents[2] / "golden" / "labelled_replies.csv"),
+        "labels": ["warmth", "about"], "context": ["q"], "response": "r", "model": ENCODER,
+    },
+}  # fmt: skip
 SHARES = ("crisis", "diagnostics")
 """Metrics all of whose columns are shares of rows."""
 OWN = [name for name in metrics.names() if name != "evaluate_metric"]
@@ -24,7 +29,8 @@ OWN = [name for name in metrics.names() if name != "evaluate_metric"]
 def test_the_names_are_the_files() -> None:
     """Every file is a metric, and no other name is."""
     assert metrics.names() == [
-        "bertscore", "bleu", "crisis", "diagnostics", "evaluate_metric", "length", "rouge",
+        "bertscore", "bleu", "classifier", "crisis", "diagnostics", "evaluate_metric", "length",
+        "rouge",
         "similarity",
     ]  # fmt: skip
 
@@ -98,7 +104,8 @@ def test_what_a_column_declares_holds_for_every_row(name: str, texts) -> None:
         if column.share:
             assert set(told) <= {0, 1}
             assert (column.least, column.most, column.percent) == (0, 1, True)
-    endings = ("_truncated", "_empty") if name in ("bertscore", "similarity") else ()
+    with_encoder = name in ("bertscore", "similarity", "classifier")
+    endings = ("_truncated", "_empty") if with_encoder else ()
     faults = [c.name for c in metric.columns if name in SHARES or c.name.endswith(endings)]
     assert shares == (faults if endings or name in SHARES else [])
 
@@ -123,6 +130,7 @@ def test_the_papers_columns_are_the_main_ones() -> None:
         ("bertscore", {"idf": True}),
         ("bertscore", {"batch_size": 8}),
         ("similarity", {"batch_size": 8}),
+        ("classifier", {"window": 2}),
     ],
 )
 def test_settings_that_change_a_number_change_the_key(name: str, change: dict[str, object]) -> None:
@@ -151,7 +159,7 @@ def test_any_split_into_parts_sums_to_the_same_scores(cuts: list[int], name: str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bertscore", "similarity"])
+@pytest.mark.parametrize("name", ["bertscore", "similarity", "classifier"])
 def test_parts_of_an_encoders_rows_differ_by_rounding_only(name: str) -> None:
     """Another batch changes the seventh digit, and the same texts nothing at all."""
     rows = sample_pairs().head(11).vstack(odd()[:7])
