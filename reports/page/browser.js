@@ -165,7 +165,8 @@ class View {
     const row = made("div", "item",
       made("span", "id", examples.id[example]),
       made("span", "value", value ? this.run.printed(metric, value[this.of], this.of === "gap") : ""),
-      made("span", "lead", ...asNodes(examples.lead[example], [], null)));
+      made("span", "lead", ...(this.#tier(example) ? [`Folded: risk of suicide, ${this.#tier(example)}`]
+        : asNodes(examples.lead[example], [], null))));
     row.id = `browser-row-${example}`;
     row.dataset.example = example;
     row.setAttribute("role", "option");
@@ -223,10 +224,24 @@ class View {
     const about = `source ${run.sources[examples.source[example]]} \u00b7 question ${examples.question[example]}`;
     this.article.replaceChildren(
       made("h3", "", link), made("p", "about", about), ...this.#difference(example),
-      this.#text("Question", "question", texts[0], example, null),
-      this.#text("Reference: the therapist's answer", "reference", texts[1], example, null),
-      made("div", "answers", ...this.#order().flatMap((c) => this.#cards(c, example, texts))));
+      ...this.#behindWarning(example, [
+        this.#text("Question", "question", texts[0], example, null),
+        this.#text("Reference: the therapist's answer", "reference", texts[1], example, null),
+        made("div", "answers", ...this.#order().flatMap((c) => this.#cards(c, example, texts)))]));
     this.article.scrollTop = 0;
+  }
+
+  /** Returns the level of risk of an example's question; empty if it shows none. */
+  #tier(example) {
+    const level = this.run.examples.risk[example];
+    return level > 0 ? this.run.tiers[level] : "";
+  }
+
+  /** Folds texts about suicide away: who opens them was told. */
+  #behindWarning(example, parts) {
+    if (!this.#tier(example) || this.run.examples.hidden[example]) return parts;
+    const words = `Warning: this message shows a risk of suicide (${this.#tier(example)}). Show the texts`;
+    return [made("details", "crisis", made("summary", "", words), ...parts)];
   }
 
   /** Returns the conditions in the order of their cards: what is compared comes first. */

@@ -2,7 +2,8 @@
 
 The page's browser reads an index (who answered what, flags, where texts lie), the scores of single
 answers, and pieces of texts. Each is JSON, gzipped, in base64: whatever a text holds, the page
-holds it as letters and digits only. Of sources whose texts are withheld there are digests instead.
+holds it as letters and digits only. Of sources whose texts are withheld there are digests instead;
+texts of people at risk are there, and folded behind a warning.
 """
 
 import base64
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.crisis.screen import tiers
 from empathy_core.types import Column, Condition
 from reports.keys import column_keys, metric_name
 from reports.labels import full_name, row_labels
+from reports.numbers.crisis import RiskTiers, tiers_in
 from reports.numbers.failures import DIAGNOSTICS
 from reports.numbers.flagged import flagged_answers, kinds
 from reports.rows.align import statistics_of
@@ -64,6 +67,8 @@ class Browser:
         pieces: Base64 of gzipped JSON: the index, the scores, then texts.
         n_shown: Examples in it, of *n_examples*.
         n_answers: Answers in it.
+        n_at_risk: Examples whose texts are folded behind a warning.
+        tier_column: Column of the data that gives their level of risk; empty: the screen does.
     """
 
     pieces: tuple[str, ...]
@@ -76,12 +81,16 @@ class Browser:
     columns: tuple[Choice, ...]
     flags: tuple[Choice, ...]
     sources: tuple[Choice, ...]
+    n_at_risk: int = 0
+    tier_column: str = ""
 
 
 def browser(collected: Collected, spec: ReportSpec) -> Browser:
     """Return the examples of a run for its page; reads their texts."""
     examples = _shown(collected)
     parts = _parts(collected, spec, examples)
+    risk = tiers_in(collected, spec)
+    levels = [tiers().index(name) for name in _tiers(risk, examples)]
     columns = [
         (key, column)
         for key, metric in spec.metrics.items()
@@ -96,7 +105,8 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
         "sources": [source.label for source in sources],
         "columns": [_column(keys[k, c.name], c) for k, c in columns],
         "kinds": [{"name": name, "label": label} for name, label in _kinds(spec)],
-        "examples": _listed(examples, spec, sources),
+        "examples": _listed(examples, spec, sources, levels),
+        "tiers": list(tiers()),
         "starts": [piece.start for piece in texts],
         "answers": [{"flags": of.flags.tolist(), "words": of.words.tolist()} for of in parts],
     }
@@ -116,7 +126,17 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
             for bit, (name, label) in enumerate(_kinds(spec))
         ),
         sources=sources,
+        n_at_risk=sum(level > 0 for level in levels),
+        tier_column=risk.column,
     )
+
+
+def _tiers(risk: RiskTiers, examples: pl.DataFrame) -> pl.Series:
+    """Return the level of risk of each example's question."""
+    joined = examples.select(example="id").join(
+        risk.rows, on="example", how="left", maintain_order="left"
+    )
+    return joined["tier"]
 
 
 def _labels(
@@ -224,8 +244,8 @@ def _scores(
         found |= {(key, c.name): values[:, i] for i, c in enumerate(metric.columns)}
         if labels := _labels_of(metric):
             seen = statistics_of(rows, scores, ("judged", *_statistics_of_labels(metric)))
-            seen[seen[:, 0] == 0] = np.nan  # the judge was not shown the answer
-            found |= {(key, c.name): seen[:, i] for i, c in enumerate(labels, 1)}
+            shown = np.where(seen[:, :1] == 1, seen, np.nan)  # else the judge did not see it
+            found |= {(key, c.name): shown[:, i] for i, c in enumerate(labels, 1)}
     return found
 
 
@@ -304,17 +324,19 @@ def _column(key: str, column: Column) -> dict[str, object]:
 
 
 def _listed(
-    examples: pl.DataFrame, spec: ReportSpec, sources: Sequence[Choice]
+    examples: pl.DataFrame, spec: ReportSpec, sources: Sequence[Choice], levels: Sequence[int]
 ) -> dict[str, object]:
     hidden = examples["source"].is_in(list(spec.withheld))
     places = {source.label: i for i, source in enumerate(sources)}
+    folded = hidden | (pl.Series(levels, dtype=pl.Int8) > 0)
     lead = examples["context"].str.replace_all(r"\s+", " ").str.slice(0, LEAD_CHARACTERS)
     return {
         "id": examples["id"].to_list(),
         "source": [places[name] for name in examples["source"]],
         "question": examples["question"].str.slice(0, 12).to_list(),
         "hidden": hidden.cast(pl.Int8).to_list(),
-        "lead": ["" if h else text for h, text in zip(hidden, lead, strict=True)],
+        "risk": list(levels),
+        "lead": ["" if f else text for f, text in zip(folded, lead, strict=True)],
     }
 
 

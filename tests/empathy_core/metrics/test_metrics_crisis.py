@@ -177,11 +177,12 @@ tier_column = "risk"
 
 
 def test_a_run_scores_by_a_column_and_scores_anew_by_another(tmp_path: Path):
-    """Nothing is answered again; a column of unknown tiers is refused when the sweep is planned."""
-    lines = [
-        f"Question {i}?,Answer {i}.,{('none', 'active')[i % 2]},{('immediate', 'none')[i % 2]},x{i}"
-        for i in range(24)
-    ]
+    """Nothing is answered again; a column of unknown tiers is refused when the sweep is planned.
+
+    The word "none" is a tier here, though it says elsewhere that a cell holds nothing.
+    """
+    tiers = (("none", "immediate"), ("active", "none"))
+    lines = [f"I want to die {i}.,Answer {i}.,{','.join(tiers[i % 2])},x{i}" for i in range(24)]
     (tmp_path / "own.csv").write_text("\n".join(["q,a,risk,text,odd", *lines]))
     config = str(write_config(tmp_path, CONFIG))
     first = launch("sweep", "--config", config, cwd=tmp_path)
