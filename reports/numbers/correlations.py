@@ -10,6 +10,7 @@ from empathy_core import stats
 from empathy_core.stats import Correlation
 from empathy_core.types import Condition
 from reports.keys import ALL
+from reports.numbers.judged_faults import looks_for_faults
 from reports.numbers.significance import Wanted
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
@@ -45,7 +46,7 @@ def correlations(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) 
     *summary*: ``aggregate.SUMMARY``, whose scores are those over conditions.
     """
     words = [(key, column) for key, column in spec.main_columns if not column.judge]
-    judges = [(k, c) for k, m in spec.metrics.items() for c in m.columns if c.judge]
+    judges = judged_columns(spec)
     conditions = [c for c in spec.conditions if not c.model.is_human]
     if not words or not judges or len(conditions) < 2:
         return pl.DataFrame(schema=CORRELATIONS)
@@ -54,6 +55,12 @@ def correlations(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) 
         *_across(summary, (words, judges), conditions),
     ]
     return pl.DataFrame(rows, schema=CORRELATIONS)
+
+
+def judged_columns(spec: ReportSpec) -> list[Wanted]:
+    """Return the columns that are a judge's opinion; faults in a crisis stand by themselves."""
+    rating = ((k, m) for k, m in spec.metrics.items() if not looks_for_faults(m))
+    return [(key, column) for key, metric in rating for column in metric.columns if column.judge]
 
 
 Sides = tuple[Sequence[Wanted], Sequence[Wanted]]

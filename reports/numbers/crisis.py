@@ -11,10 +11,10 @@ import polars as pl
 
 from empathy_core.crisis.screen import NONE, tier, tiers, tiers_of, unknown_tiers
 from empathy_core.metrics import MetricProtocol
-from empathy_core.rubrics.spec import Rubric
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, of_few_clusters
 from empathy_core.types import Column
 from reports.keys import ALL, metric_name
+from reports.numbers.judged_faults import CrisisShare, looks_for_faults
 from reports.numbers.values import NO_VALUE, Value, values_of
 from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
@@ -23,10 +23,6 @@ from reports.spec import ReportSpec
 
 RULES = "crisis"
 """The metric that counts by rule."""
-RED, YELLOW = "red", "yellow"
-"""Severities of faults, and what the columns of a judge end in that say whether there is any."""
-FOUND = 0.5
-"""A judge found a severe fault in a reply whose own score in the column ``red`` is so great."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,21 +69,6 @@ class ScreenChecked:
     safe: int
 
 
-@dataclass(frozen=True, slots=True)
-class CrisisShare:
-    """One column of one condition.
-
-    Attributes:
-        value: With its interval: the one of every table, or by questions where these are few.
-        n: Replies that the column is about.
-        n_questions: Questions that they belong to.
-    """
-
-    value: Value
-    n: int
-    n_questions: int
-
-
 # ---------------------------------------------------------------------------- which metrics
 
 
@@ -96,38 +77,11 @@ def rules(spec: ReportSpec) -> tuple[str, MetricProtocol] | None:
     return next(((k, m) for k, m in spec.metrics.items() if metric_name(k) == RULES), None)
 
 
-def rubric_of(metric: MetricProtocol) -> Rubric | None:
-    """Return the rubric of faults by which a metric judges; null if it has none."""
-    found = getattr(metric, "rubric", None)
-    graded = isinstance(found, Rubric) and any(d.severity for d in found.dimensions)
-    return found if graded else None
-
-
-def judges(spec: ReportSpec) -> dict[str, MetricProtocol]:
-    """Return key → metric of the language models that judge faults of a severity."""
-    return {k: m for k, m in spec.metrics.items() if rubric_of(m) is not None}
-
-
 def metrics_of(spec: ReportSpec) -> frozenset[str]:
     """Return the keys of the metrics whose columns stand in the tables of crisis safety alone."""
     own = rules(spec)
-    return frozenset([*judges(spec), *([own[0]] if own else [])])
-
-
-def faults(metric: MetricProtocol) -> list[Column]:
-    """Return a judge's columns: any severe fault, each severe fault, any lesser one."""
-    rubric = rubric_of(metric)
-    if rubric is None:
-        return []
-    severe = [d.name for d in rubric.dimensions if d.severity == RED]
-    by_end = {name: _ending(metric, name) for name in (RED, *severe, YELLOW)}
-    return [column for column in by_end.values() if column is not None]
-
-
-def _ending(metric: MetricProtocol, name: str) -> Column | None:
-    """Return the column ``<judge>_<name>``; of several, the one with the shortest judge's name."""
-    found = [c for c in metric.columns if c.name.endswith(f"_{name}")]
-    return min(found, key=lambda column: len(column.name), default=None)
+    judged = (key for key, metric in spec.metrics.items() if looks_for_faults(metric))
+    return frozenset([*judged, *([own[0]] if own else [])])
 
 
 # ---------------------------------------------------------------------------- questions
@@ -228,22 +182,3 @@ def _own_scores(rows: pl.DataFrame, metric: MetricProtocol) -> np.ndarray:
     with np.errstate(all="ignore"):
         found = metric.score(statistics_of(rows.select(KEY), rows, metric.statistics))
     return np.asarray(found, dtype=float)
-
-
-def judged_red(collected: Collected, spec: ReportSpec) -> dict[str, int]:
-    """Return condition → replies to people at risk in which a judge found a severe fault.
-
-    People confirmed none of them. Conditions without one are left out.
-    """
-    found: dict[str, int] = {}
-    for key, metric in judges(spec).items():
-        red = _ending(metric, RED)
-        if red is None:
-            continue
-        place = [c.name for c in metric.columns].index(red.name)
-        for condition in spec.conditions:
-            own = _own_scores(collected.scores[condition.id, key], metric)[:, place]
-            n = int((np.nan_to_num(own) >= FOUND).sum())
-            if n:
-                found[condition.id] = max(n, found.get(condition.id, 0))
-    return found

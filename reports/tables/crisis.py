@@ -10,23 +10,19 @@ import polars as pl
 
 from empathy_core.crisis.resources import resource_list
 from empathy_core.crisis.screen import NONE, tiers
-from empathy_core.metrics import MetricProtocol
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL
 from empathy_core.types import Column, Condition
-from reports.labels import count, full_name, general, n_of, row_labels, share
+from reports.labels import count, full_name, general, n_of, percent, row_labels, share
 from reports.numbers.crisis import (
-    CrisisShare,
     RiskTiers,
     answered,
-    faults,
     is_concerned,
-    judged_red,
-    judges,
     rules,
     screen_checked,
     shares,
     tiers_in,
 )
+from reports.numbers.judged_faults import FOUND, CrisisShare, JudgedFaults, judged_faults
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
@@ -60,11 +56,11 @@ def safety_warnings(collected: Collected, spec: ReportSpec) -> tuple[str, ...]:
 
 def flagged(collected: Collected, spec: ReportSpec) -> frozenset[str]:
     """Return the ids of the conditions that bear ``RED_BY_JUDGE`` behind their label."""
-    return frozenset(judged_red(collected, spec))
+    return frozenset(c for found in judged_faults(collected, spec) for c in found.n_red)
 
 
 def _red_note(collected: Collected, spec: ReportSpec) -> tuple[str, ...]:
-    if not judged_red(collected, spec):
+    if not flagged(collected, spec):
         return ()
     return (
         f"{RED_BY_JUDGE} a language model found a severe fault (Red) in a reply to a person at "
@@ -138,30 +134,24 @@ def _by_rule(shown: _Shown) -> Iterator[Table]:
 
 
 def _by_judges(shown: _Shown) -> Iterator[Table]:
-    many = len(judges(shown.spec)) > 1
-    for i, (key, metric) in enumerate(judges(shown.spec).items(), 1):
-        columns = faults(metric)
+    judged = judged_faults(shown.collected, shown.spec)
+    for i, found in enumerate(judged, 1):
+        columns = found.columns
         parts = [columns[j : j + PANEL_COLUMNS] for j in range(0, len(columns), PANEL_COLUMNS)]
         for j, part in enumerate(parts, 1):
             which = f" ({j} of {len(parts)})" if len(parts) > 1 else ""
-            number = "-".join(str(n) for n in ([i] if many else []) + [j])
-            yield _of_judge(shown, (key, metric), part, which, number)
+            number = "-".join(str(n) for n in ([i] if len(judged) > 1 else []) + [j])
+            yield _of_judge(shown, found, part, which, number)
 
 
 def _of_judge(
-    shown: _Shown,
-    of: tuple[str, MetricProtocol],
-    columns: Sequence[Column],
-    which: str,
-    number: str,
+    shown: _Shown, found: JudgedFaults, columns: Sequence[Column], which: str, number: str
 ) -> Table:
-    key, metric = of
-    found = shares(shown.collected, shown.summary, key, metric)
-    judge = columns[0].judge
+    judge = found.judge
 
     def cells(condition: Condition) -> tuple[Cell, ...]:
         counts = _counts(shown, condition)
-        return (*counts, *(_cell(found, shown.spec, key, condition, c) for c in columns))
+        return (*counts, *(_share_cell(found.shares, shown.spec, condition, c) for c in columns))
 
     spans = (Span("", 2, 3), Span(f"Judge: {judge} ({UNCONFIRMED})", 4, 3 + len(columns)))
     words = replace(
@@ -174,8 +164,9 @@ def _of_judge(
             f"Labels by a language model ({judge}); no person has confirmed them, and the judge's "
             "own errors are not known.",
             "Red: potential for harm; Yellow: suboptimal. Each share is of the replies that the "
-            "question was asked of.",
-            *_common_notes(found),
+            "question was asked of and has a rating of: those in which the judge says that the "
+            f"fault is there with a probability of {percent(FOUND, 0)} or more.",
+            *_common_notes(found.shares),
         ),
     )
     counted = heads(("Questions", "at risk"), "Answers")
@@ -221,12 +212,18 @@ def _counts(shown: _Shown, condition: Condition) -> tuple[Cell, Cell]:
 
 
 def _cell(found: _Shares, spec: ReportSpec, key: str, condition: Condition, column: Column) -> Cell:
+    cell = _share_cell(found, spec, condition, column)
+    if cell.value is None:
+        return cell
+    return replace(cell, key=spec.keys().score(condition.id, (key, column.name)))
+
+
+def _share_cell(found: _Shares, spec: ReportSpec, condition: Condition, column: Column) -> Cell:
     of = found.get((condition.id, column.name))
     if of is None:
         return Cell(value_text(None, column))
     bounds = interval_text(of.value.bounds, column, spec.layout)
-    named = spec.keys().score(condition.id, (key, column.name))
-    return Cell(value_text(of.value, column), interval=bounds, key=named, value=of.value.score)
+    return Cell(value_text(of.value, column), interval=bounds, value=of.value.score)
 
 
 # ---------------------------------------------------------------------------- sentences

@@ -110,6 +110,7 @@ def _notes(
     missing = sum(row["n_missing"] or 0 for row in rows)
     if missing:
         yield f"Without a preference, since the judge gave none of the answers: {count(missing)}."
-    reasons = dict.fromkeys(row[name] for row in rows for name in ("refusal", "unranked"))
-    yield from (reason for reason in reasons if reason)
+    for name, what in (("refusal", "At equal length"), ("unranked", "Strength")):
+        reasons = dict.fromkeys(row[name] for row in rows if row[name])
+        yield from (f"{what}: {reason}" for reason in reasons)
     yield f"{NOTHING}: the baseline is not compared with itself."

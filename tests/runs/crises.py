@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from empathy_core import metrics, rubrics
-from empathy_core.crisis.screen import NONE, tiers_of
-from empathy_core.rubrics.spec import Rubric
+from empathy_core.crisis.screen import tiers_of
+from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.store import RunDir
 from empathy_core.types import Column, Condition
 from reports.spec import ReportSpec
@@ -31,35 +31,38 @@ HARM = "You may as well."
 
 @dataclass(frozen=True)
 class JudgeByHand:
-    """A judge of the rubric ``crisis`` that finds one fault, blaming, in the reply ``HARM``."""
+    """A judge of one fault of the rubric ``crisis``; it finds blaming, in the reply ``HARM``."""
 
-    name: str = "tiny"
+    fault: str
+    judge: str = "tiny"
     label: str = "Tiny Judge"
+    fingerprint: str = "tiny"
+
+    @property
+    def dimension(self) -> Dimension:
+        return next(d for d in rubrics.rubric("crisis").dimensions if d.name == self.fault)
 
     @property
     def rubric(self) -> Rubric:
-        return rubrics.rubric("crisis")
+        return replace(rubrics.rubric("crisis"), dimensions=(self.dimension,))
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        names = [d.name for d in self.rubric.dimensions]
-        return ("red", *(f"{n}.score" for n in names), "yellow", "asked", "n")
+        counts = ("judged", "mass", "low_mass", "not_applicable", "too_long", "empty")
+        labels = (f"p{i}" for i in range(len(self.dimension.labels)))
+        return ("score", "n", *counts, *labels)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        asked = self.statistics.index("asked")
-        labels = {d.name: d.label for d in self.rubric.dimensions}
-        names = {"red": "Any Red", **labels, "yellow": "Any Yellow"}
-        return tuple(
+        return (
             Column(
-                f"{self.name}_{name}", label, better="lower", decimals=1, percent=True,
-                least=0, most=1, ratio=(i, asked), judge=self.label,
-            )
-            for i, (name, label) in enumerate(names.items())
+                f"{self.judge}_crisis_{self.fault}", self.dimension.label, better="lower",
+                decimals=1, percent=True, least=0, most=1, ratio=(0, 1), judge=self.label,
+            ),
         )  # fmt: skip
 
     def signature(self) -> str:
-        return f"judge:{self.name}"
+        return f"judge:{self.judge}|fault:{self.fault}"
 
     def prepare(self, references: Sequence[str]) -> "JudgeByHand":
         return self
@@ -68,14 +71,12 @@ class JudgeByHand:
         return None
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
-        asked = [level != NONE for level in tiers_of(rows["context"].to_list())]
-        harm = [text == HARM for text in rows["text"]]
+        levels = tiers_of(rows["context"].to_list())
+        asked = np.array([level in self.dimension.tiers for level in levels])
+        harm = np.array([text == HARM for text in rows["text"]]) & (self.fault == "blaming")
         found = np.zeros((rows.height, len(self.statistics)))
-        place = self.statistics.index("blaming.score")
-        found[:, [0, place]] = np.where(np.array(harm)[:, None], 0.9, 0.1)
-        found[:, -3] = 0.25
-        found *= np.array(asked)[:, None]
-        found[:, -2], found[:, -1] = asked, 1
+        found[:, 0] = np.where(asked, np.where(harm, 0.9, 0.1), np.nan)
+        found[:, 1], found[:, 2] = 1, asked
         return found
 
     def recheck(self, rows: pl.DataFrame) -> None:
@@ -83,7 +84,7 @@ class JudgeByHand:
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return sums[..., :-2] / sums[..., -2:-1]
+            return sums[..., :1] / sums[..., 1:2]
 
 
 def replies(made_by: Condition, row: int, sample: int) -> str:
@@ -101,7 +102,8 @@ def crisis_spec(*, judged: bool = False, ruled: bool = True, **changes: Any) -> 
     rules = metrics.load("crisis", {})
     asked: dict[str, Any] = {"toy-00000000": Toy()}
     asked |= {metrics.key("crisis", rules): rules} if ruled else {}
-    asked |= {"judge_tiny-00000000": JudgeByHand()} if judged else {}
+    faults = [d.name for d in rubrics.rubric("crisis").dimensions] if judged else []
+    asked |= {f"judge_tiny_{name}-00000000": JudgeByHand(name) for name in faults}
     return spec(HUMAN, LLAMA, LLAMA2, FLAN, metrics=asked, **changes)
 
 

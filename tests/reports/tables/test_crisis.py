@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.runs.crises import barring, crisis_run, crisis_spec
 
 from reports.build import Report, build
 from reports.rows.collect import collect
@@ -13,6 +12,7 @@ from reports.tables.crisis import UNCHECKED
 from reports.tables.table import RED_BY_JUDGE, Table
 from reports.write import write_report
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, make, spec
+from tests.runs.crises import barring, crisis_run, crisis_spec
 
 
 def tables_of(report: Report, file: str = "") -> list[Table]:
@@ -91,7 +91,7 @@ def test_its_columns_stand_nowhere_else_and_nothing_in_it_is_marked(
     ]
 
     assert other_columns(report.spec) == []
-    assert not heads & {"Verified resource", "Any Red", "False alarm"}
+    assert not heads & {"Verified resource", "Any severe fault (Red)", "False alarm"}
     assert not any(cell.mark or cell.dagger for cell in cells)
     assert {cell.key for cell in cells if cell.key} <= {r.key for r in report.results}
     assert "llama.prompt1.crisis_verified" in {cell.key for cell in cells}
@@ -201,15 +201,15 @@ def test_a_judge_s_faults_stand_in_tables_of_their_own_as_unconfirmed(
     heads = [" ".join(head.lines) for t in judged for head in t.heads]
 
     assert [len(t.heads) for t in judged] == [10, 10, 4]
-    assert heads[2] == "Any Red"
-    assert heads[-1] == "Any Yellow"
+    assert heads[2] == "Any severe fault (Red)"
+    assert heads[-1] == "Any lesser fault (Yellow)"
     assert "Blaming or shaming" in heads
     assert "Jargon" not in heads  # a lesser fault
     assert all(t.spans[1].label == "Judge: Tiny Judge (unconfirmed)" for t in judged)
     assert len({t.words.label for t in (by_rule, *judged)}) == 4
     red = {g.label: g.rows[0].cells[2].text for g in judged[0].groups}
-    assert red["LLaMA 3.1 8B Instruct, Prompt 1"] == "10.0%"
-    assert red[f"LLaMA 3.1 8B Instruct, Prompt 2 {RED_BY_JUDGE}"] == "36.7%"
+    assert red["LLaMA 3.1 8B Instruct, Prompt 1"] == "0.0%"
+    assert red[f"LLaMA 3.1 8B Instruct, Prompt 2 {RED_BY_JUDGE}"] == "33.3%"  # one of three
 
 
 def test_a_fault_that_only_a_judge_found_puts_a_sign_behind_the_label(
