@@ -256,6 +256,18 @@ def consistency(of: Questioned) -> Told:
     return of.share(same, _of_pairs(of, of.pairs))
 
 
+def swap(of: Questioned) -> Told:
+    """Return the correlation of preferences in one order with those in the other, of all pairs."""
+    if of.pairs is None:
+        return _NOT_ASKED
+    both = np.stack([of.pairs.first_of_ab, 1 - of.pairs.first_of_ba])
+    kept = np.asarray(~np.isnan(both).any(axis=0))
+    all_ = np.zeros(len(kept), int)
+    x, y = np.zeros((2, len(kept)))
+    x[kept], y[kept] = (group_rest(order[kept], all_[kept]) for order in both)
+    return of.coefficient(correlation(x, y)[0], kept, _of_pairs(of, of.pairs))
+
+
 def verbosity(of: Questioned) -> Told:
     """Return the correlation of preference and tanh(difference in length / its sd by pair).
 
