@@ -3,7 +3,8 @@
 Clean judges differ in temper and noise, and lean a little to the first place; the conditions that
 they judge differ in quality and length, and within a condition quality and length correlate by
 0, 0.15 or 0.3: the last is what the harmless range ends at. Asked: a clean judge is named by any
-check in at most 5 % of the cases.
+check in at most 5 % of the cases (found: 0.5 % at most). At 9 checks a share of 1 names nobody below
+32 questions, and preferences at random are found in half of the cases there.
 
     nice python tests/benchmarks/simulate_judges.py [experiments]
 """
