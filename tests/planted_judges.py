@@ -17,6 +17,7 @@ FAULTS = {
     "always five": "one_label",
     "prefers the first": "order",
     "prefers the longest": "verbosity",
+    "prefers at random": "swap",
     "scores the longest": "length",
     "prefers itself": "self_preference",
     "random": "repeatability",
@@ -106,26 +107,24 @@ def faulty(
     """Return what a judge says that has one of the faults, and sees quality otherwise."""
     scores, pairs = clean(random, of)
     length = (of.log_length - of.log_length.mean()) / of.log_length.std()
-    if fault == "always five":
-        scores = replace(scores, scores=np.full(of.quality.shape, 5.0))
-    elif fault == "scores the longest":
-        scores = replace(scores, scores=rated(random, length))
-    elif fault == "prefers the longest":
-        pairs = preferences(random, of, length)
-    elif fault == "prefers the first":
-        pairs = preferences(random, of, of.quality, first=2.0)
-    elif fault == "prefers itself":
-        more = of.quality + 1.5 * scores.own[:, None]
-        scores = replace(scores, scores=rated(random, more))
-    elif fault == "random":
-        guesses = [rated(random, random.normal(size=of.quality.shape)) for _ in range(3)]
-        scores = replace(scores, scores=guesses[0], wordings=np.stack(guesses[1:]))
-    elif fault == "answers outside the labels":
-        low = random.random(of.quality.shape) < 0.3
-        scores = replace(scores, mass=np.where(low, 0.2, scores.mass))
-    else:
-        raise ValueError(fault)
-    return scores, pairs
+    ab, ba = random.random((2, len(pairs.pairs)))
+    guesses = [rated(random, random.normal(size=of.quality.shape)) for _ in range(3)]
+    low = random.random(of.quality.shape) < 0.3
+    in_pairs = {
+        "prefers the longest": lambda: preferences(random, of, length),
+        "prefers the first": lambda: preferences(random, of, of.quality, first=2.0),
+        "prefers at random": lambda: replace(pairs, first_of_ab=ab, first_of_ba=ba),
+    }
+    in_scores = {
+        "always five": lambda: {"scores": np.full(of.quality.shape, 5.0)},
+        "scores the longest": lambda: {"scores": rated(random, length)},
+        "prefers itself": lambda: {"scores": rated(random, of.quality + 1.5 * scores.own[:, None])},
+        "random": lambda: {"scores": guesses[0], "wordings": np.stack(guesses[1:])},
+        "answers outside the labels": lambda: {"mass": np.where(low, 0.2, scores.mass)},
+    }
+    if fault in in_pairs:
+        return scores, in_pairs[fault]()
+    return replace(scores, **in_scores[fault]()), pairs
 
 
 def panel(

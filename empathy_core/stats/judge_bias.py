@@ -66,6 +66,11 @@ BIAS_RULES: Mapping[str, BiasRule] = {
         Interval(0.4, 0.6), "prefers the reply shown last", "prefers the reply shown first",
         "which reply it would prefer without an order",
     ),
+    "swap": BiasRule(
+        "correlation of preferences in one order with those in the other",
+        Interval(0.2, 1.0), "prefers at random, or by the order alone", "",
+        "whether all pairs are of equally good replies",
+    ),
     "self_preference": BiasRule(
         "scores of its own replies less those of others, less the other judges' same difference, "
         "as a part of the scale",
@@ -154,6 +159,7 @@ _CHECKS: Mapping[str, Callable[[Questioned], Told]] = {
     "length": checks.length,
     "verbosity": checks.verbosity,
     "order": checks.order,
+    "swap": checks.swap,
     "agreement": checks.agreement,
     "repeatability": checks.repeatability,
 }

@@ -3,7 +3,6 @@
 Each returns its estimates at several levels, or a sentence that says why it cannot be told.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,13 +33,14 @@ class Questioned:
         scores: Of one column.
         pairs: Of the same judge; null where it was not asked for preferences.
         resampler: Of the rows of *scores*.
-        levels: Of the intervals.
+        levels: Of the interval that is shown, and of that which decides, which leaves in each of
+            its tails what one check may be wrong.
     """
 
     scores: JudgedScores
     pairs: JudgedPairs | None
     resampler: Resampler
-    levels: Sequence[float]
+    levels: tuple[float, float]
 
     @property
     def cells(self) -> Resampler:
@@ -50,12 +50,16 @@ class Questioned:
 
     def share(self, values: np.ndarray, resampler: Resampler) -> Measured:
         """Return the mean of *values* (items,) from 0 to 1, some NaN, as a share of rows."""
-        rows = np.column_stack([values, np.ones(len(values))])
-        found = []
-        for level in self.levels:
+        rows, column = np.column_stack([values, np.ones(len(values))]), Column("x", "X", share=True)
+
+        def at(level: float) -> Estimate:
             drawn = replace(resampler, level=level, n_resamples=1)  # a share is not resampled
-            found.append(interval(rows, _mean, drawn, [Column("share", "Share", share=True)])[0])
-        return tuple(found)
+            return interval(rows, _mean, drawn, [column])[0]
+
+        shown, strict = (at(level) for level in self.levels)
+        if strict.interval is not None and strict.interval.one_sided:  # all lies in its one tail
+            strict = at((1 + self.levels[1]) / 2)
+        return shown, strict
 
     def coefficient(self, of: Coefficient, kept: np.ndarray, resampler: Resampler) -> Measured:
         """Return a coefficient of the items *kept*."""
@@ -250,6 +254,18 @@ def consistency(of: Questioned) -> Told:
     ab, ba = of.pairs.first_of_ab - 0.5, of.pairs.first_of_ba - 0.5
     same = np.where(np.isnan(ab + ba), np.nan, ab * ba < 0)
     return of.share(same, _of_pairs(of, of.pairs))
+
+
+def swap(of: Questioned) -> Told:
+    """Return the correlation of preferences in one order with those in the other, of all pairs."""
+    if of.pairs is None:
+        return _NOT_ASKED
+    both = np.stack([of.pairs.first_of_ab, 1 - of.pairs.first_of_ba])
+    kept = np.asarray(~np.isnan(both).any(axis=0))
+    all_ = np.zeros(len(kept), int)
+    x, y = np.zeros((2, len(kept)))
+    x[kept], y[kept] = (group_rest(order[kept], all_[kept]) for order in both)
+    return of.coefficient(correlation(x, y)[0], kept, _of_pairs(of, of.pairs))
 
 
 def verbosity(of: Questioned) -> Told:

@@ -2,8 +2,12 @@
 
 Clean judges differ in temper and noise, and lean a little to the first place; the conditions that
 they judge differ in quality and length, and within a condition quality and length correlate by
-0, 0.15 or 0.3: the last is what the harmless range ends at. Asked: a clean judge is named by any
-check in at most 5 % of the cases.
+0, 0.15 or 0.3: the last is where the harmless range ends. Asked: a clean judge is named by any
+check in at most 5 % of the cases. Of 1,000 cases each, 0.5 % at most were.
+
+What a check is allowed to be wrong is shared by all, so that with 20 or 30 questions no judge is
+named for a share of 1 ("always five" takes 32), and of those that prefer at random 4 of 10 are;
+with 100 questions all faults were found in all cases.
 
     nice python tests/benchmarks/simulate_judges.py [experiments]
 """

@@ -181,7 +181,7 @@ def test_verbosity_that_quality_explains_is_none():
     assert abs(given.value) < 0.1
 
 
-def test_order_and_consistency_are_plain_shares():
+def test_order_and_consistency_are_plain_shares_and_swap_a_plain_correlation():
     ab = np.array([0.9, 0.8, 0.7, 0.2] * 10)
     ba = np.array([0.2, 0.9, 0.4, 0.6] * 10)
     zeros = np.zeros(40, int)
@@ -190,6 +190,7 @@ def test_order_and_consistency_are_plain_shares():
     found = bias_panel(JudgedScores(table, table, LABELS), Resampler(np.arange(40), 99), pairs)
 
     assert finding(found, "order").value == pytest.approx((ab.mean() + ba.mean()) / 2)
+    assert finding(found, "swap").value == pytest.approx(np.corrcoef(ab, 1 - ba)[0, 1])
     assert found.consistency.value == pytest.approx(0.75)
 
 
@@ -374,6 +375,17 @@ def test_a_pair_of_conditions_with_few_preferences_is_left_out(judged: tuple[Sai
     sizes = np.bincount(kept.pairs)
 
     assert found.n == sizes[sizes >= 10].sum()
+
+
+def test_a_preference_that_is_missing_in_one_order_is_left_out(judged: tuple[Said, Resampler]):
+    (scores, pairs), resampler = judged
+    gone = np.arange(len(pairs.pairs)) % 10 == 0
+    gaps = replace(pairs, first_of_ba=np.where(gone, np.nan, pairs.first_of_ba))
+    found = bias_panel(scores, resampler, gaps)
+
+    for check in ("order", "swap", "verbosity"):
+        assert finding(found, check).n == (~gone).sum()
+    assert found.consistency.n == (~gone).sum()
 
 
 @pytest.mark.parametrize(
