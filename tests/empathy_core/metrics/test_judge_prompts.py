@@ -284,6 +284,7 @@ A model this small repeats a digit that stood shortly before, be it quoted.
 """
 
 
+@pytest.mark.slow
 def test_injected_replies_gain_no_more_than_the_stated_bound():
     """The same reply of a counsellor with and without each of ten orders behind it."""
     rubric = rubrics.rubric("emotionqueen")
