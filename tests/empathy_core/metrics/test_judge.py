@@ -19,8 +19,9 @@ from empathy_core.rubrics.rendering import rating_text
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.types import ModelSpec
 from empathy_core.weights import locate
-from tests.judging import CARE, PAIRS, asked, care, measured, read_by, rows, tiny_judge
+from tests.judging import PAIRS, asked, care, measured, read_by, rows, tiny_judge
 from tests.metric_rows import sample_pairs
+from tests.runs.judged import CARE
 from tests.tiny_models import tiny_t5
 
 LABELS = {"warmth": ["0", "1", "2", "X"], "harm": ["0", "1", "2"]}

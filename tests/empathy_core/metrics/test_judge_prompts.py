@@ -20,8 +20,9 @@ from empathy_core.rubrics.spec import Rubric
 from empathy_core.types import ModelSpec
 from tests import tiny_models
 from tests.empathy_core.prompts.test_chat_templates import SPELLED, TEMPLATES
-from tests.judging import CARE, INJECTED, TURNS, care, measured
+from tests.judging import INJECTED, TURNS, care, measured
 from tests.metric_rows import sample_pairs
+from tests.runs.judged import CARE
 from tests.tiny_models import bpe_tokenizer
 
 MESSAGE = "I cannot sleep."
@@ -283,6 +284,7 @@ A model this small repeats a digit that stood shortly before, be it quoted.
 """
 
 
+@pytest.mark.slow
 def test_injected_replies_gain_no_more_than_the_stated_bound():
     """The same reply of a counsellor with and without each of ten orders behind it."""
     rubric = rubrics.rubric("emotionqueen")

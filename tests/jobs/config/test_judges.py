@@ -8,7 +8,7 @@ from empathy_core.errors import ConfigError
 from jobs.config import read as configuration
 from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config
-from tests.judging import CARE
+from tests.runs.judged import CARE
 
 BASE = """
 name = "judged"
