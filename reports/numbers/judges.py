@@ -1,6 +1,6 @@
 """What a judge's own ratings show of it: how many there are, and which faults. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.stats import BiasPanel, Estimate, JudgedPairs, JudgedScores, bias_panel
+from empathy_core.stats import BiasFinding, BiasPanel, JudgedPairs, JudgedScores, bias_panel
 from empathy_core.types import Column, Condition
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
@@ -28,9 +28,6 @@ JUDGES: dict[str, Any] = {
     "mass": pl.Float64,  # mean probability of the labels, of the answers that the judge was shown
     "floor": pl.Float64,  # share of ratings nearest to the lowest label
     "ceiling": pl.Float64,  # nearest to the highest
-    "per_doubling": pl.Float64,  # change of the rating when a reply is twice as long, in points
-    "consistency": pl.Float64,  # share of comparisons with one verdict in both orders
-    "wordings_apart": pl.Float64,  # mean absolute difference under two wordings, in points
 }
 """Schema of the judges, a row each column that is a rating."""
 
@@ -49,6 +46,10 @@ CHECKS: dict[str, Any] = {
     "n_questions": pl.Int64,  # their questions
 }
 """Schema of the checks, a row each rating and check."""
+
+
+OF_PAIRS = ("verbosity", "order", "swap")
+"""Checks of what a judge prefers, and not of how it rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +85,11 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
     ratings = [rating for rating in every if not rating.metric.rubric.paraphrase_of]
     judges: list[dict[str, object]] = []
     checks: list[dict[str, object]] = []
-    if ratings:
-        aligned = Aligned.of(collected, [c.id for c in spec.conditions])
-        compared = comparisons(collected, spec)
-        for rating in ratings:
-            panel = _panel(aligned, spec.conditions, rating, every, compared)
-            named = {
-                "metric": rating.key, "column": rating.column.name, "judge": rating.column.judge,
-            }  # fmt: skip
-            judges.append(named | _counts(collected, spec.conditions, rating) | _beside(panel))
-            checks += [named | record for record in _findings(panel)]
+    for name in dict.fromkeys(rating.metric.judge for rating in ratings):
+        mine = [rating for rating in ratings if rating.metric.judge == name]
+        compared = [one for one in comparisons(collected, spec) if one.metric.judge == name]
+        judges += [_record(r) | _counts(collected, spec.conditions, r) for r in mine]
+        checks += _checks(collected, spec, mine, every, compared)
     return JudgeNumbers(pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS))
 
 
@@ -110,11 +106,16 @@ def _is_rating(metric: Any) -> bool:
     return hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
 
 
+def _record(rating: _Rating) -> dict[str, object]:
+    column = rating.column
+    return {"metric": rating.key, "column": column.name, "judge": column.judge}
+
+
 def _counts(
     collected: Collected, conditions: Sequence[Condition], rating: _Rating
 ) -> dict[str, object]:
     rows = pl.concat([collected.scores[c.id, rating.key] for c in conditions])
-    judged = rows.filter(pl.col("judged") == 1)
+    judged, values = rows.filter(pl.col("judged") == 1), rating.metric.dimension.values
     return {
         "n": rows.height,
         "n_rated": rows["score"].count(),
@@ -123,7 +124,36 @@ def _counts(
         "n_too_long": int(rows["too_long"].sum()),
         "n_empty": int(rows["empty"].sum()),
         "mass": judged["mass"].mean(),
+        "floor": (rows["score"] < values[0] + 0.5).mean(),
+        "ceiling": (rows["score"] >= values[-1] - 0.5).mean(),
     }
+
+
+def _checks(
+    collected: Collected,
+    spec: ReportSpec,
+    mine: Sequence[_Rating],
+    every: Sequence[_Rating],
+    compared: Sequence[ComparedAnswers],
+) -> list[dict[str, object]]:
+    """Return the findings of one judge: of each dimension, then of its comparisons."""
+    aligned = Aligned.of(collected, [c.id for c in spec.conditions])
+    pairs, of_pairs = _pairs(compared), list[dict[str, object]]()
+    found: list[dict[str, object]] = []
+    for i, rating in enumerate(mine):
+        panel = _panel(aligned, spec.conditions, rating, every, None if i else pairs, len(mine))
+        for finding in panel.findings:
+            if finding.check not in OF_PAIRS:
+                found.append(_record(rating) | _finding(finding))
+            elif i == 0 and pairs is not None:
+                of_pairs.append(_record(_comparison(compared)) | _finding(finding))
+    return found + of_pairs
+
+
+def _comparison(compared: Sequence[ComparedAnswers]) -> _Rating:
+    """Return what stands for all comparisons: that with the baseline."""
+    one = next(one for one in compared if one.metric.columns)
+    return _Rating(one.key, one.metric, one.metric.columns[0])
 
 
 def _panel(
@@ -131,7 +161,8 @@ def _panel(
     conditions: Sequence[Condition],
     rating: _Rating,
     every: Sequence[_Rating],
-    compared: Sequence[ComparedAnswers],
+    pairs: JudgedPairs | None,
+    n_columns: int,
 ) -> BiasPanel:
     metric = rating.metric
     mass = np.stack([of[:, 0] for of in aligned.statistics(rating.key, ("mass", "judged"))])
@@ -151,8 +182,7 @@ def _panel(
         others=_stacked(aligned, others),
         wordings=_stacked(aligned, wordings),
     )
-    n_columns = sum(r.metric.judge == metric.judge and not r.paraphrases[1] for r in every)
-    return bias_panel(column, aligned.resampler(), _pairs(metric, compared), n_columns)
+    return bias_panel(column, aligned.resampler(), pairs, n_columns)
 
 
 def _scores(aligned: Aligned, key: str) -> np.ndarray:
@@ -172,13 +202,14 @@ def _same_question(one: Any, other: Any) -> bool:
     )
 
 
-def _pairs(metric: Any, compared: Sequence[ComparedAnswers]) -> JudgedPairs | None:
-    """Return what the same judge prefers; null where it was not asked."""
-    mine = [one for one in compared if one.metric.judge == metric.judge and one.rows.height]
+def _pairs(compared: Sequence[ComparedAnswers]) -> JudgedPairs | None:
+    """Return what a judge prefers; null where it was not asked."""
+    mine = [one for one in compared if one.rows.height]
     if not mine:
         return None
+    answered = (pl.col("judged") == 1) & (pl.col("low_mass") == 0)
     whole = pl.concat([
-        one.rows.with_columns(pair=pl.lit(i)).filter(pl.col("judged") == 1)
+        one.rows.with_columns(pair=pl.lit(i)).filter(answered)
         for i, one in enumerate(mine)
     ])  # fmt: skip
     return JudgedPairs(
@@ -190,20 +221,11 @@ def _pairs(metric: Any, compared: Sequence[ComparedAnswers]) -> JudgedPairs | No
     )
 
 
-def _beside(panel: BiasPanel) -> dict[str, object]:
-    found: Mapping[str, Estimate | None] = {
-        "floor": panel.floor, "ceiling": panel.ceiling, "per_doubling": panel.per_doubling,
-        "consistency": panel.consistency, "wordings_apart": panel.wordings_apart,
+def _finding(found: BiasFinding) -> dict[str, object]:
+    bounds = found.interval
+    return {
+        "check": found.check, "value": found.value,
+        "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
+        "named": found.named, "fault": found.fault, "reason": found.reason,
+        "n": found.n, "n_questions": found.n_clusters,
     }  # fmt: skip
-    return {name: of.value if of else None for name, of in found.items()}
-
-
-def _findings(panel: BiasPanel) -> Iterator[dict[str, object]]:
-    for found in panel.findings:
-        bounds = found.interval
-        yield {
-            "check": found.check, "value": found.value,
-            "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
-            "named": found.named, "fault": found.fault, "reason": found.reason,
-            "n": found.n, "n_questions": found.n_clusters,
-        }  # fmt: skip

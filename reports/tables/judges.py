@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core.stats import BIAS_RULES
 from empathy_core.types import Column
-from reports.labels import NOTHING, column_title, decimal, number, percent
+from reports.labels import NOTHING, decimal, number, percent
 from reports.numbers.judges import JudgeNumbers
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
@@ -21,6 +21,7 @@ _HEADS: Mapping[str, tuple[str, ...]] = {
     "length": ("Length",),
     "verbosity": ("Longer", "reply"),
     "order": ("First", "reply"),
+    "swap": ("Both", "orders"),
     "self_preference": ("Own", "replies"),
     "agreement": ("Other", "judges"),
     "repeatability": ("Other", "wordings"),
@@ -103,7 +104,7 @@ def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tabl
 
     def cells(of: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
         by_check = {row["check"]: row for row in of}
-        return tuple(_check_cell(by_check[check]) for check in told)
+        return tuple(_check_cell(by_check.get(check)) for check in told)
 
     text = replace(
         words,
@@ -120,7 +121,9 @@ def _is_told(row: dict[str, Any]) -> bool:
     return row["value"] is not None
 
 
-def _check_cell(row: dict[str, Any]) -> Cell:
+def _check_cell(row: dict[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell(NOTHING)
     column = _SHARE if row["check"] in _SHARES else _NUMBER
     text = number(row["value"], column)
     if row["value"] is None or row["low"] is None or row["high"] is None:
@@ -133,8 +136,9 @@ def _named(rows: Sequence[dict[str, Any]], columns: Columns) -> Iterator[str]:
     """Yield what each judge is named for."""
     for row in rows:
         if row["named"]:
-            of = column_title(columns[row["metric"], row["column"]])
-            yield f"{row['judge']} {row['fault']}: {of}."
+            column = columns[row["metric"], row["column"]]
+            told = column.group.partition(",")[0]
+            yield f"{row['judge']} {row['fault']} ({told}, {column.label.partition(':')[0]})."
 
 
 def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]:
@@ -158,4 +162,4 @@ def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]
         reasons = dict.fromkeys(r["reason"] for r in rows if r["check"] == check and r["reason"])
         if reasons and check not in told:
             yield f"{' '.join(_HEADS[check])}: cannot be told, {'; '.join(reasons)}."
-    yield f"{NOTHING}: cannot be told of this dimension."
+    yield f"{NOTHING}: not of this row, or cannot be told."
