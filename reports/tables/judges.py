@@ -67,7 +67,7 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
             "Uncalibrated: no person's rating has been compared with the judge's.",
         ),
     )
-    return Table(text, ("Judge", "Dimension"), (), shown, _groups(rows, columns, _counted),
+    return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
                  layout=spec.layout)  # fmt: skip
 
 
@@ -79,20 +79,22 @@ def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
 
 
 def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tuple[Group, ...]:
-    """Return a group for each judge and rubric; *cells* makes those of one dimension's records."""
+    """Return a group for each judge; *cells* makes those of one column's records."""
 
     def at(row: dict[str, Any]) -> tuple[str, str]:
         return row["metric"], row["column"]
 
-    def rubric(row: dict[str, Any]) -> str:
-        return columns[at(row)].group
-
     return tuple(
-        Group(label, tuple(
-            Row((columns[key].label,), cells(list(of))) for key, of in groupby(mine, at)
+        Group(judge, tuple(
+            Row((_asked(columns[key]),), cells(list(of))) for key, of in groupby(mine, at)
         ))
-        for label, mine in groupby(rows, rubric)
+        for judge, mine in groupby(rows, lambda row: row["judge"])
     )  # fmt: skip
+
+
+def _asked(column: Column) -> str:
+    """Return rubric and dimension, without the judge and what it is compared with."""
+    return f"{column.group.partition(',')[0]}: {column.label.partition(':')[0]}"
 
 
 # ---------------------------------------------------------------------------- checks
@@ -113,7 +115,7 @@ def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tabl
         notes=tuple(_notes(rows, told)),
     )
     shown = heads(*(_HEADS[check] for check in told))
-    return Table(text, ("Judge", "Dimension"), (), shown, _groups(rows, columns, cells),
+    return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, cells),
                  layout=spec.layout)  # fmt: skip
 
 
@@ -136,9 +138,8 @@ def _named(rows: Sequence[dict[str, Any]], columns: Columns) -> Iterator[str]:
     """Yield what each judge is named for."""
     for row in rows:
         if row["named"]:
-            column = columns[row["metric"], row["column"]]
-            told = column.group.partition(",")[0]
-            yield f"{row['judge']} {row['fault']} ({told}, {column.label.partition(':')[0]})."
+            asked = _asked(columns[row["metric"], row["column"]])
+            yield f"{row['judge']} {row['fault']} ({asked})."
 
 
 def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]:
