@@ -1,7 +1,10 @@
 """Judges as a plan has them: weights are found, and every question is rendered once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import polars as pl
 
 from empathy_core import weights
 from empathy_core.errors import ConfigError
@@ -13,6 +16,7 @@ from jobs.config.judges import Opponent, judge_model, questions, rubric_of
 from jobs.config.schema import Config, JudgeTable
 from jobs.planning import engines
 from jobs.planning.answering import planned
+from jobs.planning.plan import Plan
 from reports.labels import full_name, row_labels
 
 
@@ -47,6 +51,47 @@ def judges(
             rubric = rubric_of(options)
             rating_prompts(asked, rubric, rubric.dimensions[0])
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePreview:
+    """What one judge would do.
+
+    Attributes:
+        name: The key in the configuration.
+        n_prompts: How many prompts it reads at most: one for each answer and dimension, two for
+            each comparison; fewer where a question is asked at some levels of risk only.
+        sees: The first prompt of its first question, special tokens included.
+    """
+
+    name: str
+    n_prompts: int
+    sees: str
+
+
+def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
+    """Return what each judge of a plan would read; *examples*: ``store.EXAMPLES``, evaluated."""
+    n_answers = examples.height * sum(c.decoding.n_samples for c in plan.conditions)
+    found: dict[str, JudgePreview] = {}
+    for planned_metric in plan.metrics:
+        model, options = planned_metric.judge, planned_metric.options
+        if model is None:
+            continue
+        name, share = options["judge"], options.get("share")
+        n = n_answers if share is None else round(2 * share * n_answers)
+        known = found.get(name) or JudgePreview(name, 0, _first_prompt(model, options, examples))
+        found[name] = replace(known, n_prompts=known.n_prompts + n)
+    return list(found.values())
+
+
+def _first_prompt(model: ModelSpec, options: Mapping[str, Any], examples: pl.DataFrame) -> str:
+    reasoning = options.get("reasoning")
+    asked = condition_of(model, options["fingerprint"], tuple(reasoning) if reasoning else None)
+    rubric = rubric_of(options)
+    prompts = rating_prompts(asked, rubric, rubric.dimensions[0])
+    texts = (examples["context"][0], *["\N{HORIZONTAL ELLIPSIS}"] * (2 if rubric.pairwise else 1))
+    ids = prompts.prompts([texts])[0].ids
+    return str(prompts.renderer.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
 def _opponents(

@@ -2,9 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+import polars as pl
+
 from empathy_core.counted import counted
+from empathy_core.store import EVALUATED
+from jobs.planning.judges import previews
 from jobs.planning.stages import TABLE
 from jobs.planning.sweep import Planned
 
@@ -35,9 +40,14 @@ def as_json(planned: Planned) -> dict[str, Any]:
             }
             for c in plan.conditions
         ],
+        "judges": [asdict(judge) for judge in previews(plan, _evaluated(planned))],
         "metrics": {m.name: m.signature for m in plan.metrics},
         "remarks": list(planned.resolved.remarks),
     }
+
+
+def _evaluated(planned: Planned) -> pl.DataFrame:
+    return planned.resolved.examples.filter(EVALUATED)
 
 
 def _stages(planned: Planned) -> Iterator[str]:
@@ -73,6 +83,9 @@ def text(planned: Planned) -> str:
     for condition in shown["conditions"]:
         if condition["prompt"] is not None:
             lines += ["", f"--- {condition['id']} sees:", condition["prompt"]]
+    for judge in shown["judges"]:
+        n = counted(judge["n_prompts"], "prompt")
+        lines += ["", f"--- judge {judge['name']} reads at most {n}; it sees:", judge["sees"]]
     lines += ["", "--- metrics:"]
     lines += [f"  {name}: {signature}" for name, signature in shown["metrics"].items()]
     return "\n".join(lines)

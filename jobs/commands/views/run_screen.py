@@ -1,10 +1,11 @@
 """What ``status`` shows of a run: from its files, and from Slurm where it answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from empathy_core.counted import counted
+from empathy_core.metrics import JUDGE, PREFERENCE
 from empathy_core.store import RunDir
 from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
@@ -100,9 +101,18 @@ def _training(training: FinetuneProgress) -> str:
     return f"adapter {training.finetune}: {state}"
 
 
+def _by_judge(scored: Mapping[str, float]) -> dict[str, float]:
+    """Return what is scored by metric; all that one judge is asked together, in the mean."""
+    shares: dict[str, list[float]] = {}
+    for name, share in scored.items():
+        judged = name.startswith((JUDGE, PREFERENCE))
+        shares.setdefault(f"judge-{name.split(':')[1]}" if judged else name, []).append(share)
+    return {name: sum(of) / len(of) for name, of in shares.items()}
+
+
 def _conditions(lines: Sequence[ConditionProgress]) -> str:
     def row(line: ConditionProgress) -> str:
-        scored = " ".join(f"{name} {share:.0%}" for name, share in line.scored.items())
+        scored = " ".join(f"{name} {share:.0%}" for name, share in _by_judge(line.scored).items())
         rate = f"{line.tokens_per_s:.0f} tokens/s" if line.tokens_per_s else ""
         aside = f"  {counted(line.unusable, 'file')} damaged" if line.unusable else ""
         return f"{line.condition:<48} {line.rows:>7}/{line.expected:<7} {rate:>14}  {scored}{aside}"
