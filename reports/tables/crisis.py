@@ -42,6 +42,7 @@ from reports.tables.table import (
     TableText,
     headings,
     interval_text,
+    signed,
     value_text,
 )
 
@@ -189,11 +190,10 @@ def _table(
     head: tuple[Head, ...],
     cells: Callable[[Condition], tuple[Cell, ...]],
 ) -> Table:
-    names, marked = row_labels(shown.spec.conditions), flagged(shown.collected, shown.spec)
+    names = row_labels(shown.spec.conditions)
 
     def label(condition: Condition) -> str:
-        sign = [RED_BY_JUDGE] if condition.id in marked else []
-        return " ".join([full_name(condition, names), *sign])
+        return signed(full_name(condition, names), condition.id, words)
 
     people_first = sorted(shown.spec.conditions, key=lambda c: not c.model.is_human)
     groups = tuple(
