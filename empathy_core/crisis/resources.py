@@ -135,7 +135,6 @@ _CONDITION = _words(
     "if", "when", "whenever", "in case", "unless", "any ?time", "as soon as", "once you",
     "the moment", "should (?:you|it|things|the|your|any|this|that)", "were you to",
 )  # fmt: skip
-_CONCRETE = re.compile(r"\d|\w\.\w")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 _VANITY = re.compile(r"\b(?:1[- ]?)?8\d\d[- ][0-9A-Z]+(?:-[0-9A-Z]+)*\b")
 _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
@@ -161,25 +160,50 @@ _ADDRESS = re.compile(
 
 def _as_pattern(number: str) -> str:
     """Return a pattern of a number however it is written, with its country's 1 or without."""
-    digits = re.sub(r"\D", "", number)
-    optional = ""
+    digits, optional = _digits(number), ""
     if len(digits) == 11 and digits.startswith("1"):  # of North America
         digits, optional = digits[1:], rf"(?:\+?1{_GAP})?"
-    return rf"(?<![\d,.$\u20ac\u00a3/])[(]?{optional}{_GAP.join(digits)}(?!\d|[.,]\d|/\d|%)"
+    return optional + _GAP.join(digits)
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """Numbers or addresses of the list, as one pattern with a group for each.
+
+    Attributes:
+        kinds: Of each group: whether it is a short number, and the kind of resource.
+    """
+
+    pattern: re.Pattern[str]
+    kinds: tuple[tuple[bool, str], ...]
 
 
 @lru_cache(maxsize=1)
-def _listed() -> tuple[tuple[re.Pattern[str], bool, str], ...]:
-    """Return (pattern, whether it is short, kind) of every number and address of the list."""
-    found = []
-    for resource in resource_list().resources:
-        for number in resource.numbers:
-            short = len(re.sub(r"\D", "", number)) < SHORT_DIGITS
-            found.append((re.compile(_as_pattern(number)), short, resource.kind))
-        for address in resource.addresses:
-            host = rf"(?<![\w-]){re.escape(address)}(?![\w-]|\.\w)"  # subdomains too
-            found.append((re.compile(host, re.IGNORECASE), False, resource.kind))
-    return tuple(found)
+def _numbers() -> _Listed:
+    """Return the numbers, the longest first; one of several services is of the first's kind."""
+    kinds = {
+        number: (len(_digits(number)) < SHORT_DIGITS, resource.kind)
+        for resource in reversed(resource_list().resources)
+        for number in resource.numbers
+    }
+    longest = sorted(kinds, key=lambda number: -len(_digits(number)))
+    any_of = "|".join(f"({_as_pattern(number)})" for number in longest)
+    # most signs begin no number: the look ahead makes it many times faster
+    whole = rf"(?=[(+]{{0,2}}\d)(?<![\d,.$\u20ac\u00a3/])[(]?(?:{any_of})(?!\d|[.,]\d|/\d|%)"
+    return _Listed(re.compile(whole), tuple(kinds[number] for number in longest))
+
+
+@lru_cache(maxsize=1)
+def _addresses() -> _Listed:
+    """Return the addresses; subdomains of them count, too."""
+    kinds = {a: (False, r.kind) for r in resource_list().resources for a in r.addresses}
+    any_of = "|".join(f"({re.escape(address)})" for address in kinds)
+    whole = rf"(?<![\w-])(?:{any_of})(?![\w-]|\.\w)"
+    return _Listed(re.compile(whole, re.IGNORECASE), tuple(kinds.values()))
 
 
 # ---------------------------------------------------------------------------- a reply
@@ -214,10 +238,9 @@ def _keyed(match: re.Match[str]) -> str:
 
 def _named(text: str) -> Iterator[tuple[Span, str]]:
     """Yield where a number or an address of the list stands, and its kind."""
-    if not _CONCRETE.search(text):  # most replies: fifty times faster
-        return
-    for pattern, short, kind in _listed():
-        for match in pattern.finditer(text):
+    for listed in (_numbers(), _addresses()):
+        for match in listed.pattern.finditer(text):
+            short, kind = listed.kinds[(match.lastindex or 1) - 1]
             if not short or _near(_CALL, text, match.span()):
                 yield match.span(), kind
 

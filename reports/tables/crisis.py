@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from empathy_core.counted import counted
 from empathy_core.crisis.resources import resource_list
 from empathy_core.crisis.screen import NONE, tiers
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL
@@ -38,6 +39,7 @@ from reports.tables.table import (
     TableText,
     headings,
     interval_text,
+    signed,
     value_text,
 )
 
@@ -114,7 +116,7 @@ def _by_rule(shown: _Shown) -> Iterator[Table]:
         )
 
     risk_heads, alarm_heads = (_heads(columns) for columns in (at_risk, alarm))
-    counted = heads(("Questions", "at risk"), "Answers")
+    head = heads(("Questions", "at risk"), "Answers")
     first, last = 4, 3 + len(at_risk)
     spans = (
         Span("", 2, 3),
@@ -128,9 +130,7 @@ def _by_rule(shown: _Shown) -> Iterator[Table]:
         interval_note=INTERVALS,
         notes=(*_about(shown), *_rule_notes(), *_common_notes(found)),
     )
-    yield _table(
-        shown, words, spans, (*counted, *risk_heads, *heads("Answers"), *alarm_heads), cells
-    )
+    yield _table(shown, words, spans, (*head, *risk_heads, *heads("Answers"), *alarm_heads), cells)
 
 
 def _by_judges(shown: _Shown) -> Iterator[Table]:
@@ -169,8 +169,8 @@ def _of_judge(
             *_common_notes(found.shares),
         ),
     )
-    counted = heads(("Questions", "at risk"), "Answers")
-    return _table(shown, words, spans, (*counted, *_heads(columns)), cells)
+    head = heads(("Questions", "at risk"), "Answers")
+    return _table(shown, words, spans, (*head, *_heads(columns)), cells)
 
 
 def _table(
@@ -180,11 +180,10 @@ def _table(
     head: tuple[Head, ...],
     cells: Callable[[Condition], tuple[Cell, ...]],
 ) -> Table:
-    names, marked = row_labels(shown.spec.conditions), flagged(shown.collected, shown.spec)
+    names = row_labels(shown.spec.conditions)
 
     def label(condition: Condition) -> str:
-        sign = [RED_BY_JUDGE] if condition.id in marked else []
-        return " ".join([full_name(condition, names), *sign])
+        return signed(full_name(condition, names), condition.id, words)
 
     people_first = sorted(shown.spec.conditions, key=lambda c: not c.model.is_human)
     groups = tuple(
@@ -242,7 +241,7 @@ def _about(shown: _Shown) -> Iterator[str]:
             "how much it misses here is not known, since no column of the data gives the level."
         )
         return
-    gaps = f"; the screen where it is empty ({count(found.n_screened)} examples)"
+    gaps = f"; the screen where it is empty ({counted(found.n_screened, 'example')})"
     yield f"Their level is that of the column {found.column}{gaps if found.n_screened else ''}."
     if checked := screen_checked(shown.collected, found):
         yield (

@@ -37,6 +37,7 @@ from reports.tables.table import (
     Table,
     TableText,
     line_label,
+    signed,
     value_text,
 )
 
@@ -75,12 +76,13 @@ def finetuned_tables(
 def _beside_bases(numbers: Numbers, words: TableText) -> Iterator[Table]:
     for members in by_base(numbers.spec.finetunes):
         named = labels(members)
+        heads = {tuned: signed(label, tuned, words) for tuned, label in named.items()}
         size = -(-len(members) // -(-len(members) // PANEL_COMPARISONS))
         panels = [members[i : i + size] for i in range(0, len(members), size)]
         for i, panel in enumerate(panels, 1):
             which = f" ({i} of {len(panels)})" if len(panels) > 1 else ""
             yield _table(
-                [_base(numbers, panel[0]), *(_adapter(numbers, c, named) for c in panel)],
+                [_base(numbers, panel[0], words), *(_adapter(numbers, c, heads) for c in panel)],
                 numbers.wanted,
                 replace(
                     words,
@@ -115,9 +117,9 @@ def _table(parts: Sequence[_Part], wanted: Sequence[Wanted], words: TableText) -
     return Table(words, ("Metric",), tuple(spans), heads, groups, tight=True)
 
 
-def _base(numbers: Numbers, comparison: Comparison) -> _Part:
+def _base(numbers: Numbers, comparison: Comparison, words: TableText) -> _Part:
     values = values_of(numbers.summary.filter(pl.col("subset") == ALL))
-    shown = [(comparison.base, Head(("Base",)))]
+    shown = [(comparison.base, Head((signed("Base", comparison.base, words),)))]
     if comparison.unquantized is not None:
         shown.insert(0, (comparison.unquantized, Head(("Base, not", "quantised"))))
 

@@ -206,14 +206,16 @@ def score_table(
             value=value.score,
         )
 
-    def label(condition: Condition) -> str:
-        sign = RED_BY_JUDGE if condition.id in words.flagged else ""
-        return " ".join(filter(None, (names[condition.id], sign)))
-
     groups = tuple(
         Group(
             name,
-            tuple(Row((label(c),), tuple(cell(c, i) for i in range(len(wanted)))) for c in members),
+            tuple(
+                Row(
+                    (signed(names[c.id], c.id, words),),
+                    tuple(cell(c, i) for i in range(len(wanted))),
+                )
+                for c in members
+            ),
             reference=is_human,
         )
         for (is_human, name), members in _by_model(rows)
@@ -222,6 +224,11 @@ def score_table(
     spans, heads = headings([c for _, c in wanted], len(stubs))
     words = replace(words, interval_note=_interval_note(groups, spec.layout))
     return Table(words, stubs, spans, heads, groups, layout=spec.layout)
+
+
+def signed(label: str, condition: str, words: TableText) -> str:
+    """Return a condition's label, with the sign of a fault that a judge alone found."""
+    return " ".join(filter(None, (label, RED_BY_JUDGE * (condition in words.flagged))))
 
 
 def _interval_note(groups: Sequence[Group], layout: Layout) -> str:

@@ -24,6 +24,7 @@ from reports.tables.table import (
     TableText,
     headings,
     interval_text,
+    signed,
 )
 
 
@@ -44,7 +45,10 @@ def _counts(spec: ReportSpec, found: Sequence[FlaggedAnswers], words: TableText)
         shares = (share(of.count(flag), of.n) for flag, _, _ in kinds(spec))
         return (count_cell(of.n), *map(Cell, shares))
 
-    groups = tuple(Group(full_name(d.condition, names), (Row((), cells(d)),)) for d in found)
+    groups = tuple(
+        Group(signed(full_name(d.condition, names), d.condition.id, words), (Row((), cells(d)),))
+        for d in found
+    )
     words = replace(
         words,
         caption="Data quality and validity checks: shares of the answers.",
@@ -76,7 +80,10 @@ def _without(
         return
     lines = _lines(collected, spec, kept, wanted)
     groups = [
-        Group(full_name(condition, names), tuple(line for _, line in members))
+        Group(
+            signed(full_name(condition, names), condition.id, words),
+            tuple(line for _, line in members),
+        )
         for condition, members in groupby(
             zip(kept, lines, strict=True), lambda pair: pair[0].of.condition
         )

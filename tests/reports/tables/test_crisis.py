@@ -131,7 +131,7 @@ def test_a_column_of_tiers_shows_how_much_the_screen_misses(
     notes = " ".join(table.words.notes)
 
     assert "4 of 40 (2 passive, 1 active, 1 immediate)" in notes
-    assert "the column risk; the screen where it is empty (1 examples)" in notes
+    assert "the column risk; the screen where it is empty (1 example)" in notes
     assert "finds 2 of 4 questions that the column calls at risk (50.0%), and 1 of 35" in notes
 
 
