@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from empathy_core import metrics
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
+from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
@@ -377,7 +378,7 @@ def _columns(config: Config) -> list[str]:
         found = {m: metrics.load(m, options) for m, options in metric_options(config).items()}
     except EmpathyError:
         return []
-    return wrong_columns(config.report.columns, found)
+    return wrong_columns(config.report.columns, {**found, **juries(found)})
 
 
 def _finetune(config: Config, name: str) -> None:

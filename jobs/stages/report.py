@@ -7,6 +7,7 @@ from empathy_core import metrics
 from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._jury import juries
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
@@ -72,9 +73,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
     notes = plan.notes
     return ReportSpec(
         conditions=told_apart(plan.conditions),
-        metrics={
-            m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
-        },
+        metrics=metrics_of(plan),
         data_digest=plan.data_digest,
         title=table.title,
         caption=table.caption,
@@ -102,6 +101,14 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
     )
+
+
+def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:
+    """Return key → metric of everything that tables show: those of the plan, then the juries."""
+    found: dict[str, MetricProtocol] = {
+        m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
+    }
+    return {**found, **juries(found)}
 
 
 def _licensed(

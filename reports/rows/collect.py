@@ -151,8 +151,12 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
         files[condition.id] = tuple(piece.path for piece in folder.pieces)
         incomplete = frozenset(lacking["unit"])
         sources[condition.id] = _Source(condition.id, folder, want, sound, incomplete)
-    for (name, source), key in product(sources.items(), spec.metrics):
-        scores[name, key] = _read_scores(run, source, sources, key, spec, problems)
+    for (name, source), (key, metric) in product(sources.items(), spec.metrics.items()):
+        members = getattr(metric, "members", None)
+        if members is None:
+            scores[name, key] = _read_scores(run, source, sources, key, spec, problems)
+        else:  # it stands behind its judges
+            scores[name, key] = metric.combined([scores[name, one] for one in members], KEY)  # type: ignore[attr-defined]  # a jury's
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
     if problems and not partial:
         raise Incomplete(_refusal(run, problems))

@@ -8,6 +8,7 @@ import polars as pl
 
 from empathy_core import metrics
 from empathy_core.counted import counted
+from empathy_core.metrics._jury import juries
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
@@ -97,7 +98,9 @@ def _conditions(plan: Plan) -> dict[str, str]:
 def _metrics(plan: Plan, number: Mapping[str, Any], what: str) -> tuple[PlannedMetric, ...]:
     """Return the metric of a number; all if a report of an older version does not say it."""
     if metric := number.get("metric"):
-        return tuple(m for m in plan.metrics if m.key == metric) or plan.metrics
+        jury = juries({m.key: metrics.load(m.name, m.options) for m in plan.metrics}).get(metric)
+        wanted = list(jury.members) if jury else [metric]
+        return tuple(m for m in plan.metrics if m.key in wanted) or plan.metrics
     body = what.partition("@")[0]
     known = {m.key: metrics.load(m.name, m.options) for m in plan.metrics}
     columns = {name: key for (key, _), name in column_keys(known).items()}

@@ -1,0 +1,126 @@
+"""Several judges as one: the simple mean of what they say of the same dimension.
+
+Judges of unlike quality are not weighted: with few human labels, simple averages win. A jury is
+made where scores are read; nothing of it is kept in a run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._parts import Remark, ratio, signature
+from empathy_core.types import Column, digest
+
+
+@dataclass(frozen=True)
+class Jury:
+    """The mean rating of two judges or more, over the rows that all of them rated.
+
+    Attributes:
+        members: Metric key → judge, all of one dimension of one rubric.
+    """
+
+    members: Mapping[str, Any]
+
+    why_unscored: ClassVar[Remark] = Remark("a judge of the jury gave no rating")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those of a judge, but for the mass."""
+        first = self._first
+        names = ", ".join(judge.label for judge in self.members.values())
+        group = f"{first.rubric.label}, uncalibrated (jury: {names})"
+        last = len(self.statistics) - 1
+        kept = [column for column in first.columns if column.judge]
+        return tuple(
+            replace(column, name=f"jury_{column.name.removeprefix(f'{first.judge}_')}",
+                    group=group, judge=f"jury of {names}", ratio=(i, last))
+            for i, column in enumerate(kept)
+        )  # fmt: skip
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The score and shares of a row, and 1."""
+        thresholds = (threshold.name for threshold in self._first.rubric.thresholds)
+        return ("score", *thresholds, "n")
+
+    def signature(self) -> str:
+        """Name the judges by the keys of their metrics."""
+        return signature(jury="+".join(self.members), score="mean", missing="any")
+
+    def prepare(self, references: Sequence[str]) -> "Jury":  # noqa: ARG002  every metric's
+        """Return itself."""
+        return self
+
+    def reference_state(self, references: Sequence[str]) -> None:
+        """Return nothing: its judges are asked, not it."""
+
+    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
+        """Refuse: a jury is made of scores that are there.
+
+        Raises:
+            TypeError: Always.
+        """
+        msg = "a jury is combined of its judges' scores; score these"
+        raise TypeError(msg)
+
+    def recheck(self, rows: pl.DataFrame) -> None:  # noqa: ARG002  every metric's
+        """Return null: its judges are rechecked."""
+        return
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """Reduce sums to means over the rows that all judges rated."""
+        sums = np.asarray(sums, float)
+        return ratio(sums[..., :-1], sums[..., -1:])
+
+    def combined(self, scores: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
+        """Return the jury's statistics of each row that all judges were asked about.
+
+        Args:
+            scores: Of each judge: *keys* and statistics, null where there is none.
+            keys: Columns that name a row.
+        """
+        first, *others = scores
+        names = self.statistics
+        rows = first.select(*keys, *(pl.col(n).alias(f"{n}|0") for n in names))
+        for i, other in enumerate(others, 1):
+            more = other.select(*keys, *(pl.col(n).alias(f"{n}|{i}") for n in names))
+            rows = rows.join(more, on=keys, how="inner", maintain_order="left")
+        n = len(scores)
+        # null where any is null
+        means = [
+            (pl.sum_horizontal([f"{name}|{i}" for i in range(n)], ignore_nulls=False) / n).alias(
+                name
+            )
+            for name in names
+        ]
+        return rows.select(*keys, *means)
+
+    @property
+    def _first(self) -> Any:
+        return next(iter(self.members.values()))
+
+
+def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
+    """Return key → jury of every dimension that two judges or more rate.
+
+    Faults in a crisis have none: judges' findings of these stand by themselves.
+    """
+    by_dimension: dict[str, dict[str, Any]] = {}
+    for key, metric in metrics.items():
+        rated: Any = metric
+        if hasattr(metric, "rubric") and not getattr(metric, "opponent", ""):
+            of = rated.dimension
+            if of.severity is None and not rated.rubric.paraphrase_of:
+                stem = f"jury_{rated.rubric.name}_{of.name}"
+                asked = digest([stem, of.question, of.labels, of.values], 8)
+                by_dimension.setdefault(f"{stem}|{asked}", {})[key] = metric
+    return {
+        f"{name.partition('|')[0]}-{digest(list(members), 8)}": Jury(members)
+        for name, members in by_dimension.items()
+        if len(members) > 1
+    }
