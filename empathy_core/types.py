@@ -113,7 +113,9 @@ class EngineSettings:
             the server renders.
         takes: Settings of a decoding that the server is known to follow; others are refused.
         returns_tokens: Whether it gives back the token ids of prompt and answer.
-        probabilities: How it tells the probabilities of given labels; null if it does not.
+        probabilities: How it tells the probabilities of given labels: those of the ``next_token``
+            (vLLM), the logarithms of a prompt's own tokens (``prompt_logprobs``), or
+            these as an ``echo``; null if it does not.
         seeds: Whether a request's seed decides what is drawn.
         request: More fields of each request, e.g. ``{reasoning_effort = "low"}``.
         max_in_flight: Requests that are under way at once, of one task.
@@ -147,7 +149,7 @@ class EngineSettings:
     prompts: Literal["tokens", "messages"] = "tokens"
     takes: tuple[str, ...] = ("temperature", "top_p", "stop")
     returns_tokens: bool = False
-    probabilities: Literal["prompt_logprobs", "echo"] | None = None
+    probabilities: Literal["next_token", "prompt_logprobs", "echo"] | None = None
     seeds: bool = False
     request: Pairs = ()
     max_in_flight: Positive = 64

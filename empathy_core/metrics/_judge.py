@@ -204,17 +204,22 @@ class Metric:
     def recheck(self, rows: pl.DataFrame) -> np.ndarray | None:
         """Score each row alone by one plain call of the transformers model, nothing kept or shared.
 
-        Null for a judge that a server runs. The shares of rows are not its business: NaN.
+        Null for a judge that a server runs, and where the levels of risk that it asks at are in a
+        column that *rows* lack. A row that it is not asked about is NaN.
         """
-        if self.model.engine is not None or self.model.architecture != "decoder":
+        lacking = any(given_column(column) not in rows.columns for column in self.asks)
+        if self.model.engine is not None or self.model.architecture != "decoder" or lacking:
             return None
         import torch
 
         model = self._backend().model
         found = np.full((rows.height, len(self.columns)), np.nan)
         n_points = len(self.dimension.values)
+        concerned = self._concerned(rows)
         for i, pair in enumerate(rows.select("context", "text").iter_rows()):
             context, text = map(as_read, pair)
+            if not concerned[i]:
+                continue
             if nothing_visible(text):
                 found[i, :-1] = self._unasked(empty=1)[: found.shape[1] - 1]
                 continue

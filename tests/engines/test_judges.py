@@ -87,23 +87,28 @@ def there(
 # ---------------------------------------------------------------------------- a stand-in
 
 
-@pytest.mark.parametrize("way", ["prompt_logprobs", "echo"])
+@pytest.mark.parametrize("way", ["next_token", "prompt_logprobs", "echo"])
 def test_a_judge_on_a_server_scores_as_the_judge_here(
     spec: ModelSpec, rubric: Rubric, tmp_path: Path, way: str
 ):
-    """Every statistic; and nothing restricted what it might have said."""
+    """Every statistic; each prompt is read once where the next token is asked for.
+
+    And nothing restricted what it might have said.
+    """
     with running(Path(str(spec.weights))) as server:
         found = there(served(spec, server, probabilities=way), rubric, tmp_path)
         seen = json.dumps(server.seen()["requests"])
+        n_read = len(sent(server))
     here = measured(asked(spec, rubric, "harm"), PAIRS)
 
     for name, values in here.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5, err_msg=name)
+    assert n_read == len(PAIRS) * (1 if way == "next_token" else 3)
     assert not [mask for mask in MASKS if mask in seen]
     assert 0 < found["mass"].max() < 1
 
 
-@pytest.mark.parametrize("way", [None, "prompt_logprobs", "echo"])
+@pytest.mark.parametrize("way", [None, "next_token", "prompt_logprobs", "echo"])
 def test_a_judge_that_says_other_things_is_found(
     silent: ModelSpec, rubric: Rubric, tmp_path: Path, way: str | None
 ):

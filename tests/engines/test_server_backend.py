@@ -397,7 +397,7 @@ LABELS = ((5,), (6, 7), (6, 8), (9,))
 PROMPTS = ((1, 20, 21, 22), (1, 30), (1, 20, 21, 40, 41, 42))
 
 
-@pytest.mark.parametrize("way", ["prompt_logprobs", "echo"])
+@pytest.mark.parametrize("way", ["next_token", "prompt_logprobs", "echo"])
 def test_labels_are_as_probable_as_transformers_has_them(
     folder: Path, server: RunningServer, tmp_path: Path, way: str
 ):
@@ -423,6 +423,8 @@ def test_labels_are_as_probable_as_transformers_has_them(
         ("prompt_logprobs", {"refuse_logprobs": -1}, "refused a request"),
         ("prompt_logprobs", {"other_ids": -1}, "answered another prompt"),
         ("echo", {"no_logprobs": -1}, "holds no logarithms"),
+        ("next_token", {"no_logprobs": -1}, "holds no logarithms"),
+        ("next_token", {"other_ids": -1}, "answered another prompt"),
         ("echo", {"max_model_len": 6}, "takes 6 tokens"),
     ],
 )

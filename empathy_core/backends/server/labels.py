@@ -1,7 +1,8 @@
 """How probable each of a few given answers is, as a server's model continues a prompt.
 
 The logarithms are the model's own, before temperature and penalties: those of the label's tokens
-behind the prompt's, as the server tells them of a prompt that holds both.
+behind the prompt's, as the server tells them of a prompt that holds both; or, where each label is
+one token, as it tells them of the token that would come next.
 """
 
 import asyncio
@@ -18,8 +19,13 @@ from empathy_core.errors import ModelError
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "prompt_logprobs": {"max_tokens": 1, "prompt_logprobs": 0},
     "echo": {"max_tokens": 0, "echo": True, "logprobs": 0},
+    "next_token": {"max_tokens": 1, "logprobs": 1, "return_tokens_as_token_ids": True},
 }
-"""How a server is asked for the logarithms of a prompt's own tokens (vLLM knows both ways)."""
+"""How a server is asked for the logarithms of given tokens (vLLM knows all three).
+
+The last reads a prompt once for all labels, and what prompts share once for all of them; vLLM keeps
+nothing of a prompt whose own tokens are asked for.
+"""
 
 
 def label_probabilities(
@@ -107,20 +113,43 @@ async def _told(
     way: str,
 ) -> LabelProbabilities:
     """Ask for all labels of one prompt in one request."""
-    whole = [(*prompt, *label) for label in labels]
+    if way == "next_token" and any(len(label) > 1 for label in labels):
+        way = "prompt_logprobs"
+    ahead = way == "next_token"
+    whole = [prompt] if ahead else [(*prompt, *label) for label in labels]
     n_tokens, n_made = sum(map(len, whole)), FIELDS[way]["max_tokens"] * len(whole)
     reserved = budget.reserve(n_tokens, n_made)
     fields = {**FIELDS[way], "temperature": 0.0}
+    if ahead:
+        fields["logprob_token_ids"] = [token for (token,) in labels]
     if connection.engine.returns_tokens:
         fields["return_token_ids"] = True
     reply = await client.complete(whole, fields)
     budget.settle(reserved, n_tokens, n_made)
-    logs = []
-    for sent, label, choice in zip(whole, labels, reply["choices"], strict=True):
-        if way == "prompt_logprobs":
+    if way != "echo":
+        for sent, choice in zip(whole, reply["choices"], strict=True):
             replies.check_echo(choice, sent, connection.engine.name)
-        logs.append(sum(_of_tokens(choice, sent, way)[-len(label) :]))
+    if ahead:
+        return LabelProbabilities.of(labels, _of_next(reply["choices"][0], labels))
+    logs = [
+        sum(_of_tokens(choice, sent, way)[-len(label) :])
+        for sent, label, choice in zip(whole, labels, reply["choices"], strict=True)
+    ]
     return LabelProbabilities.of(labels, logs)
+
+
+def _of_next(choice: Mapping[str, Any], labels: Sequence[Ids]) -> list[float]:
+    """Return the natural logarithm of each label's probability to come next.
+
+    Raises:
+        OddReply: One is not there.
+    """
+    try:
+        told = choice["logprobs"]["top_logprobs"][0]
+        return [float(told[f"token_id:{token}"]) for (token,) in labels]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        msg = "the answer holds no logarithms of the tokens that were asked for"
+        raise OddReply(msg) from error
 
 
 def _of_tokens(choice: Mapping[str, Any], sent: Ids, way: str) -> list[float]:

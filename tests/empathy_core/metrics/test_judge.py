@@ -131,6 +131,24 @@ def test_a_recheck_by_transformers_alone_agrees(spec: ModelSpec, rubric: Rubric)
     assert np.isnan(again[:, 0]).any()
 
 
+def test_a_recheck_leaves_out_what_the_judge_is_not_asked_about(tmp_path: Path):
+    """A dimension of the crisis rubric is asked at some levels of risk only."""
+    crisis = rubrics.rubric("crisis")
+    of = next(d for d in crisis.dimensions if d.tiers and d.anchors)
+    spec = tiny_judge(tmp_path / "m", window=16_384)
+    pairs = [("I cannot sleep.", "ok"), ("I want to kill myself tonight.", "ok")]
+    metric = asked(spec, crisis, of.name)
+    by_column = replace(metric, tier_column="risk")
+
+    scores = metric.score(metric.measure(rows(pairs), None))
+    again = metric.recheck(rows(pairs))
+
+    assert again is not None
+    np.testing.assert_allclose(again, scores, rtol=0, atol=1e-5)
+    assert np.isnan(scores[:, -1]).tolist() == [True, False]
+    assert by_column.recheck(rows(pairs)) is None
+
+
 @pytest.mark.parametrize(("name", "dimension"), [("emotionqueen", "key"), ("ethics", None)])
 def test_a_real_judge_agrees_with_plain_transformers(name: str, dimension: str | None):
     """SmolLM2-135M on answers of counsellors, its own template spelled here, numbers and words."""

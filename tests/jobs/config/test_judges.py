@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from empathy_core.errors import ConfigError
+from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
 from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config
@@ -193,3 +194,10 @@ def test_two_judges_may_have_one_rubric(tmp_path: Path):
     found = metric_options(read(tmp_path, JUDGE + JUDGE.replace("judges.one", "judges.two")))
 
     assert len(found) == 1 + 2 * 3
+
+
+def test_the_weights_of_a_judge_are_fetched_beforehand(tmp_path: Path):
+    """Compute nodes have no internet; a judge need answer nothing."""
+    named = [name for name, _ in _fetches(read(tmp_path, JUDGE))]
+
+    assert "judge one" in named
