@@ -113,7 +113,7 @@ def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
     by_dimension: dict[str, dict[str, Any]] = {}
     for key, metric in metrics.items():
         rated: Any = metric
-        if hasattr(metric, "rubric") and not getattr(metric, "opponent", ""):
+        if hasattr(metric, "rubric") and not rated.rubric.pairwise:
             of = rated.dimension
             if of.severity is None and not rated.rubric.paraphrase_of:
                 stem = f"jury_{rated.rubric.name}_{of.name}"
