@@ -19,7 +19,7 @@ JUDGES: dict[str, Any] = {
     "metric": pl.String,  # key
     "column": pl.String,
     "judge": pl.String,  # label
-    "n": pl.Int64,  # answers that there are
+    "n": pl.Int64,  # answers that were to be rated: of some dimensions only at some risk
     "n_rated": pl.Int64,  # of these, with a rating
     "n_no_label": pl.Int64,  # the labels had less than the least share of the probability
     "n_not_applicable": pl.Int64,  # the judge says that the question does not apply
@@ -117,7 +117,7 @@ def _counts(
     rows = pl.concat([collected.scores[c.id, rating.key] for c in conditions])
     judged, values = rows.filter(pl.col("judged") == 1), rating.metric.dimension.values
     return {
-        "n": rows.height,
+        "n": sum(int(rows[name].sum()) for name in ("judged", "too_long", "empty")),
         "n_rated": rows["score"].count(),
         "n_no_label": int(rows["low_mass"].sum()),
         "n_not_applicable": int(rows["not_applicable"].sum()),
