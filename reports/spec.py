@@ -194,6 +194,11 @@ class ReportSpec:
         """Metric key and column of each number that is a main one of its metric."""
         return tuple((k, c) for k, m in self.metrics.items() for c in m.columns if c.main)
 
+    @property
+    def printed(self) -> dict[str, MetricProtocol]:
+        """Key → metric of those with a column: comparisons beside the baseline's have none."""
+        return {key: metric for key, metric in self.metrics.items() if metric.columns}
+
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""
         declared = [contrast.name for contrast in self.analysis.contrasts]

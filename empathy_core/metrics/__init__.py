@@ -61,7 +61,7 @@ ROWS: dict[str, Any] = {
 """Columns of the frame that ``measure`` takes, one row an answer.
 
 A metric with an ``opponent``, the id of a condition, gets its answer as well: ``opponent``, null
-where there is none.
+where there is none; and the id of the condition that is scored: ``condition``.
 """
 
 

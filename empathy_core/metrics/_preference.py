@@ -28,24 +28,32 @@ class Metric(_judge.Metric):
 
     A row has no score where the baseline has no answer, where the labels have less than
     ``min_mass`` of the judge's probability in either order, or where a prompt does not fit. Equal
-    texts count one half; an answer of which nothing is visible loses to any other. The baseline
-    beside itself is one half.
+    texts count one half; an answer of which nothing is visible loses to any other. The
+    baseline beside itself is one half.
+
+    Of two conditions neither of which is the baseline, the one whose id comes first is compared
+    with the other, so that no pair is asked about twice, whatever is added later.
 
     Attributes:
-        opponent: Id of the condition whose answers every other is compared with.
+        opponent: Id of the condition whose answers others are compared with.
         opponent_label: As printed in tables.
+        baseline: Id of the condition that every other is compared with, which tables print.
         share: Share of the questions that are compared; the same ones for every condition.
-        is_baseline: Whether it is the comparison that tables print.
     """
 
     opponent: str = ""
     opponent_label: str = "the baseline"
+    baseline: str = ""
     share: float = 1.0
-    is_baseline: bool = True
 
     why_unscored = Remark(
         "the judge gave none of the answers, the baseline has no answer, or the text was too long"
     )
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the comparison that tables print."""
+        return self.opponent == self.baseline
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -85,11 +93,16 @@ class Metric(_judge.Metric):
         """Return what is asked, of whom, against what."""
         score = signature(opponent=self.opponent or "unknown", share=f"{self.share:g}",
                           orders="both", equal="0.5")  # fmt: skip
-        return f"{super().signature()}|{score}"
+        others = "" if self.is_baseline else f"|{signature(baseline=self.baseline, pairs='once')}"
+        return f"{super().signature()}|{score}{others}"
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
         """Compare each row with its baseline's, whose text is in the column ``opponent``."""
-        found = [self._told_apart(*texts) for texts in _texts(rows)]
+        of = rows["condition"].to_list() if "condition" in rows.columns else [""] * rows.height
+        found = [
+            self._told_apart(*texts) if self._is_paired(condition) else self._line(left_out=1)
+            for condition, texts in zip(of, _texts(rows), strict=True)
+        ]
         orders: dict[int, tuple[str, ...]] = {}  # of row i at 2 i and 2 i + 1
         for i, (context, answer, other) in enumerate(_texts(rows)):
             if found[i] is None:
@@ -126,6 +139,10 @@ class Metric(_judge.Metric):
             return self._line(preference=float(nothing_visible(other)), empty=1)
         return None
 
+    def _is_paired(self, condition: str) -> bool:
+        """Tell whether a condition is compared with the opponent, and not the other way round."""
+        return self.is_baseline or (condition != self.baseline and condition < self.opponent)
+
     def _is_drawn(self, context: str) -> bool:
         """Tell whether a question is among those that are compared."""
         drawn = hashlib.sha256(f"{self.opponent}\0{context}".encode()).digest()[:8]
@@ -134,7 +151,10 @@ class Metric(_judge.Metric):
     def _compared(self, first: LabelProbabilities, second: LabelProbabilities) -> list[float]:
         """Return the statistics of a pair; what was said with the answer first, and second."""
         a, b = first.probabilities[0], second.probabilities[0]
-        mass, low = (first.mass + second.mass) / 2, min(first.mass, second.mass) < self.min_mass
+        mass = (first.mass + second.mass) / 2
+        low = min(first.mass, second.mass) < self.min_mass
+        if np.isnan(a + b):  # no label is possible at all, even where any mass is enough
+            return self._line(judged=1, mass=mass, low_mass=1)
         return self._line(
             preference=np.nan if low else (a + 1 - b) / 2,
             judged=1, first=(a + b) / 2, consistent=(a > 0.5) != (b > 0.5), mass=mass,

@@ -103,8 +103,8 @@ def _comparisons(
         own = {
             "opponent": other.id,
             "opponent_label": other.label,
+            "baseline": opponents[0].id,
             "share": 1.0 if i == 0 else share,
-            "is_baseline": i == 0,
         }
         yield f"{PREFERENCE}{stem}{f':{other.id}' if i else ''}", {**asked, **own}
 

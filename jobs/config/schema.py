@@ -155,8 +155,8 @@ class JudgeTable(ConfigModel):
         dimensions: Names of the dimensions that are asked; ``[]`` for all of the rubrics'.
         baseline: What each answer is compared with under a rubric that compares: a model, or
             ``model.prompt``; null where none does.
-        opponents: What else each answer is compared with: only the ``baseline``, or ``all``
-            conditions, which takes as many times the work.
+        opponents: What is compared: each answer with the ``baseline`` only, or ``all`` pairs of
+            conditions, each once: with n conditions n / 2 times the work.
         pairs_share: Share of the questions at which answers are compared with opponents beside the
             baseline.
         wordings: Whether the paraphrases that ship of each rubric are asked as well, to see whether

@@ -99,11 +99,11 @@ class RunProgress:
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[int, str]]:
         """Condition id → score unit → digest of the answers it holds, or that they are to come."""
-        return {
-            condition: store.unit_inputs(pieces.blocks)
-            | dict.fromkeys(self.to_come.get(condition, ()), "to come")
-            for condition, pieces in self.generated.items()
-        }
+        return _WhenAsked(self.generated, self._units)
+
+    def _units(self, condition: str) -> dict[int, str]:
+        to_come = dict.fromkeys(self.to_come.get(condition, ()), "to come")
+        return store.unit_inputs(self.generated[condition].blocks) | to_come
 
     def inputs_of(self, metric: PlannedMetric, condition: str) -> Mapping[int, str]:
         """Return score unit → digest of what a condition's statistics are made from."""
@@ -162,7 +162,7 @@ def read_own_answers(run: RunDir, plan: Plan, shard: int, n_shards: int) -> RunP
         sound = tags.items() <= piece.tags.items()
         return SoundPieces(piece.blocks, (path,)) if sound else SoundPieces({})
 
-    return RunProgress(run, _Folders([c.id for c in plan.conditions], read), {})
+    return RunProgress(run, _WhenAsked([c.id for c in plan.conditions], read), {})
 
 
 def read_when_asked(run: RunDir, plan: Plan) -> RunProgress:
@@ -174,24 +174,25 @@ def read_when_asked(run: RunDir, plan: Plan) -> RunProgress:
     pairs = [(key, condition) for key in signatures for condition in conditions]
     return RunProgress(
         run,
-        _Folders(conditions, lambda c: read_answers(run, c, data, by.get(c))),
-        _Folders(pairs, lambda pair: read_scores(run, *pair, data, signatures[pair[0]])),
+        _WhenAsked(conditions, lambda c: read_answers(run, c, data, by.get(c))),
+        _WhenAsked(pairs, lambda pair: read_scores(run, *pair, data, signatures[pair[0]])),
         made,
     )
 
 
 _Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
-class _Folders(Mapping[_Key, SoundPieces]):
-    """The result files of folders, read once, when they are asked for."""
+class _WhenAsked(Mapping[_Key, _Value]):
+    """What is found of each key, once, when it is asked for: of most, files must be read."""
 
-    def __init__(self, keys: Iterable[_Key], read: Callable[[_Key], SoundPieces]) -> None:
+    def __init__(self, keys: Iterable[_Key], read: Callable[[_Key], _Value]) -> None:
         self._keys = dict.fromkeys(keys)
         self._read = read
-        self._known: dict[_Key, SoundPieces] = {}
+        self._known: dict[_Key, _Value] = {}
 
-    def __getitem__(self, key: _Key) -> SoundPieces:
+    def __getitem__(self, key: _Key) -> _Value:
         if key not in self._keys:
             raise KeyError(key)
         if key not in self._known:

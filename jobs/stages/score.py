@@ -71,6 +71,7 @@ def _beside(answers: _Answers, other: _Answers | None) -> _Answers:
     keys = ["example", "sample"] if other.rows["sample"].n_unique() > 1 else ["example"]
     texts = other.rows.select(*keys, opponent="text")
     rows = answers.rows.join(texts, on=keys, how="left", maintain_order="left")
+    rows = rows.with_columns(condition=pl.lit(answers.condition.id))
     return _Answers(answers.condition, rows, store.paired_inputs(answers.inputs, other.inputs))
 
 
@@ -183,7 +184,7 @@ def _measured(
             references = tuple(rows["reference"])
             if references not in states:
                 states[references] = metric.reference_state(references)
-            beside = cs.by_name("opponent", require_all=False)
+            beside = cs.by_name("opponent", "condition", require_all=False)
             values = metric.measure(rows.select(*metrics.ROWS, *given, beside), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))

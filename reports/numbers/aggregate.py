@@ -76,7 +76,7 @@ def aggregate(collected: Collected, spec: ReportSpec) -> Aggregated:
     pairs: Lines = []
     declared: Lines = []
     n_declared = max(1, len(spec.main_columns) * len(spec.analysis.contrasts))
-    for key, metric in spec.metrics.items():
+    for key, metric in spec.printed.items():
         whole = _Scored.of(aligned, spec.conditions, key, metric)
         for subset, mask in masks.items():
             part = whole.within(mask)

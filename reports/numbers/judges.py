@@ -85,9 +85,11 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
     ratings = [rating for rating in every if not rating.metric.rubric.paraphrase_of]
     judges: list[dict[str, object]] = []
     checks: list[dict[str, object]] = []
-    for name in dict.fromkeys(rating.metric.judge for rating in ratings):
+    every_pair = comparisons(collected, spec)
+    asked = [r.metric for r in ratings] + [one.metric for one in every_pair]
+    for name in dict.fromkeys(metric.judge for metric in asked):  # some judges only compare
         mine = [rating for rating in ratings if rating.metric.judge == name]
-        compared = [one for one in comparisons(collected, spec) if one.metric.judge == name]
+        compared = [one for one in every_pair if one.metric.judge == name]
         judges += [_record(r) | _counts(collected, spec.conditions, r) for r in mine]
         checks += _checks(collected, spec, mine, every, compared)
     return JudgeNumbers(pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS))
@@ -138,16 +140,23 @@ def _checks(
 ) -> list[dict[str, object]]:
     """Return the findings of one judge: of each dimension, then of its comparisons."""
     aligned = Aligned.of(collected, [c.id for c in spec.conditions])
-    pairs, of_pairs = _pairs(compared), list[dict[str, object]]()
-    found: list[dict[str, object]] = []
-    for i, rating in enumerate(mine):
-        panel = _panel(aligned, spec.conditions, rating, every, None if i else pairs, len(mine))
-        for finding in panel.findings:
-            if finding.check not in OF_PAIRS:
-                found.append(_record(rating) | _finding(finding))
-            elif i == 0 and pairs is not None:
-                of_pairs.append(_record(_comparison(compared)) | _finding(finding))
-    return found + of_pairs
+    found = [
+        _record(rating) | _finding(finding)
+        for rating in mine
+        for finding in _panel(aligned, spec.conditions, rating, every, len(mine)).findings
+        if finding.check not in OF_PAIRS
+    ]
+    if (pairs := _pairs(compared)) is None:
+        return found
+    record = _record(_comparison(compared))
+    panel = bias_panel(_no_scores(aligned), aligned.resampler(), pairs, max(1, len(mine)))
+    return found + [record | _finding(of) for of in panel.findings if of.check in OF_PAIRS]
+
+
+def _no_scores(aligned: Aligned) -> JudgedScores:
+    """Return scores without any: what a judge prefers is looked at without how it rates."""
+    nothing = np.full((1, aligned.examples.height), np.nan)
+    return JudgedScores(nothing, nothing, (0.0, 1.0))
 
 
 def _comparison(compared: Sequence[ComparedAnswers]) -> _Rating:
@@ -161,7 +170,6 @@ def _panel(
     conditions: Sequence[Condition],
     rating: _Rating,
     every: Sequence[_Rating],
-    pairs: JudgedPairs | None,
     n_columns: int,
 ) -> BiasPanel:
     metric = rating.metric
@@ -182,7 +190,7 @@ def _panel(
         others=_stacked(aligned, others),
         wordings=_stacked(aligned, wordings),
     )
-    return bias_panel(column, aligned.resampler(), pairs, n_columns)
+    return bias_panel(column, aligned.resampler(), None, n_columns)
 
 
 def _scores(aligned: Aligned, key: str) -> np.ndarray:

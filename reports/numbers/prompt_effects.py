@@ -298,7 +298,7 @@ def moved(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 def _moved(collected: Collected, spec: ReportSpec, group: Prompted) -> Iterator[dict[str, object]]:
     ids = group.ids
     aligned = Aligned.of(collected, ids)
-    for key, metric in spec.metrics.items():
+    for key, metric in spec.printed.items():
         found = movers(aligned.statistics(key, metric.statistics), metric.score, N_MOVERS)
         for column, most in zip(metric.columns, found, strict=True):
             for one in most if column.main else ():

@@ -92,7 +92,7 @@ def repeats(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
 def _of(collected: Collected, spec: ReportSpec, one: Repeated) -> Iterator[dict[str, object]]:
     aligned = Aligned.of(collected, one.conditions)
     named = {"label": one.label, "runs": one.runs, "conditions": " ".join(one.conditions)}
-    for key, metric in spec.metrics.items():
+    for key, metric in spec.printed.items():
         runs = _runs(aligned, key, metric.statistics)
         parts = components(runs, metric.score, aligned.resampler())
         for column, part in zip(metric.columns, parts, strict=True):

@@ -34,12 +34,12 @@ _NUMBER = Column("", "", None, decimals=2)
 
 def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     """Return the tables of *found*; none without a judge."""
-    if found.judges.is_empty():
-        return ()
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
-    return (
-        _ratings(found.judges, columns, spec, replace(words, label=f"{words.label}-judges-1")),
-        _checks(found.checks, columns, spec, replace(words, label=f"{words.label}-judges-2")),
+    shown = (_ratings, found.judges), (_checks, found.checks)  # a judge may only compare
+    return tuple(
+        table(rows, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
+        for i, (table, rows) in enumerate(shown, 1)
+        if not rows.is_empty()
     )
 
 
@@ -94,7 +94,8 @@ def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tup
 
 def _asked(column: Column) -> str:
     """Return rubric and dimension, without the judge and what it is compared with."""
-    return f"{column.group.partition(',')[0]}: {column.label.partition(':')[0]}"
+    rubric = column.group.rpartition(", uncalibrated")[0]
+    return f"{rubric}: {column.label.rpartition(': preferred to ')[0] or column.label}"
 
 
 # ---------------------------------------------------------------------------- checks

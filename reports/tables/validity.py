@@ -112,7 +112,7 @@ def _lines(
     aligned = Aligned.of(collected, dict.fromkeys(one.of.condition.id for one in kept))
     masks = [one.mask(aligned) for one in kept]
     cells: list[dict[Wanted, Cell]] = [{} for _ in kept]
-    for key, metric in spec.metrics.items():
+    for key, metric in spec.printed.items():
         by_id = dict(zip(aligned.conditions, aligned.by_row(key, metric.statistics), strict=True))
         rows = [
             aligned.averaged(np.where(mask[:, None], by_id[one.of.condition.id], np.nan))
