@@ -39,6 +39,7 @@ from empathy_core.stats.prompts import (
     spreads,
     spreads_by_metric,
 )
+from empathy_core.stats.ratios import Ratios
 from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
 from empathy_core.stats.resampling import (
@@ -85,6 +86,7 @@ __all__ = [
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "Ratios",
     "Refusal",
     "Resampler",
     "SameOrder",

@@ -7,6 +7,7 @@ from itertools import chain, combinations
 import numpy as np
 
 from empathy_core.stats.conditions import Conditions
+from empathy_core.stats.ratios import narrowed
 from empathy_core.stats.resampling import Resampler, ScoreFunction, scored_rows, stack_conditions
 from empathy_core.stats.results import Counts, Difference, Estimate
 from empathy_core.stats.shuffles import Sides
@@ -57,7 +58,9 @@ def compare_all(
     if unknown:
         raise ValueError(f"pairs name conditions {unknown}, but there are 0 to {len(rows) - 1}")
     stack = stack_conditions(rows, resampler)
-    own = Conditions.of(stack, scored_rows(stack), score, resampler, columns)
+    kept = scored_rows(stack)
+    stack, score, columns = narrowed(stack, score, columns)
+    own = Conditions.of(stack, kept, score, resampler, columns)
     found = dict(_differences(own, chosen))
     return AllPairs(own.estimates(), {pair: found[pair] for pair in chosen})
 

@@ -15,6 +15,7 @@ from empathy_core.stats.intervals import (
     extremes,
     percentiles,
 )
+from empathy_core.stats.ratios import Ratios
 from empathy_core.stats.reordered import Reordered
 from empathy_core.stats.resampling import (
     Resampler,
@@ -153,7 +154,8 @@ def spreads_by_metric(
     and sums serves them all.
 
     Args:
-        metrics: *groups* and *score* of ``spreads`` for each; as many prompts under each.
+        metrics: *groups* and *score* of ``spreads`` for each; as many prompts under each. Of
+            ``Ratios`` no other statistics are shuffled than they need.
         resampler: Of the same rows.
 
     Raises:
@@ -193,6 +195,8 @@ class _Models:
         kept = np.array(
             [scored_by_all(of) for of in stack.reshape(len(groups), k, *stack.shape[1:])]
         )
+        if isinstance(score, Ratios):
+            stack, score = stack[..., score.statistics], score.own
         sums = cluster_sums(stack, kept.repeat(k, axis=0), resampler)
         sums = sums.reshape(len(sums), len(groups), k, stack.shape[2])
         counts = [Counts.of(of, resampler) for of in kept]
@@ -325,8 +329,11 @@ def interactions(
     """
     tables = [_table(grid) for grid in grids]
     stack = stack_conditions(rows, resampler)
+    scored = scored_rows(stack)
+    if isinstance(score, Ratios):
+        stack, score = stack[..., score.statistics], score.own
     found: dict[int, tuple[Interaction, ...]] = {}
-    for kept, members in _by_rows(scored_rows(stack), tables):
+    for kept, members in _by_rows(scored, tables):
         counts = Counts.of(kept, resampler)
         places = np.unique(np.concatenate([tables[i].ravel() for i in members]))
         sums = cluster_sums(stack[places], kept, resampler)

@@ -1,6 +1,6 @@
 """Paired tests by approximate randomisation: all pairs meet the same shuffles. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,29 +85,19 @@ def randomised(
     # what all conditions share does not change sides
     unlike = np.where((sums == sums[:, :1]).all(axis=(0, 1)), 0.0, sums)
     whole = Product(unlike)
-    parts = [None if of.away is None else Product(of.away) for of in groups]
-    observed = [
-        [_Observed.of(group, sides, score, columns) for sides in group.sides] for group in groups
-    ]
+    observed = [_Group.of(group, score, columns) for group in groups]
 
     def counted(rows: slice) -> list[list[np.ndarray]]:
         swapped = swaps(resampler, rows)
         mixed = _multiplied(whole, swapped, sums.shape[1:])
-        found = []
-        for group, away, of in zip(groups, parts, observed, strict=True):
-            every = [*group.places] == [*range(len(mixed))]
-            own = mixed if every else mixed[list(group.places)]
-            if away is not None:
-                own = own - _multiplied(away, swapped, own.shape[:2])
-            found.append([one.extreme(own, score) for one in of])
-        return found
+        return [of.extreme(mixed, swapped, score) for of in observed]
 
     with one_thread_each():
         blocks = by_blocks(counted, resampler.shuffles, _AT_ONCE)
     return [
         [
             one.tests(np.sum([block[i][k] for block in blocks], axis=0), resampler.shuffles)
-            for k, one in enumerate(of)
+            for k, one in enumerate(of.comparisons)
         ]
         for i, of in enumerate(observed)
     ]
@@ -117,6 +107,51 @@ def _multiplied(product: Product, swapped: np.ndarray, shape: tuple[int, ...]) -
     result = np.empty((*shape, len(swapped)))
     product.fill(result.reshape(-1, len(swapped)), swapped)
     return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Comparisons on the same rows, and what of the shuffled sums they need.
+
+    Attributes:
+        places: Of the conditions among all.
+        statistics: Numbers of those that a comparison looks at: of ratios the upper ones.
+        away: What rows that are not shared add to these statistics; null: nothing.
+    """
+
+    places: Sequence[int]
+    statistics: Sequence[int]
+    away: Product | None
+    comparisons: Sequence["_Observed"]
+
+    @classmethod
+    def of(cls, shared: Shared, score: ScoreFunction, columns: Sequence[Column]) -> "_Group":
+        found = [_Observed.of(shared, sides, score, columns) for sides in shared.sides]
+        needed: Sequence[int] = range(shared.sums.shape[-1])
+        if not any(of.others for of in found):
+            needed = sorted({one.statistic for of in found for one in of.linear})
+        away = None if shared.away is None else Product(shared.away[..., needed])
+        return cls(shared.places, needed, away, found)
+
+    def extreme(
+        self, mixed: np.ndarray, swapped: np.ndarray, score: ScoreFunction
+    ) -> list[np.ndarray]:
+        """Return ``_Observed.extreme`` of each comparison.
+
+        Args:
+            mixed: What changes sides: shape (conditions, statistics, shuffles).
+            swapped: Which clusters do, shape (shuffles, clusters).
+            score: ``MetricProtocol.score``.
+        """
+        every = [*range(mixed.shape[0])], [*range(mixed.shape[1])]
+        if every == ([*self.places], [*self.statistics]):
+            own = mixed
+        else:
+            own = mixed[np.ix_(self.places, self.statistics)]
+        if self.away is not None:
+            own = own - _multiplied(self.away, swapped, own.shape[:2])
+        at = {number: place for place, number in enumerate(self.statistics)}
+        return [one.extreme(own, at, score) for one in self.comparisons]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,13 +202,19 @@ class _Observed:
         others = [i for i in range(len(values)) if i not in done]
         return cls(sides, totals, least, floor, linear, others)
 
-    def extreme(self, mixed: np.ndarray, score: ScoreFunction) -> np.ndarray:
-        """Return how many shuffles are as extreme, and have a score: shape (2, columns)."""
+    def extreme(self, mixed: np.ndarray, at: Mapping[int, int], score: ScoreFunction) -> np.ndarray:
+        """Return how many shuffles are as extreme, and have a score: shape (2, columns).
+
+        Args:
+            mixed: What changes sides: shape (conditions, statistics, shuffles).
+            at: Number of a statistic → its place in *mixed*; all are there if any of *others* is.
+            score: ``MetricProtocol.score``.
+        """
         counts = np.full((2, len(self.least)), mixed.shape[-1])
         first, second = self.sides.first, self.sides.second
         for of in self.linear:
-            sides = mixed[first[0], of.statistic], mixed[second[0], of.statistic]
-            counts[0, of.column] = of.extreme(*sides)
+            place = at[of.statistic]
+            counts[0, of.column] = of.extreme(mixed[first[0], place], mixed[second[0], place])
         if self.others:
             one = len(first) == 1  # a view rather than a copy
             swapped = (

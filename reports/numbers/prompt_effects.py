@@ -12,7 +12,7 @@ import polars as pl
 from empathy_core import stats
 from empathy_core.metrics import MetricProtocol
 from empathy_core.stats import Adjusted, Spread, benjamini_hochberg, holm, length_adjusted, movers
-from empathy_core.types import Condition
+from empathy_core.types import Column, Condition
 from reports.numbers.bounds import is_mean
 from reports.rows.align import Aligned, same_rows
 from reports.rows.collect import Collected
@@ -136,10 +136,28 @@ def _alike(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[
     return list(found.values())
 
 
-def _main(spec: ReportSpec) -> Iterator[tuple[str, MetricProtocol]]:
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """A metric, and the columns of it that are tested.
+
+    Attributes:
+        columns: Those of the main table, each with its place among all; where one of them is no
+            ratio, all, since *score* makes them together.
+        score: Of these.
+    """
+
+    metric: MetricProtocol
+    columns: Sequence[tuple[int, Column]]
+    score: stats.ScoreFunction
+
+
+def _main(spec: ReportSpec) -> Iterator[tuple[str, _Tested]]:
     for key, metric in spec.metrics.items():
-        if any(column.main for column in metric.columns):
-            yield key, metric
+        every = list(enumerate(metric.columns))
+        main = [(place, column) for place, column in every if column.main]
+        ratios = stats.Ratios.of([column for _, column in main])
+        if main:
+            yield key, _Tested(metric, main if ratios else every, ratios or metric.score)
 
 
 def _spreads(
@@ -167,27 +185,27 @@ def _spread_lines(
     k = len(members[0][1].ids)
     parts = [slice(start, start + k) for start in range(0, len(words), k)]
     metrics = dict(_main(spec))
-    by_metric = {key: aligned.statistics(key, m.statistics) for key, m in metrics.items()}
+    by_metric = {key: aligned.statistics(key, of.metric.statistics) for key, of in metrics.items()}
     judged = stats.spreads_by_metric(
-        [([by_metric[key][part] for part in parts], m.score) for key, m in metrics.items()],
+        [([by_metric[key][part] for part in parts], of.score) for key, of in metrics.items()],
         resampler,
     )
-    for (key, metric), found in zip(metrics.items(), judged, strict=True):
+    for (key, tested), found in zip(metrics.items(), judged, strict=True):
         rows = by_metric[key]
         for (place, group), part, columns in zip(members, parts, found, strict=True):
             asked = _Asked(group, rows[part], words[part], resampler)
-            for record in _spread_records(asked, metric, columns):
+            for record in _spread_records(asked, tested, columns):
                 yield place, {"metric": key, **record}
 
 
 def _spread_records(
-    asked: _Asked, metric: MetricProtocol, found: Sequence[Spread]
+    asked: _Asked, tested: _Tested, found: Sequence[Spread]
 ) -> Iterator[dict[str, object]]:
-    for place, (column, one) in enumerate(zip(metric.columns, found, strict=True)):
+    for (place, column), one in zip(tested.columns, found, strict=True):
         i, j = one.lowest, one.highest
         if not column.main or i is None or j is None:
             continue
-        scores, adjusted, words = own_scores(metric, asked.rows, place), None, asked.words
+        scores, adjusted, words = own_scores(tested.metric, asked.rows, place), None, asked.words
         if scores is not None:
             adjusted = length_adjusted(scores[i], scores[j], words[i], words[j], asked.resampler)
         ids = (asked.group.ids[i], asked.group.ids[j])
@@ -273,11 +291,11 @@ def _interaction_lines(
     )
     places = {i: place for place, i in enumerate(aligned.conditions)}
     grids = [[[places[i] for i in line] for line in grid] for grid in named]
-    for key, metric in _main(spec):
-        rows = aligned.statistics(key, metric.statistics)
-        found = stats.interactions(rows, grids, metric.score, aligned.resampler())
+    for key, tested in _main(spec):
+        rows = aligned.statistics(key, tested.metric.statistics)
+        found = stats.interactions(rows, grids, tested.score, aligned.resampler())
         for (place, pair), columns in zip(members, found, strict=True):
-            for column, one in zip(metric.columns, columns, strict=True):
+            for (_, column), one in zip(tested.columns, columns, strict=True):
                 if column.main:
                     yield place, {
                         "model": " x ".join(g.model for g in pair),

@@ -4,6 +4,11 @@
   scores: asked are less than 60 s and, as the largest resident set the kernel saw, 4 GiB.
 - A paper's grid, 24 conditions (8 models x 3 prompts) x 787 rows under BLEU, ROUGE and three more
   metrics, with all pairs, prompts, interactions, pages and figures: asked are less than 10 s.
+- The same grid rated by two judges on 15 dimensions each besides, of which one answer in a hundred
+  has no rating: 30 more metrics, and asked is the same.
+
+Seconds are those on the clock; those of CPU time are printed beside them, since the machine may be
+shared.
 
     python tests/benchmarks/bench_report.py
 """
@@ -14,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +28,18 @@ import polars as pl
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from empathy_core import metrics, store  # noqa: E402 - after the path
+from empathy_core import metrics, models, rubrics, store  # noqa: E402 - after the path
 from empathy_core.metrics import MetricProtocol  # noqa: E402 - after the path
+from empathy_core.metrics import _judge as judges  # noqa: E402 - after the path
 from reports.spec import ReportSpec  # noqa: E402 - after the path
 from reports.write import write_report  # noqa: E402 - after the path
 from tests.runs.by_hand import DATA, HUMAN, Toy, condition, spec  # noqa: E402 - after the path
 
 N_SHARDS, BLOCK_ROWS = 4, 16
 BUDGET_S, BUDGET_BYTES, GRID_BUDGET_S = 60.0, 4 * 2**30, 10.0
+RATED, N_DIMENSIONS = ("emotionqueen", "counselbench", "mentalalign"), 15
+MISSING = 0.01
+WHOSE = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN  # the figures may have one of their own
 WORDS = ("I", "hear", "how", "heavy", "this", "has", "become", "and", "wonder", "what", "helps")
 
 
@@ -52,7 +62,24 @@ def grid() -> tuple[ReportSpec, int]:
     return spec(*asked, metrics={**real, **toys}), 787
 
 
-RUNS = {"million": million, "grid": grid}
+def judged() -> tuple[ReportSpec, int]:
+    """Return the same under two judges besides, each asked about as many dimensions."""
+    report, n_rows = grid()
+    asked = [
+        (rubric, of) for rubric in map(rubrics.rubric, RATED) for of in rubric.dimensions
+    ][:N_DIMENSIONS]  # fmt: skip
+    model = models.model("llama3_1_8b_instruct")
+    found: dict[str, MetricProtocol] = {
+        f"judge_{name}_{rubric.name}_{of.name}-00000000": judges.Metric(
+            name, f"Judge {name}", model, replace(rubric, dimensions=(of,))
+        )
+        for name in ("one", "two")
+        for rubric, of in asked
+    }
+    return replace(report, metrics={**report.metrics, **found}), n_rows
+
+
+RUNS = {"million": million, "grid": grid, "judged": judged}
 
 
 def make(run: store.RunDir, report: ReportSpec, n_rows: int) -> None:
@@ -99,10 +126,29 @@ def statistics(metric: MetricProtocol, rng: np.random.Generator, n_rows: int) ->
     """Return a row of statistics for each answer; of a real metric, of answers of drawn words."""
     if isinstance(metric, Toy):
         return pl.DataFrame({"overlap": rng.random(n_rows), "words": 60.0, "n": 1.0})
+    if isinstance(metric, judges.Metric):
+        return ratings(metric, rng, n_rows)
     texts = [" ".join(rng.choice(WORDS, 60)) for _ in range(2 * n_rows)]
     rows = pl.DataFrame({"text": texts[:n_rows], "reference": texts[n_rows:]})
     values = metric.measure(rows, metric.reference_state(texts[n_rows:]))
     return pl.DataFrame(values, schema=dict.fromkeys(metric.statistics, pl.Float64))
+
+
+def ratings(metric: judges.Metric, rng: np.random.Generator, n_rows: int) -> pl.DataFrame:
+    """Return what a judge makes of each answer, drawn; without a score where it did not answer."""
+    of = metric.dimension
+    drawn = rng.dirichlet(np.ones(len(of.labels)), n_rows)
+    points, values = drawn[:, : len(of.values)], np.array(of.values)
+    points = points / points.sum(axis=1, keepdims=True)
+    mass = np.where(rng.random(n_rows) < MISSING, 0.1, 0.9)
+    above = {t.name: points[:, values >= t.at_least].sum(axis=1) for t in metric.rubric.thresholds}
+    scores = pl.DataFrame({"score": points @ values, **above})
+    rated = scores.select(pl.when(pl.Series(mass) >= metric.min_mass).then(pl.all()))
+    seen = {"mass": mass, "low_mass": (mass < metric.min_mass).astype(float)}
+    labels = {f"p{i}": mass * of_label for i, of_label in enumerate(drawn.T)}
+    found = rated.with_columns(n=1.0, judged=1.0).hstack(pl.DataFrame({**seen, **labels}))
+    zeros = (pl.lit(0.0).alias(name) for name in ("not_applicable", "too_long", "empty"))
+    return found.with_columns(zeros).select(metric.statistics)
 
 
 def timed(name: str) -> dict[str, float]:
@@ -118,15 +164,16 @@ def timed(name: str) -> dict[str, float]:
 def child(name: str, folder: str) -> None:
     """Report a run and print what it took."""
     about, _ = RUNS[name]()
-    started = time.monotonic()
+    started, used = time.monotonic(), cpu_seconds()
     write_report(store.RunDir(Path(folder)), about)
-    seconds = time.monotonic() - started
-    whose = (
-        resource.RUSAGE_SELF,
-        resource.RUSAGE_CHILDREN,
-    )  # the figures may have one of their own
-    peak_kib = sum(resource.getrusage(who).ru_maxrss for who in whose)
-    print(json.dumps({"seconds": seconds, "bytes": peak_kib * 1024}))
+    seconds, used = time.monotonic() - started, cpu_seconds() - used
+    peak_kib = sum(resource.getrusage(who).ru_maxrss for who in WHOSE)
+    print(json.dumps({"seconds": seconds, "cpu": used, "bytes": peak_kib * 1024}))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time so far, of the children that have ended as well."""
+    return sum(of.ru_utime + of.ru_stime for of in map(resource.getrusage, WHOSE))
 
 
 def main() -> None:
@@ -135,12 +182,20 @@ def main() -> None:
         child(*sys.argv[1:])
         return
     found = timed("million")
-    print(f"a million rows: {found['seconds']:.1f} s, {found['bytes'] / 2**20:,.0f} MiB")
+    print(f"a million rows: {told(found)}, {found['bytes'] / 2**20:,.0f} MiB")
     print(f"report-1M: {BUDGET_S / found['seconds']:.1f}x (asked 1.0x)")
     print(f"report-1M-memory: {BUDGET_BYTES / found['bytes']:.1f}x (asked 1.0x)")
     found = timed("grid")
-    print(f"24 conditions x 787 rows: {found['seconds']:.1f} s")
+    print(f"24 conditions x 787 rows: {told(found)}")
     print(f"report-24x787: {GRID_BUDGET_S / found['seconds']:.1f}x (asked 1.0x)")
+    found = timed("judged")
+    print(f"24 conditions x 787 rows, 30 judge columns: {told(found)}")
+    print(f"report-24x787-judged: {GRID_BUDGET_S / found['seconds']:.1f}x (asked 1.0x)")
+
+
+def told(found: dict[str, float]) -> str:
+    """Return how long a report took."""
+    return f"{found['seconds']:.1f} s ({found['cpu']:.1f} s of CPU time)"
 
 
 if __name__ == "__main__":
