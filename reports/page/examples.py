@@ -342,9 +342,11 @@ def _listed(
 
 def _printed(values: np.ndarray, column: Column) -> list[int | None]:
     """Return numbers as the tables print them, the decimal point left out; null for NaN."""
-    factor, known = 100 if column.percent else 1, np.isfinite(values).tolist()
-    texts = (f"{value * factor:.{column.decimals}f}" for value in values.tolist())
-    return [int(t.replace(".", "")) if k else None for t, k in zip(texts, known, strict=True)]
+    known = np.isfinite(values)
+    numbers = (np.where(known, values, 0.0) * (100 if column.percent else 1)).tolist()
+    # all by one call: a page holds millions of them
+    texts = (f"%.{column.decimals}f " * len(numbers) % tuple(numbers)).replace(".", "").split()
+    return [int(t) if k else None for t, k in zip(texts, known.tolist(), strict=True)]
 
 
 # ---------------------------------------------------------------------------- texts

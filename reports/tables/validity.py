@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from empathy_core.stats import Estimate, compare_all
+from empathy_core.stats import Estimate, Ratios, compare_all
 from empathy_core.types import Column
 from reports.labels import full_name, number, row_labels, share
 from reports.numbers.flagged import FlaggedAnswers, Kept, kinds
@@ -112,17 +112,19 @@ def _lines(
     aligned = Aligned.of(collected, dict.fromkeys(one.of.condition.id for one in kept))
     masks = [one.mask(aligned) for one in kept]
     cells: list[dict[Wanted, Cell]] = [{} for _ in kept]
-    for key, metric in spec.printed.items():
+    for key, metric in spec.metrics.items():
+        main = [column for column in metric.columns if column.main]
+        if not main:
+            continue
+        shown = main if Ratios.of(main) else metric.columns
         by_id = dict(zip(aligned.conditions, aligned.by_row(key, metric.statistics), strict=True))
         rows = [
             aligned.averaged(np.where(mask[:, None], by_id[one.of.condition.id], np.nan))
             for one, mask in zip(kept, masks, strict=True)
         ]
-        found = compare_all(
-            rows, metric.score, aligned.resampler(), pairs=(), columns=metric.columns
-        )
+        found = compare_all(rows, metric.score, aligned.resampler(), pairs=(), columns=shown)
         for line, estimates in zip(cells, found.estimates, strict=True):
-            for column, estimate in zip(metric.columns, estimates, strict=True):
+            for column, estimate in zip(shown, estimates, strict=True):
                 line[key, column] = _cell(estimate, column, spec.layout)
     return [
         Row((one.label,), (count_cell(int(mask.sum())), *(line[of] for of in wanted)))
