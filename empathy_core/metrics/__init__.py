@@ -13,7 +13,7 @@ say); a row is unscored where its *reference* leaves nothing to score, hence und
 
 Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
 give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` and ``given`` (see
-``prepared``); ``group``, the name of a task of its own that scores it with all others of that
+``prepared``); ``score_group``, the name of a task of its own that scores it with all others of that
 group; ``by_condition``, true where conditions share nothing, so that each is kept as soon as it is
 scored; ``in_run(run)``, the metric as it works in one run.
 """

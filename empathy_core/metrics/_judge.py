@@ -90,7 +90,7 @@ class Metric:
         return self.rubric.dimensions[0]
 
     @property
-    def group(self) -> str:
+    def score_group(self) -> str:
         """The score group: all that a judge is asked is asked by one task."""
         return judge_group(self.judge)
 

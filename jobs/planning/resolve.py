@@ -440,7 +440,7 @@ def _cut(n: int) -> str:
 
 def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
     metric = metrics.prepared(name, options, evaluated)
-    group = getattr(metric, "group", name if hasattr(metric, "model") else LEXICAL)
+    group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 
 
