@@ -14,6 +14,7 @@ import pytest
 from empathy_core import store
 from empathy_core.backends.current import CURRENT
 from empathy_core.backends.probabilities import LabelProbabilities
+from empathy_core.errors import ConfigError
 from empathy_core.metrics._judge import Metric
 from empathy_core.store import RunDir
 from jobs.executors.slurm.compaction import _complete
@@ -280,3 +281,13 @@ def test_the_report_of_a_run_has_preferences_and_strengths(copy: Path):
         assert float(rows[of[name]]["strength_low"]) < float(rows[of[name]]["strength"])
     assert rows[of["none"]]["preferred"] == ""
     assert (run.report / "preferences.tex").exists()
+
+
+def test_a_baseline_of_several_conditions_is_refused(copy: Path):
+    """Each is named; the message says how to name one."""
+    said = (
+        r"judges.one: baseline = 'echo' is 3 conditions \(echo.none.*\); expected one; name MODEL"
+    )
+
+    with pytest.raises(ConfigError, match=said):
+        sweep_here(copy, 'judges.one.baseline="echo"')
