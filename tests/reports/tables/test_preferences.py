@@ -1,6 +1,7 @@
 """Preferences and checks of judges in a report: planted numbers, by a few lines of numpy."""
 
 import csv
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +12,29 @@ import statsmodels.api as sm
 
 from empathy_core.stats import BIAS_RULES
 from reports.build import Report, build
+from reports.claims.evidence_of_run import evidence_of_run
+from reports.claims.judge import judge
+from reports.claims.names import Names
 from reports.labels import NOTHING
+from reports.latex import macros
+from reports.latex import table as tex
 from reports.rows.collect import collect
 from reports.tables.table import Table
 from reports.write import write_report
+from tests.pages import examples_of
+from tests.papers import needs_latex, pdf_text
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, N_EXAMPLES, make, spec
 from tests.runs.preferred import (
     BASE,
     IDS,
     KEY,
     NO_ANSWER,
+    RATING,
     clean,
     of_the_first,
     preferred_run,
     preferred_spec,
+    shares,
 )
 
 
@@ -195,6 +205,18 @@ def test_the_files_hold_what_the_report_holds_and_none_is_there_without_a_judge(
     other = make(tmp_path / "plain", plain)
     write_report(other, plain)
 
+    index, scores, _ = examples_of((run.report / "index.html").read_text())
+    keys = [column["key"] for column in index["columns"]]
+    shown = [keys.index(f"{RATING}.tiny_emotionqueen_key_label_{label}") for label in "012"]
+    order = [of["key"] for of in index["conditions"]]
+    flan = scores[order.index("flan_t5.prompt1")]
+    assert [column["name"] for column in index["columns"] if "_label_" in column["key"]] == [
+        f"EmotionQueen, uncalibrated (judge: Tiny Judge) (Key Event: answer {label})"
+        for label in "012"
+    ]
+    for i in range(N_EXAMPLES):
+        of_answers = [flan[at][i] for at in shown]
+        assert of_answers == [round(100 * p) for p in shares(FLAN.id, i)]
     names = {
         f"{name}.{end}" for name in ("judge-checks", "preferences") for end in ("tex", "csv")
     } | {"judge-ratings.csv"}
@@ -224,3 +246,44 @@ def test_a_partial_report_does_without_the_comparisons_that_are_missing(tmp_path
     assert (rated["n"], rated["n_rated"]) == (2 * N_EXAMPLES, 2 * N_EXAMPLES)
     assert found[FLAN.id]["preferred"] is None
     assert found[LLAMA2.id]["preferred"] is not None
+
+
+# ---------------------------------------------------------------------------- what cites them
+
+
+def test_judges_columns_have_keys_macros_and_claims(report: Report):
+    """What a judge rates and what it prefers, by the keys of every number."""
+    about = report.spec
+    keys = {result.key for result in report.results}
+    whole = macros.macros(report.results, "the run")
+    names = Names(
+        evidence_of_run(
+            about, report.numbers.summary, report.numbers.pairs, report.spreads, "a run"
+        )
+    )
+    rated = {c: np.mean([shares(c, i) @ np.arange(3) for i in range(N_EXAMPLES)]) for c in IDS}
+    better = "prompt1 > prompt2" if rated[LLAMA.id] > rated[LLAMA2.id] else "prompt2 > prompt1"
+
+    assert {"flan_t5.prompt1.tiny_emotionqueen_key", "llama.prompt2.tiny_emrank_empathy"} <= keys
+    assert "llama.prompt2.tiny_emrank_empathy" in whole
+    assert judge("LLaMA prompt2 significantly > FLAN-T5 on tiny_emrank_empathy", names).verdict == (
+        "true"
+    )
+    assert judge("LLaMA prompt2 < FLAN-T5 on tiny_emrank_empathy", names).verdict == "false"
+    assert judge(f"LLaMA {better} on tiny_emotionqueen_key", names).verdict != "false"
+
+
+@needs_latex
+def test_the_tables_of_judges_compile(report: Report, tmp_path: Path):
+    """All of them on paper: names, a fault's dagger, intervals, dashes."""
+    tables = [*tables_of(report, "judge-checks"), *tables_of(report, "preferences")]
+    (tmp_path / "table1.tex").write_text(tex.fragment(tables))
+    (tmp_path / "alone.tex").write_text(tex.standalone("table1.tex", ""))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "alone.tex"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in (tmp_path / "alone.log").read_text(errors="replace")
+    text = pdf_text(tmp_path / "alone.pdf")
+    assert all(word in text for word in ("Tiny Judge", "EMRank", "Strength", "Uncalibrated"))
