@@ -24,6 +24,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from empathy_core import data, engines, metrics, models, prompts, rubrics, types  # noqa: E402
+from empathy_core.stats import BIAS_RULES  # noqa: E402
 from jobs import launch  # noqa: E402
 from jobs.config.schema import Config  # noqa: E402
 from reports import spec as report_spec  # noqa: E402
@@ -383,6 +384,16 @@ def shipped_rubrics() -> str:
     return table(("name", "after", "dimensions", "answers"), rows)
 
 
+def judge_checks() -> str:
+    """Return the checks of a judge, each with the range that names nobody."""
+    rows = [
+        (f"`{name}`", rule.number, f"{rule.harmless.low:g} to {rule.harmless.high:g}",
+         "; ".join(filter(None, (rule.below, rule.above))), rule.cannot_tell)
+        for name, rule in BIAS_RULES.items()
+    ]  # fmt: skip
+    return table(("check", "its number", "harmless", "the judge …", "cannot tell"), rows)
+
+
 def shipped_sources() -> str:
     """Return the data sources that ship."""
     rows = []
@@ -525,6 +536,7 @@ PARTS = {
     "engines": shipped_engines,
     "prompts": shipped_prompts,
     "rubrics": shipped_rubrics,
+    "judge_checks": judge_checks,
     "sources": shipped_sources,
     "profiles": shipped_profiles,
     "commands": commands,

@@ -86,13 +86,25 @@ def questions(
                 found |= _comparisons(stem, asked, known, table.pairs_share)
             else:
                 found[f"{JUDGE}{stem}"] = asked
-    if table.baseline is not None and not any(n.startswith(PREFERENCE) for n in found):
+    _check_effects(table, compares=any(n.startswith(PREFERENCE) for n in found))
+    return found
+
+
+def _check_effects(table: JudgeTable, *, compares: bool) -> None:
+    """Refuse settings of comparisons that change nothing."""
+    if not compares and (table.baseline is not None or table.opponents == "all"):
+        given = f"baseline = '{table.baseline}'" if table.baseline else 'opponents = "all"'
         msg = (
-            f"baseline = '{table.baseline}' has no effect, since no rubric compares two replies; "
-            'expected one that does; add "emrank" to rubrics, or leave the baseline out'
+            f"{given} has no effect, since no rubric compares two replies; "
+            'expected one that does; add "emrank" to rubrics, or leave it out'
         )
         raise ConfigError(msg)
-    return found
+    if table.pairs_share < 1 and table.opponents != "all":
+        msg = (
+            f"pairs_share = {table.pairs_share:g} has no effect: the baseline is compared at every "
+            'question; expected it with opponents = "all" only; add that, or leave it out'
+        )
+        raise ConfigError(msg)
 
 
 def _comparisons(

@@ -282,7 +282,8 @@ def _read_scores(
     whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
     lacking = missing_rows(whole, rows).join(source.sound, on=KEY, how="semi")
     report_missing(folder, lacking, source.sound.height, problems)
-    return rows
+    absent = [name for name in metric.statistics if name not in rows.columns]  # without a piece
+    return rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
 
 
 def _stale(piece: Piece, inputs: _Inputs) -> set[int]:

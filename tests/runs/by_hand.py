@@ -148,6 +148,7 @@ def make(
             half = rows.filter(EVALUATED)[::2].select(example="id")
             store.write_bytes(store.frame_bytes(half), run.expected(made_by.id))
         write_answers(run, made_by, rows, answer, n_shards)
+    for made_by in about.conditions:  # once all have answers, since some scores are of two
         for key, metric in about.metrics.items():
             write_scores(run, made_by, key, metric, n_shards)
     return run
@@ -202,7 +203,12 @@ def write_scores(run: RunDir, made_by: Condition, key: str, metric: Any, n_shard
     frame = rows.select("condition", "example", "sample", pl.col("block") // UNIT_BLOCKS)
     statistics = pl.DataFrame(values, schema=dict.fromkeys(metric.statistics, pl.Float64))
     frame = frame.hstack(statistics.fill_nan(None))
-    inputs = json.dumps({str(u): d for u, d in store.unit_inputs(blocks).items()})
+    made_from = store.unit_inputs(blocks)
+    if opponent := getattr(metric, "opponent", ""):
+        pieces = map(store.verify_piece, store.list_pieces(run.generations(opponent)))
+        other = {b: d for piece in pieces for b, d in piece.blocks.items()}
+        made_from = store.paired_inputs(made_from, store.unit_inputs(other))
+    inputs = json.dumps({str(u): d for u, d in made_from.items()})
     tags = {
         "kind": "scores", "condition": made_by.id, "data": DATA,
         "signature": metric.signature(), "inputs": inputs,

@@ -124,6 +124,40 @@ REFUSED = {
         'rubrics = ["epitome", "./mine/epitome.toml"]',
         "two rubrics are called 'epitome'",
     ),
+    "a comparison without a baseline": (
+        '["epitome"]',
+        '["emrank"]',
+        "rubric 'emrank' compares two replies, and no baseline is named",
+    ),
+    "an unknown baseline": (
+        '["epitome"]', '["emrank"]\nbaseline = "ecko"', "judges.one: unknown model 'ecko'.*'echo'"
+    ),
+    "a prompt that the baseline is not asked with": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo.prompt1"',
+        "judges.one: unknown prompt of echo 'prompt1'.*none",
+    ),
+    "a baseline of nothing": (
+        '["epitome"]', '["epitome"]\nbaseline = "echo"', "baseline = 'echo' has no effect.*emrank"
+    ),
+    "all pairs of nothing": (
+        '["epitome"]', '["epitome"]\nopponents = "all"', 'opponents = "all" has no effect.*emrank'
+    ),
+    "a share of nothing": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo"\npairs_share = 0.5',
+        'pairs_share = 0.5 has no effect.*opponents = "all"',
+    ),
+    "no pair at all": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo"\nopponents = "all"\npairs_share = 0.0',
+        "judges.one.pairs_share: .*greater than 0",
+    ),
+    "a dimension that no comparison has": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo"\ndimensions = ["empaty"]',
+        "unknown dimension 'empaty'. Did you mean 'empathy'",
+    ),
+    "opponents by name": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo"\nopponents = "echo"',
+        "judges.one.opponents: .*'baseline' or 'all'",
+    ),
     "an unknown model": ('"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'"),
     "an echo": ('"mine"', '"echo"', "'echo' cannot judge: it has no weights .backend echo"),
     "a therapist": ('"mine"', '"therapist"', "'therapist' cannot judge: it has no weights"),
@@ -201,3 +235,26 @@ def test_the_weights_of_a_judge_are_fetched_beforehand(tmp_path: Path):
     named = [name for name, _ in _fetches(read(tmp_path, JUDGE))]
 
     assert "judge one" in named
+
+
+def test_a_comparison_is_one_metric_for_each_opponent_and_one_column_beside_two(tmp_path: Path):
+    """Of a configuration that is only read, that with the baseline."""
+    from empathy_core import metrics
+    from jobs.config.judges import Opponent
+
+    config = read(tmp_path, JUDGE.replace("epitome", "emrank") + 'baseline = "echo"\n')
+    few = questions(config, "one")
+    ids = ("echo.none-1", "therapist-2", "mine-3")
+    more = questions(config, "one", opponents=[Opponent(i, i.title()) for i in ids])
+    loaded = [metrics.load(name, options) for name, options in more.items()]
+
+    assert list(few) == ["preference:one:emrank:empathy"]
+    assert list(more) == [
+        "preference:one:emrank:empathy", "preference:one:emrank:empathy:therapist-2",
+        "preference:one:emrank:empathy:mine-3",
+    ]  # fmt: skip
+    assert [[c.name for c in metric.columns] for metric in loaded] == [
+        ["one_emrank_empathy", "one_emrank_empathy_first", "one_emrank_empathy_consistent"], [], [],
+    ]  # fmt: skip
+    assert loaded[0].columns[0].label == "Empathy: preferred to Echo.None-1"
+    assert {options["baseline"] for options in more.values()} == {"echo.none-1"}

@@ -14,10 +14,12 @@ import pytest
 from empathy_core import store
 from empathy_core.backends.current import CURRENT
 from empathy_core.backends.probabilities import LabelProbabilities
+from empathy_core.errors import ConfigError
 from empathy_core.metrics._judge import Metric
 from empathy_core.store import RunDir
 from jobs.executors.slurm.compaction import _complete
 from jobs.executors.worker import do_task
+from jobs.launch import main
 from jobs.planning import scoring
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
@@ -280,3 +282,29 @@ def test_the_report_of_a_run_has_preferences_and_strengths(copy: Path):
         assert float(rows[of[name]]["strength_low"]) < float(rows[of[name]]["strength"])
     assert rows[of["none"]]["preferred"] == ""
     assert (run.report / "preferences.tex").exists()
+
+
+def test_explain_leads_from_a_preference_to_the_judge_and_both_conditions(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Its rows, its signature, what it is compared with."""
+    run, plan = run_of(copy)
+    do_task(run, plan, Task("report", "report", 0, 1), lambda _: None)
+    monkeypatch.chdir(copy)
+
+    assert main(["explain", "echo.prompt1.one_emrank_empathy", "--name", "judged"]) == 0
+
+    said = capsys.readouterr().out
+    assert "echo.prompt1.one_emrank_empathy = " in said
+    assert f"opponent:{ids(plan)['none']}" in said
+    assert f"scores/{comparisons(plan)[ids(plan)['none']]}/{ids(plan)['prompt1']}" in said
+
+
+def test_a_baseline_of_several_conditions_is_refused(copy: Path):
+    """Each is named; the message says how to name one."""
+    said = (
+        r"judges.one: baseline = 'echo' is 3 conditions \(echo.none.*\); expected one; name MODEL"
+    )
+
+    with pytest.raises(ConfigError, match=said):
+        sweep_here(copy, 'judges.one.baseline="echo"')
