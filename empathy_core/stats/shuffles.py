@@ -90,6 +90,8 @@ def randomised(
     def counted(rows: slice) -> list[list[np.ndarray]]:
         swapped = swaps(resampler, rows)
         mixed = _multiplied(whole, swapped, sums.shape[1:])
+        if any(of.away for of in observed):  # each takes a few clusters of all
+            swapped = np.asfortranarray(swapped)
         return [of.extreme(mixed, swapped, score) for of in observed]
 
     with one_thread_each():
