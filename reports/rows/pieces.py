@@ -100,7 +100,9 @@ def _check_rows(piece: Piece, frame: pl.DataFrame, expected: ExpectedPiece) -> N
         )
         raise Damaged(msg)
     own = expected.tags["condition"]
-    if mixed := set(frame["condition"].unique().to_list()) - {own}:
+    named = frame["condition"]
+    if named.null_count() or not (named == own).all():
+        mixed = set(named.unique().to_list()) - {own}
         others = ", ".join(sorted(map(str, mixed)))
         msg = (
             f"{piece.path} mixes in rows of {others}, expected {own} only: "
