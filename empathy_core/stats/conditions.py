@@ -18,8 +18,9 @@ from empathy_core.stats.resampling import (
     Resampler,
     ScoreFunction,
     cluster_sizes,
-    cluster_sums,
     draws,
+    draws_by_cluster,
+    grid_sums,
     on_grid,
     resample_sums,
     score_resamples,
@@ -37,6 +38,7 @@ class Conditions:
 
     Attributes:
         stack: Shape (conditions, rows, statistics).
+        grid: The same on the grid on which sums are exact (``on_grid``).
         kept: Shape (conditions, rows): the rows that the sums are over.
         sums: Shape (clusters, conditions, statistics).
         values: The sums' scores: shape (conditions, columns).
@@ -47,6 +49,7 @@ class Conditions:
     """
 
     stack: np.ndarray
+    grid: np.ndarray
     kept: np.ndarray
     sums: np.ndarray
     values: np.ndarray
@@ -68,7 +71,8 @@ class Conditions:
         columns: Sequence[Column] = (),
     ) -> "Conditions":
         """Return conditions, each on its rows *kept*, shape (conditions, rows)."""
-        sums = cluster_sums(stack, kept, resampler)
+        grid = on_grid(stack)
+        sums = grid_sums(grid, kept, resampler)
         among = {i: i for i in range(len(stack))}
         drawn = scores = None
         if max(len(cluster_sizes(of, resampler)) for of in kept) >= LEAST_CLUSTERS:
@@ -78,6 +82,7 @@ class Conditions:
         values = scored_total(score, sums.sum(axis=0))
         return cls(
             stack,
+            grid,
             kept,
             sums,
             values,
@@ -93,20 +98,21 @@ class Conditions:
     def on(self, kept: np.ndarray, numbers: Sequence[int]) -> "Conditions":
         """Return conditions on the rows *kept*, shape (rows,), all of which they have scored.
 
-        What the other rows add to the sums is taken away, since they are few.
+        What the other rows add to the sums is taken away, since they are few; on the grid exactly.
         """
         if not self._lost(kept, numbers).any():
             return self
         stack = self.stack[numbers]
         on_rows = np.broadcast_to(kept, stack.shape[:2])
+        away = self._away(kept, numbers)
         drawn = scores = None
         if self.drawn is not None:
-            away = self._away(kept, numbers)
-            drawn = self.drawn[numbers] - resample_sums(draws(self.resampler), away)
+            drawn = self.drawn[numbers] - resample_sums(draws_by_cluster(self.resampler), away)
             scores = _scored(self.score, drawn)
-        sums = self._sums(kept, numbers)
+        sums = self._less(away, kept, numbers)
         return Conditions(
             stack,
+            self.grid[numbers],
             on_rows,
             sums,
             scored_total(self.score, sums.sum(axis=0)),
@@ -125,12 +131,14 @@ class Conditions:
 
     def _away(self, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
         """Return these rows' sums: shape (clusters, conditions, statistics)."""
-        return cluster_sums(self.stack[numbers], self._lost(kept, numbers), self.resampler)
+        return grid_sums(self.grid[numbers], self._lost(kept, numbers), self.resampler)
 
-    def _sums(self, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-        """Return the sums of the rows *kept*: shape (clusters, conditions, statistics)."""
+    def _less(self, away: np.ndarray, kept: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Return the sums of the rows *kept*, those of the others being *away*: likewise."""
+        if np.isfinite(away).all():
+            return np.asarray(self.sums[:, numbers] - away)
         on_rows = np.broadcast_to(kept, (len(numbers), len(kept)))
-        return cluster_sums(self.stack[numbers], on_rows, self.resampler)
+        return grid_sums(self.grid[numbers], on_rows, self.resampler)
 
     # ------------------------------------------------------------------------ single scores
 
@@ -228,7 +236,7 @@ class Conditions:
         if not self._lost(kept, numbers).any():
             return Shared(numbers, None, self.sums[:, numbers], placed)
         away = self._away(kept, numbers)
-        return Shared(numbers, away, self._sums(kept, numbers), placed)
+        return Shared(numbers, away, self._less(away, kept, numbers), placed)
 
     def tests(self, shared: Sequence[Shared]) -> list[list[tuple[Tested, ...]]]:
         """Return for each group of comparisons, and each of these, a test a column."""

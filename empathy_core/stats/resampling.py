@@ -158,9 +158,15 @@ def cluster_sums(stack: np.ndarray, kept: np.ndarray, resampler: Resampler) -> n
         kept: Shape (rows,) or (conditions, rows).
         resampler: Of the same rows.
     """
-    filled = np.where(kept[..., None], on_grid(stack), 0.0).swapaxes(0, 1)
+    return grid_sums(on_grid(stack), kept, resampler)
+
+
+def grid_sums(gridded: np.ndarray, kept: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Return ``cluster_sums`` of what is ``on_grid`` already; a row that nobody keeps is free."""
+    some = np.flatnonzero(kept.reshape(-1, kept.shape[-1]).any(axis=0))
+    filled = np.where(kept[..., some, None], gridded[:, some], 0.0).swapaxes(0, 1)
     sums = np.zeros((resampler.n_clusters, *filled.shape[1:]))
-    np.add.at(sums, resampler.clusters, filled)
+    np.add.at(sums, resampler.clusters[some], filled)
     return sums
 
 
@@ -202,7 +208,7 @@ def resample_sums(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
         product.fill(flat[:, rows], weights[rows])
 
     with one_thread_each():
-        by_blocks(fill, len(weights), max(_BLOCK, _CELLS // product.n_used))
+        by_blocks(fill, len(weights), max(_BLOCK, 4 * _CELLS // product.n_used))
     return result
 
 
@@ -246,14 +252,24 @@ class Product:
     def fill(self, result: np.ndarray, weights: np.ndarray) -> None:
         """Write the product with weights (resamples, clusters) to *result* (sums, resamples).
 
-        A block at a time, since the weights are bytes and would take eight times their memory.
+        A block at a time, since the weights are bytes and would take eight times their memory. Of
+        few clusters their weights are taken much faster where those of one lie beside each other
+        (Fortran's order).
         """
         if not self._all[1]:
             result[:] = 0.0
         for rows in _blocks(len(weights), max(_BLOCK, _CELLS // self.n_used)):
-            part = weights[rows] if self._all[0] else weights[rows].take(self._clusters, axis=1)
+            part = self._taken(weights, rows)
             for sums, places, flat in self._parts:
-                result[sums, rows] = (flat @ part.T.astype(flat.dtype))[places]
+                result[sums, rows] = (flat @ part.astype(flat.dtype))[places]
+
+    def _taken(self, weights: np.ndarray, rows: slice) -> np.ndarray:
+        """Return the weights of the clusters that are used: shape (clusters, resamples)."""
+        if self._all[0]:
+            return weights[rows].T
+        if weights.flags.f_contiguous:
+            return np.asarray(weights.T[self._clusters, rows])
+        return weights[rows].take(self._clusters, axis=1).T
 
 
 def by_blocks(work: Callable[[slice], Done], n_resamples: int, size: int) -> list[Done]:
@@ -300,6 +316,11 @@ def scored_total(score: ScoreFunction, sums: np.ndarray) -> np.ndarray:
 def draws(resampler: Resampler) -> np.ndarray:
     """Return how often each cluster is drawn: shape (resamples, clusters), multinomial."""
     return _once(_drawn, resampler.n_clusters, resampler.n_resamples, resampler.seed)
+
+
+def draws_by_cluster(resampler: Resampler) -> np.ndarray:
+    """Return ``draws`` so that those of a cluster lie beside each other, for sums of few."""
+    return _once(_laid_out, resampler.n_clusters, resampler.n_resamples, resampler.seed)
 
 
 def swaps(resampler: Resampler, rows: slice | None = None) -> np.ndarray:
@@ -374,6 +395,10 @@ def _drawn(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
 
     by_blocks(fill, n_resamples, _BLOCK)
     return counts
+
+
+def _laid_out(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
+    return np.asfortranarray(_once(_drawn, n_clusters, n_resamples, seed))
 
 
 def _swapped(n_clusters: int, n_shuffles: int, seed: int) -> np.ndarray:

@@ -82,14 +82,18 @@ def randomised(
         resampler: Of the same rows.
         columns: ``MetricProtocol.columns``, which say what is a ratio; none: no column is.
     """
-    # what all conditions share does not change sides
-    unlike = np.where((sums == sums[:, :1]).all(axis=(0, 1)), 0.0, sums)
-    whole = Product(unlike)
     observed = [_Group.of(group, score, columns) for group in groups]
+    needed = np.zeros(sums.shape[-1], dtype=bool)
+    needed[[number for of in observed for number in of.statistics]] = True
+    # what all conditions share does not change sides
+    unlike = needed & ~(sums == sums[:, :1]).all(axis=(0, 1))
+    whole = Product(np.where(unlike, sums, 0.0))
 
     def counted(rows: slice) -> list[list[np.ndarray]]:
         swapped = swaps(resampler, rows)
         mixed = _multiplied(whole, swapped, sums.shape[1:])
+        if any(of.away for of in observed):  # each takes a few clusters of all
+            swapped = np.asfortranarray(swapped)
         return [of.extreme(mixed, swapped, score) for of in observed]
 
     with one_thread_each():

@@ -266,7 +266,7 @@ def _summary(
     of: _Scored, scores: Sequence[np.ndarray], estimates: Sequence[Sequence[Estimate]]
 ) -> Iterator[dict[str, object]]:
     """Yield the records of each condition and column."""
-    scored, decisive = of.scored, of.decisive()
+    scored, decisive, n_common = of.scored, of.decisive(), int(of.common.sum())
     for i, condition in enumerate(of.conditions):
         n_expected, n_asked, n_scored = (int(n) for n in of.counts[i].sum(axis=1))
         counts = {
@@ -283,7 +283,7 @@ def _summary(
                 "high": interval.high if interval else None,
                 "one_sided": interval.one_sided if interval else None,
                 "n_questions": estimate.n_clusters,
-                "n_common": int(of.common.sum()) if i in decisive else None,
+                "n_common": n_common if i in decisive else None,
             }  # fmt: skip
 
 

@@ -263,8 +263,9 @@ def _read_scores(
         lacking = [
             pl.lit(v, pl.Float64).alias(n) for n, v in added.items() if n not in rows.columns
         ]
-        fresh = rows.filter(~pl.col("block").is_in(sorted(stale))).with_columns(lacking)
-        return fresh.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
+        fresh = rows.filter(~pl.col("block").is_in(sorted(stale))) if stale else rows
+        whole = fresh.with_columns(lacking) if lacking else fresh
+        return whole.select(*KEY, "block", pl.col(metric.statistics).fill_nan(None))
 
     tags = {
         "kind": "scores",
@@ -277,6 +278,8 @@ def _read_scores(
     )
     folder = read_folder(run.scores(key, source.condition), expected, reduce, problems)
     rows = sound_rows(folder, source.want, problems)
+    if rows.height == source.sound.height == source.want.height:
+        return rows  # nothing is lacking, here or of the answers
     rows = rows.join(source.sound, on=KEY, how="semi", maintain_order="left")
     # Of units that lack answers the cause was told; that their scores are lacking follows from it.
     whole = source.want.filter(~pl.col("unit").is_in(sorted(source.lacking_units)))
