@@ -21,7 +21,7 @@ HOSTED = EngineSpec(name="gateway", base_url="https://models.example.org/v1", pr
 def plan(engine: EngineSpec) -> Any:
     """Return what is looked at of a plan with one condition."""
     model = ModelSpec("m", "M", "server", engine=engine)
-    return SimpleNamespace(conditions=[Condition(model, prompt("none"), Decoding())])
+    return SimpleNamespace(judges=(), conditions=[Condition(model, prompt("none"), Decoding())])
 
 
 @pytest.mark.parametrize(
