@@ -163,7 +163,7 @@ def cluster_sums(stack: np.ndarray, kept: np.ndarray, resampler: Resampler) -> n
 
 def grid_sums(gridded: np.ndarray, kept: np.ndarray, resampler: Resampler) -> np.ndarray:
     """Return ``cluster_sums`` of what is ``on_grid`` already; a row that nobody keeps is free."""
-    some = np.flatnonzero(kept.reshape(-1, kept.shape[-1]).any(axis=0))
+    some = np.flatnonzero(kept.any(axis=tuple(range(kept.ndim - 1))))
     filled = np.where(kept[..., some, None], gridded[:, some], 0.0).swapaxes(0, 1)
     sums = np.zeros((resampler.n_clusters, *filled.shape[1:]))
     np.add.at(sums, resampler.clusters[some], filled)

@@ -8,9 +8,12 @@ REPORTS = Path(__file__).parents[3] / "reports"
 
 
 def formatted(source: str) -> list[int]:
-    """Return the lines in which an f-string or ``format`` says how a number is printed."""
+    """Return the lines in which an f-string or ``%`` says how a number is printed."""
     lines = []
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            texts = [of.value for of in ast.walk(node.left) if isinstance(of, ast.Constant)]
+            lines += [node.lineno] if any("%" in str(text) for text in texts) else []
         if isinstance(node, ast.FormattedValue) and node.format_spec:
             spec = "".join(
                 part.value if isinstance(part, ast.Constant) else "0"
@@ -34,6 +37,8 @@ def test_numbers_become_strings_in_one_module():
 
 def test_a_format_is_seen_whatever_it_is():
     """Thousands, decimals, percentages, general ones, also where the digits are a variable."""
+    for text in ('"%.2f" % x', 'f"%.{d}f " * n % tuple(x)'):
+        assert formatted(text) == [1]
     for text in ('f"{n:,}"', 'f"{x:.2f}"', 'f"{x:.0%}"', 'f"{x:g}"', 'f"{x:,.{d}f}"'):
         assert formatted(text) == [1]
     assert formatted('f"{name:>12} {name!r}"') == []
