@@ -5,6 +5,10 @@ import re
 from pathlib import Path
 
 REPORTS = Path(__file__).parents[3] / "reports"
+ELSEWHERE = {
+    "page/examples.py": "digits of every score for the page's script, the decimal point left out",
+}
+"""Module that formats numbers itself → why; no reader sees the string."""
 
 
 def formatted(source: str) -> list[int]:
@@ -25,14 +29,14 @@ def formatted(source: str) -> list[int]:
 
 
 def test_numbers_become_strings_in_one_module():
-    """No other module of reports formats one."""
+    """No other module of reports formats one but what is listed here, and that does."""
     found = {
         path.relative_to(REPORTS).as_posix(): lines
         for path in sorted(REPORTS.rglob("*.py"))
         if (lines := formatted(path.read_text(encoding="utf-8")))
     }
 
-    assert set(found) == {"labels.py"}
+    assert set(found) == {"labels.py", *ELSEWHERE}
 
 
 def test_a_format_is_seen_whatever_it_is():
