@@ -96,7 +96,7 @@ class Metric:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The score; the shares above thresholds; the mass and the shares of what has none."""
+        """The score, and the shares above thresholds."""
         of, values = self.dimension, self.dimension.values
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
         group = f"{self.rubric.label}, uncalibrated (judge: {self.label})"
@@ -113,12 +113,7 @@ class Metric:
             )
             for i, t in enumerate(self.rubric.thresholds, 1)
         ]  # fmt: skip
-        mass = Column(
-            f"{stem}_mass", f"{of.label}: probability of the answers", better=None, decimals=1,
-            percent=True, group=group, least=0, most=1,
-            ratio=(self.statistics.index("mass"), self.statistics.index("judged")),
-        )  # fmt: skip
-        return score, *above, mass
+        return score, *above
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -221,7 +216,7 @@ class Metric:
             if not concerned[i]:
                 continue
             if nothing_visible(text):
-                found[i, :-1] = self._unasked(empty=1)[: found.shape[1] - 1]
+                found[i] = self._unasked(empty=1)[: found.shape[1]]
                 continue
             prompt = self._prompts.prompts([(context, text)])[0]
             if not prompt.fits:
@@ -229,7 +224,6 @@ class Metric:
             with torch.inference_mode():
                 logits = model(torch.tensor([prompt.ids], device=model.device)).logits[0, -1]
             p = logits.double().softmax(-1)[list(self._prompts.labels)].cpu().numpy()
-            found[i, -1] = p.sum()
             given, outside = p[:n_points], p[n_points:].sum()
             if p.sum() < self.min_mass or outside > p.sum() / 2:
                 continue
@@ -241,7 +235,7 @@ class Metric:
         return found
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Reduce sums to means over the rows with a score; the mass, to one over those judged."""
+        """Reduce sums to means over the rows with a score."""
         sums = np.asarray(sums, float)
         parts = [ratio(sums[..., top], sums[..., n]) for top, n in self._ratios]
         return np.stack(parts, axis=-1) if parts else np.empty((*sums.shape[:-1], 0))

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -250,22 +250,24 @@ def _scores(
 
 
 def _labels_of(metric: Any) -> list[Column]:
-    """Return a column for the probability of each answer that a judge could give; else none."""
+    """Return a column for the mass of a judge's answers, and for each one's share of it."""
     if not _statistics_of_labels(metric):
         return []
-    of = metric.dimension
+    of, first = metric.dimension, metric.columns[0]
+    share = replace(first, better=None, decimals=0, percent=True, main=False, judge="")
+    mass = replace(share, name=f"{first.name}_mass", label=f"{of.label}: probability of answers")
     return [
-        Column(
-            f"{metric.columns[0].name}_label_{label}", f"{of.label}: answer {label}", None,
-            decimals=0, percent=True, group=metric.columns[0].group,
-        )
-        for label in of.labels
-    ]  # fmt: skip
+        mass,
+        *(
+            replace(share, name=f"{first.name}_label_{label}", label=f"{of.label}: answer {label}")
+            for label in of.labels
+        ),
+    ]
 
 
 def _statistics_of_labels(metric: Any) -> list[str]:
     rates = hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
-    return [f"p{i}" for i in range(len(metric.dimension.labels))] if rates else []
+    return ["mass", *(f"p{i}" for i in range(len(metric.dimension.labels)))] if rates else []
 
 
 def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:

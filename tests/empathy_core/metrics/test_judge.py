@@ -243,19 +243,18 @@ def test_what_was_seen_of_a_row_is_counted_whether_or_not_it_has_a_score(
 
 
 def test_sums_become_means_over_the_rows_with_a_score(planted: Callable[..., Any]):
-    """The mass becomes one over the rows that were judged; no row at all gives no number."""
+    """No row at all gives no number."""
     metric = planted(SAID)
     scored = [pair for pair in SAID if pair in ("Warm.", "Just.")]
     values = metric.measure(rows([("I feel sad.", reply) for reply in (*scored, "")]), None)
 
     sums = metric.score(values.sum(axis=0))
 
-    wanted = [(1.75 + 0.63 / 0.51) / 3, (1 + 0.38 / 0.51) / 3, (0.75 + 0.25 / 0.51) / 3, 1.0]
+    wanted = [(1.75 + 0.63 / 0.51) / 3, (1 + 0.38 / 0.51) / 3, (0.75 + 0.25 / 0.51) / 3]
     assert sums == pytest.approx(wanted, abs=1e-6)
     assert np.isnan(metric.score(np.zeros(len(metric.statistics)))).all()
     assert [c.name for c in metric.columns] == [
         "tiny_care_warmth", "tiny_care_warmth_pass", "tiny_care_warmth_win",
-        "tiny_care_warmth_mass",
     ]  # fmt: skip
 
 
