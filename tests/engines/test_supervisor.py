@@ -145,3 +145,32 @@ def test_the_supervisor_ends_where_it_is_told_nothing():
     )
 
     assert done.returncode == 0
+
+
+def test_a_server_that_dies_at_once_is_missed():
+    """Dead before its start returns: its end is told, and nobody waits for it for ever."""
+    folder = ROOT / "empathy_core" / "backends" / "server"
+    code = f"""
+import os, subprocess, sys, time
+sys.path.insert(0, {str(folder)!r})
+import supervisor
+
+class Slow(subprocess.Popen):
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        time.sleep(0.3)
+
+subprocess.Popen = Slow
+order = {{"command": ["false"], "environment": dict(os.environ), "grace_s": 0.1}}
+supervisor.be_inner(order, os.getppid(), supervisor.Ending())
+"""
+    held = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert held.wait(timeout=20) == 0
+    finally:
+        held.kill()
+    said, _ = held.communicate()
+
+    assert '"ended", "code": 1' in said

@@ -189,8 +189,11 @@ def wait(parent: int, child: int, ending: Ending) -> int | None:
     return None
 
 
-def start_server(order: dict[str, Any]) -> int:
-    """Start the server in a session of its own, and return its process id.
+def start_server(order: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    """Start the server in a session of its own, and return its process.
+
+    Whoever lets go of that object asks for the exit status: a server that has died by then would
+    be reaped there, and never be missed.
 
     Raises:
         OSError: The command cannot be started.
@@ -202,7 +205,7 @@ def start_server(order: dict[str, Any]) -> int:
         if os.getppid() != supervisor:  # it died before the kernel was asked
             os._exit(1)
 
-    server = subprocess.Popen(
+    return subprocess.Popen(
         order["command"],
         env=order["environment"],
         stdin=subprocess.DEVNULL,
@@ -211,7 +214,6 @@ def start_server(order: dict[str, Any]) -> int:
         start_new_session=True,
         preexec_fn=die_with_supervisor,  # noqa: PLW1509 - this process has one thread
     )
-    return server.pid
 
 
 def be_inner(order: dict[str, Any], parent: int, ending: Ending) -> None:
@@ -223,8 +225,8 @@ def be_inner(order: dict[str, Any], parent: int, ending: Ending) -> None:
     except OSError as error:
         tell("refused", errno=error.errno, strerror=error.strerror)
         return
-    tell("started", pid=server)
-    code = wait(parent, server, ending)
+    tell("started", pid=server.pid)
+    code = wait(parent, server.pid, ending)
     if code is not None:
         tell("ended", code=code)
     end_all(order["grace_s"])
