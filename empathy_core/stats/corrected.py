@@ -27,11 +27,12 @@ from empathy_core.stats.resampling import LEAST_CLUSTERS, LEVEL
 MOST_GAIN = 2.0
 """A judge no better than what it judges saves half of the labels at most: Dorner, Nastl and Hardt
 (2025), Limits to scalable evaluation at the frontier (ICLR)."""
-LEAST_CARRIERS = 10
-"""Judge scores are not used (lambda = 0) where what they leave unexplained lies in fewer rated
-questions than this, (sum b^2)^2 / sum b^4, and in fewer than what people's ratings alone leave: a
-few disagreements say too little of how many there are among the unrated, and intervals then cover
-87 to 92 % (``simulate_corrected``)."""
+LEAST_CARRIERS, LEAST_VARIED = 10, 5
+"""Judge scores are not used (lambda = 0) where the spread of ratings lies in fewer than
+``LEAST_VARIED`` questions, (sum b^2)^2 / sum b^4; or that of what the judge leaves unexplained in
+fewer than ``LEAST_CARRIERS``, and in fewer than that of ratings: a few disagreements say too little
+of how many there are among the unrated; intervals then covered 87 to 92 %
+(``simulate_corrected``)."""
 _CHANCE_OUTSIDE = 0.999
 
 
@@ -121,6 +122,12 @@ def corrected_mean(
         ValueError: Arrays are of other rows, a chance is not in (0, 1], or a question lies in two
             strata.
     """
+    return _corrected(human, judge, sample, symmetric=False)
+
+
+def _corrected(
+    human: np.ndarray, judge: np.ndarray, sample: RatedSample, *, symmetric: bool
+) -> Corrected | Refusal:
     human, judge = np.asarray(human, float), np.asarray(judge, float)
     shape = (len(judge),) if judge.ndim == 1 else (-1,)
     if human.shape != shape or np.shape(sample.clusters) != shape:
@@ -133,7 +140,7 @@ def corrected_mean(
     refused = _refused(labelled, weights, f, frame)
     if refused is not None:
         return refused
-    found = frame.estimate(rated, f)
+    found = frame.estimate(rated, f, symmetric=symmetric)
     if found.human_error <= ROUNDING * float(np.abs(rated[labelled]).max()):
         return Refusal(
             "all ratings are the same, so that their spread is unknown",
@@ -159,7 +166,8 @@ def corrected_difference(
 
     It is ``corrected_mean`` of the rows' differences with a weight of their own, so that what
     makes a question hard, a rater strict, or a judge mild for both falls out. A row counts where
-    both conditions have a rating, or a score.
+    both conditions have a rating, or a score. The interval is Student's: differences lie about
+    symmetrically around theirs, and what corrects for skewness covers less.
 
     Args:
         humans: Shape (2, rows); NaN where there is no rating.
@@ -170,7 +178,7 @@ def corrected_difference(
         ValueError: As ``corrected_mean``.
     """
     humans, judges = np.asarray(humans, float), np.asarray(judges, float)
-    return corrected_mean(humans[0] - humans[1], judges[0] - judges[1], sample)
+    return _corrected(humans[0] - humans[1], judges[0] - judges[1], sample, symmetric=True)
 
 
 def _interval(low: np.ndarray, high: np.ndarray) -> Interval:
@@ -295,7 +303,12 @@ class Frame:
         return base * raised[..., self.sample.strata], rate
 
     def estimate(
-        self, human: np.ndarray, judge: np.ndarray, weight: float | None = None
+        self,
+        human: np.ndarray,
+        judge: np.ndarray,
+        weight: float | None = None,
+        *,
+        symmetric: bool = False,
     ) -> CorrectedMeans:
         """Return corrected means of many samples at once; nothing is refused.
 
@@ -303,6 +316,7 @@ class Frame:
             human: Shape (..., rows); NaN where not rated.
             judge: Shape (rows,), all finite.
             weight: Lambda; null: what makes the variance least.
+            symmetric: Ratings are differences, and skewness in a sample of them is chance.
         """
         labelled = ~np.isnan(human)
         w, _ = self.weights(labelled)
@@ -315,17 +329,25 @@ class Frame:
         known = self._of_all(judge) if not self.sample.finite else np.zeros(part.shape[-1])
         chosen = _best(u, known - part) if weight is None else np.full(total.shape, weight)
         if weight is None:
-            few = _carriers(u - chosen[..., None] * part)
-            chosen = np.where((few < LEAST_CARRIERS) & (few < _carriers(u)), 0.0, chosen)
+            carriers, varied = _carriers(u - chosen[..., None] * part), _carriers(u)
+            few = (carriers < LEAST_CARRIERS) & (carriers < varied) | (varied < LEAST_VARIED)
+            chosen = np.where(few, 0.0, chosen)
         e = u + chosen[..., None] * (known - part)
         value = y_mean + chosen * (judge.mean() - f_mean)
         skew, human_skew = _skewness(e), _skewness(u)
         skew = np.where(np.abs(human_skew) > np.abs(skew), human_skew, skew)
-        errors = [np.sqrt((of**2).sum(axis=-1)) / len(judge) for of in (u, e)]
+        if symmetric:
+            skew = human_skew = np.zeros(total.shape)
         n = spread.rated.sum(axis=-1)
+        fitted = (chosen > 0) & (chosen < 1) & (weight is None)
+        errors = [np.sqrt((of**2).sum(axis=-1)) / len(judge) for of in (u, e)]
+        errors[1] = errors[1] * np.where(fitted, np.sqrt((n - 1) / np.maximum(1, n - 2)), 1.0)
+        left = u - chosen[..., None] * part
+        degrees = [_degrees(of, n, spread.effective, symmetric=symmetric) for of in (u, left)]
+        t = [_student(of, self.sample.level) for of in degrees]
         return CorrectedMeans(
-            y_mean, errors[0], _bounds(y_mean, errors[0], human_skew, n, self.sample.level),
-            value, errors[1], _bounds(value, errors[1], skew, n, self.sample.level), chosen, n,
+            y_mean, errors[0], _bounds(y_mean, errors[0], human_skew, t[0]),
+            value, errors[1], _bounds(value, errors[1], skew, t[1]), chosen, n,
         )  # fmt: skip
 
     def _of_all(self, judge: np.ndarray) -> np.ndarray:
@@ -344,26 +366,32 @@ class _Spread:
         frame: Of the rows.
         weights: Shape (..., rows); their sum is the number of rows.
         rated: Shape (..., clusters).
-        factors: Shape (..., clusters): sqrt(n / (n - 1)) of n rated ones of the stratum; of a
-            finite population times sqrt(1 - chance).
+        factors: Shape (..., clusters): 1 / sqrt(1 - share), *share* being the cluster's of the
+            stratum's weight: sqrt(n / (n - 1)) of n equal ones; Bell and McCaffrey (2002), Bias
+            reduction in standard errors for linear regression with multi-stage samples, Survey
+            Methodology 28(2). Of a finite population times sqrt(1 - chance).
+        effective: Shape (...,): rated clusters, or fewer of unequal weight (Kish).
     """
 
     frame: Frame
     weights: np.ndarray
     rated: np.ndarray
     factors: np.ndarray
+    effective: np.ndarray
 
     @classmethod
     def of(cls, frame: Frame, weights: np.ndarray, labelled: np.ndarray) -> "_Spread":
         n_rows = frame.by_cluster(labelled.astype(float))
-        rated = n_rows > 0
-        n = frame.by_stratum(rated.astype(float))
-        factors = np.sqrt(n / np.maximum(1, n - 1))[..., frame.stratum]
+        of_clusters = frame.by_cluster(weights)
+        whole = np.maximum(ROUNDING, frame.by_stratum(of_clusters))[..., frame.stratum]
+        rest = 1 - of_clusters / whole
+        factors = 1 / np.sqrt(np.where(rest > ROUNDING, rest, 1.0))
+        effective = of_clusters.sum(axis=-1) ** 2 / (of_clusters**2).sum(axis=-1)
         if frame.sample.finite:
             unscaled, _ = frame.weights(labelled)
             chances = n_rows / np.maximum(frame.by_cluster(unscaled), ROUNDING)
             factors = factors * np.sqrt(np.maximum(0, 1 - chances))
-        return cls(frame, weights, rated, factors)
+        return cls(frame, weights, n_rows > 0, factors, effective)
 
     def of_residuals(self, residuals: np.ndarray) -> np.ndarray:
         """Return their weighted sums (..., clusters), centred within strata; 0 if not rated."""
@@ -400,17 +428,38 @@ def _skewness(parts: np.ndarray) -> np.ndarray:
     )
 
 
+def _degrees(
+    parts: np.ndarray, n: np.ndarray, effective: np.ndarray, *, symmetric: bool
+) -> np.ndarray:
+    """Return the degrees of freedom of an error estimated from *parts* (..., clusters).
+
+    They are *n* rated clusters - 1, or fewer where clusters weigh unequally, or where tails are
+    heavier than the normal's (ratings that differ in few questions): a variance estimated from n
+    parts of kurtosis k and skewness g has, beside what goes with the mean, the relative variance
+    (k - 1 - g^2) / n, which is 2 / n of normal ones; Satterthwaite (1946), An approximate
+    distribution of estimates of variance components, Biometrics Bulletin 2(6).
+    """
+    squares = (parts**2).sum(axis=-1)
+    safe = np.where(squares > ROUNDING, squares, 1.0)
+    with_mean = 0.0 if symmetric else (parts**3).sum(axis=-1) ** 2 / safe
+    excess = n * ((parts**4).sum(axis=-1) - with_mean) / safe**2 - 1
+    return np.asarray(np.minimum(effective - 1, 2 * n / np.maximum(excess, ROUNDING)))
+
+
+def _student(degrees: np.ndarray, level: float) -> np.ndarray:
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(np.maximum(1, degrees), (1 + level) / 2))
+
+
 def _bounds(
-    value: np.ndarray, error: np.ndarray, skew: np.ndarray, n_clusters: np.ndarray, level: float
+    value: np.ndarray, error: np.ndarray, skew: np.ndarray, t: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Student's interval, its ends moved for skewness.
+    """Return the interval value -+ *t* errors, its ends moved for skewness.
 
     Of T = (value - true) / error, T + g T^2 / 3 + g^2 T^3 / 27 + g / 6 is about Student's, g being
     the skewness of *value*; its inverse is 3 / g x ((1 + g (x - g / 6))^(1/3) - 1).
     """
-    from scipy.special import stdtrit
-
-    t = stdtrit(np.maximum(1, n_clusters - 1), (1 + level) / 2)
     g = np.where(np.abs(skew) < 1e-6, 1e-6, skew)  # below it cube roots lose digits
     ends = [3 / g * (np.cbrt(1 + g * (x - g / 6)) - 1) for x in (t, -t)]
     return value - error * ends[0], value - error * ends[1]
