@@ -340,8 +340,8 @@ class Frame:
             skew = human_skew = np.zeros(total.shape)
         n = spread.rated.sum(axis=-1)
         fitted = (chosen > 0) & (chosen < 1) & (weight is None)
+        e = e * _unfitted(known - part, fitted)
         errors = [np.sqrt((of**2).sum(axis=-1)) / len(judge) for of in (u, e)]
-        errors[1] = errors[1] * np.where(fitted, np.sqrt((n - 1) / np.maximum(1, n - 2)), 1.0)
         left = u - chosen[..., None] * part
         degrees = [_degrees(of, n, spread.effective, symmetric=symmetric) for of in (u, left)]
         t = [_student(of, self.sample.level) for of in degrees]
@@ -408,6 +408,18 @@ def _best(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.asarray(
         np.where(known, np.clip(-(u * v).sum(axis=-1) / np.where(known, squares, 1), 0, 1), 0.0)
     )
+
+
+def _unfitted(v: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Return what makes up for residuals (..., clusters) that a *fitted* lambda has made small.
+
+    1 / (1 - h), h being a cluster's share of the sum of v^2; MacKinnon and White (1985), Some
+    heteroskedasticity-consistent covariance matrix estimators with improved finite sample
+    properties, Journal of Econometrics 29(3). One cluster in a judge's tail then counts for less.
+    """
+    squares = (v**2).sum(axis=-1, keepdims=True)
+    share = v**2 / np.where(squares > ROUNDING, squares, 1.0)
+    return np.asarray(np.where(fitted[..., None], 1 / np.maximum(1 - share, 0.1), 1.0))
 
 
 def _carriers(parts: np.ndarray) -> np.ndarray:
