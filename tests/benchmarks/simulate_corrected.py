@@ -23,11 +23,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from empathy_core.stats.corrected import (
-    Frame,
-    RatedSample,
     corrected_difference,
     corrected_mean,
 )
+from empathy_core.stats.rated_frame import Frame, RatedSample
 from empathy_core.stats.refusals import Refusal
 from tests.ratings import ATTRIBUTES, JUDGES, mentalalign
 
