@@ -109,21 +109,7 @@ def alternative_annotator(
     Raises:
         ValueError: There are fewer than two raters, or arrays are of other items.
     """
-    judge, ratings, questions = (
-        np.asarray(judge, float),
-        np.asarray(ratings, float),
-        np.asarray(questions),
-    )
-    if (
-        ratings.ndim != 2
-        or len(ratings) < 2
-        or not (judge.shape == questions.shape == ratings.shape[1:])
-    ):
-        raise ValueError(
-            f"ratings of shape {ratings.shape}, judge scores {judge.shape} and questions "
-            f"{questions.shape} do not fit; give (raters, items) with two raters at least, and "
-            "(items,)"
-        )
+    judge, ratings, questions = _of_items(judge, ratings, questions)
     if nearness == "accuracy":
         judge = _nearest_label(judge, ratings)
     usable = ((~np.isnan(ratings)).sum(axis=0) >= 2) & ~np.isnan(judge)
@@ -143,6 +129,26 @@ def alternative_annotator(
         float(np.mean([of.advantage for of in tested])) if tested else None,
         epsilon, nearness, int((rated & ~usable).sum()),
     )  # fmt: skip
+
+
+def _of_items(
+    judge: np.ndarray, ratings: np.ndarray, questions: Sequence[int] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all as arrays of the same items.
+
+    Raises:
+        ValueError: They are not, or there are fewer than two raters.
+    """
+    judge, ratings = np.asarray(judge, float), np.asarray(ratings, float)
+    numbers = np.asarray(questions)
+    shapes = (judge.shape, numbers.shape)
+    if ratings.ndim != 2 or len(ratings) < 2 or shapes != (ratings.shape[1:],) * 2:
+        raise ValueError(
+            f"ratings of shape {ratings.shape}, judge scores {judge.shape} and questions "
+            f"{numbers.shape} do not fit; give (raters, items) with two raters at least, and "
+            "(items,)"
+        )
+    return judge, ratings, numbers
 
 
 def _nearest_label(judge: np.ndarray, ratings: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class Corrected:
         human: Mean of people's ratings, weighted by 1 / chance.
         human_interval: Of *human*.
         value: The corrected mean.
-        interval: Of *value*.
+        interval: Of *value*. Both are Student's, with rated questions - 1 degrees of freedom or
+            fewer (``rated_frame``), of means with their ends moved for skewness.
         standard_error: Of *value*; that of *human* is *human_error*.
         human_error: Standard error.
         judge: The judge's own mean over all answers, which no interval holds for.
@@ -80,7 +81,8 @@ def corrected_mean(
     setting tolerance limits, Annals of Mathematical Statistics 12(1)).
 
     Args:
-        human: Shape (rows,): ratings (means over raters); NaN where there is none.
+        human: Shape (rows,): ratings, means over raters, who are taken as they are: intervals are
+            over other questions, not over other raters. NaN where there is none.
         judge: Shape (rows,): on the same scale; NaN where there is no score.
         sample: Of the rows.
 
