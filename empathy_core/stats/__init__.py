@@ -11,8 +11,15 @@ the same resamples under every metric, whichever rows a metric leaves out.
 
 from empathy_core.stats.agreement import Agreement, rater_agreement
 from empathy_core.stats.all_pairs import AllPairs, compare_all
+from empathy_core.stats.alternative_annotator import (
+    AlternativeAnnotator,
+    alternative_annotator,
+    constant_judges,
+    shuffled_judge,
+)
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
-from empathy_core.stats.corrections import benjamini_hochberg, holm
+from empathy_core.stats.corrected import Corrected, corrected_difference, corrected_mean
+from empathy_core.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from empathy_core.stats.correlation import (
     LEAST_CONDITIONS,
     LEAST_GROUPS,
@@ -22,6 +29,7 @@ from empathy_core.stats.correlation import (
     within_questions,
 )
 from empathy_core.stats.equivalence import equivalent, least_detectable
+from empathy_core.stats.flag_rates import FlagCounts, FlagRate, flag_rate
 from empathy_core.stats.intervals import Interval
 from empathy_core.stats.judge_bias import BIAS_RULES, BiasFinding, BiasPanel, BiasRule, bias_panel
 from empathy_core.stats.judged import JudgedPairs, JudgedScores
@@ -39,6 +47,7 @@ from empathy_core.stats.prompts import (
     spreads,
     spreads_by_metric,
 )
+from empathy_core.stats.rated_frame import RatedSample
 from empathy_core.stats.ratios import Ratios
 from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
@@ -72,20 +81,25 @@ __all__ = [
     "AdjustedPreference",
     "Agreement",
     "AllPairs",
+    "AlternativeAnnotator",
     "BiasFinding",
     "BiasPanel",
     "BiasRule",
     "Components",
+    "Corrected",
     "Correlation",
     "CorrelationValue",
     "Difference",
     "Estimate",
+    "FlagCounts",
+    "FlagRate",
     "Interaction",
     "Interval",
     "JudgedPairs",
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "RatedSample",
     "Ratios",
     "Refusal",
     "Resampler",
@@ -95,12 +109,18 @@ __all__ = [
     "Strength",
     "Strengths",
     "across_conditions",
+    "alternative_annotator",
     "benjamini_hochberg",
+    "benjamini_yekutieli",
     "bias_panel",
     "compare_all",
     "components",
+    "constant_judges",
     "contrast",
+    "corrected_difference",
+    "corrected_mean",
     "equivalent",
+    "flag_rate",
     "holm",
     "interaction",
     "interactions",
@@ -114,6 +134,7 @@ __all__ = [
     "paired_difference",
     "preference_at_equal_length",
     "rater_agreement",
+    "shuffled_judge",
     "shuffles_for",
     "spread",
     "spreads",

@@ -33,3 +33,15 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> tuple[float | None, 
         most = min(most, p * len(tested) / rank)
         corrected[i] = most
     return tuple(corrected)
+
+
+def benjamini_yekutieli(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return p corrected as ``benjamini_hochberg`` does, valid however the tests depend.
+
+    Benjamini and Yekutieli (2001), The control of the false discovery rate in multiple testing
+    under dependency, Annals of Statistics 29(4): each is multiplied by 1 + 1/2 + ... + 1/k too.
+    """
+    k = sum(p is not None for p in p_values)
+    factor = sum(1 / i for i in range(1, k + 1))
+    found = benjamini_hochberg([None if p is None else p * factor for p in p_values])
+    return tuple(None if p is None else min(1.0, p) for p in found)
