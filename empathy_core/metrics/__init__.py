@@ -37,7 +37,8 @@ from empathy_core.types import Column, digest
 
 __all__ = [
     "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "asked",
-    "given_column", "judge_group", "key", "load", "names", "prepared", "remarks", "why_unscored",
+    "given_column", "judge_group", "key", "load", "names", "prepared", "rates", "remarks",
+    "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -146,6 +147,12 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
         listed = "; ".join(problems)
         raise ConfigError(f"metric '{name}': {listed}. Correct [metrics.{name}] and run again.")
     return cast("MetricProtocol", metric)
+
+
+def rates(metric: MetricProtocol) -> bool:
+    """Tell whether a metric is a judge's rating of one reply; a comparison of two is none."""
+    rubric = getattr(metric, "rubric", None)
+    return rubric is not None and not rubric.pairwise
 
 
 def judge_group(judge: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.metrics._parts import Remark, ratio, signature
 from empathy_core.types import Column, digest
 
@@ -113,7 +113,7 @@ def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
     by_dimension: dict[str, dict[str, Any]] = {}
     for key, metric in metrics.items():
         rated: Any = metric
-        if hasattr(metric, "rubric") and not rated.rubric.pairwise:
+        if rates(metric):
             of = rated.dimension
             if of.severity is None and not rated.rubric.paraphrase_of:
                 stem = f"jury_{rated.rubric.name}_{of.name}"

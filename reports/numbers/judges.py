@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.stats import BiasFinding, BiasPanel, JudgedPairs, JudgedScores, bias_panel
 from empathy_core.types import Column, Condition
 from reports.rows.align import Aligned
@@ -98,14 +98,8 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
 def _ratings(metrics: Mapping[str, MetricProtocol]) -> list[_Rating]:
     """Return what judges rate, paraphrases among it, comparisons left out."""
     return [
-        _Rating(key, metric, metric.columns[0])
-        for key, metric in metrics.items()
-        if _is_rating(metric)
+        _Rating(key, metric, metric.columns[0]) for key, metric in metrics.items() if rates(metric)
     ]
-
-
-def _is_rating(metric: Any) -> bool:
-    return hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
 
 
 def _record(rating: _Rating) -> dict[str, object]:
@@ -173,8 +167,7 @@ def _panel(
     n_columns: int,
 ) -> BiasPanel:
     metric = rating.metric
-    mass = np.stack([of[:, 0] for of in aligned.statistics(rating.key, ("mass", "judged"))])
-    shown = np.stack([of[:, 1] for of in aligned.statistics(rating.key, ("mass", "judged"))])
+    mass, shown = np.stack(aligned.statistics(rating.key, ("mass", "judged"))).transpose(2, 0, 1)
     words = np.stack([aligned.values(c.id, "words") for c in conditions])
     with np.errstate(divide="ignore", invalid="ignore"):
         log_words = np.where(words > 0, np.log(words), np.nan)

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.crisis.screen import tiers
+from empathy_core.metrics import rates
 from empathy_core.types import Column, Condition
 from reports.keys import column_keys, metric_name
 from reports.labels import full_name, row_labels
@@ -266,8 +267,9 @@ def _labels_of(metric: Any) -> list[Column]:
 
 
 def _statistics_of_labels(metric: Any) -> list[str]:
-    rates = hasattr(metric, "rubric") and not getattr(metric, "opponent", "")
-    return ["mass", *(f"p{i}" for i in range(len(metric.dimension.labels)))] if rates else []
+    if not rates(metric):
+        return []
+    return ["mass", *(f"p{i}" for i in range(len(metric.dimension.labels)))]
 
 
 def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:

@@ -48,7 +48,7 @@ def label_probabilities(
     if way is None:
         msg = (
             f"engine '{connection.engine.name}' is not known to tell probabilities of given "
-            "labels; expected probabilities = 'prompt_logprobs' or 'echo' under "
+            f"labels; expected probabilities = {', '.join(map(repr, FIELDS))} under "
             f"[engines.{connection.engine.name}]; use vLLM or hf, or read the label from a text"
         )
         raise ModelError(msg)
