@@ -78,7 +78,9 @@ def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
         if model is None:
             continue
         name, share = options["judge"], options.get("share")
-        n = n_answers if share is None else round(2 * share * n_answers)
+        # both orders; of two conditions beside the baseline each pair is asked about once
+        orders = 2 if options.get("opponent") == options.get("baseline") else 1
+        n = n_answers if share is None else round(orders * share * n_answers)
         known = found.get(name) or JudgePreview(name, 0, _first_prompt(model, options, examples))
         found[name] = replace(known, n_prompts=known.n_prompts + n)
     return list(found.values())
