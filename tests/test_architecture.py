@@ -26,7 +26,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes"),
     ),
     "empathy_core": (
-        ("diagnosis", "training"), ("metrics",), ("backends",), ("prompts", "imported_answers"),
+        ("diagnosis", "training"), ("metrics",), ("backends",),
+        ("prompts", "imported_answers", "annotation"),
         ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
         ("types",), ("shipped",), ("bounds", "counted", "errors", "visible"),
     ),

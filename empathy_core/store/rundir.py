@@ -144,6 +144,11 @@ class RunDir:
         return self.logs / one_name(task, ".log")
 
     @property
+    def annotation(self) -> Path:
+        """Rounds of people's ratings, a folder each; their keys tell who wrote what."""
+        return self.root / "annotation"
+
+    @property
     def slurm(self) -> Path:
         """What was submitted to Slurm: a folder each, with script, elements and logs."""
         return self.root / "slurm"
