@@ -36,6 +36,7 @@ class Array:
         command: What Python is to run: module and arguments.
         after: Job ids that must have ended, however, before an array task starts.
         after_ok: Job ids that must have ended well.
+        after_one_ok: Job ids one of which must have ended well.
         after_not_ok: Job ids each of which must have failed.
         requeue: Whether Slurm may run an array task again, if the profile allows it too.
         umask: Of the script, the logs, and all that the array tasks write.
@@ -52,6 +53,7 @@ class Array:
     resources: Resources
     after: Sequence[str] = ()
     after_ok: Sequence[str] = ()
+    after_one_ok: Sequence[str] = ()
     after_not_ok: Sequence[str] = ()
     requeue: bool = True
     kill_if_impossible: bool = True
@@ -90,13 +92,22 @@ def parameters(array: Array, profile: Profile, python: str) -> dict[str, Any]:
 
 
 def _dependency(array: Array) -> str:
-    """Return what must have ended before; all of it must hold."""
-    kinds = (
-        ("afterok", array.after_ok),
-        ("afternotok", array.after_not_ok),
-        ("afterany", array.after),
-    )
-    return ",".join(f"{kind}:{':'.join(jobs)}" for kind, jobs in kinds if jobs)
+    """Return what must have ended before.
+
+    Slurm takes conditions that must all hold, or of which one must, but not both kinds. So of
+    several tries beside other conditions all must have ended, however: the task itself begins with
+    nothing that it lacks.
+    """
+    kinds = {
+        "afterok": [*array.after_ok],
+        "afternotok": [*array.after_not_ok],
+        "afterany": [*array.after],
+    }
+    tries = array.after_one_ok
+    if len(tries) > 1 and not any(kinds.values()):
+        return "?".join(f"afterok:{job}" for job in tries)
+    kinds["afterok" if len(tries) == 1 else "afterany"] += tries
+    return ",".join(f"{kind}:{':'.join(jobs)}" for kind, jobs in kinds.items() if jobs)
 
 
 def _further(array: Array, profile: Profile) -> dict[str, Any]:

@@ -213,7 +213,9 @@ def test_only(array: Array, profile: Profile) -> str:
     try:
         done = subprocess.run(
             ["sbatch", "--test-only", "--output=/dev/null"],
-            input=script(replace(array, after=(), after_ok=(), after_not_ok=()), profile),
+            input=script(
+                replace(array, after=(), after_ok=(), after_one_ok=(), after_not_ok=()), profile
+            ),
             env=passed_on(profile),
             capture_output=True,
             text=True,

@@ -181,6 +181,8 @@ def _waits(array: Submission) -> str:
             "s" if len(array.after_not_ok) == 1 else ""
         )
     before = [*array.after_ok, *array.after]
+    if array.after_one_ok:
+        before.append(" or ".join(array.after_one_ok))
     return f", after {' '.join(before)}" if before else ""
 
 

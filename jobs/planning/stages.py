@@ -64,6 +64,7 @@ class Stage:
         needs_gpu: (plan, key) → whether a task that is given a GPU must find a usable one.
         saves_first: Whether a task saves its state when Slurm warns it, before it is requeued.
         whole_machine: Whether one task at a time takes every core and GPU of this machine.
+        one_task: Whether there is one task of each key, so that one job that ends well has done it.
         renewed: Whether it is done anew after any other work, and never for its own sake; on
             Slurm, a newer job takes the place of one that waits.
         cut_as: (plan, n) → the plan with the stage cut into *n* shards; null where tasks of two
@@ -83,6 +84,7 @@ class Stage:
     needs_gpu: Callable[[Plan, str], bool] = lambda _plan, _key: False
     saves_first: bool = False
     whole_machine: bool = False
+    one_task: bool = False
     renewed: bool = False
     cut_as: Callable[[Plan, int], Plan] | None = None
     make_room: Callable[[RunDir, Plan, RunProgress, Sequence[Task]], RunProgress] | None = None
@@ -127,6 +129,7 @@ FINETUNE = Stage(
     needs_gpu=lambda _plan, _key: True,
     saves_first=True,
     whole_machine=True,
+    one_task=True,
 )
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 from tests.runs.command_line import ECHO
+from tests.runs.finetunes import TUNED, adapters, write_experiment
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import (
     SLURM,
@@ -14,6 +16,7 @@ from tests.slurm.runs import (
     job_ids,
     launch,
     on_cluster,
+    processes,
     quick,
     status,
     sweep,
@@ -58,6 +61,25 @@ def test_what_runs_out_of_memory_is_tried_again_with_more_and_nobody_submits_it(
     assert "0 of 1 tasks are to be done" in (slurm / "0002-generate-echo/logs/1.log").read_text()
     assert not list((slurm / "0003-generate-echo/logs").iterdir())
     assert second not in cluster.queue()
+
+
+def test_answers_wait_for_whichever_try_of_a_fine_tune_ends_well(cluster: Cluster, tmp_path: Path):
+    """The first training is killed; the second makes the adapter, and the third never begins."""
+    write_experiment(tmp_path, quick(TUNED.replace('[16, "all"]', "[16]") + SLURM + RETRY))
+    done = launch(cluster, "sweep", "--config", "tuned.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second, third = job_ids(done.stdout)[:3]
+    assert f", after {first} or {second} or {third}" in done.stdout
+    cluster.wait_for(lambda: bool(processes(cluster, first, 0)), 120)
+    for pid in processes(cluster, first, 0):
+        os.kill(pid, signal.SIGKILL)
+    drained(cluster, 300)
+    run = tmp_path / "runs/tuned"
+
+    assert len(adapters(run)) == 1
+    assert "PARTIAL" not in (run / "report/table2.tex").read_text()
+    assert list(run.glob("slurm/0002-finetune*/logs/0.log"))
+    assert not list(run.glob("slurm/0003-finetune*/logs/*"))
 
 
 def test_what_does_not_fit_into_the_budget_is_not_submitted_and_that_is_said(

@@ -124,10 +124,11 @@ class Standby:
 def is_followed(stage: Stage) -> bool:
     """Tell whether arrays of a stage are followed by some that stand by.
 
-    Not where others begin only if its jobs end well: they could not tell which of them must.
+    Not where others begin only if several of its jobs end well: Slurm cannot be told to wait for
+    one try of each.
     """
     waits_ok = (a.stage for other in stages.TABLE for a in other.after if a.how == "afterok")
-    return not stage.renewed and stage.name not in waits_ok
+    return not stage.renewed and (stage.one_task or stage.name not in waits_ok)
 
 
 def grown(

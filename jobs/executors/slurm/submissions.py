@@ -39,6 +39,7 @@ class Submission:
         plan: Name of the plan's file.
         after: Job ids that it waits for, however they end.
         after_ok: Job ids that must end well.
+        after_one_ok: Job ids one of which must end well.
         after_not_ok: Job ids each of which must fail.
         retry: Which try it is for what others failed to do; 0 is not one.
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
@@ -60,6 +61,7 @@ class Submission:
     plan: str
     after: tuple[str, ...]
     after_ok: tuple[str, ...] = ()
+    after_one_ok: tuple[str, ...] = ()
     after_not_ok: tuple[str, ...] = ()
     retry: int = 0
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +124,7 @@ def read_submission(folder: Path) -> Submission:
     if raw["uid"] is None:
         raw["uid"] = path.stat().st_uid
     shards = tuple(tuple(bundle) for bundle in raw.pop("shards"))
-    names = ("after", "after_ok", "after_not_ok", "clusters")
+    names = ("after", "after_ok", "after_one_ok", "after_not_ok", "clusters")
     lists = {key: tuple(raw.get(key, ())) for key in names}
     return Submission(**{**raw, **lists, "shards": shards})
 

@@ -301,7 +301,9 @@ def _require_one_cluster(what: Launch, grouped: Groups, queue_state: QueueState)
     for group in grouped:
         name = f"{group[0].stage} '{group[0].key}'"
         waits = waits_of(what.plan, group, queue_state, to_come)
-        by_id[name] = Placed(name, _clusters(what, group, site), (*waits.ok, *waits.any))
+        by_id[name] = Placed(
+            name, _clusters(what, group, site), (*waits.ok, *waits.one_ok, *waits.any)
+        )
         if wrong := waits_elsewhere(by_id[name], by_id):
             raise ClusterError(wrong)
         to_come.setdefault((group[0].stage, group[0].key), []).append(name)
@@ -382,7 +384,7 @@ def _submission(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Su
         name="", stage=first.stage, key=first.key, n_shards=first.n_shards,
         shards=tuple(tuple(task.shard for task in bundle) for bundle in bundles),
         plan=what.plan_file, after=tuple(waits.any), after_ok=tuple(waits.ok),
-        after_not_ok=tuple(waits.not_ok), retry=waits.retry,
+        after_one_ok=tuple(waits.one_ok), after_not_ok=tuple(waits.not_ok), retry=waits.retry,
         asked={k: v for k, v in asked.items() if v != {}},
     )  # fmt: skip
 
@@ -401,6 +403,7 @@ def _array(what: Launch, submission: Submission, name: str) -> Array:
         resources=what.resources(submission.stage, submission.key),
         after=submission.after,
         after_ok=submission.after_ok,
+        after_one_ok=submission.after_one_ok,
         after_not_ok=submission.after_not_ok,
         requeue=not submission.retry,  # each attempt more would go beyond what is reserved
         kill_if_impossible=not stage_of(submission.stage).renewed,

@@ -20,12 +20,14 @@ class Waits:
     Attributes:
         any: They must have ended, however.
         ok: They must have ended well.
+        one_ok: One of them must have ended well: they are tries of the same task.
         not_ok: Each of them must have failed.
         retry: Which try it is for what they fail to do; 0 is not one.
     """
 
     any: Sequence[str] = ()
     ok: Sequence[str] = ()
+    one_ok: Sequence[str] = ()
     not_ok: Sequence[str] = ()
     retry: int = 0
 
@@ -64,17 +66,20 @@ def _before(
 ) -> Waits:
     """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
     submitted = submitted or {}
-    jobs: dict[str, list[str]] = {"afterany": [], "afterok": []}
+    jobs: dict[str, list[str]] = {"afterany": [], "afterok": [], "one": []}
     for after, other in awaited_by(stage):
         if after.keys is None:
             new = (ids for (name, _), ids in submitted.items() if name == other.name)
             jobs[after.how] += [*queue_state.jobs(other.name), *chain.from_iterable(new)]
             continue
-        for theirs in after.keys(plan, key):
-            jobs[after.how] += queue_state.jobs_of(other.name, theirs)
-            jobs[after.how] += submitted.get((other.name, theirs), ())
+        keys = after.keys(plan, key)
+        tries = after.how == "afterok" and other.one_task and len(keys) == 1
+        for theirs in keys:
+            of = [*queue_state.jobs_of(other.name, theirs)]
+            of += submitted.get((other.name, theirs), ())
+            jobs["one" if tries else after.how] += of
     unique = {how: list(dict.fromkeys(ids)) for how, ids in jobs.items()}
-    return Waits(any=unique["afterany"], ok=unique["afterok"])
+    return Waits(any=unique["afterany"], ok=unique["afterok"], one_ok=unique["one"])
 
 
 def wanted(

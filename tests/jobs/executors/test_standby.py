@@ -1,5 +1,6 @@
 """What stands by for what fails: how it grows, what it costs, and how a budget is shared."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from jobs.executors.slurm.in_queue import QueuedTask, QueueState
 from jobs.executors.slurm.room import Room
 from jobs.executors.slurm.standby import Standby, _Places, gpu_hours, grown, is_followed, spent_h
 from jobs.executors.slurm.submissions import Ledger, Submission, log_path
-from jobs.planning.stages import TABLE
+from jobs.planning import stages
+from jobs.planning.stages import FINETUNE, TABLE
 from slurm.limits import Limit
 from slurm.partitions import Partition, parse_partitions
 from slurm.profile import Resources, Retry
@@ -54,9 +56,21 @@ def test_gpu_hours_count_typed_gpus_and_whole_nodes(asked: Resources, hours: flo
     assert gpu_hours(asked, parse_partitions(LINES)) == hours
 
 
-def test_fine_tunes_and_reports_are_not_followed():
-    """Answers of an adapter wait for one training that ends well; a report has nothing to do."""
-    assert [stage.name for stage in TABLE if is_followed(stage)] == ["generate", "score"]
+def test_all_but_reports_are_followed():
+    """A report has nothing to do again."""
+    followed = [stage.name for stage in TABLE if is_followed(stage)]
+
+    assert followed == ["finetune", "generate", "score"]
+
+
+def test_a_stage_of_many_tasks_that_others_need_done_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Slurm cannot be told to wait for one try of each of them."""
+    many = replace(FINETUNE, one_task=False)
+    monkeypatch.setattr(stages, "TABLE", (many, *TABLE[1:]))
+
+    assert not is_followed(many)
 
 
 @given(
