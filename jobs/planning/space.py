@@ -1,30 +1,16 @@
-"""Whether the file system of a run has room for what is to be written, asked beforehand."""
+"""Whether a run has room for what is to be written, asked beforehand."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from empathy_core.store import RunDir
 from jobs.planning.plan import Plan, Task
+from jobs.planning.quotas import Space, room
 from jobs.planning.stages import GENERATE, SCORE
 from jobs.planning.sweep import Planned
 
 ANSWER_BYTES = 4096
 """Of one answer, in its journal and its result file, generously."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """Room on a file system, or what is needed of it.
-
-    Attributes:
-        files: Files and folders; null where the file system sets no number.
-        bytes_: Of 8 bits.
-    """
-
-    files: int | None
-    bytes_: int
 
 
 def needed(plan: Plan, tasks: Sequence[Task], n_rows: int) -> Space:
@@ -47,32 +33,26 @@ def needed(plan: Plan, tasks: Sequence[Task], n_rows: int) -> Space:
     return Space(files, n_rows * ANSWER_BYTES)
 
 
-def free(folder: Path) -> Space:
-    """Return what a user may still write; of quotas, those that the file system itself reports."""
-    found = os.statvfs(folder)
-    files = found.f_favail if found.f_files else None
-    return Space(files, found.f_bavail * found.f_frsize)
-
-
 def warnings(planned: Planned, run: RunDir) -> list[str]:
-    """Return what the run's file system has too little of, with what to do."""
+    """Return what there is too little of for a run, with what to do."""
     answering = [task for task in planned.tasks if task.stage == GENERATE.name]
     plan, size = planned.plan, GENERATE.size
     n_rows = size(plan, planned.progress, answering) if size and answering else 0
-    return lacking(run.root, needed(plan, planned.tasks, n_rows), free(run.root))
+    return lacking(run.root, needed(plan, planned.tasks, n_rows), room(run.root))
 
 
-def lacking(folder: Path, wanted: Space, room: Space) -> list[str]:
+def lacking(folder: Path, wanted: Space, left: Space) -> list[str]:
     """PURE: return what there is too little of, with what to do."""
     found = []
-    if room.files is not None and room.files < (wanted.files or 0):
+    if left.files is not None and left.files < (wanted.files or 0):
         found.append(
-            f"{folder} has room for {room.files:,} more files, and about {wanted.files:,} will "
+            f"{folder} has room for {left.files:,} more files, and about {wanted.files:,} will "
             "be written: free some, use fewer shards, or choose another --runs"
         )
-    if room.bytes_ < wanted.bytes_:
+    if left.bytes_ is not None and left.bytes_ < (wanted.bytes_ or 0):
         found.append(
-            f"{folder} has {room.bytes_ / 2**30:.2f} GB free, and up to "
-            f"{wanted.bytes_ / 2**30:.2f} GB will be written: free some, or choose another --runs"
+            f"{folder} has room for {left.bytes_ / 2**30:.2f} GB more, and up to "
+            f"{(wanted.bytes_ or 0) / 2**30:.2f} GB will be written: free some, or choose another "
+            "--runs"
         )
     return found
