@@ -127,7 +127,7 @@ class EngineSettings:
         usd_per_million_prompt_tokens: Price, in US dollars.
         usd_per_million_output_tokens: Price, in US dollars.
         max_usd: What all tasks of a run together may spend; null means no limit.
-        max_requests: How many requests they may send; null means no limit.
+        max_requests: How many requests they may send, repeated ones included; null means no limit.
     """
 
     python: str = ""

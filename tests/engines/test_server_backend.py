@@ -322,6 +322,21 @@ def test_a_budget_of_requests_stops_before_it_is_passed(
     assert Budget(limited, spent(tmp_path)).spent()[1] == 5
 
 
+def test_requests_that_the_client_repeats_count(
+    folder: Path, server: RunningServer, tmp_path: Path
+):
+    """Two of the four are refused for a moment: six were sent, and the seventh is the last."""
+    limited = engine(server, max_requests=7, max_in_flight=1)
+    before = len(_bodies(server))
+    server.set_faults(rate_limited=2)
+    answered(condition(model(folder, limited)), tmp_path)
+
+    assert Budget(limited, spent(tmp_path)).spent()[1] == 6
+    with pytest.raises(ModelError, match="the budget is used up: 8 requests"):
+        answered(condition(model(folder, limited)), tmp_path)
+    assert len(_bodies(server)) - before == 7
+
+
 def test_money_is_reserved_as_the_longest_answer_and_settled_as_the_real_one(
     folder: Path, server: RunningServer, tmp_path: Path
 ):

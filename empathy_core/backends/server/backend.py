@@ -50,6 +50,7 @@ class ServerBackend:
         """Take a model, what reads its tokens, and the server that runs it."""
         self.text = text
         self._spec, self._connection, self._budget = spec, connection, budget
+        connection.on_repeat = budget.repeated
 
     @property
     def engine(self) -> EngineSpec:

@@ -50,6 +50,13 @@ class Budget:
         """Give back what was reserved for requests that were not answered; see ``flush``."""
         self._add(-reserved, -n_requests)
 
+    def repeated(self) -> None:
+        """Count a request that the client sends once more, by itself; see ``flush``.
+
+        It is sent in any case, so that requests under way may go beyond the limit by these.
+        """
+        self._add(0.0, 1)
+
     def _add(self, usd: float, requests: int) -> None:
         self._settled = self._settled[0] + usd, self._settled[1] + requests
 

@@ -1,7 +1,7 @@
 """One server, asked over HTTP: retries, time-outs and pooling are the ``openai`` client's."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from empathy_core.types import EngineSpec
 
 CONNECT_S = 30.0
 """Until a connection must stand: a node that is down answers nothing at all."""
+
+_REPEATED = "x-stainless-retry-count"
+"""Header in which the ``openai`` client says how often it has sent a request before."""
 
 
 class NoReply(Exception):
@@ -46,7 +49,14 @@ class Address:
 class Client:
     """Asks one server; what goes wrong is told as a message for the user, or to be tried again."""
 
-    def __init__(self, engine: EngineSpec, address: Address, *, retries: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: EngineSpec,
+        address: Address,
+        *,
+        retries: int | None = None,
+        on_repeat: Callable[[], None] = lambda: None,
+    ) -> None:
         """Take a server.
 
         Args:
@@ -54,6 +64,7 @@ class Client:
             address: Where it is.
             retries: How often the client repeats a request that failed; null means as the engine
                 says.
+            on_repeat: Called before a request is sent once more.
         """
         import httpx2
         from openai import AsyncOpenAI
@@ -63,13 +74,21 @@ class Client:
         )
         timeout = httpx2.Timeout(float(engine.request_timeout_s), connect=CONNECT_S, pool=None)
         self._engine, self._address = engine, address
+
+        async def counted(request: httpx2.Request) -> None:
+            if request.headers.get(_REPEATED, "0") != "0":
+                on_repeat()
+
         self._openai = AsyncOpenAI(
             api_key=address.key,
             base_url=address.url,
             timeout=timeout,
             max_retries=engine.max_retries if retries is None else retries,
             http_client=httpx2.AsyncClient(
-                limits=limit, timeout=timeout, trust_env=engine.is_elsewhere
+                limits=limit,
+                timeout=timeout,
+                trust_env=engine.is_elsewhere,
+                event_hooks={"request": [counted]},
             ),
         )
 

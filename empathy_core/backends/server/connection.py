@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,7 @@ class Connection:
     Attributes:
         engine: What it is.
         window: The server's own limit of prompt and answer together; null if it names none.
+        on_repeat: Called before the client sends a request once more, by itself.
     """
 
     def __init__(self, engine: EngineSpec, address: Address, own: OwnServer | None) -> None:
@@ -62,6 +63,7 @@ class Connection:
         self.engine = engine
         self._address, self._own = address, own
         self._restarts = 0
+        self.on_repeat: Callable[[], None] = lambda: None
         self.window = _window(self._first_listing())
 
     def _first_listing(self) -> Mapping[str, Any]:
@@ -122,7 +124,8 @@ class Connection:
     def client(self) -> Client:
         """Return a client of the server as it is now."""
         # a process of ours that does not answer is looked at, and not asked again and again
-        return Client(self.engine, self.address, retries=0 if self._own else None)
+        retries = 0 if self._own else None
+        return Client(self.engine, self.address, retries=retries, on_repeat=self.on_repeat)
 
     def restart(self, why: str) -> None:
         """Start the server again.
