@@ -132,6 +132,44 @@ class Commands:
     unredacted: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ResourceUse:
+    """What the array tasks of one stage and model used of what they were given.
+
+    Attributes:
+        work: Stage and model.
+        n: Array tasks that began.
+        mem_gb: The most that one used, and was given; null where nobody tells.
+        minutes: The longest that one ran, and its time limit.
+        cpu_share: Time of processors over time times processors.
+        gpu_share: Of all GPUs that one had.
+        gpu_h: GPU-hours, and those of attempts that finished nothing.
+    """
+
+    work: str
+    n: int
+    mem_gb: tuple[float | None, float | None]
+    minutes: tuple[float | None, float | None]
+    cpu_share: float | None
+    gpu_share: float | None
+    gpu_h: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterUse:
+    """What a run took on Slurm.
+
+    Attributes:
+        at: When that was, for people.
+        lines: In the order in which the work was submitted.
+        failures: A sentence each cause, with its count and nodes.
+    """
+
+    at: str
+    lines: tuple[ResourceUse, ...]
+    failures: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSpec:
     """Everything that a report needs beside the rows of the run.
@@ -163,6 +201,7 @@ class ReportSpec:
         settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
         barred: Ids of conditions in which people confirmed a severe fault in a reply to a person
             at risk: never marked as best, in no table. Empty until people's ratings are there.
+        used: What it took on Slurm, for the page alone; null where it is not known.
     """
 
     conditions: tuple[Condition, ...]
@@ -188,6 +227,7 @@ class ReportSpec:
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
+    used: ClusterUse | None = None
 
     @property
     def main_columns(self) -> tuple[tuple[str, Column], ...]:

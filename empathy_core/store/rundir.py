@@ -158,6 +158,11 @@ class RunDir:
         """Which submission has which job id, a line each."""
         return self.slurm / "jobs.jsonl"
 
+    @property
+    def used(self) -> Path:
+        """What array tasks used of what they were given, as the report job found it."""
+        return self.slurm / "used.json"
+
     def submission(self, name: str) -> Path:
         """Folder of one submission."""
         return self.slurm / one_name(name)

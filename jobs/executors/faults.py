@@ -6,12 +6,20 @@ ids, paths) does not make it another one. The nodes are counted within it.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from empathy_core.counted import counted
+
 VARIES = "…"
 """Stands for a word with a digit or a slash in it."""
+
+SHOWN = 5
+"""Causes in a short list, and nodes of one cause."""
+
+WIDTH = 160
+"""Of a message in a line."""
 
 _WORD = re.compile(r"""[^\s'"`()\[\]{}<>,;:=]*[\d/\\][^\s'"`()\[\]{}<>,;:=]*""")
 _LIST = re.compile(rf"{VARIES}(?:(?:, ?| and | )*{VARIES})+")
@@ -89,3 +97,35 @@ def _fault(group: list[Failure]) -> Fault:
         group[0],
         len({failure.message for failure in group}) == 1,
     )
+
+
+def headline(fault: Fault) -> str:
+    """Return one line about failures with one cause: how many, their class, where, the message."""
+    example = fault.example
+    said = example.message.strip().splitlines()
+    words = f": {said[0][:WIDTH]}" if said else ""
+    differ = "" if fault.alike or not said else " (numbers, ids or paths differ)"
+    where = f" on {most(fault.nodes)}" if fault.nodes else ""
+    return f"{fault.n:,} failed: {example.kind}{where}{words}{differ}"
+
+
+def most(counts: Mapping[str, int]) -> str:
+    """Return the most frequent of some things, each with its count if there are several."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{name} ({n:,})" for name, n in list(counts.items())[:SHOWN]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+def short(failures: Sequence[Failure]) -> list[str]:
+    """Return a line for each of the most frequent causes.
+
+    That the report is incomplete follows from the others, and is left out beside them.
+    """
+    causes = [failure for failure in failures if failure.kind != "incomplete"]
+    found = faults(causes or failures)
+    lines = [headline(fault) for fault in found[:SHOWN]]
+    if more := len(found) - len(lines):
+        lines.append(f"and {counted(more, 'other cause')}")
+    return lines

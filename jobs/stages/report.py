@@ -5,7 +5,7 @@ from typing import Any
 
 from empathy_core import metrics
 from empathy_core.data import audit_text
-from empathy_core.errors import Incomplete
+from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._jury import juries
 from empathy_core.store import RunDir, read_json
@@ -22,7 +22,16 @@ from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
 from jobs.stages.score import evaluated_rows, load
 from reports.labels import told_apart
-from reports.spec import Analysis, Commands, Comparison, CurvePoint, Layout, ReportSpec
+from reports.spec import (
+    Analysis,
+    ClusterUse,
+    Commands,
+    Comparison,
+    CurvePoint,
+    Layout,
+    ReportSpec,
+    ResourceUse,
+)
 
 
 class _AsPlanned:
@@ -100,7 +109,31 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         ),
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
+        used=_used(run),
     )
+
+
+def _used(run: RunDir) -> ClusterUse | None:
+    """Return what the last report job found of what array tasks used; null if there is nothing."""
+    if not run.used.exists():
+        return None
+    try:
+        found = read_json(run.used)
+        lines = tuple(
+            ResourceUse(
+                f"{line['stage']} {line['key']}",
+                line["n"],
+                (line["mem_gb_used"], line["mem_gb_asked"]),
+                (line["min_used"], line["min_asked"]),
+                line["cpu_share"],
+                line["gpu_share"],
+                (line["gpu_h_used"], line["gpu_h_wasted"]),
+            )
+            for line in found["used"]
+        )
+        return ClusterUse(found["at"], lines, tuple(found["failures"]))
+    except (Damaged, KeyError, TypeError):  # the tables do not depend on it
+        return None
 
 
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:

@@ -13,11 +13,12 @@ from reports.labels import (
     engine_words,
     full_name,
     n_of,
+    percent,
     row_labels,
 )
 from reports.page.examples import browser
 from reports.rows.collect import Coverage
-from reports.spec import ReportSpec
+from reports.spec import ClusterUse, ReportSpec, ResourceUse
 
 CHANGES = "uncommitted changes"
 """The entry of the provenance that may be thousands of lines."""
@@ -46,6 +47,7 @@ def context(report: Report) -> dict[str, object]:
         "not_to_pass_on": spec.not_to_pass_on,
         "signatures": [(metric_name(k), m.signature()) for k, m in spec.metrics.items()],
         "audit_text": spec.audit_text,
+        "resources": _resources(spec.used) if spec.used else None,
         "commands": spec.commands,
         "provenance": list(provenance.items()),
         "changes": "" if changes == "none" else changes,
@@ -60,6 +62,33 @@ def _facts(report: Report) -> Iterator[str]:
     yield f"{count(sum(c.n_answered for c in coverage))} answers"
     yield f"{count(len(report.spec.metrics))} metrics"
     yield f"data {report.spec.data_digest[:16]}"
+
+
+def _resources(used: ClusterUse) -> dict[str, object]:
+    """Return what the run took on Slurm; columns without a value in any line are left out."""
+    lines = [(line.work, list(_cells(line))) for line in used.lines]
+    shown = [i for i in range(len(_RESOURCES)) if any(cells[i] for _, cells in lines)]
+    return {
+        "at": used.at,
+        "heads": [_RESOURCES[i] for i in shown],
+        "lines": [(work, [cells[i] or "not known" for i in shown]) for work, cells in lines],
+        "failures": used.failures,
+    }
+
+
+_RESOURCES = (
+    "Array tasks", "Memory, GB", "Minutes", "CPU", "GPU", "GPU-hours", "of these lost",
+)  # fmt: skip
+
+
+def _cells(line: ResourceUse) -> Iterator[str]:
+    yield count(line.n)
+    for used, asked in (line.mem_gb, line.minutes):
+        yield f"{decimal(used, 1)} of {decimal(asked, 0)}" if used and asked else ""
+    for share in (line.cpu_share, line.gpu_share):
+        yield percent(share, 0) if share is not None else ""
+    for hours in line.gpu_h:
+        yield decimal(hours, 2) if line.gpu_h[0] else ""
 
 
 # ---------------------------------------------------------------------------- conditions

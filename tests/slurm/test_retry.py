@@ -135,6 +135,8 @@ def test_efficiency_tells_what_was_used_and_what_would_fit(cluster: Cluster, tmp
     show = ("status", "--config", "echo.toml", "--json", "--model")
     of_model, wrong = (launch(cluster, *show, name, cwd=tmp_path) for name in ("echo", "ecco"))
     generate, score, report = read["efficiency"]
+    page = (tmp_path / "runs/echo/report/index.html").read_text()
+    taken = page[page.index('<section id="resources"') :]
 
     assert (generate["stage"], generate["key"], generate["n"]) == ("generate", "echo", 3)
     assert (generate["mem_gb_asked"], generate["min_asked"]) == (0.4, 30)
@@ -155,6 +157,8 @@ def test_efficiency_tells_what_was_used_and_what_would_fit(cluster: Cluster, tmp
     }
     assert wrong.returncode == 2
     assert "Did you mean 'echo'?" in wrong.stderr
+    assert f"{generate['min_used']:.1f} of 30" in taken
+    assert "score lexical" in taken
 
 
 def test_the_end_of_a_run_is_told_whether_it_is_whole_or_not(cluster: Cluster, tmp_path: Path):

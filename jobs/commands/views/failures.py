@@ -1,13 +1,12 @@
 """Failures as people read them: one entry a cause, with one example; and the nodes that fail."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.views import array_tasks
-from jobs.executors.faults import Failure, Fault, faults
+from jobs.executors.faults import Failure, Fault, faults, headline, most, short
 from jobs.executors.local_history import LocalTask
 from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm.failing_nodes import FailingNode
@@ -16,12 +15,6 @@ from jobs.executors.slurm.progress import Failed, read_failed
 from jobs.planning.plan import Plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
-
-SHOWN = 5
-"""Causes in a short list, and nodes of one cause."""
-
-WIDTH = 160
-"""Of a message in a line."""
 
 
 def of_local(tasks: Sequence[LocalTask]) -> list[Failure]:
@@ -34,38 +27,6 @@ def of_local(tasks: Sequence[LocalTask]) -> list[Failure]:
         for task in tasks
         if task.failed
     ]  # fmt: skip
-
-
-def headline(fault: Fault) -> str:
-    """Return one line about failures with one cause: how many, their class, where, the message."""
-    example = fault.example
-    said = example.message.strip().splitlines()
-    words = f": {said[0][:WIDTH]}" if said else ""
-    differ = "" if fault.alike or not said else " (numbers, ids or paths differ)"
-    where = f" on {_most(fault.nodes)}" if fault.nodes else ""
-    return f"{fault.n:,} failed: {example.kind}{where}{words}{differ}"
-
-
-def _most(counts: Mapping[str, int]) -> str:
-    """Return the most frequent of some things, each with its count if there are several."""
-    if len(counts) == 1:
-        return next(iter(counts))
-    shown = [f"{name} ({n:,})" for name, n in list(counts.items())[:SHOWN]]
-    more = len(counts) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
-
-
-def short(failures: Sequence[Failure]) -> list[str]:
-    """Return a line for each of the most frequent causes.
-
-    That the report is incomplete follows from the others, and is left out beside them.
-    """
-    causes = [failure for failure in failures if failure.kind != "incomplete"]
-    found = faults(causes or failures)
-    lines = [headline(fault) for fault in found[:SHOWN]]
-    if more := len(found) - len(lines):
-        lines.append(f"and {counted(more, 'other cause')}")
-    return lines
 
 
 def nodes_text(nodes: Sequence[FailingNode]) -> list[str]:
@@ -108,7 +69,7 @@ def _summary(fault: Fault, run: RunDir) -> list[str]:
     """Return what is said of all failures with one cause, before the example."""
     return [
         headline(fault),
-        f"  in {_most(fault.work)}; one example follows, and this shows its whole log:",
+        f"  in {most(fault.work)}; one example follows, and this shows its whole log:",
         f"    {command(run, 'logs', fault.example.task)}",
     ]
 

@@ -10,6 +10,7 @@ from empathy_core.store import RunDir
 from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.commands.views.selection import Selection, select
+from jobs.executors.faults import short
 from jobs.executors.local_progress import failed_here, local_progress, tasks_of
 from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected, inspect
 from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
@@ -80,10 +81,10 @@ def screen(
         return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        told = [*failures.short(failed.failures()), *failures.nodes_text(failed.nodes)]
+        told = [*short(failed.failures()), *failures.nodes_text(failed.nodes)]
         text += ["", _stages(stages), *_times(lines, stages), *told, *_next(run, stages, inspected)]
     if here:
-        text += ["", _here(here), *failures.short(failed_on_this_machine), *_next_here(run, here)]
+        text += ["", _here(here), *short(failed_on_this_machine), *_next_here(run, here)]
     return "\n".join(text), not busy
 
 

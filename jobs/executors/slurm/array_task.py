@@ -20,6 +20,7 @@ from jobs.executors.slurm.history import restarts_without_progress
 from jobs.executors.slurm.inspect import read_log
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.submissions import Submission, log_path, read_submission
+from jobs.executors.slurm.used import record_used
 from jobs.executors.worker import do_task
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
@@ -58,8 +59,10 @@ def main(folder: str) -> int:
             check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
         return _failed("start", error)
-    code = max((_do(run, plan, task, counter) for task in tasks), default=0)
     is_last = stage_of(submission.stage).renewed  # the last job of a run
+    if is_last:
+        record_used(run, plan)
+    code = max((_do(run, plan, task, counter) for task in tasks), default=0)
     if is_last:
         compact_finished(run, plan)
     emit_event("ended", code=code)

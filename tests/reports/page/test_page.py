@@ -18,7 +18,7 @@ from reports.latex import table as tex
 from reports.page import examples as browser
 from reports.page import html
 from reports.rows.collect import collect
-from reports.spec import Commands, Intervals, Layout, ReportSpec
+from reports.spec import ClusterUse, Commands, Intervals, Layout, ReportSpec, ResourceUse
 from reports.write import write_report
 from tests.pages import EVIL, Tags, examples_of, texts_of
 from tests.paper_tables import named, paper_table
@@ -300,3 +300,26 @@ def test_what_is_missing_is_told_first(tmp_path: Path):
     index = examples_of(page)[0]
     assert index["answers"][0]["flags"].count(browser.NO_ANSWER) == 14
     assert [texts[2] for texts in texts_of(page).values()].count(None) == 14
+
+
+# ---------------------------------------------------------------------------- resources
+
+
+def test_the_page_says_what_a_run_took_on_slurm_and_what_failed(tmp_path: Path):
+    """What nobody measured has no column; what one line lacks and another has is not known."""
+    llama = ResourceUse("generate llama", 1_200, (3.21, 16), (41.5, 60), 0.93, None, (12.5, 0.25))
+    report = ResourceUse("report report", 1, (None, 2), (0.4, 10), None, None, (0, 0))
+    used = ClusterUse("2026-01-02 03:04 UTC", (llama, report), ("3 failed: <bad> node",))
+    run = make(tmp_path / "run", spec(LLAMA))
+    page = page_of(run, replace(spec(LLAMA), used=used))
+    section = page[page.index('<section id="resources"') :]
+    section = section[: section.index("</section>")]
+    cells = [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", section)]
+
+    assert [re.sub("<.*?>", "", cell) for cell in cells] == [
+        "Work", "Array tasks", "Memory, GB", "Minutes", "CPU", "GPU-hours", "of these lost",
+        "generate llama", "1,200", "3.2 of 16", "41.5 of 60", "93%", "12.50", "0.25",
+        "report report", "1", "not known", "0.4 of 10", "not known", "not known", "not known",
+    ]  # fmt: skip
+    assert "3 failed: &lt;bad&gt; node" in section
+    assert 'id="resources"' not in page_of(run, spec(LLAMA))
