@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="python -m jobs.launch", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
     )
-    below = {"": whole.add_subparsers(dest="command", required=True, metavar="COMMAND")}
+    below: dict[str, Any] = {"": whole.add_subparsers(dest="command", required=True, metavar="COMMAND")}
     for name in COMMANDS:
         folder, _, word = name.rpartition(" ")
         if folder not in below:
