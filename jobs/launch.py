@@ -121,13 +121,15 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="python -m jobs.launch", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
     )
-    below: dict[str, Any] = {"": whole.add_subparsers(dest="command", required=True, metavar="COMMAND")}
+    below: dict[str, Any] = {
+        "": whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    }
     for name in COMMANDS:
         folder, _, word = name.rpartition(" ")
         if folder not in below:
             text = str(import_module(f"jobs.commands.{folder}").__doc__)
             group = _command(below[""], folder, text)
-            below[folder] = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+            below[folder] = group.add_subparsers(**settings)
         options = options_of(name)
         command = _command(below[folder], word, options.__doc__ or "")
         command.set_defaults(command=name)
