@@ -121,9 +121,8 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="python -m jobs.launch", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
     )
-    below: dict[str, Any] = {
-        "": whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    }
+    settings: dict[str, Any] = {"dest": "command", "required": True, "metavar": "COMMAND"}
+    below: dict[str, Any] = {"": whole.add_subparsers(**settings)}
     for name in COMMANDS:
         folder, _, word = name.rpartition(" ")
         if folder not in below:
