@@ -317,3 +317,41 @@ def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path:
     assert n == sum(one.is_asked_at(risk) for one in what)
     assert keys[:2] == ["1", "2"]
     assert [row["label"] for row in rows] == [labels[1]]
+
+
+def test_time_on_a_reply_is_counted_while_the_rater_is_there(
+    browser: Browser, path: Path, packet: Packet
+):
+    """Ten minutes: twelve replies of 40 s each, and a pause of which one minute counts."""
+    with opened(browser, path) as found:
+        page = found.page
+        page.clock.install(time=1_800_000_000)
+        page.reload()
+        start(page)
+        for _ in range(12):
+            page.clock.run_for(40_000)
+            page.keyboard.press("1")
+            page.keyboard.press("1")
+            page.keyboard.press("ArrowRight")
+        page.clock.run_for(600_000)  # away
+        page.keyboard.press("1")
+        page.reload()
+        rows = downloaded(page)["answers"]
+        expect(page.locator("#progress-text")).to_contain_text("12 of")
+
+    seconds = {row["item"]: row["seconds"] for row in rows}
+    assert list(seconds) == items_of(packet)[:13]
+    assert all(39 <= seconds[item] <= 41 for item in items_of(packet)[:12])
+    assert 59 <= seconds[items_of(packet)[12]] <= 62
+
+
+def test_it_can_be_printed(browser: Browser, path: Path):
+    """Message, reply and questions; nothing to be clicked."""
+    with opened(browser, path) as found:
+        page = found.page
+        start(page)
+        page.emulate_media(media="print")
+        for name in ("header", ".steps", "#erase"):
+            assert page.locator(name).is_hidden()
+        for name in (".text.reply", "#q1", "footer .help"):
+            assert page.locator(name).is_visible()
