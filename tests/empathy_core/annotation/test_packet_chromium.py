@@ -299,9 +299,9 @@ def test_two_windows_of_one_packet_show_the_same(browser: Browser, path: Path):
 
 
 def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path: Path):
-    """Yes and No are 1 and 2, and say so; the rubric of crises asks more of people at risk."""
+    """Yes and No are 1 and 2, and say so; at which risk is asked stands there once, then folded."""
     what = asked_dimensions([rubric("crisis")])
-    packet = made(questions(4, (0, 1, 2)))[0]
+    packet = made(questions(4, range(4)))[0]
     (tmp_path / "packet.html").write_text(packet_page(packet, what, FIRST), "utf-8")
     labels = what[0].dimension.labels
     with opened(browser, tmp_path / "packet.html") as found:
@@ -309,6 +309,10 @@ def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path:
         start(page)
         n = page.locator("fieldset").count()
         keys = page.locator("#q0 kbd").all_text_contents()
+        shown = page.locator("p.levels:visible").count()
+        page.locator("summary").first.click()
+        assert page.locator("p.levels:visible").count() == shown + 1
+        page.locator("#q0 input").first.focus()
         page.keyboard.press("2")
         rows = downloaded(page)["answers"]
 
