@@ -18,7 +18,12 @@ from empathy_core.stats.alternative_annotator import (
     shuffled_judge,
 )
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
-from empathy_core.stats.corrected import Corrected, corrected_difference, corrected_mean
+from empathy_core.stats.corrected import (
+    MOST_GAIN,
+    Corrected,
+    corrected_difference,
+    corrected_mean,
+)
 from empathy_core.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from empathy_core.stats.correlation import (
     LEAST_CONDITIONS,
@@ -35,6 +40,15 @@ from empathy_core.stats.judge_bias import BIAS_RULES, BiasFinding, BiasPanel, Bi
 from empathy_core.stats.judged import JudgedPairs, JudgedScores
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
+from empathy_core.stats.power import (
+    PairedSpread,
+    difference_found,
+    judge_gain,
+    paired_spread,
+    power_of_paired_test,
+    questions_needed,
+    questions_with_judge,
+)
 from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
 from empathy_core.stats.prompts import (
     Interaction,
@@ -76,6 +90,7 @@ __all__ = [
     "LEAST_CONDITIONS",
     "LEAST_GROUPS",
     "LEVEL",
+    "MOST_GAIN",
     "RESAMPLES",
     "Adjusted",
     "AdjustedPreference",
@@ -99,6 +114,7 @@ __all__ = [
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "PairedSpread",
     "RatedSample",
     "Ratios",
     "Refusal",
@@ -119,12 +135,14 @@ __all__ = [
     "contrast",
     "corrected_difference",
     "corrected_mean",
+    "difference_found",
     "equivalent",
     "flag_rate",
     "holm",
     "interaction",
     "interactions",
     "interval",
+    "judge_gain",
     "least_detectable",
     "length_adjusted",
     "mean_agreement",
@@ -132,7 +150,11 @@ __all__ = [
     "of_few_clusters",
     "order_agreement",
     "paired_difference",
+    "paired_spread",
+    "power_of_paired_test",
     "preference_at_equal_length",
+    "questions_needed",
+    "questions_with_judge",
     "rater_agreement",
     "shuffled_judge",
     "shuffles_for",
