@@ -170,29 +170,31 @@ def _as_text(text: str, of: Dimension) -> PointRead | None:
     if len(called) == 1:
         return _point(called[0], of, "text of a point")
     for label in sorted(of.labels, key=len, reverse=True):
-        rest = _after(label.casefold(), lower)
-        if rest is not None:
-            return _labelled(label, rest, called_by=_anchors_called(rest, of), of=of)
+        start = label.casefold()
+        found = _AFTER.match(lower[len(start) :]) if lower.startswith(start) else None
+        if found and (found["sign"] or lower[len(start) :][:1] == " "):
+            rest = found["rest"].rstrip(" )]")
+            return _labelled(label, rest, of, set_apart=bool(found["sign"]))
     return None
 
 
-def _after(label: str, text: str) -> str | None:
-    """Return what stands behind a label and a sign or a blank; null where it does not begin so."""
-    if not text.startswith(label):
-        return None
-    found = re.match(r"\s*[=:(\-\u2013\u2014.)\]]+\s*|\s+", text[len(label) :])
-    return text[len(label) + found.end() :].strip(" )]") if found else None
+_AFTER = re.compile(r"\s*(?P<sign>[=:(\-\u2013\u2014.)\]]*)\s*(?P<rest>.*)")
 
 
-def _labelled(label: str, rest: str, called_by: list[str], of: Dimension) -> PointRead:
-    """Return the point of a label that a text follows, unless the text says another one."""
-    repair = "label with its text"
-    if called_by == [label]:
+def _labelled(label: str, rest: str, of: Dimension, *, set_apart: bool) -> PointRead | None:
+    """Return the point of a label that a text follows, unless the text says another one.
+
+    Behind a sign the text may be a remark; behind a blank alone it must be the point's own text,
+    since "no idea" is not "no".
+    """
+    repair, called = "label with its text", _anchors_called(rest, of)
+    if called == [label]:
         return _point(label, of, repair)
-    others = [other for other in of.labels if re.search(rf"(?<!\w){re.escape(other)}(?!\w)", rest)]
-    if called_by or others or re.search(r"\d", rest) or not rest:
+    names = [re.escape(other.casefold()) for other in of.labels]
+    others = re.search(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)|\d", rest)
+    if called or others:
         return PointRead(UNREADABLE, why="may mean more than one point")
-    return _point(label, of, repair)
+    return _point(label, of, repair) if set_apart and rest else None
 
 
 def _anchors_called(text: str, of: Dimension) -> list[str]:

@@ -51,8 +51,12 @@ class AskedRound:
     """
 
     def __init__(
-        self, of: Round, key: pl.DataFrame, sample: pl.DataFrame, scales: Mapping[ScaleName, Dimension]
-    ) -> None:  # fmt: skip
+        self,
+        of: Round,
+        key: pl.DataFrame,
+        sample: pl.DataFrame,
+        scales: Mapping[ScaleName, Dimension],
+    ) -> None:
         self.name, self.raters = of.name, of.raters
         self.scales = dict(scales)
         self.digests = {(rubric, name): digest for rubric, name, digest in of.dimensions}

@@ -92,6 +92,11 @@ class RoundDir:
         """Imported files as they came, ``<sha256>-<name>``."""
         return self.root / "raw"
 
+    @property
+    def names(self) -> Path:
+        """Whom names in imported files mean: keyed digest → pseudonym, as JSON."""
+        return self.root / "names.json"
+
     def packet(self, rater: str) -> Path:
         """Folder of what one rater gets."""
         return self.root / "packets" / one_name(rater)
@@ -142,11 +147,19 @@ def read_ratings(run: RunDir) -> pl.DataFrame:
         Damaged: A file cannot be read.
     """
     frames = [pl.DataFrame(schema=RATINGS)]
-    for name in read_rounds(run):
-        path = RoundDir.of(run, name).ratings
-        if path.exists():
-            frames.append(_read(path, RATINGS))
+    frames += (read_round_ratings(RoundDir.of(run, name)) for name in read_rounds(run))
     return pl.concat(frames)
+
+
+def read_round_ratings(folder: RoundDir) -> pl.DataFrame:
+    """Return the ratings of one round (``RATINGS``); empty before the first import.
+
+    Raises:
+        Damaged: The file cannot be read.
+    """
+    return (
+        _read(folder.ratings, RATINGS) if folder.ratings.exists() else pl.DataFrame(schema=RATINGS)
+    )
 
 
 def read_sample(folder: RoundDir) -> pl.DataFrame:

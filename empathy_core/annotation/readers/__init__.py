@@ -26,8 +26,8 @@ __all__ = [
 ]  # fmt: skip
 
 READERS: tuple[FormatReader, ...] = (
-    page.JSON, page.CSV, label_studio.EXPORT, potato.STATE, potato.LINES, argilla.READER, label_studio.FLAT, potato.CSV,
-    qualtrics.READER, sheet.READER, long_table.READER,
+    page.JSON, page.CSV, label_studio.EXPORT, potato.STATE, potato.LINES, argilla.READER,
+    label_studio.FLAT, potato.CSV, qualtrics.READER, sheet.READER, long_table.READER,
 )  # fmt: skip
 """All formats; the first that recognises a file reads it."""
 

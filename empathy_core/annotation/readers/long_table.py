@@ -7,6 +7,7 @@ from empathy_core.errors import DataError
 
 _OWN = ("item", "dimension", "value")
 _ANSWER = ("condition", "example")
+_BY_ANSWER = {*_ANSWER, "rater", "dimension", "value"}
 PARTS = (*_OWN, *_ANSWER, "sample", "rater", "rubric", "seconds", "at")
 """What columns can be for."""
 
@@ -15,7 +16,8 @@ def _recognises(given: GivenFile) -> bool:
     content = given.content
     if not content.header:
         return False
-    return bool(given.map.columns) or all(content.column(name) is not None for name in _OWN)
+    there = {name for name in PARTS if content.column(name) is not None}
+    return bool(given.map.columns) or there >= set(_OWN) or there >= _BY_ANSWER
 
 
 def _read(given: GivenFile) -> RatingFile:

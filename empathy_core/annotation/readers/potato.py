@@ -17,7 +17,8 @@ from empathy_core.annotation.round_items import ScaleName
 
 _STATE = "instance_id_to_label_to_value"
 _TRUE, _UNSET = {"true", "on", "checked"}, {"", "false", "off"}
-_PERSONAL = ("user_id", "username", "email")
+_PERSONAL = ("user_id", "username", "email", "phase_to_page_to_label_to_value")
+"""The last holds what people wrote into forms before and after."""
 
 
 def _is_state(given: GivenFile) -> bool:
