@@ -428,17 +428,27 @@ def shipped_profiles() -> str:
 
 def commands() -> str:
     """Return every command with its options, as the parsers have them."""
-    parser = launch.parser()
-    sub = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    common = _common(list(sub.choices.values()))
+    found = parsers(launch.parser())
+    common = _common(list(found.values()))
     parts = [f"### Options of every command\n\n{_options(common)}"]
-    for name, command in sub.choices.items():
+    for name, command in found.items():
         first, _, rest = (command.description or "").strip().partition("\n")
         own = [a for a in _actions(command) if _names(a) not in {_names(c) for c in common}]
         usage = f"```text\n{_usage(name, own)}\n```"
         text = f"{first[0].upper()}{first[1:].rstrip('.')}.\n\n{_prose(rest)}".strip()
         parts.append("\n\n".join(filter(None, (f"### {name}", text, usage, _options(own)))))
     return "\n\n".join(parts)
+
+
+def parsers(of: argparse.ArgumentParser, above: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Return command → its parser; a command in a folder has two words."""
+    found = {}
+    for sub in of._actions:
+        if isinstance(sub, argparse._SubParsersAction):
+            for word, parser in sub.choices.items():
+                name = f"{above} {word}".strip()
+                found |= parsers(parser, name) or {name: parser}
+    return found
 
 
 def _prose(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from importlib import import_module
+from keyword import iskeyword
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -40,9 +41,13 @@ Exit codes: 0 done, 1 some work failed, 2 a usage error or a training that the p
 
 COMMANDS = (
     "sweep", "preflight", "finetune", "merge", "data", "report", "claims", "status", "retry",
-    "explain", "logs", "cancel", "diagnose", "gc", "prefetch",
+    "explain", "logs", "cancel", "diagnose", "gc", "prefetch", "annotate plan", "annotate export",
 )  # fmt: skip
-"""Files of ``jobs.commands``: each has a function of its own name, which takes its options."""
+"""Files of ``jobs.commands``: each has a function of its own name, which takes its options.
+
+Two words are a file of a folder there. What Python keeps for itself has ``_`` at its end, as the
+file ``import_.py`` with a function ``import_`` would.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def body_of(command: str) -> Callable[[Any], int]:
     """Return the function that does a command's work and returns the exit code."""
-    body: Callable[[Any], int] = getattr(import_module(f"jobs.commands.{command}"), command)
+    *folder, word = command.split()
+    name = f"{word}_" if iskeyword(word) else word
+    module = import_module(".".join(("jobs.commands", *folder, name)))
+    body: Callable[[Any], int] = getattr(module, name)
     return body
 
 
@@ -113,17 +121,33 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="python -m jobs.launch", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
     )
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    settings: dict[str, Any] = {"dest": "command", "required": True, "metavar": "COMMAND"}
+    below: dict[str, Any] = {"": whole.add_subparsers(**settings)}
     for name in COMMANDS:
+        folder, _, word = name.rpartition(" ")
+        if folder not in below:
+            text = str(import_module(f"jobs.commands.{folder}").__doc__)
+            group = _command(below[""], folder, text)
+            below[folder] = group.add_subparsers(**settings)
         options = options_of(name)
-        text = (options.__doc__ or "").replace("\n    ", "\n").strip()
-        command = commands.add_parser(
-            name, help=text.splitlines()[0], description=text, formatter_class=raw
-        )
+        command = _command(below[folder], word, options.__doc__ or "")
+        command.set_defaults(command=name)
         hints = get_type_hints(options, include_extras=True)
         for field in fields(options):
             _add(command, field, hints[field.name])
     return whole
+
+
+def _command(below: Any, word: str, text: str) -> argparse.ArgumentParser:
+    """Add a command, or a folder of commands, that is described by the docstring *text*."""
+    text = text.replace("\n    ", "\n").strip()
+    added: argparse.ArgumentParser = below.add_parser(
+        word,
+        help=text.splitlines()[0],
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return added
 
 
 def _add(command: argparse.ArgumentParser, field: Field[Any], hint: Any) -> None:

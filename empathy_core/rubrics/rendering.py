@@ -33,7 +33,7 @@ def question_text(rubric: Rubric, dimension: Dimension) -> str:
     points = [(anchor.label, anchor.text) for anchor in dimension.anchors]
     if dimension.not_applicable:
         points.append((NOT_APPLICABLE, dimension.not_applicable))
-    parts = [rubric.instruction, _levels(rubric, dimension), f"Question: {dimension.question}"]
+    parts = [rubric.instruction, levels_text(rubric, dimension), f"Question: {dimension.question}"]
     parts.append("\n".join(["Answers:", *(f"{label}: {text}" for label, text in points)]))
     warning = _WARNING.replace("a reply", "two replies") if rubric.pairwise else _WARNING
     return "\n\n".join([*filter(None, parts), warning, ""])
@@ -100,7 +100,7 @@ def lettered(dimension: Dimension) -> Dimension:
     )
 
 
-def _levels(rubric: Rubric, dimension: Dimension) -> str:
+def levels_text(rubric: Rubric, dimension: Dimension) -> str:
     """Return the levels of risk at which a question is asked; empty if at every level."""
     levels = [f"{t.name}: {t.text}" for t in rubric.tiers if t.name in dimension.tiers]
     if not levels:

@@ -35,6 +35,15 @@ from empathy_core.stats.judge_bias import BIAS_RULES, BiasFinding, BiasPanel, Bi
 from empathy_core.stats.judged import JudgedPairs, JudgedScores
 from empathy_core.stats.lengths import Adjusted, length_adjusted
 from empathy_core.stats.pairwise import contrast, interval, paired_difference
+from empathy_core.stats.power import (
+    PairedSpread,
+    difference_found,
+    judge_gain,
+    paired_spread,
+    power_of_paired_test,
+    questions_needed,
+    questions_with_judge,
+)
 from empathy_core.stats.preference_length import AdjustedPreference, preference_at_equal_length
 from empathy_core.stats.prompts import (
     Interaction,
@@ -99,6 +108,7 @@ __all__ = [
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "PairedSpread",
     "RatedSample",
     "Ratios",
     "Refusal",
@@ -119,12 +129,14 @@ __all__ = [
     "contrast",
     "corrected_difference",
     "corrected_mean",
+    "difference_found",
     "equivalent",
     "flag_rate",
     "holm",
     "interaction",
     "interactions",
     "interval",
+    "judge_gain",
     "least_detectable",
     "length_adjusted",
     "mean_agreement",
@@ -132,7 +144,11 @@ __all__ = [
     "of_few_clusters",
     "order_agreement",
     "paired_difference",
+    "paired_spread",
+    "power_of_paired_test",
     "preference_at_equal_length",
+    "questions_needed",
+    "questions_with_judge",
     "rater_agreement",
     "shuffled_judge",
     "shuffles_for",

@@ -33,14 +33,14 @@ def warn_all(texts: Iterable[str]) -> None:
         warn(text)
 
 
-def alike(options: RunOptions, word: str) -> str:
+def alike(options: RunOptions, *words: str) -> str:
     """Return another command about the run that the command line names, ready to be pasted."""
     given = ["--config", options.config]
     for change in options.changes:
         given += ["--set", change]
     given += [] if options.runs == Path("runs") else ["--runs", str(options.runs)]
     given += ["--name", options.name] if options.name else []
-    return shlex.join([*LAUNCH, word, *given])
+    return shlex.join([*LAUNCH, *words, *given])
 
 
 def run_dir(options: RunOptions, name: str) -> RunDir:

@@ -75,7 +75,7 @@ def questions(
         "batch_size": table.batch_size,
     }
     found: dict[str, dict[str, Any]] = {}
-    for rubric in _rubrics(table):
+    for rubric in chosen_rubrics(table.rubrics, table.dimensions, wordings=table.wordings):
         _check_baseline(config, table, rubric)
         for dimension in rubric.dimensions:
             alone = _RUBRIC.dump_python(replace(rubric, dimensions=(dimension,)), mode="json")
@@ -173,19 +173,31 @@ def _lacking(spec: ModelSpec) -> str:
     return ""
 
 
-def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
-    """Yield the rubrics with the dimensions that are asked."""
+def chosen_rubrics(
+    names: Sequence[str], dimensions: Sequence[str], *, wordings: bool = False
+) -> Iterator[Rubric]:
+    """Yield rubrics with the dimensions that are asked.
+
+    Args:
+        names: Of rubrics that ship, or paths to one's own.
+        dimensions: Names of dimensions; empty for all.
+        wordings: The paraphrases that ship of each rubric as well.
+
+    Raises:
+        UnknownName: A rubric is not there.
+        ConfigError: A dimension is of no rubric, a rubric has none of them, or two have one name.
+    """
     known: list[str] = []
     seen: dict[str, Rubric] = {}
-    for name in table.rubrics:
+    for name in names:
         first = rubrics.read(Path(name)) if name.endswith(".toml") else rubrics.rubric(name)
-        paraphrases = rubrics.wordings(name)[1:] if table.wordings and first.name == name else ()
+        paraphrases = rubrics.wordings(name)[1:] if wordings and first.name == name else ()
         for rubric in (first, *paraphrases):
             known += [dimension.name for dimension in rubric.dimensions]
             _require_one(seen.setdefault(rubric.name, rubric), rubric)
-            chosen = (d for d in rubric.dimensions if d.name in (table.dimensions or (d.name,)))
+            chosen = (d for d in rubric.dimensions if d.name in (dimensions or (d.name,)))
             yield replace(rubric, dimensions=tuple(chosen))
-    for dimension in table.dimensions:
+    for dimension in dimensions:
         if dimension not in known:
             close = get_close_matches(dimension, known, n=1)
             guess = f" Did you mean '{close[0]}'?" if close else ""
@@ -194,11 +206,11 @@ def _rubrics(table: JudgeTable) -> Iterator[Rubric]:
             )
             raise ConfigError(msg)
     for rubric in seen.values():
-        names = [dimension.name for dimension in rubric.dimensions]
-        if table.dimensions and not {*names} & {*table.dimensions}:
+        own = [dimension.name for dimension in rubric.dimensions]
+        if dimensions and not {*own} & {*dimensions}:
             msg = (
-                f"rubric '{rubric.name}' has none of the dimensions {', '.join(table.dimensions)}; "
-                f"expected at least one of {', '.join(names)}; add one, or leave the rubric out"
+                f"rubric '{rubric.name}' has none of the dimensions {', '.join(dimensions)}; "
+                f"expected at least one of {', '.join(own)}; add one, or leave the rubric out"
             )
             raise ConfigError(msg)
 

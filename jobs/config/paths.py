@@ -59,8 +59,11 @@ def _anchor_programs(table: dict[str, Any], folder: Path) -> None:
 
 def _anchor_names(table: dict[str, Any], folder: Path) -> None:
     """Make the paths absolute that are in lists and in keys: prompts, rubrics, plug-in metrics."""
-    for head, key in (("models", "prompts"), ("judges", "rubrics")):
-        for entry in tables_below(table, head, None):
+    people = {"": {"annotate": table.get("annotate")}}  # one table, not a table of named ones
+    for of, head, key in (
+        (table, "models", "prompts"), (table, "judges", "rubrics"), (people, "", "rubrics"),
+    ):  # fmt: skip
+        for entry in tables_below(of, head, None):
             if isinstance(entry.get(key), list):
                 entry[key] = [
                     _absolute(name, folder) if str(name).endswith(".toml") else name

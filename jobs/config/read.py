@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
@@ -27,10 +27,12 @@ from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
+from jobs.config.annotate import AnnotateTable
+from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
 from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
-from jobs.config.strict import NAME
+from jobs.config.strict import NAME, ConfigModel
 from jobs.config.variants import variants
 from reports.tables import published
 from reports.tables.columns import wrong_columns
@@ -199,18 +201,37 @@ def report_table(table: Mapping[str, Any], overrides: Sequence[str]) -> ReportTa
     Raises:
         ConfigError: An override is of another table, no setting, or has a wrong value.
     """
-    whole: dict[str, Any] = {"report": deepcopy(dict(table))}  # overrides reach into its tables
+    return _one_table("report", ReportTable, table, overrides)
+
+
+def annotate_table(table: Mapping[str, Any], overrides: Sequence[str]) -> AnnotateTable:
+    """Return a table ``[annotate]`` with overrides (``annotate.a=b``).
+
+    Raises:
+        ConfigError: An override is of another table, no setting, or has a wrong value.
+    """
+    return _one_table("annotate", AnnotateTable, table, overrides)
+
+
+_Table = TypeVar("_Table", bound=ConfigModel)
+
+
+def _one_table(
+    name: str, kind: type[_Table], table: Mapping[str, Any], overrides: Sequence[str]
+) -> _Table:
+    """Return a table that one command follows, with what may be changed after a sweep."""
+    whole: dict[str, Any] = {name: deepcopy(dict(table))}  # overrides reach into its tables
     for text in overrides:
         change = _override(text)
-        if set(change) != {"report"}:
-            msg = f"--set {text}: report changes only [report]; the rest needs: sweep"
+        if set(change) != {name}:
+            msg = f"--set {text}: {name} changes only [{name}]; the rest needs: sweep"
             raise ConfigError(msg)
         _merge(whole, change, emptying=True)
     try:
-        return ReportTable.model_validate_json(json.dumps(whole["report"], default=str))
+        return kind.model_validate_json(json.dumps(whole[name], default=str))
     except ValidationError as error:
-        problems = [_explain({**e, "loc": ("report", *e["loc"])}) for e in error.errors()]
-        raise ConfigError(_listed(problems, "the table [report]", overrides)) from None
+        problems = [_explain({**e, "loc": (name, *e["loc"])}) for e in error.errors()]
+        raise ConfigError(_listed(problems, f"the table [{name}]", overrides)) from None
 
 
 _ADVICE = re.compile(r"[.;,] *correct \S+(?: \S+)? and run again\.?$", re.IGNORECASE)
@@ -342,6 +363,10 @@ def _metric_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name in config.judges:
         yield f"judges.{name}", partial(questions, config, name)
+    if config.annotate.rubrics:
+        yield "annotate.rubrics", partial(rubrics_asked, config.annotate)
+    for selector in config.annotate.conditions:
+        yield "annotate.conditions", partial(contrasts.check, config, selector)
 
 
 def _model(config: Config, name: str) -> None:

@@ -23,6 +23,7 @@ from empathy_core.types import (
     Prompt,
     Value,
 )
+from jobs.config.annotate import AnnotateTable
 from jobs.config.engines import HF, engine_of, on_engine
 from jobs.config.finetune import FinetuneTable
 from jobs.config.strict import NAME, ConfigModel, changing
@@ -284,6 +285,7 @@ class Config(ConfigModel):
     answers: dict[Name, AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
     judges: dict[Name, JudgeTable] = Field(default_factory=dict)
+    annotate: AnnotateTable = AnnotateTable()
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()
     local: LocalTable = LocalTable()

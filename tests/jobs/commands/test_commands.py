@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from jobs.commands.options import Argument
-from jobs.launch import COMMANDS, body_of, main, options_of, parse, parser
+from jobs.commands.options import Argument, RunOptions
+from jobs.launch import COMMANDS, body_of, main, options_of, parse
 
+WORDS_FIRST = {command.split()[0] for command in COMMANDS}
 FOLDER = Path(__file__).parents[3] / "jobs" / "commands"
 WORDS = {bool: ((), True), int: (("7",), 7), float: (("0.5",), 0.5), str: (("x y",), "x y"),
          Path: (("a/b",), Path("a/b"))}  # fmt: skip
@@ -32,6 +33,19 @@ def _typed(kind: Any) -> tuple[tuple[str, ...], Any]:
     return WORDS[kind]
 
 
+def _required(command: str) -> list[str]:
+    """Return words for what a command requires."""
+    options = options_of(command)
+    hints = get_type_hints(options, include_extras=True)
+    line: list[str] = []
+    for field in fields(options):
+        if field.default is MISSING:
+            words, _ = _typed(hints[field.name].__origin__)
+            positional = isinstance(hints[field.name].__metadata__[0], Argument)
+            line += words if positional else [_flag(field.name), *words]
+    return line
+
+
 def _flag(name: str) -> str:
     return "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
 
@@ -41,7 +55,7 @@ def test_every_field_of_a_command_is_set_by_its_own_words(command: str):
     """Each option, given by name, arrives in its field with its type; all of them together."""
     options = options_of(command)
     hints = get_type_hints(options, include_extras=True)
-    line, expected = [command], {}
+    line, expected = command.split(), {}
     for field in fields(options):
         hint = hints[field.name]
         words, expected[field.name] = _typed(hint.__origin__)
@@ -56,7 +70,7 @@ def test_what_is_not_given_is_the_default_of_the_dataclass(command: str):
     """The parser adds no default of its own, and requires what has none."""
     options = options_of(command)
     hints = get_type_hints(options, include_extras=True)
-    line, expected = [command], {}
+    line, expected = command.split(), {}
     for field in fields(options):
         if field.default is MISSING:
             words, expected[field.name] = _typed(hints[field.name].__origin__)
@@ -66,7 +80,7 @@ def test_what_is_not_given_is_the_default_of_the_dataclass(command: str):
     assert parse(line) == (command, options(**expected))
     if expected:
         with pytest.raises(SystemExit, match="2"):
-            parse([command])
+            parse(command.split())
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
@@ -85,12 +99,15 @@ def test_bodies_take_typed_options(path: Path):
 
 def test_each_command_is_a_file_with_a_body_of_its_name():
     """What is listed is there, and what is there is listed."""
-    with_body = {
-        path.stem
-        for path in FOLDER.glob("*.py")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and node.name == f"{path.stem.capitalize()}Options"
-    }
+    with_body = set()
+    for path in FOLDER.rglob("*.py"):
+        words = [part.rstrip("_") for part in path.relative_to(FOLDER).with_suffix("").parts]
+        options = f"{''.join(word.capitalize() for word in words)}Options"
+        with_body |= {
+            " ".join(words)
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.ClassDef) and node.name == options
+        }
 
     assert with_body == set(COMMANDS)
     assert all(body_of(command).__doc__ for command in COMMANDS)
@@ -111,7 +128,7 @@ def test_help_imports_nothing_heavy():
 def test_help_has_a_sentence_for_every_option(command: str, capsys: pytest.CaptureFixture[str]):
     """The command's help, and each option of it with its default, stand in --help."""
     with pytest.raises(SystemExit, match="0"):
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     shown = " ".join(capsys.readouterr().out.split())
 
     assert " ".join((options_of(command).__doc__ or "-").split()) in shown
@@ -130,6 +147,9 @@ def test_help_has_a_sentence_for_every_option(command: str, capsys: pytest.Captu
         (["sweep", "--executor", "slrm"], "'slurm'"),
         (["retry", "--time", "1.5"], "--time: invalid int value: '1.5'"),
         (["merge", "q"], "--out"),
+        (["annotate"], "COMMAND"),
+        (["annotate", "exprt"], "'export'"),
+        (["annotate", "plan", "--jsn"], "did you mean --json?"),
         (["report", "--compare", "a"], "expected 2 arguments"),
     ],
 )
@@ -143,7 +163,7 @@ def test_a_usage_error_is_exit_2_and_names_what_was_meant(
 
     assert said in error
     assert error.startswith(
-        f"usage: python -m jobs.launch {line[0] if line[0] in COMMANDS else ''}"
+        f"usage: python -m jobs.launch {line[0] if line[0] in WORDS_FIRST else ''}"
     )
 
 
@@ -162,6 +182,21 @@ def test_run_is_another_word_for_name():
 
 def test_all_commands_have_the_common_options():
     """One parser holds them all; each has its own help."""
-    choices = next(a.choices for a in parser()._actions if a.dest == "command")
+    found = {name: vars(parse([*name.split(), *_required(name)])[1]) for name in COMMANDS}
 
-    assert tuple(choices or ()) == COMMANDS
+    assert all(vars(RunOptions()).keys() <= options.keys() for options in found.values())
+
+
+def test_a_folder_of_commands_lists_them(capsys: pytest.CaptureFixture[str]):
+    """The first help names the folder, and the folder's help its commands, each with its line."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "annotate" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["annotate", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+
+    for name in COMMANDS:
+        if name.startswith("annotate "):
+            summary = str(options_of(name).__doc__).splitlines()[0]
+            assert f"{name.split()[1]} {summary}" in shown
