@@ -35,9 +35,6 @@ class RatedRound:
     asked: AskedRound
     of: Round
 
-    def item(self, rater: str, condition: str, example: str, kind: str = "answer") -> str:
-        return item_name(rater, condition, example, kind)
-
     def take(self, name: str, data: str | bytes, rules: ImportRules = RULES) -> ImportedFile:
         """Import a file."""
         raw = data.encode() if isinstance(data, str) else data
@@ -60,6 +57,7 @@ def key_row(rater: str, condition: str, example: str, place: int, **others: Any)
 
 def rated_round(
     root: Path,
+    *,
     examples: int = 4,
     scales: tuple[ScaleName, ...] = SCALES,
     raters: tuple[str, ...] = RATERS,

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from empathy_core.annotation.points import NA, OUT, RATED, SKIPPED, UNREADABLE, read_point
+from empathy_core.annotation.points import NA, OUT, RATED, SKIPPED, UNREADABLE, plain, read_point
 from empathy_core.annotation.raters import RaterNames
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
 from empathy_core.annotation.round_items import AskedItem, AskedRound, ScaleName
+from empathy_core.annotation.sheets import NOT_ASKED
 
 _SHOWN = 60
 """Signs of a cell that are recorded: a cell may hold a remark."""
@@ -180,6 +181,8 @@ def _scales(found: _Sifting, entry: RatingEntry, item: AskedItem) -> Iterable[Sc
         found.problem(entry, "unknown dimension", f"'{entry.dimension[:_SHOWN]}'")
         return ()
     if scales[0] not in item.scales:
+        if plain(entry.said) == NOT_ASKED:  # as the packet's own sheet says it
+            return ()
         found.problem(entry, "not asked", "of a message of this kind")
         return ()
     return scales

@@ -291,6 +291,7 @@
   };
   const result = () => ({
     format: packet.format, version: packet.version, packet: packet.packet, rater: packet.rater,
+    saved_at: new Date().toISOString(),
     consent: packet.consent ? state.consent : null,
     may_train: packet.may_train === "ask" ? (state.mayTrain || "no") : packet.may_train,
     without_crisis: state.withoutCrisis, complete: wanted().every(isDone), answers: rows(),

@@ -18,6 +18,9 @@ POTATO, POTATO_CONFIG, QUALTRICS = "potato.jsonl", "potato.yaml", "qualtrics.csv
 NOT_ASKED = "-"
 """Stands in a cell of ``SHEET`` where a dimension is not asked of an answer."""
 
+EXPLAINED = "#"
+"""Stands for the item in the row of ``SHEET`` that says what each column asks."""
+
 
 def sheets(packet: Packet, asked: Sequence[AskedDimension], helpline: str) -> Mapping[str, str]:
     """Return file name → text."""
@@ -56,14 +59,14 @@ def _described(asked: AskedDimension) -> str:
 def _sheet(packet: Packet, asked: Sequence[AskedDimension]) -> str:
     """Return the sheet: UTF-8 with the mark that Excel wants, a row each answer.
 
-    The first rows say what each column asks; their ``item`` is ``#``, as no item's is.
+    The first rows say what each column asks; their ``item`` is ``EXPLAINED``, as no item's is.
     """
     names = [_name(one) for one in asked]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(["packet", "item", "question", "answer", *names, "note"])
     texts = [_cell(one.rubric.instruction + "\n\n" + _described(one)) for one in asked]
-    writer.writerow(["#", "#", "what is asked", "", *texts, ""])
+    writer.writerow([EXPLAINED, EXPLAINED, "what is asked", "", *texts, ""])
     for page, item in _items(packet):
         tier = page.question.tier
         cells = ["" if one.is_asked_at(tier) else NOT_ASKED for one in asked]

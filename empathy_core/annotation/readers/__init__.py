@@ -42,7 +42,7 @@ def read_file(given: GivenFile) -> RatingFile:
     if content.text.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
         msg = (
             f"{content.name} is the page itself, which keeps its answers in the rater's browser; "
-            "expected the file that its button 'Save answers' makes; ask the rater for that one"
+            "expected the file that the button 'Download my ratings' makes; ask the rater for it"
         )
         raise DataError(msg)
     for reader in READERS:

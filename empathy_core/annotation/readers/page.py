@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from empathy_core.annotation.answers import FORMAT, VERSION
 from empathy_core.annotation.points import SKIPPED
 from empathy_core.annotation.readers.content import FileContent, as_cell, seconds_of
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
@@ -11,14 +12,13 @@ from empathy_core.annotation.round_items import AskedRound
 from empathy_core.crisis.screen import NONE
 from empathy_core.errors import DataError
 
-_FORMAT, _VERSION = "empathy-suite ratings", 1
 _COLUMNS = {"item", "rubric", "dimension", "label", "state"}
 _FACTS = ("packet", "consent", "may_train", "without_crisis", "complete")
 
 
 def _is_json(given: GivenFile) -> bool:
     found = given.content.json
-    return isinstance(found, dict) and found.get("format") == _FORMAT
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 def _read_json(given: GivenFile) -> RatingFile:
@@ -44,8 +44,8 @@ def _require(content: FileContent, page: Mapping[str, Any], asked: AskedRound) -
         DataError: It is one.
     """
     wrong = ""
-    if page.get("version") != _VERSION:
-        wrong = f"is of version {page.get('version')}; expected {_VERSION}; update the suite"
+    if page.get("version") != VERSION:
+        wrong = f"is of version {page.get('version')}; expected {VERSION}; update the suite"
     elif page.get("rater") not in asked.raters:
         whose = ", ".join(asked.raters)
         wrong = f"is of rater {page.get('rater')}; expected one of {whose}; name its round: --round"
@@ -89,7 +89,7 @@ def _read_csv(given: GivenFile) -> RatingFile:
 
 
 JSON = FormatReader(
-    "result of the page", f"a JSON object with format '{_FORMAT}'", _is_json, _read_json
+    "result of the page", f"a JSON object with format '{FORMAT}'", _is_json, _read_json
 )
 CSV = FormatReader(
     "result of the page (CSV)", "columns item, rubric, dimension, label, state", _is_csv, _read_csv

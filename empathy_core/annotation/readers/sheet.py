@@ -5,15 +5,31 @@ from typing import Any
 from empathy_core.annotation.readers.content import seconds_of
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
 from empathy_core.annotation.readers.protocol import FormatReader, GivenFile, scale_text
+from empathy_core.annotation.sheets import EXPLAINED
 from empathy_core.errors import DataError
 
 ITEM = ("item", "item_id", "item id")
 _RATER, _SECONDS = ("rater", "rater_id"), ("seconds", "lead_time")
 _SKIP = ("skip", "skipped")
 _OTHERS = {
-    *ITEM, *_RATER, *_SECONDS, *_SKIP, "question", "answer", "reply", "message", "note", "notes",
-    "comment", "comments", "page", "place", "number", "no",
-}  # fmt: skip
+    "packet",
+    *ITEM,
+    *_RATER,
+    *_SECONDS,
+    *_SKIP,
+    "question",
+    "answer",
+    "reply",
+    "message",
+    "note",
+    "notes",
+    "comment",
+    "comments",
+    "page",
+    "place",
+    "number",
+    "no",
+}
 _YES = {"1", "x", "yes", "true", "y", "skip", "skipped"}
 
 
@@ -29,6 +45,8 @@ def _read(given: GivenFile) -> RatingFile:
     seconds, skip = content.column(*_SECONDS), content.column(*_SKIP)
     entries = []
     for place, cells in content.cells():
+        if item is not None and cells[item].strip() == EXPLAINED:
+            continue
         about: dict[str, Any] = {
             "place": place,
             "item": cells[item] if item is not None else "",

@@ -11,18 +11,50 @@ from empathy_core.rubrics.spec import Anchor, Dimension
 OF = {d.name: d for d in rubrics.rubric("counselbench").dimensions}
 EMPATHY, FACTS, MEDICAL = OF["empathy"], OF["factual_consistency"], OF["medical_advice"]
 RANGES = Dimension(
-    name="ranges", label="Ranges", question="How many?", direction="higher",
-    anchors=tuple(Anchor(i, text, f"From {text}") for i, text in enumerate(("0", "1-2", "3-5", "6-9"))),
-)  # fmt: skip
+    name="ranges",
+    label="Ranges",
+    question="How many?",
+    direction="higher",
+    anchors=tuple(
+        Anchor(i, text, f"From {text}") for i, text in enumerate(("0", "1-2", "3-5", "6-9"))
+    ),
+)
 BOTH_WAYS = replace(RANGES, anchors=(Anchor(0, "1-2", "Rising."), Anchor(1, "2-1", "Falling.")))
 
 
 @pytest.mark.parametrize(
     "said",
-    ["4", "4 ", " 4", "4.0", "4,0", "4.", "4.00", "'4", "“4”", '="4"', "=4", "\u00a04", "４", "4e0",
-     "4 = good", "4 - Good", "4: Good", "4 – Good", "(4)"[1:2], "4 (good)", "good", "GOOD", "4. Good",
-     "4 good", EMPATHY.anchors[3].text, f"4: {EMPATHY.anchors[3].text}", "\ufeff4", "\u200b4"],
-)  # fmt: skip
+    [
+        "4",
+        "4 ",
+        " 4",
+        "4.0",
+        "4,0",
+        "4.",
+        "4.00",
+        "'4",
+        "“4”",
+        '="4"',
+        "=4",
+        "\u00a04",
+        "\uff14",
+        "4e0",
+        "4 = good",
+        "4 - Good",
+        "4: Good",
+        "4 \u2013 Good",
+        "(4)"[1:2],
+        "4 (good)",
+        "good",
+        "GOOD",
+        "4. Good",
+        "4 good",
+        EMPATHY.anchors[3].text,
+        f"4: {EMPATHY.anchors[3].text}",
+        "\ufeff4",
+        "\u200b4",
+    ],
+)
 def test_a_four_stays_a_four_whatever_a_spreadsheet_made_of_it(said: str):
     read = read_point(said, EMPATHY)
 
@@ -41,14 +73,31 @@ def test_a_number_outside_the_scale_has_no_value(said: str):
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("3.5", "between"), ("4,5", "between"), ("4.000", "thousand"), ("1,000", "thousand"),
-        ("5-Jan", "date"), ("01-May", "date"), ("2026-05-01", "date"), ("2026-05-01 00:00:00", "date"),
-        ("1/5/2026", "date"), ("5. Jan", "date"), ("Jan-05", "date"), ("1. Mai", "date"),
-        ("4-5", "point"), ("4/5", "point"), ("4 or 5", "more than one"), ("4 = slight", "more than one"),
-        ("4 - but 3 for tone", "more than one"), ("good or excellent", "point"), ("?", "point"),
-        ("none", "empty cell"), ("-", "point"), ("four", "point"), ("44", "outside"),
+        ("3.5", "between"),
+        ("4,5", "between"),
+        ("4.000", "thousand"),
+        ("1,000", "thousand"),
+        ("5-Jan", "date"),
+        ("01-May", "date"),
+        ("2026-05-01", "date"),
+        ("2026-05-01 00:00:00", "date"),
+        ("1/5/2026", "date"),
+        ("5. Jan", "date"),
+        ("Jan-05", "date"),
+        ("1. Mai", "date"),
+        ("4-5", "point"),
+        ("4/5", "point"),
+        ("4 or 5", "more than one"),
+        ("4 = slight", "more than one"),
+        ("4 - but 3 for tone", "more than one"),
+        ("good or excellent", "point"),
+        ("?", "point"),
+        ("none", "empty cell"),
+        ("-", "point"),
+        ("four", "point"),
+        ("44", "outside"),
     ],
-)  # fmt: skip
+)
 def test_what_may_mean_several_things_has_no_value_and_a_reason(said: str, why: str):
     read = read_point(said, EMPATHY)
 
@@ -98,9 +147,17 @@ def test_neither_yes_nor_no_has_no_value(said: str):
 
 @pytest.mark.parametrize(
     ("said", "label"),
-    [("2-Jan", "1-2"), ("1-Feb", "1-2"), ("02-Jan-26", "1-2"), ("2026-01-02", "1-2"), ("5-Mar", "3-5"),
-     ("03/05/2026", "3-5"), ("9-Jun", "6-9"), ("Jun-09", "6-9")],
-)  # fmt: skip
+    [
+        ("2-Jan", "1-2"),
+        ("1-Feb", "1-2"),
+        ("02-Jan-26", "1-2"),
+        ("2026-01-02", "1-2"),
+        ("5-Mar", "3-5"),
+        ("03/05/2026", "3-5"),
+        ("9-Jun", "6-9"),
+        ("Jun-09", "6-9"),
+    ],
+)
 def test_a_label_that_became_a_date_is_recovered_where_it_is_the_only_one(said: str, label: str):
     read = read_point(said, RANGES)
 

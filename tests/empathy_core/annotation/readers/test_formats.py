@@ -11,6 +11,7 @@ import pytest
 
 from empathy_core.annotation.importing import ImportRules
 from empathy_core.annotation.readers import FileContent, FileMap, GivenFile, read_file
+from empathy_core.annotation.sheets import NOT_ASKED
 from empathy_core.errors import DataError
 from tests.rated_rounds import (
     EMPATHY,
@@ -100,8 +101,14 @@ def annotation(of: dict[str, str], who: Any = 7, **others: Any) -> dict[str, Any
         {"from_name": name, "to_name": "a", "type": "choices", "value": {"choices": [label]}}
         for name, label in of.items()
     ]
-    return {"completed_by": who, "was_cancelled": False, "lead_time": 31.0, "result": result,
-            "created_at": "2026-01-02T10:00:00Z", "updated_at": "2026-01-02T10:00:00Z"} | others  # fmt: skip
+    return {
+        "completed_by": who,
+        "was_cancelled": False,
+        "lead_time": 31.0,
+        "result": result,
+        "created_at": "2026-01-02T10:00:00Z",
+        "updated_at": "2026-01-02T10:00:00Z",
+    } | others
 
 
 def label_studio() -> str:
@@ -150,8 +157,11 @@ def potato_state() -> str:
         item: [[{"schema": name, "name": label}, "true"] for name, label in of.items()]
         for item, of in _by_item().items()
     }
-    state = {"user_id": "anna", "instance_id_ordering": list(labels),
-             "phase_to_page_to_label_to_value": {"consent": {"p": {"name": "Anna Smith"}}}}  # fmt: skip
+    state = {
+        "user_id": "anna",
+        "instance_id_ordering": list(labels),
+        "phase_to_page_to_label_to_value": {"consent": {"p": {"name": "Anna Smith"}}},
+    }
     return json.dumps(state | {"instance_id_to_label_to_value": labels})
 
 
@@ -175,13 +185,28 @@ def potato_csv() -> str:
 
 
 def argilla() -> str:
-    return json.dumps([
-        {"id": f"r{i}", "fields": {"answer": "t"}, "metadata": {"item": item}, "responses": [
-            {"user_id": "u-1", "status": "submitted", "values": {n: {"value": v} for n, v in of.items()}},
-            {"user_id": "u-1", "status": "draft", "values": {n: {"value": "3"} for n in of}},
-        ]}
-        for i, (item, of) in enumerate(_by_item().items())
-    ])  # fmt: skip
+    return json.dumps(
+        [
+            {
+                "id": f"r{i}",
+                "fields": {"answer": "t"},
+                "metadata": {"item": item},
+                "responses": [
+                    {
+                        "user_id": "u-1",
+                        "status": "submitted",
+                        "values": {n: {"value": v} for n, v in of.items()},
+                    },
+                    {
+                        "user_id": "u-1",
+                        "status": "draft",
+                        "values": {n: {"value": "3"} for n in of},
+                    },
+                ],
+            }
+            for i, (item, of) in enumerate(_by_item().items())
+        ]
+    )
 
 
 def argilla_flat() -> str:
@@ -197,12 +222,19 @@ def argilla_flat() -> str:
 
 
 def argilla_by_question() -> str:
-    return json.dumps([
-        {"fields": {"answer": "t"}, "external_id": item, "responses": {
-            name: [{"value": label, "user_id": "u-1", "status": "submitted"}] for name, label in of.items()
-        }}
-        for item, of in _by_item().items()
-    ])  # fmt: skip
+    return json.dumps(
+        [
+            {
+                "fields": {"answer": "t"},
+                "external_id": item,
+                "responses": {
+                    name: [{"value": label, "user_id": "u-1", "status": "submitted"}]
+                    for name, label in of.items()
+                },
+            }
+            for item, of in _by_item().items()
+        ]
+    )
 
 
 def _survey(columns: list[str], texts: list[str], cells: list[str]) -> str:
@@ -454,9 +486,13 @@ def test_messages_about_suicide_that_a_rater_left_out_are_skipped(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("others", "why"),
-    [({"version": 2}, "version 2"), ({"rater": "R09"}, "rater R09"), ({"consent": False}, "no consent"),
-     ({"answers": None}, "no list of answers")],
-)  # fmt: skip
+    [
+        ({"version": 2}, "version 2"),
+        ({"rater": "R09"}, "rater R09"),
+        ({"consent": False}, "no consent"),
+        ({"answers": None}, "no list of answers"),
+    ],
+)
 def test_a_result_of_the_page_that_may_not_be_used_is_refused(
     others: dict[str, Any], why: str, around: RatedRound
 ):
@@ -485,13 +521,13 @@ def test_a_file_that_cannot_be_read_says_what_was_seen_and_what_is_accepted(
 
 
 def test_a_name_that_two_rubrics_have_is_asked_for_in_full(tmp_path: Path):
-    both = (("emotionqueen", "key_event"), ("emotionqueen_2", "key_event"))
+    both = (("emotionqueen", "key"), ("emotionqueen_2", "key"))
     around = rated_round(tmp_path, scales=both)
     item = item_name("R01", "a", "e0")
 
-    with pytest.raises(DataError, match=r"emotionqueen\.key_event or emotionqueen_2\.key_event"):
-        around.take("f", f"item,key_event\n{item},1\n")
-    found = values(around.take("f", f"item,emotionqueen_2.key_event\n{item},1\n").ratings)
+    with pytest.raises(DataError, match=r"emotionqueen\.key or emotionqueen_2\.key"):
+        around.take("f", f"item,key\n{item},1\n")
+    found = values(around.take("f", f"item,emotionqueen_2.key\n{item},1\n").ratings)
     assert found == {("R01", "a", "e0", both[1]): ("rated", 1.0)}
 
 
@@ -523,6 +559,41 @@ def test_columns_that_are_not_read_are_named(around: RatedRound):
 
     assert done.read is not None
     assert done.read.notes == ("columns that are no question of the round, not read: specifity",)
+
+
+def test_the_packets_own_sheet_says_what_is_asked_and_where_nothing_is(tmp_path: Path):
+    around = rated_round(tmp_path, tiers={"e0": "none", "e1": "active"}, scales=(EMPATHY, MISSED))
+    rows = [
+        [
+            "packet",
+            "item",
+            "question",
+            "answer",
+            *("__".join(s) for s in (EMPATHY, MISSED)),
+            "note",
+        ],
+        ["#", "#", "what is asked", "", "How much\n5: Excellent", "Does the reply …", ""],
+        ["p", item_name("R01", "a", "e0"), "q", "a", "4", NOT_ASKED, "fine"],
+        ["p", item_name("R01", "a", "e1"), "q", "a", "", "No", ""],
+    ]
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
+
+    done = around.take("packet.csv", "\ufeff" + buffer.getvalue())
+
+    assert values(done.ratings) == {
+        ("R01", "a", "e0", EMPATHY): ("rated", 4.0), ("R01", "a", "e1", MISSED): ("rated", 0.0),
+    }  # fmt: skip
+    assert done.problems == []
+
+
+def test_an_answer_to_what_is_not_asked_of_an_item_is_reported(tmp_path: Path):
+    around = rated_round(tmp_path, tiers={"e0": "none"}, scales=(EMPATHY, MISSED))
+
+    done = around.take("f", f"item,empathy,missed_risk\n{item_name('R01', 'a', 'e0')},4,Yes\n")
+
+    assert [p.kind for p in done.problems] == ["not asked"]
+    assert list(values(done.ratings)) == [("R01", "a", "e0", EMPATHY)]
 
 
 def test_a_row_that_is_marked_as_skipped_is_skipped(around: RatedRound):
