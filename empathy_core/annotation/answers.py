@@ -20,7 +20,7 @@ before them. ``label`` is the label of a point of the scale, ``X`` (``rubrics.sp
 or empty; ``state`` is one of ``STATES``; ``seconds`` is the time spent on the whole item.
 
 Sheets (``packet.csv``) and other tools' files are wide: a column each dimension, called
-``field_name``, with a label in each cell.
+``field_name``, with a label in each cell, or ``NOT_ASKED``.
 """
 
 from typing import Any
@@ -41,6 +41,8 @@ COLUMNS: dict[str, Any] = {
 }
 """Schema of the answers in what a rater sends back."""
 STATES = ("rated", "not_applicable", "skipped")
+NOT_ASKED = "-"
+"""Stands in a cell of a sheet whose dimension is not asked at the message's level of risk."""
 
 _APART = "__"
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from empathy_core.annotation.answers import NOT_ASKED
 from empathy_core.annotation.points import NA, OUT, RATED, SKIPPED, UNREADABLE, plain, read_point
 from empathy_core.annotation.raters import RaterNames
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
 from empathy_core.annotation.round_items import AskedItem, AskedRound, ScaleName
-from empathy_core.annotation.sheets import NOT_ASKED
 
 _SHOWN = 60
 """Signs of a cell that are recorded: a cell may hold a remark."""

@@ -6,10 +6,10 @@ import polars as pl
 
 SAMPLE: dict[str, Any] = {
     "example": pl.String,
-    "question": pl.String,  # the cluster: rows with one question are chosen together
+    "question": pl.String,  # the cluster: questions are drawn, then one example of each
     "stratum": pl.String,  # e.g. the source and the crisis tier; questions are drawn within it
     "tier": pl.String,  # crisis tier of the question; empty where it has none
-    "chance": pl.Float64,  # that the question was chosen, above 0 and at most 1
+    "chance": pl.Float64,  # that the example was chosen: its question's over that one's examples
     "chosen": pl.Boolean,
 }
 """Schema of ``sample.parquet``: every evaluated example of the run, chosen or not.

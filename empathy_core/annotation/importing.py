@@ -23,6 +23,7 @@ from empathy_core.annotation.readers import FileContent, FileMap, GivenFile, Rat
 from empathy_core.annotation.readers.protocol import NO_MAP
 from empathy_core.annotation.round_items import AskedRound
 from empathy_core.annotation.rounds import RoundDir, read_round_ratings, write_ratings
+from empathy_core.annotation.writing import read_secret
 from empathy_core.errors import Damaged, DataError
 from empathy_core.store import append_json_line, write_bytes, write_json
 
@@ -94,7 +95,7 @@ def import_file(
         now = _write_excluded(folder, old, asked, rules)
         return ImportedFile(content.name, digest, None, None, None, now)
     read = read_file(GivenFile(content, asked, rules.map))
-    secret = _secret(folder)
+    secret = read_secret(folder)
     names = rater_names(read, asked, rules.raters, read_names(folder), secret)
     checked = check_file(read, asked, names, digest)
     _require_any(content, read, checked, asked)
@@ -218,22 +219,6 @@ def read_names(folder: RoundDir) -> dict[str, str]:
     except (OSError, ValueError) as error:
         msg = f"{folder.names} cannot be read ({error}): expected digests of names; remove it"
         raise Damaged(f"{msg}, and say who is who with --rater") from error
-
-
-def _secret(folder: RoundDir) -> bytes:
-    """Return the round's secret.
-
-    Raises:
-        Damaged: It is not there.
-    """
-    try:
-        return folder.secret.read_bytes()
-    except OSError as error:
-        msg = (
-            f"{folder.secret} cannot be read ({error.strerror}): expected the secret of the round, "
-            "made by annotate export; restore it from a copy"
-        )
-        raise Damaged(msg) from error
 
 
 def content_of(path: Path) -> FileContent:

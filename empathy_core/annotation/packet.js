@@ -33,7 +33,7 @@
     try {
       localStorage.setItem(KEPT, JSON.stringify(state));
       keeps = true;
-      if (say) $("kept").textContent = "Saved in this browser";
+      if (say) $("kept").textContent = "Saved";
     } catch { keeps = false; }
     warn(keeps ? "" : "This browser cannot keep your ratings. Download them before you close or reload this page.");
   };
@@ -126,15 +126,16 @@
       + (crisis ? " or suicide" : "") + ". You may skip any reply, pause whenever you like, and stop for good at any time without giving a reason."));
     add(text("p", "Help: " + packet.helpline, { className: "said" }));
     if (crisis) {
-      add(text("p", "Messages about suicide are marked for this page. With one click you leave them all out; nobody asks why. At most "
+      add(text("p", "With one click you leave out all messages about suicide, now or later; nobody asks why. At most "
         + packet.crisis_per_sitting + " replies to such messages are shown in one sitting (" + SITTING_H + " hours)."));
       add(check("no-crisis", "Leave out messages about suicide", state.withoutCrisis, (on) => { optOut(on); }));
     }
     add(text("h2", "How to rate"));
+    const outside = asked.some((one) => one.dimension.points.some(([label]) => label === OUTSIDE));
     add(text("p", "Rate each reply for itself, by what is written in it. Replies may come from anywhere; some may fit badly. There are no right answers to guess."
-      + " If a question cannot be answered, choose “" + OUTSIDE + "” where it is offered, or leave the question open."));
+      + " If a question cannot be answered, " + (outside ? "choose “" + OUTSIDE + "” where it is offered, or " : "") + "leave it open."));
     add(make("p", { className: "keys" }, "Keys: ", make("kbd", { textContent: "0–9" }), " answer the marked question, ",
-      make("kbd", { textContent: OUTSIDE }), " not applicable, ", make("kbd", { textContent: "Backspace" }), " take an answer back, ",
+      ...(outside ? [make("kbd", { textContent: OUTSIDE }), " not applicable, "] : []), make("kbd", { textContent: "Backspace" }), " take an answer back, ",
       make("kbd", { textContent: "→" }), " and ", make("kbd", { textContent: "←" }), " next and previous reply, ", make("kbd", { textContent: "S" }), " skip the reply."));
     add(text("p", "Your ratings are kept in this browser, on this computer, after every click: you can close the page and go on later. When you are done, or want to stop, download your ratings and send the file to the researchers. This page never uses the network."));
     if (packet.may_train === "ask") {
@@ -219,7 +220,8 @@
           type: "radio", name: "q" + at, value: label, checked: labelsOf(item)[one.name] === label,
           onchange: () => answer(item, one, label),
         }),
-        make("b", { textContent: label }), text("span", words), make("kbd", { textContent: keyOf(labels, label), ariaHidden: "true" })));
+        make("b", { textContent: label }), text("span", words),
+        keyOf(labels, label) === label ? null : make("kbd", { textContent: keyOf(labels, label), ariaHidden: "true" })));
     }
     return box;
   };
@@ -261,7 +263,7 @@
     }
     box.append(text("p", open.length ? replies(open.length) + " still open. You may leave them open: a part of the ratings is welcome, too."
       : "Download your ratings now and send the file to the researchers."));
-    const list = make("ul", { className: "open", ariaLabel: "Replies" });
+    const list = make("ul", { className: "overview", ariaLabel: "Replies" });
     for (const item of shown()) {
       const words = (item.p + 1) + "." + (item.i + 1);
       const how = state.skipped[item.id] ? "skipped" : isDone(item) ? "done" : "open";

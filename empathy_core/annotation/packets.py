@@ -104,6 +104,10 @@ class Packet:
         """Answers to be rated."""
         return sum(len(page.items) for page in self.pages)
 
+    def n_of(self, kind: ItemKind) -> int:
+        """Return how many answers of one kind there are."""
+        return sum(item.kind == kind for page in self.pages for item in page.items)
+
     @property
     def n_at_risk(self) -> int:
         """Of these, answers to people who may be at risk of suicide."""

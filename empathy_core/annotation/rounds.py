@@ -97,17 +97,22 @@ class RoundDir:
         """Whom names in imported files mean: keyed digest → pseudonym, as JSON."""
         return self.root / "names.json"
 
+    @property
+    def packets(self) -> Path:
+        """What raters get, a folder each."""
+        return self.root / "packets"
+
     def packet(self, rater: str) -> Path:
         """Folder of what one rater gets."""
-        return self.root / "packets" / one_name(rater)
+        return self.packets / one_name(rater)
 
 
 def write_round(run: RunDir, of: Round, sample: pl.DataFrame, key: pl.DataFrame) -> RoundDir:
-    """Write a round's frames, then its record."""
+    """Write a round's frames, then its record; the key is its owner's alone."""
     folder = RoundDir.of(run, of.name)
     make_dir(folder.root)
-    for path, frame, schema in ((folder.sample, sample, SAMPLE), (folder.key, key, KEY)):
-        _write(path, frame, schema)
+    _write(folder.sample, sample, SAMPLE)
+    _write(folder.key, key, KEY, private=True)
     write_json(asdict(of), folder.record)
     return folder
 
@@ -181,7 +186,9 @@ def _read(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
         raise Damaged(msg) from error
 
 
-def _write(path: Path, frame: pl.DataFrame, schema: dict[str, Any]) -> None:
+def _write(
+    path: Path, frame: pl.DataFrame, schema: dict[str, Any], *, private: bool = False
+) -> None:
     buffer = io.BytesIO()
     frame.select(list(schema)).cast(pl.Schema(schema)).write_parquet(buffer)
-    write_bytes(buffer.getvalue(), path)
+    write_bytes(buffer.getvalue(), path, private=private)

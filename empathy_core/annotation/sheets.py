@@ -9,26 +9,25 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import quoteattr
 
-from empathy_core.annotation.answers import field_name
+from empathy_core.annotation.answers import NOT_ASKED, field_name
 from empathy_core.annotation.asked import AskedDimension
 from empathy_core.annotation.packets import Packet, PacketItem, PacketPage
 
 SHEET, TASKS, CONFIG = "packet.csv", "label-studio.json", "label-studio.xml"
 POTATO, POTATO_CONFIG, QUALTRICS = "potato.jsonl", "potato.yaml", "qualtrics.csv"
-NOT_ASKED = "-"
-"""Stands in a cell of ``SHEET`` where a dimension is not asked of an answer."""
-
-EXPLAINED = "#"
-"""Stands for the item in the row of ``SHEET`` that says what each column asks."""
+QUESTIONS = "questions.txt"
+"""What each column of ``SHEET`` asks."""
 
 
 def sheets(packet: Packet, asked: Sequence[AskedDimension], helpline: str) -> Mapping[str, str]:
     """Return file name → text."""
     return {
         SHEET: _sheet(packet, asked),
+        QUESTIONS: _questions(asked, helpline),
         TASKS: _json([{"data": _data(packet, page, item)} for page, item in _items(packet)]),
         CONFIG: _label_studio(asked, helpline),
-        POTATO: "".join(f"{_json(_potato(page, item))}\n" for page, item in _items(packet)),
+        # ASCII, since some tools end a line at any line break that Unicode knows
+        POTATO: "".join(f"{json.dumps(_potato(page, item))}\n" for page, item in _items(packet)),
         POTATO_CONFIG: _potato_config(packet, asked, helpline),
         QUALTRICS: _qualtrics(packet, asked),
     }
@@ -57,22 +56,31 @@ def _described(asked: AskedDimension) -> str:
 
 
 def _sheet(packet: Packet, asked: Sequence[AskedDimension]) -> str:
-    """Return the sheet: UTF-8 with the mark that Excel wants, a row each answer.
-
-    The first rows say what each column asks; their ``item`` is ``EXPLAINED``, as no item's is.
-    """
+    """Return the sheet: UTF-8 with the mark that Excel wants, a row each answer."""
     names = [_name(one) for one in asked]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(["packet", "item", "question", "answer", *names, "note"])
-    texts = [_cell(one.rubric.instruction + "\n\n" + _described(one)) for one in asked]
-    writer.writerow([EXPLAINED, EXPLAINED, "what is asked", "", *texts, ""])
     for page, item in _items(packet):
         tier = page.question.tier
         cells = ["" if one.is_asked_at(tier) else NOT_ASKED for one in asked]
         texts = [_cell(page.question.context), _cell(item.answer.text)]
         writer.writerow([packet.id, item.id, *texts, *cells, ""])
     return "\ufeff" + out.getvalue()
+
+
+def _questions(asked: Sequence[AskedDimension], helpline: str) -> str:
+    """Return what the columns ask, and the help that every form of a packet names."""
+    parts = [
+        f"Help: {helpline}",
+        "Write one of the given answers into each cell; leave it empty to skip.",
+    ]
+    rubric = None
+    for one in asked:
+        parts += [one.rubric.instruction] * (one.rubric != rubric)
+        rubric = one.rubric
+        parts.append(f"[{_name(one)}]\n{_described(one)}")
+    return "\n\n".join(parts) + "\n"
 
 
 def _cell(text: str) -> str:
@@ -167,11 +175,10 @@ def _qualtrics(packet: Packet, asked: Sequence[AskedDimension]) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["code", "packet", "item", "rubric", "dimension", "question", "answer"])
+    writer.writerow(["code", "packet", "item", "rubric", "dimension"])
     for number, (page, item) in enumerate(_items(packet), start=1):
-        texts = [_cell(page.question.context), _cell(item.answer.text)]
         for place, one in enumerate(asked, start=1):
             if one.is_asked_at(page.question.tier):
                 names = [one.rubric.name, one.dimension.name]
-                writer.writerow([f"Q{number}.{place}", packet.id, item.id, *names, *texts])
+                writer.writerow([f"Q{number}.{place}", packet.id, item.id, *names])
     return out.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import Damaged, StorageError
-from empathy_core.store.modes import MODE_DIR, SHARED_DIR, is_shared, open_file
+from empathy_core.store.modes import MODE_DIR, MODE_FILE, SHARED_DIR, is_shared, open_file
 
 PARTIAL = ".tmp"
 """How the name of a file ends that is not yet whole."""
@@ -81,11 +81,16 @@ def _make_one(folder: Path) -> None:
             folder.chmod(SHARED_DIR)
 
 
-def write_bytes(data: bytes, path: Path) -> None:
+def write_bytes(data: bytes, path: Path, *, private: bool = False) -> None:
     """Write *data* so that *path* appears whole or not at all.
 
     The temporary file stands beside *path*, since a rename is atomic only within one file
     system; file and folder are flushed, so that a power cut cannot leave an empty name.
+
+    Args:
+        data: What it holds.
+        path: Where.
+        private: Only its owner reads it, even in a folder that a group shares.
 
     Raises:
         StorageError: The disk is full or the folder is not writable.
@@ -93,17 +98,19 @@ def write_bytes(data: bytes, path: Path) -> None:
     make_dir(path.parent)
     with disk_errors(path):
         try:
-            _write_whole(data, path)
+            _write_whole(data, path, private=private)
         except FileNotFoundError:  # remove_leftovers took it in the instant before its lock
-            _write_whole(data, path)
+            _write_whole(data, path, private=private)
 
 
-def _write_whole(data: bytes, path: Path) -> None:
+def _write_whole(data: bytes, path: Path, *, private: bool) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         descriptor = open_file(partial, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as file:
             _lock(file.fileno())
+            if private:
+                os.fchmod(file.fileno(), MODE_FILE)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -5,7 +5,6 @@ from typing import Any
 from empathy_core.annotation.readers.content import seconds_of
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
 from empathy_core.annotation.readers.protocol import FormatReader, GivenFile, scale_text
-from empathy_core.annotation.sheets import EXPLAINED
 from empathy_core.errors import DataError
 
 ITEM = ("item", "item_id", "item id")
@@ -45,8 +44,6 @@ def _read(given: GivenFile) -> RatingFile:
     seconds, skip = content.column(*_SECONDS), content.column(*_SKIP)
     entries = []
     for place, cells in content.cells():
-        if item is not None and cells[item].strip() == EXPLAINED:
-            continue
         about: dict[str, Any] = {
             "place": place,
             "item": cells[item] if item is not None else "",

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from empathy_core.annotation.answers import NOT_ASKED
 from empathy_core.annotation.importing import ImportRules
 from empathy_core.annotation.readers import FileContent, FileMap, GivenFile, read_file
-from empathy_core.annotation.sheets import NOT_ASKED
 from empathy_core.errors import DataError
 from tests.rated_rounds import (
     EMPATHY,
@@ -572,7 +572,6 @@ def test_the_packets_own_sheet_says_what_is_asked_and_where_nothing_is(tmp_path:
             *("__".join(s) for s in (EMPATHY, MISSED)),
             "note",
         ],
-        ["#", "#", "what is asked", "", "How much\n5: Excellent", "Does the reply …", ""],
         ["p", item_name("R01", "a", "e0"), "q", "a", "4", NOT_ASKED, "fine"],
         ["p", item_name("R01", "a", "e1"), "q", "a", "", "No", ""],
     ]
