@@ -84,7 +84,7 @@ def draw(
 def _require(n: int, there: int) -> None:
     if n > there:
         msg = (
-            f"annotate.questions = {n:,}, and this run has {there:,} questions; expected "
+            f"annotate.questions = {n:,}, and this run has {there:,} to draw from; expected "
             f"{there:,} at most; lower annotate.questions, or evaluate more questions"
         )
         raise ConfigError(msg)

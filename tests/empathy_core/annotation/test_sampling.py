@@ -84,7 +84,7 @@ def test_strata_that_are_too_small_are_joined_within_their_tier_first():
 
 
 def test_more_questions_than_there_are_are_refused():
-    with pytest.raises(ConfigError, match=r"questions = 101, and this run has 100 questions"):
+    with pytest.raises(ConfigError, match=r"questions = 101, and this run has 100 to draw from"):
         draw(_candidates(SIZES), 101)
     assert draw(_candidates(SIZES), 100)["chosen"].all()
 
