@@ -12,7 +12,7 @@ from empathy_core.annotation.answers import NOT_ASKED
 from empathy_core.annotation.points import NA, OUT, RATED, SKIPPED, UNREADABLE, plain, read_point
 from empathy_core.annotation.raters import RaterNames
 from empathy_core.annotation.readers.entries import EVERY_SCALE, RatingEntry, RatingFile
-from empathy_core.annotation.round_items import AskedItem, AskedRound, ScaleName
+from empathy_core.annotation.round_items import SHOWN_ONCE, AskedItem, AskedRound, ScaleName
 
 _SHOWN = 60
 """Signs of a cell that are recorded: a cell may hold a remark."""
@@ -164,7 +164,7 @@ def _item(found: _Sifting, entry: RatingEntry) -> AskedItem | None:
                            now=item.item, kind="name of the item")
             )  # fmt: skip
         return item
-    same = found.asked.item_of(rater, item.answer) if item.kind == "answer" else None
+    same = found.asked.item_of(rater, item.answer) if item.kind in SHOWN_ONCE else None
     if same is None or found.read.rater:
         found.problem(entry, "item of another rater", f"{rater} answered an item of {item.rater}")
         return None

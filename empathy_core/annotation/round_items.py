@@ -16,6 +16,8 @@ ScaleName = tuple[str, str]
 
 ASKED_OF = "asked_of"
 """Of ``Round.settings``: item → the (rubric, dimension) that it is asked, where not all are."""
+SHOWN_ONCE = ("answer", "purposive")
+"""Kinds of items of which a rater has one for each answer."""
 _OF_KEY = ("item", "rater", "kind", "condition", "example", "sample", "answer_sha256")
 
 
@@ -66,7 +68,7 @@ class AskedRound:
             (number, item) for item in self.items if (number := _number(item)) is not None
         )
         self._by_answer = {
-            (i.rater, *i.answer): i for i in self.items.values() if i.kind == "answer"
+            (i.rater, *i.answer): i for i in self.items.values() if i.kind in SHOWN_ONCE
         }
         self._called = self._names()
 

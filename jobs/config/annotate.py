@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from empathy_core.annotation.exclusions import NO_RULES, ExclusionRules
 from empathy_core.bounds import Above0, NotEmpty, Positive
 from jobs.config.strict import ConfigModel
 
@@ -43,6 +44,7 @@ class AnnotateTable(ConfigModel):
         minutes_per_item: Minutes that a rater needs for one answer, for the estimate of
             ``annotate plan``.
         seed: Of the drawing of questions.
+        exclude: Which ratings are left out, and only these.
     """
 
     rubrics: tuple[NotEmpty, ...] = ()
@@ -62,6 +64,7 @@ class AnnotateTable(ConfigModel):
     crisis_per_sitting: Annotated[int, Field(ge=1, le=30)] = 30
     minutes_per_item: Above0 = 1.5
     seed: int = 0
+    exclude: ExclusionRules = NO_RULES
 
     @model_validator(mode="after")
     def _enough_raters(self) -> Self:
