@@ -30,7 +30,7 @@ def adjudication_text(run: RunDir, of: Round, found: AdjudicatedRound) -> str:
         )
     for waiting in found.waiting:
         where = relative(RoundDir.of(run, waiting.name).packet(waiting.raters[0]))
-X
+        lines.append(f"  {waiting.name} asks some of them already and is not answered: {where}")
     if found.made and found.packet:
         where = relative(RoundDir.of(run, found.made.name).packet(found.packet.rater) / PAGE)
         n_items = counted(found.packet.n_items, "reply", "replies")
