@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from empathy_core.annotation.points import RATED
 from empathy_core.annotation.round_items import ScaleName
@@ -32,8 +32,6 @@ class ExclusionRules:
         attention: Leave a rater out who failed more attention items than this.
         seconds: Leave out the ratings of items that were answered in less than this.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     straight_lining: Annotated[float, Field(gt=0.5, le=1)] | None = None
     attention: NotNegative | None = None

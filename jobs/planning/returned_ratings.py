@@ -71,15 +71,15 @@ def open_round(run: RunDir, of: Round) -> OpenRound:
 
 
 def rated_round(run: RunDir, name: str | None) -> OpenRound:
-    """Return the round of that *name*, or the newest that does not settle flags.
+    """Return the round of that *name*, or the newest that has ratings and does not settle flags.
 
     Raises:
         ConfigError: There is none, or a rubric is not what it was.
         Damaged: A file of a round cannot be read.
     """
-    rounds = open_rounds(run, name)
-    rated = [one for one in rounds.values() if name is not None or one.of.kind != "adjudication"]
-    return rated[-1]
+    rounds = list(open_rounds(run, name).values())
+    rated = [one for one in rounds if one.of.kind != "adjudication" and one.folder.ratings.exists()]
+    return rounds[0] if name is not None or not rated else rated[-1]
 
 
 def round_of(content: FileContent, rounds: Mapping[str, OpenRound]) -> OpenRound:

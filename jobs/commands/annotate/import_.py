@@ -58,7 +58,7 @@ def import_(options: AnnotateImportOptions) -> int:
     rules = ImportRules(
         map=FileMap(returned.column_map(options.map), returned.survey_codes(options.codes)),
         raters=returned.declared_raters(options.rater, rounds),
-        exclude=settings.table.exclude,
+        exclude=settings.table.exclude.rules(),
         now=datetime.now(UTC).isoformat(timespec="milliseconds"),
         dry_run=options.dry_run,
     )
