@@ -18,7 +18,12 @@ from empathy_core.stats.alternative_annotator import (
     shuffled_judge,
 )
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
-from empathy_core.stats.corrected import Corrected, corrected_difference, corrected_mean
+from empathy_core.stats.corrected import (
+    MOST_GAIN,
+    Corrected,
+    corrected_difference,
+    corrected_mean,
+)
 from empathy_core.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from empathy_core.stats.correlation import (
     LEAST_CONDITIONS,
@@ -85,6 +90,7 @@ __all__ = [
     "LEAST_CONDITIONS",
     "LEAST_GROUPS",
     "LEVEL",
+    "MOST_GAIN",
     "RESAMPLES",
     "Adjusted",
     "AdjustedPreference",

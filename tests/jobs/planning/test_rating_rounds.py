@@ -159,7 +159,7 @@ def test_questions_are_drawn_within_tiers_of_the_data(tmp_path: Path):
     _keep(run, frame.with_columns(risk=pl.lit("high")))
     with pytest.raises(ConfigError, match="tier_column = 'risk' holds what is no tier: 'high'"):
         _export(run, _with(tier_column="risk"), LLAMA, FLAN)
-    with pytest.raises(ConfigError, match="annotate.tier_column = 'tier' is no column"):
+    with pytest.raises(ConfigError, match=r"annotate\.tier_column = 'tier' is no column"):
         _export(run, _with(tier_column="tier"), LLAMA, FLAN)
 
 
