@@ -80,9 +80,20 @@ class ImportedFile:
 
 
 def import_file(
-    folder: RoundDir, asked: AskedRound, content: FileContent, rules: ImportRules
+    folder: RoundDir,
+    asked: AskedRound,
+    content: FileContent,
+    rules: ImportRules,
+    before: pl.DataFrame | None = None,
 ) -> ImportedFile:
     """Bring one returned file into a round; the caller holds the round's lock.
+
+    Args:
+        folder: The round's paths.
+        asked: Its items and scales.
+        content: The file.
+        rules: How it is imported.
+        before: The ratings that are there already; null means those on the disk.
 
     Raises:
         DataError: It cannot be read, or holds nothing of this round; nothing is changed.
@@ -90,7 +101,8 @@ def import_file(
         StorageError: The disk is full.
     """
     digest = hashlib.sha256(content.data).hexdigest()
-    records, old = read_imports(folder), read_round_ratings(folder)
+    records = read_imports(folder)
+    old = read_round_ratings(folder) if before is None else before
     if digest in records and folder.ratings.exists():
         now = _write_excluded(folder, old, asked, rules)
         return ImportedFile(content.name, digest, None, None, None, now)

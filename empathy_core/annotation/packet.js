@@ -285,7 +285,7 @@
         found.push({
           item: item.id, rubric: one.rubric.name, dimension: one.dimension.name, label: label ?? "",
           state: label === undefined ? "skipped" : label === OUTSIDE ? "not_applicable" : "rated",
-          seconds: state.seconds[item.id] ?? null, note: state.notes[item.id] || "",
+          seconds: state.seconds[item.id] ?? 0, note: state.notes[item.id] || "",
         });
       }
     }

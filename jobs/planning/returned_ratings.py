@@ -116,18 +116,25 @@ def import_files(
         StorageError: The disk is full.
     """
     with run.task_lock("annotate import"):
-        found = [_imported(rounds, path, rules) for path in files]
+        found: list[FileOutcome] = []
+        for path in files:
+            found.append(_imported(rounds, path, rules, found))
         for one in rounds.values():
             apply_rules(one.folder, one.asked, rules)
     return found
 
 
-def _imported(rounds: Mapping[str, OpenRound], path: Path, rules: ImportRules) -> FileOutcome:
+def _imported(
+    rounds: Mapping[str, OpenRound], path: Path, rules: ImportRules, so_far: Sequence[FileOutcome]
+) -> FileOutcome:
     of = None
     try:
         content = content_of(path)
         of = round_of(content, rounds)
-        return FileOutcome(str(path), of, import_file(of.folder, of.asked, content, rules), None)
+        there = [one.done.ratings for one in so_far if one.done and one.round is of]
+        before = there[-1] if there else None  # of a dry run, nothing of it is on the disk
+        done = import_file(of.folder, of.asked, content, rules, before)
+        return FileOutcome(str(path), of, done, None)
     except DataError as error:
         return FileOutcome(str(path), of, None, error)
 

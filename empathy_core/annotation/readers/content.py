@@ -97,16 +97,9 @@ class FileContent:
         try:
             return json.loads(text)
         except ValueError as error:
-            lines = [line for line in text.splitlines() if line.strip()]
-            try:
-                return [json.loads(line) for line in lines] if len(lines) > 1 else _raise(error)
-            except ValueError as other:
-                first = error if text[0] == "[" else other
-                msg = (
-                    f"{self.name} begins as JSON and cannot be read ({first}): "
-                    "expected a whole file; download or export it again"
-                )
-                raise DataError(msg) from error
+            if text[0] == "{" and (lines := _json_lines(text, self.name)):
+                return lines
+            raise DataError(_broken(self.name, str(error))) from error
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -162,8 +155,28 @@ class FileContent:
             yield f"line {line.number}", cells
 
 
-def _raise(error: ValueError) -> Any:
-    raise error
+def _json_lines(text: str, name: str) -> list[Any]:
+    """Return the values of JSON lines; none if the first line is no value.
+
+    Raises:
+        DataError: A later line is none.
+    """
+    found: list[Any] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            if not found:
+                return []
+            raise DataError(_broken(name, f"line {number}: {error}")) from error
+    return found
+
+
+def _broken(name: str, why: str) -> str:
+    return (
+        f"{name} begins as JSON and cannot be read ({why}): expected a whole file; download or "
+        "export it again"
+    )
 
 
 def _rows(text: str, separator: str, first_line: int) -> list[TableLine]:

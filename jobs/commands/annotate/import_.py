@@ -18,7 +18,7 @@ class AnnotateImportOptions(RunOptions):
     [annotate.exclude], which without FILES are applied anew. No name of a rater is kept.
     """
 
-    files: Annotated[tuple[Path, ...], Argument("what raters returned", "FILES")] = ()
+    files: Annotated[tuple[str, ...], Argument("what raters returned", "FILES")] = ()
     dry_run: Annotated[bool, Option("say what would be imported, and write nothing")] = False
     round: Annotated[str | None, Option("round that they are of; found by the items if absent")] = (
         None
@@ -62,7 +62,8 @@ def import_(options: AnnotateImportOptions) -> int:
         now=datetime.now(UTC).isoformat(timespec="milliseconds"),
         dry_run=options.dry_run,
     )
-    outcomes = returned.import_files(settings.run, rounds, options.files, rules)
+    files = [Path(name) for name in options.files]
+    outcomes = returned.import_files(settings.run, rounds, files, rules)
     for failed in (one for one in outcomes if one.error):
         warn(f"{failed.name} was not imported: {failed.error}")
     if options.json:

@@ -42,7 +42,7 @@ def import_text(
         progress = _progress(one, outcomes, rules)
         if all(rater.signs is None for rater in progress):
             continue
-        lines += ["", _table(one.of.name, progress), *_signs(progress, rules)]
+        lines += ["", _table(one.of.name, progress), _declared(rules), *_signs(progress, rules)]
         if not rules.dry_run:
             lines.append(f"every repair and problem: {relative(one.folder.imports)}")
     lines += [] if rules.dry_run else list(_next(run, rounds))
@@ -110,17 +110,21 @@ def _row(one: RaterProgress) -> str:
     )
 
 
+def _declared(rules: ImportRules) -> str:
+    """Return which rules leave ratings out."""
+    given = {name: value for name, value in asdict(rules.exclude).items() if value is not None}
+    listed = ", ".join(f"{name} = {value:g}" for name, value in given.items())
+    return f"[annotate.exclude]: {listed or 'no rule, so that no rating is left out'}"
+
+
 def _signs(progress: Sequence[RaterProgress], rules: ImportRules) -> Iterator[str]:
     """Yield what should be looked at, with what the declared rules make of it."""
     for one in progress:
         if one.signs is None:
             continue
         for text, declared in _of_rater(one.signs, rules):
-            then = (
-                "left out by [annotate.exclude]"
-                if one.excluded and declared
-                else ("counted: no rule of [annotate.exclude] leaves it out")
-            )
+            rule = "[annotate.exclude]"
+            then = f"left out by {rule}" if declared else f"no rule of {rule} leaves it out"
             yield f"{one.rater}: {text}; {then}"
 
 
