@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 from empathy_core import diagnosis
+from empathy_core.annotation import KEY, RATINGS, SAMPLE
+from empathy_core.annotation.answers import COLUMNS as ANSWERS
 from empathy_core.store import schemas
 from empathy_core.training.preflight import run as preflight
 from jobs.executors.slurm import history
@@ -72,6 +74,10 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "EXAMPLES": schemas.EXAMPLES,
     "GENERATIONS": schemas.GENERATIONS,
     "SCORES": schemas.SCORES,
+    "SAMPLE": SAMPLE,
+    "KEY": KEY,
+    "RATINGS": RATINGS,
+    "ANSWERS": ANSWERS,
     "RESULTS": results.frame([]).schema,
     "SUMMARY": aggregate.SUMMARY,
     "PAIRS": pairs.PAIRS,
