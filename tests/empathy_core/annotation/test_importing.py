@@ -251,6 +251,17 @@ def test_signs_are_reported_and_nothing_is_left_out_without_a_rule(tmp_path: Pat
     assert done.ratings["excluded"].unique().to_list() == [""]
 
 
+@pytest.mark.parametrize(("label", "failed"), [("2", 0), ("3", 2), ("4", 2)])
+def test_an_attention_item_is_passed_in_the_lower_half_of_the_scale(
+    label: str, failed: int, tmp_path: Path
+):
+    around = rated_round(tmp_path, more=_attention("R01"), examples=8)
+
+    done = around.take("1.csv", _with_attention("R01", label))
+
+    assert signs(done.ratings, around.asked.scales)["R01"].attention_failed == failed
+
+
 def test_declared_rules_leave_ratings_out_and_say_which_they_are(tmp_path: Path):
     around = rated_round(tmp_path, more=_attention("R01") + _attention("R02"), examples=8)
     around.take("1.csv", _with_attention("R01", "5"))

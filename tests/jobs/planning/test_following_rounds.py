@@ -132,6 +132,31 @@ def test_the_adjudicator_sees_only_the_disputed_flags_and_settles_them(run: RunD
     assert (done.disputes.height, done.made, done.waiting) == (0, None, ())
 
 
+def test_of_each_reply_only_the_flags_are_asked_that_are_disputed_there(tmp_path: Path):
+    run = make(tmp_path / "run", spec(LLAMA, FLAN))
+    names = ("planning", "normalising")
+    table = AnnotateTable.model_validate(
+        TABLE.model_dump() | {"rubrics": ("behaviours",), "dimensions": names}
+    )
+    export_round(run, PLAN, table)
+    one, two = _chosen(run)[:2]
+    differs = {(LLAMA.id, one, names[0]), (LLAMA.id, two, names[1])}
+    _rated(run, lambda *_: "No", lambda *of: "Yes" if of in differs else "No")
+
+    found = adjudication_round(run, PLAN, table, rated_round(run, None))
+
+    assert found.packet is not None
+    sheet = RoundDir.of(run, "round-002").packet("R03") / "packet.csv"
+    rows = list(csv.DictReader(io.StringIO(sheet.read_text(encoding="utf-8-sig"))))
+    assert sorted((r[f"behaviours__{names[0]}"], r[f"behaviours__{names[1]}"]) for r in rows) == [
+        ("", "-"), ("-", ""),
+    ]  # fmt: skip
+    asked = open_rounds(run)["round-002"].asked.items.values()
+    assert {(i.example, i.scales) for i in asked} == {
+        (one, (("behaviours", names[0]),)), (two, (("behaviours", names[1]),)),
+    }  # fmt: skip
+
+
 def test_nothing_is_asked_of_an_adjudicator_where_raters_agree(run: RunDir):
     _rated(
         run,

@@ -379,6 +379,26 @@ def test_a_task_that_was_skipped_and_later_rated_is_rated(around: RatedRound):
     assert values(around.take("f", json.dumps(tasks)).ratings) == WANTED
 
 
+def test_without_times_a_rating_goes_before_a_skip(around: RatedRound):
+    tasks = json.loads(label_studio())
+    who = tasks[0]["annotations"][0]["completed_by"]
+    for task in tasks:
+        skip = annotation({}, who, was_cancelled=True, result=[])
+        for one in (skip, task["annotations"][0]):
+            del one["updated_at"], one["created_at"]
+        task["annotations"].append(skip)
+
+    assert values(around.take("f", json.dumps(tasks)).ratings) == WANTED
+
+
+def test_a_name_is_not_taken_for_a_rater_whose_items_another_name_rated(around: RatedRound):
+    item = item_name("R01", "a", "e0")
+    lines = ["item,dimension,value,rater", f"{item},empathy,4,R01", f"{item},empathy,2,anna"]
+
+    with pytest.raises(DataError, match="which raters 'anna' are"):
+        around.take("f", "\n".join(lines))
+
+
 def test_several_labels_on_a_question_with_one_answer_are_no_answer(around: RatedRound):
     state = json.loads(potato_state())
     item = item_name("R01", "a", "e0")
