@@ -236,6 +236,18 @@ def test_the_next_round_has_known_chances_and_marks_what_was_not_drawn(run: RunD
     assert not _refined(run, times=4.0, also=1, questions=4).exported.new
 
 
+def test_only_rated_questions_that_were_not_drawn_are_added(run: RunDir):
+    rated = set(_chosen(run))
+    _low_at(run, rated)
+
+    found = _refined(run, also=8, questions=10, dry_run=True)
+
+    cluster = dict(found.drawn.sample.select("example", "question").iter_rows())
+    drawn = set(found.drawn.sample.filter("chosen")["question"])
+    assert drawn & {cluster[example] for example in rated}
+    assert set(found.drawn.purposive) == {e for e in rated if cluster[e] not in drawn}
+
+
 def test_purposive_answers_are_in_no_settled_value(run: RunDir):
     _low_at(run, set(_chosen(run)[:2]))
     found = _refined(run, also=2, questions=4)
