@@ -212,7 +212,11 @@
   const drawQuestion = (item, one, at) => {
     const box = make("fieldset", { id: "q" + at, onfocusin: () => mark(at) });
     box.append(text("legend", one.dimension.question));
-    if (one.dimension.levels) box.append(text("p", one.dimension.levels, { className: "levels" }));
+    const before = at > 0 ? item.asked[at - 1].dimension.levels : "";
+    if (one.dimension.levels && one.dimension.levels !== before) box.append(text("p", one.dimension.levels, { className: "levels" }));
+    else if (one.dimension.levels) {  // the same again can be looked up, and is not in the way
+      box.append(make("details", {}, text("summary", "At the same levels of risk as above"), text("p", one.dimension.levels, { className: "levels" })));
+    }
     const labels = one.dimension.points.map(([label]) => label);
     for (const [label, words] of one.dimension.points) {
       box.append(make("label", {},

@@ -299,9 +299,9 @@ def test_two_windows_of_one_packet_show_the_same(browser: Browser, path: Path):
 
 
 def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path: Path):
-    """Yes and No are 1 and 2, and say so; the rubric of crises asks more of people at risk."""
+    """Yes and No are 1 and 2, and say so; at which risk is asked stands there once, then folded."""
     what = asked_dimensions([rubric("crisis")])
-    packet = made(questions(4, (0, 1, 2)))[0]
+    packet = made(questions(4, range(4)))[0]
     (tmp_path / "packet.html").write_text(packet_page(packet, what, FIRST), "utf-8")
     labels = what[0].dimension.labels
     with opened(browser, tmp_path / "packet.html") as found:
@@ -309,6 +309,10 @@ def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path:
         start(page)
         n = page.locator("fieldset").count()
         keys = page.locator("#q0 kbd").all_text_contents()
+        shown = page.locator("p.levels:visible").count()
+        page.locator("summary").first.click()
+        assert page.locator("p.levels:visible").count() == shown + 1
+        page.locator("#q0 input").first.focus()
         page.keyboard.press("2")
         rows = downloaded(page)["answers"]
 
@@ -317,3 +321,41 @@ def test_scales_in_words_are_answered_by_their_place(browser: Browser, tmp_path:
     assert n == sum(one.is_asked_at(risk) for one in what)
     assert keys[:2] == ["1", "2"]
     assert [row["label"] for row in rows] == [labels[1]]
+
+
+def test_time_on_a_reply_is_counted_while_the_rater_is_there(
+    browser: Browser, path: Path, packet: Packet
+):
+    """Ten minutes: twelve replies of 40 s each, and a pause of which one minute counts."""
+    with opened(browser, path) as found:
+        page = found.page
+        page.clock.install(time=1_800_000_000)
+        page.reload()
+        start(page)
+        for _ in range(12):
+            page.clock.run_for(40_000)
+            page.keyboard.press("1")
+            page.keyboard.press("1")
+            page.keyboard.press("ArrowRight")
+        page.clock.run_for(600_000)  # away
+        page.keyboard.press("1")
+        page.reload()
+        rows = downloaded(page)["answers"]
+        expect(page.locator("#progress-text")).to_contain_text("12 of")
+
+    seconds = {row["item"]: row["seconds"] for row in rows}
+    assert list(seconds) == items_of(packet)[:13]
+    assert all(39 <= seconds[item] <= 41 for item in items_of(packet)[:12])
+    assert 59 <= seconds[items_of(packet)[12]] <= 62
+
+
+def test_it_can_be_printed(browser: Browser, path: Path):
+    """Message, reply and questions; nothing to be clicked."""
+    with opened(browser, path) as found:
+        page = found.page
+        start(page)
+        page.emulate_media(media="print")
+        for name in ("header", ".steps", "#erase"):
+            assert page.locator(name).is_hidden()
+        for name in (".text.reply", "#q1", "footer .help"):
+            assert page.locator(name).is_visible()
