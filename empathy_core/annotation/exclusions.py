@@ -11,13 +11,15 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import Field
 
-from empathy_core.annotation.points import RATED
+from empathy_core.annotation.points import RATED, SKIPPED
 from empathy_core.annotation.round_items import ScaleName
 from empathy_core.bounds import Above0, NotNegative
 from empathy_core.rubrics.spec import Dimension
 
 LEAST_RATINGS = 20
 """Of one rater, before the same answer everywhere means anything."""
+FAST_S = 5.0
+"""Seconds on an item below which it is reported, where no rule names others."""
 STRAIGHT = 0.95
 """Share of one and the same point from which on it is reported."""
 
@@ -51,7 +53,8 @@ class RaterSigns:
         same_point: Largest share of one point among these; null below ``LEAST_RATINGS``.
         attention: Attention items that were answered.
         attention_failed: Of these, items whose reply was not found to be wrong for its message.
-        fast: Items answered in less than the rule's seconds; 0 without a rule.
+        fast: Items answered in less than the rule's seconds, or ``FAST_S``; of those without a
+            known time, none.
     """
 
     rater: str
@@ -83,7 +86,7 @@ def signs(
             same_point=share,
             attention=len(known),
             attention_failed=sum(known),
-            fast=len(_fast(own, rules.seconds)),
+            fast=len(_fast(own, rules.seconds or FAST_S)),
         )
     return found
 
@@ -126,10 +129,10 @@ def _is_failed(of_item: pl.DataFrame, scales: Mapping[ScaleName, Dimension]) -> 
     return not any(low) if low else None
 
 
-def _fast(own: pl.DataFrame, seconds: float | None) -> list[str]:
-    if seconds is None:
-        return []
-    return own.filter(pl.col("seconds") < seconds)["item"].unique().sort().to_list()
+def _fast(own: pl.DataFrame, seconds: float) -> list[str]:
+    """Return the items on which less was spent; one that was skipped takes no time."""
+    answered = own.filter((pl.col("seconds") < seconds) & (pl.col("state") != SKIPPED))
+    return answered["item"].unique().sort().to_list()
 
 
 def excluded(
@@ -145,7 +148,9 @@ def excluded(
         s.rater for s in found.values()
         if rules.attention is not None and s.attention_failed > rules.attention
     ]  # fmt: skip
-    fast = pl.col("seconds") < rules.seconds if rules.seconds is not None else pl.lit(value=False)
+    fast = pl.lit(value=False)
+    if rules.seconds is not None:
+        fast = (pl.col("seconds") < rules.seconds) & (pl.col("state") != SKIPPED)
     marks = [
         pl.when(pl.col("rater").is_in(straight)).then(pl.lit("straight_lining")),
         pl.when(pl.col("rater").is_in(inattentive)).then(pl.lit("attention")),

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.annotation.checks import PROBLEMS, CellProblem, counted_kinds
-from empathy_core.annotation.exclusions import RaterSigns
+from empathy_core.annotation.exclusions import FAST_S, RaterSigns
 from empathy_core.annotation.importing import ImportedFile, ImportRules
 from empathy_core.annotation.progress import RaterProgress, rater_progress
 from empathy_core.annotation.rounds import read_round_ratings
@@ -138,7 +138,7 @@ def _of_rater(of: RaterSigns, rules: ImportRules) -> Iterator[tuple[str, bool]]:
         yield f"{of.attention_failed} of {of.attention} attention items failed", declared
     if of.fast:
         n = counted(of.fast, "reply", "replies")
-        yield f"{n} rated in less than {exclude.seconds:g} s", True
+        yield f"{n} rated in less than {exclude.seconds or FAST_S:g} s", bool(exclude.seconds)
 
 
 def _next(run: RunDir, rounds: Mapping[str, OpenRound]) -> Iterator[str]:

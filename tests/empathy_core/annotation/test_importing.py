@@ -248,6 +248,7 @@ def test_signs_are_reported_and_nothing_is_left_out_without_a_rule(tmp_path: Pat
     assert (found["R02"].attention, found["R02"].attention_failed) == (2, 0)
     assert [found[rater].is_straight for rater in RATERS] == [False, False, True]
     assert (found["R03"].n_scaled, found["R03"].same_point) == (32, 1.0)
+    assert [found[rater].fast for rater in RATERS] == [8, 8, 0]  # of R03 no times are known
     assert done.ratings["excluded"].unique().to_list() == [""]
 
 
