@@ -47,9 +47,25 @@ def read_file(given: GivenFile) -> RatingFile:
         raise DataError(msg)
     for reader in READERS:
         if reader.recognises(given):
-            read = reader.read(given)
+            read = _read(reader, given)
             return replace(read, notes=(*dict.fromkeys(content.notes), *read.notes))
     raise DataError(_unknown(content))
+
+
+def _read(reader: FormatReader, given: GivenFile) -> RatingFile:
+    """Return what a reader makes of a file that it recognises.
+
+    Raises:
+        DataError: The file is not built as that format is.
+    """
+    try:
+        return reader.read(given)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        msg = (
+            f"{given.content.name} is taken for {reader.label} and is not built so "
+            f"({type(error).__name__}: {error}); expected {reader.looks_like}; export it again"
+        )
+        raise DataError(msg) from error
 
 
 def _unknown(content: FileContent) -> str:

@@ -1,5 +1,6 @@
 """Every format that raters' tools write leads to the same ratings, and its traps are seen."""
 
+import contextlib
 import csv
 import io
 import json
@@ -8,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from empathy_core.annotation.answers import NOT_ASKED
+from empathy_core.annotation.checks import check_file
 from empathy_core.annotation.importing import ImportRules
+from empathy_core.annotation.kept_files import kept_bytes
+from empathy_core.annotation.raters import rater_names
 from empathy_core.annotation.readers import FileContent, FileMap, GivenFile, read_file
 from empathy_core.errors import DataError
 from tests.rated_rounds import (
@@ -321,9 +327,9 @@ def around(tmp_path: Path) -> RatedRound:
     return rated_round(tmp_path)
 
 
-def _read(around: RatedRound, data: str | bytes, given: FileMap | None = None):
+def _read(around: RatedRound, data: str | bytes, how: FileMap | None = None):
     raw = data.encode() if isinstance(data, str) else data
-    return read_file(GivenFile(FileContent("f", raw), around.asked, given or FileMap()))
+    return read_file(GivenFile(FileContent("f", raw), around.asked, how or FileMap()))
 
 
 def test_a_table_with_other_columns_is_read_as_the_command_line_says(around: RatedRound):
@@ -622,3 +628,57 @@ def test_a_row_that_is_marked_as_skipped_is_skipped(around: RatedRound):
 
     assert set(found.values()) == {("skipped", None)}
     assert len(found) == 3
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99) | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def _spoilt(draw: st.DrawFn, value: Any) -> Any:
+    """Return a JSON value of which one part, anywhere, is something else."""
+    if isinstance(value, (dict, list)) and value and draw(st.integers(0, 5)):
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = draw(st.sampled_from(keys))
+        copy = value.copy()
+        copy[key] = _spoilt(draw, value[key])
+        return copy
+    return draw(_JSON)
+
+
+@st.composite
+def _spoilt_files(draw: st.DrawFn) -> str:
+    made = draw(
+        st.sampled_from(
+            [
+                page,
+                label_studio,
+                label_studio_min,
+                potato_state,
+                potato_state_nested,
+                argilla,
+                argilla_by_question,
+            ]
+        )
+    )
+    return json.dumps(_spoilt(draw, json.loads(made())))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> RatedRound:
+    return rated_round(tmp_path_factory.mktemp("shared"))
+
+
+@settings(max_examples=100)
+@given(data=_spoilt_files())
+def test_a_file_of_which_a_part_is_spoilt_is_read_or_refused(data: str, shared: RatedRound):
+    """Never an error that says nothing to whoever imports."""
+    with contextlib.suppress(DataError):
+        read = _read(shared, data)
+        names = rater_names(read, shared.asked, {}, {}, b"s")
+        check_file(read, shared.asked, names, "d")
+        kept_bytes(FileContent("f", data.encode()), read, names.of)
