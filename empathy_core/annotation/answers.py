@@ -5,6 +5,7 @@ The page downloads one JSON object, ``ratings-R01-<packet>.json``:
     {
       "format": "empathy-suite ratings", "version": 1,
       "packet": "…", "rater": "R01",
+      "saved_at": "2026-01-31T09:30:00.000Z",   of two files of a rater, the later one counts
       "consent": true,            whether the first page's consent was given; null: not asked
       "may_train": "yes",         or "no": whether the ratings may be used to train models
       "without_crisis": false,    whether the rater left messages about suicide out

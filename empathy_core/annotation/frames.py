@@ -22,14 +22,18 @@ KEY: dict[str, Any] = {
     "rater": pl.String,  # R01, R02, …
     "page": pl.Int32,  # 0-based place of its question in the rater's packet
     "place": pl.Int32,  # 0-based place of the answer below its question
-    "kind": pl.String,  # answer | repeat | attention
+    "kind": pl.String,  # answer | repeat | attention | purposive
     "condition": pl.String,  # id
     "example": pl.String,  # whose question is shown
     "sample": pl.Int32,
     "of": pl.String,  # repeat: the item it repeats; attention: the example whose answer it is
     "answer_sha256": pl.String,  # of the text that was shown, UTF-8
 }
-"""Schema of ``key.parquet``: what every item of every packet is. Nobody who rates may read it."""
+"""Schema of ``key.parquet``: what every item of every packet is. Nobody who rates may read it.
+
+``purposive`` answers were added because of earlier ratings and not drawn: no estimate of a mean
+over questions may use them.
+"""
 
 RATINGS: dict[str, Any] = {
     "round": pl.String,

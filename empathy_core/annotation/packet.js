@@ -289,7 +289,7 @@
         found.push({
           item: item.id, rubric: one.rubric.name, dimension: one.dimension.name, label: label ?? "",
           state: label === undefined ? "skipped" : label === OUTSIDE ? "not_applicable" : "rated",
-          seconds: state.seconds[item.id] ?? null, note: state.notes[item.id] || "",
+          seconds: state.seconds[item.id] ?? 0, note: state.notes[item.id] || "",
         });
       }
     }
@@ -297,6 +297,7 @@
   };
   const result = () => ({
     format: packet.format, version: packet.version, packet: packet.packet, rater: packet.rater,
+    saved_at: new Date().toISOString(),
     consent: packet.consent ? state.consent : null,
     may_train: packet.may_train === "ask" ? (state.mayTrain || "no") : packet.may_train,
     without_crisis: state.withoutCrisis, complete: wanted().every(isDone), answers: rows(),

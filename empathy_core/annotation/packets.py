@@ -14,11 +14,12 @@ from typing import Literal
 
 import polars as pl
 
+from empathy_core.annotation.asked import AskedDimension
 from empathy_core.annotation.assignment import Teams
 from empathy_core.annotation.frames import KEY
 from empathy_core.crisis.screen import NONE
 
-ItemKind = Literal["answer", "repeat", "attention"]
+ItemKind = Literal["answer", "repeat", "attention", "purposive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,23 @@ class PacketItem:
 
 @dataclass(frozen=True, slots=True)
 class PacketPage:
-    """A question, and the answers shown below it, in their order."""
+    """A question, and the answers shown below it, in their order.
+
+    Attributes:
+        question: The person's message.
+        items: What is rated.
+        only: (rubric, dimension) of what is asked of them; null means all that is asked at the
+            question's level of risk.
+    """
 
     question: RatedQuestion
     items: tuple[PacketItem, ...]
+    only: frozenset[tuple[str, str]] | None = None
+
+    def asks(self, one: AskedDimension) -> bool:
+        """Tell whether a dimension is asked of its answers."""
+        chosen = self.only is None or (one.rubric.name, one.dimension.name) in self.only
+        return chosen and one.is_asked_at(self.question.tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,7 @@ class Deal:
         secret: Key of orders and names, 32 bytes.
         repeats: Share of a rater's answers that come twice; one at least.
         attention: Share of a rater's answers that belong to another question.
+        purposive: Examples that were not drawn but added because of their ratings.
         foreign: Answers to questions that nobody is shown, for attention; where there are too few,
             those to other questions of the round do.
     """
@@ -134,6 +149,7 @@ class Deal:
     repeats: float
     attention: float
     foreign: tuple[RatedAnswer, ...] = ()
+    purposive: frozenset[str] = frozenset()
 
     def code(self, *words: object) -> str:
         """Return the keyed hash of *words*: 16 hexadecimal digits."""
@@ -185,7 +201,8 @@ def _packet(
 
 
 def _page(question: RatedQuestion, rater: str, deal: Deal, rng: random.Random) -> PacketPage:
-    items = [deal.item(rater, "answer", answer, question.example) for answer in question.answers]
+    kind: ItemKind = "purposive" if question.example in deal.purposive else "answer"
+    items = [deal.item(rater, kind, answer, question.example) for answer in question.answers]
     rng.shuffle(items)
     return PacketPage(question, tuple(items))
 

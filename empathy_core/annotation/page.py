@@ -69,9 +69,7 @@ def _content(packet: Packet, asked: list[AskedDimension], first: FirstPage) -> d
             {
                 "question": page.question.context,
                 "crisis": page.question.at_risk,
-                "asked": [
-                    i for i, one in enumerate(asked) if one.is_asked_at(page.question.tier)
-                ],
+                "asked": [i for i, one in enumerate(asked) if page.asks(one)],
                 "items": [{"id": item.id, "text": item.answer.text} for item in page.items],
             }
             for page in packet.pages

@@ -93,6 +93,11 @@ class RoundDir:
         return self.root / "raw"
 
     @property
+    def names(self) -> Path:
+        """Whom names in imported files mean: keyed digest → pseudonym, as JSON."""
+        return self.root / "names.json"
+
+    @property
     def packets(self) -> Path:
         """What raters get, a folder each."""
         return self.root / "packets"
@@ -147,11 +152,19 @@ def read_ratings(run: RunDir) -> pl.DataFrame:
         Damaged: A file cannot be read.
     """
     frames = [pl.DataFrame(schema=RATINGS)]
-    for name in read_rounds(run):
-        path = RoundDir.of(run, name).ratings
-        if path.exists():
-            frames.append(_read(path, RATINGS))
+    frames += (read_round_ratings(RoundDir.of(run, name)) for name in read_rounds(run))
     return pl.concat(frames)
+
+
+def read_round_ratings(folder: RoundDir) -> pl.DataFrame:
+    """Return the ratings of one round (``RATINGS``); empty before the first import.
+
+    Raises:
+        Damaged: The file cannot be read.
+    """
+    return (
+        _read(folder.ratings, RATINGS) if folder.ratings.exists() else pl.DataFrame(schema=RATINGS)
+    )
 
 
 def read_sample(folder: RoundDir) -> pl.DataFrame:

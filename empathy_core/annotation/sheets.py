@@ -62,8 +62,7 @@ def _sheet(packet: Packet, asked: Sequence[AskedDimension]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(["packet", "item", "question", "answer", *names, "note"])
     for page, item in _items(packet):
-        tier = page.question.tier
-        cells = ["" if one.is_asked_at(tier) else NOT_ASKED for one in asked]
+        cells = ["" if page.asks(one) else NOT_ASKED for one in asked]
         texts = [_cell(page.question.context), _cell(item.answer.text)]
         writer.writerow([packet.id, item.id, *texts, *cells, ""])
     return "\ufeff" + out.getvalue()
@@ -178,7 +177,7 @@ def _qualtrics(packet: Packet, asked: Sequence[AskedDimension]) -> str:
     writer.writerow(["code", "packet", "item", "rubric", "dimension"])
     for number, (page, item) in enumerate(_items(packet), start=1):
         for place, one in enumerate(asked, start=1):
-            if one.is_asked_at(page.question.tier):
+            if page.asks(one):
                 names = [one.rubric.name, one.dimension.name]
                 writer.writerow([f"Q{number}.{place}", packet.id, item.id, *names])
     return out.getvalue()

@@ -5,12 +5,22 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from empathy_core.annotation.exclusions import ExclusionRules
 from empathy_core.bounds import Above0, NotEmpty, Positive
-from jobs.config.strict import ConfigModel
+from jobs.config.strict import ConfigModel, changing
 
 Stratum = Literal["source", "tier"]
 LEAST_RATERS = 2
 """Of an answer: one rater's severity cannot be told from the answer's worth."""
+
+
+@changing(ExclusionRules)
+class ExcludeTable(ConfigModel):
+    """``[annotate.exclude]``: which ratings are left out; what no rule names is only reported."""
+
+    def rules(self) -> ExclusionRules:
+        """Return the rules."""
+        return ExclusionRules(**self.model_dump())
 
 
 class AnnotateTable(ConfigModel):
@@ -43,6 +53,7 @@ class AnnotateTable(ConfigModel):
         minutes_per_item: Minutes that a rater needs for one answer, for the estimate of
             ``annotate plan``.
         seed: Of the drawing of questions.
+        exclude: Which ratings are left out, and only these.
     """
 
     rubrics: tuple[NotEmpty, ...] = ()
@@ -62,6 +73,7 @@ class AnnotateTable(ConfigModel):
     crisis_per_sitting: Annotated[int, Field(ge=1, le=30)] = 30
     minutes_per_item: Above0 = 1.5
     seed: int = 0
+    exclude: ExcludeTable = ExcludeTable()
 
     @model_validator(mode="after")
     def _enough_raters(self) -> Self:
