@@ -11,7 +11,7 @@ from reports.labels import NOTHING, count, full_name, number, row_labels
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Table, TableText
-from reports.tables.uncounted import counted
+from reports.tables.uncounted import counts_of
 
 _SHARE = Column("", "", None, decimals=1, percent=True)
 _LOG_ODDS = Column("", "", None, decimals=2)
@@ -132,7 +132,7 @@ def _missing(
         lost = frame.select("condition", of.alias("lost"), every.alias("every"))
         found = {name: (n, of_all) for name, n, of_all in lost.iter_rows() if n}
         if found:
-            yield f"Without a preference, since {reason}: {counted(found, shown)}."
+            yield f"Without a preference, since {reason}: {counts_of(found, shown)}."
 
 
 def _refusals(rows: Sequence[dict[str, Any]], conditions: Sequence[Condition]) -> Iterator[str]:

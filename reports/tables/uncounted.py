@@ -37,8 +37,8 @@ def uncounted(
         unscored, said = _of_metric(collected, spec.metrics[key], key, shown, examples)
         name, why = metric_name(key), why_unscored(spec.metrics[key])
         if unscored:
-            notes.append(_note(f"Not scored by {name}", why, counted(unscored, shown)))
-        notes += [_note(name, of, counted(counts, shown)) for of, counts in said.items()]
+            notes.append(_note(f"Not scored by {name}", why, counts_of(unscored, shown)))
+        notes += [_note(name, of, counts_of(counts, shown)) for of, counts in said.items()]
     return notes
 
 
@@ -76,7 +76,7 @@ def _of_metric(
     return unscored, said
 
 
-def counted(counts: Mapping[str, tuple[int, int] | None], shown: Sequence[Condition]) -> str:
+def counts_of(counts: Mapping[str, tuple[int, int] | None], shown: Sequence[Condition]) -> str:
     """Return how many rows of which conditions; once where all of several have the same."""
     first = next(iter(counts.values()))
     if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:
