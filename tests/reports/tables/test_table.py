@@ -238,6 +238,14 @@ def test_a_short_signature_leaves_out_versions_and_digests():
     assert short_signature(full) == "model bert-base; layer 9; idf no; scale 0-1"
 
 
+@pytest.mark.parametrize("setting", ["min_mass:0.2", "share:0.25", "p:0.9", "min_mass:1"])
+def test_a_setting_with_a_decimal_is_no_version(setting: str):
+    """What counts as an answer decides which ratings are missing: a reader needs it."""
+    full = f"rubric:key|{setting}|transformers:5.23.0|torch:2.13.0+cpu"
+
+    assert short_signature(full) == f"rubric key; {setting.replace(':', ' ')}"
+
+
 # ---------------------------------------------------------------------------- notes
 
 
