@@ -239,6 +239,16 @@ def test_the_checks_of_pairs_are_made_of_each_pair_once(report: Report):
     assert order["value"] == pytest.approx(wanted.mean(), abs=1e-12)
 
 
+def test_no_two_numbers_of_a_judge_have_one_heading(report: Report):
+    """What had too little mass by the setting, and by the rule of the checks, are two numbers."""
+    ratings, checks = tables_of(report, "judge-checks")
+    heads = [{" ".join(head.lines) for head in table.heads} for table in (ratings, checks)]
+
+    assert not heads[0] & heads[1]
+    assert "Labels below half" in heads[1]
+    assert "the least that counts as an answer (50.0%)." in " ".join(ratings.words.notes)
+
+
 # ---------------------------------------------------------------------------- files
 
 
