@@ -29,6 +29,7 @@ from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
 from jobs.config.engines import refused
 from jobs.config.judges import metric_options, questions
+from jobs.config.judges_apart import indistinct
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME
 from jobs.config.variants import variants
@@ -316,7 +317,7 @@ def _names(config: Config) -> list[str]:
         problems.append(f"data.fractions: sum is {sum(config.data.fractions):g}, expected 1")
     if not (config.models or config.answers or config.finetune):
         problems.append("models: none given; name at least one under [models.<name>]")
-    problems += [] if problems else names.unusable(config)
+    problems += [] if problems else (*names.unusable(config), *indistinct(config))
     whole = config.model_dump()
     return problems + [p for path in config.assumed for p in _assumed(whole, path)]
 
