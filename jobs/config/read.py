@@ -266,12 +266,20 @@ def _explain(error: Any) -> str:
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
     if error["type"] in ("tuple_type", "list_type"):
         return f"{path}: {LIST_EXPECTED}{shown}"
+    return f"{path}: {_of_value(error, shown)}"
+
+
+def _of_value(error: Any, shown: str) -> str:
+    """Return what is wrong with a value; *shown* is the value, in brackets."""
+    if error["type"] == "too_short":
+        least = counted(error["ctx"]["min_length"], "entry", "entries")
+        return f"has too few entries{shown}; expected {least} at least"
     if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
         return (
-            f"{path}: this cannot be a name{shown}; expected letters (a to z, A to Z), digits, '_' "
+            f"this cannot be a name{shown}; expected letters (a to z, A to Z), digits, '_' "
             "and '-', first a letter or digit"
         )
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 
 
 def _allowed(loc: Sequence[str | int]) -> list[str]:

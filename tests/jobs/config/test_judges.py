@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from empathy_core import metrics
 from empathy_core.errors import ConfigError
 from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
@@ -103,7 +105,13 @@ REFUSED = {
     "a file that is not there": (
         'rubrics = ["epitome"]', 'rubrics = ["./nowhere.toml"]', "rubric .*nowhere.toml cannot be"
     ),
-    "no rubric": ('rubrics = ["epitome"]', "rubrics = []", "judges.one.rubrics"),
+    "no rubric": (
+        'rubrics = ["epitome"]', "rubrics = []",
+        "judges.one.rubrics: has too few entries .given: \\[\\].; expected 1 entry at least",
+    ),
+    "paraphrases of a rubric without any": (
+        '["epitome"]', '["epitome"]\nwordings = true', "wordings = true has no effect.*emotionqueen"
+    ),
     "an instrument for sessions": (
         'rubrics = ["epitome"]',
         'rubrics = ["ctrs"]',
@@ -158,14 +166,17 @@ REFUSED = {
         '["epitome"]', '["emrank"]\nbaseline = "echo"\nopponents = "echo"',
         "judges.one.opponents: .*'baseline' or 'all'",
     ),
-    "an unknown model": ('"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'"),
+    "an unknown model": (
+        '"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'.* Known: echo, flan_t5_base"
+    ),
     "an echo": ('"mine"', '"echo"', "'echo' cannot judge: it has no weights .backend echo"),
     "a therapist": ('"mine"', '"therapist"', "'therapist' cannot judge: it has no weights"),
     "a server that is sent texts": (
         '"mine"', '"remote"', "'remote' cannot judge: its server is sent texts, not tokens"
     ),
     "a server without probabilities": (
-        '"mine"', '"unlikely"', "'unlikely' cannot judge: engine 'silent' is not known to tell them"
+        '"mine"', '"unlikely"',
+        "'unlikely' cannot judge: engine 'silent' .*set probabilities under .engines.silent",
     ),
     "an unknown key": ("model =", "modell =", "judges.one.modell: unknown key"),
     "more than all of the mass": (
@@ -229,6 +240,16 @@ def test_two_judges_may_have_one_rubric(tmp_path: Path):
     found = metric_options(read(tmp_path, JUDGE + other))
 
     assert len(found) == 1 + 2 * 3
+
+
+def test_the_column_of_tiers_is_missing_in_the_table_of_the_judge(tmp_path: Path):
+    """``metrics.judge:…`` is a name that stands in no file of the user's."""
+    asked = JUDGE.replace("epitome", "crisis") + 'tier_column = "risk"\n'
+    [(name, options), *_] = questions(read(tmp_path, asked), "one").items()
+    rows = pl.DataFrame({"id": ["a"], "context": ["Hello?"], "response": ["Yes."]})
+
+    with pytest.raises(ConfigError, match=r"^judges\.one: no column 'risk' in the data"):
+        metrics.prepared(name, options, rows)
 
 
 ALIKE = {
