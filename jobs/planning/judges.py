@@ -119,6 +119,15 @@ def _opponents(
     return first + [o for o in known if o not in first and table.opponents == "all"]
 
 
+def checked(config: Config, conditions: Sequence[Condition]) -> list[str]:
+    """Return what tables must say of judges and judged, and of judges and judges, that are alike.
+
+    Raises:
+        ConfigError: See ``check_own_answers``.
+    """
+    return [*check_own_answers(config, conditions), *_of_one_model(config)]
+
+
 def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[str]:
     """Return what tables must say of judges and judged that are alike.
 
@@ -149,7 +158,7 @@ def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[s
     return notes
 
 
-def of_one_model(config: Config) -> list[str]:
+def _of_one_model(config: Config) -> list[str]:
     """Return what tables must say of judges that have the same weights, however they are called."""
     by_weights: dict[str, list[str]] = {}
     for table in config.judges.values():
