@@ -73,8 +73,14 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
 
 def _least(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> str:
     """Return the least mass of each judge, in brackets; once where all have the same."""
-    judges: Mapping[str, Any] = spec.metrics
-    least = {row["judge"]: percent(judges[row["metric"]].min_mass) for row in rows}
+    judges: Mapping[str, Any] = {row["judge"]: spec.metrics[row["metric"]] for row in rows}
+    least = {
+        name: percent(judge.min_mass)
+        for name, judge in judges.items()
+        if hasattr(judge, "min_mass")
+    }
+    if not least:
+        return ""
     same = len({*least.values()}) == 1
     told = next(iter(least.values())) if same else ", ".join(map(" ".join, least.items()))
     return f" ({told})"
