@@ -42,7 +42,7 @@ class UnknownName(ConfigError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name = kind, name
-        names = sorted(known)
+        names = sorted(set(known))  # one of the configuration may be called as one that ships
         close = get_close_matches(name, names, n=1, cutoff=0.5)
         guess = f" Did you mean '{close[0]}'?" if close else ""
         listed = ", ".join(names) or "none"

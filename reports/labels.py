@@ -195,12 +195,14 @@ def _quoted(text: str) -> str:
 
 
 def short_signature(signature: str) -> str:
-    """Return a signature without digests and package versions; the page has it in full."""
+    """Return a signature without digests and package versions; the page has it in full.
+
+    A version has three numbers; one with two is a setting that moves numbers, such as ``min_mass``.
+    """
     kept = [pair for pair in signature.split("|") if not _is_version_or_digest(pair)]
     return "; ".join(pair.replace(":", " ", 1) for pair in kept)
 
 
 def _is_version_or_digest(pair: str) -> bool:
-    name, _, value = pair.partition(":")
-    is_version = bool(re.fullmatch(r"v?\d+(\.\d+)+\S*", value)) and name not in ("scale", "p")
-    return is_version or bool(re.fullmatch(r"[0-9a-f]{8,}", value))
+    value = pair.partition(":")[2]
+    return bool(re.fullmatch(r"v?\d+(\.\d+){2,}\S*|[0-9a-f]{8,}", value))

@@ -187,18 +187,19 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
         ConfigError: There is no such column, or the metric refuses its values.
     """
     metric: Any = load(name, options)
+    table = f"judges.{metric.judge}" if hasattr(metric, "judge") else f"metrics.{name}"
     if columns := asked(metric):
         lacking = [column for column in columns if column not in examples.columns]
         if lacking:
             msg = (
-                f"metrics.{name}: no column '{lacking[0]}' in the data. Expected one that a source "
+                f"{table}: no column '{lacking[0]}' in the data. Expected one that a source "
                 f'carries along: add data.sources.<name>.keep = ["{lacking[0]}"], or name another'
             )
             raise ConfigError(msg)
         try:
             metric = metric.given(examples.select("id", pl.col(columns).cast(pl.String)))
         except ConfigError as error:
-            raise ConfigError(f"metrics.{name}: {error}") from error
+            raise ConfigError(f"{table}: {error}") from error
     found: MetricProtocol = metric.prepare(examples["response"].to_list())
     return found
 

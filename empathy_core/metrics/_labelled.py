@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -189,17 +189,23 @@ def _require_enough(of: LabelledFile, pairs: LabelledPairs, n_folds: int) -> Non
                     f"{counted(n_groups, 'group')}, expected {LEAST_PAIRS} of {n_folds} at least"
                 )
     if problems:
+        lost = "".join(f"; {said}" for said in _left_out(of, pairs))
         raise DataError(
-            f"{of.path} has too few labels: {'; '.join(problems)}. Label more replies, or leave "
-            f"a label or level out of {of.where}.labels and {of.where}.levels (one table has one "
-            "scale for all of its labels)"
+            f"{of.path} has too few labels: {'; '.join(problems)}{lost}. Label more replies, or "
+            f"leave a label or level out of {of.where}.labels and {of.where}.levels (one table has "
+            "one scale for all of its labels)"
         )
 
 
 def _say(of: LabelledFile, pairs: LabelledPairs) -> None:
+    for said in _left_out(of, pairs):
+        log.warning("%s: %s", of.path, said)
+
+
+def _left_out(of: LabelledFile, pairs: LabelledPairs) -> Iterator[str]:
+    """Yield which rows and labels do not count, and why."""
     for reason, n in pairs.dropped.items():
-        log.warning("%s: %s left out: %s", of.path, counted(n, "row"), reason)
+        yield f"{counted(n, 'row')} left out: {reason}"
     for name, n in zip(of.labels, pairs.conflicts, strict=True):
         if n:
-            text = "%s: %s with several levels of '%s', left out of it"
-            log.warning(text, of.path, counted(n, "pair"), name)
+            yield f"{counted(n, 'pair')} with several levels of '{name}', left out of it"

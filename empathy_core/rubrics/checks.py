@@ -132,6 +132,8 @@ def _of_thresholds(rubric: Rubric) -> Iterator[str]:
             )
         for dimension in rubric.dimensions:
             inner = dimension.values[1:]
+            if any(_of_scale("", dimension.anchors)):
+                continue  # what is wrong with the scale is said; of no use is what follows from it
             if threshold.at_least not in inner:
                 yield (
                     f"{where}at_least: is {threshold.at_least}, of which '{dimension.name}' has no "

@@ -124,6 +124,8 @@ def per_doubling(of: Questioned) -> Told:
 
 def _against_length(of: Questioned) -> tuple[Coefficient, Coefficient, np.ndarray] | str:
     both = ~np.isnan(of.scores.scores + of.scores.log_lengths)
+    if not both.any():
+        return "there is no score"
     if both.any(axis=1).sum() < 2:
         return "there is one condition: a question that asks for more words may be another question"
     x, y = (

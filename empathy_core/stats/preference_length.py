@@ -141,10 +141,9 @@ def _no_overlap(longer: np.ndarray) -> Refusal | None:
         return None
     side = "longer" if shares[0] < shares[1] else "shorter"
     return Refusal(
-        f"the lengths do not overlap: in {1 - min(shares):.0%} of the rows the first condition's "
-        f"answer is the {side} one",
-        f"each condition's answer as short as the other's or shorter in {LEAST_OVERLAP:.0%} of the "
-        "rows",
+        f"the lengths do not overlap: in {1 - min(shares):.0%} of the pairs the answer is {side} "
+        "than the one that it is compared with",
+        f"either of the two as short as the other or shorter in {LEAST_OVERLAP:.0%} of the pairs",
         "Compare with answers of a similar length, for instance with a limit on new tokens or a "
         "prompt that states a length",
     )

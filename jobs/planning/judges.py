@@ -71,7 +71,8 @@ class JudgePreview:
 
 def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
     """Return what each judge of a plan would read; *examples*: ``store.EXAMPLES``, evaluated."""
-    n_answers = examples.height * sum(c.decoding.n_samples for c in plan.conditions)
+    answers = {c.id: examples.height * c.decoding.n_samples for c in plan.conditions}
+    n_answers = sum(answers.values())
     found: dict[str, JudgePreview] = {}
     for planned_metric in plan.metrics:
         model, options = planned_metric.judge, planned_metric.options
@@ -80,7 +81,9 @@ def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
         name, share = options["judge"], options.get("share")
         # both orders; of two conditions beside the baseline each pair is asked about once
         orders = 2 if options.get("opponent") == options.get("baseline") else 1
-        n = n_answers if share is None else round(orders * share * n_answers)
+        itself = {options.get("opponent"), options.get("baseline")}  # of nobody are these asked
+        others = n_answers - sum(answers.get(str(name), 0) for name in itself)
+        n = n_answers if share is None else round(orders * share * others)
         known = found.get(name) or JudgePreview(name, 0, _first_prompt(model, options, examples))
         found[name] = replace(known, n_prompts=known.n_prompts + n)
     return list(found.values())
@@ -116,6 +119,15 @@ def _opponents(
     return first + [o for o in known if o not in first and table.opponents == "all"]
 
 
+def checked(config: Config, conditions: Sequence[Condition]) -> list[str]:
+    """Return what tables must say of judges and judged, and of judges and judges, that are alike.
+
+    Raises:
+        ConfigError: See ``check_own_answers``.
+    """
+    return [*check_own_answers(config, conditions), *_of_one_model(config)]
+
+
 def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[str]:
     """Return what tables must say of judges and judged that are alike.
 
@@ -144,6 +156,20 @@ def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[s
                 "one family may prefer each other's answers."
             )
     return notes
+
+
+def _of_one_model(config: Config) -> list[str]:
+    """Return what tables must say of judges that have the same weights, however they are called."""
+    by_weights: dict[str, list[str]] = {}
+    for table in config.judges.values():
+        model = judge_model(config, table)
+        label = table.label or model.label
+        by_weights.setdefault(weights.model_fingerprint(model), []).append(label)
+    return [
+        f"Judges {' and '.join(labels)} have the same weights: their agreement supports nothing."
+        for labels in by_weights.values()
+        if len(labels) > 1
+    ]
 
 
 def _akin(judge: ModelSpec, other: ModelSpec) -> bool:

@@ -105,7 +105,7 @@ def resolve(
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
-    collected.notes += judges.check_own_answers(config, conditions)
+    collected.notes += judges.checked(config, conditions)
     judged = judges.judges(config, conditions, run if write else None)
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(

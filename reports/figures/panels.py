@@ -26,6 +26,8 @@ PANELS = 4
 """Panels beside each other: more would leave no room for their numbers."""
 LINE_IN, PANEL_IN = 0.165, 0.72
 """Height of a line, and of what stands above and below the lines of a panel."""
+TITLE_IN, SHORT_TITLE, STAMP_IN = 0.125, 2, 0.2
+"""Height of each line of a title beyond those that a panel has room for, and of the stamp."""
 MANY_LINES, CLOSE = 20, 0.78
 """From so many lines on they stand closer by this factor, so that two rows fit on a page."""
 LABEL_POINTS = 7.0
@@ -106,7 +108,7 @@ class Panels:
             f"Panels of {self.what} by line: {n} lines; {named}. The page's tables have the "
             "numbers."
         )
-        height = -(-len(self.wanted) // PANELS) * (PANEL_IN + _height(self.lines))
+        height = _whole_height(self.wanted, self.lines, self.stamp)
 
         def drawn(drawing: Any) -> None:
             _draw_panels(drawing, self.wanted, self.lines, self.draw)
@@ -204,6 +206,20 @@ def _sides(values: Sequence[np.ndarray]) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
+def _whole_height(wanted: Sequence[Wanted], lines: Sequence[PanelLine], stamp: str) -> float:
+    """Return a figure's height in inches: a row of panels has room for the longest of its titles.
+
+    Without it the titles of judges, which name rubric and judge, leave no room for the panels.
+    """
+    rows = [wanted[i : i + PANELS] for i in range(0, len(wanted), PANELS)]
+    surplus = sum(
+        max(0, max(_title(column).count("\n") + 1 for _, column in row) - SHORT_TITLE)
+        for row in rows
+    )
+    whole = len(rows) * (PANEL_IN + _height(lines)) + surplus * TITLE_IN
+    return whole + (STAMP_IN if stamp and surplus else 0)
+
+
 def _height(lines: Sequence[PanelLine]) -> float:
     """Return the height of a panel's lines in inches: of two-line labels, more for each."""
     most = max(_wrapped(line.label, LABEL_WIDTH).count("\n") + 1 for line in lines)
@@ -212,6 +228,12 @@ def _height(lines: Sequence[PanelLine]) -> float:
 
 def _closeness(lines: Sequence[PanelLine]) -> float:
     return CLOSE if len(lines) > MANY_LINES else 1.0
+
+
+def _title(column: Column) -> str:
+    """Return the title of a panel; an arrow stays beside its last word."""
+    tied = re.sub(r" (?=[^\w(]$)", "\N{NO-BREAK SPACE}", line_label(column))
+    return _wrapped(tied, TITLE_WIDTH)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -251,10 +273,7 @@ def _label(axes: Any, lines: Sequence[PanelLine]) -> None:
 def _frame(axes: Any, column: Column) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    title = re.sub(
-        r" (?=[^\w(]$)", "\N{NO-BREAK SPACE}", line_label(column)
-    )  # an arrow stays beside
-    axes.set_title(_wrapped(title, TITLE_WIDTH), fontsize=LABEL_POINTS + 0.5)
+    axes.set_title(_title(column), fontsize=LABEL_POINTS + 0.5)
     n_ticks = 2 if axes.get_xlim()[0] < 0 else 3  # a sign takes room
     axes.xaxis.set_major_locator(MaxNLocator(n_ticks, steps=[1, 2, 5, 10]))
     axes.tick_params(axis="x", labelsize=LABEL_POINTS - 0.5, length=2)

@@ -1,7 +1,7 @@
 """Cells, headings and columns of a table → LaTeX. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -103,7 +103,7 @@ def heading_lines(table: Table, columns: Sequence[TexColumn]) -> Iterator[str]:
             first, end = _place(table, columns, span.first), _place(table, columns, span.last + 1)
             above += [""] * (first - 1 - last)
             n, last = end - first, end - 1
-            label = rf"\multicolumn{{{n}}}{{c}}{{{escape(span.label)}}}"
+            label = rf"\multicolumn{{{n}}}{{c}}{{{_lines(map(escape, span.lines))}}}"
             above += [label] if span.label else [""] * n
             rules += rf"\cmidrule(lr){{{first}-{last}}}" if span.label else ""
         yield _line(above)
@@ -120,14 +120,18 @@ def _line(parts: Sequence[str]) -> str:
     return " & ".join(parts) + r" \\"
 
 
+def _lines(lines: Iterable[str], place: str = "") -> str:
+    """Return lines below each other; one alone as it is."""
+    found = list(lines)
+    text = r"\\".join(found)
+    return rf"\reportlines{place}{{{text}}}" if len(found) > 1 else text
+
+
 def _head(head: Head, column: TexColumn) -> str:
     r"""Return a heading; lines in an ``S`` column need ``\multicolumn`` in REVTeX."""
     lines = [_wrapped(line) if len(line) > LONG else escape(line) for line in head.lines]
     lines[-1] += rf"\,{escape(head.arrow)}" if head.arrow else ""
-    text = r"\\".join(lines)
-    if len(lines) > 1:
-        place = "[r]" if column.letter == "r" and not column.beside else ""
-        text = rf"\reportlines{place}{{{text}}}"
+    text = _lines(lines, "[r]" if column.letter == "r" and not column.beside else "")
     if column.beside or (column.form and len(lines) > 1):
         return rf"\multicolumn{{{1 + column.beside}}}{{c}}{{{text}}}"
     return f"{{{text}}}" if column.form else text

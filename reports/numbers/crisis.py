@@ -47,8 +47,14 @@ class RiskTiers:
         """Return how many examples the screen decided on."""
         return int(self.rows["given"].null_count())
 
+    @property
+    def n_contradictory(self) -> int:
+        """Return how many questions have rows of different tiers."""
+        levels = self.rows.group_by("question").agg(n=pl.col("tier").n_unique())
+        return int((levels["n"] > 1).sum())
+
     def n_questions(self) -> dict[str, int]:
-        """Return tier → different questions of it."""
+        """Return tier → different questions with a row of it."""
         counted = self.rows.group_by("tier").agg(pl.col("question").n_unique())
         found = dict(counted.iter_rows())
         return {name: found.get(name, 0) for name in tiers()}
@@ -59,7 +65,7 @@ class ScreenChecked:
     """The screen beside the tiers that people gave, by different questions.
 
     Attributes:
-        found: At risk by both; *at_risk*: at risk by the column.
+        found: At risk by both; *at_risk*: at risk by the column, in any of its rows.
         wrong: At risk by the screen alone; *safe*: without risk by the column.
     """
 
@@ -115,7 +121,8 @@ def screen_checked(collected: Collected, found: RiskTiers) -> ScreenChecked | No
     if rows.is_empty():
         return None
     screened = pl.Series([tier(text) != NONE for text in rows["context"]], dtype=pl.Boolean)
-    rows = rows.with_columns(screened=screened, risk=pl.col("given") != NONE).unique("question")
+    rows = rows.with_columns(screened=screened, risk=pl.col("given") != NONE)
+    rows = rows.group_by("question").agg(pl.col("screened", "risk").any())
     risk, safe = rows.filter("risk"), rows.filter(~pl.col("risk"))
     return ScreenChecked(
         int(risk["screened"].sum()), risk.height, int(safe["screened"].sum()), safe.height

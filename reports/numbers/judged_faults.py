@@ -46,12 +46,15 @@ class JudgedFaults:
         columns: Any severe fault, each severe fault, any lesser one.
         shares: (condition, column) → share of the replies that were asked about.
         n_red: Condition → replies with a severe fault; conditions without one are left out.
+        n_unrated: (condition, severity) → replies of which nobody knows, since a rating is missing
+            and no fault of the severity was found; none are left out.
     """
 
     judge: str
     columns: tuple[Column, ...]
     shares: Mapping[tuple[str, str], CrisisShare]
     n_red: Mapping[str, int]
+    n_unrated: Mapping[tuple[str, str], int]
 
 
 def looks_for_faults(metric: MetricProtocol) -> bool:
@@ -76,13 +79,17 @@ def _of_judge(
     columns = _columns(list(metrics.values()))
     shares: dict[tuple[str, str], CrisisShare] = {}
     n_red: dict[str, int] = {}
+    n_unrated: dict[tuple[str, str], int] = {}
     for condition in conditions:
         rows = _flags(collected, condition.id, metrics)
         shares |= {(condition.id, c.name): _share(rows, c) for c in columns}
         if RED in rows.columns and (n := int(rows[RED].sum())):
             n_red[condition.id] = n
+        for severity in {RED, YELLOW} & {*rows.columns}:
+            if n := int(rows[f"{severity}?"].sum()):
+                n_unrated[condition.id, severity] = n
     label = next(iter(metrics.values())).label
-    return JudgedFaults(label, columns, shares, n_red)
+    return JudgedFaults(label, columns, shares, n_red, n_unrated)
 
 
 def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
@@ -101,7 +108,8 @@ def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
 def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
     """Return ``question`` and, for each fault and severity, 1 if found, 0 if not, else null.
 
-    Whether there is any fault is not known where none was found and one has no rating.
+    ``red?`` and ``yellow?`` say that nobody knows, which is not that nothing was asked. Whether
+    there is any fault is not known where none was found and one has no rating.
     """
     rows = collected.answers[condition].select(KEY)
     rows = rows.join(collected.examples.select("question", example="id"), on="example", how="left")
@@ -119,7 +127,10 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
     for severity, found in of_severity.items():
         unknown = pl.any_horizontal(pl.col(f"{of.meta.output_name()}?") for of in found)
         most = pl.max_horizontal(found)
-        rows = rows.with_columns(pl.when((most == 1) | ~unknown).then(most).alias(severity))
+        known = (most == 1).fill_null(value=False) | ~unknown
+        rows = rows.with_columns(
+            pl.when(known).then(most).alias(severity), (~known).alias(f"{severity}?")
+        )
     return rows
 
 

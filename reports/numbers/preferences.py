@@ -1,6 +1,6 @@
 """Preferences of judges: at equal length, by the place of a reply, and as strengths. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from empathy_core import stats
 from empathy_core.stats import AdjustedPreference, Strengths
 from empathy_core.types import Condition
 from reports.keys import ALL
+from reports.labels import full_name, row_labels
 from reports.rows.collect import Collected
 from reports.rows.compared import ComparedAnswers, comparing, comparisons
 from reports.spec import ReportSpec
@@ -31,7 +32,9 @@ PREFERENCES: dict[str, Any] = {
     "first": pl.Float64,  # probability of the reply that stands first, over both orders
     "consistent": pl.Float64,  # share of comparisons with one verdict in both orders
     "n": pl.Int64,  # comparisons with a preference
-    "n_missing": pl.Int64,  # comparisons that were asked and have none
+    "n_missing": pl.Int64,  # comparisons of two answers that have none
+    "n_too_long": pl.Int64,  # of these, those that did not fit the judge's context
+    "n_alone": pl.Int64,  # answers with nothing to compare: the baseline has none to that question
     "strength": pl.Float64,  # Bradley-Terry, log-odds with a mean of zero; null: see "unranked"
     "strength_low": pl.Float64,
     "strength_high": pl.Float64,
@@ -47,12 +50,13 @@ def preferences(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) -
         row
         for key, metric in comparing(spec.metrics).items()
         if metric.columns  # the comparison with the baseline; the others have none
-        for row in _of_question(summary, spec.conditions, key, metric, compared)
+        for row in _of_question(collected, summary, spec.conditions, key, metric, compared)
     ]
     return pl.DataFrame(rows, schema=PREFERENCES)
 
 
 def _of_question(
+    collected: Collected,
     summary: pl.DataFrame,
     conditions: Sequence[Condition],
     key: str,
@@ -65,19 +69,23 @@ def _of_question(
     column = metric.columns[0]
     at = (pl.col("subset") == ALL) & (pl.col("metric") == key) & (pl.col("column") == column.name)
     scores = {row["condition"]: row for row in summary.filter(at).iter_rows(named=True)}
-    ranked = _strengths(mine, [c.id for c in conditions])
+    labels = row_labels(conditions)
+    shown = {c.id: full_name(c, labels) for c in conditions}
+    ranked = _strengths(mine, shown)
     for condition in conditions:
         record: dict[str, object] = {
             "metric": key, "column": column.name, "judge": column.judge,
             "condition": condition.id, "baseline": metric.opponent,
         }  # fmt: skip
         rows = beside.get(condition.id)
+        if rows is not None:
+            record |= {"n_alone": _n_alone(collected.scores[condition.id, key])}
         if rows is not None and rows.height:
             score = scores.get(condition.id, {})
             record |= {"preferred": score.get("score")}
             record |= {name: score.get(name) for name in ("low", "high")}
             record |= _beside(rows)
-        yield record | _strength(ranked, condition.id)
+        yield record | _strength(ranked, shown[condition.id])
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -98,7 +106,13 @@ def _beside(rows: pl.DataFrame) -> dict[str, object]:
         "consistent": judged["consistent"].mean(),
         "n": found.n,
         "n_missing": found.n_left_out,
+        "n_too_long": rows.filter(pl.col("too_long") == 1).height,
     }
+
+
+def _n_alone(rows: pl.DataFrame) -> int:
+    """Return how many answers stand alone."""
+    return rows.filter(pl.col("left_out") == 0, pl.col("alone") == 1).height
 
 
 def _adjusted(found: AdjustedPreference) -> dict[str, object]:
@@ -112,9 +126,12 @@ def _adjusted(found: AdjustedPreference) -> dict[str, object]:
     }
 
 
-def _strengths(compared: Sequence[ComparedAnswers], names: Sequence[str]) -> Strengths | None:
-    """Return the strengths of conditions; null where fewer than three are compared."""
-    place = {name: i for i, name in enumerate(names)}
+def _strengths(compared: Sequence[ComparedAnswers], names: Mapping[str, str]) -> Strengths | None:
+    """Return the strengths of conditions, *names* by id; null where fewer than three are compared.
+
+    They bear the names that tables print, since a refusal lists them.
+    """
+    place = {of: i for i, of in enumerate(names)}
     mine = [one for one in compared if one.rows.height and one.opponent in place]
     if len({name for one in mine for name in (one.condition, one.opponent)}) < 3:
         return None
@@ -129,7 +146,7 @@ def _strengths(compared: Sequence[ComparedAnswers], names: Sequence[str]) -> Str
     ])  # fmt: skip
     _, clusters = np.unique(whole["cluster"].to_numpy(), return_inverse=True)
     first, second, y = (whole[name].to_numpy() for name in ("first", "second", "preference"))
-    return stats.strengths(first, second, y, clusters, names)
+    return stats.strengths(first, second, y, clusters, [*names.values()])
 
 
 def _strength(ranked: Strengths | None, condition: str) -> dict[str, object]:

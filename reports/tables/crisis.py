@@ -23,7 +23,14 @@ from reports.numbers.crisis import (
     shares,
     tiers_in,
 )
-from reports.numbers.judged_faults import FOUND, CrisisShare, JudgedFaults, judged_faults
+from reports.numbers.judged_faults import (
+    FOUND,
+    RED,
+    YELLOW,
+    CrisisShare,
+    JudgedFaults,
+    judged_faults,
+)
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
@@ -42,6 +49,7 @@ from reports.tables.table import (
     signed,
     value_text,
 )
+from reports.tables.uncounted import counts_of
 
 UNCHECKED = "Safety not checked: no crisis row was checked by people."
 """Below every table of a run with people at risk, until people's ratings are there."""
@@ -166,11 +174,27 @@ def _of_judge(
             "Red: potential for harm; Yellow: suboptimal. Each share is of the replies that the "
             "question was asked of and has a rating of: those in which the judge says that the "
             f"fault is there with a probability of {percent(FOUND, 0)} or more.",
+            *_unrated(found, shown.spec.conditions),
             *_common_notes(found.shares),
         ),
     )
     head = heads(("Questions", "at risk"), "Answers")
     return _table(shown, words, spans, (*head, *_heads(columns)), cells)
+
+
+def _unrated(found: JudgedFaults, conditions: Sequence[Condition]) -> Iterator[str]:
+    """Yield of how many replies it is not known whether there is a fault."""
+    for severity, what in ((RED, "severe"), (YELLOW, "lesser")):
+        lost = {
+            c.id: (n, n + (known.n if (known := found.shares.get((c.id, severity))) else 0))
+            for c in conditions
+            if (n := found.n_unrated.get((c.id, severity), 0))
+        }
+        if lost:
+            yield (
+                f"Not known whether there is any {what} fault, since a rating is missing: "
+                f"{counts_of(lost, conditions)}."
+            )
 
 
 def _table(
@@ -243,6 +267,11 @@ def _about(shown: _Shown) -> Iterator[str]:
         return
     gaps = f"; the screen where it is empty ({counted(found.n_screened, 'example')})"
     yield f"Their level is that of the column {found.column}{gaps if found.n_screened else ''}."
+    if found.n_contradictory:
+        yield (
+            f"{counted(found.n_contradictory, 'question')} with rows of different levels: each "
+            "answer counts at the level of its row."
+        )
     if checked := screen_checked(shown.collected, found):
         yield (
             f"The screen of phrases finds {n_of(checked.found, checked.at_risk)} questions that "

@@ -37,7 +37,9 @@ def table_warnings(
         *numbers.spec.older,
         *worse(numbers.summary, numbers.spec, shown, named),
         *uncounted(numbers.collected, numbers.spec, numbers.wanted, conditions=conditions),
-        *opposed_notes(as_pairs(_of(numbers, shown)), numbers.summary, numbers.spec),
+        *opposed_notes(
+            as_pairs(_of(numbers, shown)), numbers.summary, numbers.spec, numbers.wanted
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from reports.tables.table import Cell, Group, Row, Table, TableText
 
 _HEADS: Mapping[str, tuple[str, ...]] = {
     "one_label": ("One", "label"),
-    "outside_labels": ("No", "label"),
+    "outside_labels": ("Labels", "below half"),
     "length": ("Length",),
     "verbosity": ("Longer", "reply"),
     "order": ("First", "reply"),
@@ -60,8 +60,8 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
         caption="Ratings of the judges, over the answers of all rows.",
         notes=(
             "No label: the labels of the scale have together less of the judge's probability than "
-            "the least that counts as an answer. Such a rating is missing, never a number; what it "
-            "might change is bounded wherever rows are compared.",
+            f"the least that counts as an answer{_least(rows, spec)}. Such a rating is missing, "
+            "never a number; what it might change is bounded wherever rows are compared.",
             "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
             "nearest to that end of the scale.",
             "Uncalibrated: no person's rating has been compared with the judge's.",
@@ -69,6 +69,21 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
     )
     return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
                  layout=spec.layout)  # fmt: skip
+
+
+def _least(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> str:
+    """Return the least mass of each judge, in brackets; once where all have the same."""
+    judges: Mapping[str, Any] = {row["judge"]: spec.metrics[row["metric"]] for row in rows}
+    least = {
+        name: percent(judge.min_mass)
+        for name, judge in judges.items()
+        if hasattr(judge, "min_mass")
+    }
+    if not least:
+        return ""
+    same = len({*least.values()}) == 1
+    told = next(iter(least.values())) if same else ", ".join(map(" ".join, least.items()))
+    return f" ({told})"
 
 
 def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:

@@ -73,7 +73,9 @@ def main_warnings(
         *spec.notes,
         *spec.older,
         *uncounted(collected, spec, wanted),
-        *opposed_notes(numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec),
+        *opposed_notes(
+            numbers.pairs.filter(pl.col("subset") == ALL), numbers.summary, spec, wanted
+        ),
         *(some for some, _ in _faults(collected, spec)),
     )
 
@@ -371,12 +373,14 @@ MOST_OPPOSED = 3
 """Pairs that a note lists."""
 
 
-def opposed_notes(rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec) -> list[str]:
+def opposed_notes(
+    rows: pl.DataFrame, summary: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]
+) -> list[str]:
     """Name differences that go the other way than the two cells, and print both.
 
-    *rows* is ``pairs.PAIRS`` and *summary* ``aggregate.SUMMARY``.
+    *rows* is ``pairs.PAIRS``, *summary* ``aggregate.SUMMARY``, *wanted* the table's columns.
     """
-    columns = {(k, c.name): c for k, c in spec.main_columns}
+    columns = {(k, c.name): c for k, c in wanted}
     labels = row_labels(spec.conditions)
     of = {c.id: full_name(c, labels) for c in spec.conditions}
     cells = values_of(summary.filter(pl.col("subset") == ALL))

@@ -6,14 +6,16 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.types import Column
+from empathy_core.types import Column, Condition
 from reports.labels import NOTHING, count, full_name, number, row_labels
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Table, TableText
+from reports.tables.uncounted import counts_of
 
 _SHARE = Column("", "", None, decimals=1, percent=True)
 _LOG_ODDS = Column("", "", None, decimals=2)
+_COUNTED = ("n", "n_missing", "n_too_long", "n_alone")
 
 
 def preference_tables(found: pl.DataFrame, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
@@ -49,7 +51,12 @@ def _table(
     text = replace(
         words,
         caption=f"{column.group}: preference over {name}.",
-        notes=tuple(_notes(column, rows, name, is_ranked=is_ranked)),
+        notes=(
+            *_notes(column, rows, name, is_ranked=is_ranked),
+            *_missing(rows, spec.conditions, name),
+            *_refusals(rows, spec.conditions),
+            f"{NOTHING}: the baseline is not compared with itself.",
+        ),
     )
     lines = tuple(Group(label, tuple(of), label in human) for label, of in groups.items())
     return Table(text, ("Model", "Prompts"), (), shown, lines, layout=spec.layout)
@@ -107,10 +114,36 @@ def _notes(
             "preferences of all pairs that were compared; in brackets 95% intervals (sandwich "
             "variance by question)."
         )
-    missing = sum(row["n_missing"] or 0 for row in rows)
-    if missing:
-        yield f"Without a preference, since the judge gave none of the answers: {count(missing)}."
-    for name, what in (("refusal", "At equal length"), ("unranked", "Strength")):
-        reasons = dict.fromkeys(row[name] for row in rows if row[name])
-        yield from (f"{what}: {reason}" for reason in reasons)
-    yield f"{NOTHING}: the baseline is not compared with itself."
+
+
+def _missing(
+    rows: Sequence[dict[str, Any]], conditions: Sequence[Condition], baseline: str
+) -> Iterator[str]:
+    """Yield which answers have no preference, and why, in how many of each row."""
+    shown = [c for c in conditions if c.id != rows[0]["baseline"]]
+    frame = pl.DataFrame(rows).select("condition", *_COUNTED).fill_null(0)
+    no_label = pl.col("n_missing") - pl.col("n_too_long")
+    for reason, of in (
+        (f"{baseline} has no answer to the question", pl.col("n_alone")),
+        ("the text does not fit the judge's context", pl.col("n_too_long")),
+        ("the judge gave none of the answers", no_label),
+    ):
+        every = pl.sum_horizontal("n", "n_missing", "n_alone")
+        lost = frame.select("condition", of.alias("lost"), every.alias("every"))
+        found = {name: (n, of_all) for name, n, of_all in lost.iter_rows() if n}
+        if found:
+            yield f"Without a preference, since {reason}: {counts_of(found, shown)}."
+
+
+def _refusals(rows: Sequence[dict[str, Any]], conditions: Sequence[Condition]) -> Iterator[str]:
+    """Yield why numbers are not there: of which rows, where it is not a reason for all."""
+    labels = row_labels(conditions)
+    names = {c.id: full_name(c, labels) for c in conditions}
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["refusal"]:
+            reasons.setdefault(row["refusal"], []).append(names[row["condition"]])
+    for reason, of in reasons.items():
+        yield f"At equal length ({'; '.join(of)}): {reason}"
+    for reason in dict.fromkeys(row["unranked"] for row in rows if row["unranked"]):
+        yield f"Strength: {reason}"

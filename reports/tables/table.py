@@ -34,6 +34,8 @@ RED_BY_JUDGE = "\N{SECTION SIGN}"
 """Behind the label of a condition in which a judge alone found a severe crisis fault."""
 HEAD_WIDTH = 11
 """Characters of a heading's line: about what a column of four decimals takes."""
+SPAN_WIDTH = 24
+"""Characters of a line of a heading over few columns, at least: a judge's name stays whole."""
 PANEL_COLUMNS = 8
 """Number columns that a page of two-column print holds beside model and prompt."""
 
@@ -53,6 +55,13 @@ class Span:
     label: str
     first: int
     last: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Its lines: a long one (rubric and judge) must not make its columns wider than numbers."""
+        width = max(SPAN_WIDTH, (HEAD_WIDTH + 2) * (self.last - self.first + 1))
+        lines = textwrap.wrap(self.label, width, break_long_words=False, break_on_hyphens=False)
+        return tuple(lines) or (self.label,)
 
 
 @dataclass(frozen=True, slots=True)

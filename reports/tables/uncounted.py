@@ -1,6 +1,6 @@
 """Which rows the metrics left out, and where they had nothing to count, in words. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -37,8 +37,8 @@ def uncounted(
         unscored, said = _of_metric(collected, spec.metrics[key], key, shown, examples)
         name, why = metric_name(key), why_unscored(spec.metrics[key])
         if unscored:
-            notes.append(_note(f"Not scored by {name}", why, _counts(unscored, shown)))
-        notes += [_note(name, of, _counts(counts, shown)) for of, counts in said.items()]
+            notes.append(_note(f"Not scored by {name}", why, counts_of(unscored, shown)))
+        notes += [_note(name, of, counts_of(counts, shown)) for of, counts in said.items()]
     return notes
 
 
@@ -76,7 +76,7 @@ def _of_metric(
     return unscored, said
 
 
-def _counts(counts: Counted, shown: Sequence[Condition]) -> str:
+def counts_of(counts: Mapping[str, tuple[int, int] | None], shown: Sequence[Condition]) -> str:
     """Return how many rows of which conditions; once where all of several have the same."""
     first = next(iter(counts.values()))
     if len(counts) == len(shown) > 1 and len(set(counts.values())) == 1:

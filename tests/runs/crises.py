@@ -37,6 +37,8 @@ class JudgeByHand:
     judge: str = "tiny"
     label: str = "Tiny Judge"
     fingerprint: str = "tiny"
+    silent: bool = False
+    """Of such a reply it says nothing."""
 
     @property
     def dimension(self) -> Dimension:
@@ -77,6 +79,9 @@ class JudgeByHand:
         found = np.zeros((rows.height, len(self.statistics)))
         found[:, 0] = np.where(asked, np.where(harm, 0.9, 0.1), np.nan)
         found[:, 1], found[:, 2] = 1, asked
+        if self.silent and self.fault == "blaming":
+            found[harm & asked, 0] = np.nan
+            found[harm & asked, self.statistics.index("low_mass")] = 1
         return found
 
     def recheck(self, rows: pl.DataFrame) -> None:
@@ -97,13 +102,15 @@ def replies(made_by: Condition, row: int, sample: int) -> str:
     return f"{words} Call 988." if made_by.model.name == "llama" else words
 
 
-def crisis_spec(*, judged: bool = False, ruled: bool = True, **changes: Any) -> ReportSpec:
+def crisis_spec(
+    *, judged: bool = False, ruled: bool = True, silent: bool = False, **changes: Any
+) -> ReportSpec:
     """Return a report under a toy metric, the rules, and a judge."""
     rules = metrics.load("crisis", {})
     asked: dict[str, Any] = {"toy-00000000": Toy()}
     asked |= {metrics.key("crisis", rules): rules} if ruled else {}
     faults = [d.name for d in rubrics.rubric("crisis").dimensions] if judged else []
-    asked |= {f"judge_tiny_{name}-00000000": JudgeByHand(name) for name in faults}
+    asked |= {f"judge_tiny_{name}-00000000": JudgeByHand(name, silent=silent) for name in faults}
     return spec(HUMAN, LLAMA, LLAMA2, FLAN, metrics=asked, **changes)
 
 

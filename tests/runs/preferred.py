@@ -16,7 +16,7 @@ from empathy_core.store import RunDir
 from empathy_core.types import ModelSpec
 from reports.spec import ReportSpec
 from tests.runs import by_hand
-from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, Toy, spec
+from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, N_EXAMPLES, Toy, spec
 
 BASE = LLAMA.id
 IDS = (LLAMA.id, LLAMA2.id, FLAN.id)
@@ -61,9 +61,15 @@ def of_the_first(condition: str, opponent: str, example: int) -> Said:
 
 @dataclass(frozen=True)
 class Compares(_preference.Metric):
-    """Compares as it is told to; of the last ten examples only with the baseline."""
+    """Compares as it is told to; of the last ten examples only with the baseline.
+
+    To the last examples the opponent has no answer, and those before them do not fit the judge's
+    context.
+    """
 
     says: Any = clean
+    without_baseline: int = 0
+    too_long: int = 0
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         at = {name: i for i, name in enumerate(self.statistics)}
@@ -75,6 +81,8 @@ class Compares(_preference.Metric):
                 found[row, at["preference"]] = 0.5
             elif not self._is_paired(condition) or (i >= 30 and not self.is_baseline):
                 found[row, at["preference"]], found[row, at["left_out"]] = np.nan, 1
+            elif why := self._lacking(N_EXAMPLES - 1 - i):
+                found[row, at["preference"]], found[row, at[why]] = np.nan, 1
             else:
                 said, low = self.says(condition, self.opponent, i), i == NO_ANSWER
                 told = {
@@ -86,6 +94,12 @@ class Compares(_preference.Metric):
                 for name, value in told.items():
                     found[row, at[name]] = value
         return found
+
+    def _lacking(self, i: int) -> str:
+        """Return why there is no pair; the last examples first, at which a label is given."""
+        if i < self.without_baseline:
+            return "alone"
+        return "too_long" if i < self.without_baseline + self.too_long else ""
 
 
 def shares(condition: str, example: int) -> np.ndarray:
@@ -113,7 +127,13 @@ class Rates(_judge.Metric):
 
 
 def preferred_spec(
-    *, says: Judge = clean, rated: bool = True, every: bool = True, **changes: Any
+    *,
+    says: Judge = clean,
+    rated: bool = True,
+    every: bool = True,
+    without_baseline: int = 0,
+    too_long: int = 0,
+    **changes: Any,
 ) -> ReportSpec:
     """Return a report on three conditions, the first of which is the baseline."""
     whole = rubrics.rubric("emotionqueen")
@@ -125,6 +145,7 @@ def preferred_spec(
         metrics[f"{KEY[:-1]}{i}"] = Compares(
             "tiny", "Tiny Judge", JUDGE, rubrics.rubric("emrank"), opponent=opponent,
             opponent_label="LLaMA", baseline=BASE, says=says,
+            without_baseline=without_baseline, too_long=too_long,
         )  # fmt: skip
     return spec(LLAMA, LLAMA2, FLAN, metrics=metrics, **changes)
 

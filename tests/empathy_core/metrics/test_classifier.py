@@ -291,6 +291,13 @@ def test_a_label_may_be_missing_where_another_is_there(tmp_path: Path):
     assert told(metric)["held_out_warmth_f1"] > 0.8
 
 
+def test_labels_that_all_contradict_each_other_are_the_reason_that_is_given(tmp_path: Path):
+    """More labels of this kind would not help."""
+    both = [(f"Why {i}?", f"Because {i}.", str(level), "1") for i in range(60) for level in (0, 2)]
+    with pytest.raises(DataError, match="60 pairs with several levels of 'warmth', left out of it"):
+        of_file(write(tmp_path / "odd.csv", both))._pairs()
+
+
 def test_contradictions_repeats_and_empty_texts_are_counted_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -179,6 +179,17 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str, tmp_path: Path):
         _read(tmp_path, GOOD, name)
 
 
+def test_of_a_broken_scale_nothing_is_said_that_follows_from_it(tmp_path: Path):
+    """Thresholds above points that are not there are no further mistakes."""
+    threshold = 'thresholds = [{ name = "pass", label = "PASS", at_least = 1 }]\n'
+    text = GOOD.replace(ANCHORS, "anchors = []").replace("[[tiers]]", f"{threshold}[[tiers]]")
+    with pytest.raises(ConfigError) as error:
+        _read(tmp_path, text)
+
+    assert "the scale has no point" in str(error.value)
+    assert "at_least" not in str(error.value)
+
+
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path):
     """One line each."""
     text = GOOD.replace('"warm",', '"cold",').replace("How warm is it?", " ")

@@ -329,6 +329,9 @@ CASES: dict[str, tuple[Callable[[JudgedScores], JudgedScores], str, str]] = {
     "no score": (
         lambda of: replace(of, scores=np.full(of.scores.shape, np.nan)), "one_label", "no score",
     ),
+    "no score beside a length": (
+        lambda of: replace(of, scores=np.full(of.scores.shape, np.nan)), "length", "no score",
+    ),
     "a constant judge": (
         lambda of: replace(of, scores=np.full(of.scores.shape, 3.0)), "length", "nothing varies",
     ),

@@ -156,7 +156,7 @@ def test_lengths_that_do_not_overlap_are_refused(sign: int):
     found = preference_at_equal_length(y, first, second, clusters)
 
     assert "do not overlap: in 98%" in refused(found)
-    assert ("longer one" if sign > 0 else "shorter one") in refused(found)
+    assert f"the answer is {'longer' if sign > 0 else 'shorter'}" in refused(found)
     assert found.raw == pytest.approx(y.mean())
 
 

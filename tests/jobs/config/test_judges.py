@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from empathy_core import metrics
 from empathy_core.errors import ConfigError
 from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
@@ -103,7 +105,13 @@ REFUSED = {
     "a file that is not there": (
         'rubrics = ["epitome"]', 'rubrics = ["./nowhere.toml"]', "rubric .*nowhere.toml cannot be"
     ),
-    "no rubric": ('rubrics = ["epitome"]', "rubrics = []", "judges.one.rubrics"),
+    "no rubric": (
+        'rubrics = ["epitome"]', "rubrics = []",
+        "judges.one.rubrics: has too few entries .given: \\[\\].; expected 1 entry at least",
+    ),
+    "paraphrases of a rubric without any": (
+        '["epitome"]', '["epitome"]\nwordings = true', "wordings = true has no effect.*emotionqueen"
+    ),
     "an instrument for sessions": (
         'rubrics = ["epitome"]',
         'rubrics = ["ctrs"]',
@@ -158,14 +166,17 @@ REFUSED = {
         '["epitome"]', '["emrank"]\nbaseline = "echo"\nopponents = "echo"',
         "judges.one.opponents: .*'baseline' or 'all'",
     ),
-    "an unknown model": ('"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'"),
+    "an unknown model": (
+        '"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'.* Known: echo, flan_t5_base"
+    ),
     "an echo": ('"mine"', '"echo"', "'echo' cannot judge: it has no weights .backend echo"),
     "a therapist": ('"mine"', '"therapist"', "'therapist' cannot judge: it has no weights"),
     "a server that is sent texts": (
         '"mine"', '"remote"', "'remote' cannot judge: its server is sent texts, not tokens"
     ),
     "a server without probabilities": (
-        '"mine"', '"unlikely"', "'unlikely' cannot judge: engine 'silent' is not known to tell them"
+        '"mine"', '"unlikely"',
+        "'unlikely' cannot judge: engine 'silent' .*set probabilities under .engines.silent",
     ),
     "an unknown key": ("model =", "modell =", "judges.one.modell: unknown key"),
     "more than all of the mass": (
@@ -225,9 +236,56 @@ def test_a_rubric_that_is_none_is_refused_with_the_judge(tmp_path: Path, case: s
 
 def test_two_judges_may_have_one_rubric(tmp_path: Path):
     """Their columns are named by the judge."""
-    found = metric_options(read(tmp_path, JUDGE + JUDGE.replace("judges.one", "judges.two")))
+    other = JUDGE.replace("judges.one", "judges.two") + 'label = "Two"\n'
+    found = metric_options(read(tmp_path, JUDGE + other))
 
     assert len(found) == 1 + 2 * 3
+
+
+def test_the_column_of_tiers_is_missing_in_the_table_of_the_judge(tmp_path: Path):
+    """``metrics.judge:…`` is a name that stands in no file of the user's."""
+    asked = JUDGE.replace("epitome", "crisis") + 'tier_column = "risk"\n'
+    [(name, options), *_] = questions(read(tmp_path, asked), "one").items()
+    rows = pl.DataFrame({"id": ["a"], "context": ["Hello?"], "response": ["Yes."]})
+
+    with pytest.raises(ConfigError, match=r"^judges\.one: no column 'risk' in the data"):
+        metrics.prepared(name, options, rows)
+
+
+ALIKE = {
+    "one label": ("two", "", "epitome", "judges.two: in tables it is called 'mine', as is"),
+    "a judge called as the jury": (
+        "jury", 'label = "Two"', "epitome",
+        "a column of the jury of all judges is called 'jury_epitome_.*judge 'jury'",
+    ),
+    "judge and rubric that make the name of others": (
+        "one_epitome", 'label = "Two"', "./one.toml",
+        "rubric 'one', 'explorations' is called 'one_epitome_one_explorations', as is one of judge",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_judges_that_no_reader_could_tell_apart_are_refused(tmp_path: Path, case: str):
+    """In tables by their labels; in files, macros and claims by the names of their columns."""
+    name, label, rubric, said = ALIKE[case]
+    text = CARE.replace('name = "warmth"', 'name = "explorations"')
+    (tmp_path / "one.toml").write_text(text)
+    (tmp_path / "epitome_one.toml").write_text(text)
+    first = JUDGE.replace('["epitome"]', '["epitome", "./epitome_one.toml"]')
+    second = f'[judges.{name}]\nmodel = "mine"\nrubrics = ["{rubric}"]\n{label}\n'
+
+    with pytest.raises(ConfigError, match=f"(?s){said}"):
+        read(tmp_path, first + second)
+
+
+def test_a_threshold_s_column_is_no_dimension_s(tmp_path: Path):
+    """A dimension may be called as another's share above a point."""
+    text = CARE.replace('name = "harm"', 'name = "warmth_pass"')
+    (tmp_path / "both.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match="'warmth_pass' is called 'one_both_warmth_pass'"):
+        read(tmp_path, JUDGE.replace("epitome", "./both.toml"))
 
 
 def test_the_weights_of_a_judge_are_fetched_beforehand(tmp_path: Path):

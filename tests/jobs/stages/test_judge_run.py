@@ -218,6 +218,22 @@ def test_the_same_weights_under_another_name_are_the_judges_own(tmp_path: Path):
         sweep_here(tmp_path)
 
 
+def test_judges_of_the_same_weights_are_no_second_opinion(tmp_path: Path):
+    """Whatever they are called: the tables say that their agreement supports nothing."""
+    twin = (
+        '[models.twin]\nweights = "./twin"\narchitecture = "decoder"\nchat_template = true\n'
+        "prompts = []\n[metrics.length]\n"
+        '[judges.two]\nmodel = "twin"\nrubrics = ["./care.toml"]'
+    )
+    write_judged(tmp_path, JUDGED.replace("[metrics.length]", twin))
+    shutil.copytree(tmp_path / "tiny", tmp_path / "twin")
+    config = configuration.read(str(tmp_path / "judged.toml"), [])
+
+    planned = sweep.plan(config, RunDir(tmp_path / "runs" / "judged"), "a test")
+
+    assert "have the same weights: their agreement supports" in repr(planned.plan.notes)
+
+
 # ---------------------------------------------------------------------------- what is missing
 
 

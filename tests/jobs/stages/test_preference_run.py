@@ -21,6 +21,7 @@ from jobs.executors.slurm.compaction import _complete
 from jobs.executors.worker import do_task
 from jobs.launch import main
 from jobs.planning import scoring
+from jobs.planning.judges import previews
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress, read_when_asked
@@ -111,6 +112,20 @@ def test_each_two_conditions_are_compared_once_beside_what_is_rated(finished: Pa
     assert sorted(map(sorted, asked)) == sorted(map(sorted, combinations(of.values(), 2)))
     assert next(m.name for m in plan.metrics if m.opponent) == PLAIN
     assert plan.metrics[0].opponent is None
+
+
+def test_a_dry_run_counts_the_prompts_that_are_read(finished: Path):
+    """Ratings, and two orders of each pair that was compared; nothing of a condition by itself."""
+    run, plan = run_of(finished)
+    examples = pl.read_parquet(run.examples).filter(store.EVALUATED)
+    [preview] = previews(plan, examples)
+    rated, compared = (
+        sum(judged_rows(run, plan, m.name)["judged"].sum() for m in plan.metrics
+            if m.judge and bool(m.opponent) is is_pair)
+        for is_pair in (False, True)
+    )  # fmt: skip
+
+    assert preview.n_prompts == rated + 2 * compared == 3 * N_QUESTIONS + 2 * 3 * N_QUESTIONS
 
 
 @pytest.mark.parametrize("n_shards", [2, 3])

@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,19 @@ def test_many_lines_still_fit_a_page(report: Report):
     ] * 8
 
     assert 2 * (panels.PANEL_IN + panels._height(lines)) < 9.7
+
+
+@pytest.mark.filterwarnings("error")
+def test_titles_of_judges_leave_room_for_the_lines(report: Report):
+    """A title of many lines makes the figure higher, not its panels lower."""
+    judge = "EmotionQueen, uncalibrated (judge: SmolLM2-135M-Instruct)"
+    asked = plots.forest(report.summary, report.spec, "PARTIAL 1/2")
+    assert asked is not None
+    named = [(key, replace(column, group=judge)) for key, column in asked.wanted]
+
+    figure = replace(asked, wanted=named).figure()
+
+    heights = sorted({round(y, 3) for _, y, _ in marks(figure)})
+    apart = 72 * panels.LINE_IN * 0.8
+    assert len(heights) == sum(line.key is not None for line in asked.lines)
+    assert all(lower - upper > apart for upper, lower in pairwise(heights))

@@ -30,6 +30,7 @@ from tests.runs.preferred import (
     KEY,
     NO_ANSWER,
     RATING,
+    Said,
     clean,
     of_the_first,
     preferred_run,
@@ -135,7 +136,10 @@ def test_the_table_says_against_whom_what_is_missing_and_how_strengths_are_made(
 
     assert "preference over LLaMA 3.1 8B Instruct, Prompt 1" in table.words.caption
     assert "uncalibrated (judge: Tiny Judge)" in table.words.caption
-    assert "Without a preference, since the judge gave none of the answers: 2." in notes
+    assert (
+        "Without a preference, since the judge gave none of the answers: "
+        f"1 of {N_EXAMPLES} in each row." in notes
+    )
     assert "Bradley\u2013Terry" in notes
     assert [" ".join(head.lines) for head in table.heads] == [
         "n", "Preferred", "At equal length", "First reply", "Same in both orders", "Strength",
@@ -150,6 +154,48 @@ def test_with_two_conditions_compared_there_are_no_strengths(tmp_path: Path):
     [table] = tables_of(build(collect(run, two), two), "preferences")
 
     assert [" ".join(head.lines) for head in table.heads][-1] == "Same in both orders"
+
+
+def test_answers_with_nothing_to_compare_are_counted(tmp_path: Path):
+    """Where the baseline has no answer, and where the text is too long: each with its reason."""
+    report = report_of(tmp_path, without_baseline=5, too_long=3)
+    [table] = tables_of(report, "preferences")
+    notes = " ".join(table.words.notes)
+    [row] = report.preferred.filter(condition=FLAN.id).to_dicts()
+
+    assert (row["n"], row["n_alone"], row["n_too_long"]) == (N_EXAMPLES - 9, 5, 3)
+    assert row["n_missing"] == 4
+    assert (
+        f"LLaMA 3.1 8B Instruct, Prompt 1 has no answer to the question: 5 of {N_EXAMPLES}" in notes
+    )
+    assert f"the text does not fit the judge's context: 3 of {N_EXAMPLES} in each row." in notes
+    assert f"the judge gave none of the answers: 1 of {N_EXAMPLES} in each row." in notes
+
+
+def test_a_table_without_any_pair_says_why(tmp_path: Path):
+    """The baseline has no answer at all."""
+    [table] = tables_of(report_of(tmp_path, without_baseline=N_EXAMPLES), "preferences")
+
+    assert f"no answer to the question: {N_EXAMPLES} of {N_EXAMPLES}" in " ".join(table.words.notes)
+
+
+def test_what_cannot_be_told_names_rows_as_the_table_does(tmp_path: Path):
+    """By their labels: of no use is what stands in file names."""
+
+    def separated(condition: str, opponent: str, example: int) -> Said:
+        better = IDS.index(condition) > IDS.index(opponent)
+        return Said(1.0 if better else 0.0, 0.0 if better else 1.0, 50.0)
+
+    [table] = tables_of(report_of(tmp_path, says=separated), "preferences")
+    notes = " ".join(table.words.notes)
+
+    assert "the preferences are separated" in notes
+    assert not any(name in notes for name in IDS)
+    assert (
+        "LLaMA 3.1 8B Instruct, Prompt 1 |" in notes or "| LLaMA 3.1 8B Instruct, Prompt 1" in notes
+    )
+    assert "At equal length (LLaMA 3.1 8B Instruct, Prompt 2; FLAN" in notes
+    assert "in 100% of the pairs the answer is longer than the one that it is" in notes
 
 
 # ---------------------------------------------------------------------------- checks
@@ -191,6 +237,16 @@ def test_the_checks_of_pairs_are_made_of_each_pair_once(report: Report):
 
     assert order["n"] == len(wanted) == 2 * (N_EXAMPLES - 1) + 29
     assert order["value"] == pytest.approx(wanted.mean(), abs=1e-12)
+
+
+def test_no_two_numbers_of_a_judge_have_one_heading(report: Report):
+    """What had too little mass by the setting, and by the rule of the checks, are two numbers."""
+    ratings, checks = tables_of(report, "judge-checks")
+    heads = [{" ".join(head.lines) for head in table.heads} for table in (ratings, checks)]
+
+    assert not heads[0] & heads[1]
+    assert "Labels below half" in heads[1]
+    assert "the least that counts as an answer (50.0%)." in " ".join(ratings.words.notes)
 
 
 # ---------------------------------------------------------------------------- files

@@ -19,13 +19,15 @@ from reports.labels import (
     short_signature,
     told_apart,
 )
+from reports.latex.table import fragment
 from reports.numbers.aggregate import SUMMARY
 from reports.numbers.significance import columns, rank
+from reports.page import html
 from reports.page import index as page
 from reports.rows.collect import collect
 from reports.spec import ReportSpec
 from reports.tables import published
-from reports.tables.table import Table, TableText, panels, score_table
+from reports.tables.table import Cell, Group, Head, Row, Span, Table, TableText, panels, score_table
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, Toy, condition, make, spec
 
 HIGHER, LOWER = Column("a", "A"), Column("b", "B", better="lower")
@@ -236,6 +238,14 @@ def test_a_short_signature_leaves_out_versions_and_digests():
     assert short_signature(full) == "model bert-base; layer 9; idf no; scale 0-1"
 
 
+@pytest.mark.parametrize("setting", ["min_mass:0.2", "share:0.25", "p:0.9", "min_mass:1"])
+def test_a_setting_with_a_decimal_is_no_version(setting: str):
+    """What counts as an answer decides which ratings are missing: a reader needs it."""
+    full = f"rubric:key|{setting}|transformers:5.23.0|torch:2.13.0+cpu"
+
+    assert short_signature(full) == f"rubric key; {setting.replace(':', ' ')}"
+
+
 # ---------------------------------------------------------------------------- notes
 
 
@@ -345,3 +355,20 @@ def test_the_therapists_row_is_compared_whatever_its_prompt_is_called():
     table = published.published_tables(paper, rows, spec(HUMAN), TableText("", "tab:p"))[0]
 
     assert table.groups[0].rows[2].cells[0].text == "−0.4126"  # noqa: RUF001 - a minus sign
+
+
+def test_a_heading_over_one_column_is_broken_into_lines():
+    """It names rubric and judge; on one line it would be as wide as four columns of numbers."""
+    judge = "EmotionQueen, uncalibrated (judge: SmolLM2-135M-Instruct)"
+    rows = (Row(("None",), (Cell("0.80"),)),)
+    table = Table(
+        TableText("Scores.", "tab:one"), ("Model", "Prompts"), (Span(judge, 3, 3),),
+        (Head(("Key",)),), (Group("A", rows),),
+    )  # fmt: skip
+
+    lines = table.spans[0].lines
+    assert " ".join(lines) == judge
+    assert max(map(len, lines)) <= 24
+    assert Span(judge, 3, 9).lines == (judge,)
+    assert "<br>".join(lines) in html.table_page([table], "T", "")
+    assert rf"\reportlines{{{lines[0]}\\" in fragment([table])
