@@ -179,7 +179,7 @@ def _panel(
         log_lengths=log_words,
         labels=tuple(map(float, metric.dimension.values)),
         mass=np.where(shown > 0, mass, np.nan),
-        own=np.array([c.fingerprint == metric.fingerprint for c in conditions]),
+        own=np.array([c.is_by(metric.model, metric.fingerprint) for c in conditions]),
         others=_stacked(aligned, others),
         wordings=_stacked(aligned, wordings),
     )
