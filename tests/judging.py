@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.metrics._generating_judge import Metric as Writes
 from empathy_core.metrics._judge import Metric
 from empathy_core.rubrics import read
 from empathy_core.rubrics.rendering import rating_text
@@ -61,6 +62,40 @@ def asked(model: ModelSpec, rubric: Rubric, dimension: str = "warmth", **setting
     [of] = [d for d in rubric.dimensions if d.name == dimension]
     usual: dict[str, Any] = {"min_mass": 0.0, **settings}
     return Metric("tiny", "Tiny", model, replace(rubric, dimensions=(of,)), **usual)
+
+
+def writing(model: ModelSpec, rubric: Rubric, dimension: str = "warmth", **settings: Any) -> Any:
+    """Return the metric of one dimension by a judge that writes its answer."""
+    [of] = [d for d in rubric.dimensions if d.name == dimension]
+    return Writes("tiny", "Tiny", model, replace(rubric, dimensions=(of,)), **settings)
+
+
+WRITTEN = {
+    "Warm.": '{"answer": "2"}',
+    "Digits.": '{"answer": 1}',
+    "Nobody.": '{"answer": "X"}',
+    "Around.": 'Here you are: {"answer": "2"}. I hope this helps.',
+    "Beyond.": '{"answer": "3"}',
+    "Twice.": '{"answer": "0", "answer": "2"}',
+    "Both.": '{"answer": "0"} {"answer": "2"}',
+    "Nothing.": "",
+    "Endless.": "Let me think about this reply, which is long. " * 20,
+}
+"""Reply → what a planted judge writes of it."""
+RATED = {
+    "score": [2, 1, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "pass": [1, 1, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "win": [1, 0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "n": [1] * 9,
+    "judged": [1] * 9,
+    "unreadable": [0, 0, 0, 1, 1, 1, 1, 1, 1],
+    "cut": [0, 0, 0, 0, 0, 0, 0, 0, 1],
+    "not_applicable": [0, 0, 1, 0, 0, 0, 0, 0, 0],
+    "too_long": [0] * 9,
+    "empty": [0] * 9,
+}
+"""What is made of these answers, in the same order."""
+WRITTEN_PAIRS = [("I feel sad.", reply) for reply in WRITTEN]
 
 
 def rows(pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
