@@ -1,5 +1,6 @@
 """Judges for the tests: models that judge, what they read, and runs with them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,20 @@ def read_by(words: Any, rubric: Rubric, dimension: Dimension, pair: tuple[str, s
     text = rating_text(rubric, dimension, *pair)
     whole = f"<|start|>user<|stop|>{text}<|eot|><|start|>assistant<|stop|>"
     return list(words(whole, add_special_tokens=False)["input_ids"])
+
+
+BY_NUMBER = ('{"answer": "2"}', '{"answer": "1"}', "I would say two.", '{"answer": "0"}')
+"""What a planted judge writes of question number n: that of n modulo four."""
+
+
+def tokens_by_number(backend: Any, rules: Any, batch: Sequence[Any]) -> list[list[int]]:
+    """Return the tokens of ``BY_NUMBER`` in place of ``HfBackend._new_tokens``."""
+    words, found = backend.text._tokenizer, []
+    for row in batch:
+        number = int(re.findall(r"Question number (\d+)", words.decode(row.prompt.ids))[-1])
+        ids = words(BY_NUMBER[number % 4], add_special_tokens=False)["input_ids"]
+        found.append([*ids, rules.ends[0]][: rules.decoding.max_new_tokens])
+    return found
 
 
 INJECTED = {

@@ -81,8 +81,9 @@ class Metric(_judge.Metric):
         return self.answer_tokens or (REASON_TOKENS if self.reason else LABEL_TOKENS)
 
     @property
-    def _mode(self) -> str:
-        return ", which writes its answer"
+    def mode(self) -> str:
+        """What headings say behind the judge's name of how it answers."""
+        return "; written answers"
 
     @property
     def _request(self) -> str:

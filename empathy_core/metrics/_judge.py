@@ -100,7 +100,7 @@ class Metric:
         """The score, and the shares above thresholds."""
         of, values = self.dimension, self.dimension.values
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
-        group = f"{self.rubric.label}, uncalibrated (judge: {self.label}{self._mode})"
+        group = f"{self.rubric.label}, uncalibrated (judge: {self.label}{self.mode})"
         n = self.statistics.index("n")
         score = Column(
             stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,
@@ -249,7 +249,7 @@ class Metric:
         return np.stack(parts, axis=-1) if parts else np.empty((*sums.shape[:-1], 0))
 
     @property
-    def _mode(self) -> str:
+    def mode(self) -> str:
         """What headings say behind the judge's name of how it answers; empty for labels."""
         return ""
 

@@ -108,7 +108,8 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
     of_severity: dict[str, list[pl.Expr]] = {}
     for key, metric in metrics.items():
         name, scores = metric.dimension.name, collected.scores[condition, key]
-        unknown = (pl.col("low_mass") == 1) | (pl.col("too_long") == 1) | (pl.col("empty") == 1)
+        reasons = (metric.no_answer, "too_long", "empty")
+        unknown = pl.any_horizontal(pl.col(reason) == 1 for reason in reasons)
         seen = scores.select(
             *KEY,
             pl.col("score").ge(FOUND).cast(pl.Float64).alias(name),

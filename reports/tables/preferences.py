@@ -42,7 +42,8 @@ def _table(
         groups.setdefault(condition.model.label, []).append(row)
     human = {c.model.label for c in spec.conditions if c.model.is_human}
     shown = heads(
-        "n", "Preferred", ("At equal", "length"), ("First", "reply"), ("Same in", "both orders"),
+        "n", "Missing", "Mass", "Preferred", ("At equal", "length"), ("First", "reply"),
+        ("Same in", "both orders"),
         *(["Strength"] if is_ranked else []),
     )  # fmt: skip
     name = full_name(baseline, labels)
@@ -58,6 +59,8 @@ def _table(
 def _cells(row: dict[str, Any], *, is_ranked: bool) -> tuple[Cell, ...]:
     cells = (
         count_cell(row["n"]),
+        count_cell(row["n_missing"]),
+        Cell(number(row["mass"], _SHARE), value=row["mass"]),
         _with_interval(row, "preferred", ("low", "high"), _SHARE),
         _with_interval(row, "adjusted", ("adjusted_low", "adjusted_high"), _SHARE),
         Cell(number(row["first"], _SHARE), value=row["first"]),
@@ -107,9 +110,16 @@ def _notes(
             "preferences of all pairs that were compared; in brackets 95% intervals (sandwich "
             "variance by question)."
         )
-    missing = sum(row["n_missing"] or 0 for row in rows)
-    if missing:
-        yield f"Without a preference, since the judge gave none of the answers: {count(missing)}."
+    yield (
+        "Mass: mean probability of the labels over both orders, nothing else excluded. Missing: "
+        "comparisons without a preference, never taken for one half."
+    )
+    for name, why in (
+        ("n_no_label", "the judge gave none of the answers in an order"),
+        ("n_too_long", "a text did not fit the judge's context"),
+    ):
+        if missing := sum(row[name] or 0 for row in rows):
+            yield f"Without a preference, since {why}: {count(missing)}."
     for name, what in (("refusal", "At equal length"), ("unranked", "Strength")):
         reasons = dict.fromkeys(row[name] for row in rows if row[name])
         yield from (f"{what}: {reason}" for reason in reasons)
