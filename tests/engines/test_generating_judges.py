@@ -16,8 +16,22 @@ from empathy_core.rubrics.rendering import rating_text
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.store import RunDir
 from empathy_core.types import EngineSpec, ModelSpec
+from jobs import launch
+from jobs.planning.plan_file import last_plan
 from tests.engines.running import KEY, NAME, RunningServer, running
-from tests.judging import PAIRS, RATED, WRITTEN, WRITTEN_PAIRS, care, measured, tiny_judge, writing
+from tests.judging import (
+    PAIRS,
+    RATED,
+    WRITTEN,
+    WRITTEN_PAIRS,
+    care,
+    judged_rows,
+    measured,
+    tiny_judge,
+    writing,
+)
+from tests.runs.command_line import write_config
+from tests.runs.judged import CARE
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +176,50 @@ def test_what_a_judge_writes_is_in_the_budget_of_the_run(
     with pytest.raises(ModelError, match="the budget is used up"):
         measured(at_work(poor, rubric, tmp_path), PAIRS)
     assert CURRENT.backend is None
+
+
+# ---------------------------------------------------------------------------- vLLM
+
+CONFIG = """
+name = "vllm"
+[data.sources.sample]
+[evaluate]
+split = "all"
+unit = "question"
+limit = 4
+[engines.vllm]
+python = "@PYTHON@"
+arguments = ["--enforce-eager"]
+context = 2048
+max_in_flight = 16
+environment = { VLLM_CPU_KVCACHE_SPACE = "1", OMP_WAIT_POLICY = "PASSIVE" }
+[models.therapist]
+[models.smollm2_135m_instruct]
+engine = "vllm"
+prompts = []
+[metrics.length]
+[judges.one]
+model = "smollm2_135m_instruct"
+rubrics = ["./care.toml"]
+answer = "generated"
+reason = true
+"""
+
+
+@pytest.mark.timeout(1800)
+def test_guided_by_vllm_every_answer_is_a_rating_unless_it_is_cut(vllm_python: str, tmp_path: Path):
+    """Of a model too small to keep to a form by itself."""
+    config = write_config(tmp_path, CONFIG.replace("@PYTHON@", vllm_python), "vllm.toml")
+    (tmp_path / "care.toml").write_text(CARE)
+    arguments = ["--config", str(config), "--runs", str(tmp_path / "runs")]
+
+    assert launch.main(["sweep", *arguments, "--executor", "local"]) == 0
+
+    run = RunDir(tmp_path / "runs" / "vllm")
+    plan, _ = last_plan(run)
+    for dimension in ("warmth", "harm"):
+        found = judged_rows(run, plan, f"generated:one:care:{dimension}")
+        assert found.height >= 3
+        assert found["unreadable"].to_list() == found["cut"].to_list()
+        assert found["unreadable"].sum() < found.height
+        assert found["tokens"].max() <= 160
