@@ -16,7 +16,7 @@ AGREEMENTS: dict[str, Any] = {
     "judges": pl.String,  # labels, by commas
     "n": pl.Int64,  # answers that two judges or more have rated
     "n_questions": pl.Int64,  # their questions
-    "alpha": pl.Float64,  # Krippendorff's, interval; null: nothing varies
+    "alpha": pl.Float64,  # Krippendorff's, interval; null: nothing varies, or one answer
     "alpha_low": pl.Float64,  # of its 95 % interval; null: too few questions
     "alpha_high": pl.Float64,
     "consistency": pl.Float64,  # ICC(C,1), over the answers that all have rated
@@ -68,7 +68,7 @@ def _record(aligned: Aligned, members: Sequence[tuple[str, Any]]) -> dict[str, o
 def _estimate(name: str, of: Estimate) -> dict[str, object]:
     bounds = of.interval
     return {
-        name: of.value,
+        name: of.value if of.n > 1 else None,  # of one answer it would be 0 whatever was said
         f"{name}_low": bounds.low if bounds else None,
         f"{name}_high": bounds.high if bounds else None,
     }

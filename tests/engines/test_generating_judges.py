@@ -30,7 +30,7 @@ from tests.judging import (
     tiny_judge,
     writing,
 )
-from tests.runs.command_line import write_config
+from tests.runs.command_line import write_config, write_questions
 from tests.runs.judged import CARE
 
 
@@ -176,6 +176,63 @@ def test_what_a_judge_writes_is_in_the_budget_of_the_run(
     with pytest.raises(ModelError, match="the budget is used up"):
         measured(at_work(poor, rubric, tmp_path), PAIRS)
     assert CURRENT.backend is None
+
+
+# ---------------------------------------------------------------------------- a whole run
+
+ELSEWHERE = """
+name = "elsewhere"
+[data.sources.made]
+path = "made.csv"
+context = "question"
+response = "answer"
+[evaluate]
+split = "all"
+[engines.chatty]
+base_url = "@URL@"
+key_file = "@KEY@"
+prompts = "messages"
+guided = "response_format"
+[models.echo]
+prompts = ["none"]
+[models.far]
+backend = "server"
+engine = "chatty"
+served_name = "tiny"
+prompts = []
+[metrics.length]
+[judges.one]
+model = "far"
+rubrics = ["./care.toml"]
+answer = "generated"
+[local]
+workers = 1
+"""
+
+
+def test_a_judge_without_weights_here_rates_a_run(server: RunningServer, tmp_path: Path):
+    """Planned, asked and reported by messages alone; a second sweep asks nothing."""
+    server.set_faults(says={"Question number": '{"answer": "1"}'})
+    write_questions(tmp_path, 3)
+    (tmp_path / "care.toml").write_text(CARE)
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(0o600)
+    text = ELSEWHERE.replace("@URL@", server.base_url).replace("@KEY@", str(tmp_path / "key"))
+    config = write_config(tmp_path, text, "far.toml")
+    arguments = ["--config", str(config), "--runs", str(tmp_path / "runs"), "--executor", "local"]
+
+    before = len(server.seen()["requests"])
+    assert launch.main(["sweep", *arguments]) == 0
+    between = len(server.seen()["requests"])
+    assert launch.main(["sweep", *arguments]) == 0
+
+    run = RunDir(tmp_path / "runs" / "elsewhere")
+    plan, _ = last_plan(run)
+    for dimension in ("warmth", "harm"):
+        found = judged_rows(run, plan, f"generated:one:care:{dimension}")
+        assert found["score"].to_list() == [1.0] * 3
+    assert between - before == 2 * 3 == len(server.seen()["requests"]) - before
+    assert (run.report / "judge-checks.html").exists()
 
 
 # ---------------------------------------------------------------------------- vLLM
