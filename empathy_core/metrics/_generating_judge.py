@@ -82,8 +82,8 @@ class Metric(_judge.Metric):
 
     @property
     def mode(self) -> str:
-        """What headings say behind the judge's name of how it answers."""
-        return "; written answers"
+        """What stands behind the judge's label of how it answers."""
+        return " (written)"
 
     @property
     def _request(self) -> str:

@@ -100,17 +100,17 @@ class Metric:
         """The score, and the shares above thresholds."""
         of, values = self.dimension, self.dimension.values
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
-        group = f"{self.rubric.label}, uncalibrated (judge: {self.label}{self.mode})"
+        group = f"{self.rubric.label}, uncalibrated (judge: {self.called})"
         n = self.statistics.index("n")
         score = Column(
             stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,
             percent=of.is_share, main=self._is_main, group=group, least=values[0],
-            most=values[-1], ratio=(0, n), judge=self.label,
+            most=values[-1], ratio=(0, n), judge=self.called,
         )  # fmt: skip
         above = [
             Column(
                 f"{stem}_{t.name}", f"{of.label}: {t.label}", better=of.direction, decimals=1,
-                percent=True, group=group, least=0, most=1, ratio=(i, n), judge=self.label,
+                percent=True, group=group, least=0, most=1, ratio=(i, n), judge=self.called,
             )
             for i, t in enumerate(self.rubric.thresholds, 1)
         ]  # fmt: skip
@@ -250,8 +250,13 @@ class Metric:
 
     @property
     def mode(self) -> str:
-        """What headings say behind the judge's name of how it answers; empty for labels."""
+        """What stands behind the judge's label of how it answers; empty where labels are read."""
         return ""
+
+    @property
+    def called(self) -> str:
+        """The judge as printed in tables."""
+        return self.label + self.mode
 
     @property
     def _request(self) -> str:

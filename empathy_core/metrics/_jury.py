@@ -32,8 +32,8 @@ class Jury:
     def columns(self) -> tuple[Column, ...]:
         """Those of a judge, but for the mass."""
         first = self._first
-        names = ", ".join(judge.label for judge in self.members.values())
-        group = f"{first.rubric.label}, uncalibrated (jury: {names}{first.mode})"
+        names = ", ".join(judge.called for judge in self.members.values())
+        group = f"{first.rubric.label}, uncalibrated (jury: {names})"
         stem = _stem(first)
         last = len(self.statistics) - 1
         kept = [column for column in first.columns if column.judge]

@@ -67,7 +67,7 @@ def questions(
     model = spec or judge_model(config, table)
     settings = {
         "judge": name,
-        "label": table.label or _label(model, table),
+        "label": table.label or model.label,
         "model": _MODEL.dump_python(model, mode="json"),
         "min_mass": table.min_mass,
         "tier_column": table.tier_column,
@@ -93,11 +93,6 @@ def questions(
     _check_answer(table)
     _check_effects(table, compares=any(n.startswith(PREFERENCE) for n in found))
     return found
-
-
-def _label(model: ModelSpec, table: JudgeTable) -> str:
-    """Return what a judge without a label is called: a model may judge in both ways."""
-    return f"{model.label} (written)" if table.answer == "generated" else model.label
 
 
 def _check_answer(table: JudgeTable) -> None:

@@ -58,7 +58,7 @@ def _record(aligned: Aligned, members: Sequence[tuple[str, Any]]) -> dict[str, o
     found = judge_agreement(ratings, cells)
     return {
         "rubric": metric.rubric.label, "dimension": metric.dimension.label,
-        "judges": ", ".join(judge.label for _, judge in members),
+        "judges": ", ".join(judge.columns[0].judge for _, judge in members),
         "n": found.alpha.n, "n_questions": found.alpha.n_clusters,
         **_estimate("alpha", found.alpha), **_estimate("consistency", found.consistency),
         "n_all": found.consistency.n, "same": found.same.value,

@@ -81,7 +81,7 @@ def _of_judge(
         shares |= {(condition.id, c.name): _share(rows, c) for c in columns}
         if RED in rows.columns and (n := int(rows[RED].sum())):
             n_red[condition.id] = n
-    label = next(iter(metrics.values())).label
+    label = next(iter(metrics.values())).columns[0].judge
     return JudgedFaults(label, columns, shares, n_red)
 
 
@@ -93,7 +93,7 @@ def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
     found |= {YELLOW: _ANY[YELLOW]} if any(d.severity == YELLOW for d in faults) else {}
     return tuple(
         Column(name, label, "lower", decimals=1, percent=True, share=True, least=0, most=1,
-               ratio=(0, 1), judge=metrics[0].label)
+               ratio=(0, 1), judge=metrics[0].columns[0].judge)
         for name, label in found.items()
     )  # fmt: skip
 

@@ -146,7 +146,7 @@ def test_sums_become_means_over_the_rows_with_a_score(
     scores = metric.score(values[~np.isnan(values).any(axis=1)].sum(axis=0))
 
     assert scores.tolist() == [1.5, 1, 0.5]
-    assert metric.columns[0].group == "Care, uncalibrated (judge: Tiny; written answers)"
+    assert metric.columns[0].group == "Care, uncalibrated (judge: Tiny (written))"
     assert [c.name for c in metric.columns] == [
         "tiny_care_warmth", "tiny_care_warmth_pass", "tiny_care_warmth_win",
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from empathy_core import metrics
 from empathy_core.errors import ConfigError
 from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
@@ -229,20 +230,18 @@ def test_any_model_that_generates_can_write_its_answer(tmp_path: Path, model: st
         for dimension in ("emotional_reactions", "interpretations", "explorations")
     ]
     assert {(o["reason"], o["answer_tokens"]) for o in found.values()} == {(True, None)}
-    assert {o["label"] for o in found.values()} == {f"{model} (written)"}
 
 
 def test_a_judge_of_each_kind_may_be_one_model(tmp_path: Path):
-    """Two judges, told apart by their names and labels."""
+    """Two judges, told apart by their names, and in tables by how they answer."""
     two = JUDGE.replace("judges.one", "judges.two") + 'answer = "generated"\n'
     config = read(tmp_path, JUDGE + two)
 
     found = metric_options(config)
 
     assert len(found) == 1 + 2 * 3
-    assert {options["label"] for name, options in found.items() if ":" in name} == {
-        "mine", "mine (written)",
-    }  # fmt: skip
+    judges = [metrics.load(name, options) for name, options in found.items() if ":" in name]
+    assert {judge.columns[0].judge for judge in judges} == {"mine", "mine (written)"}
     assert [name for name, _ in _fetches(config)].count("judge two") == 1
 
 
@@ -289,7 +288,6 @@ def test_the_weights_of_a_judge_are_fetched_beforehand(tmp_path: Path):
 
 def test_a_comparison_is_one_metric_for_each_opponent_and_one_column_beside_two(tmp_path: Path):
     """Of a configuration that is only read, that with the baseline."""
-    from empathy_core import metrics
     from jobs.config.judges import Opponent
 
     config = read(tmp_path, JUDGE.replace("epitome", "emrank") + 'baseline = "echo"\n')

@@ -24,6 +24,7 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import REPORT
 from tests.judging import judged_rows, statistics, sweep_here, tokens_by_number, write_judged
+from tests.pages import examples_of
 from tests.runs.command_line import environment
 from tests.runs.judged import JUDGED, N_QUESTIONS
 
@@ -188,9 +189,15 @@ def test_the_report_shows_no_mass_of_a_judge_that_writes_and_says_so(copy: Path)
     untold = checks["two_care_warmth", "outside_labels"]
     assert (untold["value"], "writes its answer" in untold["reason"]) == ("", True)
     page = re.sub(r"\s+", " ", (run.report / "index.html").read_text())
-    assert "Care, uncalibrated (judge: judge (written); written answers)" in page
+    assert "Care, uncalibrated (judge: judge (written))" in page
     assert "no probability is read, so that there is no mass" in page
     assert "(jury:" not in page
+    index, scores, _ = examples_of((run.report / "index.html").read_text())
+    keys = [column["key"] for column in index["columns"]]
+    [unread] = [i for i, key in enumerate(keys) if key.endswith("two_care_warmth_unreadable")]
+    assert sorted(scores[0][unread]) == [0] * 15 + [100] * 5
+    assert not [key for key in keys if "two_care" in key and "mass" in key]
+    assert [key for key in keys if key.endswith("one_care_warmth_mass")]
     with (run.report / "judge-bounds.csv").open() as file:
         bounds = [r for r in csv.DictReader(file) if r["column"] == "two_care_warmth"]
     assert len(bounds) == 2
@@ -218,4 +225,4 @@ def test_two_judges_that_write_are_a_jury_of_their_own(copy: Path):
     assert "jury_written_care_warmth" in frame["column"].to_list()
     assert "jury_care_warmth" not in frame["column"].to_list()
     page = re.sub(r"\s+", " ", (run.report / "index.html").read_text())
-    assert "(jury: judge (written), Third; written answers)" in page
+    assert "(jury: judge (written), Third (written))" in page
