@@ -116,6 +116,8 @@ class EngineSettings:
         probabilities: How it tells the probabilities of given labels: those of the ``next_token``
             (vLLM), the logarithms of a prompt's own tokens (``prompt_logprobs``), or
             these as an ``echo``; null if it does not.
+        guided: Field of a request that holds answers to a JSON schema: ``response_format`` (vLLM,
+            SGLang) or ``json_schema`` (llama.cpp); null if none does.
         seeds: Whether a request's seed decides what is drawn.
         request: More fields of each request, e.g. ``{reasoning_effort = "low"}``.
         max_in_flight: Requests that are under way at once, of one task.
@@ -150,6 +152,7 @@ class EngineSettings:
     takes: tuple[str, ...] = ("temperature", "top_p", "stop")
     returns_tokens: bool = False
     probabilities: Literal["next_token", "prompt_logprobs", "echo"] | None = None
+    guided: Literal["response_format", "json_schema"] | None = None
     seeds: bool = False
     request: Pairs = ()
     max_in_flight: Positive = 64
@@ -165,14 +168,8 @@ class EngineSettings:
 
 
 _TEXT_OF_ENGINE = (
-    "command",
-    "arguments",
-    "adapter_arguments",
-    "environment",
-    "base_url",
-    "prompts",
-    "request",
-)
+    "command", "arguments", "adapter_arguments", "environment", "base_url", "prompts", "request",
+)  # fmt: skip
 """Settings of an engine that may change a text."""
 
 
@@ -206,16 +203,9 @@ class EngineSpec(EngineSettings):
 
 
 _NOT_IDENTITY = (
-    "label",
-    "licence",
-    "gated",
-    "published",
-    "weights",
-    "revision",
-    "adapter",
-    "adapter_revision",
+    "label", "licence", "gated", "published", "weights", "revision", "adapter", "adapter_revision",
     "tokenizer",
-)
+)  # fmt: skip
 
 
 def _without_unset(fields: dict[str, object], names: Iterable[str]) -> dict[str, object]:
@@ -370,9 +360,11 @@ class Decoding(DecodingSettings):
 
     Attributes:
         name: The key in the configuration.
+        schema: JSON schema, as text, of an answer; empty if it is free. Only servers follow it.
     """
 
     name: str = "greedy"
+    schema: str = ""
 
     @property
     def n_samples(self) -> int:
@@ -386,7 +378,7 @@ class Decoding(DecodingSettings):
         if not self.sample:
             for unused in ("temperature", "top_k", "top_p", "samples", "seed"):
                 del fields[unused]
-        return _without_unset(fields, ("stop",))
+        return _without_unset(fields, ("stop", "schema"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,6 +440,12 @@ class Condition:
             "block_size": self.block_size,
             "generation_version": self.generation_version,
         }
+
+    def is_by(self, model: ModelSpec, fingerprint: str) -> bool:
+        """Tell whether a model wrote the answers: by its weights, or as what a server names."""
+        if fingerprint or model.backend != "server":
+            return self.fingerprint == fingerprint != ""
+        return self.model.identity() == model.identity()
 
     @property
     def id(self) -> str:

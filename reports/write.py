@@ -153,6 +153,8 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "repeats", report.repeated
     yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks
+    yield "judge-bounds", report.judges.bounds
+    yield "judge-agreement", report.judges.agreement
     yield "preferences", report.preferred
     yield "correlations", report.correlated
     yield "results", results.frame(report.results)

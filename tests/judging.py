@@ -1,5 +1,6 @@
 """Judges for the tests: models that judge, what they read, and runs with them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.metrics._generating_judge import Metric as Writes
 from empathy_core.metrics._judge import Metric
 from empathy_core.rubrics import read
 from empathy_core.rubrics.rendering import rating_text
@@ -63,6 +65,40 @@ def asked(model: ModelSpec, rubric: Rubric, dimension: str = "warmth", **setting
     return Metric("tiny", "Tiny", model, replace(rubric, dimensions=(of,)), **usual)
 
 
+def writing(model: ModelSpec, rubric: Rubric, dimension: str = "warmth", **settings: Any) -> Any:
+    """Return the metric of one dimension by a judge that writes its answer."""
+    [of] = [d for d in rubric.dimensions if d.name == dimension]
+    return Writes("tiny", "Tiny", model, replace(rubric, dimensions=(of,)), **settings)
+
+
+WRITTEN = {
+    "Warm.": '{"answer": "2"}',
+    "Digits.": '{"answer": 1}',
+    "Nobody.": '{"answer": "X"}',
+    "Around.": 'Here you are: {"answer": "2"}. I hope this helps.',
+    "Beyond.": '{"answer": "3"}',
+    "Twice.": '{"answer": "0", "answer": "2"}',
+    "Both.": '{"answer": "0"} {"answer": "2"}',
+    "Nothing.": "",
+    "Endless.": "Let me think about this reply, which is long. " * 20,
+}
+"""Reply → what a planted judge writes of it."""
+RATED = {
+    "score": [2, 1, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "pass": [1, 1, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "win": [1, 0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan],
+    "n": [1] * 9,
+    "judged": [1] * 9,
+    "unreadable": [0, 0, 0, 1, 1, 1, 1, 1, 1],
+    "cut": [0, 0, 0, 0, 0, 0, 0, 0, 1],
+    "not_applicable": [0, 0, 1, 0, 0, 0, 0, 0, 0],
+    "too_long": [0] * 9,
+    "empty": [0] * 9,
+}
+"""What is made of these answers, in the same order."""
+WRITTEN_PAIRS = [("I feel sad.", reply) for reply in WRITTEN]
+
+
 def rows(pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
     """Return rows of messages and replies."""
     contexts, replies = map(list, zip(*pairs, strict=True))
@@ -80,6 +116,20 @@ def read_by(words: Any, rubric: Rubric, dimension: Dimension, pair: tuple[str, s
     text = rating_text(rubric, dimension, *pair)
     whole = f"<|start|>user<|stop|>{text}<|eot|><|start|>assistant<|stop|>"
     return list(words(whole, add_special_tokens=False)["input_ids"])
+
+
+BY_NUMBER = ('{"answer": "2"}', '{"answer": "1"}', "I would say two.", '{"answer": "0"}')
+"""What a planted judge writes of question number n: that of n modulo four."""
+
+
+def tokens_by_number(backend: Any, rules: Any, batch: Sequence[Any]) -> list[list[int]]:
+    """Return the tokens of ``BY_NUMBER`` in place of ``HfBackend._new_tokens``."""
+    words, found = backend.text._tokenizer, []
+    for row in batch:
+        number = int(re.findall(r"Question number (\d+)", words.decode(row.prompt.ids))[-1])
+        ids = words(BY_NUMBER[number % 4], add_special_tokens=False)["input_ids"]
+        found.append([*ids, rules.ends[0]][: rules.decoding.max_new_tokens])
+    return found
 
 
 INJECTED = {

@@ -36,9 +36,9 @@ from empathy_core.metrics._parts import Remark, given_column
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "asked",
-    "given_column", "judge_group", "key", "load", "names", "prepared", "rates", "remarks",
-    "why_unscored",
+    "GENERATED", "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added",
+    "asked", "given_column", "is_judges", "judge_group", "key", "load", "names", "prepared",
+    "rates", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -49,6 +49,9 @@ JUDGE = "judge:"
 
 PREFERENCE = "preference:"
 """``preference:<judge>:<rubric>:<dimension>`` names a comparison of two replies by a judge."""
+
+GENERATED = "generated:"
+"""``generated:<judge>:<rubric>:<dimension>`` names a rating that a judge writes."""
 
 ROWS: dict[str, Any] = {
     "text": pl.String,  # the answer
@@ -132,7 +135,7 @@ def load(name: str, options: Mapping[str, object]) -> MetricProtocol:
     """
     if name.startswith(PLUGIN):
         options = {"path": name.removeprefix(PLUGIN), **options}
-    if not name.startswith((PLUGIN, JUDGE, PREFERENCE)) and name not in names():
+    if not name.startswith(PLUGIN) and not is_judges(name) and name not in names():
         hint = "A script of the evaluate library is 'evaluate:<path>'; a judge is [judges.<name>]."
         raise UnknownName("metric", name, names(), hint)
     cls = import_module(f"{__name__}.{_module(name)}").Metric
@@ -155,13 +158,21 @@ def rates(metric: MetricProtocol) -> bool:
     return rubric is not None and not rubric.pairwise
 
 
+def is_judges(name: str) -> bool:
+    """Tell whether a metric's name is of something that a judge is asked."""
+    return name.startswith((JUDGE, PREFERENCE, GENERATED))
+
+
 def judge_group(judge: str) -> str:
     """Return the group of tasks that score everything that one judge is asked."""
     return f"judge-{judge}"
 
 
 def _module(name: str) -> str:
-    kinds = {PLUGIN: "evaluate_metric", JUDGE: "_judge", PREFERENCE: "_preference"}
+    kinds = {
+        PLUGIN: "evaluate_metric", JUDGE: "_judge", PREFERENCE: "_preference",
+        GENERATED: "_generating_judge",
+    }  # fmt: skip
     return next((kinds[kind] for kind in kinds if name.startswith(kind)), name)
 
 

@@ -26,7 +26,6 @@ from empathy_core.errors import ModelError
 from empathy_core.metrics import judge_group
 from empathy_core.metrics._encoders import short_name
 from empathy_core.metrics._judge_prompts import (
-    ROOM,
     RatingPrompts,
     condition_of,
     rating_prompts,
@@ -78,6 +77,8 @@ class Metric:
 
     by_condition: ClassVar[bool] = True
     """Nothing is shared between conditions, so that each is kept as soon as it is judged."""
+    no_answer: ClassVar[str] = "low_mass"
+    """The statistic that counts the rows in which the judge gave none of the answers."""
     _run: ClassVar[RunDir | None] = None
     _tiers: ClassVar[str] = "unknown"
     why_unscored: ClassVar[Remark] = Remark(
@@ -99,17 +100,17 @@ class Metric:
         """The score, and the shares above thresholds."""
         of, values = self.dimension, self.dimension.values
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
-        group = f"{self.rubric.label}, uncalibrated (judge: {self.label})"
+        group = f"{self.rubric.label}, uncalibrated (judge: {self.called})"
         n = self.statistics.index("n")
         score = Column(
             stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,
             percent=of.is_share, main=self._is_main, group=group, least=values[0],
-            most=values[-1], ratio=(0, n), judge=self.label,
+            most=values[-1], ratio=(0, n), judge=self.called,
         )  # fmt: skip
         above = [
             Column(
                 f"{stem}_{t.name}", f"{of.label}: {t.label}", better=of.direction, decimals=1,
-                percent=True, group=group, least=0, most=1, ratio=(i, n), judge=self.label,
+                percent=True, group=group, least=0, most=1, ratio=(i, n), judge=self.called,
             )
             for i, t in enumerate(self.rubric.thresholds, 1)
         ]  # fmt: skip
@@ -132,10 +133,10 @@ class Metric:
         levels = {"tiers": source, "screen": screen_digest()} if of.tiers else {}
         return signature(
             rubric=self.rubric.name, dimension=of.name,
-            text=dimension_digest(self.rubric, of)[:16],
+            text=dimension_digest(self.rubric, of, self._request)[:16],
             scale=f"{of.values[0]}-{of.values[-1]}",
             thresholds=",".join(f"{t.name}>={t.at_least}" for t in self.rubric.thresholds) or "no",
-            score="expected", min_mass=f"{self.min_mass:g}", overlong=self.overlong,
+            **self._answered, overlong=self.overlong,
             empty="least" if of.direction == "higher" else "missing", norm=NORM,
             model=short_name(self.model.weights or self.model.name),
             asked=digest([self.model.identity(), self.fingerprint, self.reasoning], 12),
@@ -163,6 +164,16 @@ class Metric:
         """Return itself: no reference is shown to a judge."""
         return self
 
+    def sees(self, *texts: str) -> str:
+        """Return what it reads of a message and a reply, or two; special tokens included.
+
+        Raises:
+            ModelError: It cannot be asked: its answers are no tokens, or there is no room.
+        """
+        prompts = self._prompts
+        ids = list(prompts.prompts([texts])[0].ids)
+        return str(prompts.renderer.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
     def in_run(self, run: RunDir) -> Self:
         """Return the judge with the run where a server's log and budget are kept."""
         found = copy(self)
@@ -186,14 +197,11 @@ class Metric:
             else None
             for (_, text), is_concerned in zip(texts, concerned, strict=True)
         ]  # fmt: skip
-        seen = self._probabilities(
-            self._fitting({i: texts[i] for i, row in enumerate(found) if row is None})
-        )
+        seen = self._asked({i: texts[i] for i, row in enumerate(found) if row is None})
         whole = [
-            row if row is not None else self._row(seen[i]) if i in seen
-            else self._unasked(too_long=1)
+            row if row is not None else seen.get(i) or self._unasked(too_long=1)
             for i, row in enumerate(found)
-        ]  # fmt: skip
+        ]
         return np.array(whole, dtype=float).reshape(rows.height, len(self.statistics))
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray | None:
@@ -241,6 +249,26 @@ class Metric:
         return np.stack(parts, axis=-1) if parts else np.empty((*sums.shape[:-1], 0))
 
     @property
+    def mode(self) -> str:
+        """What stands behind the judge's label of how it answers; empty where labels are read."""
+        return ""
+
+    @property
+    def called(self) -> str:
+        """The judge as printed in tables."""
+        return self.label + self.mode
+
+    @property
+    def _request(self) -> str:
+        """The end of what it reads, where that is more than one of the labels."""
+        return ""
+
+    @property
+    def _answered(self) -> dict[str, str]:
+        """What its signature says of how it answers."""
+        return {"score": "expected", "min_mass": f"{self.min_mass:g}"}
+
+    @property
     def _is_main(self) -> bool:
         """Whether it stands in Table 1: faults have a table of their own, paraphrases none."""
         return self.dimension.severity is None and not self.rubric.paraphrase_of
@@ -265,6 +293,11 @@ class Metric:
         given = rows[given_column(self.tier_column)].to_list() if self.tier_column else None
         return [tier in wanted for tier in tiers_of(rows["context"].to_list(), given)]
 
+    def _asked(self, rated: Mapping[int, tuple[str, ...]]) -> dict[int, list[float]]:
+        """Return the statistics of the rows that fit; keys are places of rows."""
+        told = self._probabilities(self._fitting(rated))
+        return {i: self._row(of) for i, of in told.items()}
+
     def _fitting(self, rated: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[int, ...]]:
         """Return the prompt of each text that fits; keys are as given.
 
@@ -288,7 +321,7 @@ class Metric:
         Null if there is no limit.
         """
         served = getattr(self._backend(), "window", None) if self.model.engine else None
-        room = None if served is None else served - ROOM
+        room = None if served is None else served - self._condition.decoding.max_new_tokens
         limits = (self._prompts.renderer.max_prompt_tokens, room)
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -332,12 +365,13 @@ class Metric:
         outside = sum(told.probabilities[len(values) :])
         # not a number: no label is possible at all
         low = told.mass < self.min_mass or math.isnan(given[0])
-        counts = [1.0, told.mass, float(low), float(not low and outside > 0.5), 0.0, 0.0]
-        if low or outside > 0.5:
-            score = [np.nan] * (1 + len(self.rubric.thresholds))
-        else:
-            score = self._scored(given)
-        return [*score, 1.0, *counts, *np.nan_to_num(told.probabilities)]
+        applies = outside <= 0.5
+        labels = {f"p{i}": p for i, p in enumerate(np.nan_to_num(told.probabilities))}
+        return self._whole(
+            self._scored(given) if applies and not low else None,
+            judged=1, mass=told.mass, low_mass=low, not_applicable=not low and not applies,
+            **labels,
+        )  # fmt: skip
 
     def _scored(self, given: Sequence[float]) -> list[float]:
         """Return the expected value and the shares of a distribution over the points."""
@@ -350,9 +384,12 @@ class Metric:
 
     def _unasked(self, *, empty: int = 0, too_long: int = 0) -> list[float]:
         """Return the statistics of a row that the judge did not see."""
-        n_thresholds, n_labels = len(self.rubric.thresholds), len(self.dimension.labels)
         least = empty and self.dimension.direction == "higher"
-        score = [float(self.dimension.values[0]), *[0.0] * n_thresholds]
-        if not least:
-            score = [np.nan] * (1 + n_thresholds)
-        return [*score, 1.0, 0.0, 0.0, 0.0, 0.0, too_long, empty, *[0.0] * n_labels]
+        score = [float(self.dimension.values[0]), *[0.0] * len(self.rubric.thresholds)]
+        return self._whole(score if least else None, empty=empty, too_long=too_long)
+
+    def _whole(self, score: Sequence[float] | None, **seen: float) -> list[float]:
+        """Return a row of statistics: score and shares (null: missing), and what was seen."""
+        given = score or [np.nan] * (1 + len(self.rubric.thresholds))
+        rest = self.statistics[len(given) + 1 :]
+        return [*given, 1.0, *(float(seen.get(name, 0.0)) for name in rest)]

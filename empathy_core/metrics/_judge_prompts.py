@@ -19,21 +19,26 @@ from empathy_core.weights import checkpoint, embedding
 _PROMPT = Prompt(name="judge", label="", text="{context}", messages=(Message("user", "{context}"),))
 ROOM = 2
 """Tokens that a label and a server's next token take."""
+_LABEL = Decoding(max_new_tokens=ROOM)
 
 
 def condition_of(
-    model: ModelSpec, fingerprint: str, reasoning: tuple[str, str] | None = None
+    model: ModelSpec,
+    fingerprint: str,
+    reasoning: tuple[str, str] | None = None,
+    decoding: Decoding = _LABEL,
 ) -> Condition:
-    """Return the judge as what answers: its model, asked for one label.
+    """Return the judge as what answers: its model, asked for one label or for a text.
 
     Args:
         model: Of the judge.
         fingerprint: Of its weights.
-        reasoning: The delimiters of a thought, which is closed before the answer.
+        reasoning: The delimiters of a thought, which is closed before a label.
+        decoding: How much room an answer has, and which form.
     """
     return Condition(
-        model, _PROMPT, Decoding(max_new_tokens=ROOM), chat=model.chat_template,
-        fingerprint=fingerprint, reasoning=reasoning,
+        model, _PROMPT, decoding, chat=model.chat_template, fingerprint=fingerprint,
+        reasoning=reasoning,
     )  # fmt: skip
 
 
@@ -44,27 +49,31 @@ class RatingPrompts:
     Attributes:
         renderer: Ends each prompt just before the judge's answer.
         dimension: As the judge reads it: its points have the labels of the rubric, or letters.
-        labels: Token of each label, in the order of ``dimension.labels``.
+        labels: Token of each label, in the order of ``dimension.labels``; empty where the judge
+            writes its answer.
+        request: The end of its text where that is more than one of the labels.
     """
 
     rubric: Rubric
     renderer: Renderer
     dimension: Dimension
     labels: tuple[int, ...]
+    request: str = ""
 
     def prompts(self, rated: Sequence[tuple[str, ...]]) -> list[PromptTokens]:
         """Return the prompt for each (message, reply), or (message, reply A, reply B)."""
-        return self.renderer.prompts([self._text(*texts) for texts in rated])
+        return self.renderer.prompts([self.text(*texts) for texts in rated])
 
     @property
     def empty(self) -> str:
         """The text of a rating in which nothing stands to be rated."""
-        return empty_text(self.rubric, self.dimension)
+        return empty_text(self.rubric, self.dimension, self.request)
 
-    def _text(self, *texts: str) -> str:
+    def text(self, *texts: str) -> str:
+        """Return what is read of one (message, reply), or (message, reply A, reply B)."""
         # quoting knows the usual spellings; these are the tokenizer's own
         apart = (_apart(text, self.spellings) for text in texts)
-        return rating_text(self.rubric, self.dimension, *apart)
+        return rating_text(self.rubric, self.dimension, *apart, request=self.request)
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:
@@ -102,10 +111,7 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
     folder, renderer = _read(condition)
     for asked in (dimension, lettered(dimension)):
         found = RatingPrompts(rubric, renderer, asked, ())
-        empty = renderer.prompts([found.empty])[0]
-        embedding.check_planned(model, folder, renderer.tokenizer, [empty.ids])
-        if not empty.fits:
-            raise ModelError(_too_long(model, rubric, dimension, empty, renderer))
+        empty = _checked(found, folder)
         if labels := _label_tokens(found, empty.ids):
             return replace(found, labels=labels)
     listed = ", ".join(dimension.labels)
@@ -115,6 +121,36 @@ def rating_prompts(condition: Condition, rubric: Rubric, dimension: Dimension) -
         "and letters are none either; expected one token each; use another judge"
     )
     raise ModelError(msg)
+
+
+@lru_cache(maxsize=64)
+def written_prompts(
+    condition: Condition, rubric: Rubric, dimension: Dimension, request: str
+) -> RatingPrompts:
+    """Return how a judge is asked that writes its answer; reads its tokenizer.
+
+    Raises:
+        ModelError: The rubric alone does not fit the judge's context.
+    """
+    folder, renderer = _read(condition)
+    found = RatingPrompts(rubric, replace(renderer, up_to_answer=False), dimension, (), request)
+    _checked(found, folder)
+    return found
+
+
+def _checked(asked: RatingPrompts, folder: Path) -> PromptTokens:
+    """Return the prompt in which nothing stands to be rated, as the model of *folder* reads it.
+
+    Raises:
+        ModelError: It does not fit, or holds a token without a row.
+    """
+    renderer = asked.renderer
+    model = renderer.condition.model
+    empty = renderer.prompts([asked.empty])[0]
+    embedding.check_planned(model, folder, renderer.tokenizer, [empty.ids])
+    if not empty.fits:
+        raise ModelError(_too_long(model, asked.rubric, asked.dimension, empty, renderer))
+    return empty
 
 
 @lru_cache(maxsize=4)

@@ -32,12 +32,13 @@ class Jury:
     def columns(self) -> tuple[Column, ...]:
         """Those of a judge, but for the mass."""
         first = self._first
-        names = ", ".join(judge.label for judge in self.members.values())
+        names = ", ".join(judge.called for judge in self.members.values())
         group = f"{first.rubric.label}, uncalibrated (jury: {names})"
+        stem = _stem(first)
         last = len(self.statistics) - 1
         kept = [column for column in first.columns if column.judge]
         return tuple(
-            replace(column, name=f"jury_{column.name.removeprefix(f'{first.judge}_')}",
+            replace(column, name=f"{stem}_{column.name.removeprefix(f'{first.judge}_')}",
                     group=group, judge=f"jury of {names}", ratio=(i, last))
             for i, column in enumerate(kept)
         )  # fmt: skip
@@ -105,10 +106,16 @@ class Jury:
         return next(iter(self.members.values()))
 
 
-def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
-    """Return key → jury of every dimension that two judges or more rate.
+def _stem(judge: Any) -> str:
+    """Return what the names of a jury begin with, by how its judges answer."""
+    return "jury_written" if judge.mode else "jury"
 
-    Faults in a crisis have none: judges' findings of these stand by themselves.
+
+def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
+    """Return key → jury of every dimension that two judges or more rate in one way.
+
+    Expected values and written labels are never one mean. Faults in a crisis have none: judges'
+    findings of these stand by themselves.
     """
     by_dimension: dict[str, dict[str, Any]] = {}
     for key, metric in metrics.items():
@@ -116,7 +123,7 @@ def juries(metrics: Mapping[str, MetricProtocol]) -> dict[str, Jury]:
         if rates(metric):
             of = rated.dimension
             if of.severity is None and not rated.rubric.paraphrase_of:
-                stem = f"jury_{rated.rubric.name}_{of.name}"
+                stem = f"{_stem(rated)}_{rated.rubric.name}_{of.name}"
                 asked = digest([stem, of.question, of.labels, of.values], 8)
                 by_dimension.setdefault(f"{stem}|{asked}", {})[key] = metric
     return {

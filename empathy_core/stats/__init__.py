@@ -9,7 +9,12 @@ The draws depend on the seed and the number of clusters alone: conditions with t
 the same resamples under every metric, whichever rows a metric leaves out.
 """
 
-from empathy_core.stats.agreement import Agreement, rater_agreement
+from empathy_core.stats.agreement import (
+    Agreement,
+    JudgeAgreement,
+    judge_agreement,
+    rater_agreement,
+)
 from empathy_core.stats.all_pairs import AllPairs, compare_all
 from empathy_core.stats.alternative_annotator import (
     AlternativeAnnotator,
@@ -110,6 +115,7 @@ __all__ = [
     "FlagRate",
     "Interaction",
     "Interval",
+    "JudgeAgreement",
     "JudgedPairs",
     "JudgedScores",
     "MeansAgree",
@@ -142,6 +148,7 @@ __all__ = [
     "interaction",
     "interactions",
     "interval",
+    "judge_agreement",
     "judge_gain",
     "least_detectable",
     "length_adjusted",

@@ -103,6 +103,41 @@ def rater_agreement(ratings: np.ndarray, resampler: Resampler) -> Agreement:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeAgreement:
+    """Agreement of judges, whose ratings are no categories but expected values of labels.
+
+    Attributes:
+        alpha: Krippendorff's, of squared differences; a judge that is sterner than another lowers
+            it.
+        consistency: ICC(C,1): as if each judge's mean were the same.
+        same: Share of pairs of ratings that are nearest to the same whole number.
+    """
+
+    alpha: Estimate
+    consistency: Estimate
+    same: Estimate
+
+
+def judge_agreement(ratings: np.ndarray, resampler: Resampler) -> JudgeAgreement:
+    """Return how far judges agree; an answer that one alone has rated is left out.
+
+    Args:
+        ratings: Shape (judges, items); NaN where one has not rated. Labels are a whole number
+            apart.
+        resampler: Of the items; the question that an item answers is its cluster.
+    """
+    given = ~np.isnan(ratings)
+    centred = ratings - (float(ratings[given].mean()) if given.any() else 0.0)
+    scale = float(np.nanmax(np.abs(centred), initial=0.0))
+    alpha, same = estimates(
+        [interval_alpha(centred, scale), _raw(np.floor(ratings + 0.5))],
+        given.sum(axis=0) >= 2, resampler,
+    )  # fmt: skip
+    _, consistency = estimates(_icc(centred, scale), given.all(axis=0), resampler)
+    return JudgeAgreement(alpha, consistency, same)
+
+
 # ---------------------------------------------------------------------------- of all raters
 
 
@@ -225,8 +260,8 @@ def _mean_squares(
         items, raters = items / (n - 1), raters / (k - 1)
         total = items + (k - 1) * rest
         severity = k / n * (raters - rest)
-    absolute = ratio(items - rest, total + severity, scale**2)
-    return absolute, ratio(items - rest, total, scale**2)
+        apart, absolute = items - rest, total + severity
+    return ratio(apart, absolute, scale**2), ratio(apart, total, scale**2)
 
 
 # ---------------------------------------------------------------------------- of pairs of raters

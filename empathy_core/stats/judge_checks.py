@@ -101,7 +101,7 @@ def one_label(of: Questioned) -> Told:
 def outside_labels(of: Questioned) -> Told:
     """Return the share of replies at which the labels have less than ``LEAST_MASS``."""
     if of.scores.mass is None:
-        return "the probability of the labels is not known"
+        return "the judge writes its answer, and no probability of the labels is read"
     mass = of.scores.mass.ravel()
     return of.share(np.where(np.isnan(mass), np.nan, mass < LEAST_MASS), of.cells)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.commands.options import RunOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
+    from empathy_core.types import ModelSpec
     from jobs.config.schema import Config
 
 
@@ -37,6 +38,13 @@ def prefetch(options: PrefetchOptions) -> int:
     return 0
 
 
+def _fetched(spec: "ModelSpec") -> object:
+    """Fetch what judges; a server elsewhere has its own weights."""
+    from empathy_core import weights
+
+    return weights.locate(spec.weights, spec.revision) if spec.weights else "on its server"
+
+
 def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is fetched, and what fetches it and returns what to print."""
     from empathy_core import data, metrics, weights
@@ -59,6 +67,6 @@ def _fetches(config: "Config") -> Iterator[tuple[str, Callable[[], object]]]:
             yield f"adapter of {name}", where
     for name, judge in config.judges.items():
         spec = judge_model(config, judge)
-        yield f"judge {name}", partial(weights.locate, str(spec.weights), spec.revision)
+        yield f"judge {name}", partial(_fetched, spec)
     for name, table in config.metrics.items():
         yield f"metric {name}", metrics.load(name, table).signature

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from empathy_core import models, rubrics
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.metrics import JUDGE, PREFERENCE
+from empathy_core.metrics import GENERATED, JUDGE, PREFERENCE
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.types import ModelSpec
 from jobs.config import contrasts
@@ -74,6 +74,10 @@ def questions(
         "overlong": table.overlong,
         "batch_size": table.batch_size,
     }
+    kind = JUDGE
+    if table.answer == "generated":
+        kind = GENERATED
+        settings |= {"reason": table.reason, "answer_tokens": table.answer_tokens}
     found: dict[str, dict[str, Any]] = {}
     for rubric in chosen_rubrics(table.rubrics, table.dimensions, wordings=table.wordings):
         _check_baseline(config, table, rubric)
@@ -85,10 +89,24 @@ def questions(
                 known = opponents or [Opponent("", str(table.baseline))]
                 found |= _comparisons(stem, asked, known, table.pairs_share)
             else:
-                found[f"{JUDGE}{stem}"] = asked
+                found[f"{kind}{stem}"] = asked
     _check_wordings(table)
+    _check_answer(table)
     _check_effects(table, compares=any(n.startswith(PREFERENCE) for n in found))
     return found
+
+
+def _check_answer(table: JudgeTable) -> None:
+    """Refuse settings of another way to answer."""
+    of = {"generated": ("min_mass",), "labels": ("reason", "answer_tokens")}[table.answer]
+    for name in of:
+        if getattr(table, name) != JudgeTable.model_fields[name].default:
+            other = "labels" if table.answer == "generated" else "generated"
+            msg = (
+                f'{name} has no effect with answer = "{table.answer}"; expected it with '
+                f'answer = "{other}" only; set that, or leave {name} out'
+            )
+            raise ConfigError(msg)
 
 
 def _check_effects(table: JudgeTable, *, compares: bool) -> None:
@@ -137,6 +155,13 @@ def _comparisons(
 def _check_baseline(config: Config, table: JudgeTable, rubric: Rubric) -> None:
     if not rubric.pairwise:
         rubrics.require_single_reply(rubric)
+    elif table.answer == "generated":
+        msg = (
+            f"rubric '{rubric.name}' compares two replies, and a judge that writes its answer is "
+            "not asked to; expected a rubric that rates one reply; leave it out, or give it to a "
+            'judge with answer = "labels"'
+        )
+        raise ConfigError(msg)
     elif table.baseline is None:
         msg = (
             f"rubric '{rubric.name}' compares two replies, and no baseline is named; expected a "
@@ -157,7 +182,7 @@ def judge_model(config: Config, table: JudgeTable) -> ModelSpec:
 
     Raises:
         UnknownName: It is not under ``[models]`` and does not ship.
-        ConfigError: It cannot tell the probabilities of given answers.
+        ConfigError: It cannot tell the probabilities of given answers, or has nothing to write.
     """
     if table.model in config.models:
         spec = config.model_spec(table.model)
@@ -165,11 +190,20 @@ def judge_model(config: Config, table: JudgeTable) -> ModelSpec:
         spec = model_of(table.model, ModelTable(prompts=()))
     else:
         raise UnknownName("model", table.model, [*config.models, *models.names()])
+    if table.answer == "generated":
+        if spec.backend not in ("hf", "server"):
+            msg = (
+                f"model '{table.model}' cannot judge: nothing reads with it (backend "
+                f"{spec.backend}); expected a language model; use one with weights, or on a server"
+            )
+            raise ConfigError(msg)
+        return spec
     lacking = _lacking(spec)
     if lacking:
         msg = (
             f"model '{table.model}' cannot judge: {lacking}; expected a model that tells how "
-            "probable each answer of a scale is; use one with weights at hand, or vLLM"
+            "probable each answer of a scale is; use one with weights at hand, or vLLM, or let it "
+            'write: answer = "generated"'
         )
         raise ConfigError(msg)
     return spec

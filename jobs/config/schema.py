@@ -165,6 +165,11 @@ class JudgeTable(ConfigModel):
         label: As printed in tables; null means the model's.
         tier_column: Column of the data with the level of risk of each question, for rubrics that
             ask of some levels only (``crisis``); null leaves that to the screen of messages.
+        answer: How it answers: ``labels``, whose probabilities are read and nothing is written, or
+            ``generated``, a JSON object with a label that it writes.
+        reason: Whether a judge that writes gives a short reason before its label.
+        answer_tokens: Most tokens that it writes, a thought included; null means 32, or 160 with a
+            reason.
         min_mass: Least share of the judge's probability that the answers of a scale must have
             together; a rating with less is missing.
         overlong: A text that does not fit the judge's context is ``missing`` and counted, or an
@@ -184,6 +189,9 @@ class JudgeTable(ConfigModel):
     wordings: bool = False
     label: Label | None = None
     tier_column: str | None = None
+    answer: Literal["labels", "generated"] = "labels"
+    reason: bool = False
+    answer_tokens: Positive | None = None
     min_mass: Share = 0.5
     overlong: Literal["missing", "error"] = "missing"
     own_answers: Literal["error", "judge"] = "error"

@@ -6,13 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core import weights
+from empathy_core import metrics, weights
 from empathy_core.errors import ConfigError
-from empathy_core.metrics._judge_prompts import condition_of, rating_prompts
+from empathy_core.metrics._judge_prompts import condition_of
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, ModelSpec
 from jobs.config import contrasts
-from jobs.config.judges import Opponent, judge_model, questions, rubric_of
+from jobs.config.judges import Opponent, judge_model, questions
 from jobs.config.schema import Config, JudgeTable
 from jobs.planning import engines
 from jobs.planning.answering import planned
@@ -43,14 +43,22 @@ def judges(
         spec = engines.pinned(judge_model(config, table), config.data_spec().sources)
         fingerprint = weights.model_fingerprint(spec)
         condition, _ = planned(condition_of(spec, fingerprint), run)
-        asked = condition_of(spec, fingerprint, condition.reasoning)
-        own = {"fingerprint": fingerprint, "reasoning": condition.reasoning}
+        own: dict[str, Any] = {"fingerprint": fingerprint, "reasoning": condition.reasoning}
+        if table.answer == "generated":
+            engines.check_followed(condition)
+            own |= {"structure": condition.structure}
+            own |= {"batch_size": 1} if condition.block_size == 1 else {}
         opponents = _opponents(name, table, conditions)
         for metric, options in questions(config, name, spec, opponents).items():
             found[metric] = options | own
-            rubric = rubric_of(options)
-            rating_prompts(asked, rubric, rubric.dimensions[0])
+            _sees(metric, found[metric])  # refused here, where it cannot be asked
     return found
+
+
+def _sees(name: str, options: Mapping[str, Any], context: str = "", reply: str = "") -> str:
+    """Return what a judge reads of a message and a reply; raises where it cannot be asked."""
+    metric: Any = metrics.load(name, options)
+    return str(metric.sees(context, *[reply] * (2 if metric.rubric.pairwise else 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,13 @@ class JudgePreview:
         n_prompts: How many prompts it reads at most: one for each answer and dimension, two for
             each comparison; fewer where a question is asked at some levels of risk only.
         sees: The first prompt of its first question, special tokens included.
+        n_output_tokens: How many tokens it writes at most; 0 for one whose probabilities are read.
     """
 
     name: str
     n_prompts: int
     sees: str
+    n_output_tokens: int = 0
 
 
 def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
@@ -75,28 +85,30 @@ def previews(plan: Plan, examples: pl.DataFrame) -> list[JudgePreview]:
     n_answers = sum(answers.values())
     found: dict[str, JudgePreview] = {}
     for planned_metric in plan.metrics:
-        model, options = planned_metric.judge, planned_metric.options
-        if model is None:
+        if planned_metric.judge is None:
             continue
+        metric, options = planned_metric.name, planned_metric.options
         name, share = options["judge"], options.get("share")
         # both orders; of two conditions beside the baseline each pair is asked about once
         orders = 2 if options.get("opponent") == options.get("baseline") else 1
         itself = {options.get("opponent"), options.get("baseline")}  # of nobody are these asked
         others = n_answers - sum(answers.get(str(name), 0) for name in itself)
         n = n_answers if share is None else round(orders * share * others)
-        known = found.get(name) or JudgePreview(name, 0, _first_prompt(model, options, examples))
-        found[name] = replace(known, n_prompts=known.n_prompts + n)
+        if name not in found:
+            seen = _sees(metric, options, examples["context"][0], "\N{HORIZONTAL ELLIPSIS}")
+            found[name] = JudgePreview(name, 0, seen)
+        written = n * _most_tokens(metric, options)
+        known = found[name]
+        found[name] = replace(
+            known, n_prompts=known.n_prompts + n, n_output_tokens=known.n_output_tokens + written
+        )
     return list(found.values())
 
 
-def _first_prompt(model: ModelSpec, options: Mapping[str, Any], examples: pl.DataFrame) -> str:
-    reasoning = options.get("reasoning")
-    asked = condition_of(model, options["fingerprint"], tuple(reasoning) if reasoning else None)
-    rubric = rubric_of(options)
-    prompts = rating_prompts(asked, rubric, rubric.dimensions[0])
-    texts = (examples["context"][0], *["\N{HORIZONTAL ELLIPSIS}"] * (2 if rubric.pairwise else 1))
-    ids = prompts.prompts([texts])[0].ids
-    return str(prompts.renderer.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+def _most_tokens(name: str, options: Mapping[str, Any]) -> int:
+    """Return how many tokens an answer may have; 0 where none is written."""
+    metric: Any = metrics.load(name, options)
+    return int(getattr(metric, "most_tokens", 0))
 
 
 def _opponents(
@@ -138,7 +150,7 @@ def check_own_answers(config: Config, conditions: Sequence[Condition]) -> list[s
     for name, table in config.judges.items():
         judge = judge_model(config, table)
         own = weights.model_fingerprint(judge)
-        itself = {c.model.label: None for c in conditions if c.fingerprint == own}
+        itself = {c.model.label: None for c in conditions if c.is_by(judge, own)}
         if itself and table.own_answers == "error":
             msg = (
                 f"judges.{name}: its model wrote the answers of {', '.join(itself)}; expected a "
@@ -174,7 +186,7 @@ def _of_one_model(config: Config) -> list[str]:
 
 def _akin(judge: ModelSpec, other: ModelSpec) -> bool:
     """Tell whether two models share a tokenizer, as models of a family do."""
-    if other.backend != "hf" or other.weights is None:
+    if any(spec.backend != "hf" or spec.weights is None for spec in (judge, other)):
         return False
     return _tokenizer(judge) == _tokenizer(other)
 

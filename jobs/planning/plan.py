@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from empathy_core.metrics import JUDGE, PREFERENCE
+from empathy_core.metrics import is_judges
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
 from empathy_core.types import Condition, ModelSpec
@@ -41,7 +41,7 @@ class PlannedMetric:
     @cached_property
     def judge(self) -> ModelSpec | None:
         """The language model whose opinion it is; null for every other metric."""
-        if not self.name.startswith((JUDGE, PREFERENCE)):
+        if not is_judges(self.name):
             return None
         return TypeAdapter(ModelSpec).validate_json(json.dumps(self.options["model"]))
 

@@ -70,7 +70,7 @@ def possible(aligned: Aligned, key: str, metric: MetricProtocol) -> Possible | N
     with np.errstate(all="ignore"):
         own = np.stack([metric.score(of) for of in rows])  # (conditions, rows, columns)
     own[~np.isfinite(own)] = np.nan
-    scorable = _scorable(aligned, own)
+    scorable = _scorable(aligned, own, _lost(aligned, key, metric))
     ends = []
     for low in (True, False):
         filled = own.copy()
@@ -87,12 +87,25 @@ def possible(aligned: Aligned, key: str, metric: MetricProtocol) -> Possible | N
     return Possible(*ends)
 
 
-def _scorable(aligned: Aligned, own: np.ndarray) -> np.ndarray:
-    """Return of which examples any condition has a score: shape (rows, columns).
+def _lost(aligned: Aligned, key: str, metric: MetricProtocol) -> np.ndarray:
+    """Return which answers a judge was asked to rate and did not: shape (conditions, rows).
+
+    It gave none of the labels, or could not read the text: there is a rating that is not known,
+    even where it failed under all conditions. That a question does not apply is no such failure.
+    """
+    no_answer: str = getattr(metric, "no_answer", "")
+    if not no_answer:
+        return np.zeros((len(aligned.conditions), aligned.rows.height), dtype=bool)
+    seen = aligned.by_row(key, (no_answer, "too_long"))
+    return np.stack([np.nan_to_num(of).any(axis=1) for of in seen])
+
+
+def _scorable(aligned: Aligned, own: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return of which examples any condition has a score, or *lost* one: shape (rows, columns).
 
     Where none has, it is the question or its reference that cannot be scored, and not an answer.
     """
-    known = (~np.isnan(own)).any(axis=0).astype(float)
+    known = (~np.isnan(own) | lost[..., None]).any(axis=0).astype(float)
     found = np.zeros((aligned.examples.height, known.shape[1]))
     np.maximum.at(found, aligned.places, known)
     return np.asarray(found[aligned.places] > 0)

@@ -88,7 +88,7 @@ def _of_judge(
         for severity in {RED, YELLOW} & {*rows.columns}:
             if n := int(rows[f"{severity}?"].sum()):
                 n_unrated[condition.id, severity] = n
-    label = next(iter(metrics.values())).label
+    label = next(iter(metrics.values())).columns[0].judge
     return JudgedFaults(label, columns, shares, n_red, n_unrated)
 
 
@@ -100,7 +100,7 @@ def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
     found |= {YELLOW: _ANY[YELLOW]} if any(d.severity == YELLOW for d in faults) else {}
     return tuple(
         Column(name, label, "lower", decimals=1, percent=True, share=True, least=0, most=1,
-               ratio=(0, 1), judge=metrics[0].label)
+               ratio=(0, 1), judge=metrics[0].columns[0].judge)
         for name, label in found.items()
     )  # fmt: skip
 
@@ -116,7 +116,8 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
     of_severity: dict[str, list[pl.Expr]] = {}
     for key, metric in metrics.items():
         name, scores = metric.dimension.name, collected.scores[condition, key]
-        unknown = (pl.col("low_mass") == 1) | (pl.col("too_long") == 1) | (pl.col("empty") == 1)
+        reasons = (metric.no_answer, "too_long", "empty")
+        unknown = pl.any_horizontal(pl.col(reason) == 1 for reason in reasons)
         seen = scores.select(
             *KEY,
             pl.col("score").ge(FOUND).cast(pl.Float64).alias(name),

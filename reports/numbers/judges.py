@@ -10,9 +10,11 @@ import polars as pl
 from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.stats import BiasFinding, BiasPanel, JudgedPairs, JudgedScores, bias_panel
 from empathy_core.types import Column, Condition
+from reports.numbers.judge_agreement import judges_agreement
+from reports.numbers.judge_bounds import judge_bounds
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
-from reports.rows.compared import ComparedAnswers, comparisons
+from reports.rows.compared import ComparedAnswers, comparing, comparisons
 from reports.spec import ReportSpec
 
 JUDGES: dict[str, Any] = {
@@ -21,15 +23,15 @@ JUDGES: dict[str, Any] = {
     "judge": pl.String,  # label
     "n": pl.Int64,  # answers that were to be rated: of some dimensions only at some risk
     "n_rated": pl.Int64,  # of these, with a rating
-    "n_no_label": pl.Int64,  # the labels had less than the least share of the probability
-    "n_not_applicable": pl.Int64,  # the judge says that the question does not apply
+    "n_no_label": pl.Int64,  # no answer: too little mass, or a written one that cannot be read
+    "n_not_applicable": pl.Int64,  # the judge says that the question does not apply; null: compared
     "n_too_long": pl.Int64,  # the text did not fit the judge's context
     "n_empty": pl.Int64,  # nothing of the answer is visible
-    "mass": pl.Float64,  # mean probability of the labels, of the answers that the judge was shown
-    "floor": pl.Float64,  # share of ratings nearest to the lowest label
+    "mass": pl.Float64,  # mean probability of the labels, of what the judge was shown; null: writes
+    "floor": pl.Float64,  # share of ratings nearest to the lowest label; null: it compares two
     "ceiling": pl.Float64,  # nearest to the highest
 }
-"""Schema of the judges, a row each column that is a rating."""
+"""Schema of the judges, a row each column that is a rating or a preference."""
 
 CHECKS: dict[str, Any] = {
     "metric": pl.String,  # key
@@ -59,10 +61,14 @@ class JudgeNumbers:
     Attributes:
         judges: ``JUDGES``.
         checks: ``CHECKS``.
+        bounds: ``judge_bounds.BOUNDS``.
+        agreement: ``judge_agreement.AGREEMENTS``.
     """
 
     judges: pl.DataFrame
     checks: pl.DataFrame
+    bounds: pl.DataFrame
+    agreement: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,21 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
     checks: list[dict[str, object]] = []
     every_pair = comparisons(collected, spec)
     asked = [r.metric for r in ratings] + [one.metric for one in every_pair]
+    aligned = Aligned.of(collected, [c.id for c in spec.conditions])
     for name in dict.fromkeys(metric.judge for metric in asked):  # some judges only compare
         mine = [rating for rating in ratings if rating.metric.judge == name]
         compared = [one for one in every_pair if one.metric.judge == name]
         judges += [_record(r) | _counts(collected, spec.conditions, r) for r in mine]
-        checks += _checks(collected, spec, mine, every, compared)
-    return JudgeNumbers(pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS))
+        judges += _compared(compared)
+        checks += _checks(aligned, spec, mine, every, compared)
+    rated = [(rating.key, rating.metric) for rating in ratings]
+    preferred = [(key, of) for key, of in comparing(spec.metrics).items() if of.columns]
+    return JudgeNumbers(
+        pl.DataFrame(judges, schema=JUDGES),
+        pl.DataFrame(checks, schema=CHECKS),
+        judge_bounds(aligned, [*rated, *preferred]),
+        judges_agreement(aligned, rated),
+    )
 
 
 def _ratings(metrics: Mapping[str, MetricProtocol]) -> list[_Rating]:
@@ -115,25 +130,46 @@ def _counts(
     return {
         "n": sum(int(rows[name].sum()) for name in ("judged", "too_long", "empty")),
         "n_rated": rows["score"].count(),
-        "n_no_label": int(rows["low_mass"].sum()),
+        "n_no_label": int(rows[rating.metric.no_answer].sum()),
         "n_not_applicable": int(rows["not_applicable"].sum()),
         "n_too_long": int(rows["too_long"].sum()),
         "n_empty": int(rows["empty"].sum()),
-        "mass": judged["mass"].mean(),
+        "mass": judged["mass"].mean() if "mass" in rows.columns else None,
         "floor": (rows["score"] < values[0] + 0.5).mean(),
         "ceiling": (rows["score"] >= values[-1] - 0.5).mean(),
     }
 
 
+def _compared(compared: Sequence[ComparedAnswers]) -> list[dict[str, object]]:
+    """Return the counts of a judge's comparisons, of each question over all pairs."""
+    by_question: dict[str, list[ComparedAnswers]] = {}
+    for one in compared:
+        by_question.setdefault(one.metric.rubric.name, []).append(one)
+    return [
+        _record(_comparison(mine)) | _counts_of_pairs(pl.concat([one.rows for one in mine]))
+        for mine in by_question.values()
+    ]
+
+
+def _counts_of_pairs(rows: pl.DataFrame) -> dict[str, object]:
+    return {
+        "n": rows.height,
+        "n_rated": rows["preference"].count(),
+        "n_no_label": int(rows["low_mass"].sum()),
+        "n_too_long": int(rows["too_long"].sum()),
+        "n_empty": int(rows["empty"].sum()),
+        "mass": rows.filter(pl.col("judged") == 1)["mass"].mean(),
+    }
+
+
 def _checks(
-    collected: Collected,
+    aligned: Aligned,
     spec: ReportSpec,
     mine: Sequence[_Rating],
     every: Sequence[_Rating],
     compared: Sequence[ComparedAnswers],
 ) -> list[dict[str, object]]:
     """Return the findings of one judge: of each dimension, then of its comparisons."""
-    aligned = Aligned.of(collected, [c.id for c in spec.conditions])
     found = [
         _record(rating) | _finding(finding)
         for rating in mine
@@ -167,7 +203,6 @@ def _panel(
     n_columns: int,
 ) -> BiasPanel:
     metric = rating.metric
-    mass, shown = np.stack(aligned.statistics(rating.key, ("mass", "judged"))).transpose(2, 0, 1)
     words = np.stack([aligned.values(c.id, "words") for c in conditions])
     with np.errstate(divide="ignore", invalid="ignore"):
         log_words = np.where(words > 0, np.log(words), np.nan)
@@ -178,12 +213,21 @@ def _panel(
         scores=_scores(aligned, rating.key),
         log_lengths=log_words,
         labels=tuple(map(float, metric.dimension.values)),
-        mass=np.where(shown > 0, mass, np.nan),
-        own=np.array([c.fingerprint == metric.fingerprint for c in conditions]),
+        mass=_mass(aligned, rating),
+        own=np.array([c.is_by(metric.model, metric.fingerprint) for c in conditions]),
         others=_stacked(aligned, others),
         wordings=_stacked(aligned, wordings),
     )
     return bias_panel(column, aligned.resampler(), None, n_columns)
+
+
+def _mass(aligned: Aligned, rating: _Rating) -> np.ndarray | None:
+    """Return the mass of each answer that was shown; null for a judge that writes."""
+    if "mass" not in rating.metric.statistics:
+        return None
+    both = aligned.statistics(rating.key, ("mass", "judged"))
+    mass, shown = np.stack(both).transpose(2, 0, 1)
+    return np.where(shown > 0, mass, np.nan)
 
 
 def _scores(aligned: Aligned, key: str) -> np.ndarray:

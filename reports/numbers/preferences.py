@@ -33,8 +33,10 @@ PREFERENCES: dict[str, Any] = {
     "consistent": pl.Float64,  # share of comparisons with one verdict in both orders
     "n": pl.Int64,  # comparisons with a preference
     "n_missing": pl.Int64,  # comparisons of two answers that have none
-    "n_too_long": pl.Int64,  # of these, those that did not fit the judge's context
+    "n_no_label": pl.Int64,  # of these, the labels had too little of the probability in an order
+    "n_too_long": pl.Int64,  # of these, a text did not fit the judge's context
     "n_alone": pl.Int64,  # answers with nothing to compare: the baseline has none to that question
+    "mass": pl.Float64,  # mean probability of the labels, over both orders
     "strength": pl.Float64,  # Bradley-Terry, log-odds with a mean of zero; null: see "unranked"
     "strength_low": pl.Float64,
     "strength_high": pl.Float64,
@@ -106,7 +108,9 @@ def _beside(rows: pl.DataFrame) -> dict[str, object]:
         "consistent": judged["consistent"].mean(),
         "n": found.n,
         "n_missing": found.n_left_out,
-        "n_too_long": rows.filter(pl.col("too_long") == 1).height,
+        "n_no_label": int(rows["low_mass"].sum()),
+        "n_too_long": int(rows["too_long"].sum()),
+        "mass": rows.filter(pl.col("judged") == 1)["mass"].mean(),
     }
 
 

@@ -95,7 +95,7 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
     columns = [
         (key, column)
         for key, metric in spec.metrics.items()
-        for column in (*metric.columns, *_labels_of(metric))
+        for column in (*metric.columns, *(c for c, _ in _seen_of(metric)))
     ]
     keys = _column_keys(spec)
     texts = _pieces(collected, spec, examples, parts)
@@ -243,33 +243,39 @@ def _scores(
         scores = collected.scores[condition.id, key]
         values = metric.score(statistics_of(rows, scores, metric.statistics))
         found |= {(key, c.name): values[:, i] for i, c in enumerate(metric.columns)}
-        if labels := _labels_of(metric):
-            seen = statistics_of(rows, scores, ("judged", *_statistics_of_labels(metric)))
+        if columns := _seen_of(metric):
+            seen = statistics_of(rows, scores, ("judged", *(name for _, name in columns)))
             shown = np.where(seen[:, :1] == 1, seen, np.nan)  # else the judge did not see it
-            found |= {(key, c.name): shown[:, i] for i, c in enumerate(labels, 1)}
+            found |= {(key, c.name): shown[:, i] for i, (c, _) in enumerate(columns, 1)}
     return found
 
 
-def _labels_of(metric: Any) -> list[Column]:
-    """Return a column for the mass of a judge's answers, and for each one's share of it."""
-    if not _statistics_of_labels(metric):
+def _seen_of(metric: Any) -> list[tuple[Column, str]]:
+    """Return a column for each thing that was seen of a judge's answers, and its statistic.
+
+    The mass of the labels and each one's share; of a comparison the mass and what was preferred in
+    either order; of a judge that writes, that has no probabilities, whether it could be read.
+    """
+    of = getattr(metric, "dimension", None)
+    if of is None or not metric.columns:
         return []
-    of, first = metric.dimension, metric.columns[0]
+    first: Column = metric.columns[0]
     share = replace(first, better=None, decimals=0, percent=True, main=False, judge="")
-    mass = replace(share, name=f"{first.name}_mass", label=f"{of.label}: probability of answers")
-    return [
-        mass,
-        *(
-            replace(share, name=f"{first.name}_label_{label}", label=f"{of.label}: answer {label}")
-            for label in of.labels
-        ),
-    ]
 
+    def column(name: str, label: str) -> Column:
+        return replace(share, name=f"{first.name}_{name}", label=f"{of.label}: {label}")
 
-def _statistics_of_labels(metric: Any) -> list[str]:
+    if "mass" not in metric.statistics:
+        return [(column("unreadable", "answer could not be read"), "unreadable")]
+    mass = (column("mass", "probability of answers"), "mass")
     if not rates(metric):
-        return []
-    return ["mass", *(f"p{i}" for i in range(len(metric.dimension.labels)))]
+        return [
+            mass,
+            (column("as_a", "first reply preferred, this one first"), "p_first_as_a"),
+            (column("as_b", "first reply preferred, this one second"), "p_first_as_b"),
+        ]
+    labels = enumerate(of.labels)
+    return [mass, *((column(f"label_{name}", f"answer {name}"), f"p{i}") for i, name in labels)]
 
 
 def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:
@@ -277,7 +283,7 @@ def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:
     labels = {
         (key, column.name): f"{key}.{column.name}"
         for key, metric in spec.metrics.items()
-        for column in _labels_of(metric)
+        for column, _ in _seen_of(metric)
     }
     return {**column_keys(spec.metrics), **labels}
 

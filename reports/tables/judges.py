@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core.metrics import rates
 from empathy_core.stats import BIAS_RULES
 from empathy_core.types import Column
-from reports.labels import NOTHING, decimal, number, percent
+from reports.labels import NOTHING, decimal, full_name, number, percent, row_labels
 from reports.numbers.judges import JudgeNumbers
 from reports.spec import ReportSpec
-from reports.tables.cells import count_cell, heads
+from reports.tables.cells import count_cell, heads, score_cell
 from reports.tables.table import Cell, Group, Row, Table, TableText
 
 _HEADS: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +36,10 @@ _NUMBER = Column("", "", None, decimals=2)
 def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     """Return the tables of *found*; none without a judge."""
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
-    shown = (_ratings, found.judges), (_checks, found.checks)  # a judge may only compare
+    shown = (
+        (_ratings, found.judges), (_checks, found.checks), (_bounds, found.bounds),
+        (_agreement, found.agreement),
+    )  # fmt: skip
     return tuple(
         table(rows, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
         for i, (table, rows) in enumerate(shown, 1)
@@ -59,12 +63,14 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
         words,
         caption="Ratings of the judges, over the answers of all rows.",
         notes=(
+            "Uncalibrated: no person's rating has been compared with the judge's.",
+            *_of_writing(rows, spec),
             "No label: the labels of the scale have together less of the judge's probability than "
             f"the least that counts as an answer{_least(rows, spec)}. Such a rating is missing, "
             "never a number; what it might change is bounded wherever rows are compared.",
             "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
             "nearest to that end of the scale.",
-            "Uncalibrated: no person's rating has been compared with the judge's.",
+            *_of_comparing(rows, spec),
         ),
     )
     return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
@@ -89,8 +95,29 @@ def _least(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> str:
 def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
     row = rows[0]
     names = ("n", "n_rated", "n_no_label", "n_not_applicable", "n_too_long", "n_empty")
-    shares = (Cell(percent(row[name]), value=row[name]) for name in ("mass", "floor", "ceiling"))
+    shares = (score_cell(row[name], _SHARE) for name in ("mass", "floor", "ceiling"))
     return (*(count_cell(row[name]) for name in names), *shares)
+
+
+def _of_writing(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> Iterator[str]:
+    """Say how judges that write their answers are to be read."""
+    writing = dict.fromkeys(
+        row["judge"] for row in rows if getattr(spec.metrics[row["metric"]], "mode", "")
+    )
+    if writing:
+        yield (
+            f"{', '.join(writing)}: the judge writes its answer, and no probability is read, so "
+            "that there is no mass; No label: what it wrote is not exactly one rating. Its ratings "
+            "are labels, not expected values, and are never averaged with these."
+        )
+
+
+def _of_comparing(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> Iterator[str]:
+    if any(not rates(spec.metrics[row["metric"]]) for row in rows):
+        yield (
+            "Of a rubric that compares, Answers are pairs of replies, and No label means that an "
+            "answer was missing in one order or both; such a preference is missing."
+        )
 
 
 def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tuple[Group, ...]:
@@ -180,3 +207,89 @@ def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]
         if reasons and check not in told:
             yield f"{' '.join(_HEADS[check])}: cannot be told, {'; '.join(reasons)}."
     yield f"{NOTHING}: not of this row, or cannot be told."
+
+
+# ---------------------------------------------------------------------------- what is missing
+
+
+def _bounds(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    names = row_labels(spec.conditions)
+    of = {c.id: full_name(c, names) for c in spec.conditions}
+    groups = found.group_by("metric", "column", maintain_order=True)
+    text = replace(
+        words,
+        caption="Means of the judges if all missing ratings were the worst, or the best.",
+        notes=(
+            "Worst, Best: the mean if every missing rating were at that end of the scale (of a "
+            "profile, which has neither: the lowest and the highest). Whatever they are, the mean "
+            "lies between them. A dagger of another table holds for both.",
+            "Missing: no label, not applicable, too long, or empty without a score.",
+        ),
+    )
+    return Table(
+        text, ("Judge", "Row"), (), heads("Rated", "Missing", "Mean", "Worst", "Best"),
+        tuple(
+            Group(
+                f"{rows['judge'][0]}, {_asked(columns[metric, column])}",
+                tuple(_bounded(row, of, columns[metric, column]) for row in rows.to_dicts()),
+            )
+            for (metric, column), rows in groups
+        ),
+        layout=spec.layout,
+    )  # fmt: skip
+
+
+def _bounded(row: dict[str, Any], names: Mapping[str, str], column: Column) -> Row:
+    counts = (count_cell(row[name]) for name in ("n", "n_missing"))
+    means = (score_cell(row[name], column) for name in ("mean", "worst", "best"))
+    return Row((names[row["condition"]],), (*counts, *means))
+
+
+# ---------------------------------------------------------------------------- agreement
+
+
+def _agreement(
+    found: pl.DataFrame,
+    columns: Columns,  # noqa: ARG001  every table's
+    spec: ReportSpec,
+    words: TableText,
+) -> Table:
+    text = replace(
+        words,
+        caption="Agreement of the judges, over the answers of all rows.",
+        notes=(
+            "Alpha: Krippendorff's, of squared differences, over the answers that two judges or "
+            "more have rated; 1 is perfect, 0 what chance gives. A judge that is sterner than "
+            "another lowers it. Consistency: ICC(C,1), as if each judge's mean were the same, over "
+            "the answers that all have rated. In brackets 95% intervals over questions.",
+            "Same label: pairs of ratings nearest to the same label. Where nearly all ratings are "
+            "alike it is high although alpha is low.",
+            "That judges agree does not say that they are right.",
+        ),
+    )
+    rows = found.to_dicts()
+    return Table(
+        text, ("Rubric", "Dimension", "Judges"), (),
+        heads("Answers", "Questions", "Alpha", "Consistency", ("Same", "label")),
+        tuple(
+            Group(rubric, tuple(map(_agreed, mine)))
+            for rubric, mine in groupby(rows, lambda row: row["rubric"])
+        ),
+        layout=spec.layout,
+    )  # fmt: skip
+
+
+def _agreed(row: dict[str, Any]) -> Row:
+    counts = (count_cell(row[name]) for name in ("n", "n_questions"))
+    coefficients = (_with_bounds(row, name) for name in ("alpha", "consistency"))
+    same = score_cell(row["same"], _SHARE)
+    return Row((row["dimension"], row["judges"]), (*counts, *coefficients, same))
+
+
+def _with_bounds(row: dict[str, Any], name: str) -> Cell:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    cell = score_cell(row[name], _NUMBER)
+    if cell.value is None or low is None or high is None:
+        return cell
+    bounds = ", ".join(number(end, _NUMBER) for end in (low, high))
+    return replace(cell, interval=f"[{bounds}]")

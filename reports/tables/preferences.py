@@ -15,7 +15,7 @@ from reports.tables.uncounted import counts_of
 
 _SHARE = Column("", "", None, decimals=1, percent=True)
 _LOG_ODDS = Column("", "", None, decimals=2)
-_COUNTED = ("n", "n_missing", "n_too_long", "n_alone")
+_COUNTED = ("n", "n_missing", "n_no_label", "n_too_long", "n_alone")
 
 
 def preference_tables(found: pl.DataFrame, spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
@@ -44,7 +44,8 @@ def _table(
         groups.setdefault(condition.model.label, []).append(row)
     human = {c.model.label for c in spec.conditions if c.model.is_human}
     shown = heads(
-        "n", "Preferred", ("At equal", "length"), ("First", "reply"), ("Same in", "both orders"),
+        "n", "Missing", "Mass", "Preferred", ("At equal", "length"), ("First", "reply"),
+        ("Same in", "both orders"),
         *(["Strength"] if is_ranked else []),
     )  # fmt: skip
     name = full_name(baseline, labels)
@@ -65,6 +66,8 @@ def _table(
 def _cells(row: dict[str, Any], *, is_ranked: bool) -> tuple[Cell, ...]:
     cells = (
         count_cell(row["n"]),
+        count_cell(row["n_missing"]),
+        Cell(number(row["mass"], _SHARE), value=row["mass"]),
         _with_interval(row, "preferred", ("low", "high"), _SHARE),
         _with_interval(row, "adjusted", ("adjusted_low", "adjusted_high"), _SHARE),
         Cell(number(row["first"], _SHARE), value=row["first"]),
@@ -114,6 +117,11 @@ def _notes(
             "preferences of all pairs that were compared; in brackets 95% intervals (sandwich "
             "variance by question)."
         )
+    yield (
+        "Mass: mean probability of the labels over both orders, nothing else excluded. Missing: "
+        "comparisons without a preference, never taken for one half."
+    )
+    yield f"{NOTHING}: the baseline is not compared with itself."
 
 
 def _missing(
@@ -122,11 +130,10 @@ def _missing(
     """Yield which answers have no preference, and why, in how many of each row."""
     shown = [c for c in conditions if c.id != rows[0]["baseline"]]
     frame = pl.DataFrame(rows).select("condition", *_COUNTED).fill_null(0)
-    no_label = pl.col("n_missing") - pl.col("n_too_long")
     for reason, of in (
         (f"{baseline} has no answer to the question", pl.col("n_alone")),
-        ("the text does not fit the judge's context", pl.col("n_too_long")),
-        ("the judge gave none of the answers", no_label),
+        ("a text does not fit the judge's context", pl.col("n_too_long")),
+        ("the judge gave none of the answers in an order", pl.col("n_no_label")),
     ):
         every = pl.sum_horizontal("n", "n_missing", "n_alone")
         lost = frame.select("condition", of.alias("lost"), every.alias("every"))

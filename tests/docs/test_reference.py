@@ -23,6 +23,8 @@ from reports.numbers import (
     adapter_vs_base,
     aggregate,
     correlations,
+    judge_agreement,
+    judge_bounds,
     judges,
     pairs,
     preferences,
@@ -90,6 +92,8 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "PREFERENCES": preferences.PREFERENCES,
     "JUDGES": judges.JUDGES,
     "CHECKS": judges.CHECKS,
+    "BOUNDS": judge_bounds.BOUNDS,
+    "AGREEMENTS": judge_agreement.AGREEMENTS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

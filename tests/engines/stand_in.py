@@ -71,6 +71,7 @@ SETTINGS: dict[str, Any] = {
     "list_as": "",  # the name in /v1/models; empty: the served one
     "think": 0,  # so many tokens of a chat answer are its thought
     "reasoning_field": "reasoning_content",  # vLLM of late: reasoning
+    "says": {},  # piece of a prompt: what is answered to a prompt that holds it, and then the end
     "die_after": -1,  # os._exit at the request after so many
     "die_at_start": 0,  # out of memory while loading
 }
@@ -487,12 +488,23 @@ class StandIn:
     async def _sample(self, prompt: list[int], i: int, body: Body) -> Made:
         """Make the *i*-th answer: its seed is that many more."""
         room = min(_max_tokens(body), self._window - len(prompt))  # vLLM cuts in silence
+        if self.faults["says"]:
+            return self._said(prompt, room)
         if type(self.engine) is Instant:
             return self.engine.answer(prompt, {**body, "max_tokens": room})
         seed = body.get("seed")
         asked = {**body, "seed": seed if seed is None else seed + i, "max_tokens": room}
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._one, self.engine.answer, prompt, asked)
+
+    def _said(self, prompt: list[int], room: int) -> Made:
+        """Return the answer that is planted for a prompt; nothing where none is."""
+        read = self.engine.decoded(prompt, {})
+        text = next((said for piece, said in self.faults["says"].items() if piece in read), "")
+        ids = [*self.engine.encoded(text, special=False), self.engine.end]
+        if len(ids) <= room:
+            return Made(ids, text, "stop")
+        return Made(ids[:room], self.engine.decoded(ids[:room], {}), "length")
 
     def _choice(self, i: int, prompt: list[int], made: Made, body: Body) -> Body:
         choice: Body = {"index": i, "text": made.text, "finish_reason": made.finish}

@@ -14,7 +14,7 @@ from empathy_core import metrics, rubrics
 from empathy_core.crisis.screen import tiers_of
 from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.store import RunDir
-from empathy_core.types import Column, Condition
+from empathy_core.types import Column, Condition, ModelSpec
 from reports.spec import ReportSpec
 from tests.runs import by_hand
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, spec
@@ -39,6 +39,11 @@ class JudgeByHand:
     fingerprint: str = "tiny"
     silent: bool = False
     """Of such a reply it says nothing."""
+    no_answer: str = "low_mass"
+
+    @property
+    def model(self) -> ModelSpec:
+        return ModelSpec("tiny", "Tiny", "hf")
 
     @property
     def dimension(self) -> Dimension:

@@ -1,6 +1,7 @@
 """What is sent for a row: one request a distinct prompt and draw, the same fields everywhere."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,18 @@ def fields(decoding: Decoding, engine: EngineSpec, seed: int | None) -> dict[str
         found["repetition_penalty"] = float(decoding.repetition_penalty)
     if seed is not None:
         found["seed"] = seed
-    return found
+    return found | guided_fields(decoding.schema, engine)
+
+
+def guided_fields(schema: str, engine: EngineSpec) -> dict[str, Any]:
+    """Return what holds an answer to a JSON schema; nothing where the server cannot be told."""
+    if not schema or engine.guided is None:
+        return {}
+    asked = json.loads(schema)
+    if engine.guided == "json_schema":
+        return {"json_schema": asked}
+    named = {"name": "answer", "schema": asked, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def token_fields(rules: AnswerRules, engine: EngineSpec) -> dict[str, Any]:

@@ -85,7 +85,10 @@ def text(planned: Planned) -> str:
             lines += ["", f"--- {condition['id']} sees:", condition["prompt"]]
     for judge in shown["judges"]:
         n = counted(judge["n_prompts"], "prompt")
-        lines += ["", f"--- judge {judge['name']} reads at most {n}; it sees:", judge["sees"]]
+        written = counted(judge["n_output_tokens"], "token")
+        writes = f" and writes at most {written}" if judge["n_output_tokens"] else ""
+        lines += ["", f"--- judge {judge['name']} reads at most {n}{writes}; it sees:"]
+        lines += [judge["sees"]]
     lines += ["", "--- metrics:"]
     lines += [f"  {name}: {signature}" for name, signature in shown["metrics"].items()]
     return "\n".join(lines)

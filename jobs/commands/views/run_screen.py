@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from empathy_core.counted import counted
-from empathy_core.metrics import JUDGE, PREFERENCE
+from empathy_core.metrics import is_judges, judge_group
 from empathy_core.store import RunDir
 from jobs.commands.views import failures
 from jobs.commands.views.array_tasks import warn_if_not_reached
@@ -106,8 +106,8 @@ def _by_judge(scored: Mapping[str, float]) -> dict[str, float]:
     """Return what is scored by metric; all that one judge is asked together, in the mean."""
     shares: dict[str, list[float]] = {}
     for name, share in scored.items():
-        judged = name.startswith((JUDGE, PREFERENCE))
-        shares.setdefault(f"judge-{name.split(':')[1]}" if judged else name, []).append(share)
+        group = judge_group(name.split(":")[1]) if is_judges(name) else name
+        shares.setdefault(group, []).append(share)
     return {name: sum(of) / len(of) for name, of in shares.items()}
 
 

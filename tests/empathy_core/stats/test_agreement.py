@@ -8,6 +8,7 @@ import pytest
 from empathy_core.stats import (
     Agreement,
     Resampler,
+    judge_agreement,
     mean_agreement,
     order_agreement,
     rater_agreement,
@@ -71,6 +72,44 @@ def test_alpha_is_evalicas(kind: str, which: str, request: pytest.FixtureRequest
 
     theirs = evalica.alpha(pd.DataFrame(ratings), kind).alpha
     assert found.value == pytest.approx(theirs, abs=1e-10)
+
+
+def test_agreement_of_judges_is_evalicas_alpha_and_an_analysis_of_variance(gaps: np.ndarray):
+    """Expected values of labels, some missing; ICC(C,1) by mean squares; the same label by hand."""
+    import evalica
+    import pandas as pd
+
+    ratings = gaps + 0.4 * np.random.default_rng(8).random(gaps.shape)
+    found = judge_agreement(ratings, alone(ratings))
+
+    theirs = evalica.alpha(pd.DataFrame(ratings), "interval").alpha
+    whole = ratings[:, ~np.isnan(ratings).any(axis=0)].T
+    n, k = whole.shape
+    rest = whole - whole.mean(axis=1, keepdims=True) - whole.mean(axis=0) + whole.mean()
+    items = k * whole.mean(axis=1).var(ddof=1)
+    error = (rest**2).sum() / ((n - 1) * (k - 1))
+    equal = total = 0.0
+    for item in gaps.T:  # less than half was added to whole numbers
+        given = item[~np.isnan(item)]
+        if len(given) > 1:
+            pairs = [a == b for a, b in combinations(given, 2)]
+            equal += len(given) * np.mean(pairs)
+            total += len(given)
+    assert found.alpha.value == pytest.approx(theirs, abs=1e-10)
+    assert found.alpha.n == (np.isfinite(ratings).sum(axis=0) > 1).sum()
+    assert found.consistency.value == pytest.approx((items - error) / (items + (k - 1) * error))
+    assert (found.consistency.n, found.same.value) == (n, pytest.approx(equal / total, abs=1e-12))
+
+
+def test_a_sterner_judge_lowers_alpha_and_not_consistency():
+    """What alpha alone would call disagreement about replies."""
+    quality = np.random.default_rng(4).normal(size=60)
+    near = judge_agreement(np.stack([quality, quality + 0.01]), alone(quality[None]))
+    apart = judge_agreement(np.stack([quality, quality + 2]), alone(quality[None]))
+
+    assert near.alpha.value > 0.99
+    assert apart.alpha.value < 0.2
+    assert apart.consistency.value == pytest.approx(1)
 
 
 def test_alpha_of_krippendorffs_own_example():

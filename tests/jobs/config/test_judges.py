@@ -178,6 +178,27 @@ REFUSED = {
         '"mine"', '"unlikely"',
         "'unlikely' cannot judge: engine 'silent' .*set probabilities under .engines.silent",
     ),
+    "a comparison by a judge that writes": (
+        '["epitome"]', '["emrank"]\nbaseline = "echo"\nanswer = "generated"',
+        "'emrank' compares two replies, and a judge that writes its answer is not asked to",
+    ),
+    "a least mass of a judge that has none": (
+        "model =", 'answer = "generated"\nmin_mass = 0.3\nmodel =',
+        'min_mass has no effect with answer = "generated"',
+    ),
+    "a reason of a judge that writes nothing": (
+        "model =", "reason = true\nmodel =", 'reason has no effect with answer = "labels"'
+    ),
+    "a length of what is not written": (
+        "model =", "answer_tokens = 9\nmodel =", "answer_tokens has no effect"
+    ),
+    "an echo that writes": (
+        'model = "mine"', 'model = "echo"\nanswer = "generated"',
+        "'echo' cannot judge: nothing reads with it .backend echo",
+    ),
+    "another way to answer": (
+        "model =", 'answer = "spoken"\nmodel =', "judges.one.answer: .*'labels' or 'generated'"
+    ),
     "an unknown key": ("model =", "modell =", "judges.one.modell: unknown key"),
     "more than all of the mass": (
         "model =", "min_mass = 1.5\nmodel =", "judges.one.min_mass: .*less than or equal to 1"
@@ -205,6 +226,33 @@ def test_a_server_elsewhere_that_tells_probabilities_can_judge(tmp_path: Path):
     found = questions(read(tmp_path, JUDGE.replace('"mine"', '"served"')), "one")
 
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("model", ["mine", "served", "unlikely", "remote"])
+def test_any_model_that_generates_can_write_its_answer(tmp_path: Path, model: str):
+    """Also on a server that tells no probabilities, or takes messages and has the weights."""
+    text = JUDGE.replace('"mine"', f'"{model}"') + 'answer = "generated"\nreason = true\n'
+
+    found = questions(read(tmp_path, text), "one")
+
+    assert list(found) == [
+        f"generated:one:epitome:{dimension}"
+        for dimension in ("emotional_reactions", "interpretations", "explorations")
+    ]
+    assert {(o["reason"], o["answer_tokens"]) for o in found.values()} == {(True, None)}
+
+
+def test_a_judge_of_each_kind_may_be_one_model(tmp_path: Path):
+    """Two judges, told apart by their names, and in tables by how they answer."""
+    two = JUDGE.replace("judges.one", "judges.two") + 'answer = "generated"\n'
+    config = read(tmp_path, JUDGE + two)
+
+    found = metric_options(config)
+
+    assert len(found) == 1 + 2 * 3
+    judges = [metrics.load(name, options) for name, options in found.items() if ":" in name]
+    assert {judge.columns[0].judge for judge in judges} == {"mine", "mine (written)"}
+    assert [name for name, _ in _fetches(config)].count("judge two") == 1
 
 
 _POINTS = CARE[CARE.index("anchors = [") : CARE.index("]\n\n[[dimensions]]", 300) + 1]
@@ -297,7 +345,6 @@ def test_the_weights_of_a_judge_are_fetched_beforehand(tmp_path: Path):
 
 def test_a_comparison_is_one_metric_for_each_opponent_and_one_column_beside_two(tmp_path: Path):
     """Of a configuration that is only read, that with the baseline."""
-    from empathy_core import metrics
     from jobs.config.judges import Opponent
 
     config = read(tmp_path, JUDGE.replace("epitome", "emrank") + 'baseline = "echo"\n')

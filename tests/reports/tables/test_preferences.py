@@ -87,6 +87,8 @@ def test_preferences_are_those_of_a_few_lines_of_numpy(report: Report, condition
     assert row["first"] == pytest.approx(((of["a"] + of["b"]) / 2).mean(), abs=1e-12)
     assert row["consistent"] == np.mean((of["a"] > 0.5) != (of["b"] > 0.5))
     assert (row["n"], row["n_missing"]) == (N_EXAMPLES - 1, 1)
+    assert (row["n_no_label"], row["n_too_long"]) == (1, 0)
+    assert row["mass"] == pytest.approx((0.9 * (N_EXAMPLES - 1) + 0.2) / N_EXAMPLES, abs=1e-12)
     assert row["adjusted"] == pytest.approx(1 / (1 + np.exp(-fit.params[0])), abs=1e-8)
     assert row["low"] < row["preferred"] < row["high"]
     assert row["adjusted_low"] < row["adjusted"] < row["adjusted_high"]
@@ -125,8 +127,8 @@ def test_the_baseline_beside_itself_is_one_half_in_the_main_table_and_nothing_in
 
     assert (row["score"], row["low"]) == (0.5, None)
     own = lines(table)["LLaMA 3.1 8B Instruct Prompt 1"]
-    assert own[:5] == [NOTHING] * 5
-    assert own[5] != NOTHING
+    assert own[:7] == [NOTHING] * 7
+    assert own[7] != NOTHING
 
 
 def test_the_table_says_against_whom_what_is_missing_and_how_strengths_are_made(report: Report):
@@ -137,12 +139,13 @@ def test_the_table_says_against_whom_what_is_missing_and_how_strengths_are_made(
     assert "preference over LLaMA 3.1 8B Instruct, Prompt 1" in table.words.caption
     assert "uncalibrated (judge: Tiny Judge)" in table.words.caption
     assert (
-        "Without a preference, since the judge gave none of the answers: "
+        "Without a preference, since the judge gave none of the answers in an order: "
         f"1 of {N_EXAMPLES} in each row." in notes
     )
     assert "Bradley\u2013Terry" in notes
     assert [" ".join(head.lines) for head in table.heads] == [
-        "n", "Preferred", "At equal length", "First reply", "Same in both orders", "Strength",
+        "n", "Missing", "Mass", "Preferred", "At equal length", "First reply",
+        "Same in both orders", "Strength",
     ]  # fmt: skip
 
 
@@ -168,7 +171,7 @@ def test_answers_with_nothing_to_compare_are_counted(tmp_path: Path):
     assert (
         f"LLaMA 3.1 8B Instruct, Prompt 1 has no answer to the question: 5 of {N_EXAMPLES}" in notes
     )
-    assert f"the text does not fit the judge's context: 3 of {N_EXAMPLES} in each row." in notes
+    assert f"a text does not fit the judge's context: 3 of {N_EXAMPLES} in each row." in notes
     assert f"the judge gave none of the answers: 1 of {N_EXAMPLES} in each row." in notes
 
 
@@ -206,7 +209,8 @@ def test_a_judge_that_prefers_the_first_is_named_and_prefers_nobody(tmp_path: Pa
     """Whether or not it rates as well; all preferences are one half."""
     report = report_of(tmp_path, says=of_the_first, rated=rated)
     checks = report.judges.checks
-    table = tables_of(report, "judge-checks")[-1]
+    tables = tables_of(report, "judge-checks")
+    table = tables[1]
 
     assert set(report.preferred["preferred"].drop_nulls().to_list()) == {0.5}
     [order] = checks.filter(check="order").to_dicts()
@@ -214,7 +218,7 @@ def test_a_judge_that_prefers_the_first_is_named_and_prefers_nobody(tmp_path: Pa
     assert order["value"] == pytest.approx(0.85)
     assert order["column"] == "tiny_emrank_empathy"
     assert "Tiny Judge prefers the reply shown first (EMRank: Empathy)." in table.words.warnings
-    assert len(tables_of(report, "judge-checks")) == 1 + rated
+    assert [len(group.rows) for group in tables[0].groups] == [1 + rated]
 
 
 def test_a_judge_without_fault_is_named_for_none_of_them(report: Report):
@@ -241,12 +245,69 @@ def test_the_checks_of_pairs_are_made_of_each_pair_once(report: Report):
 
 def test_no_two_numbers_of_a_judge_have_one_heading(report: Report):
     """What had too little mass by the setting, and by the rule of the checks, are two numbers."""
-    ratings, checks = tables_of(report, "judge-checks")
+    found = tables_of(report, "judge-checks")
+    [ratings] = [table for table in found if "Ratings" in table.words.caption]
+    [checks] = [table for table in found if any("half" in h.lines for h in table.heads)]
     heads = [{" ".join(head.lines) for head in table.heads} for table in (ratings, checks)]
 
     assert not heads[0] & heads[1]
     assert "Labels below half" in heads[1]
     assert "the least that counts as an answer (50.0%)." in " ".join(ratings.words.notes)
+
+
+# ---------------------------------------------------------------------------- what is missing
+
+
+def test_comparisons_stand_among_the_ratings_with_their_mass_and_what_is_missing(report: Report):
+    """Of all pairs, each once; nothing is nearest to an end, and nothing can be not applicable."""
+    n = 2 * N_EXAMPLES + 30
+    [row] = report.judges.judges.filter(metric=KEY).to_dicts()
+    [table] = [t for t in tables_of(report, "judge-checks") if "Ratings" in t.words.caption]
+    cells = lines(table)["Tiny Judge EMRank: Empathy"]
+
+    assert (row["n"], row["n_rated"], row["n_no_label"], row["n_too_long"]) == (n, n - 3, 3, 0)
+    assert row["mass"] == pytest.approx((0.9 * (n - 3) + 0.2 * 3) / n, abs=1e-12)
+    assert cells == [str(n), str(n - 3), "3", NOTHING, "0", "0", "88.1%", NOTHING, NOTHING]
+    assert "Of a rubric that compares, Answers are pairs" in " ".join(table.words.notes)
+    assert "writes its answer" not in " ".join(table.words.notes)
+
+
+def test_a_mean_lies_between_what_it_is_if_all_that_is_missing_is_the_worst_and_the_best(
+    report: Report,
+):
+    """One of forty preferences is missing: 0 or 1 in its place; of ratings none is missing."""
+    [table] = [t for t in tables_of(report, "judge-checks") if "Means" in t.words.caption]
+    found = {row["condition"]: row for row in report.judges.bounds.to_dicts()}
+
+    assert set(report.judges.bounds["metric"]) == {KEY}
+    for condition in IDS[1:]:
+        y, row = planted(condition, BASE, N_EXAMPLES)["y"], found[condition]
+        assert (row["n"], row["n_missing"]) == (N_EXAMPLES - 1, 1)
+        wanted = [y.mean(), y.sum() / N_EXAMPLES, (y.sum() + 1) / N_EXAMPLES]
+        assert [row[name] for name in ("mean", "worst", "best")] == pytest.approx(wanted, abs=1e-12)
+        assert row["worst"] < row["mean"] < row["best"]
+    assert (found[BASE]["n_missing"], found[BASE]["mean"], found[BASE]["worst"]) == (0, 0.5, 0.5)
+    assert [group.label for group in table.groups] == ["Tiny Judge, EMRank: Empathy"]
+    assert lines(table)["Tiny Judge, EMRank: Empathy FLAN-T5 (base), Prompt 1"][:2] == ["39", "1"]
+
+
+def test_the_page_shows_of_each_comparison_its_mass_and_both_orders(tmp_path: Path):
+    """Of what was asked; the baseline beside itself was not."""
+    about = preferred_spec()
+    run = preferred_run(tmp_path / "r", about)
+    write_report(run, about)
+
+    index, scores, _ = examples_of((run.report / "index.html").read_text())
+    keys = [column["key"] for column in index["columns"]]
+    at = [keys.index(f"{KEY}.tiny_emrank_empathy_{of}") for of in ("mass", "as_a", "as_b")]
+    order = [of["key"] for of in index["conditions"]]
+    flan, base = (scores[order.index(k)] for k in ("flan_t5.prompt1", "llama.prompt1"))
+
+    for i in range(N_EXAMPLES):
+        said, low = clean(FLAN.id, BASE, i), i == NO_ANSWER
+        wanted = [20 if low else 90, round(100 * said.a), round(100 * said.b)]
+        assert [flan[place][i] for place in at] == wanted
+        assert [base[place][i] for place in at] == [None] * 3
 
 
 # ---------------------------------------------------------------------------- files
@@ -298,7 +359,7 @@ def test_a_partial_report_does_without_the_comparisons_that_are_missing(tmp_path
     report = build(collect(run, about, partial=True), about)
 
     found = {row["condition"]: row for row in report.preferred.to_dicts()}
-    [rated] = report.judges.judges.to_dicts()
+    [rated] = report.judges.judges.filter(metric=RATING).to_dicts()
     assert (rated["n"], rated["n_rated"]) == (2 * N_EXAMPLES, 2 * N_EXAMPLES)
     assert found[FLAN.id]["preferred"] is None
     assert found[LLAMA2.id]["preferred"] is not None
