@@ -43,11 +43,13 @@ def _columns(config: Config) -> Iterator[tuple[str, Column]]:
 
 
 def _one_name(columns: Iterator[tuple[str, Column]]) -> Iterator[str]:
-    """Yield columns of one name that unlike questions have."""
+    """Yield the first column of one name that two unlike questions have."""
     seen: dict[str, str] = {}
+    told: set[tuple[str, str]] = set()
     for asker, column in columns:
         first = seen.setdefault(column.name, asker)
-        if first != asker:
+        if first != asker and (asker, first) not in told:
+            told.add((asker, first))
             yield (
                 f"judges: a column of {asker} is called '{column.name}', as is one of {first}; "
                 "expected a name of its own; rename a judge, a rubric or a dimension"

@@ -257,7 +257,7 @@ def test_the_report_counts_what_has_no_score(tmp_path: Path):
     assert rows["score"].null_count() == n_low == rows["low_mass"].sum()
     assert (int(told["n"]), int(told["n_unscored"])) == (N_QUESTIONS - n_low, n_low)
     assert float(told["score"]) == pytest.approx(rows["score"].mean(), abs=1e-6)
-    notes = re.sub(r"\s+", " ", (run.report / "table1.html").read_text())
+    notes = re.sub(r"\s+|<br>", " ", (run.report / "table1.html").read_text())
     assert "uncalibrated (judge: judge)" in notes
     assert "the judge gave none of the answers" in notes
     CURRENT.close()
