@@ -37,7 +37,8 @@ def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tup
     """Return the tables of *found*; none without a judge."""
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     shown = (
-        (_ratings, found.judges), (_checks, found.checks), (_bounds, found.bounds),
+        (_ratings, found.judges), (_checks, found.checks),
+        (_bounds, found.bounds.filter(pl.col("n_missing") > 0)),
         (_agreement, found.agreement),
     )  # fmt: skip
     return tuple(
@@ -223,7 +224,8 @@ def _bounds(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tabl
             "Worst, Best: the mean if every missing rating were at that end of the scale (of a "
             "profile, which has neither: the lowest and the highest). Whatever they are, the mean "
             "lies between them. A dagger of another table holds for both.",
-            "Missing: no label, not applicable, too long, or empty without a score.",
+            "Missing: no label, not applicable, too long, or empty without a score. Rows without a "
+            "missing rating are left out.",
         ),
     )
     return Table(

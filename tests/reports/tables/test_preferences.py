@@ -289,6 +289,7 @@ def test_a_mean_lies_between_what_it_is_if_all_that_is_missing_is_the_worst_and_
     assert (found[BASE]["n_missing"], found[BASE]["mean"], found[BASE]["worst"]) == (0, 0.5, 0.5)
     assert [group.label for group in table.groups] == ["Tiny Judge, EMRank: Empathy"]
     assert lines(table)["Tiny Judge, EMRank: Empathy FLAN-T5 (base), Prompt 1"][:2] == ["39", "1"]
+    assert len(lines(table)) == 2  # the baseline lacks none
 
 
 def test_the_page_shows_of_each_comparison_its_mass_and_both_orders(tmp_path: Path):
