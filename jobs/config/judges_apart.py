@@ -18,7 +18,9 @@ def indistinct(config: Config) -> Iterator[str]:
     """
     seen: dict[str, str] = {}
     for name in config.judges:
-        label = next(iter(questions(config, name).values()))["label"]
+        asked, options = next(iter(questions(config, name).items()))
+        judge: Any = metrics.load(asked, options)
+        label = f"{judge.label}{getattr(judge, 'mode', '')}"  # of those that write, it says so
         first = seen.setdefault(label, name)
         if first != name:
             yield (
