@@ -23,6 +23,7 @@ from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.judges import JudgeNumbers, judge_numbers
+from reports.numbers.people import peoples_numbers
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
@@ -39,6 +40,7 @@ from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
 from reports.tables.judges import judge_tables
+from reports.tables.people import people_tables
 from reports.tables.preferences import preference_tables
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
@@ -73,6 +75,7 @@ class Report:
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
+        people: What people said, and what it makes of judges (``people.PEOPLE``).
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
@@ -87,6 +90,7 @@ class Report:
     moved: pl.DataFrame
     repeated: pl.DataFrame
     judges: JudgeNumbers
+    people: pl.DataFrame
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
@@ -127,6 +131,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         rated = judge_numbers(collected, spec)
+        people = peoples_numbers(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
@@ -141,6 +146,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("judge-checks", "How far the judges can be trusted",
                     judge_tables(rated, spec, plain)),
+            Section("people", "People's ratings, and judges corrected by them",
+                    people_tables(people, collected, numbers, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
@@ -164,7 +171,19 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, liked, judged, compared, shown, stamp
+        spec,
+        collected,
+        numbers,
+        found,
+        most,
+        again,
+        rated,
+        people,
+        liked,
+        judged,
+        compared,
+        shown,
+        stamp,
     )
 
 

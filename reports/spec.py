@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._people import CorrectedJudge, corrected_judges
 from empathy_core.types import Column, Condition
-from reports.keys import Keys
+from reports.keys import HasColumns, Keys
 
 Environment = Literal["auto", "table", "table*", "longtable"]
 Intervals = Literal["none", "brackets", "plusminus", "row"]
@@ -199,7 +200,13 @@ class ReportSpec:
         """Key → metric of those with a column: comparisons beside the baseline's have none."""
         return {key: metric for key, metric in self.metrics.items() if metric.columns}
 
+    @property
+    def corrected(self) -> dict[str, CorrectedJudge]:
+        """Key → column of each judge that people's ratings correct."""
+        return corrected_judges(self.metrics)
+
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""
         declared = [contrast.name for contrast in self.analysis.contrasts]
-        return Keys.of(self.conditions, self.metrics, declared, subsets)
+        named: dict[str, HasColumns] = {**self.metrics, **self.corrected}
+        return Keys.of(self.conditions, named, declared, subsets)

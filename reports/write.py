@@ -128,7 +128,8 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for section in (section for section in report.sections if section.tables):
         title = f"{report.spec.title}: {section.title}"
         yield f"{section.file}.tex", fragment(section.tables, label)
-        alone = standalone(f"{section.file}.tex", report.stamp)
+        grey = any(table.has_grey for table in section.tables)
+        alone = standalone(f"{section.file}.tex", report.stamp, grey=grey)
         yield f"{section.file}-standalone.tex", alone
         yield f"{section.file}.html", html.table_page(section.tables, title, report.stamp)
     for name, frame in _frames(report):
@@ -153,6 +154,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "repeats", report.repeated
     yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks
+    yield "people", report.people
     yield "preferences", report.preferred
     yield "correlations", report.correlated
     yield "results", results.frame(report.results)

@@ -50,6 +50,7 @@ class Corrected:
         n_unscored: Answers without a judge score, left out.
         n_clusters: Questions with a rated answer.
         response_rate: Of the answers asked for, the share rated; 1 where not known.
+        degrees: Of freedom of Student's, of *interval*.
     """
 
     human: float
@@ -66,6 +67,15 @@ class Corrected:
     n_unscored: int
     n_clusters: int
     response_rate: float
+    degrees: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of *value* being 0; of a difference the same as of its *interval*."""
+        from scipy.special import stdtr
+
+        t = abs(self.value) / max(self.standard_error, ROUNDING)
+        return float(2 * stdtr(self.degrees, -t))
 
 
 def corrected_mean(
@@ -124,6 +134,7 @@ def _corrected(
         judge=float(f.mean()), weight=float(found.weight),
         n_effective=n_rated * min(MOST_GAIN, float(gain)), n_rated=n_rated, n=len(f),
         n_unscored=int((~scored).sum()), n_clusters=int(found.n_clusters), response_rate=rate,
+        degrees=float(found.degrees),
     )  # fmt: skip
 
 
