@@ -7,7 +7,7 @@ every score must have been computed from the answers that lie beside it. What do
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from reports.rows.pieces import (
     report_missing,
     sound_rows,
 )
+from reports.rows.ratings import PeoplesRatings, sound_ratings
 from reports.spec import ReportSpec
 
 LISTED = 10
@@ -97,6 +98,7 @@ class Collected:
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
+        ratings: People's, of these answers.
     """
 
     examples: pl.DataFrame
@@ -106,6 +108,7 @@ class Collected:
     files: Mapping[str, tuple[Path, ...]]
     coverage: tuple[Coverage, ...]
     problems: tuple[str, ...]
+    ratings: PeoplesRatings = field(default_factory=PeoplesRatings)
 
     @property
     def partial(self) -> bool:
@@ -132,7 +135,8 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
 
     Raises:
         Incomplete: A row is missing, doubled, foreign, damaged or scored from another answer.
-        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it.
+        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it. Or people's
+            ratings cannot.
     """
     examples = _evaluated(run)
     problems: Problems = []
@@ -160,7 +164,10 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
     if problems and not partial:
         raise Incomplete(_refusal(run, problems))
-    return Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+    found = Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+    ids = [c.id for c in spec.conditions]
+    rated = sound_ratings(run, spec.metrics, examples, ids, found.texts)
+    return replace(found, ratings=rated)
 
 
 def _evaluated(run: RunDir) -> pl.DataFrame:

@@ -183,10 +183,10 @@ def add_round(
     return ratings
 
 
-def change_ratings(run: RunDir, *changes: pl.Expr, name: str = ROUND) -> None:
+def change_ratings(run: RunDir, name: str = ROUND, **changes: pl.Expr) -> None:
     """Write the ratings of a round again with columns changed."""
     folder = RoundDir.of(run, name)
-    write_ratings(folder, pl.read_parquet(folder.ratings).with_columns(*changes))
+    write_ratings(folder, pl.read_parquet(folder.ratings).with_columns(**changes))
 
 
 def _sample(run: RunDir, share: float) -> pl.DataFrame:
