@@ -7,7 +7,7 @@ every score must have been computed from the answers that lie beside it. What do
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from reports.rows.pieces import (
     sound_rows,
 )
 from reports.rows.population import scores_of_people
+from reports.rows.ratings import PeoplesRatings, sound_ratings
 from reports.spec import ReportSpec
 
 LISTED = 10
@@ -100,7 +101,8 @@ class Collected:
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
-        people: What people said of the answers; null before any rating is there.
+        ratings: People's, of these answers.
+        people: The same made one value an answer, with what was not rated; null without any.
     """
 
     examples: pl.DataFrame
@@ -110,6 +112,7 @@ class Collected:
     files: Mapping[str, tuple[Path, ...]]
     coverage: tuple[Coverage, ...]
     problems: tuple[str, ...]
+    ratings: PeoplesRatings = field(default_factory=PeoplesRatings)
     people: RatedAnswers | None = None
 
     @property
@@ -137,7 +140,8 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
 
     Raises:
         Incomplete: A row is missing, doubled, foreign, damaged or scored from another answer.
-        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it.
+        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it. Or people's
+            ratings cannot.
     """
     examples = _evaluated(run)
     problems: Problems = []
@@ -173,6 +177,7 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
 def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
     """Return the rows with what people said of them, which is never expected to be complete."""
     ids = [c.id for c in spec.conditions]
+    sound = sound_ratings(run, spec.metrics, found.examples, ids, found.texts)
     said = read_people(run, spec.metrics, ids, found.texts)
     rated = {
         (condition, key): scores_of_people(said, m.asked, condition, found.expected, m.thresholds)
@@ -180,7 +185,7 @@ def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
         if isinstance(m, People)
         for condition in ids
     }
-    return replace(found, people=said, scores={**found.scores, **rated})
+    return replace(found, ratings=sound, people=said, scores={**found.scores, **rated})
 
 
 def _evaluated(run: RunDir) -> pl.DataFrame:

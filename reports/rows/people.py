@@ -17,7 +17,8 @@ from empathy_core.annotation.rounds import read_key, read_sample
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import People, Question, instruments, people
 from empathy_core.rubrics.spec import Rubric
-from empathy_core.stats.severity import severities
+from empathy_core.stats.rater_effects import rater_effects
+from empathy_core.stats.refusals import Refusal
 from empathy_core.store import RunDir
 from empathy_core.visible import as_read
 
@@ -210,24 +211,29 @@ def _means(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _adjusted(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return ratings of one question, severity taken off if raters rated unlike answers."""
-    items = rows.select(pl.struct(AT).rank("dense") - 1).to_series().to_numpy()
-    names = rows["rater"].unique(maintain_order=True).sort()
+    """Return ratings of one question as the average rater would give them, and how strict each is.
+
+    Where all rated the same answers, the means are those of the ratings as they are.
+    """
+    items = (rows.select(pl.struct(AT).rank("dense") - 1).to_series()).to_numpy().astype(int)
+    names = rows["rater"].unique().sort()
     raters = rows["rater"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
-    found = severities(rows["value"].to_numpy(), items.astype(int), raters.to_numpy())
-    seen = np.zeros((int(items.max()) + 1, len(names)), bool)
-    seen[items.astype(int), raters.to_numpy()] = True
-    taken_off = found.connected and not (seen == seen[:1]).all()
-    off = found.effects[raters.to_numpy()] if taken_off else 0.0
+    at = raters.to_numpy(), items
+    table = np.full((len(names), int(items.max()) + 1), np.nan)
+    table[at] = rows["value"].to_numpy()
+    found = rater_effects(table)
+    connected = not isinstance(found, Refusal)
+    effects = np.zeros(len(names)) if isinstance(found, Refusal) else found.severities
+    unlike = connected and bool(np.isnan(table).any())
     asked = {name: rows[name][0] for name in ASKED}
     told = pl.DataFrame(
         [
-            {**asked, "rater": name, "effect": effect, "taken_off": taken_off,
-             "connected": found.connected}
-            for name, effect in zip(names, found.effects.tolist(), strict=True)
+            {**asked, "rater": name, "effect": effect, "taken_off": unlike, "connected": connected}
+            for name, effect in zip(names, effects.tolist(), strict=True)
         ],
         schema=SEVERITIES,
-    )  # fmt: skip
+    )
+    off = effects[at[0]] if unlike else 0.0
     return rows.with_columns(given="value", value=pl.col("value") - off), told
 
 
