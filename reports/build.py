@@ -105,7 +105,7 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        return results(self.spec, self.numbers, self.compared)
+        return results(self.spec, self.numbers, self.compared, self.people)
 
     @property
     def pairs(self) -> pl.DataFrame:

@@ -205,8 +205,12 @@ class ReportSpec:
         """Key → column of each judge that people's ratings correct."""
         return corrected_judges(self.metrics)
 
+    @property
+    def with_corrected(self) -> dict[str, HasColumns]:
+        """Key → everything that has columns: the metrics, then the corrected judges."""
+        return {**self.metrics, **self.corrected}
+
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""
         declared = [contrast.name for contrast in self.analysis.contrasts]
-        named: dict[str, HasColumns] = {**self.metrics, **self.corrected}
-        return Keys.of(self.conditions, named, declared, subsets)
+        return Keys.of(self.conditions, self.with_corrected, declared, subsets)

@@ -77,6 +77,13 @@ class Corrected:
         t = abs(self.value) / max(self.standard_error, ROUNDING)
         return float(2 * stdtr(self.degrees, -t))
 
+    def within(self, level: float) -> tuple[float, float]:
+        """Return Student's interval of *value* at another *level*; of a difference as its own."""
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.degrees, (1 + level) / 2)) * self.standard_error
+        return self.value - half, self.value + half
+
 
 def corrected_mean(
     human: np.ndarray, judge: np.ndarray, sample: RatedSample

@@ -22,6 +22,7 @@ from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
 from jobs.stages.score import evaluated_rows, load
 from reports.labels import told_apart
+from reports.rows.people import people_of
 from reports.spec import Analysis, Commands, Comparison, CurvePoint, Layout, ReportSpec
 
 
@@ -70,10 +71,10 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
     """Return what a report of *plan* is under these settings."""
     found, table = read_json(run.audit), recorded.table
     withheld, shown = _licensed(found["sources"], table)
-    notes = plan.notes
+    notes, computed = plan.notes, metrics_of(plan)
     return ReportSpec(
         conditions=told_apart(plan.conditions),
-        metrics=metrics_of(plan),
+        metrics={**computed, **people_of(run, computed)},
         data_digest=plan.data_digest,
         title=table.title,
         caption=table.caption,

@@ -16,6 +16,7 @@ import polars as pl
 
 from empathy_core.metrics._people import CORRECTED, CorrectedJudge
 from empathy_core.stats import (
+    LEVEL,
     Corrected,
     Refusal,
     benjamini_hochberg,
@@ -28,6 +29,8 @@ from reports.rows.people import RatedAnswers
 from reports.rows.population import MOST_OUTSIDE, Population, population
 from reports.spec import Contrast, ReportSpec
 
+NARROW = 2 * LEVEL - 1
+"""Level of the interval that a test of equivalence takes."""
 MEAN, DIFFERENCE, CONTRAST = "mean", "difference", "contrast"
 
 PEOPLE: dict[str, Any] = {
@@ -47,6 +50,8 @@ PEOPLE: dict[str, Any] = {
     "low": pl.Float64,
     "high": pl.Float64,
     "standard_error": pl.Float64,
+    "narrow_low": pl.Float64,  # of a difference: its 90 % interval, for a test of equivalence
+    "narrow_high": pl.Float64,
     "weight": pl.Float64,  # lambda: how far the judge is relied on, 0 to 1
     "n_effective": pl.Float64,  # rated answers that would tell as much without the judge
     "raw": pl.Float64,  # the judge's own mean over all answers, which no interval holds for
@@ -229,9 +234,11 @@ def _record(
     p = found.p if len(human) > 1 else None
     if judge is None:  # their own columns have a test by randomisation
         return counts | told
+    narrow = (None, None) if p is None else found.within(NARROW)
     return counts | told | {
         "value": found.value, "low": found.interval.low, "high": found.interval.high,
-        "weight": found.weight, "n_effective": found.n_effective, "raw": found.judge, "p": p,
+        "narrow_low": narrow[0], "narrow_high": narrow[1], "weight": found.weight,
+        "n_effective": found.n_effective, "raw": found.judge, "p": p,
     }  # fmt: skip
 
 

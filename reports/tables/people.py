@@ -10,6 +10,7 @@ from empathy_core.counted import counted
 from empathy_core.metrics._people import CORRECTED, people_key
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, Interval
 from empathy_core.types import Column, Condition
+from reports.keys import Keys
 from reports.labels import NOTHING, count, decimal, full_name, general, n_of, number, row_labels
 from reports.numbers.aggregate import ALL, Aggregated, therapist
 from reports.numbers.people import DIFFERENCE, MEAN
@@ -36,6 +37,7 @@ class _Shown:
     Attributes:
         rows: ``numbers.people.PEOPLE``.
         said: By people.
+        keys: Of all numbers.
     """
 
     rows: pl.DataFrame
@@ -43,6 +45,7 @@ class _Shown:
     said: RatedAnswers
     spec: ReportSpec
     words: TableText
+    keys: Keys
 
     def column(self, rubric: str, dimension: str) -> Column:
         """Return how people's mean of a question is printed."""
@@ -71,7 +74,8 @@ def people_tables(
     """
     if collected.people is None or rows.is_empty():
         return ()
-    shown = _Shown(rows, numbers, collected.people, spec, words)
+    keys = spec.keys(numbers.summary["subset"])
+    shown = _Shown(rows, numbers, collected.people, spec, words, keys)
     made = [table for make in (_means, _differences) for table in make(shown)]
     return tuple(
         replace(table, words=replace(table.words, label=f"{words.label}-people-{i}"))
@@ -179,7 +183,7 @@ def _mean_cells(
     column = shown.column(row["rubric"], row["dimension"])
     at = people_key(row["rubric"], row["dimension"]), column.name
     own = values.get((row["condition"], *at))
-    keys = shown.spec.keys()
+    keys = shown.keys
     people = _cell(own.score, own.bounds, column, shown.spec) if own else _human(row, column, shown)
     key = keys.score(row["condition"], at) if own else ""
     cells = (replace(people, key=key), _n_cell(row))
@@ -298,7 +302,7 @@ def _difference_cells(
     shown: _Shown, row: Mapping[str, Any], own: Mapping[tuple[str, str, str], dict[str, Any]],
     p: str,
 ) -> tuple[Cell, ...]:  # fmt: skip
-    column, keys = shown.column(row["rubric"], row["dimension"]), shown.spec.keys()
+    column, keys = shown.column(row["rubric"], row["dimension"]), shown.keys
     at = people_key(row["rubric"], row["dimension"]), column.name
     ends = row["condition"], row["less"]
     of = own.get((*ends, at[0]))

@@ -136,11 +136,13 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
     from jobs.commands.views.as_written import written_spec
     from jobs.planning.plan_file import last_plan
     from reports.claims.citables import citables_of_run
+    from reports.claims.evidence_of_people import with_corrected
     from reports.claims.evidence_of_run import evidence_of_run
     from reports.keys import condition_keys
     from reports.numbers.adapter_vs_base import compare
     from reports.numbers.aggregate import aggregate
     from reports.numbers.flagged import flagged_answers
+    from reports.numbers.people import peoples_numbers
     from reports.numbers.prompt_effects import spreads
     from reports.numbers.results import results
     from reports.rows.collect import collect
@@ -150,11 +152,13 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
     collected = collect(run, spec, partial=partial)
     aggregated = aggregate(collected, spec)
     compared = compare(collected, spec)
+    people = peoples_numbers(collected, spec)
     evidence = evidence_of_run(
         spec, aggregated.summary, aggregated.pairs, spreads(collected, spec),
         f"the run {run.root.name}", compared,
     )  # fmt: skip
-    printed = results(spec, aggregated, compared)
+    evidence = with_corrected(evidence, spec, people)
+    printed = results(spec, aggregated, compared, people)
     stamp = notes.stamp(collected) or notes.empties(flagged_answers(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {
