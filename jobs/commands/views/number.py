@@ -10,7 +10,8 @@ from empathy_core import metrics
 from empathy_core.annotation import read_rounds
 from empathy_core.counted import counted
 from empathy_core.metrics._jury import juries
-from empathy_core.metrics._people import CORRECTED, PEOPLE
+from empathy_core.metrics._people import CORRECTED as CORRECTED_KEY
+from empathy_core.metrics._people import PEOPLE
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
@@ -75,7 +76,7 @@ def explained(run: RunDir, what: str, changes: Sequence[str], *, as_json: bool) 
     lines = [*_number_lines(number, key, settings)]
     for record in records:
         lines += ["", *_condition_lines(record)]
-    rated = str((number or {}).get("metric") or "").startswith((PEOPLE, CORRECTED))
+    rated = str((number or {}).get("metric") or "").startswith((PEOPLE, CORRECTED_KEY))
     people = _people_lines(run) if rated else ()
     return "\n".join([*lines, "", *_made_lines(run, plan, made_with, settings), *people])
 
@@ -103,7 +104,7 @@ def _metrics(plan: Plan, number: Mapping[str, Any], what: str) -> tuple[PlannedM
     """Return the metric of a number; all if a report of an older version does not say it."""
     if str(number.get("metric") or "").startswith(PEOPLE):
         return ()
-    if metric := str(number.get("metric") or "").removeprefix(CORRECTED):
+    if metric := str(number.get("metric") or "").removeprefix(CORRECTED_KEY):
         jury = juries({m.key: metrics.load(m.name, m.options) for m in plan.metrics}).get(metric)
         wanted = list(jury.members) if jury else [metric]
         return tuple(m for m in plan.metrics if m.key in wanted) or plan.metrics
