@@ -24,6 +24,7 @@ from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.judges import JudgeNumbers, judge_numbers
 from reports.numbers.people import peoples_numbers
+from reports.numbers.people_faults import confirmed
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
@@ -119,6 +120,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
+    spec = replace(spec, barred=spec.barred | confirmed(collected, spec))
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {

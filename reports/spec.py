@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from empathy_core.metrics import MetricProtocol
-from empathy_core.metrics._people import CorrectedJudge, corrected_judges
+from empathy_core.metrics._people import CorrectedJudge, People, corrected_judges
 from empathy_core.types import Column, Condition
 from reports.keys import HasColumns, Keys
 
@@ -204,6 +204,11 @@ class ReportSpec:
     def corrected(self) -> dict[str, CorrectedJudge]:
         """Key → column of each judge that people's ratings correct."""
         return corrected_judges(self.metrics)
+
+    @property
+    def rated_by_people(self) -> frozenset[str]:
+        """Keys of what people rated: a sample of the answers, so that most have no score."""
+        return frozenset(key for key, m in self.metrics.items() if isinstance(m, People))
 
     @property
     def with_corrected(self) -> dict[str, HasColumns]:

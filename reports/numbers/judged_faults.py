@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.rubrics.spec import Dimension
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, Resampler, interval, of_few_clusters
 from empathy_core.types import Column, Condition
 from reports.numbers.values import Value
@@ -45,13 +46,14 @@ class JudgedFaults:
         judge: Its label.
         columns: Any severe fault, each severe fault, any lesser one.
         shares: (condition, column) → share of the replies that were asked about.
-        n_red: Condition → replies with a severe fault; conditions without one are left out.
+        red: Condition → (example, sample) of replies with a severe fault; conditions without one
+            are left out.
     """
 
     judge: str
     columns: tuple[Column, ...]
     shares: Mapping[tuple[str, str], CrisisShare]
-    n_red: Mapping[str, int]
+    red: Mapping[str, frozenset[tuple[str, int]]]
 
 
 def looks_for_faults(metric: MetricProtocol) -> bool:
@@ -73,28 +75,41 @@ def judged_faults(collected: Collected, spec: ReportSpec) -> tuple[JudgedFaults,
 def _of_judge(
     collected: Collected, conditions: Sequence[Condition], metrics: Mapping[str, Any]
 ) -> JudgedFaults:
-    columns = _columns(list(metrics.values()))
-    shares: dict[tuple[str, str], CrisisShare] = {}
-    n_red: dict[str, int] = {}
-    for condition in conditions:
-        rows = _flags(collected, condition.id, metrics)
-        shares |= {(condition.id, c.name): _share(rows, c) for c in columns}
-        if RED in rows.columns and (n := int(rows[RED].sum())):
-            n_red[condition.id] = n
     label = next(iter(metrics.values())).label
-    return JudgedFaults(label, columns, shares, n_red)
+    columns = fault_columns([metric.dimension for metric in metrics.values()], label)
+    flags = {c.id: _flags(collected, c.id, metrics) for c in conditions}
+    return found_faults(label, columns, flags)
 
 
-def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
+def found_faults(
+    label: str, columns: tuple[Column, ...], flags: Mapping[str, pl.DataFrame]
+) -> JudgedFaults:
+    """Return the faults that somebody found.
+
+    Args:
+        label: Of who looked for them.
+        columns: See ``fault_columns``.
+        flags: Condition → ``example``, ``sample``, ``question``, and under the columns' names 1
+            where there is a fault, 0 where there is none, null where that is not known.
+    """
+    shares: dict[tuple[str, str], CrisisShare] = {}
+    red: dict[str, frozenset[tuple[str, int]]] = {}
+    for condition, rows in flags.items():
+        shares |= {(condition, c.name): _share(rows, c) for c in columns}
+        if RED in rows.columns and (of := rows.filter(pl.col(RED) == 1).select(KEY).rows()):
+            red[condition] = frozenset(of)
+    return JudgedFaults(label, columns, shares, red)
+
+
+def fault_columns(faults: Sequence[Dimension], label: str) -> tuple[Column, ...]:
     """Return the columns of the table; of lesser faults only whether there is any."""
-    faults = [metric.dimension for metric in metrics]
     severe = {d.name: d.label for d in faults if d.severity == RED}
     found = {RED: _ANY[RED], **severe} if severe else {}
     found |= {YELLOW: _ANY[YELLOW]} if any(d.severity == YELLOW for d in faults) else {}
     return tuple(
-        Column(name, label, "lower", decimals=1, percent=True, share=True, least=0, most=1,
-               ratio=(0, 1), judge=metrics[0].label)
-        for name, label in found.items()
+        Column(name, title, "lower", decimals=1, percent=True, share=True, least=0, most=1,
+               ratio=(0, 1), judge=label)
+        for name, title in found.items()
     )  # fmt: skip
 
 
@@ -105,7 +120,7 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
     """
     rows = collected.answers[condition].select(KEY)
     rows = rows.join(collected.examples.select("question", example="id"), on="example", how="left")
-    of_severity: dict[str, list[pl.Expr]] = {}
+    severities = {}
     for key, metric in metrics.items():
         name, scores = metric.dimension.name, collected.scores[condition, key]
         unknown = (pl.col("low_mass") == 1) | (pl.col("too_long") == 1) | (pl.col("empty") == 1)
@@ -115,9 +130,18 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
             (unknown & pl.col("score").is_null()).alias(f"{name}?"),
         )
         rows = rows.join(seen, on=KEY, how="left", maintain_order="left")
-        of_severity.setdefault(metric.dimension.severity, []).append(pl.col(name))
-    for severity, found in of_severity.items():
-        unknown = pl.any_horizontal(pl.col(f"{of.meta.output_name()}?") for of in found)
+        severities[name] = metric.dimension.severity
+    return with_any(rows, severities)
+
+
+def with_any(rows: pl.DataFrame, severities: Mapping[str, str]) -> pl.DataFrame:
+    """Add whether there is any fault of each severity; *severities*: fault → its own.
+
+    *rows* say under ``<fault>?`` whether there should be a rating of it, and is none.
+    """
+    for severity in dict.fromkeys(severities.values()):
+        found = [name for name, of in severities.items() if of == severity]
+        unknown = pl.any_horizontal(pl.col(f"{name}?") for name in found)
         most = pl.max_horizontal(found)
         rows = rows.with_columns(pl.when((most == 1) | ~unknown).then(most).alias(severity))
     return rows

@@ -24,6 +24,7 @@ from empathy_core.stats import (
     corrected_mean,
     holm,
 )
+from reports.labels import percent
 from reports.rows.collect import Collected
 from reports.rows.people import RatedAnswers
 from reports.rows.population import MOST_OUTSIDE, Population, population
@@ -180,9 +181,9 @@ def _outside(of: Population) -> Refusal | None:
     if of.outside <= MOST_OUTSIDE:
         return None
     return Refusal(
-        f"people say of {of.outside:.1%} of the answers that the question does not apply, and of "
-        "which of the unrated ones it does not, is not known",
-        f"at most {MOST_OUTSIDE:.0%}",
+        f"people say of {percent(of.outside)} of the answers that the question does not apply, "
+        "and to which of the unrated ones it does not is not known",
+        f"at most {percent(MOST_OUTSIDE, 0)}",
         "Cite people's own mean, which is of the answers to which it applies",
     )
 

@@ -283,7 +283,7 @@ def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:
 
 
 def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
-    main = [(k, c.name) for k, c in spec.main_columns]
+    main = [(k, c.name) for k, c in spec.main_columns if k not in spec.rated_by_people]
     lacking: np.ndarray = np.any([np.isnan(scores[of]) for of in main or scores], axis=0)
     return lacking
 

@@ -10,7 +10,7 @@ import polars as pl
 from empathy_core.stats import LEAST_CLUSTERS, LEAST_CONDITIONS, LEAST_GROUPS
 from empathy_core.types import Column
 from reports.labels import column_title, count, percent
-from reports.numbers.correlations import ACROSS, WITHIN, judged_columns
+from reports.numbers.correlations import ACROSS, WITHIN, judged_columns, overlap_columns
 from reports.numbers.significance import Wanted
 from reports.spec import ReportSpec
 from reports.tables.cells import difference_cell
@@ -88,7 +88,7 @@ def _tables(
         (row["metric"], row["column"], row["judge_metric"], row["judge_column"]): row
         for row in found.filter(pl.col("level") == level.name).iter_rows(named=True)
     }
-    first = [(k, c) for k, c in spec.main_columns if not c.judge]
+    first = overlap_columns(spec)
     judged = judged_columns(spec)
     packed = panels([list(of) for _, of in groupby(judged, lambda w: (w[0], w[1].group))])
     for i, wanted in enumerate(packed, 1):

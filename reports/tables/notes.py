@@ -96,6 +96,7 @@ def main_notes(
         *tests(numbers, spec, table, wanted),
         *(every for some, every in _faults(collected, spec) if every != some),
         *_thoughts(collected, spec),
+        *rated(collected, spec, wanted),
         *_assumed(spec),
         *signatures(spec, wanted),
     )
@@ -111,6 +112,7 @@ def main_brief(
     """Return what else stands below the main table in print, the most important first."""
     return (
         *brief_tests(spec, table),
+        *rated(collected, spec, wanted),
         *marks(numbers.summary, spec, wanted, stamp=table.words.stamp),
         answered(collected, spec),
         *_thoughts(collected, spec),
@@ -193,6 +195,19 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
     most = max(by_n, key=lambda counted: len(by_n[counted]))
     others = [f"n = {c} for {_listed(names)}" for c, names in by_n.items() if c != most]
     return f"{text}n = {most} answers a row; {'; '.join(others)}."
+
+
+def rated(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
+    """Say of how many answers people's columns are, where the table has any."""
+    keys = [key for key in dict.fromkeys(key for key, _ in wanted) if key in spec.rated_by_people]
+    if not keys:
+        return []
+    ns = {collected.scores[c.id, key].height for c in spec.conditions for key in keys} - {0}
+    told = " to ".join(dict.fromkeys(count(n) for n in (min(ns), max(ns)))) if ns else "no"
+    return [
+        f"(people): n = {told} answers a row, to questions drawn by chance and weighted by "
+        "1/chance; answers that nobody rated are not missing."
+    ]
 
 
 def _decodings(spec: ReportSpec) -> list[str]:
@@ -470,9 +485,11 @@ def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
         metric: Any = spec.metrics[key]
         dimension = ""
         name, settings = metric_name(key), short_signature(metric.signature())
-        if hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
+        is_people = key in spec.rated_by_people
+        if is_people or hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
             dimension = metric.dimension.name
-            name = f"{metric.judge}_{metric.rubric.name}"
+            instrument = metric.instrument if is_people else metric.rubric
+            name = f"{'people' if is_people else metric.judge}_{instrument.name}"
             settings = settings.replace(f"dimension {dimension}; ", "", 1)
         shown.setdefault((name, settings), []).append(dimension)
     listed = (_metric(name, of, settings) for (name, settings), of in shown.items())
