@@ -127,7 +127,7 @@ class Calibration:
     flags: FlagsSeen | None
 
 
-def calibration(
+def calibrate(
     of: JudgeAndPeople, resampler: Resampler, epsilon: float = EPSILONS["experts"]
 ) -> Calibration | Refusal:
     """Hold a judge against people.

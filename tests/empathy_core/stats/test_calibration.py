@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from empathy_core.stats import Refusal, Resampler
-from empathy_core.stats.calibration import Calibration, JudgeAndPeople, calibration, nearest
+from empathy_core.stats.calibration import Calibration, JudgeAndPeople, calibrate, nearest
 from empathy_core.stats.calibration_rule import CalibrationRule, unmet
 from empathy_core.stats.flags_seen import flags_seen, wilson
 from tests.ratings import (
@@ -82,7 +82,7 @@ def public() -> dict[str, list[Calibration]]:
         for judge in JUDGES:
             own = np.array([model.replace("gpt4o", "gpt-4o") == judge for model in models])
             asked = replace(held(of(judge, k), of("human", k)[None]), own=own)
-            found.setdefault(name, []).append(calibration(asked, of_questions(1000, 199)))
+            found.setdefault(name, []).append(calibrate(asked, of_questions(1000, 199)))
     return found
 
 
@@ -167,7 +167,7 @@ def test_alpha_of_public_ratings_is_evalicas(mechanism: int):
             scores[None], experts[:, None], (0.0, 1.0, 2.0), "higher",
             np.full((1, 50), np.nan), np.zeros(1, bool),
         )  # fmt: skip
-        found = calibration(asked, of_questions(50))
+        found = calibrate(asked, of_questions(50))
 
         def alpha(*raters: np.ndarray) -> float:
             return evalica.alpha(pd.DataFrame(np.stack(raters)), "interval").alpha
@@ -193,7 +193,7 @@ def sparse() -> JudgeAndPeople:
 
 @pytest.fixture(scope="module")
 def sparse_found(sparse: JudgeAndPeople) -> Calibration:
-    found = calibration(sparse, of_questions(60))
+    found = calibrate(sparse, of_questions(60))
     assert isinstance(found, Calibration)
     return found
 
@@ -236,7 +236,7 @@ def test_shuffled_scores_are_the_mean_over_all_orders():
     """Of six answers all 720: the root of the mean square error of every one of them."""
     random = np.random.default_rng(6)
     scores, ratings = random.uniform(1, 5, 6), random.integers(1, 6, (2, 6)).astype(float)
-    found = calibration(held(scores[None], ratings[:, None]), of_questions(6))
+    found = calibrate(held(scores[None], ratings[:, None]), of_questions(6))
 
     squares = [np.mean((np.array(order) - ratings) ** 2) for order in permutations(scores)]
     own = np.sqrt(np.mean((scores - ratings) ** 2))
@@ -265,7 +265,7 @@ def test_self_preference_is_the_difference_of_biases():
     random = np.random.default_rng(7)
     quality, ratings = people(random, 80)
     judge = np.clip(quality + np.array([[0.0], [0.7], [0.0]]), 1, 5)
-    found = calibration(held(judge, ratings, own=1), of_questions(80))
+    found = calibrate(held(judge, ratings, own=1), of_questions(80))
 
     of_own, others = found.biases[1].value, (found.biases[0].value + found.biases[2].value) / 2
     assert found.self_preference.value == pytest.approx(of_own - others)
@@ -278,8 +278,8 @@ def test_a_judge_that_favours_length_is_seen_beside_people():
     quality, ratings = people(random, 80)
     lengths = random.normal(5, 0.5, quality.shape)
     judge = np.clip(quality + 0.8 * (lengths - 5) + random.normal(0, 0.2, quality.shape), 1, 5)
-    found = calibration(held(judge, ratings, lengths=lengths), of_questions(80))
-    fair = calibration(held(clean(random, quality), ratings, lengths=lengths), of_questions(80))
+    found = calibrate(held(judge, ratings, lengths=lengths), of_questions(80))
+    fair = calibrate(held(clean(random, quality), ratings, lengths=lengths), of_questions(80))
 
     assert found.length.interval.low > 0.25
     assert fair.length.interval.low < 0 < fair.length.interval.high
@@ -318,11 +318,11 @@ def test_flags_of_one_answer_a_question_have_wilsons_own_interval():
 def test_a_flag_is_the_middle_of_the_scale_or_worse(better: str, flagged: list[int]):
     ratings = np.resize([1.0, 2, 3, 4, 5], (2, 1, 60))
     asked = replace(held(np.full((1, 60), 3.0), ratings), better=better)
-    found = calibration(asked, of_questions(60)).flags
+    found = calibrate(asked, of_questions(60)).flags
 
     assert found.sensitivity.n == 12 * len(flagged)
     assert (found.sensitivity.value, found.specificity.value) == (1.0, 0.0)
-    assert calibration(replace(asked, better=None), of_questions(60)).flags is None
+    assert calibrate(replace(asked, better=None), of_questions(60)).flags is None
 
 
 # ---------------------------------------------------------------------------- the rule
@@ -334,15 +334,15 @@ def test_a_clean_judge_is_calibrated_and_each_fault_alone_is_named():
     rule, drawn = CalibrationRule(), of_questions(60)
     judge = clean(random, quality)
 
-    assert names(rule, calibration(held(judge, ratings), drawn)) == []
-    lenient = calibration(held(clean(random, quality, 0.9), ratings), drawn)
+    assert names(rule, calibrate(held(judge, ratings), drawn)) == []
+    lenient = calibrate(held(clean(random, quality, 0.9), ratings), drawn)
     assert "bias" in names(rule, lenient)
-    assert names(replace(rule, items=181), calibration(held(judge, ratings), drawn)) == ["items"]
-    few = calibration(held(judge, ratings[:1]), drawn)
+    assert names(replace(rule, items=181), calibrate(held(judge, ratings), drawn)) == ["items"]
+    few = calibrate(held(judge, ratings[:1]), drawn)
     assert names(rule, few) == ["raters", "alt_test"]
     assert names(CalibrationRule(raters=1, alt_test=False), few) == []
     strict = CalibrationRule(kappa=0.95, alpha=0.99, icc=0.99, accuracy=0.99, sensitivity=1.0)
-    assert names(strict, calibration(held(judge, ratings), drawn)) == [
+    assert names(strict, calibrate(held(judge, ratings), drawn)) == [
         "kappa", "alpha", "icc", "accuracy", "sensitivity",
     ]  # fmt: skip
 
@@ -351,7 +351,7 @@ def test_a_judge_that_always_says_5_is_not_calibrated_near_the_ceiling():
     """Nearly all answers are 5: its bias is small and raw agreement high, whatever is declared."""
     random = np.random.default_rng(10)
     quality, ratings = people(random, 100, middle=5.8)
-    found = calibration(held(np.full(quality.shape, 5.0), ratings), of_questions(100))
+    found = calibrate(held(np.full(quality.shape, 5.0), ratings), of_questions(100))
     anything = CalibrationRule(kappa=-1, alt_test=False, bias=4.0)
 
     assert (ratings == 5).mean() > 0.75
@@ -370,7 +370,7 @@ def test_a_constant_passes_the_alternative_annotator_test_on_public_ratings_and_
     asked = JudgeAndPeople(
         mode, ratings, (0.0, 1.0, 2.0), "higher", np.full((1, 50), np.nan), np.zeros(1, bool)
     )
-    found = calibration(asked, of_questions(50))
+    found = calibrate(asked, of_questions(50))
     rule = CalibrationRule(items=50, kappa=-1, bias=2.0)
 
     assert found.alternative.winning_rate == found.controls["mode"].winning_rate == 1.0
@@ -381,7 +381,7 @@ def test_a_judge_whose_scores_are_in_another_order_is_not_calibrated():
     random = np.random.default_rng(11)
     quality, ratings = people(random, 100)
     judge = random.permutation(clean(random, quality).ravel()).reshape(3, -1)
-    found = calibration(held(judge, ratings), of_questions(100))
+    found = calibrate(held(judge, ratings), of_questions(100))
     loose = CalibrationRule(kappa=-1, alt_test=False)
 
     assert {"beats_mean", "beats_shuffled"} <= set(names(loose, found))
@@ -392,7 +392,7 @@ def test_below_20_questions_no_judge_is_calibrated():
     """There is no interval that could lie above 0."""
     random = np.random.default_rng(12)
     quality, ratings = people(random, 19)
-    found = calibration(held(clean(random, quality), ratings), of_questions(19))
+    found = calibrate(held(clean(random, quality), ratings), of_questions(19))
 
     assert {"questions", "beats_mean"} <= set(names(CalibrationRule(), found))
     assert "beats_mean" in names(CalibrationRule(items=10, questions=1), found)
@@ -405,14 +405,14 @@ def test_raters_without_a_shared_answer_are_refused():
     random = np.random.default_rng(13)
     quality, ratings = people(random, 60, raters=2)
     ratings[0, :, :30] = ratings[1, :, 30:] = np.nan
-    found = calibration(held(clean(random, quality), ratings), of_questions(60))
+    found = calibrate(held(clean(random, quality), ratings), of_questions(60))
 
     assert isinstance(found, Refusal)
     assert "share" in found.expected
 
 
 def test_a_judge_without_a_score_where_people_rated_is_refused():
-    found = calibration(held(np.full((2, 30), np.nan), np.ones((2, 2, 30))), of_questions(30))
+    found = calibrate(held(np.full((2, 30), np.nan), np.ones((2, 2, 30))), of_questions(30))
 
     assert isinstance(found, Refusal)
 
