@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+from empathy_core.bounds import AtLeast0, Between0And1, FromMinus1, Positive, Share
+from empathy_core.stats.alternative_annotator import EPSILONS
 from empathy_core.stats.calibration import CONTROLS, Calibration
 
 SHARE_OF_SCALE = 0.1
@@ -34,21 +37,21 @@ class CalibrationRule:
             that the judge does too, at least.
     """
 
-    items: int = 100
-    questions: int = 20
-    raters: int = 2
-    kappa: float = 0.4
-    alpha: float = -1.0
-    icc: float = -1.0
-    accuracy: float = 0.0
-    bias: float | None = None
-    alt_test: float | bool = 0.2
-    sensitivity: float = 0.0
+    items: Positive = 100
+    questions: Positive = 20
+    raters: Positive = 2
+    kappa: FromMinus1 = 0.4
+    alpha: FromMinus1 = -1.0
+    icc: FromMinus1 = -1.0
+    accuracy: Share = 0.0
+    bias: AtLeast0 | None = None
+    alt_test: Between0And1 | Literal[False] = EPSILONS["experts"]
+    sensitivity: Share = 0.0
 
     @property
     def epsilon(self) -> float:
         """Of the Alternative Annotator Test: it is made where it is not required, too."""
-        return 0.2 if isinstance(self.alt_test, bool) else self.alt_test
+        return self.alt_test or EPSILONS["experts"]
 
 
 @dataclass(frozen=True, slots=True)

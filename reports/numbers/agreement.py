@@ -1,5 +1,6 @@
 """How far people agree on each dimension: of single answers, and of conditions' means. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,9 @@ from empathy_core.stats import (
     own_agreement,
     rater_agreement,
 )
+from reports.keys import MARK
 from reports.rows.collect import Collected
-from reports.rows.rated_tables import RatedDimension, rated_dimensions
+from reports.rows.rated_tables import Asked, RatedDimension, rated_dimensions
 from reports.rows.ratings import PeoplesRatings
 from reports.spec import ReportSpec
 
@@ -44,6 +46,7 @@ STATISTICS: Mapping[str, str] = {
 }
 
 _OF: dict[str, Any] = {
+    "key": pl.String,  # what prose calls it, or what all keys of the row begin with
     "rubric": pl.String,
     "dimension": pl.String,
     "digest": pl.String,  # of what raters read
@@ -124,20 +127,47 @@ def agreement_numbers(collected: Collected, spec: ReportSpec) -> AgreementNumber
     raters: list[dict[str, object]] = []
     means: list[dict[str, object]] = []
     commonest: dict[str, float] = {}
-    for of in rated_dimensions(collected, spec):
+    rated = rated_dimensions(collected, spec)
+    heads = _heads(rated, spec)
+    for of in rated:
         cells, ratings = _cells(of), of.ratings.reshape(len(of.raters), -1)
         named = _named(of)
+        head = heads[of.asked]
         values, counts = np.unique(ratings[~np.isnan(ratings)], return_counts=True)
         commonest[of.asked[2]] = float(values[counts.argmax()])
         if len(of.raters) > 1:
-            agreement += [named | row for row in _agreement(of, ratings, cells)]
+            agreement += [named | _keyed(head, row) for row in _agreement(of, ratings, cells)]
         own, adjusted = _adjusted(of, ratings, cells, collected.ratings.repeats)
-        raters += [named | row for row in own]
-        means += [named | row for row in adjusted]
+        raters += [named | row | {"key": f"{head}.{row['rater']}"} for row in own]
+        keys = spec.keys()
+        means += [
+            named | row | {"key": f"{head}.{keys.condition(str(row['condition']))}"}
+            for row in adjusted
+        ]
     return AgreementNumbers(
         pl.DataFrame(agreement, schema=AGREEMENT), pl.DataFrame(raters, schema=RATERS),
         pl.DataFrame(means, schema=MEANS), commonest, collected.ratings,
     )  # fmt: skip
+
+
+def head_of(what: str, spec: ReportSpec) -> str:
+    """Return what keys of *what* begin with: exactly spelled where a model is called so."""
+    return f"{what}{MARK}" if any(c.model.name == what for c in spec.conditions) else what
+
+
+def _heads(rated: Sequence[RatedDimension], spec: ReportSpec) -> dict[Asked, str]:
+    """Return what the keys of each dimension begin with; of one asked in two texts, its digest."""
+    times = Counter(of.name for of in rated)
+    head = head_of("agreement", spec)
+    return {
+        of.asked: f"{head}.{of.name}{f'.{of.asked[2][:8]}' if times[of.name] > 1 else ''}"
+        for of in rated
+    }
+
+
+def _keyed(head: str, row: dict[str, object]) -> dict[str, object]:
+    level = "" if row["level"] == RESPONSE else f".{row['level']}"
+    return row | {"key": f"{head}{level}.{row['statistic']}"}
 
 
 def _named(of: RatedDimension) -> dict[str, object]:

@@ -73,6 +73,14 @@ def asked_of(metric: Any) -> tuple[Rubric, Dimension] | None:
     return (metric.rubric, metric.dimension) if rates(metric) else None
 
 
+def dimension_of(metric: Any) -> Dimension:
+    """Return the dimension that a judge or a jury rates."""
+    members = getattr(metric, "members", None)
+    first = metric if members is None else next(iter(members.values()))
+    of: Dimension = first.dimension
+    return of
+
+
 def _known(metrics: Mapping[str, MetricProtocol]) -> Iterator[tuple[Asked, tuple[str, str]]]:
     """Yield what judges are asked, and the labels of rubric and dimension."""
     for metric in metrics.values():
