@@ -8,6 +8,7 @@ import polars as pl
 
 from empathy_core.errors import ConfigError
 from reports.figures.panels import start_drawing
+from reports.figures.people import agreement_figure, calibration_figure
 from reports.figures.scores import differences, distributions, forest
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
@@ -18,6 +19,12 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.agreement import AgreementNumbers, agreement_numbers
+from reports.numbers.calibration import (
+    CalibrationNumbers,
+    calibration_numbers,
+    with_standings,
+)
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
@@ -25,6 +32,7 @@ from reports.numbers.flagged import flagged_answers
 from reports.numbers.judges import JudgeNumbers, judge_numbers
 from reports.numbers.people import peoples_numbers
 from reports.numbers.people_faults import confirmed
+from reports.numbers.people_results import people_results
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
@@ -33,6 +41,8 @@ from reports.rows.collect import Collected
 from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
+from reports.tables.agreement import agreement_tables
+from reports.tables.calibration import calibration_tables
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.correlations import correlation_tables
@@ -76,6 +86,8 @@ class Report:
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
+        agreement: How far people agree.
+        calibration: Judges held against people.
         people: What people said, and what it makes of judges (``people.PEOPLE``).
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
@@ -91,6 +103,8 @@ class Report:
     moved: pl.DataFrame
     repeated: pl.DataFrame
     judges: JudgeNumbers
+    agreement: AgreementNumbers
+    calibration: CalibrationNumbers
     people: pl.DataFrame
     preferred: pl.DataFrame
     correlated: pl.DataFrame
@@ -106,7 +120,8 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        return results(self.spec, self.numbers, self.compared, self.people)
+        of_people = people_results(self.agreement, self.calibration)
+        return (*results(self.spec, self.numbers, self.compared, self.people), *of_people)
 
     @property
     def pairs(self) -> pl.DataFrame:
@@ -120,6 +135,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
+    agreed, held = agreement_numbers(collected, spec), calibration_numbers(collected, spec)
+    spec = with_standings(spec, held)
     spec = replace(spec, barred=spec.barred | confirmed(collected, spec))
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
@@ -148,6 +165,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("judge-checks", "How far the judges can be trusted",
                     judge_tables(rated, spec, plain)),
+            *_of_people(agreed, held, spec, plain),
             Section("people", "People's ratings, and judges corrected by them",
                     people_tables(people, collected, numbers, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
@@ -159,34 +177,44 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
                     tuple(repeat_tables(again, spec, plain))),
             Section("validity", "Data quality and validity checks",
                     validity_tables(collected, spec, doubted, plain)),
-            Section("table-common", "Same examples for every row",
-                    _common(collected, numbers, spec, words)),
-            Section("table-therapist", "Same questions as the Therapist Baseline",
-                    _therapist(collected, numbers.summary, spec, words)),
-            *_subgroups(collected, numbers.summary, spec, plain),
-            Section("published", "Comparison with the published values",
-                    _published(collected, numbers.summary, spec, words)),
-            Section("table-detail", "Additional metrics",
-                    _detail(collected, numbers.summary, spec, words)),
+            *_other_scores(collected, numbers, spec, words, plain),
         )  # fmt: skip
         sections = _with_safety(sections, safety_warnings(collected, spec))
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec,
-        collected,
-        numbers,
-        found,
-        most,
-        again,
-        rated,
-        people,
-        liked,
-        judged,
-        compared,
-        shown,
-        stamp,
-    )
+        spec, collected, numbers, found, most, again, rated, agreed, held, people, liked, judged,
+        compared, shown, stamp,
+    )  # fmt: skip
+
+
+def _other_scores(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText, plain: TableText
+) -> tuple[Section, ...]:
+    """Return the scores on other rows, and those of other columns."""
+    return (
+        Section("table-common", "Same examples for every row",
+                _common(collected, numbers, spec, words)),
+        Section("table-therapist", "Same questions as the Therapist Baseline",
+                _therapist(collected, numbers.summary, spec, words)),
+        *_subgroups(collected, numbers.summary, spec, plain),
+        Section("published", "Comparison with the published values",
+                _published(collected, numbers.summary, spec, words)),
+        Section("table-detail", "Additional metrics",
+                _detail(collected, numbers.summary, spec, words)),
+    )  # fmt: skip
+
+
+def _of_people(
+    agreed: AgreementNumbers, held: CalibrationNumbers, spec: ReportSpec, words: TableText
+) -> tuple[Section, Section]:
+    """Return what people's ratings show of themselves, and of the judges."""
+    return (
+        Section("agreement", "Agreement of people", agreement_tables(agreed, spec, words),
+                _drawn(agreement_figure(agreed, words.stamp))),
+        Section("calibration", "Judges against people", calibration_tables(held, spec, words),
+                _drawn(calibration_figure(held, words.stamp))),
+    )  # fmt: skip
 
 
 def _with_safety(sections: Sequence[Section], safety: tuple[str, ...]) -> tuple[Section, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import CorrectedJudge, People, corrected_judges
+from empathy_core.stats import CalibrationRule
 from empathy_core.types import Column, Condition
 from reports.keys import HasColumns, Keys
 
@@ -162,6 +163,8 @@ class ReportSpec:
         analysis: What is tested and divided.
         commands: What the page says that one can type.
         settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
+        requirements: Name of a judge → what it must reach to count as calibrated; of others the
+            rule's own defaults hold.
         barred: Ids of conditions in which people confirmed a severe fault in a reply to a person
             at risk: never marked as best, in no table. Empty until people's ratings are there.
     """
@@ -188,6 +191,7 @@ class ReportSpec:
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    requirements: Mapping[str, CalibrationRule] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
 
     @property

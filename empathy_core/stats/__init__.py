@@ -18,6 +18,13 @@ from empathy_core.stats.alternative_annotator import (
     shuffled_judge,
 )
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
+from empathy_core.stats.calibration import (
+    CONTROLS,
+    Calibration,
+    JudgeAndPeople,
+    calibrate,
+)
+from empathy_core.stats.calibration_rule import CalibrationRule, UnmetRequirement, unmet
 from empathy_core.stats.corrected import Corrected, corrected_difference, corrected_mean
 from empathy_core.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from empathy_core.stats.correlation import (
@@ -48,6 +55,12 @@ from empathy_core.stats.prompts import (
     spreads_by_metric,
 )
 from empathy_core.stats.rated_frame import RatedSample
+from empathy_core.stats.rater_effects import (
+    OwnAgreement,
+    RaterEffects,
+    adjusted_means,
+    own_agreement,
+)
 from empathy_core.stats.ratios import Ratios
 from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
@@ -72,6 +85,7 @@ from empathy_core.stats.shares import of_few_clusters
 __all__ = [
     "ALPHA",
     "BIAS_RULES",
+    "CONTROLS",
     "LEAST_CLUSTERS",
     "LEAST_CONDITIONS",
     "LEAST_GROUPS",
@@ -85,6 +99,8 @@ __all__ = [
     "BiasFinding",
     "BiasPanel",
     "BiasRule",
+    "Calibration",
+    "CalibrationRule",
     "Components",
     "Corrected",
     "Correlation",
@@ -95,11 +111,14 @@ __all__ = [
     "FlagRate",
     "Interaction",
     "Interval",
+    "JudgeAndPeople",
     "JudgedPairs",
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "OwnAgreement",
     "RatedSample",
+    "RaterEffects",
     "Ratios",
     "Refusal",
     "Resampler",
@@ -108,11 +127,14 @@ __all__ = [
     "Spread",
     "Strength",
     "Strengths",
+    "UnmetRequirement",
     "across_conditions",
+    "adjusted_means",
     "alternative_annotator",
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "bias_panel",
+    "calibrate",
     "compare_all",
     "components",
     "constant_judges",
@@ -131,6 +153,7 @@ __all__ = [
     "movers",
     "of_few_clusters",
     "order_agreement",
+    "own_agreement",
     "paired_difference",
     "preference_at_equal_length",
     "rater_agreement",
@@ -140,5 +163,6 @@ __all__ = [
     "spreads",
     "spreads_by_metric",
     "strengths",
+    "unmet",
     "within_questions",
 ]

@@ -14,6 +14,7 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
+from empathy_core.stats import CalibrationRule
 from empathy_core.types import (
     Decoding,
     DecodingSettings,
@@ -146,6 +147,15 @@ class AnswersTable(LayoutTable):
     published: str = ""
 
 
+@changing(CalibrationRule)
+class RequireTable(ConfigModel):
+    """``[judges.<name>] require``: what a judge must reach before it counts as calibrated.
+
+    Ratings of people, imported into the run, are held against the judge's; see ``agreement.md``.
+    A key that is left out has the default that the rule's own description names.
+    """
+
+
 class JudgeTable(ConfigModel):
     """``[judges.<name>]``: a language model that rates every answer on rubrics.
 
@@ -172,6 +182,7 @@ class JudgeTable(ConfigModel):
             say.
         batch_size: Texts a batch.
         slurm: Resources of its array tasks, over those of ``[slurm.score]``; null means none.
+        require: What it must reach beside people's ratings for its columns to say *calibrated*.
     """
 
     model: str
@@ -188,6 +199,7 @@ class JudgeTable(ConfigModel):
     own_answers: Literal["error", "judge"] = "error"
     batch_size: Positive = 16
     slurm: Resources | None = None
+    require: RequireTable = RequireTable()
 
 
 class ScoringTable(ConfigModel):

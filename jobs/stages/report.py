@@ -1,6 +1,7 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from empathy_core import metrics
@@ -8,6 +9,7 @@ from empathy_core.data import audit_text
 from empathy_core.errors import Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._jury import juries
+from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
@@ -101,7 +103,19 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         ),
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
+        requirements=_requirements(plan),
     )
+
+
+def _requirements(plan: Plan) -> dict[str, CalibrationRule]:
+    """Return name of a judge → what it must reach; plans of earlier versions name nothing."""
+    known = {f.name for f in fields(CalibrationRule)}
+    declared: dict[str, CalibrationRule] = {}
+    for name, table in plan.config.get("judges", {}).items():
+        given = table.get("require") or {}
+        changed = {k: v for k, v in given.items() if k in known and v is not None}
+        declared[name] = CalibrationRule(**changed)
+    return declared
 
 
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:

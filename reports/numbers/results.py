@@ -24,7 +24,8 @@ class Result:
 
     Attributes:
         key: See ``keys``.
-        kind: A score, a difference of two conditions, or a declared contrast.
+        kind: A score, a difference of two conditions, a declared contrast, or a number of people's
+            agreement and of judges held against people.
         value: Null where no row is scored, as is *text* then a dash.
         low: Lower bound of the 95 % interval; null where there is none, as is *high*.
         p: Corrected for the family that the table notes name; null for a score, and where there
@@ -42,7 +43,7 @@ class Result:
     """
 
     key: str
-    kind: Literal["score", "difference", "contrast"]
+    kind: Literal["score", "difference", "contrast", "agreement"]
     value: float | None
     low: float | None
     high: float | None

@@ -16,6 +16,7 @@ from empathy_core.annotation import RATINGS, Round, read_ratings, read_rounds
 from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.store import RunDir
+from empathy_core.visible import as_read
 from reports.rows.pieces import KEY
 
 RATED: dict[str, Any] = {
@@ -109,7 +110,7 @@ def sound_ratings(
         return PeoplesRatings()
     questions = examples.select("question", example="id")
     joined = ratings.join(questions, on="example", how="left", maintain_order="left")
-    standing = _digests(joined, conditions, texts)
+    standing = _standing(joined, conditions, texts)
     joined = joined.join(standing, on=["condition", *KEY], how="left", maintain_order="left")
     told = joined.with_columns(reason=_reason(rounds, _rubrics(metrics, rounds), conditions))
     attention = told.filter(pl.col("kind") == "attention").select(list(RATINGS))
@@ -141,21 +142,23 @@ def _rubrics(
     return latest | asked
 
 
-def _digests(ratings: pl.DataFrame, conditions: Sequence[str], texts: Texts) -> pl.DataFrame:
-    """Return the SHA-256 of the rated answers as they stand: condition, ``KEY``, ``stands``."""
-    found = [pl.DataFrame(schema={"condition": pl.String, "example": pl.String,
-                                  "sample": pl.Int32, "stands": pl.String})]  # fmt: skip
+def _standing(ratings: pl.DataFrame, conditions: Sequence[str], texts: Texts) -> pl.DataFrame:
+    """Return what digests the rated answers have as they stand: condition, ``KEY``, ``stand``.
+
+    A packet may show a text as it is, without blanks at its ends, or as it is read when scored.
+    """
+    rows: list[tuple[str, str, int, list[str]]] = []
     for condition in conditions:
         mine = ratings.filter(pl.col("condition") == condition)["example"].unique().to_list()
         if not mine:
             continue
-        rows = texts(condition, mine).select(*KEY, "text")
-        digests = [hashlib.sha256(text.encode()).hexdigest() for text in rows["text"]]
-        found.append(
-            rows.select(condition=pl.lit(condition), example="example", sample="sample",
-                        stands=pl.Series(digests, dtype=pl.String))
-        )  # fmt: skip
-    return pl.concat(found)
+        for example, sample, text in texts(condition, mine).select(*KEY, "text").iter_rows():
+            ways = {text, text.strip(), as_read(text)}
+            digests = [hashlib.sha256(of.encode()).hexdigest() for of in sorted(ways)]
+            rows.append((condition, example, sample, digests))
+    schema: dict[str, Any] = {"condition": pl.String, "example": pl.String, "sample": pl.Int32,
+              "stand": pl.List(pl.String)}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _reason(
@@ -170,9 +173,9 @@ def _reason(
     same = pl.concat_str([*_AT, "rubric_digest"], separator="|").is_in(asked)
     checks = (
         ("other_round", ~pl.col("round").is_in(independent)),
-        ("not_in_report", ~known | pl.col("stands").is_null()),
+        ("not_in_report", ~known | pl.col("stand").is_null()),
         ("stale_rubric", ~same),
-        ("stale_answer", pl.col("stands") != pl.col("answer_sha256")),
+        ("stale_answer", ~pl.col("stand").list.contains(pl.col("answer_sha256"))),
         ("excluded", pl.col("excluded") != ""),
     )
     value_is_null = pl.when(pl.col("value").is_null()).then(pl.lit("unreadable"))

@@ -42,7 +42,7 @@ from reports.numbers.values import values_of
 from reports.rows.collect import Collected, Coverage
 from reports.spec import ReportSpec
 from reports.tables.table import DAGGER, Table, value_text
-from reports.tables.uncounted import uncounted
+from reports.tables.uncounted import rated, uncounted
 
 
 def stamp(collected: Collected) -> str:
@@ -195,19 +195,6 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
     most = max(by_n, key=lambda counted: len(by_n[counted]))
     others = [f"n = {c} for {_listed(names)}" for c, names in by_n.items() if c != most]
     return f"{text}n = {most} answers a row; {'; '.join(others)}."
-
-
-def rated(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
-    """Say of how many answers people's columns are, where the table has any."""
-    keys = [key for key in dict.fromkeys(key for key, _ in wanted) if key in spec.rated_by_people]
-    if not keys:
-        return []
-    ns = {collected.scores[c.id, key].height for c in spec.conditions for key in keys} - {0}
-    told = " to ".join(dict.fromkeys(count(n) for n in (min(ns), max(ns)))) if ns else "no"
-    return [
-        f"(people): n = {told} answers a row, to questions drawn by chance and weighted by "
-        "1/chance; answers that nobody rated are not missing."
-    ]
 
 
 def _decodings(spec: ReportSpec) -> list[str]:

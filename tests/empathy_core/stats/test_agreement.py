@@ -423,3 +423,21 @@ def test_means_of_conditions_agree_as_their_own_table_does():
     bounds = found.icc_absolute.interval
     assert bounds.low < found.icc_absolute.value < bounds.high
     assert found.n_conditions == 8
+
+
+def test_alphas_of_conditions_means_are_evalicas():
+    """Of the table of means, four raters by six conditions, one pair of means equal."""
+    import evalica
+    import pandas as pd
+
+    ratings = made(np.random.default_rng(31), 240, raters=4)
+    conditions = np.arange(240) % 6
+    ratings[0, conditions == 1] = ratings[0, conditions == 0]
+    table = np.array([[of[conditions == c].mean() for c in range(6)] for of in ratings])
+    found = mean_agreement(ratings, conditions, Resampler(np.arange(240) // 6, 199))
+
+    for kind in ("ordinal", "interval"):
+        theirs = evalica.alpha(pd.DataFrame(table.round(9)), kind).alpha
+        alpha = getattr(found, f"alpha_{kind}")
+        assert alpha.value == pytest.approx(theirs, abs=1e-9)
+        assert alpha.interval.low < theirs < alpha.interval.high
