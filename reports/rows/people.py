@@ -181,8 +181,12 @@ class _Merged:
     def of(cls, counted: pl.DataFrame, rounds: Mapping[str, Round]) -> "_Merged":
         settling = [name for name, of in rounds.items() if of.kind == "adjudication"]
         rated = counted.filter(pl.col("state") == "rated", pl.col("value").is_not_null())
-        own = rated.filter(~pl.col("round").is_in(settling))
-        parts, strict = [], [pl.DataFrame(schema=SEVERITIES)]
+        refining = [name for name, of in rounds.items() if of.kind == "refinement"]
+        own = rated.filter(~pl.col("round").is_in([*settling, *refining]))
+        chosen = rated.filter(pl.col("round").is_in(refining)).with_columns(given="value")
+        # what was drawn is worth what it was before anybody looked
+        chosen = chosen.join(own, on=[*AT, *ASKED], how="anti", maintain_order="left")
+        parts, strict = [chosen], [pl.DataFrame(schema=SEVERITIES)]
         for _, rows in own.group_by(ASKED, maintain_order=True):
             adjusted, told = _adjusted(rows)
             parts.append(adjusted)
