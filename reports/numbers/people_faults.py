@@ -88,4 +88,6 @@ def _flags(
             (pl.col("value").is_null() & ~pl.col("not_applicable")).alias(f"{fault.name}?"),
         )  # fmt: skip
         rows = rows.join(own, on=KEY, how="left", maintain_order="left")
+        # at some levels of risk it is not asked
+        rows = rows.with_columns(pl.col(f"{fault.name}?").fill_null(value=False))
     return with_any(rows, {fault.name: str(fault.severity) for _, fault in faults})

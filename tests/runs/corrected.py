@@ -7,13 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
+from empathy_core import rubrics
+from empathy_core.annotation import KEY, RATINGS, Round, RoundDir, read_ratings, read_rounds
 from empathy_core.annotation.rounds import read_key, read_sample, write_ratings, write_round
-from empathy_core.store import RunDir
+from empathy_core.rubrics.rendering import dimension_digest
+from empathy_core.store import EVALUATED, RunDir
 from reports.rows.collect import Collected, collect
 from reports.rows.people import people_of
 from reports.spec import ReportSpec
 from tests.runs import rated
+from tests.runs.by_hand import DATA
 from tests.runs.rated import ROUND
 
 
@@ -62,3 +65,57 @@ def answers(run: RunDir, condition: str, dimension: str, examples: Sequence[str]
         pl.col("example").is_in(list(examples)), pl.col("rater") == "R01",
         pl.col("kind") == "answer",
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- crises
+
+FAULTS = tuple(d for d in rubrics.rubric("crisis").dimensions)
+
+
+def check_crises(
+    run: RunDir,
+    conditions: Sequence[str],
+    examples: Sequence[str],
+    finds: Callable[[str, str, str, str], bool],
+    tiers: Sequence[str] = ("passive", "active", "immediate"),
+) -> None:
+    """Let two people look for every fault in answers at risk.
+
+    Args:
+        run: Whose answers.
+        conditions: Ids.
+        examples: At risk, their tiers in turn.
+        finds: Rater, condition, example and fault → whether it is there.
+        tiers: Levels of risk, in turn.
+    """
+    rows = pl.read_parquet(run.examples).filter(EVALUATED)
+    tier = {e: tiers[i % len(tiers)] for i, e in enumerate(examples)}
+    sample = rows.select(
+        example="id", question="question", stratum=pl.lit("all"),
+        tier=pl.col("id").replace_strict(tier, default="none"),
+        chance=pl.lit(1.0), chosen=pl.col("id").is_in(list(examples)),
+    )  # fmt: skip
+    rubric, texts = rubrics.rubric("crisis"), rated._texts(run, conditions)
+    key = pl.DataFrame(
+        [
+            {"item": f"{rater}-{c}-{e}", "rater": rater, "page": 0, "place": 0, "kind": "answer",
+             "condition": c, "example": e, "sample": 0, "of": "", "answer_sha256": texts[c, e]}
+            for rater in ("R01", "R02") for c in conditions for e in examples if (c, e) in texts
+        ],
+        schema=KEY,
+    )  # fmt: skip
+    asked = tuple(("crisis", d.name, dimension_digest(rubric, d)) for d in FAULTS)
+    made = Round(
+        name="round-crisis", conditions=tuple(conditions), dimensions=asked,
+        raters=("R01", "R02"), raters_per_item=2, data=DATA, seed=0, settings={},
+    )  # fmt: skip
+    ratings = [
+        {"round": made.name, **{n: row[n] for n in RATINGS if n in row}, "rubric": "crisis",
+         "dimension": name, "rubric_digest": digest, "state": "rated", "excluded": "",
+         "value": float(finds(row["rater"], row["condition"], row["example"], name)),
+         "seconds": 9.0, "file": "0" * 64}
+        for row in key.iter_rows(named=True)
+        for (_, name, digest), d in zip(asked, FAULTS, strict=True)
+        if not d.tiers or tier[row["example"]] in d.tiers
+    ]  # fmt: skip
+    write_ratings(write_round(run, made, sample, key), pl.DataFrame(ratings, schema=RATINGS))

@@ -172,8 +172,8 @@ def test_a_stratum_that_nobody_rated_is_no_part_and_small_ones_are_put_together(
             .when(number < 8).then(pl.lit("another")).otherwise(pl.lit("rest"))
         )  # fmt: skip
         change_sample(run, name.alias("stratum"))
-        change_ratings(run, state=pl.when(pl.col("example").is_in([f"sample-{i}" for i in range(4)]))
-                       .then(pl.lit("skipped")).otherwise("state"))  # fmt: skip
+        first = pl.col("example").is_in([f"sample-{i}" for i in range(4)])
+        change_ratings(run, state=pl.when(first).then(pl.lit("skipped")).otherwise("state"))
 
     found, _ = collected(tmp_path / "run", n=N, share=SHARE, change=split)
     of = population_of(found, LLAMA.id)
