@@ -124,6 +124,8 @@ def _first(found: CalibrationNumbers, spec: ReportSpec, words: TableText) -> Tab
         caption="The judges against people who rated the same answers.",
         notes=(
             *standings(found),
+            "Meets rule: whether the judge reaches what is required of it; its headings then say "
+            "calibrated.",
             "n: answers that judge and people rated. Bias: the judge's mean less people's, in "
             "points. Kappa (quadratic) and the order of pairs are of scores rounded to labels, "
             "alpha (interval) of expected values.",
@@ -145,7 +147,7 @@ def _first(found: CalibrationNumbers, spec: ReportSpec, words: TableText) -> Tab
         Cell("yes" if row["calibrated"] else "no"),
     ))  # fmt: skip
     stubs = "Judge", shared_rubric(found.standing["label"])
-    shown = heads("n", ("Ra-", "ters"), *_AGREES.values(), ("Cali-", "brated"))
+    shown = heads("n", "Raters", *_AGREES.values(), ("Meets", "rule"))
     return Table(text, stubs, (), shown, groups, layout=spec.layout)
 
 
