@@ -19,20 +19,14 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
-from reports.numbers.agreement import AgreementNumbers, agreement_numbers
-from reports.numbers.calibration import (
-    CalibrationNumbers,
-    calibration_numbers,
-    with_standings,
-)
+from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.judges import JudgeNumbers, judge_numbers
-from reports.numbers.people import peoples_numbers
 from reports.numbers.people_faults import confirmed
-from reports.numbers.people_results import people_results
+from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
@@ -86,9 +80,8 @@ class Report:
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
-        agreement: How far people agree.
-        calibration: Judges held against people.
-        people: What people said, and what it makes of judges (``people.PEOPLE``).
+        people: How far people agree, and judges with them.
+        corrected: People's means, and judges corrected by them (``corrected.PEOPLE``).
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
@@ -103,9 +96,8 @@ class Report:
     moved: pl.DataFrame
     repeated: pl.DataFrame
     judges: JudgeNumbers
-    agreement: AgreementNumbers
-    calibration: CalibrationNumbers
-    people: pl.DataFrame
+    people: HeldAgainstPeople
+    corrected: pl.DataFrame
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
@@ -120,8 +112,8 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        of_people = people_results(self.agreement, self.calibration)
-        return (*results(self.spec, self.numbers, self.compared, self.people), *of_people)
+        found = results(self.spec, self.numbers, self.compared, self.corrected)
+        return (*found, *self.people.results)
 
     @property
     def pairs(self) -> pl.DataFrame:
@@ -135,9 +127,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
-    agreed, held = agreement_numbers(collected, spec), calibration_numbers(collected, spec)
-    spec = with_standings(spec, held)
-    spec = replace(spec, barred=spec.barred | confirmed(collected, spec))
+    people = HeldAgainstPeople.of(collected, spec)
+    spec = replace(people.spec, barred=spec.barred | confirmed(collected, spec))
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {
@@ -150,7 +141,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         rated = judge_numbers(collected, spec)
-        people = peoples_numbers(collected, spec)
+        corrected = peoples_numbers(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
@@ -165,9 +156,9 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("judge-checks", "How far the judges can be trusted",
                     judge_tables(rated, spec, plain)),
-            *_of_people(agreed, held, spec, plain),
+            *_of_people(people, plain),
             Section("people", "People's ratings, and judges corrected by them",
-                    people_tables(people, collected, numbers, spec, plain)),
+                    people_tables(corrected, collected, numbers, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
@@ -183,7 +174,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, agreed, held, people, liked, judged,
+        spec, collected, numbers, found, most, again, rated, people, corrected, liked, judged,
         compared, shown, stamp,
     )  # fmt: skip
 
@@ -205,14 +196,13 @@ def _other_scores(
     )  # fmt: skip
 
 
-def _of_people(
-    agreed: AgreementNumbers, held: CalibrationNumbers, spec: ReportSpec, words: TableText
-) -> tuple[Section, Section]:
+def _of_people(of: HeldAgainstPeople, words: TableText) -> tuple[Section, Section]:
     """Return what people's ratings show of themselves, and of the judges."""
+    agreed, held = of.agreement, of.calibration
     return (
-        Section("agreement", "Agreement of people", agreement_tables(agreed, spec, words),
+        Section("agreement", "Agreement of people", agreement_tables(agreed, of.spec, words),
                 _drawn(agreement_figure(agreed, words.stamp))),
-        Section("calibration", "Judges against people", calibration_tables(held, spec, words),
+        Section("calibration", "Judges against people", calibration_tables(held, of.spec, words),
                 _drawn(calibration_figure(held, words.stamp))),
     )  # fmt: skip
 

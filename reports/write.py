@@ -154,14 +154,14 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "repeats", report.repeated
     yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks
-    yield "agreement", report.agreement.agreement
-    yield "agreement-raters", report.agreement.raters
-    yield "agreement-means", report.agreement.means
-    yield "agreement-left-out", report.agreement.ratings.left_out
-    yield "calibration", report.calibration.statistics
-    yield "calibration-bias", report.calibration.biases
-    yield "calibration-tests", report.calibration.alternative
-    yield "people", report.people
+    yield "agreement", report.people.agreement.agreement
+    yield "agreement-raters", report.people.agreement.raters
+    yield "agreement-means", report.people.agreement.means
+    yield "agreement-left-out", report.people.agreement.ratings.left_out
+    yield "calibration", report.people.calibration.statistics
+    yield "calibration-bias", report.people.calibration.biases
+    yield "calibration-tests", report.people.calibration.alternative
+    yield "people", report.corrected
     yield "preferences", report.preferred
     yield "correlations", report.correlated
     yield "results", results.frame(report.results)

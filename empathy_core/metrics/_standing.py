@@ -1,5 +1,6 @@
 """Whether a judge's rating counts as calibrated: what its columns say of it, in one place."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,21 @@ def calibrated(n_items: int, n_raters: int) -> str:
     """Return what stands in the place of ``UNCALIBRATED``."""
     raters = "1 rater" if n_raters == 1 else f"{n_raters:,} raters"
     return f"calibrated on {n_items:,} items, {raters}"
+
+
+_STANDING = re.compile(rf", (?:{UNCALIBRATED}|calibrated on [\d,]+ items, [\d,]+ raters?) \(")
+
+
+def rubric_of(column: Column) -> str:
+    """Return the label of the rubric in a judge's heading; empty where it has none."""
+    found = [*_STANDING.finditer(column.group)]
+    return column.group[: found[-1].start()] if found else ""
+
+
+def is_calibrated(column: Column) -> bool:
+    """Tell whether the heading of a judge's column says so."""
+    found = [*_STANDING.finditer(column.group)]
+    return bool(found) and UNCALIBRATED not in found[-1][0]
 
 
 @dataclass(frozen=True, slots=True)

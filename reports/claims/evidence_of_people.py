@@ -13,7 +13,7 @@ import polars as pl
 from empathy_core.metrics._people import CORRECTED, CorrectedJudge, People
 from reports.claims.evidence import Evidence, Gap, Measure, Score
 from reports.keys import column_keys
-from reports.numbers.people import DIFFERENCE, MEAN
+from reports.numbers.corrected import DIFFERENCE, MEAN
 from reports.numbers.significance import p_column
 from reports.spec import ReportSpec
 
@@ -34,7 +34,7 @@ def names_of(judge: CorrectedJudge) -> tuple[str, ...]:
 
 
 def with_corrected(evidence: Evidence, spec: ReportSpec, people: pl.DataFrame) -> Evidence:
-    """Return evidence of a run with judges corrected by people: ``people.PEOPLE``."""
+    """Return evidence of a run with judges corrected by people: ``corrected.PEOPLE``."""
     columns, p = column_keys(spec.with_corrected), p_column(spec)
     keys = {c.id: spec.keys().condition(c.id) for c in spec.conditions}
     scores: dict[tuple[str, str], Score] = {}

@@ -22,7 +22,7 @@ _LEVELS = (
 MOST_PANELS = 12
 """Of judges and dimensions: more would be too small to read."""
 _COLUMNS = 4
-_WIDE = 17
+_WIDE = 20
 
 
 def agreement_figure(found: AgreementNumbers, stamp: str) -> Figure | None:
@@ -111,8 +111,8 @@ def _draw_calibration(drawing: Any, panels: Sequence[Any], found: CalibrationNum
     for axes, ((judge, label), rows) in zip(every, panels, strict=False):
         points = found.points.filter(found.points["metric"] == rows[0]["metric"])
         _draw_panel(axes, rows, points)
-        title = textwrap.wrap(f"{judge}, {label.rpartition(': ')[2]}", 2 * _WIDE)
-        axes.set_title(drawable("\n".join(title)), fontsize=8)
+        title = drawable(f"{judge}, {label.rpartition(': ')[2]}")
+        axes.set_title("\n".join(textwrap.wrap(title, _WIDE)), fontsize=8)
     for axes in every[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:

@@ -327,8 +327,9 @@ def _stands(found: Calibration, lacking: Sequence[UnmetRequirement]) -> dict[str
         "n": found.n, "n_raters": found.n_raters, "n_questions": found.n_questions,
         "calibrated": not lacking,
         "standing": UNCALIBRATED if lacking else calibrated(found.n, found.n_raters),
-        "unmet": [of.name for of in lacking], "found": [of.found for of in lacking],
-        "asked": [of.asked for of in lacking], "refusal": "",
+        "unmet": [of.name for of in lacking], "refusal": "",
+        "found": [None if of.found is None else float(of.found) for of in lacking],
+        "asked": [None if of.asked is None else float(of.asked) for of in lacking],
     }  # fmt: skip
 
 

@@ -59,10 +59,12 @@ class JudgeNumbers:
     Attributes:
         judges: ``JUDGES``.
         checks: ``CHECKS``.
+        people: Whether people have rated any answer.
     """
 
     judges: pl.DataFrame
     checks: pl.DataFrame
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
         compared = [one for one in every_pair if one.metric.judge == name]
         judges += [_record(r) | _counts(collected, spec.conditions, r) for r in mine]
         checks += _checks(collected, spec, mine, every, compared)
-    return JudgeNumbers(pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS))
+    return JudgeNumbers(
+        pl.DataFrame(judges, schema=JUDGES), pl.DataFrame(checks, schema=CHECKS),
+        collected.ratings.there,
+    )  # fmt: skip
 
 
 def _ratings(metrics: Mapping[str, MetricProtocol]) -> list[_Rating]:

@@ -1,13 +1,47 @@
 """Agreement and calibration as numbers that prose may cite. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from empathy_core.types import Column
 from reports.labels import number, p_text
-from reports.numbers.agreement import AgreementNumbers
-from reports.numbers.calibration import CalibrationNumbers
+from reports.numbers.agreement import AgreementNumbers, agreement_numbers
+from reports.numbers.calibration import (
+    CalibrationNumbers,
+    calibration_numbers,
+    with_standings,
+)
 from reports.numbers.results import Result
+from reports.rows.collect import Collected
+from reports.spec import ReportSpec
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAgainstPeople:
+    """A report's people, and the report with headings that say which judges are calibrated.
+
+    Attributes:
+        spec: The report.
+        agreement: How far people agree.
+        calibration: How far judges agree with them.
+    """
+
+    spec: ReportSpec
+    agreement: AgreementNumbers
+    calibration: CalibrationNumbers
+
+    @classmethod
+    def of(cls, collected: Collected, spec: ReportSpec) -> "HeldAgainstPeople":
+        """Return what people's ratings make of a report; nothing of one without ratings."""
+        agreed, held = agreement_numbers(collected, spec), calibration_numbers(collected, spec)
+        return cls(with_standings(spec, held), agreed, held)
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every number of agreement and calibration."""
+        return (*_agreement(self.agreement), *_calibration(self.calibration))
+
 
 _SHARES = frozenset({
     "raw", "commonest", "same_again", "accuracy", "decided", "judge_ties", "people_ties",
@@ -33,11 +67,6 @@ def interval(statistic: str, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     return f"[{printed(statistic, low)}, {printed(statistic, high)}]"
-
-
-def people_results(agreed: AgreementNumbers, held: CalibrationNumbers) -> tuple[Result, ...]:
-    """Return every number of agreement and calibration."""
-    return (*_agreement(agreed), *_calibration(held))
 
 
 def _agreement(of: AgreementNumbers) -> Iterator[Result]:

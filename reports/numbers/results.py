@@ -13,7 +13,7 @@ from reports.keys import ALL, Keys
 from reports.labels import number, p_text
 from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.aggregate import Aggregated
-from reports.numbers.people import CONTRAST, DIFFERENCE, MEAN
+from reports.numbers.corrected import CONTRAST, DIFFERENCE, MEAN
 from reports.numbers.significance import p_column
 from reports.spec import ReportSpec
 
@@ -87,7 +87,7 @@ def results(
 
     Of differences and contrasts, those of main columns. The p of an adapter less its base is that
     of Table 2: *compared* is ``adapter_vs_base.COMPARED``. In the end come judges corrected by
-    people: *people* is ``people.PEOPLE``.
+    people: *people* is ``corrected.PEOPLE``.
     """
     columns = {(k, c.name): c for k, m in spec.with_corrected.items() for c in m.columns}
     keys = spec.keys(numbers.summary["subset"])

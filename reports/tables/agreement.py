@@ -1,6 +1,6 @@
 """The tables of people's agreement: single answers and means, raters, adjusted means. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -66,6 +66,19 @@ def statistic_cell(row: Mapping[str, Any] | None) -> Cell:
     )  # fmt: skip
 
 
+def shared_rubric(labels: Iterable[str]) -> str:
+    """Return the rubric of all dimensions, as a heading; *labels* are ``<rubric>: <dimension>``."""
+    rubrics = {label.partition(": ")[0] for label in labels}
+    return rubrics.pop() if len(rubrics) == 1 else "Asked about"
+
+
+def short_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return label → what stands in a line: the dimension alone where all are of one rubric."""
+    every = [*labels]
+    is_shared = len({label.partition(": ")[0] for label in every}) == 1
+    return {label: label.partition(": ")[2] if is_shared else label for label in every}
+
+
 def _left_out(left_out: pl.DataFrame) -> Iterator[str]:
     """Say how many ratings count nowhere, and why; a sentence at most."""
     if left_out.is_empty():
@@ -107,16 +120,17 @@ def _levels(
     found: AgreementNumbers, spec: ReportSpec, words: TableText, shown: Mapping[str, Sequence[str]]
 ) -> Table:
     """Return a table of dimensions, a line for each level."""
-    groups = []
+    groups, short = [], short_labels(found.agreement["label"])
     for label, mine in groupby(found.agreement.to_dicts(), lambda row: row["label"]):
         lines = [
             Row((_LEVELS[level],), _cells(list(of), shown))
             for level, of in groupby(mine, lambda row: row["level"])
         ]
-        groups.append(Group(str(label), tuple(lines)))
+        groups.append(Group(short[label], tuple(lines)))
     titles = heads("n", "Raters", *shown.values())
     words = replace(words, interval_note=_INTERVALS)
-    return Table(words, ("Asked about", "Of"), (), titles, tuple(groups), layout=spec.layout)
+    stubs = shared_rubric(found.agreement["label"]), "Of"
+    return Table(words, stubs, (), titles, tuple(groups), layout=spec.layout)
 
 
 _INTERVALS = "In brackets: 95% intervals (bootstrap by question)."
@@ -193,14 +207,16 @@ def _raters(found: AgreementNumbers, spec: ReportSpec, words: TableText) -> Tabl
         ),
         interval_note="In brackets: 95% intervals.",
     )  # fmt: skip
+    short = short_labels(found.raters["label"])
     groups = tuple(
-        Group(str(label), tuple(Row((row["rater"],), _rater(row)) for row in mine))
+        Group(short[label], tuple(Row((row["rater"],), _rater(row)) for row in mine))
         for label, mine in groupby(found.raters.to_dicts(), lambda row: row["label"])
     )
     shown = heads(
         "Ratings", "Mean", "SD", "Severity", "Repeats", ("Same", "again"), "Apart"
     )  # fmt: skip
-    return Table(text, ("Asked about", "Rater"), (), shown, groups, layout=spec.layout)
+    stubs = shared_rubric(found.raters["label"]), "Rater"
+    return Table(text, stubs, (), shown, groups, layout=spec.layout)
 
 
 def _rater(row: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -236,12 +252,14 @@ def _means(found: AgreementNumbers, spec: ReportSpec, words: TableText) -> Table
         ),
         interval_note=_INTERVALS,
     )
+    short = short_labels(found.means["label"])
     groups = tuple(
-        Group(str(label), tuple(Row((names[row["condition"]],), _mean(row)) for row in mine))
+        Group(short[label], tuple(Row((names[row["condition"]],), _mean(row)) for row in mine))
         for label, mine in groupby(found.means.to_dicts(), lambda row: row["label"])
     )
     shown = heads("n", "Mean", "Adjusted")
-    return Table(text, ("Asked about", "Condition"), (), shown, groups, layout=spec.layout)
+    stubs = shared_rubric(found.means["label"]), "Condition"
+    return Table(text, stubs, (), shown, groups, layout=spec.layout)
 
 
 def _mean(row: Mapping[str, Any]) -> tuple[Cell, ...]:

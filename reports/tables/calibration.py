@@ -14,7 +14,7 @@ from reports.labels import NOTHING, count, decimal, general, p_text
 from reports.numbers.calibration import CalibrationNumbers
 from reports.numbers.people_results import printed
 from reports.spec import ReportSpec
-from reports.tables.agreement import statistic_cell
+from reports.tables.agreement import shared_rubric, short_labels, statistic_cell
 from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Table, TableText
 
@@ -23,9 +23,14 @@ _AGREES: Mapping[str, tuple[str, ...]] = {
     "kappa": ("Kappa",),
     "alpha": ("Alpha,", "judge"),
     "alpha_people": ("Alpha,", "people"),
-    "icc_a1": ("ICC(A,1)",),
     "accuracy": ("Pairs in", "order"),
-    "judge_ties": ("Judge's", "ties"),
+}
+_LEVELS: Mapping[str, tuple[str, ...]] = {
+    "icc_a1": ("ICC(A,1)",),
+    "icc_c1": ("ICC(C,1)",),
+    "system_icc_a1": ("ICC(A,1),", "means"),
+    "system_icc_c1": ("ICC(C,1),", "means"),
+    "system_tau": ("Tau-b,", "means"),
 }
 _KNOWS: Mapping[str, tuple[str, ...]] = {
     "rmse": ("RMSE",),
@@ -38,13 +43,11 @@ _KNOWS: Mapping[str, tuple[str, ...]] = {
     "omega_shuffled": ("Omega,", "shuffled"),
 }
 _FAULTS: Mapping[str, tuple[str, ...]] = {
-    "system_icc_a1": ("ICC(A,1),", "means"),
-    "system_icc_c1": ("ICC(C,1),", "means"),
-    "system_tau": ("Tau-b,", "means"),
+    "judge_ties": ("Judge's", "ties"),
     "length": ("Error and", "length"),
     "self_preference": ("Own", "replies"),
-    "sensitivity": ("Sensi-", "tivity"),
-    "specificity": ("Speci-", "ficity"),
+    "sensitivity": ("Sensitivity",),
+    "specificity": ("Specificity",),
 }
 _REQUIRED: Mapping[str, str] = {
     "items": "answers",
@@ -121,13 +124,15 @@ def _first(found: CalibrationNumbers, spec: ReportSpec, words: TableText) -> Tab
         caption="The judges against people who rated the same answers.",
         notes=(
             *standings(found),
+            "Meets rule: whether the judge reaches what is required of it; its headings then say "
+            "calibrated.",
             "n: answers that judge and people rated. Bias: the judge's mean less people's, in "
-            "points. Kappa (quadratic) and the order of pairs are of scores rounded to labels; "
-            "alpha (interval) and ICC of expected values.",
+            "points. Kappa (quadratic) and the order of pairs are of scores rounded to labels, "
+            "alpha (interval) of expected values.",
             "Kappa and alpha of a judge are with one person, mean over people, and so comparable "
-            "with those of people with each other. ICC: with people's mean, severity taken out.",
-            "Pairs in order: of two answers to a question that people rate differently, ordered "
-            "as they do, a tie of the judge being half. Judge's ties: of these pairs.",
+            "with those of people with each other.",
+            "Pairs in order: share of the pairs of answers to a question that people rate "
+            "differently which the judge orders as they do, a tie of the judge being half.",
         ),
         brief=(
             *_short_standings(found),
@@ -141,8 +146,9 @@ def _first(found: CalibrationNumbers, spec: ReportSpec, words: TableText) -> Tab
         *(statistic_cell(by.get(name)) for name in _AGREES),
         Cell("yes" if row["calibrated"] else "no"),
     ))  # fmt: skip
-    shown = heads("n", "Raters", *_AGREES.values(), ("Cali-", "brated"))
-    return Table(text, ("Judge", "Asked about"), (), shown, groups, layout=spec.layout)
+    stubs = "Judge", shared_rubric(found.standing["label"])
+    shown = heads("n", "Raters", *_AGREES.values(), ("Meets", "rule"))
+    return Table(text, stubs, (), shown, groups, layout=spec.layout)
 
 
 _INTERVALS = "In brackets: 95% intervals (bootstrap by question)."
@@ -180,9 +186,23 @@ def _others(words: TableText) -> Iterator[tuple[TableText, Mapping[str, Sequence
     yield (
         replace(
             words,
-            caption="The judges on conditions' means, and their errors.",
+            caption="The judges against people's values: single answers, and means of conditions.",
             notes=(
-                "Means: of conditions, over the same answers.",
+                "Expected values of the judge with the mean of people's ratings, severity taken "
+                "out. ICC(A): as they are; ICC(C): as if both had the same mean. Means: of "
+                "conditions, over the same answers; over few of them agreement is far higher than "
+                "over single answers.",
+            ),
+            interval_note=_INTERVALS,
+        ),
+        _LEVELS,
+    )
+    yield (
+        replace(
+            words,
+            caption="The errors of the judges.",
+            notes=(
+                "Judge's ties: share of the pairs that people order and the judge does not.",
                 "Error and length: correlation of score less people's value and log length, "
                 "within questions. Own replies: bias on replies of the judge's own model less "
                 "that on others, in points.",
@@ -216,8 +236,8 @@ def _table(
         return (*own, *([count_cell(flagged)] if counted else []))
 
     titles = heads(*kept.values(), *([("n", "flagged")] if counted else []))
-    groups = _groups(found, cells)
-    return Table(words, ("Judge", "Asked about"), (), titles, groups, layout=spec.layout)
+    stubs = "Judge", shared_rubric(found.standing["label"])
+    return Table(words, stubs, (), titles, _groups(found, cells), layout=spec.layout)
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -230,12 +250,13 @@ def _is_known(statistics: pl.DataFrame, name: str) -> bool:
 
 def _groups(found: CalibrationNumbers, cells: Any) -> tuple[Group, ...]:
     """Return a group for each judge; *cells*: record of a dimension and its statistics → cells."""
+    short = short_labels(found.standing["label"])
     by: dict[str, dict[str, dict[str, Any]]] = {}
     for row in found.statistics.iter_rows(named=True):
         by.setdefault(row["metric"], {})[row["statistic"]] = row
     return tuple(
         Group(str(judge), tuple(
-            Row((row["label"],), cells(row, by.get(row["metric"], {}))) for row in mine
+            Row((short[row["label"]],), cells(row, by.get(row["metric"], {}))) for row in mine
         ))
         for judge, mine in groupby(found.standing.to_dicts(), lambda row: row["judge"])
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core.metrics._standing import is_calibrated
 from empathy_core.stats import LEAST_CLUSTERS, LEAST_CONDITIONS, LEAST_GROUPS
 from empathy_core.types import Column
 from reports.labels import column_title, count, percent
@@ -151,8 +152,10 @@ def _directions(wanted: Sequence[Wanted]) -> Iterator[str]:
 
 def _judges(wanted: Sequence[Wanted]) -> Iterator[str]:
     names = ", ".join(dict.fromkeys(c.judge for _, c in wanted))
+    n = sum(is_calibrated(c) for _, c in wanted)
+    stand = "are" if n == len(wanted) else "are not all" if n else "are not"
     yield (
-        f"The judges are language models ({names}) and are not calibrated against people. Human "
+        f"The judges are language models ({names}) and {stand} calibrated against people. Human "
         "reference answers are left out."
     )
 

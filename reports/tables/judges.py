@@ -5,11 +5,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-import polars as pl
-
+from empathy_core.metrics._standing import is_calibrated, rubric_of
 from empathy_core.stats import BIAS_RULES
 from empathy_core.types import Column
-from reports.labels import NOTHING, decimal, number, percent
+from reports.labels import NOTHING, decimal, n_of, number, percent
 from reports.numbers.judges import JudgeNumbers
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
@@ -37,7 +36,7 @@ def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tup
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     shown = (_ratings, found.judges), (_checks, found.checks)  # a judge may only compare
     return tuple(
-        table(rows, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
+        table(found, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
         for i, (table, rows) in enumerate(shown, 1)
         if not rows.is_empty()
     )
@@ -49,8 +48,8 @@ def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tup
 Columns = Mapping[tuple[str, str], Column]
 
 
-def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
-    rows = found.to_dicts()
+def _ratings(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.judges.to_dicts()
     shown = heads(
         "Answers", "Rated", ("No", "label"), ("Not", "applicable"), ("Too", "long"), "Empty",
         "Mass", "Lowest", "Highest",
@@ -64,11 +63,23 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
             "might change is bounded wherever rows are compared.",
             "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
             "nearest to that end of the scale.",
-            "Uncalibrated: no person's rating has been compared with the judge's.",
+            _standing(found, columns),
         ),
     )
     return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
                  layout=spec.layout)  # fmt: skip
+
+
+def _standing(found: JudgeNumbers, columns: Columns) -> str:
+    """Say how many of the rows count as calibrated against people."""
+    if not found.people:
+        return _UNCALIBRATED
+    rows = found.judges.select("metric", "column").rows()
+    n = sum(is_calibrated(columns[at]) for at in rows)
+    return f"Calibrated against people: {n_of(n, len(rows))} rows; see the judges against people."
+
+
+_UNCALIBRATED = "Uncalibrated: no person's rating has been compared with the judge's."
 
 
 def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
@@ -94,15 +105,14 @@ def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tup
 
 def _asked(column: Column) -> str:
     """Return rubric and dimension, without the judge and what it is compared with."""
-    rubric = column.group.rpartition(", uncalibrated")[0]
-    return f"{rubric}: {column.label.rpartition(': preferred to ')[0] or column.label}"
+    return f"{rubric_of(column)}: {column.label.rpartition(': preferred to ')[0] or column.label}"
 
 
 # ---------------------------------------------------------------------------- checks
 
 
-def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
-    rows = found.to_dicts()
+def _checks(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.checks.to_dicts()
     told = [check for check in BIAS_RULES if any(r["check"] == check and _is_told(r) for r in rows)]
 
     def cells(of: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:

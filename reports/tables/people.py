@@ -13,7 +13,7 @@ from empathy_core.types import Column, Condition
 from reports.keys import Keys
 from reports.labels import NOTHING, count, decimal, full_name, general, n_of, number, row_labels
 from reports.numbers.aggregate import ALL, Aggregated, therapist
-from reports.numbers.people import DIFFERENCE, MEAN
+from reports.numbers.corrected import DIFFERENCE, MEAN
 from reports.numbers.significance import ALPHA, corrected, p_column
 from reports.numbers.values import Value, values_of
 from reports.rows.collect import Collected
@@ -35,7 +35,7 @@ class _Shown:
     """What the tables share.
 
     Attributes:
-        rows: ``numbers.people.PEOPLE``.
+        rows: ``numbers.corrected.PEOPLE``.
         said: By people.
         keys: Of all numbers.
     """
@@ -66,7 +66,7 @@ def people_tables(
     A question to which no judge gave an answer has people's means alone.
 
     Args:
-        rows: ``numbers.people.PEOPLE``.
+        rows: ``numbers.corrected.PEOPLE``.
         collected: With people's ratings.
         numbers: Of people's own columns: their intervals and pairs.
         spec: What the report is about.

@@ -1,238 +1,353 @@
-"""People's means and corrected judges: what twenty lines of numpy make of the same ratings."""
+"""Agreement and calibration of a run: independent code, planted judges, what is left out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
-from empathy_core.annotation import read_ratings
+from empathy_core.metrics._standing import is_calibrated, rubric_of
+from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir
-from reports.numbers.people import PEOPLE, peoples_numbers
+from reports.keys import ALL
+from reports.numbers.people_results import HeldAgainstPeople
+from reports.numbers.results import Result
 from reports.rows.collect import Collected, collect
-from reports.spec import Analysis, Contrast, ReportSpec
-from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
-from tests.runs.corrected import change_sample, collected, rated_run
-from tests.runs.rated import change_ratings, clean, judges
+from reports.spec import ReportSpec
+from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, condition
+from tests.runs.preferred import preferred_spec
+from tests.runs.rated import (
+    IDS,
+    RATERS,
+    RUBRIC,
+    always_five,
+    change_ratings,
+    clean,
+    judges,
+    rated_run,
+    rated_spec,
+)
 
-CLEAN = "judge_clean_empathy-00000000"
-EMPATHY = pl.col("dimension") == "empathy"
-CONTRAST = Contrast("prompt", "Prompt 2 and others", ((FLAN.id, LLAMA2.id), (LLAMA.id, LLAMA2.id)))
+N = 80
+EMPATHY = "judge_clean_empathy-00000000"
 
 
-def unequal(run: RunDir) -> None:
-    """Let the first ten of thirty drawn questions have been drawn with another chance."""
-    number = pl.col("example").str.split("-").list.last().cast(pl.Int64)
-    in_first = number < 20
-    change_sample(
-        run, pl.when(in_first).then(pl.lit("a")).otherwise(pl.lit("b")).alias("stratum"),
-        pl.when(in_first).then(pl.lit(1.0)).otherwise(pl.lit(0.4)).alias("chance"),
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, ReportSpec, Collected]:
+    """A run of 80 examples, half of them rated by three people, with two judges and their jury."""
+    about = rated_spec(judges(jury=True))
+    run = rated_run(tmp_path_factory.mktemp("rated"), about, n=N)
+    return run, about, collect(run, about)
+
+
+@pytest.fixture(scope="module")
+def held(rated: tuple[RunDir, ReportSpec, Collected]) -> HeldAgainstPeople:
+    _, about, collected = rated
+    return HeldAgainstPeople.of(collected, about)
+
+
+def table_of(collected: Collected, dimension: str) -> pl.DataFrame:
+    """Return ratings side by side, and the clean judge's score: a row each answer."""
+    rows = collected.ratings.answers.filter(pl.col("dimension") == dimension)
+    wide = rows.pivot("rater", index=["condition", "example", "question"], values="value")
+    scores = pl.concat([
+        collected.scores[c, f"judge_clean_{dimension}-00000000"].select(
+            "example", judge="score", condition=pl.lit(c)
+        )
+        for c in IDS
+    ])  # fmt: skip
+    return wide.join(scores, on=["condition", "example"])
+
+
+def statistic(frame: pl.DataFrame, name: str, **where: Any) -> dict[str, Any]:
+    [row] = frame.filter(statistic=name, **where).to_dicts()
+    return row
+
+
+# ---------------------------------------------------------------------------- agreement
+
+
+@pytest.mark.parametrize("dimension", ["empathy", "safety"])
+def test_agreement_is_that_of_independent_libraries(rated, held, dimension: str):
+    """Alpha of evalica 0.4, kappa of scikit-learn, of the same answers; raw by hand."""
+    import evalica
+
+    ratings = table_of(rated[2], dimension).select(*RATERS).to_numpy().T
+    frame = held.agreement.agreement
+    where = {"dimension": dimension, "level": "response"}
+    import pandas as pd
+
+    for kind in ("ordinal", "interval"):
+        theirs = evalica.alpha(pd.DataFrame(ratings), kind).alpha
+        assert statistic(frame, f"alpha_{kind}", **where)["value"] == pytest.approx(theirs)
+    pairs = [*combinations(ratings, 2)]
+    kappas = [cohen_kappa_score(a, b, weights="quadratic") for a, b in pairs]
+    kappa = statistic(frame, "kappa", **where)
+    assert kappa["value"] == pytest.approx(np.mean(kappas))
+    assert kappa["low"] < kappa["value"] < kappa["high"]
+    assert (kappa["n"], kappa["n_raters"], kappa["n_questions"]) == (3 * N // 2, 3, N // 4)
+    raw = statistic(frame, "raw", **where)["value"]
+    assert raw == pytest.approx(np.mean([a == b for a, b in pairs]))
+    commonest = np.unique(ratings, return_counts=True)[1].max() / ratings.size
+    assert statistic(frame, "commonest", **where)["value"] == pytest.approx(commonest)
+
+
+def test_both_levels_stand_there_and_the_means_agree_more(held):
+    """ICC(C,1) of three means is far above that of single answers; each with its n."""
+    frame = held.agreement.agreement.filter(dimension="empathy")
+    one, three = (
+        statistic(frame, "icc_c1", level=level) for level in ("response", "system")
     )  # fmt: skip
 
-
-@pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, Collected, ReportSpec]:
-    """Return the run with unequal chances, one rating skipped, and a declared contrast."""
-    run, about = rated_run(tmp_path_factory.mktemp("rated") / "run", change=unequal)
-    about = replace(about, analysis=Analysis(contrasts=(CONTRAST,)))
-    return run, collect(run, about), about
+    assert three["value"] > one["value"] + 0.1
+    assert (one["n_conditions"], three["n_conditions"]) == (3, 3)
+    assert frame.filter(level="system", statistic="kappa").is_empty()
 
 
-@pytest.fixture(scope="module")
-def numbers(rated: tuple[RunDir, Collected, ReportSpec]) -> pl.DataFrame:
-    return peoples_numbers(*rated[1:])
+def test_severities_are_what_was_planted(held):
+    """R02 is harsh, R03 mild; R01's repeats differ in a third of the cases."""
+    rows = {r["rater"]: r for r in held.agreement.raters.filter(dimension="empathy").to_dicts()}
+    planted = np.array([*RATERS.values()]) - np.mean([*RATERS.values()])
+
+    found = [rows[name]["severity"] for name in RATERS]
+    assert found == pytest.approx(planted, abs=0.15)
+    assert rows["R01"]["n"] == 3 * N // 2
+    assert rows["R01"]["n_again"] == 10
+    assert 0 < rows["R01"]["same_again"] <= 1
+    assert rows["R02"]["severity_high"] < 0 < rows["R03"]["severity_low"]
 
 
-def row(numbers: pl.DataFrame, **wanted: Any) -> dict[str, Any]:
-    (found,) = numbers.filter(EMPATHY, **wanted).to_dicts()
-    return found
+def test_means_of_a_full_design_are_adjusted_by_nothing(rated, held):
+    frame = table_of(rated[2], "empathy")
+    for row in held.agreement.means.filter(dimension="empathy").to_dicts():
+        plain = frame.filter(condition=row["condition"]).select(*RATERS).to_numpy().mean()
+        assert row["mean"] == pytest.approx(plain)
+        assert row["adjusted"] == pytest.approx(plain)
+        assert row["low"] < plain < row["high"]
 
 
-def by_hand(run: RunDir, *conditions: str) -> dict[str, float]:
-    """Return PPI++ in Hajek form with the best lambda, of first - second or of one alone.
-
-    Two examples a question, strata of 10 rated of 10 and 20 of 50 questions.
-    """
-    given = read_ratings(run).filter(pl.col("kind") == "answer", EMPATHY)
-    means = given.group_by("condition", "example").agg(pl.col("value").mean())
-    value = {(c, e): v for c, e, v in means.iter_rows()}
-    ids = [f"sample-{i}" for i in range(120)]
-    signs = (1, -1)[: len(conditions)]
-    y = np.array([
-        sum(s * value.get((c, e), np.nan) for s, c in zip(signs, conditions, strict=True))
-        for e in ids
-    ])  # fmt: skip
-    f = np.array([
-        sum(s * clean(c, e, "empathy") for s, c in zip(signs, conditions, strict=True)) for e in ids
-    ])  # fmt: skip
-    question, known = np.arange(120) // 2, ~np.isnan(y)
-    w = np.where(known, np.where(np.arange(120) < 20, 1.0, 2.5), 0.0)
-    human, beside = (w[known] @ of[known] / w.sum() for of in (y, f))
-
-    def owed(residuals: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Sums by question, centred in each stratum, times what a variance of n needs."""
-        sums = np.bincount(question, np.where(weights > 0, weights * residuals, 0.0))
-        some = np.bincount(question, weights) > 0
-        first = np.arange(60) < 10
-        for part in (some & first, some & ~first):
-            sums[part] = (sums[part] - sums[part].mean()) * np.sqrt(part.sum() / (part.sum() - 1))
-        return sums
-
-    scaled = w * 120 / w.sum()
-    u, part = owed(np.nan_to_num(y) - human, scaled), owed(f - beside, scaled)
-    v = owed(f - f.mean(), np.ones(120)) - part
-    weight = float(np.clip(-(u @ v) / (v @ v), 0, 1))
-    return {
-        "human": human, "weight": weight, "value": human + weight * (f.mean() - beside),
-        "human_error": float(np.sqrt(u @ u)) / 120, "raw": f.mean(),
-    }  # fmt: skip
+def test_a_ceiling_is_named(held):
+    """More than seven of ten ratings of Safety are 5, of Empathy not."""
+    assert [*held.agreement.ceilings] == ["MentalAlign: Safety"]
 
 
-@pytest.mark.parametrize("condition", [LLAMA.id, LLAMA2.id, FLAN.id])
-def test_a_corrected_mean_is_that_of_numpy(
-    rated: tuple[RunDir, Collected, ReportSpec], numbers: pl.DataFrame, condition: str
-):
-    found, expected = (
-        row(numbers, kind="mean", condition=condition, metric=CLEAN),
-        by_hand(rated[0], condition),
+def test_raters_of_other_answers_are_not_adjusted_but_refused(tmp_path: Path):
+    """R01 rates the first half, R02 and R03 the second."""
+    about = rated_spec()
+    run = rated_run(tmp_path, about, n=N)
+    first = pl.col("example").str.strip_prefix("sample-").cast(pl.Int32) < N // 4
+    alone = pl.col("rater") == "R01"
+    change_ratings(run, excluded=pl.when(first == alone).then(pl.lit("")).otherwise(pl.lit("no")))
+    found = HeldAgainstPeople.of(collect(run, about), about)
+
+    [reason] = found.agreement.means["refusal"].unique()
+    assert "1 of 3 raters have rated no item" in reason
+    assert found.agreement.means["adjusted"].null_count() == found.agreement.means.height
+    assert found.calibration.standing["refusal"].unique().to_list() == [reason]
+    assert not found.calibration.standing["calibrated"].any()
+
+
+# ---------------------------------------------------------------------------- calibration
+
+
+def test_kappa_and_bias_of_a_judge_are_those_of_a_few_lines(rated, held):
+    frame = table_of(rated[2], "empathy")
+    rows = held.calibration.statistics.filter(metric=EMPATHY)
+    rounded = np.floor(frame["judge"].to_numpy() + 0.5)
+    kappas = [cohen_kappa_score(rounded, frame[r], weights="quadratic") for r in RATERS]
+    apart = frame["judge"].to_numpy() - frame.select(*RATERS).to_numpy().mean(axis=1)
+
+    assert statistic(rows, "kappa")["value"] == pytest.approx(np.mean(kappas))
+    assert statistic(rows, "bias")["value"] == pytest.approx(apart.mean())
+    assert statistic(rows, "bias")["n"] == 3 * N // 2
+    error = np.sqrt(np.mean([(frame["judge"] - frame[r]).to_numpy() ** 2 for r in RATERS]))
+    assert statistic(rows, "rmse")["value"] == pytest.approx(error)
+    by = dict(held.calibration.biases.filter(metric=EMPATHY).select("condition", "bias").rows())
+    for name in IDS:
+        mine = (frame["condition"] == name).to_numpy()
+        assert by[name] == pytest.approx(apart[mine].mean())
+
+
+def test_the_clean_judge_is_calibrated_and_the_one_that_says_5_is_not(held):
+    """On Safety, too, where nearly all answers are 5."""
+    rows = {r["metric"]: r for r in held.calibration.standing.to_dicts()}
+
+    assert rows[EMPATHY]["standing"] == "calibrated on 120 items, 3 raters"
+    for name in ("empathy", "safety"):
+        fives = rows[f"judge_fives_{name}-00000000"]
+        assert not fives["calibrated"]
+        assert {"beats_mode", "beats_mean", "beats_shuffled"} <= set(fives["unmet"])
+
+
+def test_headings_say_what_is_calibrated_and_nothing_else_changes(rated, held):
+    _, about, _ = rated
+    for key, metric in about.metrics.items():
+        now = held.spec.metrics[key]
+        assert now.signature() == metric.signature()
+        assert now.statistics == metric.statistics
+        plain = [replace(c, group="") for c in metric.columns]
+        assert [replace(c, group="") for c in now.columns] == plain
+    [column] = held.spec.metrics[EMPATHY].columns
+    assert column.group == "MentalAlign, calibrated on 120 items, 3 raters (judge: Clean)"
+    assert is_calibrated(column)
+    assert rubric_of(column) == "MentalAlign"
+    [fives] = held.spec.metrics["judge_fives_empathy-00000000"].columns
+    assert fives.group == "MentalAlign, uncalibrated (judge: Fives)"
+    assert not is_calibrated(fives)
+    assert rubric_of(fives) == "MentalAlign"
+
+
+def test_a_declared_rule_keeps_a_judge_uncalibrated_and_is_its_own(rated):
+    _, about, collected = rated
+    strict = replace(about, requirements={"clean": CalibrationRule(items=121, kappa=0.99)})
+    rows = HeldAgainstPeople.of(collected, strict).calibration.standing
+    [row] = rows.filter(metric=EMPATHY).to_dicts()
+
+    assert row["unmet"] == ["items", "kappa"]
+    assert row["asked"] == [121, 0.99]
+    assert row["standing"] == "uncalibrated"
+
+
+def test_a_jury_has_the_rule_of_its_judges_where_they_share_one(rated):
+    _, about, collected = rated
+    shared = CalibrationRule(items=5, kappa=-1, bias=4, alt_test=False)
+    jury = next(key for key, m in about.metrics.items() if key.endswith("empathy")
+                or (hasattr(m, "members") and "empathy" in key))  # fmt: skip
+
+    def unmet(rules: Mapping[str, CalibrationRule]) -> list[str]:
+        found = HeldAgainstPeople.of(collected, replace(about, requirements=rules))
+        return found.calibration.standing.filter(metric=jury)["unmet"].to_list()[0]
+
+    assert "bias" in unmet({"clean": shared})
+    assert "bias" not in unmet({"clean": shared, "fives": shared})
+
+
+def test_comparisons_stay_uncalibrated(tmp_path: Path):
+    """People have rated, and nobody compared two answers."""
+    both = preferred_spec(rated=False).metrics
+    about = rated_spec(judges() | {k: m for k, m in both.items() if k.startswith("preference")})
+    run = rated_run(tmp_path, about, n=N)
+    found = HeldAgainstPeople.of(collect(run, about), about)
+
+    compared = [m for k, m in found.spec.metrics.items() if k.startswith("preference")]
+    groups = {column.group for metric in compared for column in metric.columns}
+    assert groups == {"EMRank, uncalibrated (judge: Tiny Judge)"}
+
+
+def test_a_judge_that_rates_its_own_replies_higher_is_seen(tmp_path: Path):
+    """Its model wrote the answers of FLAN; the other judge's did not."""
+
+    def fond(of: str, example: str, dimension: str) -> float:
+        return min(5.0, clean(of, example, dimension) + (1.0 if of == FLAN.id else 0.0))
+
+    metrics = judges(("empathy",), {"Fond": fond, "Fair": clean})
+    key = "judge_fond_empathy-00000000"
+    metrics[key] = replace(metrics[key], fingerprint=FLAN.fingerprint)
+    about = rated_spec(metrics)
+    run = rated_run(tmp_path, about, n=N)
+    rows = HeldAgainstPeople.of(collect(run, about), about).calibration.statistics
+
+    own = statistic(rows.filter(metric=key), "self_preference")
+    assert own["low"] > 0.5
+    other = statistic(rows.filter(judge="Fair"), "self_preference")
+    assert other["value"] is None
+    assert other["reason"] == "people have rated no answer of the judge's own model"
+
+
+def test_stale_ratings_are_part_of_no_number(tmp_path: Path):
+    about = rated_spec()
+    run = rated_run(tmp_path, about, n=N)
+    gone = pl.col("condition") == LLAMA.id
+    change_ratings(
+        run, answer_sha256=pl.when(gone).then(pl.lit("x")).otherwise(pl.col("answer_sha256"))
     )
-    assert found["human"] == pytest.approx(expected["human"])
-    assert found["raw"] == pytest.approx(expected["raw"])
-    assert found["weight"] in (0.0, pytest.approx(expected["weight"]))  # 0: too few carriers
-    if found["weight"]:
-        assert found["value"] == pytest.approx(expected["value"])
-    alone = row(numbers, kind="mean", condition=condition, metric="")
-    assert alone["standard_error"] == pytest.approx(expected["human_error"])
+    found = HeldAgainstPeople.of(collect(run, about), about)
+
+    assert set(found.agreement.means["condition"]) == {LLAMA2.id, FLAN.id}
+    assert found.calibration.standing["n"].unique().to_list() == [2 * N // 2]
+    assert found.calibration.biases.filter(condition=LLAMA.id).is_empty()
 
 
-def test_some_judge_is_relied_on(numbers: pl.DataFrame):
-    """Else the test above says nothing of corrected values."""
-    found = numbers.filter(EMPATHY, pl.col("metric") == CLEAN, pl.col("weight") > 0.3)
+def test_a_judge_of_another_text_is_not_held_against_these_ratings(rated):
+    """Its question was written anew: another dimension, by its digest."""
+    run, about, _ = rated
+    [of] = about.metrics[EMPATHY].rubric.dimensions
+    anew = replace(RUBRIC, dimensions=(replace(of, question="Is it warm?"),))
+    metrics = {"judge_clean_empathy-11111111": replace(about.metrics[EMPATHY], rubric=anew)}
+    other = rated_spec(judges(("safety",)) | metrics)
+    found = HeldAgainstPeople.of(collect(run, other, partial=True), other)
 
-    assert set(found["kind"]) >= {"mean", "difference"}
-
-
-def test_a_corrected_difference_is_that_of_numpy(
-    rated: tuple[RunDir, Collected, ReportSpec], numbers: pl.DataFrame
-):
-    """Second less first, with a lambda of its own; two-sided p by Student's t."""
-    found = row(numbers, kind="difference", condition=LLAMA2.id, less=LLAMA.id, metric=CLEAN)
-    expected = by_hand(rated[0], LLAMA2.id, LLAMA.id)
-
-    assert found["human"] == pytest.approx(expected["human"])
-    assert found["weight"] == pytest.approx(expected["weight"])
-    assert found["weight"] > 0.3
-    assert found["value"] == pytest.approx(expected["value"])
-    assert found["low"] < found["narrow_low"] < found["value"] < found["narrow_high"]
-    assert found["p"] < 0.05
+    assert set(found.calibration.standing["dimension"]) == {"safety"}
 
 
-def test_p_and_interval_agree(numbers: pl.DataFrame):
-    """The interval leaves 0 out where p is below 5 %, and nowhere else."""
-    rows = numbers.filter(pl.col("p").is_not_null())
-    outside = (rows["low"] > 0) | (rows["high"] < 0)
-
-    assert rows.height >= 2 * 3 * 3
-    assert ((rows["p"] < 0.05) == outside).all()
+# ---------------------------------------------------------------------------- without ratings
 
 
-def test_people_alone_are_what_their_columns_of_table_1_say(
-    rated: tuple[RunDir, Collected, ReportSpec], numbers: pl.DataFrame
-):
-    _, of, _ = rated
-    for condition in (LLAMA.id, FLAN.id):
-        scores = of.scores[condition, "people:mentalalign:empathy"]
-        mean = float(scores["score"].sum()) / float(scores["weight"].sum())
-        assert row(numbers, kind="mean", condition=condition, metric="")["human"] == (
-            pytest.approx(mean)
-        )
+def test_without_ratings_nothing_is_there_and_the_report_is_the_same(tmp_path: Path):
+    from tests.runs import by_hand
+
+    about = rated_spec()
+    run = by_hand.make(tmp_path, about)
+    found = HeldAgainstPeople.of(collect(run, about), about)
+
+    assert found.spec is about
+    assert found.results == ()
+    assert found.agreement.agreement.is_empty()
+    assert found.calibration.standing.is_empty()
 
 
-def test_a_contrast_is_the_mean_over_its_pairs(numbers: pl.DataFrame):
-    """Of people, since it is linear: the mean of both differences."""
-    found = row(numbers, kind="contrast", contrast="prompt", metric=CLEAN)
-    pairs = [(LLAMA2.id, LLAMA.id, 1), (FLAN.id, LLAMA2.id, -1)]
-    means = [
-        sign * row(numbers, kind="difference", condition=a, less=b, metric=CLEAN)["human"]
-        for a, b, sign in pairs
-    ]
+def test_one_person_makes_a_calibration_without_the_test_and_no_agreement(tmp_path: Path):
+    about = replace(rated_spec(), requirements={"clean": CalibrationRule(raters=1, alt_test=False)})
+    run = rated_run(tmp_path, about, n=N)
+    change_ratings(run, excluded=pl.when(pl.col("rater") != "R01").then(pl.lit("no")).otherwise(
+        pl.lit("")))  # fmt: skip
+    found = HeldAgainstPeople.of(collect(run, about), about)
 
-    assert found["human"] == pytest.approx(np.mean(means))
-    assert found["value"] == pytest.approx(found["human"], abs=0.2)
-
-
-def test_holm_is_over_the_pairs_of_a_judges_question(numbers: pl.DataFrame):
-    rows = numbers.filter(EMPATHY, pl.col("kind") == "difference", pl.col("metric") == CLEAN)
-    p = sorted(rows["p"].to_list())
-    expected = np.maximum.accumulate([min(1, of * (3 - i)) for i, of in enumerate(p)])
-
-    assert sorted(rows["p_holm"].to_list()) == pytest.approx(expected)
+    assert found.agreement.agreement.is_empty()
+    assert found.agreement.raters.height == 2
+    [row] = found.calibration.standing.filter(metric=EMPATHY).to_dicts()
+    assert row["standing"] == "calibrated on 120 items, 1 rater"
+    omega = statistic(found.calibration.statistics.filter(metric=EMPATHY), "omega")
+    assert omega["reason"].startswith("one person has rated")
 
 
-def test_a_judge_that_always_says_5_is_not_relied_on(numbers: pl.DataFrame):
-    rows = numbers.filter(pl.col("judge") == "Fives", pl.col("kind") == "mean")
-
-    assert rows.height == 6
-    assert (rows["weight"] == 0).all()
-    assert rows["value"].to_list() == rows["human"].to_list()
-    assert (rows["raw"] == 5).all()
-    assert (rows["n_effective"] == rows["n_rated"]).all()
+# ---------------------------------------------------------------------------- numbers to cite
 
 
-def test_a_jury_is_corrected_as_a_judge_is(numbers: pl.DataFrame):
-    rows = numbers.filter(pl.col("judge").str.starts_with("jury"), pl.col("kind") == "mean")
-
-    assert rows.height == 6
-    assert rows["value"].null_count() == 0
+def by_key(results: tuple[Result, ...]) -> dict[str, Result]:
+    return {r.key: r for r in results}
 
 
-def test_few_rated_questions_are_refused_with_the_reason(tmp_path: Path):
-    """People's mean stands in the table of all columns; here there is none, and why."""
-    found = peoples_numbers(*collected(tmp_path / "run", n=60, share=0.5))
+def test_every_number_has_a_key_of_its_own(held):
+    found = by_key(held.results)
 
-    assert found.schema == pl.Schema(PEOPLE)
-    assert found["value"].null_count() == found.height
-    assert set(found["n_questions"]) == {15}
-    assert all("only 15 questions" in of for of in found["refusal"])
-
-
-def test_a_question_that_often_does_not_apply_corrects_no_judge(tmp_path: Path):
-    def outside(run: RunDir) -> None:
-        some = pl.col("example").is_in([f"sample-{i}" for i in range(6)]) & EMPATHY
-        change_ratings(
-            run, state=pl.when(some).then(pl.lit("not_applicable")).otherwise("state"),
-            value=pl.when(~some).then("value"),
-        )  # fmt: skip
-
-    found = peoples_numbers(*collected(tmp_path / "run", change=outside))
-    alone = found.filter(EMPATHY, pl.col("judge") == "")
-    judged = found.filter(EMPATHY, pl.col("judge") != "")
-
-    assert judged["value"].null_count() == judged.height
-    assert all("does not apply" in of and "10.0%" in of for of in judged["refusal"])
-    assert alone["human"].null_count() == 0
-    assert found.filter(~EMPATHY)["refusal"].unique().to_list() == [""]
+    assert len(found) == len(held.results)
+    assert found["agreement.mentalalign_empathy.kappa"].text.startswith("0.")
+    assert found["agreement.mentalalign_empathy.system.icc_c1"].n == 3 * N // 2
+    assert found["agreement.mentalalign_safety.R02.severity"].text.startswith("\N{MINUS SIGN}")
+    assert found["calibration.clean_mentalalign_empathy.bias"].text.startswith("+0.")
+    assert found["calibration.clean_mentalalign_empathy.accuracy"].text.endswith("%")
+    assert found["calibration.clean_mentalalign_empathy.judge.R02.p"].text == "< 0.001"
+    assert "calibration.clean_mentalalign_empathy.llama.prompt1.bias" in found
+    assert all(r.subset == ALL or not r.subset for r in held.results)
 
 
-def test_the_response_rate_is_of_the_answers_given_to_raters(tmp_path: Path):
-    def skip(run: RunDir) -> None:
-        some = pl.col("example").is_in([f"sample-{i}" for i in range(6)])
-        change_ratings(run, state=pl.when(some).then(pl.lit("skipped")).otherwise("state"))
+def test_a_model_called_agreement_takes_no_key(tmp_path: Path):
+    """Keys of agreement are then spelled exactly; those of the model stay."""
+    odd = condition("agreement", "Odd", "prompt1")
+    about = rated_spec(judges(("empathy",)))
+    about = replace(about, conditions=(*about.conditions, odd))
+    run = rated_run(tmp_path, about, n=N)
+    found = HeldAgainstPeople.of(collect(run, about), about)
 
-    found = peoples_numbers(*collected(tmp_path / "run", change=skip))
-    one = row(found, kind="mean", condition=LLAMA.id, metric=CLEAN)
-
-    assert (one["n_rated"], one["n_asked"], one["response_rate"]) == (54, 60, 0.9)
+    assert all(not r.key.startswith("agreement.") for r in found.results)
+    assert any(r.key.startswith("agreement++.mentalalign_empathy.") for r in found.results)
 
 
-def test_without_ratings_there_is_nothing(tmp_path: Path):
-    from tests.runs import by_hand, rated
-
-    about = rated.rated_spec(judges())
-    run = by_hand.make(tmp_path / "run", about, n=8)
-    of = collect(run, about)
-
-    assert of.people is None
-    assert peoples_numbers(of, about).is_empty()
+def test_fives_are_planted_as_fives():
+    assert always_five("a", "b", "c") == 5.0
