@@ -152,7 +152,7 @@ class RequireTable(ConfigModel):
     """``[judges.<name>] require``: what a judge must reach before it counts as calibrated.
 
     Ratings of people, imported into the run, are held against the judge's; see ``agreement.md``.
-    A key that is left out has the default that the rule's own description names.
+    A key that is left out has its default.
     """
 
 

@@ -20,6 +20,8 @@ from jobs.executors.slurm import history
 from reports.numbers import (
     adapter_vs_base,
     aggregate,
+    agreement,
+    calibration,
     correlations,
     judges,
     pairs,
@@ -28,6 +30,7 @@ from reports.numbers import (
     repeats,
     results,
 )
+from reports.rows import ratings
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
@@ -84,6 +87,13 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "PREFERENCES": preferences.PREFERENCES,
     "JUDGES": judges.JUDGES,
     "CHECKS": judges.CHECKS,
+    "AGREEMENT": agreement.AGREEMENT,
+    "RATERS": agreement.RATERS,
+    "MEANS": agreement.MEANS,
+    "LEFT_OUT": ratings.LEFT_OUT,
+    "CALIBRATION": calibration.CALIBRATION,
+    "BIASES": calibration.BIASES,
+    "ALTERNATIVE": calibration.ALTERNATIVE,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

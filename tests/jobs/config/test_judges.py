@@ -258,3 +258,38 @@ def test_a_comparison_is_one_metric_for_each_opponent_and_one_column_beside_two(
     ]  # fmt: skip
     assert loaded[0].columns[0].label == "Empathy: preferred to Echo.None-1"
     assert {options["baseline"] for options in more.values()} == {"echo.none-1"}
+
+
+# ---------------------------------------------------------------------------- what is required
+
+
+def test_what_a_judge_must_reach_is_declared_with_it(tmp_path: Path):
+    """Integers and false where they are meant; what is left out is null, and has its default."""
+    given = "require = { items = 50, kappa = 0.3, bias = 0.25, alt_test = false }\n"
+    table = read(tmp_path, JUDGE + given).judges["one"].require
+
+    assert (table.items, table.kappa, table.bias, table.alt_test) == (50, 0.3, 0.25, False)
+    assert table.raters is None
+
+
+def test_a_requirement_can_be_set_on_the_command_line(tmp_path: Path):
+    read(tmp_path, JUDGE)
+    path = str(tmp_path / "judged.toml")
+    config = configuration.read(path, ["judges.one.require.raters=3"])
+
+    assert config.judges["one"].require.raters == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("kapa = 0.3", "judges.one.require.kapa"),
+        ("kappa = 3.0", "judges.one.require.kappa"),
+        ("items = 0", "judges.one.require.items"),
+        ("alt_test = true", "judges.one.require.alt_test"),
+        ("bias = -0.1", "judges.one.require.bias"),
+    ],
+)
+def test_a_requirement_that_is_none_is_refused(tmp_path: Path, given: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, f"{JUDGE}require = {{ {given} }}\n")
