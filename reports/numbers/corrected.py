@@ -72,7 +72,7 @@ PEOPLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _RatedQuestion:
     """One question to people, and the judges that were asked the same.
 
     Attributes:
@@ -111,12 +111,14 @@ def peoples_numbers(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
                 for key, judge in spec.corrected.items()
                 if (judge.rubric, judge.dimension.name) == (rubric, dimension)
             }
-            asked = _Asked(collected, collected.people, rubric, dimension, judges)
+            asked = _RatedQuestion(collected, collected.people, rubric, dimension, judges)
             rows += _of_question(asked, spec, faults=of.dimensions[0].severity is not None)
     return _tested(pl.DataFrame(rows, schema=PEOPLE))
 
 
-def _of_question(asked: _Asked, spec: ReportSpec, *, faults: bool) -> Iterator[dict[str, object]]:
+def _of_question(
+    asked: _RatedQuestion, spec: ReportSpec, *, faults: bool
+) -> Iterator[dict[str, object]]:
     ids = [c.id for c in spec.conditions]
     for condition in ids:
         yield from _lines(asked, {"kind": MEAN, "condition": condition}, [condition], [])
@@ -129,14 +131,14 @@ def _of_question(asked: _Asked, spec: ReportSpec, *, faults: bool) -> Iterator[d
         yield from _contrast(asked, one)
 
 
-def _contrast(asked: _Asked, one: Contrast) -> Iterator[dict[str, object]]:
+def _contrast(asked: _RatedQuestion, one: Contrast) -> Iterator[dict[str, object]]:
     firsts, seconds = zip(*one.pairs, strict=True) if one.pairs else ((), ())
     named = {"kind": CONTRAST, "contrast": one.name, "condition": "", "less": ""}
     yield from _lines(asked, named, list(seconds), list(firsts))
 
 
 def _lines(
-    asked: _Asked, named: Mapping[str, object], ones: Sequence[str], less: Sequence[str]
+    asked: _RatedQuestion, named: Mapping[str, object], ones: Sequence[str], less: Sequence[str]
 ) -> Iterator[dict[str, object]]:
     """Yield the record of people alone, then that of each judge.
 
@@ -188,7 +190,9 @@ def _outside(of: Population) -> Refusal | None:
     )
 
 
-def _judged(asked: _Asked, key: str, conditions: Sequence[str], of: Population) -> np.ndarray:
+def _judged(
+    asked: _RatedQuestion, key: str, conditions: Sequence[str], of: Population
+) -> np.ndarray:
     """Return a judge's score of each example: shape (conditions, examples).
 
     Of the samples that people rated where they rated any, else the mean over all.

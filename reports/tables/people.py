@@ -31,7 +31,7 @@ LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _PeopleShown:
     """What the tables share.
 
     Attributes:
@@ -75,7 +75,7 @@ def people_tables(
     if collected.people is None or rows.is_empty():
         return ()
     keys = spec.keys(numbers.summary["subset"])
-    shown = _Shown(rows, numbers, collected.people, spec, words, keys)
+    shown = _PeopleShown(rows, numbers, collected.people, spec, words, keys)
     made = [table for make in (_means, _differences) for table in make(shown)]
     return tuple(
         replace(table, words=replace(table.words, label=f"{words.label}-people-{i}"))
@@ -86,7 +86,7 @@ def people_tables(
 # ---------------------------------------------------------------------------- means
 
 
-def _means(shown: _Shown) -> Iterator[Table]:
+def _means(shown: _PeopleShown) -> Iterator[Table]:
     means = _worth_showing(shown, shown.rows.filter(pl.col("kind") == MEAN))
     for (rubric, judge), of in means.group_by("rubric", "judge", maintain_order=True):
         if judge or _is_alone(means, str(rubric)):
@@ -101,7 +101,7 @@ def _is_alone(rows: pl.DataFrame, rubric: str) -> bool:
     return set(rows.filter(pl.col("rubric") == rubric)["judge"]) == {""}
 
 
-def _worth_showing(shown: _Shown, rows: pl.DataFrame) -> pl.DataFrame:
+def _worth_showing(shown: _PeopleShown, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows but for faults of which nothing can be said: these have tables of counts."""
     kept = [
         not _is_fault(shown, row) or row["value"] is not None for row in rows.iter_rows(named=True)
@@ -109,7 +109,7 @@ def _worth_showing(shown: _Shown, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.Series(kept, dtype=pl.Boolean))
 
 
-def _is_fault(shown: _Shown, row: Mapping[str, Any]) -> bool:
+def _is_fault(shown: _PeopleShown, row: Mapping[str, Any]) -> bool:
     of = shown.said.instruments[row["rubric"], row["dimension"]]
     return of.dimensions[0].severity is not None
 
@@ -125,7 +125,7 @@ def _packed(parts: Sequence[pl.DataFrame]) -> list[list[pl.DataFrame]]:
 
 
 def _of_judge(
-    shown: _Shown, rubric: str, judge: str, parts: Sequence[pl.DataFrame], which: str
+    shown: _PeopleShown, rubric: str, judge: str, parts: Sequence[pl.DataFrame], which: str
 ) -> Table:
     named, label = _names(shown.spec), _label(shown, rubric)
     values = values_of(shown.numbers.summary.filter(pl.col("subset") == ALL))
@@ -163,7 +163,7 @@ def _what(judge: str) -> str:
     return f"people's ratings of a sample, and {judge} corrected by them"
 
 
-def _label(shown: _Shown, rubric: str) -> str:
+def _label(shown: _PeopleShown, rubric: str) -> str:
     return next(of.label for (name, _), of in shown.said.instruments.items() if name == rubric)
 
 
@@ -178,7 +178,7 @@ def _people_first(spec: ReportSpec, rows: list[dict[str, Any]]) -> list[dict[str
 
 
 def _mean_cells(
-    shown: _Shown, row: Mapping[str, Any], values: Mapping[tuple[str, str, str], Value]
+    shown: _PeopleShown, row: Mapping[str, Any], values: Mapping[tuple[str, str, str], Value]
 ) -> tuple[Cell, ...]:
     column = shown.column(row["rubric"], row["dimension"])
     at = people_key(row["rubric"], row["dimension"]), column.name
@@ -199,7 +199,7 @@ def _mean_cells(
     )
 
 
-def _human(row: Mapping[str, Any], column: Column, shown: _Shown) -> Cell:
+def _human(row: Mapping[str, Any], column: Column, shown: _PeopleShown) -> Cell:
     return _cell(row["human"], _bounds(row["human_low"], row["human_high"]), column, shown.spec)
 
 
@@ -236,7 +236,7 @@ def _interval_note(groups: Sequence[Group]) -> str:
 # ---------------------------------------------------------------------------- differences
 
 
-def _differences(shown: _Shown) -> Iterator[Table]:
+def _differences(shown: _PeopleShown) -> Iterator[Table]:
     rows = shown.rows.filter(pl.col("kind") == DIFFERENCE, pl.col("judge") != "")
     for (rubric, judge), of in rows.group_by("rubric", "judge", maintain_order=True):
         by = of.group_by("dimension", maintain_order=True)
@@ -265,7 +265,7 @@ def _reference(spec: ReportSpec, pairs: pl.DataFrame) -> Condition:
 
 
 def _of_pairs(
-    shown: _Shown, rubric: str, judge: str, parts: Sequence[pl.DataFrame], which: str
+    shown: _PeopleShown, rubric: str, judge: str, parts: Sequence[pl.DataFrame], which: str
 ) -> Table:
     named, p = _names(shown.spec), p_column(shown.spec)
     own = {
@@ -299,7 +299,7 @@ def _of_pairs(
 
 
 def _difference_cells(
-    shown: _Shown, row: Mapping[str, Any], own: Mapping[tuple[str, str, str], dict[str, Any]],
+    shown: _PeopleShown, row: Mapping[str, Any], own: Mapping[tuple[str, str, str], dict[str, Any]],
     p: str,
 ) -> tuple[Cell, ...]:  # fmt: skip
     column, keys = shown.column(row["rubric"], row["dimension"]), shown.keys
@@ -326,7 +326,7 @@ def _difference_cells(
 
 
 def _mean_notes(
-    shown: _Shown, rows: pl.DataFrame, judge: str
+    shown: _PeopleShown, rows: pl.DataFrame, judge: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a page says, and what is said in print."""
     told = [_people_note(shown, rows)]
@@ -336,7 +336,7 @@ def _mean_notes(
     return (*told, *_severity_notes(shown, rows), *_rest_notes(shown, rows)), tuple(brief)
 
 
-def _people_note(shown: _Shown, rows: pl.DataFrame) -> str:
+def _people_note(shown: _PeopleShown, rows: pl.DataFrame) -> str:
     """Say who rated how many answers, and how these were chosen."""
     n_raters = sorted(set(rows["n_raters"].drop_nulls()))
     who = " to ".join(dict.fromkeys(count(n) for n in (n_raters[0], n_raters[-1])))
@@ -369,7 +369,7 @@ def _refused(rows: pl.DataFrame, *, short: bool = False) -> Iterator[str]:
         yield f"{NOTHING}: not estimated in {counted(n, 'row')}, since {text}."
 
 
-def _severity_notes(shown: _Shown, rows: pl.DataFrame) -> Iterator[str]:
+def _severity_notes(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
     """Say how unlike raters are, and whether that is taken off."""
     asked = rows.select("rubric", "dimension").unique(maintain_order=True)
     strict = shown.said.severities.join(asked, on=["rubric", "dimension"], how="semi")
@@ -392,7 +392,7 @@ def _severity_notes(shown: _Shown, rows: pl.DataFrame) -> Iterator[str]:
     yield f"Raters differ in how high they rate by up to {most} points: {how}."
 
 
-def _rest_notes(shown: _Shown, rows: pl.DataFrame) -> Iterator[str]:
+def _rest_notes(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
     asked = rows.select("rubric", "dimension").unique(maintain_order=True)
     mine = shown.said.answers.join(asked, on=["rubric", "dimension"], how="semi")
     if outside := int(mine.filter("drawn")["not_applicable"].sum()):
@@ -409,7 +409,7 @@ def _rest_notes(shown: _Shown, rows: pl.DataFrame) -> Iterator[str]:
 
 
 def _difference_notes(
-    shown: _Shown, rows: pl.DataFrame, judge: str, groups: Sequence[Group]
+    shown: _PeopleShown, rows: pl.DataFrame, judge: str, groups: Sequence[Group]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     spec = shown.spec
     n = rows.group_by("dimension").len()["len"].max()

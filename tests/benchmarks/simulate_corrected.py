@@ -8,11 +8,11 @@ or, where it is said, of the frame.
 
     nice python tests/benchmarks/simulate_corrected.py [experiments [TABLE]]
 
-Found: means (4,000 draws, 280 cells) 94.0 to 98.5 %, median 95.3, at most 1.6 % wider than people's
-alone; differences (1,500 draws, 1,260 cells) 92.3 to 98.9 %, median 95.1, at most 1.4 % wider, and
-of the 252 cells with the model that has the lowest 92.8 % and more in 4,000 draws. With lambda = 1
-234 of the 280 means are wider than people's, up to twice, and the least covers 88 %. Made (800
-each): 93 to 99 %, of nothing 0.3 to 6.4 % found; 92.8 % at 30 questions of 1 to 8 answers.
+Found (4,000 each): means (280 cells) 94.0 to 98.5 %, median 95.3, at most 1.6 % wider than people's
+alone; differences (1,260 cells) 92.8 to 98.8 %, median 95.0, at most 1.5 % wider. With lambda = 1
+234 of the 280 means are wider than people's, up to twice, and the least covers 88 %. Made: 94.0 to
+99.3 %, of nothing 0.2 to 5.9 % found. Of 20 and 30 questions of 1 to 8 answers people's own mean
+and the corrected covered 92.7 %: questions that tell no more than 20 of equal weight are refused.
 
 TABLE is means, differences, untuned or made; without one all are made. Prints covered in percent,
 the width beside that of people's ratings alone, and the share refused.
