@@ -24,6 +24,7 @@ from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
+from reports.numbers.flags_elsewhere import flag_rates
 from reports.numbers.judges import JudgeNumbers, judge_numbers
 from reports.numbers.people_faults import confirmed
 from reports.numbers.people_results import HeldAgainstPeople
@@ -44,6 +45,7 @@ from reports.tables.crisis import crisis_tables, flagged, safety_warnings
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
+from reports.tables.flags_elsewhere import flag_tables
 from reports.tables.judges import judge_tables
 from reports.tables.people import people_tables
 from reports.tables.preferences import preference_tables
@@ -82,6 +84,7 @@ class Report:
         judges: How judges rated, and what that shows of them.
         people: How far people agree, and judges with them.
         corrected: People's means, and judges corrected by them (``corrected.PEOPLE``).
+        flags: Shares by judges calibrated on other data (``flags_elsewhere.FLAG_RATES``).
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
@@ -98,6 +101,7 @@ class Report:
     judges: JudgeNumbers
     people: HeldAgainstPeople
     corrected: pl.DataFrame
+    flags: pl.DataFrame
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
@@ -141,7 +145,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         rated = judge_numbers(collected, spec)
-        corrected = peoples_numbers(collected, spec)
+        corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
@@ -159,6 +163,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             *_of_people(people, plain),
             Section("people", "People's ratings, and judges corrected by them",
                     people_tables(corrected, collected, numbers, spec, plain)),
+            Section("flag-rates", "Flags, by judges calibrated on other data",
+                    flag_tables(flags, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
@@ -174,8 +180,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, people, corrected, liked, judged,
-        compared, shown, stamp,
+        spec, collected, numbers, found, most, again, rated, people, corrected, flags, liked,
+        judged, compared, shown, stamp,
     )  # fmt: skip
 
 

@@ -134,6 +134,23 @@ class Commands:
     unredacted: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FlagsElsewhere:
+    """How a judge's yes and no agreed with people's on other data.
+
+    Attributes:
+        positive: Answers there to which people say yes; the judge *found* so many of them.
+        negative: Answers there to which people say no; the judge *cleared* so many of them.
+        source: Which data.
+    """
+
+    positive: int
+    found: int
+    negative: int
+    cleared: int
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSpec:
     """Everything that a report needs beside the rows of the run.
@@ -167,6 +184,8 @@ class ReportSpec:
             rule's own defaults hold.
         barred: Ids of conditions in which people confirmed a severe fault in a reply to a person
             at risk: never marked as best, in no table. Empty until people's ratings are there.
+        elsewhere: (judge, rubric, dimension) → how its yes and no agreed with people's on other
+            data.
     """
 
     conditions: tuple[Condition, ...]
@@ -192,6 +211,7 @@ class ReportSpec:
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
     requirements: Mapping[str, CalibrationRule] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[str, str, str], FlagsElsewhere] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
 
     @property

@@ -162,6 +162,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "calibration-bias", report.people.calibration.biases
     yield "calibration-tests", report.people.calibration.alternative
     yield "people", report.corrected
+    yield "flag-rates", report.flags
     yield "preferences", report.preferred
     yield "correlations", report.correlated
     yield "results", results.frame(report.results)

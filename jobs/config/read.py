@@ -28,7 +28,7 @@ from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
 from jobs.config import contrasts, names, paths
 from jobs.config.engines import refused
-from jobs.config.judges import metric_options, questions
+from jobs.config.judges import check_elsewhere, metric_options, questions
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME
 from jobs.config.variants import variants
@@ -342,6 +342,7 @@ def _metric_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name in config.judges:
         yield f"judges.{name}", partial(questions, config, name)
+        yield f"judges.{name}.elsewhere", partial(check_elsewhere, config, name)
 
 
 def _model(config: Config, name: str) -> None:

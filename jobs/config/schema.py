@@ -156,6 +156,27 @@ class RequireTable(ConfigModel):
     """
 
 
+class ElsewhereTable(ConfigModel):
+    """``[judges.<name>.elsewhere."<rubric>.<dimension>"]``: a judge's yes and no on other data.
+
+    From them the share of answers to which people would say yes is estimated where nobody has
+    rated answers of this run; see ``corrected.md``.
+
+    Attributes:
+        positive: Answers there to which people say yes.
+        found: Of these, those to which the judge says yes.
+        negative: Answers there to which people say no.
+        cleared: Of these, those to which the judge says no.
+        source: Which data, for the table's note.
+    """
+
+    positive: Positive
+    found: Annotated[int, Field(ge=0)]
+    negative: Positive
+    cleared: Annotated[int, Field(ge=0)]
+    source: Label
+
+
 class JudgeTable(ConfigModel):
     """``[judges.<name>]``: a language model that rates every answer on rubrics.
 
@@ -183,6 +204,8 @@ class JudgeTable(ConfigModel):
         batch_size: Texts a batch.
         slurm: Resources of its array tasks, over those of ``[slurm.score]``; null means none.
         require: What it must reach beside people's ratings for its columns to say *calibrated*.
+        elsewhere: ``rubric.dimension`` of a yes-or-no question → how its answers agreed with
+            people's on other data.
     """
 
     model: str
@@ -200,6 +223,7 @@ class JudgeTable(ConfigModel):
     batch_size: Positive = 16
     slurm: Resources | None = None
     require: RequireTable = RequireTable()
+    elsewhere: dict[str, ElsewhereTable] = Field(default_factory=dict)
 
 
 class ScoringTable(ConfigModel):

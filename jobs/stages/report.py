@@ -25,7 +25,15 @@ from jobs.stages.protocol import Listener
 from jobs.stages.score import evaluated_rows, load
 from reports.labels import told_apart
 from reports.rows.people import people_of
-from reports.spec import Analysis, Commands, Comparison, CurvePoint, Layout, ReportSpec
+from reports.spec import (
+    Analysis,
+    Commands,
+    Comparison,
+    CurvePoint,
+    FlagsElsewhere,
+    Layout,
+    ReportSpec,
+)
 
 
 class _AsPlanned:
@@ -104,6 +112,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
         requirements=_requirements(plan),
+        elsewhere=_elsewhere(plan),
     )
 
 
@@ -116,6 +125,15 @@ def _requirements(plan: Plan) -> dict[str, CalibrationRule]:
         changed = {k: v for k, v in given.items() if k in known and v is not None}
         declared[name] = CalibrationRule(**changed)
     return declared
+
+
+def _elsewhere(plan: Plan) -> dict[tuple[str, str, str], FlagsElsewhere]:
+    """Return what judges are known for on other data; plans of earlier versions name nothing."""
+    return {
+        (name, *asked.split(".", 1)): FlagsElsewhere(**of)
+        for name, table in plan.config.get("judges", {}).items()
+        for asked, of in (table.get("elsewhere") or {}).items()
+    }
 
 
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:

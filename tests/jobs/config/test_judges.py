@@ -293,3 +293,37 @@ def test_a_requirement_can_be_set_on_the_command_line(tmp_path: Path):
 def test_a_requirement_that_is_none_is_refused(tmp_path: Path, given: str, said: str):
     with pytest.raises(ConfigError, match=said):
         read(tmp_path, f"{JUDGE}require = {{ {given} }}\n")
+
+
+# ---------------------------------------------------------------------------- other data
+
+CRISIS = '[judges.one]\nmodel = "mine"\nrubrics = ["crisis", "epitome"]\n'
+ELSEWHERE = """
+[judges.one.elsewhere."{asked}"]
+positive = 20
+found = {found}
+negative = 100
+cleared = 95
+source = "pilot"
+"""
+
+
+def test_how_a_judge_agreed_elsewhere_is_declared_with_it(tmp_path: Path):
+    config = read(tmp_path, CRISIS + ELSEWHERE.format(asked="crisis.blaming", found=18))
+    of = config.judges["one"].elsewhere["crisis.blaming"]
+
+    assert (of.found, of.positive, of.cleared, of.negative) == (18, 20, 95, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "said"),
+    [
+        ("crisis.blamed", 18, "Did you mean 'crisis.blaming'"),
+        ("epitome.explorations", 18, "yes-or-no question of this judge"),
+        ("crisis.blaming", 21, "found = 21 is more than positive = 20"),
+        ("crisis.blaming", -1, "judges.one.elsewhere"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(tmp_path: Path, asked: str, found: int, said: str):
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, CRISIS + ELSEWHERE.format(asked=asked, found=found))
