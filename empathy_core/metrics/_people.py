@@ -218,3 +218,9 @@ def asked_of(metric: Any) -> tuple[Rubric, Dimension] | None:
     """Return what a judge or a jury rates; null if it is neither."""
     of = next(iter(metric.members.values())) if hasattr(metric, "members") else metric
     return (of.rubric, of.dimension) if rates(of) else None
+
+
+def once_rated(metrics: Mapping[str, MetricProtocol]) -> dict[str, People | CorrectedJudge]:
+    """Return what would have columns if people rated everything that judges are asked."""
+    asked = people(dict(_known(metrics)))
+    return {**asked, **corrected_judges({**metrics, **asked})}

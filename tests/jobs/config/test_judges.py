@@ -9,6 +9,7 @@ from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
 from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config
+from jobs.planning.report_settings import check_margins
 from tests.runs.judged import CARE
 
 BASE = """
@@ -327,3 +328,13 @@ def test_how_a_judge_agreed_elsewhere_is_declared_with_it(tmp_path: Path):
 def test_counts_that_cannot_be_are_refused(tmp_path: Path, asked: str, found: int, said: str):
     with pytest.raises(ConfigError, match=said):
         read(tmp_path, CRISIS + ELSEWHERE.format(asked=asked, found=found))
+
+
+def test_a_margin_can_be_declared_before_people_have_rated(tmp_path: Path):
+    """Of their column, of the judge corrected by it, and of nothing that will never be there."""
+    judge = '[judges.one]\nmodel = "mine"\nrubrics = ["./care.toml"]\n'
+    asked = metric_options(read(tmp_path, judge))
+
+    check_margins(["human_care_warmth", "corrected_one_care_warmth"], asked)
+    with pytest.raises(ConfigError, match="human_care_cold"):
+        check_margins(["human_care_cold"], asked)
