@@ -1,4 +1,4 @@
-"""Ratings that are there when ``report`` is called stand in its tables, and ``explain`` names them."""
+"""Ratings stand in the next report of a run, and ``explain`` names their rounds."""
 
 import csv
 from pathlib import Path
@@ -30,6 +30,7 @@ threads = 1
 N = 40
 
 
+@pytest.mark.slow
 def test_ratings_come_into_the_report_of_a_run_that_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
