@@ -17,8 +17,8 @@ and the corrected covered 92.7 %: questions that tell no more than 20 of equal w
 People's columns of other tables (bootstrap and randomisation of weighted rows, 500 each): 93 to
 97 % cover, of nothing 3.0 to 5.2 % are found.
 
-TABLE is means, differences, untuned, made or columns; without one all are made. Prints covered in percent,
-the width beside that of people's ratings alone, and the share refused.
+TABLE is means, differences, untuned, made or columns; without one all are made. Prints covered in
+percent, the width beside that of people's ratings alone, and the share refused.
 """
 
 import sys
