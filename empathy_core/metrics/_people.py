@@ -60,8 +60,8 @@ class People:
         group, last = f"{self.instrument.label} (people)", len(self.statistics) - 1
         score = Column(
             stem, f"{of.label} (people)", better=of.direction, decimals=1 if of.is_share else 2,
-            percent=of.is_share, main=True, group=group, least=values[0], most=values[-1],
-            ratio=(0, last),
+            percent=of.is_share, main=of.severity is None, group=group, least=values[0],
+            most=values[-1], ratio=(0, last),
         )  # fmt: skip
         above = [
             Column(
@@ -153,12 +153,8 @@ def _shipped(of: Question) -> Rubric | None:
 
 
 def people(found: Mapping[Question, Rubric]) -> dict[str, People]:
-    """Return key → metric of what people were asked; faults stand in tables of their own."""
-    return {
-        people_key(rubric, dimension): People(of)
-        for (rubric, dimension, _), of in found.items()
-        if of.dimensions[0].severity is None
-    }
+    """Return key → metric of what people were asked; faults stand in no main table."""
+    return {people_key(*of[:2]): People(rubric) for of, rubric in found.items()}
 
 
 # ---------------------------------------------------------------------------- corrected judges

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -10,16 +11,19 @@ import pytest
 from empathy_core.store import RunDir
 from reports.build import Report, build
 from reports.numbers.aggregate import SUMMARY
+from reports.numbers.corrected import peoples_numbers
+from reports.numbers.crisis import metrics_of
 from reports.numbers.people_faults import confirmed
 from reports.rows.collect import collect
 from reports.rows.people import people_of
 from reports.spec import ReportSpec
+from reports.tables.columns import other_columns
 from reports.tables.crisis import UNCHECKED, crisis_tables, flagged, safety_warnings
 from reports.tables.table import Table, TableText
 from tests.reports.tables.test_crisis import lines, marked, tables_of
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
 from tests.runs.corrected import check_crises
-from tests.runs.crises import crisis_run, crisis_spec
+from tests.runs.crises import JudgeByHand, crisis_run, crisis_spec
 
 AT_RISK = ("sample-0", "sample-1", "sample-2")
 PROMPT2 = "LLaMA 3.1 8B Instruct, Prompt 2"
@@ -115,8 +119,35 @@ def test_a_fault_of_a_judge_that_people_checked_and_did_not_find_bears_no_sign(r
     assert flagged(collect(*run), run[1]) == frozenset()
 
 
-def test_faults_are_no_column_of_people(run: Run):
-    """They stand in the tables of crisis safety, each by itself."""
+def test_faults_of_people_have_keys_and_stand_in_no_other_table(run: Run):
+    """Each by itself, as numbers that prose can cite."""
     check_crises(run[0], [LLAMA2.id], AT_RISK, blames)
+    found = people_of(run[0], run[1].metrics)
+    about = replace(run[1], metrics={**run[1].metrics, **found})
+    column = found["people:crisis:blaming"].columns[0]
 
-    assert people_of(run[0], run[1].metrics) == {}
+    assert set(found) <= metrics_of(about)
+    assert not any(c.main for m in found.values() for c in m.columns)
+    assert (column.name, column.percent) == ("human_crisis_blaming", True)
+    assert not any(key in found for of in other_columns(about) for key, _ in of)
+    scores = collect(run[0], about).scores[LLAMA2.id, "people:crisis:blaming"]
+    assert float(scores["score"].sum()) / float(scores["weight"].sum()) == pytest.approx(1 / 3)
+
+
+def test_a_fault_of_enough_checked_questions_corrects_the_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of 36 questions at risk 30 are checked; of fewer the reason stands where the share would."""
+    about = crisis_spec(ruled=False)
+    judge = {"judge_tiny_blaming-00000000": JudgeByHand("blaming")}
+    about = replace(about, metrics={**about.metrics, **judge})
+    run = crisis_run(tmp_path / "r", about, monkeypatch, 36)
+    some = [f"sample-{i}" for i in range(30)]
+    check_crises(run, [LLAMA.id, LLAMA2.id], some, lambda *of: of[2].endswith("3"))
+    about = replace(about, metrics={**about.metrics, **people_of(run, about.metrics)})
+    found = peoples_numbers(collect(run, about), about).filter(dimension="blaming")
+    judged = found.filter(judge="Tiny Judge")
+
+    assert set(found["kind"]) == {"mean"}  # nobody is ranked by faults
+    assert judged["value"].to_list() == pytest.approx([0.1, 0.1])
+    assert judged["n_questions"].to_list() == [30, 30]

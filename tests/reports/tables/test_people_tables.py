@@ -19,11 +19,12 @@ from reports.latex import table as tex
 from reports.numbers.corrected import PEOPLE
 from reports.page import html
 from reports.rows.collect import collect
-from reports.tables.table import Table
+from reports.tables import people
+from reports.tables.table import Table, TableText
 from reports.write import write_report
 from tests.papers import needs_latex, pdf_text
 from tests.runs import by_hand, rated
-from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
+from tests.runs.by_hand import LLAMA2
 from tests.runs.corrected import rated_run
 
 CORRECTED = "corrected_clean_mentalalign_empathy"
@@ -222,10 +223,32 @@ def test_a_report_without_ratings_has_nothing_of_all_this(tmp_path: Path):
         assert not any(word in text for word in ("(people)", "corrected_", "reportgrey"))
 
 
-def test_rows_of_the_reference_pairs_are_listed_where_there_are_many(report: Report):
-    """Of three conditions all pairs stand in the table."""
-    _, differences = of_clean(report)
-    stubs = {row.stubs[0] for row in differences.groups[0].rows}
+def test_of_many_pairs_those_with_the_reference_are_listed(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+):
+    """Without people who answer, that is the first condition; the family stays that of all."""
+    monkeypatch.setattr(people, "MOST_PAIRS", 2)
+    made = people.people_tables(
+        report.corrected, report.collected, report.numbers, report.spec, TableText("", "tab:x")
+    )
+    (table,) = [t for t in made if t.words.caption.endswith("differences, by people and by Clean "
+                                                            "corrected by them.")]  # fmt: skip
+    text = " ".join(table.words.notes)
 
-    assert len(stubs) == 3
-    assert {LLAMA.id, LLAMA2.id, FLAN.id} == set(report.corrected["condition"])
+    assert [len(g.rows) for g in table.groups] == [2, 2]
+    assert all("LLaMA 3.1 8B Instruct, Prompt 1" in row.stubs[0] for row in table.groups[0].rows)
+    assert "Pairs with LLaMA 3.1 8B Instruct, Prompt 1; all are in people.csv." in text
+    assert "over the 3 pairs of a question" in text
+
+
+def test_questions_that_do_not_fit_one_table_are_divided_whole(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(people, "MOST_ROWS", 4)
+    made = people.people_tables(
+        report.corrected, report.collected, report.numbers, report.spec, TableText("", "tab:x")
+    )
+    means = [t for t in made if "sample, and Clean corrected" in t.words.caption]
+
+    assert [[g.label for g in t.groups] for t in means] == [["Safety"], ["Empathy"]]
+    assert len({t.words.label for t in made}) == len(made)
