@@ -72,7 +72,9 @@ class CalibrationDesign:
     def truth(self, random: np.random.Generator, n: int = 30_000) -> "Truth":
         """Return the calibration of so many questions that chance is out of it."""
         large = self.draw(random, n)
-        return Truth(large, self.held(large, 1))
+        ratings = large.ratings[~np.isnan(large.ratings)]
+        errors = {label: float(np.sqrt(np.mean((label - ratings) ** 2))) for label in LABELS}
+        return Truth(errors, self.held(large, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +82,18 @@ class Truth:
     """What intervals should cover.
 
     Attributes:
-        said: By judge and people, of very many questions.
-        held: Its calibration.
+        errors: Of each label, if it stood for all ratings of very many questions.
+        held: Calibration on these.
     """
 
-    said: JudgeAndPeople
+    errors: dict[float, float]
     held: Calibration
 
     def of(self, sample: JudgeAndPeople) -> dict[str, float]:
         """Return number → its true value; the constant label is the commonest of the *sample*."""
         values = {name: float(of.value or 0.0) for name, of in numbers(self.held).items()}
-        label = constant_judges(sample.ratings)["mode"].flat[0]
-        ratings = self.said.ratings[~np.isnan(self.said.ratings)]
-        own = float(np.sqrt(np.mean((label - ratings) ** 2)))
-        return values | {"gain_mode": own - values["rmse"]}
+        label = float(constant_judges(sample.ratings)["mode"].flat[0])
+        return values | {"gain_mode": self.errors[label] - values["rmse"]}
 
 
 def numbers(of: Calibration) -> dict[str, Estimate]:

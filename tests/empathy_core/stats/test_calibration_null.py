@@ -5,7 +5,7 @@ import pytest
 
 from tests.planted_calibration import CalibrationDesign, knows_nothing, numbers
 
-N = 150
+N = 100
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ N = 150
     ids=["middle", "ceiling"],
 )
 def test_a_judge_without_knowledge_is_hardly_ever_calibrated(design: CalibrationDesign):
-    """At most 3 % of 150, whatever else a rule leaves out; one with knowledge nearly always."""
+    """At most 3 % of 100, whatever else a rule leaves out; one with knowledge nearly always."""
     random = np.random.default_rng(3)
     passed = [not knows_nothing(design.held(design.draw(random), 199, s)) for s in range(N)]
     seeing = CalibrationDesign(60, knows=0.9)
@@ -25,7 +25,7 @@ def test_a_judge_without_knowledge_is_hardly_ever_calibrated(design: Calibration
 
 
 def test_intervals_cover_the_numbers_of_many_questions():
-    """Of 150 samples of 60 questions with gaps 88 % and more; they would be 95 % of very many."""
+    """Of 100 samples of 60 questions with gaps 88 % and more; they would be 95 % of very many."""
     random = np.random.default_rng(4)
     design = CalibrationDesign(60, missing=0.2)
     truth = design.truth(random)
