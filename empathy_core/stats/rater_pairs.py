@@ -125,5 +125,5 @@ def mean_squares(
         items, raters = items / (n - 1), raters / (k - 1)
         total = items + (k - 1) * rest
         severity = k / n * (raters - rest)
-    absolute = ratio(items - rest, total + severity, scale**2)
-    return absolute, ratio(items - rest, total, scale**2)
+        apart, absolute = items - rest, total + severity
+    return ratio(apart, absolute, scale**2), ratio(apart, total, scale**2)

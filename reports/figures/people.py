@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from reports.figures.training import COLOURS, INK, MARKERS, PAPER, Figure, drawable, figure
-from reports.labels import count, decimal
+from reports.labels import count, decimal, general
 from reports.numbers.agreement import RESPONSE, SYSTEM, AgreementNumbers
 from reports.numbers.calibration import CalibrationNumbers
 
@@ -138,5 +138,5 @@ def _draw_panel(axes: Any, rows: Sequence[dict[str, Any]], points: Any) -> None:
     axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
     ticks = [low, (low + high) / 2, high]
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks(ticks, [general(tick) for tick in ticks])
     axes.tick_params(labelsize=7, length=2)

@@ -1,5 +1,6 @@
 """Ratings count where text and rubric are those that were rated; what does not count is counted."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,3 +188,24 @@ def test_judges_of_the_helper_say_what_is_planted(rated: Rated):
     assert values("judge_fives_empathy-00000000") == 0
     assert values("judge_clean_empathy-00000000") > 0.5
     assert store.list_pieces(rated[0].generations(LLAMA.id))
+
+
+@pytest.mark.parametrize("shown", ["  {} \n", "{}"])
+def test_an_answer_may_be_shown_without_the_blanks_at_its_ends(tmp_path: Path, shown: str):
+    """The text that a rater saw is the answer as it is, stripped, or as it is read."""
+    about = rated_spec({})
+    run = by_hand.make(tmp_path, about, lambda *of: shown.format(by_hand.plain_answer(*of)), n=N)
+    add_round(run, [c.id for c in about.conditions], share=SHARE)
+    plain = {
+        digest(by_hand.plain_answer(c, i, 0)): digest(shown.format(by_hand.plain_answer(c, i, 0)))
+        for c in about.conditions
+        for i in range(N)
+    }
+    stripped = {whole: short for short, whole in plain.items()}
+    change_ratings(run, answer_sha256=pl.col("answer_sha256").replace(stripped))
+
+    assert ratings((run, about)).answers.height == N_RATINGS
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
