@@ -8,6 +8,7 @@ import polars as pl
 
 from empathy_core.errors import ConfigError
 from reports.figures.panels import start_drawing
+from reports.figures.people import agreement_figure, calibration_figure
 from reports.figures.scores import differences, distributions, forest
 from reports.figures.training import Figure, failures_figure, training_figure
 from reports.keys import file_names
@@ -18,11 +19,15 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
+from reports.numbers.flags_elsewhere import flag_rates
 from reports.numbers.judges import JudgeNumbers, judge_numbers
+from reports.numbers.people_faults import confirmed
+from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
@@ -31,6 +36,8 @@ from reports.rows.collect import Collected
 from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
+from reports.tables.agreement import agreement_tables
+from reports.tables.calibration import calibration_tables
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.correlations import correlation_tables
@@ -38,7 +45,9 @@ from reports.tables.crisis import crisis_tables, flagged, safety_warnings
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
+from reports.tables.flags_elsewhere import flag_tables
 from reports.tables.judges import judge_tables
+from reports.tables.people import people_tables
 from reports.tables.preferences import preference_tables
 from reports.tables.prompts import prompt_tables
 from reports.tables.repeats import repeat_tables
@@ -73,6 +82,9 @@ class Report:
         moved: The examples most affected by the prompt (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
+        people: How far people agree, and judges with them.
+        corrected: People's means, and judges corrected by them (``corrected.PEOPLE``).
+        flags: Shares by judges calibrated on other data (``flags_elsewhere.FLAG_RATES``).
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
@@ -87,6 +99,9 @@ class Report:
     moved: pl.DataFrame
     repeated: pl.DataFrame
     judges: JudgeNumbers
+    people: HeldAgainstPeople
+    corrected: pl.DataFrame
+    flags: pl.DataFrame
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
@@ -101,7 +116,8 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        return results(self.spec, self.numbers, self.compared)
+        found = results(self.spec, self.numbers, self.compared, self.corrected)
+        return (*found, *self.people.results)
 
     @property
     def pairs(self) -> pl.DataFrame:
@@ -115,6 +131,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     Raises:
         ConfigError: A subgroup cannot be made, or two tables have the same label.
     """
+    people = HeldAgainstPeople.of(collected, spec)
+    spec = replace(people.spec, barred=spec.barred | confirmed(collected, spec))
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
     asked = {
@@ -127,6 +145,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
         rated = judge_numbers(collected, spec)
+        corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
@@ -141,6 +160,11 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("prompts", "Prompt sensitivity", prompt_tables(spec, found, most, plain)),
             Section("judge-checks", "How far the judges can be trusted",
                     judge_tables(rated, spec, plain)),
+            *_of_people(people, plain),
+            Section("people", "People's ratings, and judges corrected by them",
+                    people_tables(corrected, collected, numbers, spec, plain)),
+            Section("flag-rates", "Flags, by judges calibrated on other data",
+                    flag_tables(flags, spec, plain)),
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
@@ -150,22 +174,43 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
                     tuple(repeat_tables(again, spec, plain))),
             Section("validity", "Data quality and validity checks",
                     validity_tables(collected, spec, doubted, plain)),
-            Section("table-common", "Same examples for every row",
-                    _common(collected, numbers, spec, words)),
-            Section("table-therapist", "Same questions as the Therapist Baseline",
-                    _therapist(collected, numbers.summary, spec, words)),
-            *_subgroups(collected, numbers.summary, spec, plain),
-            Section("published", "Comparison with the published values",
-                    _published(collected, numbers.summary, spec, words)),
-            Section("table-detail", "Additional metrics",
-                    _detail(collected, numbers.summary, spec, words)),
+            *_other_scores(collected, numbers, spec, words, plain),
         )  # fmt: skip
         sections = _with_safety(sections, safety_warnings(collected, spec))
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, liked, judged, compared, shown, stamp
-    )
+        spec, collected, numbers, found, most, again, rated, people, corrected, flags, liked,
+        judged, compared, shown, stamp,
+    )  # fmt: skip
+
+
+def _other_scores(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, words: TableText, plain: TableText
+) -> tuple[Section, ...]:
+    """Return the scores on other rows, and those of other columns."""
+    return (
+        Section("table-common", "Same examples for every row",
+                _common(collected, numbers, spec, words)),
+        Section("table-therapist", "Same questions as the Therapist Baseline",
+                _therapist(collected, numbers.summary, spec, words)),
+        *_subgroups(collected, numbers.summary, spec, plain),
+        Section("published", "Comparison with the published values",
+                _published(collected, numbers.summary, spec, words)),
+        Section("table-detail", "Additional metrics",
+                _detail(collected, numbers.summary, spec, words)),
+    )  # fmt: skip
+
+
+def _of_people(of: HeldAgainstPeople, words: TableText) -> tuple[Section, Section]:
+    """Return what people's ratings show of themselves, and of the judges."""
+    agreed, held = of.agreement, of.calibration
+    return (
+        Section("agreement", "Agreement of people", agreement_tables(agreed, of.spec, words),
+                _drawn(agreement_figure(agreed, words.stamp))),
+        Section("calibration", "Judges against people", calibration_tables(held, of.spec, words),
+                _drawn(calibration_figure(held, words.stamp))),
+    )  # fmt: skip
 
 
 def _with_safety(sections: Sequence[Section], safety: tuple[str, ...]) -> tuple[Section, ...]:

@@ -22,9 +22,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from empathy_core.metrics import MetricProtocol
 from empathy_core.types import Column, Condition, digest
 
 ALL = "all"
@@ -37,6 +36,15 @@ MARK = "++"
 At = tuple[str, str]
 """Metric key and name of a column."""
 Of = TypeVar("Of", bound=Hashable)
+
+
+class HasColumns(Protocol):
+    """A metric, or whatever else has columns."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The numbers it prints, in order."""
+        ...
 
 
 # ---------------------------------------------------------------------------- spellings
@@ -86,7 +94,7 @@ def exact_condition_keys(conditions: Iterable[Condition]) -> dict[str, str]:
     return {i: _marked(spelled) for i, spelled in parts.items()}
 
 
-def column_keys(metrics: Mapping[str, MetricProtocol]) -> dict[At, str]:
+def column_keys(metrics: Mapping[str, HasColumns]) -> dict[At, str]:
     """Return (metric key, column) → key; the metric's own where two share a column's name."""
     parts = _of_columns(metrics)
     return _unlike(_joined(parts, plain), _joined(parts, exact))
@@ -124,7 +132,7 @@ def _of_conditions(conditions: Iterable[Condition]) -> dict[str, tuple[str, ...]
     return names
 
 
-def _of_columns(metrics: Mapping[str, MetricProtocol]) -> dict[At, tuple[str, ...]]:
+def _of_columns(metrics: Mapping[str, HasColumns]) -> dict[At, tuple[str, ...]]:
     """Return (metric key, column) → the names that its key is made of."""
     columns: list[tuple[str, Column]] = [(k, c) for k, m in metrics.items() for c in m.columns]
     times = Counter(c.name for _, c in columns)
@@ -202,7 +210,7 @@ class Keys:
     def of(
         cls,
         conditions: Iterable[Condition],
-        metrics: Mapping[str, MetricProtocol],
+        metrics: Mapping[str, HasColumns],
         contrasts: Iterable[str] = (),
         subsets: Iterable[str] = (),
     ) -> Self:

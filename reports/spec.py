@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._people import CorrectedJudge, People, corrected_judges
+from empathy_core.stats import CalibrationRule
 from empathy_core.types import Column, Condition
-from reports.keys import Keys
+from reports.keys import HasColumns, Keys
 
 Environment = Literal["auto", "table", "table*", "longtable"]
 Intervals = Literal["none", "brackets", "plusminus", "row"]
@@ -170,6 +172,23 @@ class ClusterUse:
     failures: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FlagsElsewhere:
+    """How a judge's yes and no agreed with people's on other data.
+
+    Attributes:
+        positive: Answers there to which people say yes; the judge *found* so many of them.
+        negative: Answers there to which people say no; the judge *cleared* so many of them.
+        source: Which data.
+    """
+
+    positive: int
+    found: int
+    negative: int
+    cleared: int
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSpec:
     """Everything that a report needs beside the rows of the run.
@@ -199,9 +218,13 @@ class ReportSpec:
         analysis: What is tested and divided.
         commands: What the page says that one can type.
         settings: What of ``[report]`` this follows, to be recorded with it; empty: not known.
+        requirements: Name of a judge → what it must reach to count as calibrated; of others the
+            rule's own defaults hold.
         barred: Ids of conditions in which people confirmed a severe fault in a reply to a person
             at risk: never marked as best, in no table. Empty until people's ratings are there.
         used: What it took on Slurm, for the page alone; null where it is not known.
+        elsewhere: (judge, rubric, dimension) → how its yes and no agreed with people's on other
+            data.
     """
 
     conditions: tuple[Condition, ...]
@@ -226,6 +249,8 @@ class ReportSpec:
     analysis: Analysis = field(default_factory=Analysis)
     commands: Commands = field(default_factory=Commands)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    requirements: Mapping[str, CalibrationRule] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[str, str, str], FlagsElsewhere] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
     used: ClusterUse | None = None
 
@@ -239,7 +264,22 @@ class ReportSpec:
         """Key → metric of those with a column: comparisons beside the baseline's have none."""
         return {key: metric for key, metric in self.metrics.items() if metric.columns}
 
+    @property
+    def corrected(self) -> dict[str, CorrectedJudge]:
+        """Key → column of each judge that people's ratings correct."""
+        return corrected_judges(self.metrics)
+
+    @property
+    def rated_by_people(self) -> frozenset[str]:
+        """Keys of what people rated: a sample of the answers, so that most have no score."""
+        return frozenset(key for key, m in self.metrics.items() if isinstance(m, People))
+
+    @property
+    def with_corrected(self) -> dict[str, HasColumns]:
+        """Key → everything that has columns: the metrics, then the corrected judges."""
+        return {**self.metrics, **self.corrected}
+
     def keys(self, subsets: Iterable[str] = ()) -> Keys:
         """Return what numbers are called; *subsets*: all that the report has."""
         declared = [contrast.name for contrast in self.analysis.contrasts]
-        return Keys.of(self.conditions, self.metrics, declared, subsets)
+        return Keys.of(self.conditions, self.with_corrected, declared, subsets)

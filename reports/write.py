@@ -128,7 +128,8 @@ def _texts(report: Report) -> Iterator[tuple[str, str]]:
     for section in (section for section in report.sections if section.tables):
         title = f"{report.spec.title}: {section.title}"
         yield f"{section.file}.tex", fragment(section.tables, label)
-        alone = standalone(f"{section.file}.tex", report.stamp)
+        grey = any(table.has_grey for table in section.tables)
+        alone = standalone(f"{section.file}.tex", report.stamp, grey=grey)
         yield f"{section.file}-standalone.tex", alone
         yield f"{section.file}.html", html.table_page(section.tables, title, report.stamp)
     for name, frame in _frames(report):
@@ -155,6 +156,15 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "judge-checks", report.judges.checks
     yield "judge-bounds", report.judges.bounds
     yield "judge-agreement", report.judges.agreement
+    yield "agreement", report.people.agreement.agreement
+    yield "agreement-raters", report.people.agreement.raters
+    yield "agreement-means", report.people.agreement.means
+    yield "agreement-left-out", report.people.agreement.ratings.left_out
+    yield "calibration", report.people.calibration.statistics
+    yield "calibration-bias", report.people.calibration.biases
+    yield "calibration-tests", report.people.calibration.alternative
+    yield "people", report.corrected
+    yield "flag-rates", report.flags
     yield "preferences", report.preferred
     yield "correlations", report.correlated
     yield "results", results.frame(report.results)

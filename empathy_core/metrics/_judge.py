@@ -31,6 +31,7 @@ from empathy_core.metrics._judge_prompts import (
     rating_prompts,
 )
 from empathy_core.metrics._parts import Remark, chunks, given_column, ratio, signature, version
+from empathy_core.metrics._standing import heading
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.store import RunDir
@@ -100,7 +101,7 @@ class Metric:
         """The score, and the shares above thresholds."""
         of, values = self.dimension, self.dimension.values
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
-        group = f"{self.rubric.label}, uncalibrated (judge: {self.called})"
+        group = heading(self.rubric.label, f"judge: {self.called}")
         n = self.statistics.index("n")
         score = Column(
             stem, of.label, better=of.direction, decimals=1 if of.is_share else 2,

@@ -13,6 +13,7 @@ import polars as pl
 
 from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.metrics._parts import Remark, ratio, signature
+from empathy_core.metrics._standing import heading
 from empathy_core.types import Column, digest
 
 
@@ -33,7 +34,7 @@ class Jury:
         """Those of a judge, but for the mass."""
         first = self._first
         names = ", ".join(judge.called for judge in self.members.values())
-        group = f"{first.rubric.label}, uncalibrated (jury: {names})"
+        group = heading(first.rubric.label, f"jury: {names}")
         stem = _stem(first)
         last = len(self.statistics) - 1
         kept = [column for column in first.columns if column.judge]

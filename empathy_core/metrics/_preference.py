@@ -16,6 +16,7 @@ import polars as pl
 from empathy_core.backends.probabilities import LabelProbabilities
 from empathy_core.metrics import _judge
 from empathy_core.metrics._parts import Remark, signature
+from empathy_core.metrics._standing import heading
 from empathy_core.types import Column
 from empathy_core.visible import as_read, nothing_visible
 
@@ -62,7 +63,7 @@ class Metric(_judge.Metric):
             return ()
         of = self.dimension
         stem = f"{self.judge}_{self.rubric.name}_{of.name}"
-        group = f"{self.rubric.label}, uncalibrated (judge: {self.label})"
+        group = heading(self.rubric.label, f"judge: {self.label}")
         n, judged = self.statistics.index("n"), self.statistics.index("judged")
         share = Column(
             stem, f"{of.label}: preferred to {self.opponent_label}", better=of.direction,

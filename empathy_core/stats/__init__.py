@@ -23,6 +23,13 @@ from empathy_core.stats.alternative_annotator import (
     shuffled_judge,
 )
 from empathy_core.stats.bradley_terry import Strength, Strengths, strengths
+from empathy_core.stats.calibration import (
+    CONTROLS,
+    Calibration,
+    JudgeAndPeople,
+    calibrate,
+)
+from empathy_core.stats.calibration_rule import CalibrationRule, UnmetRequirement, unmet
 from empathy_core.stats.corrected import (
     MOST_GAIN,
     Corrected,
@@ -67,6 +74,12 @@ from empathy_core.stats.prompts import (
     spreads_by_metric,
 )
 from empathy_core.stats.rated_frame import RatedSample
+from empathy_core.stats.rater_effects import (
+    OwnAgreement,
+    RaterEffects,
+    adjusted_means,
+    own_agreement,
+)
 from empathy_core.stats.ratios import Ratios
 from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.repeats import Components, components
@@ -91,6 +104,7 @@ from empathy_core.stats.shares import of_few_clusters
 __all__ = [
     "ALPHA",
     "BIAS_RULES",
+    "CONTROLS",
     "LEAST_CLUSTERS",
     "LEAST_CONDITIONS",
     "LEAST_GROUPS",
@@ -105,6 +119,8 @@ __all__ = [
     "BiasFinding",
     "BiasPanel",
     "BiasRule",
+    "Calibration",
+    "CalibrationRule",
     "Components",
     "Corrected",
     "Correlation",
@@ -116,12 +132,15 @@ __all__ = [
     "Interaction",
     "Interval",
     "JudgeAgreement",
+    "JudgeAndPeople",
     "JudgedPairs",
     "JudgedScores",
     "MeansAgree",
     "Mover",
+    "OwnAgreement",
     "PairedSpread",
     "RatedSample",
+    "RaterEffects",
     "Ratios",
     "Refusal",
     "Resampler",
@@ -130,11 +149,14 @@ __all__ = [
     "Spread",
     "Strength",
     "Strengths",
+    "UnmetRequirement",
     "across_conditions",
+    "adjusted_means",
     "alternative_annotator",
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "bias_panel",
+    "calibrate",
     "compare_all",
     "components",
     "constant_judges",
@@ -156,6 +178,7 @@ __all__ = [
     "movers",
     "of_few_clusters",
     "order_agreement",
+    "own_agreement",
     "paired_difference",
     "paired_spread",
     "power_of_paired_test",
@@ -169,5 +192,6 @@ __all__ = [
     "spreads",
     "spreads_by_metric",
     "strengths",
+    "unmet",
     "within_questions",
 ]

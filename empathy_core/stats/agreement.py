@@ -4,15 +4,21 @@ All are functions of sums over items, so that whole questions are resampled exac
 (``accelerated``) costs a matrix product. Kendall's tau is such a function to first order.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from empathy_core.stats.coefficients import Coefficient, estimates, ratio
-from empathy_core.stats.intervals import ROUNDING
+from empathy_core.stats.intervals import ROUNDING, Interval
 from empathy_core.stats.ranks import concordance, untied
+from empathy_core.stats.rater_pairs import (
+    all_pairs,
+    by_pair,
+    intraclass,
+    kappa,
+    mean_squares,
+)
 from empathy_core.stats.resampling import Resampler
 from empathy_core.stats.results import Estimate
 
@@ -43,11 +49,13 @@ class Agreement:
         tau: Kendall's tau-b (1945), Biometrika 33(3); by pair, over all items.
         icc_absolute: ICC(A,1) of McGraw and Wong (1996), Forming inferences about some intraclass
             correlation coefficients, Psychological Methods 1(1): one rater's ratings as they are;
-            on the items that all have rated.
+            on the items that all have rated, or by pair (*icc_by_pair*).
         icc_consistency: ICC(C,1): as if each rater's mean were the same.
         prevalence: Each rating and its share of all; empty above ``MOST_VALUES``.
         n_raters: With a rating.
         n_ratings: Of all items, single ones too.
+        icc_by_pair: No item is rated by all, so that both ICC are means over pairs of raters, each
+            on the items that both have rated.
     """
 
     raw: Estimate
@@ -61,6 +69,25 @@ class Agreement:
     prevalence: tuple[tuple[float, float], ...]
     n_raters: int
     n_ratings: int
+    icc_by_pair: bool = False
+
+    def averaged(self, icc: Estimate, k: int | None = None) -> Estimate:
+        """Return ICC(A,k) or ICC(C,k), of the mean of *k* raters; null: of all.
+
+        Spearman (1910) and Brown (1910), British Journal of Psychology 3: k r / (1 + (k - 1) r),
+        which is exact for both of McGraw and Wong's, and so for the ends of an interval.
+        """
+        n = self.n_raters if k is None else k
+
+        def stepped(r: float) -> float | None:
+            below = 1 + (n - 1) * r
+            return n * r / below if below > ROUNDING else None
+
+        ends = [stepped(of) for of in (icc.interval.low, icc.interval.high)] if icc.interval else []
+        low, high = (*ends, None, None)[:2]
+        bounds = None if low is None or high is None else Interval(low, high)
+        value = None if icc.value is None else stepped(icc.value)
+        return replace(icc, value=value, interval=bounds)
 
 
 def rater_agreement(ratings: np.ndarray, resampler: Resampler) -> Agreement:
@@ -87,11 +114,17 @@ def rater_agreement(ratings: np.ndarray, resampler: Resampler) -> Agreement:
     middle = float(ratings[given].mean()) if given.any() else 0.0
     centred = ratings - middle  # no coefficient depends on it; sums of squares lose fewer digits
     scale = float(np.abs(values - middle).max(initial=0.0))
+    pairs = all_pairs(len(ratings))
     shared = estimates(
-        [_raw(centred), *_alphas(centred, scale), _kappa(centred, scale), _tau(ratings)],
+        [_raw(centred), *_alphas(centred, scale), kappa(centred, scale, pairs), _tau(ratings)],
         given.sum(axis=0) >= 2, resampler,
     )  # fmt: skip
-    complete = estimates(_icc(centred, scale), given.all(axis=0), resampler)
+    by_all = given.all(axis=0)
+    complete = (
+        estimates(_icc(centred, scale), by_all, resampler)
+        if by_all.any()
+        else estimates(intraclass(centred, scale, pairs), given.sum(axis=0) >= 2, resampler)
+    )
     shares = zip(values, counts / max(1, counts.sum()), strict=True)
     prevalence = tuple((float(of), float(share)) for of, share in shares)
     named = dict(zip(_COEFFICIENTS, (*shared, *complete), strict=True))
@@ -100,6 +133,7 @@ def rater_agreement(ratings: np.ndarray, resampler: Resampler) -> Agreement:
         prevalence=prevalence if len(values) <= MOST_VALUES else (),
         n_raters=int(given.any(axis=1).sum()),
         n_ratings=int(given.sum()),
+        icc_by_pair=not by_all.any(),
     )
 
 
@@ -224,7 +258,7 @@ def _icc(ratings: np.ndarray, scale: float) -> tuple[Coefficient, Coefficient]:
 
     def reduce(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n, of_items, squares = np.moveaxis(sums[..., :3], -1, 0)
-        return _mean_squares(n, of_items, squares, sums[..., 3:], k, scale)
+        return mean_squares(n, of_items, squares, sums[..., 3:], k, scale)
 
     return (
         Coefficient(rows, lambda sums: reduce(sums)[0]),
@@ -236,78 +270,10 @@ def icc(table: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Return ICC(A,1) and ICC(C,1) of whole tables (..., raters, items); *scale* is its size."""
     of_items, squares = table.sum(axis=-2) ** 2, (table**2).sum(axis=(-2, -1))
     n, of_raters = np.asarray(table.shape[-1], float), table.sum(axis=-1)
-    return _mean_squares(n, of_items.sum(axis=-1), squares, of_raters, table.shape[-2], scale)
-
-
-def _mean_squares(
-    n: np.ndarray, of_items: np.ndarray, squares: np.ndarray, of_raters: np.ndarray, k: int,
-    scale: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return both ICC: of mean squares of items, raters and rest of a two-way layout.
-
-    Args:
-        n: Items.
-        of_items: Sum of the squares of the items' sums.
-        squares: Sum of the squares of all ratings.
-        of_raters: Sums of the *k* raters, shape (..., k).
-        k: Raters.
-        scale: Size of a rating.
-    """
-    with np.errstate(all="ignore"):
-        whole = of_raters.sum(axis=-1) ** 2 / (n * k)
-        items, raters = of_items / k - whole, (of_raters**2).sum(axis=-1) / n - whole
-        rest = (squares - whole - items - raters) / ((n - 1) * (k - 1))
-        items, raters = items / (n - 1), raters / (k - 1)
-        total = items + (k - 1) * rest
-        severity = k / n * (raters - rest)
-        apart, absolute = items - rest, total + severity
-    return ratio(apart, absolute, scale**2), ratio(apart, total, scale**2)
+    return mean_squares(n, of_items.sum(axis=-1), squares, of_raters, table.shape[-2], scale)
 
 
 # ---------------------------------------------------------------------------- of pairs of raters
-
-
-def _by_pair(
-    ratings: np.ndarray,
-    statistics: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    reduce: Callable[[np.ndarray], np.ndarray],
-) -> Coefficient:
-    """Return a coefficient that is the mean over pairs of raters.
-
-    Args:
-        ratings: Shape (raters, items).
-        statistics: Ratings of two raters of the items that both have rated → (items, statistics).
-        reduce: Sums (..., statistics) → (...,), NaN where there is none.
-    """
-    rows = []
-    for i, j in combinations(range(len(ratings)), 2):
-        both = ~np.isnan(ratings[i] + ratings[j])
-        own = statistics(ratings[i, both], ratings[j, both])
-        filled = np.zeros((len(both), own.shape[1]))
-        filled[both] = own
-        rows.append(filled)
-
-    def mean(sums: np.ndarray) -> np.ndarray:
-        found = reduce(sums.reshape(*sums.shape[:-1], len(rows), -1))
-        known = np.isfinite(found)
-        return ratio(np.where(known, found, 0.0).sum(axis=-1), known.sum(axis=-1), 1.0)
-
-    return Coefficient(np.concatenate(rows, axis=1), mean)
-
-
-def _kappa(ratings: np.ndarray, scale: float) -> Coefficient:
-    """Return the quadratically weighted kappa: 1 - squared differences, seen over expected."""
-
-    def statistics(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.column_stack([np.ones_like(x), x, y, x**2 + y**2, x * y])
-
-    def reduce(sums: np.ndarray) -> np.ndarray:
-        n, x, y, squares, products = np.moveaxis(sums, -1, 0)
-        with np.errstate(all="ignore"):
-            expected = squares - 2 * x * y / n
-        return 1 - ratio(squares - 2 * products, expected, n * scale**2)
-
-    return _by_pair(ratings, statistics, reduce)
 
 
 def _tau(ratings: np.ndarray) -> Coefficient:
@@ -329,7 +295,7 @@ def _tau(ratings: np.ndarray) -> Coefficient:
             below = np.sqrt(np.maximum(0.0, first) * np.maximum(0.0, second))
         return np.asarray(np.clip(ratio(concordant, below, n), -1.0, 1.0))
 
-    return _by_pair(ratings, statistics, reduce)
+    return by_pair(ratings, statistics, reduce, all_pairs(len(ratings)))
 
 
 def tau_b(table: np.ndarray, scale: float) -> np.ndarray:

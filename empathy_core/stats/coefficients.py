@@ -43,14 +43,12 @@ def estimates_at(
             number; else there is none.
     """
     counts = Counts.of(kept, resampler)
-    rows = np.concatenate([of.rows for of in parts], axis=1)
+    places, rows = _places(parts)
     sums = cluster_sums(rows[None], kept, resampler)[:, 0]
     total = sums.sum(axis=0)
     drawn = resample_sums(draws(resampler), sums).T if counts.enough else None
-    ends = np.cumsum([of.rows.shape[1] for of in parts])
     found = []
-    for of, end in zip(parts, ends, strict=True):
-        at = slice(end - of.rows.shape[1], end)
+    for of, at in zip(parts, places, strict=True):
         value = or_null(float(of.reduce(total[at])))
         bounds: list[Interval | None] = [None] * len(levels)
         if drawn is not None and value is not None:
@@ -62,6 +60,18 @@ def estimates_at(
                 bounds = [accelerated(values, value, without, counts.effective, p) for p in levels]
         found.append(tuple(Estimate(value, of, *counts.fields) for of in bounds))
     return tuple(found)
+
+
+def _places(parts: Sequence[Coefficient]) -> tuple[list[slice], np.ndarray]:
+    """Return where the statistics of each part stand, and all: those that parts share once."""
+    places: dict[int, slice] = {}
+    different, end = [], 0
+    for of in parts:
+        if id(of.rows) not in places:
+            places[id(of.rows)] = slice(end, end + of.rows.shape[1])
+            end += of.rows.shape[1]
+            different.append(of.rows)
+    return [places[id(of.rows)] for of in parts], np.concatenate(different, axis=1)
 
 
 def ratio(above: np.ndarray, below: np.ndarray, scale: np.ndarray | float) -> np.ndarray:

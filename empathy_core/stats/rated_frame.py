@@ -59,6 +59,7 @@ class CorrectedMeans:
     bounds: tuple[np.ndarray, np.ndarray]
     weight: np.ndarray
     n_clusters: np.ndarray
+    degrees: np.ndarray  # of freedom, of the corrected mean's Student
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,15 +159,16 @@ class Frame:
         skew, own = (np.zeros(total.shape),) * 2 if symmetric else (_skewness(u), _skewness(e))
         skews = (skew, np.where(np.abs(skew) > np.abs(own), skew, own))
         errors = [np.sqrt((of**2).sum(axis=-1)) / len(judge) for of in (u, e)]
+        degrees = [
+            _degrees(spread, of, symmetric=symmetric) for of in (u, u - chosen[..., None] * part)
+        ]
         bounds = [
-            _bounds(mean, error, g, _student(spread, of, self.sample.level, symmetric=symmetric))
-            for mean, error, g, of in zip(
-                (y_mean, value), errors, skews, (u, u - chosen[..., None] * part), strict=True
-            )
+            _bounds(mean, error, g, _student(of, self.sample.level))
+            for mean, error, g, of in zip((y_mean, value), errors, skews, degrees, strict=True)
         ]
         return CorrectedMeans(
             y_mean, errors[0], bounds[0], value, errors[1], bounds[1], chosen,
-            spread.rated.sum(axis=-1),
+            spread.rated.sum(axis=-1), degrees[1],
         )  # fmt: skip
 
     def _of_all(self, judge: np.ndarray) -> np.ndarray:
@@ -273,23 +275,27 @@ def _skewness(parts: np.ndarray) -> np.ndarray:
     )
 
 
-def _student(spread: _Spread, parts: np.ndarray, level: float, *, symmetric: bool) -> np.ndarray:
-    """Return Student's quantile for an error estimated from *parts* (..., clusters).
+def _degrees(spread: _Spread, parts: np.ndarray, *, symmetric: bool) -> np.ndarray:
+    """Return Student's degrees of freedom for an error estimated from *parts* (..., clusters).
 
-    Degrees of freedom are n rated clusters - 1, or fewer where clusters weigh unequally, or where
+    They are n rated clusters - 1, or fewer where clusters weigh unequally, or where
     tails are heavier than the normal's (ratings that differ in few questions): a variance estimated
     from n parts of kurtosis k and skewness g has, beside what goes with the mean, the relative
     variance (k - 1 - g^2) / n, which is 2 / n of normal ones; Satterthwaite (1946), An approximate
     distribution of estimates of variance components, Biometrics Bulletin 2(6).
     """
-    from scipy.special import stdtrit
-
     n, squares = spread.rated.sum(axis=-1), (parts**2).sum(axis=-1)
     safe = np.where(squares > ROUNDING, squares, 1.0)
     with_mean = 0.0 if symmetric else (parts**3).sum(axis=-1) ** 2 / safe
     excess = n * ((parts**4).sum(axis=-1) - with_mean) / safe**2 - 1
     degrees = np.minimum(spread.effective - 1, 2 * n / np.maximum(excess, ROUNDING))
-    return np.asarray(stdtrit(np.maximum(1, degrees), (1 + level) / 2))
+    return np.asarray(np.maximum(1, degrees))
+
+
+def _student(degrees: np.ndarray, level: float) -> np.ndarray:
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(degrees, (1 + level) / 2))
 
 
 def _bounds(

@@ -43,12 +43,16 @@ class MeansAgree:
         icc_consistency: Likewise.
         tau: Kendall's tau-b, mean over pairs of raters.
         n_conditions: With an item.
+        alpha_ordinal: Krippendorff's alpha of the means' ranks among all means.
+        alpha_interval: Of squared differences of means.
     """
 
     icc_absolute: Estimate
     icc_consistency: Estimate
     tau: Estimate
     n_conditions: int
+    alpha_ordinal: Estimate
+    alpha_interval: Estimate
 
 
 def order_agreement(reference: np.ndarray, judge: np.ndarray, resampler: Resampler) -> SameOrder:
@@ -108,15 +112,34 @@ def mean_agreement(ratings: np.ndarray, conditions: np.ndarray, resampler: Resam
             return np.asarray(table[..., 1:, :] / table[..., :1, :])
 
     flat = rows.reshape(len(rows), (k + 1) * n)
-    absolute, consistency, tau = estimates(
+    absolute, consistency, tau, ordinal, interval = estimates(
         [
             Coefficient(flat, lambda sums: icc(means(sums), scale)[0]),
             Coefficient(flat, lambda sums: icc(means(sums), scale)[1]),
             Coefficient(flat, lambda sums: tau_b(means(sums), scale)),
+            Coefficient(flat, lambda sums: _alpha(_ranks(means(sums)), float(k * n))),
+            Coefficient(flat, lambda sums: _alpha(means(sums), scale)),
         ],
         kept, resampler,
     )  # fmt: skip
-    return MeansAgree(absolute, consistency, tau, n)
+    return MeansAgree(absolute, consistency, tau, n, ordinal, interval)
+
+
+def _alpha(table: np.ndarray, scale: float) -> np.ndarray:
+    """Return interval alpha of whole tables (..., raters, conditions); *scale*: their size."""
+    k, n_values = table.shape[-2], table.shape[-2] * table.shape[-1]
+    x, xx = table.sum(axis=-2), (table**2).sum(axis=-2)
+    seen = 2 * ((k * xx - x**2) / (k - 1)).sum(axis=-1)
+    expected = 2 * (n_values * xx.sum(axis=-1) - x.sum(axis=-1) ** 2)
+    return 1 - ratio((n_values - 1) * seen, expected, n_values**2 * scale**2)
+
+
+def _ranks(table: np.ndarray) -> np.ndarray:
+    """Return ranks of whole tables, ties in the middle: ordinal alpha is the interval's of them."""
+    from scipy.stats import rankdata
+
+    flat = np.round(table, 9).reshape(*table.shape[:-2], -1)
+    return np.asarray(rankdata(flat, axis=-1)).reshape(table.shape)
 
 
 def _of_items(ratings: np.ndarray, resampler: Resampler) -> np.ndarray:

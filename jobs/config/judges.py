@@ -273,3 +273,28 @@ def _require_one(first: Rubric, other: Rubric) -> None:
             "rename the file of your own"
         )
         raise ConfigError(msg)
+
+
+def check_elsewhere(config: Config, name: str) -> None:
+    """Refuse counts of other data that belong to no yes-or-no question of a judge, or contradict.
+
+    Raises:
+        ConfigError: Naming the first.
+    """
+    table = config.judges[name]
+    known = {
+        f"{rubric.name}.{dimension.name}"
+        for rubric in chosen_rubrics(table.rubrics, table.dimensions, wordings=table.wordings)
+        for dimension in rubric.dimensions
+        if dimension.is_share and not rubric.pairwise
+    }
+    for asked, of in table.elsewhere.items():
+        if asked not in known:
+            raise UnknownName("yes-or-no question of this judge", asked, sorted(known))
+        for part, whole in (("found", "positive"), ("cleared", "negative")):
+            if getattr(of, part) > getattr(of, whole):
+                msg = (
+                    f"{asked}: {part} = {getattr(of, part)} is more than {whole} = "
+                    f"{getattr(of, whole)}, of which it is a part; correct one of them"
+                )
+                raise ConfigError(msg)

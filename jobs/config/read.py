@@ -30,7 +30,7 @@ from jobs.config import contrasts, names, paths
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
-from jobs.config.judges import metric_options, questions
+from jobs.config.judges import check_elsewhere, metric_options, questions
 from jobs.config.judges_apart import indistinct
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME, ConfigModel
@@ -372,6 +372,7 @@ def _metric_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name in config.judges:
         yield f"judges.{name}", partial(questions, config, name)
+        yield f"judges.{name}.elsewhere", partial(check_elsewhere, config, name)
     if config.annotate.rubrics:
         yield "annotate.rubrics", partial(rubrics_asked, config.annotate)
     for selector in config.annotate.conditions:

@@ -14,6 +14,7 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
+from empathy_core.stats import CalibrationRule
 from empathy_core.types import (
     Decoding,
     DecodingSettings,
@@ -147,6 +148,36 @@ class AnswersTable(LayoutTable):
     published: str = ""
 
 
+@changing(CalibrationRule)
+class RequireTable(ConfigModel):
+    """``[judges.<name>] require``: what a judge must reach before it counts as calibrated.
+
+    Ratings of people, imported into the run, are held against the judge's; see ``agreement.md``.
+    A key that is left out has its default.
+    """
+
+
+class ElsewhereTable(ConfigModel):
+    """``[judges.<name>.elsewhere."<rubric>.<dimension>"]``: a judge's yes and no on other data.
+
+    From them the share of answers to which people would say yes is estimated where nobody has
+    rated answers of this run; see ``corrected.md``.
+
+    Attributes:
+        positive: Answers there to which people say yes.
+        found: Of these, those to which the judge says yes.
+        negative: Answers there to which people say no.
+        cleared: Of these, those to which the judge says no.
+        source: Which data, for the table's note.
+    """
+
+    positive: Positive
+    found: Annotated[int, Field(ge=0)]
+    negative: Positive
+    cleared: Annotated[int, Field(ge=0)]
+    source: Label
+
+
 class JudgeTable(ConfigModel):
     """``[judges.<name>]``: a language model that rates every answer on rubrics.
 
@@ -178,6 +209,9 @@ class JudgeTable(ConfigModel):
             say.
         batch_size: Texts a batch.
         slurm: Resources of its array tasks, over those of ``[slurm.score]``; null means none.
+        require: What it must reach beside people's ratings for its columns to say *calibrated*.
+        elsewhere: ``rubric.dimension`` of a yes-or-no question → how its answers agreed with
+            people's on other data.
     """
 
     model: str
@@ -197,6 +231,8 @@ class JudgeTable(ConfigModel):
     own_answers: Literal["error", "judge"] = "error"
     batch_size: Positive = 16
     slurm: Resources | None = None
+    require: RequireTable = RequireTable()
+    elsewhere: dict[str, ElsewhereTable] = Field(default_factory=dict)
 
 
 class ScoringTable(ConfigModel):

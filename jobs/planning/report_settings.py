@@ -12,6 +12,8 @@ from typing import Any
 
 from empathy_core import metrics
 from empathy_core.errors import ConfigError, Damaged
+from empathy_core.metrics._jury import juries
+from empathy_core.metrics._people import once_rated
 from empathy_core.store import RunDir, read_json
 from jobs.config import read as configuration
 from jobs.config.schema import ReportTable
@@ -79,7 +81,9 @@ def check_margins(margins: Iterable[str], chosen: Mapping[str, Mapping[str, Any]
         ConfigError: Naming each, with the nearest column.
     """
     loaded = {name: metrics.load(name, options) for name, options in chosen.items()}
-    keys = column_keys({metrics.key(n, m): m for n, m in loaded.items()}).values()
+    computed = {metrics.key(n, m): m for n, m in loaded.items()}
+    computed = {**computed, **juries(computed)}
+    keys = column_keys({**computed, **once_rated(computed)}).values()
     known = {key: key for key in keys}
     if wrong := [name for name in margins if name not in known]:
         problems = unknown_columns(wrong, known, loaded)

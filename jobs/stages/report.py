@@ -1,6 +1,7 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from empathy_core import metrics
@@ -8,6 +9,7 @@ from empathy_core.data import audit_text
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._jury import juries
+from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
@@ -22,12 +24,14 @@ from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
 from jobs.stages.score import evaluated_rows, load
 from reports.labels import told_apart
+from reports.rows.people import people_of
 from reports.spec import (
     Analysis,
     ClusterUse,
     Commands,
     Comparison,
     CurvePoint,
+    FlagsElsewhere,
     Layout,
     ReportSpec,
     ResourceUse,
@@ -79,10 +83,10 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
     """Return what a report of *plan* is under these settings."""
     found, table = read_json(run.audit), recorded.table
     withheld, shown = _licensed(found["sources"], table)
-    notes = plan.notes
+    notes, computed = plan.notes, metrics_of(plan)
     return ReportSpec(
         conditions=told_apart(plan.conditions),
-        metrics=metrics_of(plan),
+        metrics={**computed, **people_of(run, computed)},
         data_digest=plan.data_digest,
         title=table.title,
         caption=table.caption,
@@ -110,7 +114,29 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
         used=_used(run),
+        requirements=_requirements(plan),
+        elsewhere=_elsewhere(plan),
     )
+
+
+def _requirements(plan: Plan) -> dict[str, CalibrationRule]:
+    """Return name of a judge → what it must reach; plans of earlier versions name nothing."""
+    known = {f.name for f in fields(CalibrationRule)}
+    declared: dict[str, CalibrationRule] = {}
+    for name, table in plan.config.get("judges", {}).items():
+        given = table.get("require") or {}
+        changed = {k: v for k, v in given.items() if k in known and v is not None}
+        declared[name] = CalibrationRule(**changed)
+    return declared
+
+
+def _elsewhere(plan: Plan) -> dict[tuple[str, str, str], FlagsElsewhere]:
+    """Return what judges are known for on other data; plans of earlier versions name nothing."""
+    return {
+        (name, *asked.split(".", 1)): FlagsElsewhere(**of)
+        for name, table in plan.config.get("judges", {}).items()
+        for asked, of in (table.get("elsewhere") or {}).items()
+    }
 
 
 def _used(run: RunDir) -> ClusterUse | None:

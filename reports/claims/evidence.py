@@ -33,11 +33,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A column that a claim can name; *main* ones are meant by ``on all``."""
+    """A column that a claim can name; *main* ones are meant by ``on all``.
+
+    Attributes:
+        aliases: What else it is called, e.g. ``Empathy (human)``.
+    """
 
     key: str
     column: Column
     main: bool = True
+    aliases: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

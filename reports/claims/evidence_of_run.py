@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 
 from empathy_core import models
+from empathy_core.metrics._people import People
 from empathy_core.types import Condition
 from reports.claims.evidence import Evidence, Gap, Measure, Score, Subject
+from reports.claims.evidence_of_people import names_of_people
 from reports.keys import ALL, column_keys
 from reports.labels import row_labels
 from reports.numbers.adapter_vs_base import as_pairs
@@ -45,7 +47,7 @@ def evidence_of_run(
         compared: ``adapter_vs_base.COMPARED``: an adapter less its base is tested in the family of
             its fine-tune, as Table 2 has it, and not among all pairs.
     """
-    columns, p = column_keys(spec.metrics), p_column(spec)
+    columns, p = column_keys(spec.with_corrected), p_column(spec)
     keys = {c.id: spec.keys().condition(c.id) for c in spec.conditions}
     found = pl.DataFrame(schema={"kind": pl.String}) if spreads is None else spreads
     own = {}
@@ -54,11 +56,7 @@ def evidence_of_run(
     return Evidence(
         source=source or spec.title,
         subjects=tuple(_subjects(spec, keys)),
-        measures=tuple(
-            Measure(columns[key, column.name], column, column.main)
-            for key, metric in spec.metrics.items()
-            for column in metric.columns
-        ),
+        measures=tuple(_measures(spec, columns)),
         scores=dict(_scores(summary, keys, columns)),
         gaps=dict(_gaps(summary, pairs, keys, columns, p)) | own,
         places=dict(_gaps(summary, pairs, keys, columns, p, _of_places(pairs))),
@@ -69,6 +67,13 @@ def evidence_of_run(
         margins=spec.analysis.margins,
         correction=CORRECTIONS[p],
     )
+
+
+def _measures(spec: ReportSpec, columns: ColumnKeys) -> Iterator[Measure]:
+    for key, metric in spec.metrics.items():
+        for i, column in enumerate(metric.columns):
+            called = names_of_people(metric) if isinstance(metric, People) and i == 0 else ()
+            yield Measure(columns[key, column.name], column, column.main, called)
 
 
 def _scores(

@@ -115,7 +115,21 @@ class Names:
                 raise ConfigError(msg)
             if found:
                 return found[0]
-        return None
+        return self._alias(words)
+
+    def _alias(self, words: str) -> Measure | None:
+        """Return the column that is also called so; null if none is.
+
+        Raises:
+            ConfigError: Several are.
+        """
+        measures = self.evidence.measures
+        found = [m for m in measures if fold(words) in map(fold, m.aliases)]
+        if len(found) > 1:
+            listed = "; ".join(m.aliases[-1] for m in found)
+            msg = f"'{words}' may be several columns: {listed}; say which"
+            raise ConfigError(msg)
+        return found[0] if found else None
 
     def _column(self, words: str) -> tuple[Measure, ...]:
         if named := self._named_column(words):

@@ -204,10 +204,11 @@ def _cell(cell: Cell, column: TexColumn) -> str:
     if number is None:
         shown = _text(cell)
         shown = f"{{{shown}}}" if column.form else shown
-    elif column.form and not (cell.mark or cell.dagger):
+    elif column.form and not (cell.mark or cell.dagger or cell.grey):
         shown = cell.text.replace(MINUS, "-")
     else:
         shown = _number(cell, number, column)
+    shown = rf"{{\reportgrey{{{shown}}}}}" if cell.grey else shown
     return f"{shown} & {_interval(cell)}" if column.beside else shown
 
 

@@ -52,7 +52,7 @@ def _line(result: Result, mark: str) -> str:
 
 def _p(result: Result) -> str:
     """Return p with its relation; a dash where there is no test, nothing where there is no p."""
-    if result.kind == "score":
+    if result.kind in ("score", "agreement"):
         return ""
     p = result.p_text or NOTHING
     return _plain(p if p.startswith("<") or p == NOTHING else f"= {p}")

@@ -74,12 +74,16 @@ def fragment(tables: Sequence[Table], methods: str = "methods") -> str:
     """
     made = [_typeset(table) for table in tables]
     needed = [(name, by) for name, by in PACKAGES.items() if any(name in t.needs for t in made)]
-    return source("table.tex.j2", tables=made, packages=needed, methods=methods)
+    grey = any(table.has_grey for table in tables)
+    return source("table.tex.j2", tables=made, packages=needed, methods=methods, grey=grey)
 
 
-def standalone(fragment_name: str, stamp: str) -> str:
-    """Return a document that compiles alone and holds nothing but the fragment."""
-    packages = [p for p in PACKAGES if p != "booktabs"]
+def standalone(fragment_name: str, stamp: str, *, grey: bool = False) -> str:
+    """Return a document that compiles alone and holds nothing but the fragment.
+
+    *grey*: whether it prints in grey, for which there is a package.
+    """
+    packages = [p for p in PACKAGES if p != "booktabs"] + ["color"] * grey
     return source("standalone.tex.j2", fragment=Tex(fragment_name), stamp=stamp, packages=packages)
 
 

@@ -45,7 +45,7 @@ def correlations(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) 
     Empty where no column is a judge's, or where there are not two models' conditions to compare.
     *summary*: ``aggregate.SUMMARY``, whose scores are those over conditions.
     """
-    words = [(key, column) for key, column in spec.main_columns if not column.judge]
+    words = overlap_columns(spec)
     judges = judged_columns(spec)
     conditions = [c for c in spec.conditions if not c.model.is_human]
     if not words or not judges or len(conditions) < 2:
@@ -55,6 +55,15 @@ def correlations(collected: Collected, summary: pl.DataFrame, spec: ReportSpec) 
         *_across(summary, (words, judges), conditions),
     ]
     return pl.DataFrame(rows, schema=CORRELATIONS)
+
+
+def overlap_columns(spec: ReportSpec) -> list[Wanted]:
+    """Return the main columns that are nobody's opinion."""
+    return [
+        (key, column)
+        for key, column in spec.main_columns
+        if not column.judge and key not in spec.rated_by_people
+    ]
 
 
 def judged_columns(spec: ReportSpec) -> list[Wanted]:

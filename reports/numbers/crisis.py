@@ -11,6 +11,7 @@ import polars as pl
 
 from empathy_core.crisis.screen import NONE, tier, tiers, tiers_of, unknown_tiers
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._people import People
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, of_few_clusters
 from empathy_core.types import Column
 from reports.keys import ALL, metric_name
@@ -87,7 +88,8 @@ def metrics_of(spec: ReportSpec) -> frozenset[str]:
     """Return the keys of the metrics whose columns stand in the tables of crisis safety alone."""
     own = rules(spec)
     judged = (key for key, metric in spec.metrics.items() if looks_for_faults(metric))
-    return frozenset([*judged, *([own[0]] if own else [])])
+    people = (k for k, m in spec.metrics.items() if isinstance(m, People) and m.dimension.severity)
+    return frozenset([*judged, *people, *([own[0]] if own else [])])
 
 
 # ---------------------------------------------------------------------------- questions

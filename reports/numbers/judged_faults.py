@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.rubrics.spec import Dimension
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, Resampler, interval, of_few_clusters
 from empathy_core.types import Column, Condition
 from reports.numbers.values import Value
@@ -45,7 +46,8 @@ class JudgedFaults:
         judge: Its label.
         columns: Any severe fault, each severe fault, any lesser one.
         shares: (condition, column) → share of the replies that were asked about.
-        n_red: Condition → replies with a severe fault; conditions without one are left out.
+        red: Condition → (example, sample) of replies with a severe fault; conditions without one
+            are left out.
         n_unrated: (condition, severity) → replies of which nobody knows, since a rating is missing
             and no fault of the severity was found; none are left out.
     """
@@ -53,7 +55,7 @@ class JudgedFaults:
     judge: str
     columns: tuple[Column, ...]
     shares: Mapping[tuple[str, str], CrisisShare]
-    n_red: Mapping[str, int]
+    red: Mapping[str, frozenset[tuple[str, int]]]
     n_unrated: Mapping[tuple[str, str], int]
 
 
@@ -76,32 +78,46 @@ def judged_faults(collected: Collected, spec: ReportSpec) -> tuple[JudgedFaults,
 def _of_judge(
     collected: Collected, conditions: Sequence[Condition], metrics: Mapping[str, Any]
 ) -> JudgedFaults:
-    columns = _columns(list(metrics.values()))
+    label = next(iter(metrics.values())).columns[0].judge
+    columns = fault_columns([metric.dimension for metric in metrics.values()], label)
+    flags = {c.id: _flags(collected, c.id, metrics) for c in conditions}
+    return found_faults(label, columns, flags)
+
+
+def found_faults(
+    label: str, columns: tuple[Column, ...], flags: Mapping[str, pl.DataFrame]
+) -> JudgedFaults:
+    """Return the faults that somebody found.
+
+    Args:
+        label: Of who looked for them.
+        columns: See ``fault_columns``.
+        flags: Condition → ``example``, ``sample``, ``question``, and under the columns' names 1
+            where there is a fault, 0 where there is none, null where that is not known or not
+            asked; see ``with_any``.
+    """
     shares: dict[tuple[str, str], CrisisShare] = {}
-    n_red: dict[str, int] = {}
+    red: dict[str, frozenset[tuple[str, int]]] = {}
     n_unrated: dict[tuple[str, str], int] = {}
-    for condition in conditions:
-        rows = _flags(collected, condition.id, metrics)
-        shares |= {(condition.id, c.name): _share(rows, c) for c in columns}
-        if RED in rows.columns and (n := int(rows[RED].sum())):
-            n_red[condition.id] = n
+    for condition, rows in flags.items():
+        shares |= {(condition, c.name): _share(rows, c) for c in columns}
+        if RED in rows.columns and (of := rows.filter(pl.col(RED) == 1).select(KEY).rows()):
+            red[condition] = frozenset(of)
         for severity in {RED, YELLOW} & {*rows.columns}:
             if n := int(rows[f"{severity}?"].sum()):
-                n_unrated[condition.id, severity] = n
-    label = next(iter(metrics.values())).columns[0].judge
-    return JudgedFaults(label, columns, shares, n_red, n_unrated)
+                n_unrated[condition, severity] = n
+    return JudgedFaults(label, columns, shares, red, n_unrated)
 
 
-def _columns(metrics: Sequence[Any]) -> tuple[Column, ...]:
+def fault_columns(faults: Sequence[Dimension], label: str) -> tuple[Column, ...]:
     """Return the columns of the table; of lesser faults only whether there is any."""
-    faults = [metric.dimension for metric in metrics]
     severe = {d.name: d.label for d in faults if d.severity == RED}
     found = {RED: _ANY[RED], **severe} if severe else {}
     found |= {YELLOW: _ANY[YELLOW]} if any(d.severity == YELLOW for d in faults) else {}
     return tuple(
-        Column(name, label, "lower", decimals=1, percent=True, share=True, least=0, most=1,
-               ratio=(0, 1), judge=metrics[0].columns[0].judge)
-        for name, label in found.items()
+        Column(name, title, "lower", decimals=1, percent=True, share=True, least=0, most=1,
+               ratio=(0, 1), judge=label)
+        for name, title in found.items()
     )  # fmt: skip
 
 
@@ -113,7 +129,7 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
     """
     rows = collected.answers[condition].select(KEY)
     rows = rows.join(collected.examples.select("question", example="id"), on="example", how="left")
-    of_severity: dict[str, list[pl.Expr]] = {}
+    severities = {}
     for key, metric in metrics.items():
         name, scores = metric.dimension.name, collected.scores[condition, key]
         reasons = (metric.no_answer, "too_long", "empty")
@@ -124,9 +140,18 @@ def _flags(collected: Collected, condition: str, metrics: Mapping[str, Any]) -> 
             (unknown & pl.col("score").is_null()).alias(f"{name}?"),
         )
         rows = rows.join(seen, on=KEY, how="left", maintain_order="left")
-        of_severity.setdefault(metric.dimension.severity, []).append(pl.col(name))
-    for severity, found in of_severity.items():
-        unknown = pl.any_horizontal(pl.col(f"{of.meta.output_name()}?") for of in found)
+        severities[name] = metric.dimension.severity
+    return with_any(rows, severities)
+
+
+def with_any(rows: pl.DataFrame, severities: Mapping[str, str]) -> pl.DataFrame:
+    """Add whether there is any fault of each severity; *severities*: fault → its own.
+
+    *rows* say under ``<fault>?`` whether there should be a rating of it, and is none.
+    """
+    for severity in dict.fromkeys(severities.values()):
+        found = [name for name, of in severities.items() if of == severity]
+        unknown = pl.any_horizontal(pl.col(f"{name}?") for name in found)
         most = pl.max_horizontal(found)
         known = (most == 1).fill_null(value=False) | ~unknown
         rows = rows.with_columns(

@@ -63,12 +63,14 @@ class JudgeNumbers:
         checks: ``CHECKS``.
         bounds: ``judge_bounds.BOUNDS``.
         agreement: ``judge_agreement.AGREEMENTS``.
+        people: Whether people have rated any answer.
     """
 
     judges: pl.DataFrame
     checks: pl.DataFrame
     bounds: pl.DataFrame
     agreement: pl.DataFrame
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def judge_numbers(collected: Collected, spec: ReportSpec) -> JudgeNumbers:
         pl.DataFrame(checks, schema=CHECKS),
         judge_bounds(aligned, [*rated, *preferred]),
         judges_agreement(aligned, rated),
+        collected.ratings.there,
     )
 
 

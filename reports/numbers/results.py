@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 import polars as pl
 
+from empathy_core.metrics._people import CORRECTED
 from empathy_core.types import Column
 from reports.keys import ALL, Keys
 from reports.labels import number, p_text
 from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.aggregate import Aggregated
+from reports.numbers.corrected import CONTRAST, DIFFERENCE, MEAN
 from reports.numbers.significance import p_column
 from reports.spec import ReportSpec
 
@@ -22,7 +24,8 @@ class Result:
 
     Attributes:
         key: See ``keys``.
-        kind: A score, a difference of two conditions, or a declared contrast.
+        kind: A score, a difference of two conditions, a declared contrast, or a number of people's
+            agreement and of judges held against people.
         value: Null where no row is scored, as is *text* then a dash.
         low: Lower bound of the 95 % interval; null where there is none, as is *high*.
         p: Corrected for the family that the table notes name; null for a score, and where there
@@ -40,7 +43,7 @@ class Result:
     """
 
     key: str
-    kind: Literal["score", "difference", "contrast"]
+    kind: Literal["score", "difference", "contrast", "agreement"]
     value: float | None
     low: float | None
     high: float | None
@@ -75,20 +78,39 @@ ColumnsByPlace = Mapping[tuple[str, str], Column]
 
 
 def results(
-    spec: ReportSpec, numbers: Aggregated, compared: pl.DataFrame | None = None
+    spec: ReportSpec,
+    numbers: Aggregated,
+    compared: pl.DataFrame | None = None,
+    people: pl.DataFrame | None = None,
 ) -> tuple[Result, ...]:
     """Return the results: scores first, then differences in both orders, then contrasts.
 
     Of differences and contrasts, those of main columns. The p of an adapter less its base is that
-    of Table 2: *compared* is ``adapter_vs_base.COMPARED``.
+    of Table 2: *compared* is ``adapter_vs_base.COMPARED``. In the end come judges corrected by
+    people: *people* is ``corrected.PEOPLE``.
     """
-    columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
+    columns = {(k, c.name): c for k, m in spec.with_corrected.items() for c in m.columns}
     keys = spec.keys(numbers.summary["subset"])
+    corrected = {} if people is None else _corrected(people)
+    p = p_column(spec)
     return (
         *_scores(numbers.summary, columns, keys),
-        *_differences(_tested(numbers.pairs, compared), columns, keys, p_column(spec)),
-        *_contrasts(numbers.contrasts, columns, keys, p_column(spec)),
+        *_differences(_tested(numbers.pairs, compared), columns, keys, p),
+        *_contrasts(numbers.contrasts, columns, keys, p),
+        *(_scores(corrected[MEAN], columns, keys) if corrected else ()),
+        *(_differences(corrected[DIFFERENCE], columns, keys, p) if corrected else ()),
+        *(_contrasts(corrected[CONTRAST], columns, keys, p) if corrected else ()),
     )
+
+
+def _corrected(people: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return kind → rows of corrected judges, as the frames of other scores and differences."""
+    given = people.filter(pl.col("value").is_not_null()).with_columns(
+        metric=CORRECTED + pl.col("metric"), subset=pl.lit(ALL), score="value",
+        difference="value", first="less", second="condition", name="contrast", n="n_rated",
+    )  # fmt: skip
+    parts = {kind: given.filter(pl.col("kind") == kind) for kind in (MEAN, DIFFERENCE, CONTRAST)}
+    return parts | {CONTRAST: parts[CONTRAST].drop("condition", "less")}
 
 
 def _scores(summary: pl.DataFrame, columns: ColumnsByPlace, keys: Keys) -> Iterator[Result]:

@@ -317,12 +317,29 @@ class View {
     const columns = run.columns.map((_, i) => i);
     const main = columns.filter((i) => run.columns[i].main);
     const others = columns.filter((i) => !run.columns[i].main);
-    const found = [made("dl", "scores", ...main.map(line))];
+    const found = [made("dl", "scores", ...main.map(line)), ...this.#people(condition, slot)];
     if (others.length) {
       found.push(made("details", "", made("summary", "", `${others.length} additional metrics`),
         made("dl", "scores", ...others.map(line))));
     }
     return found;
+  }
+
+  /** Returns what people said of an answer, by pseudonym, and the judges' scores beside it. */
+  #people(condition, slot) {
+    const { run } = this, rated = run.rated?.[condition][slot];
+    if (!rated) return [];
+    const lines = run.people.flatMap(({ name, raters, judges }, i) => {
+      const said = raters.flatMap((rater, k) => rated[i][k] === null ? [] : [`${rater} ${rated[i][k]}`]);
+      if (!said.length) return [];
+      const beside = judges.map(([judge, column]) => {
+        const value = run.scores[condition][column][slot];
+        return `${judge} ${run.printed(column, value === null ? null : value / run.unit(column))}`;
+      });
+      const all = [said.join(", "), ...beside].join("; ");
+      return [made("div", "", made("dt", "", `${name} (people)`), made("dd", "", all))];
+    });
+    return lines.length ? [made("dl", "scores people", ...lines)] : [];
   }
 
   // ---------------------------------------------------------------- addresses and keys

@@ -25,6 +25,7 @@ from reports.labels import full_name, row_labels
 from reports.numbers.crisis import RiskTiers, tiers_in
 from reports.numbers.failures import DIAGNOSTICS
 from reports.numbers.flagged import flagged_answers, kinds
+from reports.page.rated import people_of
 from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
 from reports.rows.pieces import KEY
@@ -110,7 +111,11 @@ def browser(collected: Collected, spec: ReportSpec) -> Browser:
         "tiers": list(tiers()),
         "starts": [piece.start for piece in texts],
         "answers": [{"flags": of.flags.tolist(), "words": of.words.tolist()} for of in parts],
-    }
+        **people_of(
+            collected, spec, [(key, c.name) for key, c in columns],
+            {of.condition.id: of.rows for of in parts},
+        ),
+    }  # fmt: skip
     scores = [[_printed(of.scores[key, c.name], c) for key, c in columns] for of in parts]
     flags = np.concatenate([of.flags[of.flags >= 0] for of in parts] or [np.zeros(0, int)])
     return Browser(
@@ -289,7 +294,7 @@ def _column_keys(spec: ReportSpec) -> dict[tuple[str, str], str]:
 
 
 def _unscored(spec: ReportSpec, scores: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
-    main = [(k, c.name) for k, c in spec.main_columns]
+    main = [(k, c.name) for k, c in spec.main_columns if k not in spec.rated_by_people]
     lacking: np.ndarray = np.any([np.isnan(scores[of]) for of in main or scores], axis=0)
     return lacking
 

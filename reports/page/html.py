@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,7 +19,7 @@ from markupsafe import Markup
 from reports.tables.table import Table
 
 TEMPLATES = Path(__file__).parent
-STYLE = "style.css"
+STYLE, GREY = "style.css", "grey.css"
 TABLES = ("dom.js", "tables.js")
 BROWSER = ("examples.js", "browser.js")
 """Parts of one script: they share what the first of them define."""
@@ -42,12 +43,14 @@ def _html() -> Environment:
 def table_page(tables: Sequence[Table], title: str, stamp: str) -> str:
     """Return one self-contained HTML page with nothing but the tables."""
     context = {"tables": tables, "title": title, "stamp": stamp, "anchor": "", "place": "1"}
-    return _render("table.html.j2", context, TABLES)
+    return _render("table.html.j2", context, TABLES, _styles(tables))
 
 
 def page(context: Mapping[str, object]) -> str:
     """Return the self-contained HTML page of a whole report; ``page.context`` makes *context*."""
-    return _render("index.html.j2", context, (*TABLES, *BROWSER))
+    sections: Any = context["sections"]
+    styles = _styles([table for section in sections for table in section["tables"]])
+    return _render("index.html.j2", context, (*TABLES, *BROWSER), styles)
 
 
 def diagnosis(context: Mapping[str, object]) -> str:
@@ -55,9 +58,19 @@ def diagnosis(context: Mapping[str, object]) -> str:
     return _render("diagnosis.html.j2", context, ())
 
 
-def _render(template: str, context: Mapping[str, object], script: tuple[str, ...]) -> str:
-    """Return a page that holds the style, and the script of these parts."""
-    style, run = _source(STYLE), _source(*script)
+def _styles(tables: Sequence[Table]) -> tuple[str, ...]:
+    """Return the styles of a page: that of what is printed in grey only where something is."""
+    return (STYLE, GREY) if any(table.has_grey for table in tables) else (STYLE,)
+
+
+def _render(
+    template: str,
+    context: Mapping[str, object],
+    script: tuple[str, ...],
+    styles: tuple[str, ...] = (STYLE,),
+) -> str:
+    """Return a page that holds the *styles*, and the script of these parts."""
+    style, run = _source(*styles), _source(*script)
     may_run = _digest(run) if script else "'none'"
     policy = (
         f"default-src 'none'; script-src {may_run}; style-src {_digest(style)}; img-src data:; "

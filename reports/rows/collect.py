@@ -7,7 +7,7 @@ every score must have been computed from the answers that lie beside it. What do
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import polars as pl
 from empathy_core import data, metrics
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._people import People
 from empathy_core.store import (
     ADDED,
     EVALUATED,
@@ -30,6 +31,7 @@ from empathy_core.store import (
 )
 from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
+from reports.rows.people import RatedAnswers, read_people
 from reports.rows.pieces import (
     KEY,
     ExpectedPiece,
@@ -40,6 +42,8 @@ from reports.rows.pieces import (
     report_missing,
     sound_rows,
 )
+from reports.rows.population import scores_of_people
+from reports.rows.ratings import PeoplesRatings, sound_ratings
 from reports.spec import ReportSpec
 
 LISTED = 10
@@ -97,6 +101,8 @@ class Collected:
         scores: (condition id, metric key) → sound rows (``example``, ``sample``, statistics).
         files: Condition id → the undamaged files of its answers.
         problems: What is wrong, a sentence each; empty means that everything is there.
+        ratings: People's, of these answers.
+        people: The same made one value an answer, with what was not rated; null without any.
     """
 
     examples: pl.DataFrame
@@ -106,6 +112,8 @@ class Collected:
     files: Mapping[str, tuple[Path, ...]]
     coverage: tuple[Coverage, ...]
     problems: tuple[str, ...]
+    ratings: PeoplesRatings = field(default_factory=PeoplesRatings)
+    people: RatedAnswers | None = None
 
     @property
     def partial(self) -> bool:
@@ -132,7 +140,8 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
 
     Raises:
         Incomplete: A row is missing, doubled, foreign, damaged or scored from another answer.
-        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it.
+        Damaged: ``examples.parquet`` cannot be read; nothing can be proven without it. Or people's
+            ratings cannot.
     """
     examples = _evaluated(run)
     problems: Problems = []
@@ -151,7 +160,8 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
         files[condition.id] = tuple(piece.path for piece in folder.pieces)
         incomplete = frozenset(lacking["unit"])
         sources[condition.id] = _Source(condition.id, folder, want, sound, incomplete)
-    for (name, source), (key, metric) in product(sources.items(), spec.metrics.items()):
+    computed = {k: m for k, m in spec.metrics.items() if not isinstance(m, People)}
+    for (name, source), (key, metric) in product(sources.items(), computed.items()):
         members = getattr(metric, "members", None)
         if members is None:
             scores[name, key] = _read_scores(run, source, sources, key, spec, problems)
@@ -160,7 +170,22 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
     if problems and not partial:
         raise Incomplete(_refusal(run, problems))
-    return Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+    found = Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+    return _with_people(run, spec, found)
+
+
+def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
+    """Return the rows with what people said of them, which is never expected to be complete."""
+    ids = [c.id for c in spec.conditions]
+    sound = sound_ratings(run, spec.metrics, found.examples, ids, found.texts)
+    said = read_people(run, spec.metrics, ids, found.texts)
+    rated = {
+        (condition, key): scores_of_people(said, m.asked, condition, found.expected, m.thresholds)
+        for key, m in spec.metrics.items()
+        if isinstance(m, People)
+        for condition in ids
+    }
+    return replace(found, ratings=sound, people=said, scores={**found.scores, **rated})
 
 
 def _evaluated(run: RunDir) -> pl.DataFrame:

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core.metrics._standing import is_calibrated
 from empathy_core.stats import LEAST_CLUSTERS, LEAST_CONDITIONS, LEAST_GROUPS
 from empathy_core.types import Column
 from reports.labels import column_title, count, percent
-from reports.numbers.correlations import ACROSS, WITHIN, judged_columns
+from reports.numbers.correlations import ACROSS, WITHIN, judged_columns, overlap_columns
 from reports.numbers.significance import Wanted
 from reports.spec import ReportSpec
 from reports.tables.cells import difference_cell
@@ -88,7 +89,7 @@ def _tables(
         (row["metric"], row["column"], row["judge_metric"], row["judge_column"]): row
         for row in found.filter(pl.col("level") == level.name).iter_rows(named=True)
     }
-    first = [(k, c) for k, c in spec.main_columns if not c.judge]
+    first = overlap_columns(spec)
     judged = judged_columns(spec)
     packed = panels([list(of) for _, of in groupby(judged, lambda w: (w[0], w[1].group))])
     for i, wanted in enumerate(packed, 1):
@@ -151,8 +152,10 @@ def _directions(wanted: Sequence[Wanted]) -> Iterator[str]:
 
 def _judges(wanted: Sequence[Wanted]) -> Iterator[str]:
     names = ", ".join(dict.fromkeys(c.judge for _, c in wanted))
+    n = sum(is_calibrated(c) for _, c in wanted)
+    stand = "are" if n == len(wanted) else "are not all" if n else "are not"
     yield (
-        f"The judges are language models ({names}) and are not calibrated against people. Human "
+        f"The judges are language models ({names}) and {stand} calibrated against people. Human "
         "reference answers are left out."
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import polars as pl
 
 from empathy_core.metrics import rates
+from empathy_core.metrics._standing import is_calibrated, rubric_of
 from empathy_core.stats import BIAS_RULES
 from empathy_core.types import Column
-from reports.labels import NOTHING, decimal, full_name, number, percent, row_labels
+from reports.labels import NOTHING, decimal, full_name, n_of, number, percent, row_labels
 from reports.numbers.judges import JudgeNumbers
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads, score_cell
@@ -38,11 +39,11 @@ def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tup
     columns = {(k, c.name): c for k, m in spec.metrics.items() for c in m.columns}
     shown = (
         (_ratings, found.judges), (_checks, found.checks),
-        (_bounds, found.bounds.filter(pl.col("n_missing") > 0)),
+        (_bounds, found.bounds.filter(_LACKING)),
         (_agreement, found.agreement),
     )  # fmt: skip
     return tuple(
-        table(rows, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
+        table(found, columns, spec, replace(words, label=f"{words.label}-judges-{i}"))
         for i, (table, rows) in enumerate(shown, 1)
         if not rows.is_empty()
     )
@@ -54,8 +55,8 @@ def judge_tables(found: JudgeNumbers, spec: ReportSpec, words: TableText) -> tup
 Columns = Mapping[tuple[str, str], Column]
 
 
-def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
-    rows = found.to_dicts()
+def _ratings(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.judges.to_dicts()
     shown = heads(
         "Answers", "Rated", ("No", "label"), ("Not", "applicable"), ("Too", "long"), "Empty",
         "Mass", "Lowest", "Highest",
@@ -64,7 +65,6 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
         words,
         caption="Ratings of the judges, over the answers of all rows.",
         notes=(
-            "Uncalibrated: no person's rating has been compared with the judge's.",
             *_of_writing(rows, spec),
             "No label: the labels of the scale have together less of the judge's probability than "
             f"the least that counts as an answer{_least(rows, spec)}. Such a rating is missing, "
@@ -72,6 +72,7 @@ def _ratings(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: Tab
             "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
             "nearest to that end of the scale.",
             *_of_comparing(rows, spec),
+            _standing(found, columns),
         ),
     )
     return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
@@ -91,6 +92,18 @@ def _least(rows: Sequence[dict[str, Any]], spec: ReportSpec) -> str:
     same = len({*least.values()}) == 1
     told = next(iter(least.values())) if same else ", ".join(map(" ".join, least.items()))
     return f" ({told})"
+
+
+def _standing(found: JudgeNumbers, columns: Columns) -> str:
+    """Say how many of the rows count as calibrated against people."""
+    if not found.people:
+        return _UNCALIBRATED
+    rows = found.judges.select("metric", "column").rows()
+    n = sum(is_calibrated(columns[at]) for at in rows)
+    return f"Calibrated against people: {n_of(n, len(rows))} rows; see the judges against people."
+
+
+_UNCALIBRATED = "Uncalibrated: no person's rating has been compared with the judge's."
 
 
 def _counted(rows: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
@@ -137,15 +150,14 @@ def _groups(rows: Sequence[dict[str, Any]], columns: Columns, cells: Any) -> tup
 
 def _asked(column: Column) -> str:
     """Return rubric and dimension, without the judge and what it is compared with."""
-    rubric = column.group.rpartition(", uncalibrated")[0]
-    return f"{rubric}: {column.label.rpartition(': preferred to ')[0] or column.label}"
+    return f"{rubric_of(column)}: {column.label.rpartition(': preferred to ')[0] or column.label}"
 
 
 # ---------------------------------------------------------------------------- checks
 
 
-def _checks(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
-    rows = found.to_dicts()
+def _checks(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+    rows = found.checks.to_dicts()
     told = [check for check in BIAS_RULES if any(r["check"] == check and _is_told(r) for r in rows)]
 
     def cells(of: Sequence[dict[str, Any]]) -> tuple[Cell, ...]:
@@ -213,10 +225,13 @@ def _notes(rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Iterator[str]
 # ---------------------------------------------------------------------------- what is missing
 
 
-def _bounds(found: pl.DataFrame, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
+_LACKING = pl.col("n_missing") > 0
+
+
+def _bounds(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: TableText) -> Table:
     names = row_labels(spec.conditions)
     of = {c.id: full_name(c, names) for c in spec.conditions}
-    groups = found.group_by("metric", "column", maintain_order=True)
+    groups = found.bounds.filter(_LACKING).group_by("metric", "column", maintain_order=True)
     text = replace(
         words,
         caption="Means of the judges if all missing ratings were the worst, or the best.",
@@ -251,7 +266,7 @@ def _bounded(row: dict[str, Any], names: Mapping[str, str], column: Column) -> R
 
 
 def _agreement(
-    found: pl.DataFrame,
+    found: JudgeNumbers,
     columns: Columns,  # noqa: ARG001  every table's
     spec: ReportSpec,
     words: TableText,
@@ -269,7 +284,7 @@ def _agreement(
             "That judges agree does not say that they are right.",
         ),
     )
-    rows = found.to_dicts()
+    rows = found.agreement.to_dicts()
     return Table(
         text, ("Rubric", "Dimension", "Judges"), (),
         heads("Answers", "Questions", "Alpha", "Consistency", ("Same", "label")),

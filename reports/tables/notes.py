@@ -42,7 +42,7 @@ from reports.numbers.values import values_of
 from reports.rows.collect import Collected, Coverage
 from reports.spec import ReportSpec
 from reports.tables.table import DAGGER, Table, value_text
-from reports.tables.uncounted import uncounted
+from reports.tables.uncounted import rated, uncounted
 
 
 def stamp(collected: Collected) -> str:
@@ -98,6 +98,7 @@ def main_notes(
         *tests(numbers, spec, table, wanted),
         *(every for some, every in _faults(collected, spec) if every != some),
         *_thoughts(collected, spec),
+        *rated(collected, spec, wanted),
         *_assumed(spec),
         *signatures(spec, wanted),
     )
@@ -113,6 +114,7 @@ def main_brief(
     """Return what else stands below the main table in print, the most important first."""
     return (
         *brief_tests(spec, table),
+        *rated(collected, spec, wanted),
         *marks(numbers.summary, spec, wanted, stamp=table.words.stamp),
         answered(collected, spec),
         *_thoughts(collected, spec),
@@ -474,9 +476,11 @@ def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
         metric: Any = spec.metrics[key]
         dimension = ""
         name, settings = metric_name(key), short_signature(metric.signature())
-        if hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
+        is_people = key in spec.rated_by_people
+        if is_people or hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
             dimension = metric.dimension.name
-            name = f"{metric.judge}_{metric.rubric.name}"
+            instrument = metric.instrument if is_people else metric.rubric
+            name = f"{'people' if is_people else metric.judge}_{instrument.name}"
             settings = settings.replace(f"dimension {dimension}; ", "", 1)
         shown.setdefault((name, settings), []).append(dimension)
     listed = (_metric(name, of, settings) for (name, settings), of in shown.items())

@@ -74,6 +74,7 @@ class Cell:
             empty if there is none.
         inline: Whether the interval belongs to the number wherever it is printed, in a terminal
             too: that of a difference.
+        grey: Whether it is printed in grey: there to compare with, and no result.
         key: What ``explain``, macros and claims call it; empty if it has no name.
         value: What a page sorts by; null for a text.
     """
@@ -85,6 +86,7 @@ class Cell:
     key: str = ""
     value: float | None = None
     inline: bool = False
+    grey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,11 @@ class Table:
     groups: tuple[Group, ...]
     tight: bool = False
     layout: Layout = field(default_factory=Layout)
+
+    @property
+    def has_grey(self) -> bool:
+        """Whether a number is printed in grey."""
+        return any(cell.grey for group in self.groups for row in group.rows for cell in row.cells)
 
 
 def panels(of_metrics: Sequence[Sequence[Wanted]]) -> list[list[Wanted]]:

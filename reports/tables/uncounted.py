@@ -89,3 +89,16 @@ def counts_of(counts: Mapping[str, tuple[int, int] | None], shown: Sequence[Cond
             name = full_name(condition, labels)
             told.append(f"{name} {count(n[0])} of {count(n[1])}" if n else name)
     return "; ".join(told)
+
+
+def rated(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
+    """Say of how many answers people's columns are, where the table has any."""
+    keys = [key for key in dict.fromkeys(key for key, _ in wanted) if key in spec.rated_by_people]
+    if not keys:
+        return []
+    ns = {collected.scores[c.id, key].height for c in spec.conditions for key in keys} - {0}
+    told = " to ".join(dict.fromkeys(count(n) for n in (min(ns), max(ns)))) if ns else "no"
+    return [
+        f"(people): n = {told} answers a row, to questions drawn by chance and weighted by "
+        "1/chance; answers that nobody rated are not missing."
+    ]

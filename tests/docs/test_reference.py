@@ -22,7 +22,11 @@ from jobs.executors.slurm import history
 from reports.numbers import (
     adapter_vs_base,
     aggregate,
+    agreement,
+    calibration,
+    corrected,
     correlations,
+    flags_elsewhere,
     judge_agreement,
     judge_bounds,
     judges,
@@ -32,6 +36,7 @@ from reports.numbers import (
     repeats,
     results,
 )
+from reports.rows import ratings
 from tests.docs.markdown_pages import DOCS, PAGES, README, ROOT, blocks, code, tables
 
 
@@ -94,6 +99,15 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "CHECKS": judges.CHECKS,
     "BOUNDS": judge_bounds.BOUNDS,
     "AGREEMENTS": judge_agreement.AGREEMENTS,
+    "PEOPLE": corrected.PEOPLE,
+    "FLAG_RATES": flags_elsewhere.FLAG_RATES,
+    "AGREEMENT": agreement.AGREEMENT,
+    "RATERS": agreement.RATERS,
+    "MEANS": agreement.MEANS,
+    "LEFT_OUT": ratings.LEFT_OUT,
+    "CALIBRATION": calibration.CALIBRATION,
+    "BIASES": calibration.BIASES,
+    "ALTERNATIVE": calibration.ALTERNATIVE,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

@@ -136,25 +136,32 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
     from jobs.commands.views.as_written import written_spec
     from jobs.planning.plan_file import last_plan
     from reports.claims.citables import citables_of_run
+    from reports.claims.evidence_of_people import with_corrected
     from reports.claims.evidence_of_run import evidence_of_run
     from reports.keys import condition_keys
     from reports.numbers.adapter_vs_base import compare
     from reports.numbers.aggregate import aggregate
+    from reports.numbers.corrected import peoples_numbers
     from reports.numbers.flagged import flagged_answers
+    from reports.numbers.people_results import HeldAgainstPeople
     from reports.numbers.prompt_effects import spreads
     from reports.numbers.results import results
     from reports.rows.collect import collect
     from reports.tables import notes
 
-    spec = written_spec(run, last_plan(run)[0], changes)
-    collected = collect(run, spec, partial=partial)
+    written = written_spec(run, last_plan(run)[0], changes)
+    collected = collect(run, written, partial=partial)
+    people = HeldAgainstPeople.of(collected, written)
+    spec = people.spec
     aggregated = aggregate(collected, spec)
     compared = compare(collected, spec)
+    corrected = peoples_numbers(collected, spec)
     evidence = evidence_of_run(
         spec, aggregated.summary, aggregated.pairs, spreads(collected, spec),
         f"the run {run.root.name}", compared,
     )  # fmt: skip
-    printed = results(spec, aggregated, compared)
+    evidence = with_corrected(evidence, spec, corrected)
+    printed = (*results(spec, aggregated, compared, corrected), *people.results)
     stamp = notes.stamp(collected) or notes.empties(flagged_answers(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {

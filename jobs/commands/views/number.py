@@ -7,8 +7,11 @@ from typing import Any
 import polars as pl
 
 from empathy_core import metrics
+from empathy_core.annotation import read_rounds
 from empathy_core.counted import counted
 from empathy_core.metrics._jury import juries
+from empathy_core.metrics._people import CORRECTED as CORRECTED_KEY
+from empathy_core.metrics._people import PEOPLE
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from jobs.commands.views.nearest import is_for_slurm, is_logged, key_of, unknown
@@ -73,7 +76,9 @@ def explained(run: RunDir, what: str, changes: Sequence[str], *, as_json: bool) 
     lines = [*_number_lines(number, key, settings)]
     for record in records:
         lines += ["", *_condition_lines(record)]
-    return "\n".join([*lines, "", *_made_lines(run, plan, made_with, settings)])
+    rated = str((number or {}).get("metric") or "").startswith((PEOPLE, CORRECTED_KEY))
+    people = _people_lines(run) if rated else ()
+    return "\n".join([*lines, "", *_made_lines(run, plan, made_with, settings), *people])
 
 
 def _number(run: RunDir, what: str) -> dict[str, Any] | None:
@@ -97,7 +102,9 @@ def _conditions(plan: Plan) -> dict[str, str]:
 
 def _metrics(plan: Plan, number: Mapping[str, Any], what: str) -> tuple[PlannedMetric, ...]:
     """Return the metric of a number; all if a report of an older version does not say it."""
-    if metric := number.get("metric"):
+    if str(number.get("metric") or "").startswith(PEOPLE):
+        return ()
+    if metric := str(number.get("metric") or "").removeprefix(CORRECTED_KEY):
         jury = juries({m.key: metrics.load(m.name, m.options) for m in plan.metrics}).get(metric)
         wanted = list(jury.members) if jury else [metric]
         return tuple(m for m in plan.metrics if m.key in wanted) or plan.metrics
@@ -195,7 +202,8 @@ def _made_lines(
     given = plan.provenance
     dirty = given.get("uncommitted changes", "none") != "none"
     yield f"rows        data {plan.data_digest[:16]}, in {run.examples.relative_to(run.root)}"
-    yield f"metrics     {'; '.join(f'{m.name}: {m.signature}' for m in made_with)}"
+    named = "; ".join(f"{m.name}: {m.signature}" for m in made_with)
+    yield f"metrics     {named or 'none: people rated'}"
     changed = "; ".join(settings.as_options())
     yield f"settings    [report] of the plan{f', with {changed}' if changed else ''}"
     yield f"command     {given.get('command', 'not recorded')}"
@@ -203,3 +211,10 @@ def _made_lines(
     yield f"commit      {given.get('commit', 'not recorded')}{uncommitted}"
     yield f"plan        {last_plan(run)[1]}"
     yield f"again       {again(run, plan, settings)}"
+
+
+def _people_lines(run: RunDir) -> Iterator[str]:
+    """Yield where people's ratings lie."""
+    for name, of in read_rounds(run).items():
+        raters = counted(len(of.raters), "rater")
+        yield f"ratings     {name} ({of.kind}, {raters}), in {run.annotation.name}/{name}"

@@ -26,6 +26,8 @@ from reports.keys import condition_keys, metric_name
 from reports.labels import full_name, row_labels
 from reports.numbers import adapter_vs_base, results
 from reports.numbers.aggregate import aggregate
+from reports.numbers.corrected import peoples_numbers
+from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
 from reports.rows.pieces import KEY
@@ -117,10 +119,13 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
     if rows is None:
         msg = f"{name} holds no plan: expected a run that was swept; start it with sweep"
         raise ConfigError(msg)
-    spec, collected = rows.spec, rows.collected
-    numbers = results.results(
-        spec, aggregate(collected, spec), adapter_vs_base.compare(collected, spec)
-    )
+    collected = rows.collected
+    people = HeldAgainstPeople.of(collected, rows.spec)
+    spec = people.spec
+    compared, corrected = adapter_vs_base.compare(collected, spec), peoples_numbers(collected, spec)
+    numbers = (
+        *results.results(spec, aggregate(collected, spec), compared, corrected), *people.results
+    )  # fmt: skip
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])
         for key, metric in spec.metrics.items()

@@ -346,8 +346,42 @@ def test_a_rater_who_shares_no_item_counts_in_no_pair(whole: np.ndarray):
     found = rater_agreement(np.concatenate([whole, other]), alone(whole))
 
     assert found.kappa == rater_agreement(whole, alone(whole)).kappa
-    assert found.icc_absolute.value is None
+    assert found.icc_by_pair
     assert found.n_raters == 4
+
+
+def test_where_no_item_is_rated_by_all_the_icc_is_a_mean_over_pairs(whole: np.ndarray):
+    """Of each pair's own, on the items that both have rated: each item has three raters of four."""
+    ratings = whole.copy()
+    ratings[np.arange(80) % 4, np.arange(80)] = np.nan
+    found = rater_agreement(ratings, alone(ratings, 999))
+
+    theirs = []
+    for pair in combinations(ratings, 2):
+        both = np.stack(pair)[:, ~np.isnan(np.stack(pair)).any(axis=0)]
+        of = rater_agreement(both, alone(both))
+        theirs.append([of.icc_absolute.value, of.icc_consistency.value])
+    means = np.mean(theirs, axis=0)
+    assert (found.icc_absolute.value, found.icc_consistency.value) == pytest.approx(tuple(means))
+    assert found.icc_absolute.interval.low < means[0] < found.icc_absolute.interval.high
+    assert found.icc_absolute.n == 80
+
+
+def test_the_icc_of_a_mean_of_raters_is_that_of_shrout_and_fleiss():
+    """Their table 4: ICC(2,k) = .62, which is ICC(A,k), and ICC(3,k) = .91, which is ICC(C,k)."""
+    found = rater_agreement(FISHER, alone(FISHER))
+
+    assert round(found.averaged(found.icc_absolute).value, 2) == 0.62
+    assert round(found.averaged(found.icc_consistency).value, 2) == 0.91
+
+
+def test_the_interval_of_a_mean_of_raters_is_stepped_up_with_it(whole: np.ndarray):
+    found = rater_agreement(whole, alone(whole, 999))
+    one, four = found.icc_consistency, found.averaged(found.icc_consistency)
+
+    assert four.value == pytest.approx(4 * one.value / (1 + 3 * one.value))
+    assert four.interval.low == pytest.approx(4 * one.interval.low / (1 + 3 * one.interval.low))
+    assert found.averaged(one, 1).interval == one.interval
 
 
 @pytest.mark.parametrize("ratings", [np.ones((1, 5)), np.ones((2, 4)), np.ones(5)])
@@ -428,3 +462,21 @@ def test_means_of_conditions_agree_as_their_own_table_does():
     bounds = found.icc_absolute.interval
     assert bounds.low < found.icc_absolute.value < bounds.high
     assert found.n_conditions == 8
+
+
+def test_alphas_of_conditions_means_are_evalicas():
+    """Of the table of means, four raters by six conditions, one pair of means equal."""
+    import evalica
+    import pandas as pd
+
+    ratings = made(np.random.default_rng(31), 240, raters=4)
+    conditions = np.arange(240) % 6
+    ratings[0, conditions == 1] = ratings[0, conditions == 0]
+    table = np.array([[of[conditions == c].mean() for c in range(6)] for of in ratings])
+    found = mean_agreement(ratings, conditions, Resampler(np.arange(240) // 6, 199))
+
+    for kind in ("ordinal", "interval"):
+        theirs = evalica.alpha(pd.DataFrame(table.round(9)), kind).alpha
+        alpha = getattr(found, f"alpha_{kind}")
+        assert alpha.value == pytest.approx(theirs, abs=1e-9)
+        assert alpha.interval.low < theirs < alpha.interval.high

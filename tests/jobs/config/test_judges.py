@@ -11,6 +11,7 @@ from jobs.commands.prefetch import _fetches
 from jobs.config import read as configuration
 from jobs.config.judges import metric_options, questions
 from jobs.config.schema import Config
+from jobs.planning.report_settings import check_margins
 from tests.runs.judged import CARE
 
 BASE = """
@@ -365,3 +366,82 @@ def test_a_comparison_is_one_metric_for_each_opponent_and_one_column_beside_two(
     ]  # fmt: skip
     assert loaded[0].columns[0].label == "Empathy: preferred to Echo.None-1"
     assert {options["baseline"] for options in more.values()} == {"echo.none-1"}
+
+
+# ---------------------------------------------------------------------------- what is required
+
+
+def test_what_a_judge_must_reach_is_declared_with_it(tmp_path: Path):
+    """Integers and false where they are meant; what is left out is null, and has its default."""
+    given = "require = { items = 50, kappa = 0.3, bias = 0.25, alt_test = false }\n"
+    table = read(tmp_path, JUDGE + given).judges["one"].require
+
+    assert (table.items, table.kappa, table.bias, table.alt_test) == (50, 0.3, 0.25, False)
+    assert table.raters is None
+
+
+def test_a_requirement_can_be_set_on_the_command_line(tmp_path: Path):
+    read(tmp_path, JUDGE)
+    path = str(tmp_path / "judged.toml")
+    config = configuration.read(path, ["judges.one.require.raters=3"])
+
+    assert config.judges["one"].require.raters == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("kapa = 0.3", "judges.one.require.kapa"),
+        ("kappa = 3.0", "judges.one.require.kappa"),
+        ("items = 0", "judges.one.require.items"),
+        ("alt_test = true", "judges.one.require.alt_test"),
+        ("bias = -0.1", "judges.one.require.bias"),
+    ],
+)
+def test_a_requirement_that_is_none_is_refused(tmp_path: Path, given: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, f"{JUDGE}require = {{ {given} }}\n")
+
+
+# ---------------------------------------------------------------------------- other data
+
+CRISIS = '[judges.one]\nmodel = "mine"\nrubrics = ["crisis", "epitome"]\n'
+ELSEWHERE = """
+[judges.one.elsewhere."{asked}"]
+positive = 20
+found = {found}
+negative = 100
+cleared = 95
+source = "pilot"
+"""
+
+
+def test_how_a_judge_agreed_elsewhere_is_declared_with_it(tmp_path: Path):
+    config = read(tmp_path, CRISIS + ELSEWHERE.format(asked="crisis.blaming", found=18))
+    of = config.judges["one"].elsewhere["crisis.blaming"]
+
+    assert (of.found, of.positive, of.cleared, of.negative) == (18, 20, 95, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "said"),
+    [
+        ("crisis.blamed", 18, "Did you mean 'crisis.blaming'"),
+        ("epitome.explorations", 18, "yes-or-no question of this judge"),
+        ("crisis.blaming", 21, "found = 21 is more than positive = 20"),
+        ("crisis.blaming", -1, "judges.one.elsewhere"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(tmp_path: Path, asked: str, found: int, said: str):
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, CRISIS + ELSEWHERE.format(asked=asked, found=found))
+
+
+def test_a_margin_can_be_declared_before_people_have_rated(tmp_path: Path):
+    """Of their column, of the judge corrected by it, and of nothing that will never be there."""
+    judge = '[judges.one]\nmodel = "mine"\nrubrics = ["./care.toml"]\n'
+    asked = metric_options(read(tmp_path, judge))
+
+    check_margins(["human_care_warmth", "corrected_one_care_warmth"], asked)
+    with pytest.raises(ConfigError, match="human_care_cold"):
+        check_margins(["human_care_cold"], asked)

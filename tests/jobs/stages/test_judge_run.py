@@ -16,6 +16,7 @@ import pytest
 
 from empathy_core.backends.current import CURRENT
 from empathy_core.errors import ConfigError, ModelError
+from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir
 from jobs.config import read as configuration
 from jobs.executors.worker import do_task
@@ -23,6 +24,7 @@ from jobs.planning import sweep
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import SCORE
+from jobs.stages.report import report_spec
 from jobs.stages.score import load
 from tests.judging import judged_rows, statistics, sweep_here, write_judged
 from tests.runs.command_line import environment
@@ -185,6 +187,23 @@ def test_another_answer_is_judged_and_no_other_condition(copy: Path):
     new = statistics(run).items() - before.items()
     assert before.items() <= statistics(run).items()
     assert {path.parts[-2].partition(".greedy")[0] for path, _ in new} == {"echo.prompt2"}
+
+
+def test_what_a_judge_must_reach_is_the_reports_alone(copy: Path):
+    """Another rule judges nothing again; plans of before it have the defaults."""
+    before = statistics(run_of(copy)[0])
+    rule = "min_mass = 0.0\nrequire = { items = 50, alt_test = false }"
+    write_judged(copy, JUDGED.replace("min_mass = 0.0", rule))
+
+    planned = sweep_here(copy)
+
+    run, plan = run_of(copy)
+    assert [task for task in planned.tasks if task.stage != "report"] == []
+    assert statistics(run) == before
+    [(name, found)] = report_spec(run, plan).requirements.items()
+    assert (name, found) == ("one", CalibrationRule(items=50, alt_test=False))
+    older = replace(plan, config=plan.config | {"judges": {"one": {"model": "judge"}}})
+    assert report_spec(run, older).requirements == {"one": CalibrationRule()}
 
 
 # ---------------------------------------------------------------------------- whose opinion

@@ -1,0 +1,259 @@
+"""What people said of a run's answers, in rows: the rounds of ratings, made one.
+
+An answer's value is what settled it (a round of adjudication), or else the mean of its raters.
+Where not all raters rated the same answers, each rater's own severity is taken off first.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
+from empathy_core.annotation.rounds import read_key, read_sample
+from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._people import People, Question, instruments, people
+from empathy_core.rubrics.spec import Rubric
+from empathy_core.stats.rater_effects import rater_effects
+from empathy_core.stats.refusals import Refusal
+from empathy_core.store import RunDir
+from empathy_core.visible import as_read
+
+AT = ("condition", "example", "sample")
+ASKED = ("rubric", "dimension")
+
+ANSWERS: dict[str, Any] = {
+    "condition": pl.String,  # id
+    "example": pl.String,
+    "sample": pl.Int32,
+    "rubric": pl.String,
+    "dimension": pl.String,
+    "value": pl.Float64,  # null: nobody gave a rating that counts
+    "ratings": pl.List(pl.Float64),  # those that count, as they were given
+    "adjudicated": pl.Boolean,
+    "not_applicable": pl.Boolean,  # all who answered say that the question does not apply
+    "drawn": pl.Boolean,  # by chance; else it was chosen by looking at ratings
+}
+"""Schema of what people said, a row for each answer and question that raters were given."""
+
+SEVERITIES: dict[str, Any] = {
+    "rubric": pl.String,
+    "dimension": pl.String,
+    "rater": pl.String,
+    "effect": pl.Float64,  # how much higher than others; 0 where it cannot be told
+    "taken_off": pl.Boolean,  # from the ratings, since raters rated unlike answers
+    "connected": pl.Boolean,  # false: raters share no answers, so that it cannot be told
+}
+"""Schema of how strict raters are, a row for each of them and question."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatedAnswers:
+    """What people said of the answers of a run: ratings of its texts and rubrics that count.
+
+    Attributes:
+        answers: ``ANSWERS``.
+        severities: ``SEVERITIES``.
+        rounds: Name → round, of those whose questions were drawn by chance.
+        samples: Name of such a round → ``annotation.SAMPLE``.
+        instruments: (rubric, dimension) → the rubric with it alone.
+    """
+
+    answers: pl.DataFrame
+    severities: pl.DataFrame
+    rounds: Mapping[str, Round]
+    samples: Mapping[str, pl.DataFrame]
+    instruments: Mapping[tuple[str, str], Rubric]
+
+    def of(self, rubric: str, dimension: str) -> pl.DataFrame:
+        """Return the answers of one question."""
+        asked = (pl.col("rubric") == rubric) & (pl.col("dimension") == dimension)
+        return self.answers.filter(asked)
+
+    def raters(self, rubric: str, dimension: str) -> int:
+        """Return how many people rated on a question."""
+        rows = self.severities.filter(pl.col("rubric") == rubric, pl.col("dimension") == dimension)
+        return rows.height
+
+
+def people_of(run: RunDir, metrics: Mapping[str, MetricProtocol]) -> dict[str, People]:
+    """Return key → metric of what people of a run have rated; empty before the first import.
+
+    Raises:
+        Damaged: A round cannot be read.
+    """
+    rated = read_ratings(run).filter(pl.col("state") == "rated")
+    asked = rated.select("rubric", "dimension", "rubric_digest").unique(maintain_order=True)
+    return people(instruments(asked.iter_rows(), metrics))
+
+
+Texts = Callable[[str, Sequence[str]], pl.DataFrame]
+"""Condition and examples → ``example``, ``sample``, ``text`` of the answers that the run has."""
+
+
+def read_people(
+    run: RunDir, metrics: Mapping[str, MetricProtocol], conditions: Sequence[str], texts: Texts
+) -> RatedAnswers | None:
+    """Return the ratings of *conditions* (ids); null before the first import.
+
+    Raises:
+        Damaged: A round cannot be read.
+    """
+    ratings = read_ratings(run)
+    if ratings.is_empty():
+        return None
+    rounds = read_rounds(run)
+    asked: list[Question] = [of for r in rounds.values() for of in r.dimensions]
+    known = instruments(dict.fromkeys(asked), metrics)
+    drawn = {name: of for name, of in rounds.items() if of.kind == "ratings"}
+    mine = ratings.filter(pl.col("kind") == "answer", pl.col("condition").is_in(list(conditions)))
+    is_known = pl.Series([row in known for row in mine.select(*ASKED, "rubric_digest").rows()],
+                         dtype=pl.Boolean)  # fmt: skip
+    named = mine.filter(is_known)
+    fresh = named.join(_current(named, texts), on=(*AT, "answer_sha256"), how="semi")
+    counted = fresh.filter(pl.col("excluded") == "")
+    shown = _shown(run, drawn, known, conditions)
+    found = _Merged.of(counted, rounds)
+    return RatedAnswers(
+        _answers(shown, found, counted), found.severities, drawn,
+        {name: read_sample(RoundDir.of(run, name)) for name in drawn},
+        {of[:2]: rubric for of, rubric in known.items()},
+    )  # fmt: skip
+
+
+def _current(ratings: pl.DataFrame, texts: Texts) -> pl.DataFrame:
+    """Return the answers, and digests of their texts, that the run still has."""
+    rows: list[tuple[str, str, int, str]] = []
+    for (condition,), of in ratings.group_by("condition", maintain_order=True):
+        examples = of["example"].unique().to_list()
+        for row in texts(str(condition), examples).iter_rows(named=True):
+            shown = {row["text"], row["text"].strip(), as_read(row["text"])}
+            rows += [
+                (str(condition), row["example"], row["sample"], sha)
+                for sha in {hashlib.sha256(text.encode()).hexdigest() for text in shown}
+            ]
+    schema = {name: ANSWERS[name] for name in AT} | {"answer_sha256": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _shown(
+    run: RunDir,
+    drawn: Mapping[str, Round],
+    known: Mapping[Question, Rubric],
+    conditions: Sequence[str],
+) -> pl.DataFrame:
+    """Return what raters were given by chance: an answer and a question each."""
+    parts = [pl.DataFrame(schema={name: ANSWERS[name] for name in (*AT, *ASKED)})]
+    for name, of in drawn.items():
+        folder = RoundDir.of(run, name)
+        items = read_key(folder).filter(
+            pl.col("kind") == "answer", pl.col("condition").is_in(list(conditions))
+        )
+        tiers = read_sample(folder).select("example", "tier")
+        items = items.select(AT).unique(maintain_order=True).join(tiers, on="example", how="left")
+        for question in of.dimensions:
+            if question in known:
+                levels = known[question].dimensions[0].tiers
+                rows = items.filter(pl.col("tier").is_in(levels)) if levels else items
+                named = (pl.lit(text).alias(of) for of, text in zip(ASKED, question, strict=False))
+                parts.append(rows.select(*AT, *named))
+    return pl.concat(parts).unique(maintain_order=True)
+
+
+# ---------------------------------------------------------------------------- values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Merged:
+    """Ratings made one value an answer and question.
+
+    Attributes:
+        values: ``AT``, ``ASKED``, ``value``, ``ratings``, ``adjudicated``.
+    """
+
+    values: pl.DataFrame
+    severities: pl.DataFrame
+
+    @classmethod
+    def of(cls, counted: pl.DataFrame, rounds: Mapping[str, Round]) -> "_Merged":
+        settling = [name for name, of in rounds.items() if of.kind == "adjudication"]
+        rated = counted.filter(pl.col("state") == "rated", pl.col("value").is_not_null())
+        refining = [name for name, of in rounds.items() if of.kind == "refinement"]
+        own = rated.filter(~pl.col("round").is_in([*settling, *refining]))
+        chosen = rated.filter(pl.col("round").is_in(refining)).with_columns(given="value")
+        # what was drawn is worth what it was before anybody looked
+        chosen = chosen.join(own, on=[*AT, *ASKED], how="anti", maintain_order="left")
+        parts, strict = [chosen], [pl.DataFrame(schema=SEVERITIES)]
+        for _, rows in own.group_by(ASKED, maintain_order=True):
+            adjusted, told = _adjusted(rows)
+            parts.append(adjusted)
+            strict.append(told)
+        columns = (*AT, *ASKED, "value", "given")
+        kinds = {**{n: ANSWERS[n] for n in (*AT, *ASKED, "value")}, "given": pl.Float64}
+        whole = pl.concat([pl.DataFrame(schema=kinds), *(p.select(columns) for p in parts)])
+        means = _means(whole)
+        settled = _means(
+            rated.filter(pl.col("round").is_in(settling))
+            .with_columns(given="value")
+            .select(columns)
+        )
+        at = [*AT, *ASKED]
+        rest = means.join(settled, on=at, how="anti", maintain_order="left")
+        values = pl.concat([
+            settled.with_columns(adjudicated=pl.lit(True)),
+            rest.with_columns(adjudicated=pl.lit(False)),
+        ])  # fmt: skip
+        return cls(values, pl.concat(strict))
+
+
+def _means(rows: pl.DataFrame) -> pl.DataFrame:
+    by = rows.group_by(*AT, *ASKED, maintain_order=True)
+    return by.agg(pl.col("value").mean(), ratings=pl.col("given"))
+
+
+def _adjusted(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return ratings of one question as the average rater would give them, and how strict each is.
+
+    Where all rated the same answers, the means are those of the ratings as they are.
+    """
+    items = (rows.select(pl.struct(AT).rank("dense") - 1).to_series()).to_numpy().astype(int)
+    names = rows["rater"].unique().sort()
+    raters = rows["rater"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    at = raters.to_numpy(), items
+    table = np.full((len(names), int(items.max()) + 1), np.nan)
+    table[at] = rows["value"].to_numpy()
+    found = rater_effects(table)
+    connected = not isinstance(found, Refusal)
+    effects = np.zeros(len(names)) if isinstance(found, Refusal) else found.severities
+    unlike = connected and bool(np.isnan(table).any())
+    asked = {name: rows[name][0] for name in ASKED}
+    told = pl.DataFrame(
+        [
+            {**asked, "rater": name, "effect": effect, "taken_off": unlike, "connected": connected}
+            for name, effect in zip(names, effects.tolist(), strict=True)
+        ],
+        schema=SEVERITIES,
+    )
+    off = effects[at[0]] if unlike else 0.0
+    return rows.with_columns(given="value", value=pl.col("value") - off), told
+
+
+def _answers(shown: pl.DataFrame, found: _Merged, counted: pl.DataFrame) -> pl.DataFrame:
+    """Return ``ANSWERS``: what was given to raters by chance, then what else was rated."""
+    at = [*AT, *ASKED]
+    chosen = found.values.select(at).join(shown, on=at, how="anti", maintain_order="left")
+    rows = pl.concat([
+        shown.with_columns(drawn=pl.lit(True)), chosen.with_columns(drawn=pl.lit(False))
+    ])  # fmt: skip
+    outside = counted.filter(pl.col("state") == "not_applicable").select(at).unique()
+    rows = rows.join(found.values, on=at, how="left", maintain_order="left")
+    rows = rows.join(
+        outside.with_columns(outside=pl.lit(True)), on=at, how="left", maintain_order="left"
+    )
+    return rows.with_columns(
+        pl.col("adjudicated").fill_null(value=False),
+        not_applicable=pl.col("value").is_null() & pl.col("outside").fill_null(value=False),
+    ).select(list(ANSWERS)).cast(pl.Schema(ANSWERS))  # fmt: skip
