@@ -117,13 +117,15 @@ def rater_agreement(ratings: np.ndarray, resampler: Resampler) -> Agreement:
     pairs = all_pairs(len(ratings))
     shared = estimates(
         [_raw(centred), *_alphas(centred, scale), kappa(centred, scale, pairs), _tau(ratings)],
-        given.sum(axis=0) >= 2, resampler,
+        given.sum(axis=0) >= 2, resampler, heavy=True,
     )  # fmt: skip
     by_all = given.all(axis=0)
     complete = (
-        estimates(_icc(centred, scale), by_all, resampler)
+        estimates(_icc(centred, scale), by_all, resampler, heavy=True)
         if by_all.any()
-        else estimates(intraclass(centred, scale, pairs), given.sum(axis=0) >= 2, resampler)
+        else estimates(
+            intraclass(centred, scale, pairs), given.sum(axis=0) >= 2, resampler, heavy=True
+        )
     )
     shares = zip(values, counts / max(1, counts.sum()), strict=True)
     prevalence = tuple((float(of), float(share)) for of, share in shares)

@@ -156,7 +156,9 @@ def calibrate(
     mean, bias, biases = _biases(judge, people, conditions, cells)
     rmse, gains = _errors(judge, ratings, cells)
     kappa_with, alpha_with = _with_each(judge, ratings, of.labels, cells)
-    absolute, consistency = estimates(intraclass(*_centred(both), [(0, 1)]), kept, cells)
+    absolute, consistency = estimates(
+        intraclass(*_centred(both), [(0, 1)]), kept, cells, heavy=True
+    )
     tests = _alternatives(judge, ratings, cells, epsilon)
     return Calibration(
         n=int(kept.sum()), n_raters=len(ratings), n_questions=len(np.unique(cells.clusters[kept])),
@@ -214,7 +216,7 @@ def _biases(
 
 def _means(values: Sequence[np.ndarray], kept: np.ndarray, cells: Resampler) -> list[Estimate]:
     rows = (np.column_stack([np.where(kept, of, 0.0), kept]) for of in values)
-    return [*estimates([Coefficient(of, _mean) for of in rows], kept, cells)]
+    return [*estimates([Coefficient(of, _mean) for of in rows], kept, cells, heavy=True)]
 
 
 def _errors(
@@ -248,7 +250,7 @@ def _errors(
 
     parts = [Coefficient(rows, lambda sums: errors(sums)["judge"])]
     parts += [Coefficient(rows, partial(gain, name)) for name in CONTROLS]
-    own, *gains = estimates(parts, kept, cells)
+    own, *gains = estimates(parts, kept, cells, heavy=True)
     return own, dict(zip(CONTROLS, gains, strict=True))
 
 
@@ -263,14 +265,14 @@ def _with_each(
     rounded = np.concatenate([nearest(judge, labels)[None], ratings])
     expected = np.concatenate([judge[None], ratings])
     parts = [kappa(*_centred(rounded), pairs), alpha(*_centred(expected), pairs)]
-    of_kappa, of_alpha = estimates(parts, kept, cells)
+    of_kappa, of_alpha = estimates(parts, kept, cells, heavy=True)
     return of_kappa, of_alpha
 
 
 def _among(ratings: np.ndarray, cells: Resampler) -> Estimate:
     """Return the interval alpha of people alone."""
     kept = (~np.isnan(ratings)).sum(axis=0) >= 2
-    return estimates([interval_alpha(*_centred(ratings))], kept, cells)[0]
+    return estimates([interval_alpha(*_centred(ratings))], kept, cells, heavy=True)[0]
 
 
 def _alternatives(
@@ -314,7 +316,7 @@ def _at_own(
     def reduce(sums: np.ndarray) -> np.ndarray:
         return np.asarray(_mean(sums[..., :2]) - _mean(sums[..., 2:]))
 
-    return estimates([Coefficient(rows, reduce)], kept, cells)[0]
+    return estimates([Coefficient(rows, reduce)], kept, cells, heavy=True)[0]
 
 
 def _flags(

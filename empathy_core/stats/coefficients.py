@@ -19,10 +19,14 @@ class Coefficient:
 
 
 def estimates(
-    parts: Sequence[Coefficient], kept: np.ndarray, resampler: Resampler
+    parts: Sequence[Coefficient], kept: np.ndarray, resampler: Resampler, *, heavy: bool = False
 ) -> tuple[Estimate, ...]:
-    """Return an estimate of each coefficient over the items *kept*, shape (items,)."""
-    return tuple(of for (of,) in estimates_at(parts, kept, resampler, [resampler.level]))
+    """Return an estimate of each coefficient over the items *kept*, shape (items,).
+
+    With *heavy* intervals are widened where few questions make up the variance; see ``_carriers``.
+    """
+    found = estimates_at(parts, kept, resampler, [resampler.level], heavy=heavy)
+    return tuple(of for (of,) in found)
 
 
 def estimates_at(
@@ -31,6 +35,7 @@ def estimates_at(
     resampler: Resampler,
     levels: Sequence[float],
     constant: bool = False,
+    heavy: bool = False,
 ) -> tuple[tuple[Estimate, ...], ...]:
     """Return for each coefficient an estimate with an interval at each of *levels*.
 
@@ -41,6 +46,7 @@ def estimates_at(
         levels: Chances that intervals cover.
         constant: Of a coefficient that is the same without any question the interval is that one
             number; else there is none.
+        heavy: See ``estimates``.
     """
     counts = Counts.of(kept, resampler)
     places, rows = _places(parts)
@@ -57,9 +63,25 @@ def estimates_at(
             if constant and np.abs(without - value).max() <= ROUNDING:
                 bounds = [Interval(value, value)] * len(levels)
             elif values is not None:
-                bounds = [accelerated(values, value, without, counts.effective, p) for p in levels]
+                n = _carriers(without, counts) if heavy else counts.effective
+                bounds = [accelerated(values, value, without, n, p) for p in levels]
         found.append(tuple(Estimate(value, of, *counts.fields) for of in bounds))
     return tuple(found)
+
+
+def _carriers(without: np.ndarray, counts: Counts) -> float:
+    """Return of how many equal clusters the variance is known as well as it is here.
+
+    Near the ceiling of a scale most questions say the same, and a variance that rests on a few is
+    itself hardly known: one more than Satterthwaite's degrees of freedom, 2 n / (kurtosis - 1) of
+    the jackknife's deviations, which is n of normal ones; but ``Counts.effective`` at most.
+    """
+    apart = without - without.mean()
+    squares = float(np.square(apart).sum())
+    if not np.isfinite(squares) or squares <= ROUNDING**2:
+        return counts.effective
+    excess = counts.n_clusters * float((apart**4).sum()) / squares**2 - 1
+    return max(2.0, 1 + min(counts.effective - 1, 2 * counts.n_clusters / max(excess, ROUNDING)))
 
 
 def _places(parts: Sequence[Coefficient]) -> tuple[list[slice], np.ndarray]:

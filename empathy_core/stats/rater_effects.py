@@ -117,7 +117,7 @@ def adjusted_means(
 
     parts = [Coefficient(rows, partial(mean, c)) for c in range(n)]
     parts += [Coefficient(rows, partial(severity, r)) for r in range(k)]
-    found = estimates(parts, kept, resampler)
+    found = estimates(parts, kept, resampler, heavy=True)
     every = iter(found[n:])
     none = Estimate(None, None, 0, len(kept), 0)
     return AdjustedMeans(found[:n], tuple(next(every) if of else none for of in has))

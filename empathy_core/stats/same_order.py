@@ -79,7 +79,7 @@ def order_agreement(reference: np.ndarray, judge: np.ndarray, resampler: Resampl
         paired[first] |= apart[0] != 0
         paired[second] |= apart[0] != 0
     parts = [Coefficient(counts, of) for of in (_decided, _halved, _tied)]
-    decided, halved, tied = estimates(parts, paired, resampler)
+    decided, halved, tied = estimates(parts, paired, resampler, heavy=True)
     return SameOrder(decided, halved, tied, int(counts.sum()), n_ties)
 
 
@@ -120,7 +120,7 @@ def mean_agreement(ratings: np.ndarray, conditions: np.ndarray, resampler: Resam
             Coefficient(flat, lambda sums: _alpha(_ranks(means(sums)), float(k * n))),
             Coefficient(flat, lambda sums: _alpha(means(sums), scale)),
         ],
-        kept, resampler,
+        kept, resampler, heavy=True,
     )  # fmt: skip
     return MeansAgree(absolute, consistency, tau, n, ordinal, interval)
 
