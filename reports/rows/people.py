@@ -4,8 +4,7 @@
 each rater's own severity is taken off first.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,7 @@ from empathy_core.rubrics.spec import Rubric
 from empathy_core.stats.rater_effects import rater_effects
 from empathy_core.stats.refusals import Refusal
 from empathy_core.store import RunDir
-from empathy_core.visible import as_read
+from reports.rows.standing import SAME_TEXT, Texts, with_standing
 
 AT = ("condition", "example", "sample")
 ASKED = ("rubric", "dimension")
@@ -92,10 +91,6 @@ def people_of(run: RunDir, metrics: Mapping[str, MetricProtocol]) -> dict[str, P
     return people(instruments(asked.iter_rows(), metrics))
 
 
-Texts = Callable[[str, Sequence[str]], pl.DataFrame]
-"""Condition and examples → ``example``, ``sample``, ``text`` of the answers that the run has."""
-
-
 def read_people(
     run: RunDir, metrics: Mapping[str, MetricProtocol], conditions: Sequence[str], texts: Texts
 ) -> RatedAnswers | None:
@@ -115,7 +110,7 @@ def read_people(
     is_known = pl.Series([row in known for row in mine.select(*ASKED, "rubric_digest").rows()],
                          dtype=pl.Boolean)  # fmt: skip
     named = mine.filter(is_known)
-    fresh = named.join(_current(named, texts), on=(*AT, "answer_sha256"), how="semi")
+    fresh = with_standing(named, conditions, texts).filter(SAME_TEXT)
     counted = fresh.filter(pl.col("excluded") == "")
     shown = _shown(run, drawn, known, conditions)
     values, severities = _merged(counted, rounds)
@@ -124,21 +119,6 @@ def read_people(
         {name: read_sample(RoundDir.of(run, name)) for name in drawn},
         {of[:2]: rubric for of, rubric in known.items()},
     )  # fmt: skip
-
-
-def _current(ratings: pl.DataFrame, texts: Texts) -> pl.DataFrame:
-    """Return the answers, and digests of their texts, that the run still has."""
-    rows: list[tuple[str, str, int, str]] = []
-    for (condition,), of in ratings.group_by("condition", maintain_order=True):
-        examples = of["example"].unique().to_list()
-        for row in texts(str(condition), examples).iter_rows(named=True):
-            shown = {row["text"], row["text"].strip(), as_read(row["text"])}
-            rows += [
-                (str(condition), row["example"], row["sample"], sha)
-                for sha in {hashlib.sha256(text.encode()).hexdigest() for text in shown}
-            ]
-    schema = {name: ANSWERS[name] for name in AT} | {"answer_sha256": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _shown(
