@@ -1,10 +1,11 @@
 """What people said of each answer in one value: settled flags where there are, else means. Pure.
 
-Agreement is computed from the original ratings, which an adjudication never changes; a settled
-value is for what is compared with people, such as a judge, or with another system.
+Nothing else decides this. A settled value is for what is said of systems: their means, corrected
+estimates and faults. How far raters agree, and judges with them, is computed from the original
+ratings, which an adjudication never changes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,8 @@ from empathy_core.rubrics.spec import Dimension
 ANSWER = ("condition", "example", "sample", "answer_sha256")
 """Columns that name an answer and its text."""
 _QUESTION = (*ANSWER, "rubric", "dimension")
+_GIVEN = pl.col("value").filter(pl.col("state") == RATED)
+"""Values of those who gave one."""
 
 SETTLED: dict[str, Any] = {
     "condition": pl.String,
@@ -26,7 +29,8 @@ SETTLED: dict[str, Any] = {
     "rubric": pl.String,
     "dimension": pl.String,
     "value": pl.Float64,  # null only where it was settled that the question does not apply
-    "n_raters": pl.UInt32,  # of the original ratings with a value
+    "ratings": pl.List(pl.Float64),  # that it is made of, as they were given
+    "n_raters": pl.UInt32,  # of the original ratings with a value; 0 where only the settled counts
     "adjudicated": pl.Boolean,  # whether a third person has settled it
 }
 """Schema of ``settled``: a row each answer and dimension."""
@@ -54,38 +58,45 @@ def is_flag(of: Dimension) -> bool:
     return of.severity is not None or of.is_share
 
 
-def settled(ratings: pl.DataFrame, adjudicated: Collection[str]) -> pl.DataFrame:
-    """Return one value for each answer and dimension (``SETTLED``), in their order.
+def settled(
+    ratings: pl.DataFrame,
+    adjudicated: Collection[str],
+    *,
+    answer: Sequence[str] = ANSWER,
+    averaged: str = "value",
+) -> pl.DataFrame:
+    """Return one value for each answer and dimension (``SETTLED``), what was settled last.
 
     Only ratings of answers count, that no rule excludes; repeats, attention items and purposive
-    ones do not. Where people differed on a flag and an adjudicator has answered, the adjudicator's
-    value is the one (the mean of several), else it is the mean of the raters' values. Give it the
-    ratings of one round and of its adjudications where the round's chances matter.
+    ones do not. Where an adjudicator has answered, the adjudicator's value is the one (the mean of
+    several), or none where the adjudicator says that the question does not apply; else it is the
+    mean of the raters' values. Who settles is asked only what raters differed on, so that every
+    answer settles, also where a rule has left some of these raters out since. Give it the ratings
+    of one round and of its adjudications where the round's chances matter.
 
     Args:
         ratings: ``RATINGS``.
         adjudicated: Names of the rounds that settle flags; see ``adjudications``.
+        answer: Columns that name an answer; those of ``SETTLED`` that are not there are left out.
+        averaged: Column with what raters' values are averaged as, for instance their ratings as
+            the average rater would have given them.
     """
-    counted = ratings.filter((pl.col("kind") == "answer") & (pl.col("excluded") == ""))
-    third = pl.col("round").is_in(list(adjudicated))
-    value = pl.col("value").filter(pl.col("state") == RATED)
-    own = (
-        counted.filter(~third)
-        .group_by(_QUESTION)
-        .agg(mean=value.mean(), n_raters=value.len().cast(pl.UInt32))
+    at = [*answer, "rubric", "dimension"]
+    own, third = _counted(ratings, adjudicated)
+    rated = own.filter(pl.col("state") == RATED, pl.col("value").is_not_null())
+    means = rated.group_by(at, maintain_order=True).agg(
+        mean=pl.col(averaged).mean(), ratings=pl.col("value"), n_raters=pl.len()
     )
-    said = counted.filter(third & pl.col("state").is_in([RATED, NA]))
-    last = said.group_by(_QUESTION).agg(final=value.mean()).with_columns(adjudicated=True)
-    disputed = _disputed(counted.filter(~third)).select(_QUESTION)
-    last = last.join(disputed, on=_QUESTION, how="semi")
-    both = own.join(last, on=_QUESTION, how="left").with_columns(
-        pl.col("adjudicated").fill_null(value=False)
+    last = third.group_by(at, maintain_order=True).agg(value=_GIVEN.mean(), ratings=_GIVEN)
+    last = last.join(means.select(*at, "n_raters"), on=at, how="left", maintain_order="left")
+    rest = means.join(last, on=at, how="anti", maintain_order="left").rename({"mean": "value"})
+    names = [name for name in SETTLED if name in at or name not in _QUESTION]
+    schema = pl.Schema({name: SETTLED[name] for name in names})
+    parts = (rest.with_columns(adjudicated=False), last.with_columns(adjudicated=True))
+    return pl.concat(
+        part.with_columns(pl.col("n_raters").fill_null(0)).select(names).cast(schema)
+        for part in parts
     )
-    chosen = pl.when("adjudicated").then("final").otherwise("mean")
-    found = both.with_columns(value=chosen).filter(
-        pl.col("value").is_not_null() | pl.col("adjudicated")
-    )
-    return found.select(list(SETTLED)).cast(pl.Schema(SETTLED)).sort(_QUESTION)
 
 
 def disputes(
@@ -103,11 +114,21 @@ def disputes(
         schema={"rubric": pl.String, "dimension": pl.String},
         orient="row",
     )
+    own, third = _counted(ratings, adjudicated)
+    found = _disputed(own).join(flags, on=("rubric", "dimension"), how="semi")
+    return found.join(third, on=_QUESTION, how="anti").sort(_QUESTION)
+
+
+def _counted(
+    ratings: pl.DataFrame, adjudicated: Collection[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what counts of the raters, and of who settles flags; skipping settles nothing."""
     counted = ratings.filter((pl.col("kind") == "answer") & (pl.col("excluded") == ""))
     third = pl.col("round").is_in(list(adjudicated))
-    done = counted.filter(third & pl.col("state").is_in([RATED, NA]))
-    found = _disputed(counted.filter(~third)).join(flags, on=("rubric", "dimension"), how="semi")
-    return found.join(done, on=_QUESTION, how="anti").sort(_QUESTION)
+    readable = (pl.col("state") == NA) | (
+        (pl.col("state") == RATED) & pl.col("value").is_not_null()
+    )
+    return counted.filter(~third), counted.filter(third & readable)
 
 
 def _disputed(counted: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,6 @@ All are functions of sums over items, so that whole questions are resampled exac
 """
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
@@ -185,7 +184,7 @@ def _pairable(ratings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _raw(ratings: np.ndarray) -> Coefficient:
     n, weight = _pairable(ratings)
-    equal = sum(2.0 * (ratings[i] == ratings[j]) for i, j in combinations(range(len(ratings)), 2))
+    equal = sum(2.0 * (ratings[i] == ratings[j]) for i, j in all_pairs(len(ratings)))
     return Coefficient(
         np.column_stack([equal * weight, n]), lambda sums: ratio(sums[..., 0], sums[..., 1], 1.0)
     )

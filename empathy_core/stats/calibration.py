@@ -10,7 +10,7 @@ that scores are rounded to the nearest before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -140,7 +140,7 @@ def calibrate(
     Returns:
         Or why it cannot be done: nobody has rated what the judge scored, or raters share no item.
     """
-    cells = replace(resampler, clusters=np.tile(resampler.clusters, len(of.judge)))
+    cells = resampler.repeated(len(of.judge))
     judge = of.judge.ravel()
     ratings = of.ratings.reshape(len(of.ratings), -1)
     ratings = np.where(np.isnan(judge), np.nan, ratings)

@@ -45,8 +45,7 @@ class Questioned:
     @property
     def cells(self) -> Resampler:
         """Of all replies: conditions one after the other."""
-        clusters = np.tile(self.resampler.clusters, len(self.scores.scores))
-        return replace(self.resampler, clusters=clusters)
+        return self.resampler.repeated(len(self.scores.scores))
 
     def share(self, values: np.ndarray, resampler: Resampler) -> Measured:
         """Return the mean of *values* (items,) from 0 to 1, some NaN, as a share of rows."""

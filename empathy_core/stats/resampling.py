@@ -88,6 +88,10 @@ class Resampler:
         """Return one that shuffles often enough for a family of *n_tests*; see ``shuffles_for``."""
         return replace(self, n_shuffles=max(self.shuffles, shuffles_for(n_tests)))
 
+    def repeated(self, n: int) -> "Resampler":
+        """Return one of the same rows *n* times over, as where *n* conditions answer each row."""
+        return replace(self, clusters=np.tile(self.clusters, n))
+
     @property
     def levels(self) -> tuple[float, float]:
         """Of intervals, and of those of equivalence, which leave twice as much outside."""

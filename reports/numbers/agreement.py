@@ -130,7 +130,10 @@ def agreement_numbers(collected: Collected, spec: ReportSpec) -> AgreementNumber
     rated = rated_dimensions(collected, spec)
     heads = _heads(rated, spec)
     for of in rated:
-        cells, ratings = _cells(of), of.ratings.reshape(len(of.raters), -1)
+        cells, ratings = (
+            of.resampler.repeated(len(of.conditions)),
+            of.ratings.reshape(len(of.raters), -1),
+        )
         named = _named(of)
         head = heads[of.asked]
         values, counts = np.unique(ratings[~np.isnan(ratings)], return_counts=True)
@@ -174,11 +177,6 @@ def _named(of: RatedDimension) -> dict[str, object]:
     rubric, dimension, digest = of.asked
     label = f"{of.rubric_label}: {of.label}"
     return {"rubric": rubric, "dimension": dimension, "digest": digest, "label": label}
-
-
-def _cells(of: RatedDimension) -> Resampler:
-    """Return a resampler of all answers, conditions one after the other."""
-    return Resampler.by([*of.rows["question"]] * len(of.conditions))
 
 
 # ---------------------------------------------------------------------------- agreement

@@ -1,7 +1,6 @@
 """How far all judges of one dimension agree, beyond what a judge's own checks show. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,8 +52,7 @@ def _record(aligned: Aligned, members: Sequence[tuple[str, Any]]) -> dict[str, o
         np.concatenate([rows[:, 0] for rows in aligned.statistics(key, ("score",))])
         for key, _ in members
     ])  # fmt: skip
-    rows = aligned.resampler()
-    cells = replace(rows, clusters=np.tile(rows.clusters, len(aligned.conditions)))
+    cells = aligned.resampler().repeated(len(aligned.conditions))
     found = judge_agreement(ratings, cells)
     return {
         "rubric": metric.rubric.label, "dimension": metric.dimension.label,

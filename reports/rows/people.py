@@ -1,11 +1,10 @@
 """What people said of a run's answers, in rows: the rounds of ratings, made one.
 
-An answer's value is what settled it (a round of adjudication), or else the mean of its raters.
-Where not all raters rated the same answers, each rater's own severity is taken off first.
+``annotation.settled`` decides what an answer is worth. Where not all raters rated the same answers,
+each rater's own severity is taken off first.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,16 @@ import numpy as np
 import polars as pl
 
 from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
+from empathy_core.annotation.points import NA, RATED
 from empathy_core.annotation.rounds import read_key, read_sample
+from empathy_core.annotation.settled import adjudications, settled
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import People, Question, instruments, people
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.stats.rater_effects import rater_effects
 from empathy_core.stats.refusals import Refusal
 from empathy_core.store import RunDir
-from empathy_core.visible import as_read
+from reports.rows.standing import SAME_TEXT, Texts, with_standing
 
 AT = ("condition", "example", "sample")
 ASKED = ("rubric", "dimension")
@@ -31,10 +32,10 @@ ANSWERS: dict[str, Any] = {
     "sample": pl.Int32,
     "rubric": pl.String,
     "dimension": pl.String,
-    "value": pl.Float64,  # null: nobody gave a rating that counts
-    "ratings": pl.List(pl.Float64),  # those that count, as they were given
+    "value": pl.Float64,  # null: nobody gave a rating that counts, or it does not apply
+    "ratings": pl.List(pl.Float64),  # those that count, as they were given; null or empty: none
     "adjudicated": pl.Boolean,
-    "not_applicable": pl.Boolean,  # all who answered say that the question does not apply
+    "not_applicable": pl.Boolean,  # so say all who answered, or who settled it
     "drawn": pl.Boolean,  # by chance; else it was chosen by looking at ratings
 }
 """Schema of what people said, a row for each answer and question that raters were given."""
@@ -90,10 +91,6 @@ def people_of(run: RunDir, metrics: Mapping[str, MetricProtocol]) -> dict[str, P
     return people(instruments(asked.iter_rows(), metrics))
 
 
-Texts = Callable[[str, Sequence[str]], pl.DataFrame]
-"""Condition and examples → ``example``, ``sample``, ``text`` of the answers that the run has."""
-
-
 def read_people(
     run: RunDir, metrics: Mapping[str, MetricProtocol], conditions: Sequence[str], texts: Texts
 ) -> RatedAnswers | None:
@@ -113,30 +110,15 @@ def read_people(
     is_known = pl.Series([row in known for row in mine.select(*ASKED, "rubric_digest").rows()],
                          dtype=pl.Boolean)  # fmt: skip
     named = mine.filter(is_known)
-    fresh = named.join(_current(named, texts), on=(*AT, "answer_sha256"), how="semi")
+    fresh = with_standing(named, conditions, texts).filter(SAME_TEXT)
     counted = fresh.filter(pl.col("excluded") == "")
     shown = _shown(run, drawn, known, conditions)
-    found = _Merged.of(counted, rounds)
+    values, severities = _merged(counted, rounds)
     return RatedAnswers(
-        _answers(shown, found, counted), found.severities, drawn,
+        _answers(shown, values, counted), severities, drawn,
         {name: read_sample(RoundDir.of(run, name)) for name in drawn},
         {of[:2]: rubric for of, rubric in known.items()},
     )  # fmt: skip
-
-
-def _current(ratings: pl.DataFrame, texts: Texts) -> pl.DataFrame:
-    """Return the answers, and digests of their texts, that the run still has."""
-    rows: list[tuple[str, str, int, str]] = []
-    for (condition,), of in ratings.group_by("condition", maintain_order=True):
-        examples = of["example"].unique().to_list()
-        for row in texts(str(condition), examples).iter_rows(named=True):
-            shown = {row["text"], row["text"].strip(), as_read(row["text"])}
-            rows += [
-                (str(condition), row["example"], row["sample"], sha)
-                for sha in {hashlib.sha256(text.encode()).hexdigest() for text in shown}
-            ]
-    schema = {name: ANSWERS[name] for name in AT} | {"answer_sha256": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _shown(
@@ -166,58 +148,33 @@ def _shown(
 # ---------------------------------------------------------------------------- values
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Merged:
-    """Ratings made one value an answer and question.
-
-    Attributes:
-        values: ``AT``, ``ASKED``, ``value``, ``ratings``, ``adjudicated``.
-    """
-
-    values: pl.DataFrame
-    severities: pl.DataFrame
-
-    @classmethod
-    def of(cls, counted: pl.DataFrame, rounds: Mapping[str, Round]) -> "_Merged":
-        settling = [name for name, of in rounds.items() if of.kind == "adjudication"]
-        rated = counted.filter(pl.col("state") == "rated", pl.col("value").is_not_null())
-        refining = [name for name, of in rounds.items() if of.kind == "refinement"]
-        own = rated.filter(~pl.col("round").is_in([*settling, *refining]))
-        chosen = rated.filter(pl.col("round").is_in(refining)).with_columns(given="value")
-        # what was drawn is worth what it was before anybody looked
-        chosen = chosen.join(own, on=[*AT, *ASKED], how="anti", maintain_order="left")
-        parts, strict = [chosen], [pl.DataFrame(schema=SEVERITIES)]
-        for _, rows in own.group_by(ASKED, maintain_order=True):
-            adjusted, told = _adjusted(rows)
-            parts.append(adjusted)
-            strict.append(told)
-        columns = (*AT, *ASKED, "value", "given")
-        kinds = {**{n: ANSWERS[n] for n in (*AT, *ASKED, "value")}, "given": pl.Float64}
-        whole = pl.concat([pl.DataFrame(schema=kinds), *(p.select(columns) for p in parts)])
-        means = _means(whole)
-        settled = _means(
-            rated.filter(pl.col("round").is_in(settling))
-            .with_columns(given="value")
-            .select(columns)
-        )
-        at = [*AT, *ASKED]
-        rest = means.join(settled, on=at, how="anti", maintain_order="left")
-        values = pl.concat([
-            settled.with_columns(adjudicated=pl.lit(True)),
-            rest.with_columns(adjudicated=pl.lit(False)),
-        ])  # fmt: skip
-        return cls(values, pl.concat(strict))
-
-
-def _means(rows: pl.DataFrame) -> pl.DataFrame:
-    by = rows.group_by(*AT, *ASKED, maintain_order=True)
-    return by.agg(pl.col("value").mean(), ratings=pl.col("given"))
+def _merged(
+    counted: pl.DataFrame, rounds: Mapping[str, Round]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return ratings made one value an answer and question (``settled``), and ``SEVERITIES``."""
+    settling = adjudications(rounds)
+    refining = [name for name, of in rounds.items() if of.kind == "refinement"]
+    third = pl.col("round").is_in(settling)
+    rated = counted.filter(~third, pl.col("state") == RATED, pl.col("value").is_not_null())
+    own = rated.filter(~pl.col("round").is_in(refining))
+    chosen = rated.filter(pl.col("round").is_in(refining))
+    # what was drawn is worth what it was before anybody looked
+    chosen = chosen.join(own, on=[*AT, *ASKED], how="anti", maintain_order="left")
+    parts, strict = [chosen.with_columns(adjusted="value")], [pl.DataFrame(schema=SEVERITIES)]
+    for _, rows in own.group_by(ASKED, maintain_order=True):
+        adjusted, told = _adjusted(rows)
+        parts.append(adjusted)
+        strict.append(told)
+    parts.append(counted.filter(third).with_columns(adjusted="value"))
+    values = settled(pl.concat(parts), settling, answer=AT, averaged="adjusted")
+    return values, pl.concat(strict)
 
 
 def _adjusted(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return ratings of one question as the average rater would give them, and how strict each is.
+    """Return ratings of one question with ``adjusted``, and how strict each rater is.
 
-    Where all rated the same answers, the means are those of the ratings as they are.
+    They are adjusted to what the average rater would give. Where all rated the same answers, they
+    stay as they are.
     """
     items = (rows.select(pl.struct(AT).rank("dense") - 1).to_series()).to_numpy().astype(int)
     names = rows["rater"].unique().sort()
@@ -238,18 +195,18 @@ def _adjusted(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         schema=SEVERITIES,
     )
     off = effects[at[0]] if unlike else 0.0
-    return rows.with_columns(given="value", value=pl.col("value") - off), told
+    return rows.with_columns(adjusted=pl.col("value") - off), told
 
 
-def _answers(shown: pl.DataFrame, found: _Merged, counted: pl.DataFrame) -> pl.DataFrame:
+def _answers(shown: pl.DataFrame, values: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     """Return ``ANSWERS``: what was given to raters by chance, then what else was rated."""
     at = [*AT, *ASKED]
-    chosen = found.values.select(at).join(shown, on=at, how="anti", maintain_order="left")
+    chosen = values.select(at).join(shown, on=at, how="anti", maintain_order="left")
     rows = pl.concat([
         shown.with_columns(drawn=pl.lit(True)), chosen.with_columns(drawn=pl.lit(False))
     ])  # fmt: skip
-    outside = counted.filter(pl.col("state") == "not_applicable").select(at).unique()
-    rows = rows.join(found.values, on=at, how="left", maintain_order="left")
+    outside = counted.filter(pl.col("state") == NA).select(at).unique()
+    rows = rows.join(values, on=at, how="left", maintain_order="left")
     rows = rows.join(
         outside.with_columns(outside=pl.lit(True)), on=at, how="left", maintain_order="left"
     )

@@ -4,8 +4,7 @@ A rating is of the text that was shown and of the question that was asked. Where
 rubric has changed since, it is *stale*: counted, shown, and part of no number.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,8 +15,8 @@ from empathy_core.annotation import RATINGS, Round, read_ratings, read_rounds
 from empathy_core.metrics import MetricProtocol, rates
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.store import RunDir
-from empathy_core.visible import as_read
 from reports.rows.pieces import KEY
+from reports.rows.standing import SAME_TEXT, Texts, with_standing
 
 RATED: dict[str, Any] = {
     "rubric": pl.String,
@@ -84,10 +83,6 @@ class PeoplesRatings:
         return not (self.answers.is_empty() and self.left_out.is_empty())
 
 
-Texts = Callable[[str, Sequence[str]], pl.DataFrame]
-"""Condition and examples → the answers that stand in the run: ``example``, ``sample``, ``text``."""
-
-
 def sound_ratings(
     run: RunDir, metrics: Mapping[str, MetricProtocol], examples: pl.DataFrame,
     conditions: Sequence[str], texts: Texts,
@@ -110,8 +105,7 @@ def sound_ratings(
         return PeoplesRatings()
     questions = examples.select("question", example="id")
     joined = ratings.join(questions, on="example", how="left", maintain_order="left")
-    standing = _standing(joined, conditions, texts)
-    joined = joined.join(standing, on=["condition", *KEY], how="left", maintain_order="left")
+    joined = with_standing(joined, conditions, texts)
     told = joined.with_columns(reason=_reason(rounds, _rubrics(metrics, rounds), conditions))
     attention = told.filter(pl.col("kind") == "attention").select(list(RATINGS))
     rated = _latest(told.filter(pl.col("kind") != "attention"))
@@ -142,25 +136,6 @@ def _rubrics(
     return latest | asked
 
 
-def _standing(ratings: pl.DataFrame, conditions: Sequence[str], texts: Texts) -> pl.DataFrame:
-    """Return what digests the rated answers have as they stand: condition, ``KEY``, ``stand``.
-
-    A packet may show a text as it is, without blanks at its ends, or as it is read when scored.
-    """
-    rows: list[tuple[str, str, int, list[str]]] = []
-    for condition in conditions:
-        mine = ratings.filter(pl.col("condition") == condition)["example"].unique().to_list()
-        if not mine:
-            continue
-        for example, sample, text in texts(condition, mine).select(*KEY, "text").iter_rows():
-            ways = {text, text.strip(), as_read(text)}
-            digests = [hashlib.sha256(of.encode()).hexdigest() for of in sorted(ways)]
-            rows.append((condition, example, sample, digests))
-    schema: dict[str, Any] = {"condition": pl.String, "example": pl.String, "sample": pl.Int32,
-              "stand": pl.List(pl.String)}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
 def _reason(
     rounds: Mapping[str, Round],
     rubrics: Mapping[tuple[str, str], set[str]],
@@ -175,7 +150,7 @@ def _reason(
         ("other_round", ~pl.col("round").is_in(independent)),
         ("not_in_report", ~known | pl.col("stand").is_null()),
         ("stale_rubric", ~same),
-        ("stale_answer", ~pl.col("stand").list.contains(pl.col("answer_sha256"))),
+        ("stale_answer", ~SAME_TEXT),
         ("excluded", pl.col("excluded") != ""),
     )
     value_is_null = pl.when(pl.col("value").is_null()).then(pl.lit("unreadable"))

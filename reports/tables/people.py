@@ -341,7 +341,8 @@ def _people_note(shown: _PeopleShown, rows: pl.DataFrame) -> str:
     n_raters = sorted(set(rows["n_raters"].drop_nulls()))
     who = " to ".join(dict.fromkeys(count(n) for n in (n_raters[0], n_raters[-1])))
     questions = count(int(rows["n_questions"].max()))  # type: ignore[arg-type]  # of a whole table
-    adjudicated = int(shown.said.answers.filter(pl.col("drawn"))["adjudicated"].sum())
+    valued = shown.said.answers.filter(pl.col("drawn"), pl.col("value").is_not_null())
+    adjudicated = int(valued["adjudicated"].sum())
     settled = f", {counted(adjudicated, 'answer')} by what settled it" if adjudicated else ""
     return (
         f"People: mean of {who} raters{settled}, of answers to up to {questions} questions drawn "

@@ -75,18 +75,38 @@ def _third(value: float | None, scale=MISSED, **others: Any) -> dict[str, Any]:
     return _rating("R04", value, scale, round="round-002", **others)
 
 
-def test_a_settled_flag_wins_where_raters_differed_and_nowhere_else():
+def test_a_settled_flag_wins_and_no_other_flag_is_settled():
+    """Also where the raters agree now, as when a rule has left one of them out since."""
     rows = [_rating("R01", 0, MISSED), _rating("R02", 1, MISSED), _third(1)]
-    rows += [_rating(r, 0, MISSED, example="e1") for r in ("R01", "R02")] + [
-        _third(1, example="e1")
-    ]
+    rows += [_rating("R01", 0, MISSED, example="e1"), _third(1, example="e1")]
+    rows += [_rating("R02", 1, MISSED, example="e1", excluded="attention")]
+    rows += [_rating("R01", 0, MISSED, example="e2"), _rating("R02", 1, MISSED, example="e2")]
+    rows += [_rating("R01", 0, MISSED, example="e3", excluded="seconds"), _third(1, example="e3")]
 
-    found = _values(settled(_frame(rows), ["round-002"]))
+    found = settled(_frame(rows), ["round-002"])
 
-    assert found == {
+    assert _values(found) == {
         ("e0", "missed_risk"): (1.0, 2, True),
-        ("e1", "missed_risk"): (0.0, 2, False),
+        ("e1", "missed_risk"): (1.0, 1, True),
+        ("e2", "missed_risk"): (0.5, 2, False),
+        ("e3", "missed_risk"): (1.0, 0, True),
     }
+    ratings = dict(found.select("example", "ratings").iter_rows())
+    assert ratings == {"e0": [1.0], "e1": [1.0], "e2": [0.0, 1.0], "e3": [1.0]}
+
+
+def test_raters_may_be_averaged_as_something_else_and_who_settled_it_never_is():
+    rows = [_rating("R01", 4), _rating("R02", 3), _rating("R01", 0, MISSED), _third(1)]
+    frame = _frame(rows).with_columns(adjusted=pl.col("value") - 0.5)
+
+    found = settled(frame, ["round-002"], answer=("example",), averaged="adjusted")
+
+    assert _values(found) == {
+        ("e0", "empathy"): (3.0, 2, False),
+        ("e0", "missed_risk"): (1.0, 1, True),
+    }
+    assert found["ratings"].to_list() == [[4.0, 3.0], [1.0]]
+    assert found.columns[:3] == ["example", "rubric", "dimension"]
 
 
 def test_an_adjudicator_who_skips_settles_nothing_and_one_who_finds_it_does_not_apply_does():

@@ -154,3 +154,12 @@ def test_sums_that_agree_or_are_zero_are_multiplied_once(n_clusters: int):
 
     assert np.array_equal(found, (weights.astype(float) @ sums.reshape(n_clusters, -1)).T)
     assert [len(flat) for *_, flat in product._parts] == [1 + 5 * 6, 5]
+
+
+def test_rows_repeated_for_each_condition_keep_their_clusters():
+    labels = ["b", "a", "b", "c"]
+    once = Resampler.by(labels, n_resamples=7, seed=3)
+
+    assert once.repeated(3).clusters.tolist() == Resampler.by(labels * 3).clusters.tolist()
+    assert (once.repeated(3).n_resamples, once.repeated(3).seed) == (7, 3)
+    assert once.repeated(1).clusters.tolist() == once.clusters.tolist()

@@ -1,19 +1,21 @@
 """What an answer is worth by people: settled, adjusted, drawn, and for which answers it speaks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from empathy_core.annotation import read_ratings
+from empathy_core.annotation import RoundDir, read_ratings, write_ratings
+from empathy_core.annotation.settled import settled
 from empathy_core.store import RunDir
 from reports.rows.collect import Collected, collect
 from reports.rows.people import RatedAnswers
 from reports.rows.population import Population, population
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
 from tests.runs.corrected import another_round, answers, change_sample, collected, rated_run
-from tests.runs.rated import RATERS, change_ratings
+from tests.runs.rated import RATERS, ROUND, change_ratings
 
 ASKED = ("mentalalign", "empathy")
 N, SHARE = 40, 0.5
@@ -60,6 +62,93 @@ def test_what_settled_an_answer_is_what_it_is_worth(tmp_path: Path):
     assert value(found)["value"] == 1.0
     assert value(found)["adjudicated"]
     assert value(found, example="sample-4")["value"] > 1.0  # type: ignore[operator]
+
+
+def test_who_settled_that_the_question_does_not_apply_takes_the_answer_out(tmp_path: Path):
+    """As if all raters had said so: no value, no part of the means, and not missing."""
+
+    def settle(run: RunDir) -> None:
+        of = answers(run, LLAMA.id, "empathy", [EXAMPLE])
+        outside = of.with_columns(value=pl.lit(None, pl.Float64), state=pl.lit("not_applicable"))
+        another_round(run, "round-002", "adjudication", outside)
+
+    found, _ = collected(tmp_path / "run", n=N, share=SHARE, change=settle)
+    rows = found.scores[LLAMA.id, "people:mentalalign:empathy"]
+    of = population_of(found, LLAMA.id)
+
+    row = value(found)
+    assert (row["value"], row["adjudicated"], row["not_applicable"]) == (None, True, True)
+    assert EXAMPLE not in rows["example"].to_list()
+    assert of.outside == pytest.approx(1 / 20)
+    assert of.sample.asked is not None
+    assert of.sample.asked.sum() == 19
+
+
+def _random_round(run: RunDir, seed: int) -> None:
+    """Let raters skip, find that it does not apply, and be left out; settle some answers."""
+    rng = np.random.default_rng(seed)
+
+    def states(ratings: pl.DataFrame, share: float) -> pl.DataFrame:
+        names = ["rated", "not_applicable", "skipped"]
+        told = rng.choice(names, ratings.height, p=[1 - share, share / 2, share / 2])
+        drawn = ratings.with_columns(state=pl.Series(told))
+        return drawn.with_columns(value=pl.when(pl.col("state") == "rated").then("value"))
+
+    folder = RoundDir.of(run, ROUND)
+    given = states(read_ratings(run), 0.2 * (seed % 3))
+    rules = pl.Series(rng.choice(["", "seconds"], given.height, p=[0.9, 0.1]))
+    write_ratings(folder, given.with_columns(excluded=rules if seed % 3 else pl.lit("")))
+    drawn = pl.read_parquet(folder.ratings).filter(kind="answer", rater="R01")
+    drawn = drawn.sample(30, seed=seed).with_columns(
+        value=pl.Series(rng.integers(1, 6, 30).astype(float)), rater=pl.lit("R09"),
+        excluded=pl.lit(""),
+    )  # fmt: skip
+    another_round(run, "round-002", "adjudication", states(drawn, 0.5))
+
+
+def _by_hand(rows: list[dict[str, Any]]) -> tuple[list[float], bool, bool]:
+    """Return the ratings that an answer is worth, whether it was settled, and does not apply."""
+    counted = [r for r in rows if not r["excluded"] and r["state"] in ("rated", "not_applicable")]
+    third = [r for r in counted if r["round"] == "round-002"]
+    told = third or counted
+    values = sorted(r["value"] for r in told if r["state"] == "rated")
+    return values, bool(third), bool(told) and not values
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_reports_and_the_rounds_themselves_say_the_same_of_what_an_answer_is_worth(
+    tmp_path: Path, seed: int
+):
+    found, _ = collected(
+        tmp_path / "run", n=N, share=SHARE, change=lambda run: _random_round(run, seed)
+    )
+    ratings = read_ratings(RunDir(tmp_path / "run")).filter(pl.col("kind") == "answer")
+    of = ("condition", "example", "sample", "rubric", "dimension")
+    alone = {
+        tuple(row[name] for name in of): row
+        for row in settled(ratings, ["round-002"]).iter_rows(named=True)
+    }
+    rows = said_of(found).answers
+    unlike = said_of(found).severities["taken_off"].any()
+    given: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in ratings.iter_rows(named=True):
+        given.setdefault(tuple(one[name] for name in of), []).append(one)
+
+    assert rows.height == len(given) > 0
+    assert unlike == bool(seed % 3)
+    assert rows["adjudicated"].sum() > 5
+    for row in rows.iter_rows(named=True):
+        at = tuple(row[name] for name in of)
+        values, was_settled, outside = _by_hand(given[at])
+        same = alone.get(at, {"value": None, "ratings": None, "adjudicated": False})
+        assert sorted(row["ratings"] or []) == sorted(same["ratings"] or []) == values
+        assert row["adjudicated"] == same["adjudicated"] == was_settled
+        assert row["not_applicable"] == outside
+        assert (row["value"] is None) == (same["value"] is None) == (not values)
+        if values:
+            assert same["value"] == pytest.approx(np.mean(values))
+            if was_settled or not unlike:
+                assert row["value"] == same["value"]
 
 
 def test_answers_chosen_by_looking_at_ratings_speak_for_no_others(tmp_path: Path):
