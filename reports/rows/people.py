@@ -111,7 +111,7 @@ def read_people(
                          dtype=pl.Boolean)  # fmt: skip
     named = mine.filter(is_known)
     fresh = with_standing(named, conditions, texts).filter(SAME_TEXT)
-    counted = fresh.filter(pl.col("excluded") == "")
+    counted = _latest(fresh.filter(pl.col("excluded") == ""), drawn)
     shown = _shown(run, drawn, known, conditions)
     values, severities = _merged(counted, rounds)
     return RatedAnswers(
@@ -143,6 +143,13 @@ def _shown(
                 named = (pl.lit(text).alias(of) for of, text in zip(ASKED, question, strict=False))
                 parts.append(rows.select(*AT, *named))
     return pl.concat(parts).unique(maintain_order=True)
+
+
+def _latest(ratings: pl.DataFrame, drawn: Mapping[str, Round]) -> pl.DataFrame:
+    """Return ratings without those that the same rater gave anew in a later round of *drawn*."""
+    values = pl.col("round").is_in(list(drawn)) & (pl.col("state") == RATED)
+    last = pl.col("round").filter(values).max().over([*AT, *ASKED, "rater"])
+    return ratings.filter(~values | (pl.col("round") == last))
 
 
 # ---------------------------------------------------------------------------- values

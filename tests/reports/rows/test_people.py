@@ -52,6 +52,26 @@ def test_an_answer_is_worth_the_mean_of_its_raters_and_repeats_count_for_nothing
     assert (found["drawn"], found["adjudicated"]) == (True, False)
 
 
+def test_the_same_rater_counts_once_with_the_later_round(tmp_path: Path):
+    """As in the agreement of raters: three people, of whom one has rated the answer again."""
+    rater = next(iter(RATERS))
+
+    def again(run: RunDir) -> None:
+        of = answers(run, LLAMA.id, "empathy", [EXAMPLE]).filter(pl.col("rater") == rater)
+        another_round(run, "round-002", "ratings", of.with_columns(value=pl.lit(1.0)))
+
+    found, _ = collected(tmp_path / "run", n=N, share=SHARE, change=again)
+    mine = answers(RunDir(tmp_path / "run"), LLAMA.id, "empathy", [EXAMPLE])
+    others = mine.filter(pl.col("rater") != rater, pl.col("round") == ROUND)["value"]
+    agreed = found.ratings.answers.filter(
+        pl.col("condition") == LLAMA.id, pl.col("example") == EXAMPLE,
+        pl.col("dimension") == "empathy",
+    )  # fmt: skip
+
+    assert value(found)["value"] == pytest.approx((others.sum() + 1.0) / len(RATERS))
+    assert agreed["value"].sum() == others.sum() + 1.0
+
+
 def test_what_settled_an_answer_is_what_it_is_worth(tmp_path: Path):
     def settle(run: RunDir) -> None:
         of = answers(run, LLAMA.id, "empathy", [EXAMPLE])
