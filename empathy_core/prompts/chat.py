@@ -16,9 +16,10 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.conversation import Message
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.prompts.reasoning import delimiters
-from empathy_core.types import Message, ModelSpec
+from empathy_core.types import ModelSpec
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -184,10 +185,15 @@ class ChatTemplate:
     # ------------------------------------------------------------------------ its own text
 
     def _folded(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """Return *messages*, the system's put before the user's words if the settings say so."""
+        """Return *messages*, the system's put before the user's words if the settings say so.
+
+        Where the assistant has the first turn, the system's message is a user's turn before it.
+        """
         if not self.spec.fold_system or messages[0].role != "system":
             return tuple(messages)
         system, user, *later = messages
+        if user.role != "user":  # the counsellor spoke first: turns alternate behind the system's
+            return (replace(system, role="user"), user, *later)
         return (replace(user, content=f"{system.content}\n\n{user.content}"), *later)
 
     @cached_property
