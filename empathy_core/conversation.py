@@ -38,7 +38,7 @@ class Conversation:
 
         It stands for the conversation wherever texts are compared, counted or shown to raters.
         """
-        return TurnForm().written(self.turns)
+        return NAMED.written(self.turns)
 
     def shortened(self) -> Iterator["Conversation"]:
         """Yield the conversation without its oldest turns, longest first, from a user's turn on."""
@@ -109,3 +109,7 @@ class TurnForm:
     def _named(self, turns: Sequence[Message]) -> str:
         forms = {"user": self.user, "assistant": self.assistant}
         return self.between.join(forms[t.role].replace(_TURN, t.content, 1) for t in turns)
+
+
+NAMED = TurnForm()
+"""``User: …`` and ``Therapist: …``, with a blank line between."""

@@ -22,7 +22,7 @@ from empathy_core.bounds import (
     Positive,
     Visible,
 )
-from empathy_core.conversation import Context, Message, TurnForm
+from empathy_core.conversation import NAMED, Context, Message, TurnForm
 
 GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
@@ -60,7 +60,7 @@ class Prompt:
     messages: tuple[Message, ...]
     origin: str = field(default="", compare=False)
     ending: str = ""
-    turns: TurnForm = TurnForm()
+    turns: TurnForm = NAMED
 
     def plain(self, context: Context) -> str:
         """Return the prompt as one string."""

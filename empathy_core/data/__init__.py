@@ -32,7 +32,15 @@ from empathy_core.data.specs import (
     source_names,
 )
 from empathy_core.errors import ConfigError, Damaged, DataError
-from empathy_core.store import EVALUATED, EXAMPLES, RunDir, read_json, write_bytes, write_json
+from empathy_core.store import (
+    EVALUATED,
+    EXAMPLES,
+    TURNS,
+    RunDir,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 __all__ = [
     "CLEANING_VERSION",
@@ -104,8 +112,9 @@ def _identity(
 ) -> dict[str, Any]:
     sources = {}
     for entry in data.sources:
-        settings = {key: getattr(entry, key) for key in (_COLUMNS if entry.response else _PATTERN)}
-        if entry.response:
+        by_column = entry.response or entry.turn_layout.nested
+        settings = {key: getattr(entry, key) for key in (_COLUMNS if by_column else _PATTERN)}
+        if by_column:
             settings["context"] = list(entry.context)
         sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
     return {
@@ -123,8 +132,10 @@ def _identity(
 def _unusual(source: Source) -> dict[str, Any]:
     """Return what is not usual in how a source is read: older runs know nothing of the rest."""
     default = Source("")
-    given: dict[str, Any] = {**asdict(source.layout), "broken_rows": source.broken_rows}
-    usual: dict[str, Any] = {**asdict(default.layout), "broken_rows": default.broken_rows}
+    given, usual = (
+        {**asdict(of.layout), **asdict(of.turn_layout), "broken_rows": of.broken_rows}
+        for of in (source, default)
+    )
     if set(source.missing) != set(default.missing):
         given["missing"] = sorted(source.missing)
     return {key: value for key, value in given.items() if value != usual.get(key)}
@@ -145,14 +156,15 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     clean = {name: cleaning.clean_rows(raw.rows, name) for name, raw in raws.items()}
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
-    cleaned = pl.concat([part.frame for part in clean.values()])
+    # a column of turns is there only where a source has some
+    cleaned = pl.concat([part.frame for part in clean.values()], how="diagonal")
     kept = cleaned
     if data.duplicates == "drop":
         kept = cleaned.unique("pair", keep="first", maintain_order=True)
     examples = splitting.split(kept, data.protocol, data.fractions, data.seed)
     examples = splitting.in_blocks(
         examples, splitting.evaluated(examples, evaluate), evaluate.block_size
-    ).select(*EXAMPLES)
+    ).select(*EXAMPLES, *(name for name in TURNS if name in kept.columns))
     _require_evaluated(examples, evaluate)
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
     contents = {name: raw.content for name, raw in raws.items()}

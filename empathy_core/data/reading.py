@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from empathy_core.conversation import Conversation, Message
 from empathy_core.data import cells, files, hub
+from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source
+from empathy_core.data.turns import alternating, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
 
@@ -24,6 +27,10 @@ class RawRow:
         author: Null if absent.
         kept: Of the source's ``keep``, in its order; null if absent.
         place: Where a person finds it, such as ``line 7``.
+        turns: What was said before the response; empty where the context is a text.
+        conversation: Id of the conversation; null where there is none.
+        turn: Number of the response among the conversation's turns, where several of them are
+            examples; null elsewhere.
     """
 
     row: int
@@ -32,6 +39,9 @@ class RawRow:
     author: str | None = None
     kept: tuple[str | None, ...] = ()
     place: str = ""
+    turns: tuple[Message, ...] = ()
+    conversation: str | None = None
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,14 @@ class Raw:
         dropped: Reason → lines that hold no row at all.
         repaired: Kind → rows that were bent into shape.
         content: Key and digest of the raw content: a file's SHA-256, or the Hub's commit.
+        conversations: How many there were; null for a source of single questions.
     """
 
     rows: tuple[RawRow, ...]
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
     content: Mapping[str, str | None]
+    conversations: int | None = None
 
 
 _Take = Callable[[object], str | None]
@@ -78,10 +90,22 @@ def read(source: Source, *, complete: bool = False) -> Raw:
         _require_columns(source, found)
     broken = _require_whole(source, found, complete=complete)
     cut = _Cutter(source, found, complete)
+    if source.turn_layout.nested:
+        return _of_conversations(cut, found, broken, key)
     rows = tuple(cut.rows())
     unmatched = len(found.records) - broken - len(rows)
     dropped = Counter({found.reason: broken, "pattern not found": unmatched})
     return Raw(rows, +dropped, +Counter({MISSING_WORD: cut.missing}), key)
+
+
+def _of_conversations(
+    cut: "_Cutter", table: RawRows, broken: int, key: Mapping[str, str | None]
+) -> Raw:
+    found = Conversations(cut.source, table, cut.place)
+    rows = tuple(cut.taken(one) for one in found.taken())
+    dropped = found.dropped + Counter({table.reason: broken})
+    repaired = found.repaired + Counter({MISSING_WORD: cut.missing})
+    return Raw(rows, +dropped, +repaired, key, found.n)
 
 
 MISSING_WORD = "cells that held a word for a missing value"
@@ -202,7 +226,12 @@ class _Cutter:
                 continue
             author = self._value(row, record, source.author, cells.label) if source.author else None
             kept = tuple(self._cell(row, record, name, cells.label) for name in source.keep)
-            if regex is None:
+            turns: tuple[Message, ...] = ()
+            if source.turn_layout.turns:
+                turns = self._columns(row, record)
+                context = Conversation(turns).text if turns else None
+                response = self._value(row, record, source.response, cells.text)
+            elif regex is None:
                 parts = [self._value(row, record, name, cells.text) for name in source.context]
                 context = "\n\n".join(part for part in parts if part) or None
                 response = self._value(row, record, source.response, cells.text)
@@ -212,7 +241,37 @@ class _Cutter:
                 context, response = map(self._known, match.group("context", "response"))
             else:
                 continue
-            yield RawRow(row, context, response, author, kept, self.table.place(row))
+            yield RawRow(
+                row, context, response, author, kept, self.table.place(row), turns,
+                conversation=str(row) if source.turn_layout.turns else None,
+            )  # fmt: skip
+
+    def taken(self, one: TakenAnswer) -> RawRow:
+        """Return the row of an example that is taken of a conversation."""
+        source, record = self.source, self.table.records[one.row] or {}
+        layout = source.turn_layout
+        author = self._value(one.row, record, source.author, cells.label) if source.author else None
+        kept = tuple(self._cell(one.row, record, name, cells.label) for name in source.keep)
+        apart = layout.turns == "each" and not layout.by_utterance
+        return RawRow(
+            one.row, Conversation(one.cut.history).text, one.cut.answer.text, author, kept,
+            self.table.place(one.row), one.cut.history, one.conversation,
+            one.cut.place if apart else None,
+        )  # fmt: skip
+
+    def place(self, row: int) -> str:
+        """Return where a person finds a row, its file included."""
+        return f"{_place(self.source)}, {self.table.place(row)}"
+
+    def _columns(self, row: int, record: Record) -> tuple[Message, ...]:
+        """Return the turns that a row's columns hold, up to the person's last one."""
+        texts = [self._value(row, record, name, cells.text) or "" for name in self.source.context]
+        roles = roles_of_columns(len(texts))
+        said = alternating(list(zip(roles, texts, strict=True)))
+        if self.source.turn_layout.opening == "drop" and said and said[0].role == "assistant":
+            said = said[1:]
+        most = self.source.turn_layout.most_history
+        return said[-most:] if most else said
 
     def _value(self, row: int, record: Record, column: str, take: _Take) -> str | None:
         return self._known(self._cell(row, record, column, take))
@@ -232,6 +291,5 @@ class _Cutter:
             found = cells.NoText("nothing, not even null")
         except cells.NoText as error:
             found = error
-        place = f"{_place(self.source)}, {self.table.place(row)}"
-        msg = f"{place}: {found.told(column, self.source.where)}"
+        msg = f"{self.place(row)}: {found.told(column, self.source.where)}"
         raise DataError(msg)

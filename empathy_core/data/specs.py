@@ -5,13 +5,15 @@ Values only; a name is looked up in ``sources/`` and nothing else is read.
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from empathy_core.bounds import Positive, Separator, Share
+from empathy_core.conversation import Role
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.store import EXAMPLES
+from empathy_core.store import EXAMPLES, TURNS
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -58,6 +60,127 @@ class TextLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnLayout:
+    """Where a source's conversations are, and which examples are made of them.
+
+    Attributes:
+        turns: ``last``: the last answer of each conversation is an example, with all that was said
+            before it; ``each``: every answer is one, with what was said before it; ``columns``:
+            each column of ``context`` is a turn, the last one the person's. Null means no
+            conversations, with ``response = "last"`` it means ``last``.
+        role: Field of a turn, or column of an utterance, that tells who speaks; empty means one
+            called ``role``, ``from``, ``speaker`` or ``interlocutor``.
+        roles: Who speaks, in the file's words → ``user`` (who asks for help), ``assistant`` (who
+            answers) or ``system`` (left out and counted).
+        conversation: Column with the id of the conversation, where each row is one utterance.
+        turn_order: Column with the place of an utterance; empty means the order of the file.
+        least_history: Turns that must be there before an answer.
+        most_history: Turns before an answer that are kept, the latest; null means all.
+        most_answers: Answers that are taken of one conversation, evenly spaced with its last one
+            among them; null means all.
+        opening: ``drop`` leaves out what is answered before the person has said anything; some
+            chat templates ask for it.
+    """
+
+    turns: Literal["last", "each", "columns"] | None = None
+    role: str = ""
+    roles: tuple[tuple[str, Role], ...] = ()
+    conversation: str = ""
+    turn_order: str = ""
+    least_history: Positive = 1
+    most_history: Positive | None = None
+    most_answers: Positive | None = None
+    opening: Literal["keep", "drop"] = "keep"
+
+    @property
+    def by_utterance(self) -> bool:
+        """Whether each row of the file is one utterance."""
+        return bool(self.conversation)
+
+    @property
+    def nested(self) -> bool:
+        """Whether answers are turns of a conversation, not a column of their own."""
+        return self.turns in ("last", "each")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read besides the texts."""
+        if not self.by_utterance:
+            return ()
+        return tuple(filter(None, (self.conversation, self.role, self.turn_order)))
+
+    def check(self, where: str, source: "Source") -> None:
+        """Prove that the settings fit each other; *where*: the table's dotted name.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        if problem := next(self._problems(source), ""):
+            raise ConfigError(f"{where}: {problem}")
+
+    def _given(self) -> list[str]:
+        return [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+
+    def _problems(self, source: "Source") -> Iterator[str]:
+        if self.turns is None:
+            if given := self._given():
+                yield (
+                    f"{given[0]} is about conversations, and none are named: expected turns = "
+                    f'"each", or response = "{LAST}"; set one of them, or remove {given[0]}'
+                )
+            return
+        if source.pattern or source.column:
+            yield "turns and pattern exclude each other: remove one of them"
+        if self.most_history is not None and self.most_history < self.least_history:
+            yield (
+                f"most_history = {self.most_history} is less than least_history = "
+                f"{self.least_history}, so that no answer would be left; correct one of them"
+            )
+        yield from self._of_columns(source) if self.turns == "columns" else self._of_nested(source)
+
+    def _of_nested(self, source: "Source") -> Iterator[str]:
+        if len(source.context) != 1:
+            yield (
+                f"context names {len(source.context)} columns: expected the one that holds the "
+                'conversation; name it, or set turns = "columns" if each column is a turn'
+            )
+        if source.response not in ("", LAST):
+            yield (
+                f"response is '{source.response}', and answers are turns of the conversation: "
+                f'expected response = "{LAST}"; set it, or remove turns'
+            )
+        if self.turn_order and not self.conversation:
+            yield (
+                "turn_order is about files with one utterance a row: expected conversation = "
+                '"…", the column with the id of the conversation; set it, or remove turn_order'
+            )
+        if self.most_answers and self.turns == LAST:
+            yield (
+                'most_answers does nothing where only the last answer is taken: set turns = "each"'
+                ", or remove it"
+            )
+
+    def _of_columns(self, source: "Source") -> Iterator[str]:
+        if len(source.context) < 2:
+            yield (
+                'turns = "columns" needs a column a turn: expected context = ["…", "…", "…"]; '
+                "name them, or remove turns"
+            )
+        if source.response in ("", LAST):
+            yield 'with turns = "columns" the answer is a column of its own: set response to it'
+        used = ("turns", "most_history", "opening")
+        if given := [name for name in self._given() if name not in used]:
+            yield (
+                f'{given[0]} does nothing to turns = "columns", whose columns are the person\'s '
+                "and the answerer's in turn: remove it"
+            )
+
+
+LAST = "last"
+"""A source's ``response`` that is no column: the last answer of a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One file or Hub data set of questions and answers.
 
@@ -72,13 +195,16 @@ class Source:
         revision: A Hub branch, tag or commit; null means ``main``.
         hub_config: The Hub's name of a subset; null means its default.
         hub_split: The Hub's name of the split that is read.
-        context: Columns that together are the question, joined by a blank line.
-        response: Column with the answer; empty where a pattern finds it.
+        context: Columns that together are the question, joined by a blank line; the column with
+            the turns where it is a conversation.
+        response: Column with the answer; empty where a pattern finds it; ``last`` where it is the
+            last answer of a conversation.
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
         keep: Columns that are carried along, to divide the tables by; no row depends on them.
         layout: How its file is written.
+        turn_layout: Where its conversations are; none by default.
         broken_rows: What is done with lines that hold no whole row: too few or too many cells,
             broken JSON. ``drop`` leaves them out and counts them.
         missing: Texts that count as a missing value where one is all that a cell holds; case
@@ -103,6 +229,7 @@ class Source:
     column: str | None = None
     keep: tuple[str, ...] = ()
     layout: TextLayout = TextLayout()
+    turn_layout: TurnLayout = TurnLayout()
     broken_rows: Literal["error", "drop"] = "error"
     missing: tuple[str, ...] = MISSING
     licence: str = ""
@@ -119,12 +246,15 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        named = (*self.texts, *((self.author,) if self.author else ()), *self.keep)
+        author = (self.author,) if self.author else ()
+        named = (*self.texts, *self.turn_layout.columns, *author, *self.keep)
         return tuple(dict.fromkeys(named))
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns that hold questions and answers."""
+        if self.turn_layout.nested:
+            return self.context
         return (*self.context, self.response) if self.response else (self.column or "",)
 
     def regex(self) -> re.Pattern[str]:
@@ -156,7 +286,8 @@ class Source:
         if not self.path and not self.hub:
             msg = f"{where} has no hub id and no path: set {where}.path to the file"
             raise ConfigError(msg)
-        if self.response:
+        self.turn_layout.check(where, self)
+        if self.response or self.turn_layout.nested:
             self._check_columns()
         elif not self.column or not self.pattern:
             msg = f"{where} names no columns: set context and response, or column and pattern"
@@ -167,12 +298,7 @@ class Source:
         if self.layout != TextLayout() and not self.path:
             msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
             raise ConfigError(msg)
-        if taken := [name for name in self.keep if name in (*self.texts, *OWN_NAMES)]:
-            msg = (
-                f"{where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
-                "columns: leave it out"
-            )
-            raise ConfigError(msg)
+        _require_free(self, (*self.texts, *OWN_NAMES))
 
     def _check_columns(self) -> None:
         if not self.context:
@@ -184,6 +310,15 @@ class Source:
                 "that an echo would be perfect: name two different columns"
             )
             raise ConfigError(msg)
+
+
+def _require_free(source: Source, names: tuple[str, ...]) -> None:
+    if taken := [name for name in source.keep if name in names]:
+        msg = (
+            f"{source.where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
+            "columns: leave it out"
+        )
+        raise ConfigError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +363,9 @@ class DataSpec(SplitSettings):
             raise ConfigError(msg)
         for source in self.sources:
             source.check()
+        with_turns = any(source.turn_layout.turns for source in self.sources)
+        for source in self.sources if with_turns else ():
+            _require_free(source, tuple(TURNS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 A file gives ``label``, ``origin``, ``text`` (used without a chat template) and ``[[messages]]``
 of ``role`` and ``content`` (used with one); ``{context}`` marks the place of the question, once
-in either form. ``ending`` is what closes an answer to ``text``, if anything does. ``[turns]`` says
-how ``text`` holds a conversation: ``user`` and ``assistant``, each with ``{turn}`` for what was said,
-and ``between``, which stands between two turns.
+in either form. ``ending`` is what closes an answer to ``text``, if anything does. ``[turns]``
+says how ``text`` holds a conversation: ``user`` and ``assistant``, each with ``{turn}`` for what
+was said, and ``between``, which stands between two turns.
 """
 
 import tomllib

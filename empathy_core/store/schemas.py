@@ -27,8 +27,8 @@ TURNS: dict[str, Any] = {
 }
 """Columns behind those of ``EXAMPLES`` where a source holds conversations; null for other rows.
 
-``turns`` is what was said before the answer, cleaned; roles are ``user`` and ``assistant``, the last
-is the user's. ``context`` is the same as text.
+``turns`` is what was said before the answer, cleaned; roles are ``user`` and ``assistant``, the
+last is the user's. ``context`` is the same as text.
 """
 
 EVALUATED = pl.col("block").is_not_null()
