@@ -206,7 +206,7 @@ def _counts(
     if surplus:
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
-    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired)
+    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired, raw.conversations)
 
 
 def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:

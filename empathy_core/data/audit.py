@@ -15,10 +15,9 @@ from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
+from empathy_core.data.turns_audit import quantiles, turns_audited
 from empathy_core.store import EVALUATED
 from empathy_core.types import digest
-
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class SourceAudit:
     Attributes:
         dropped: Reason → rows.
         repaired: Kind → rows.
+        conversations: That the source holds; null for one of single questions.
     """
 
     source: Source
@@ -35,6 +35,7 @@ class SourceAudit:
     kept: int
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
+    conversations: int | None = None
 
 
 def audit(
@@ -63,6 +64,7 @@ def audit(
         "answers_per_question": _histogram(examples["question"].to_list()),
         "words": {column: _quantiles(examples[column]) for column in ("context", "response")},
         "evaluated": _evaluated(examples),
+        **turns_audited(examples),
     }
 
 
@@ -76,6 +78,7 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "may_leave": source.may_leave,
         "homepage": source.homepage,
         "raw": entry.raw,
+        **({} if entry.conversations is None else {"conversations": entry.conversations}),
         "kept": entry.kept,
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
@@ -202,9 +205,7 @@ def _histogram(names: Sequence[str]) -> dict[str, int]:
 
 
 def _quantiles(texts: pl.Series) -> dict[str, float]:
-    words = texts.str.count_matches(r"\S+")
-    found = [words.quantile(q, interpolation="nearest") for q in QUANTILES]
-    return {f"{q:.0%}": float(value or 0) for q, value in zip(QUANTILES, found, strict=True)}
+    return quantiles(texts.str.count_matches(r"\S+"))
 
 
 def _evaluated(examples: pl.DataFrame) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
+from empathy_core.data.normal import LETTER_OR_DIGIT, normalised, question_digest
 from empathy_core.data.reading import RawRow
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
@@ -147,11 +147,6 @@ def clean(text: str) -> tuple[str, frozenset[str]]:
 
 
 # ---------------------------------------------------------------------------- rows
-
-
-def question_digest(context: str) -> str:
-    """Return what rows of the same question share: their normal form."""
-    return digest(normalised(context), 16)
 
 
 @dataclass(frozen=True, slots=True)

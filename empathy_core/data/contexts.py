@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from empathy_core.conversation import Context, Conversation, Message
+from empathy_core.data.normal import question_digest
 
 
 def has_turns(examples: pl.DataFrame) -> bool:
@@ -26,6 +27,19 @@ def contexts_of(examples: pl.DataFrame) -> list[Context]:
         return texts
     turns = examples["turns"].to_list()
     return [_context(text, of) for text, of in zip(texts, turns, strict=True)]
+
+
+def answered_alike(examples: pl.DataFrame) -> pl.Series:
+    """Return a key that rows share whose answers answer the same.
+
+    It is ``question``, but for conversations, whose answers share that one whatever they answer:
+    of them it is the digest of what was said before, in its normal form.
+    """
+    if not has_turns(examples):
+        return examples["question"]
+    columns = examples.select("context", "question", pl.col("turns").is_null()).iter_rows()
+    keys = [own if alone else question_digest(text) for text, own, alone in columns]
+    return pl.Series("question", keys, dtype=pl.String)
 
 
 def _context(text: Context, turns: Sequence[Mapping[str, str]] | None) -> Context:

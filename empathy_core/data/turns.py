@@ -181,7 +181,7 @@ def joined(said: Sequence[Utterance]) -> list[Utterance]:
         if nothing_visible(one.text):
             continue
         if found and found[-1].role == one.role:
-            found[-1] = replace(found[-1], text=f"{found[-1].text}\n{one.text}")
+            found[-1] = replace(found[-1], text=f"{found[-1].text.rstrip()}\n{one.text.lstrip()}")
         else:
             found.append(one)
     return found

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.data import Source, TextLayout, reading
-from empathy_core.data.cleaning import clean, question_digest, without_surrogates
+from empathy_core.data.cleaning import clean, without_surrogates
+from empathy_core.data.normal import question_digest
 from empathy_core.errors import DataError
 from empathy_core.store import EVALUATED
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from empathy_core.conversation import Message
+from empathy_core.conversation import Message, Role
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.prompts.reasoning import delimiters
 from empathy_core.types import ModelSpec
@@ -395,6 +395,15 @@ class ChatTemplate:
             return self._spelled(turns, answer=answer)
         except (TemplateError, ValueError, TypeError) as error:
             roles = ", ".join(m.role for m in messages)
+            spoken = [m.role for m in messages if m.role != "system"]
+            if spoken[:1] == ["assistant"] and self._takes(spoken[1:]):
+                msg = (
+                    f"{self.spec.name}: the chat template takes no conversation that the assistant "
+                    f'begins ({error}); expected the person\'s turn first; set opening = "drop" in '
+                    "the source of the conversation, use a prompt with a system message and "
+                    "fold_system = true, or set chat_template = false"
+                )
+                raise ModelError(msg) from error
             msg = (
                 f"{self.spec.name}: the tokenizer's chat template cannot render the roles {roles} "
                 f"({error}); expected a template for them; set fold_system = true to put a "
@@ -402,6 +411,16 @@ class ChatTemplate:
                 "of your own), or set chat_template = false"
             )
             raise ModelError(msg) from error
+
+    def _takes(self, roles: Sequence[Role]) -> bool:
+        """Tell whether the template renders turns of these roles."""
+        from jinja2 import TemplateError
+
+        turns = [{"role": role, "content": _PROBE[0].content} for role in roles]
+        try:
+            return bool(turns) and bool(self._spelled(turns, answer=True))
+        except (TemplateError, ValueError, TypeError):
+            return False
 
     def _spelled(self, turns: Sequence[dict[str, Any]], *, answer: bool) -> str:
         text = self.tokenizer.apply_chat_template(
