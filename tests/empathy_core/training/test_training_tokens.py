@@ -119,7 +119,8 @@ TURNS = [
      "You are not alone.</s>"),
     ("none", True,
      "<s><|start|>user<|stop|>\n\nI feel sad.<|eot|>"
-     "<|start|>assistant<|stop|>\n\nSince when?<|eot|><|start|>user<|stop|>\n\nSince May.<|eot|><|start|>assistant<|stop|>\n\n",
+     "<|start|>assistant<|stop|>\n\nSince when?<|eot|>"
+     "<|start|>user<|stop|>\n\nSince May.<|eot|><|start|>assistant<|stop|>\n\n",
      "You are not alone.<|eot|>"),
 ]  # fmt: skip
 
