@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from empathy_core.data import cells, turns
 from empathy_core.data.files import RawRows, Record
-from empathy_core.data.specs import LAST, Source
+from empathy_core.data.specs import Source
+from empathy_core.data.turn_layout import LAST
 from empathy_core.data.turns import Cut, NoTurn, Utterance
 from empathy_core.errors import ConfigError, DataError
 

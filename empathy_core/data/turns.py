@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from empathy_core.conversation import Message, Role
 from empathy_core.data import cells
-from empathy_core.data.specs import TurnLayout
+from empathy_core.data.turn_layout import TurnLayout
 from empathy_core.visible import nothing_visible
 
 ROLE_FIELDS = ("role", "from", "speaker", "interlocutor")

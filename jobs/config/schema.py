@@ -14,7 +14,7 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.conversation import Role
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
-from empathy_core.data.specs import LAST, TurnLayout
+from empathy_core.data.turn_layout import LAST, TurnLayout
 from empathy_core.errors import ConfigError
 from empathy_core.types import (
     Decoding,

@@ -14,7 +14,7 @@ from empathy_core.conversation import Conversation, Message
 from empathy_core.data import DataSpec, EvaluateSpec, Source, reading
 from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.contexts import answered_alike, contexts_of
-from empathy_core.data.specs import TurnLayout
+from empathy_core.data.turn_layout import TurnLayout
 from empathy_core.data.turns import Utterance, cuts
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.imported_answers import human

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from empathy_core.data import DataSpec, Source, SplitSettings
-from empathy_core.data.specs import TurnLayout
+from empathy_core.data.turn_layout import TurnLayout
 from empathy_core.errors import ConfigError
 from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
 from empathy_core.types import Decoding, DecodingSettings, ModelSpec
