@@ -177,6 +177,10 @@ SCHEMA = {
 }
 
 
+PLACED = {"group": pl.String, "side": pl.String}
+"""What a source says of a row's place in the split; columns only where it does."""
+
+
 def example_id(source: str, row: int, turn: int | None = None) -> str:
     """Return the id of a source's row (0-based in the raw file), or of an answer in it.
 
@@ -206,12 +210,13 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
             example_id(source, raw.row, raw.turn), context, response, source, raw.row,
             _raw_sha256(raw), question_digest(context),
             digest([normalised(context), normalised(response)], 16), author,
-            *_of_conversation(raw, source, turns),
+            *_of_conversation(raw, source, turns), clean(raw.group or "")[0] or None, raw.side,
         ))  # fmt: skip
-    frame = pl.DataFrame(kept, schema={**SCHEMA, **TURNS}, orient="row")
-    if frame["turns"].null_count() == frame.height:
-        return Cleaned(frame.drop(*TURNS), dropped, repaired)
-    return Cleaned(_by_conversation(frame), dropped, repaired)
+    frame = pl.DataFrame(kept, schema={**SCHEMA, **TURNS, **PLACED}, orient="row")
+    # columns that hold nothing are left out: data of earlier versions have none of them
+    empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
+    frame = frame.drop(empty)
+    return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
 
 
 def _clean_context(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]:

@@ -32,12 +32,14 @@ def contexts_of(examples: pl.DataFrame) -> list[Context]:
 def answered_alike(examples: pl.DataFrame) -> pl.Series:
     """Return a key that rows share whose answers answer the same.
 
-    It is ``question``, but for conversations, whose answers share that one whatever they answer:
-    of them it is the digest of what was said before, in its normal form.
+    It is ``question``, but for conversations and groups, whose rows share that one whatever they
+    answer: of them it is the digest of what was said before, in its normal form.
     """
-    if not has_turns(examples):
+    apart = [pl.col(name).is_null() for name in ("turns", "group") if name in examples.columns]
+    if not apart:
         return examples["question"]
-    columns = examples.select("context", "question", pl.col("turns").is_null()).iter_rows()
+    alone = pl.all_horizontal(apart).alias("alone")
+    columns = examples.select("context", "question", alone).iter_rows()
     keys = [own if alone else question_digest(text) for text, own, alone in columns]
     return pl.Series("question", keys, dtype=pl.String)
 

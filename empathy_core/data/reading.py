@@ -1,6 +1,7 @@
 """Files and Hub data sets into raw rows. Nothing is cleaned here, and nothing is guessed."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from empathy_core.conversation import Conversation, Message
 from empathy_core.data import cells, files, hub
 from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
-from empathy_core.data.specs import Source
+from empathy_core.data.specs import Source, SplitName
 from empathy_core.data.turns import alternating, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
@@ -31,6 +32,8 @@ class RawRow:
         conversation: Id of the conversation; null where there is none.
         turn: Number of the response among the conversation's turns, where several of them are
             examples; null elsewhere.
+        group: Of the source's ``group``; null where it belongs to none.
+        side: Of the split that the source puts it on; null where that is drawn.
     """
 
     row: int
@@ -42,6 +45,8 @@ class RawRow:
     turns: tuple[Message, ...] = ()
     conversation: str | None = None
     turn: int | None = None
+    group: str | None = None
+    side: SplitName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,14 @@ def _of_conversations(
     repaired = found.repaired + Counter({MISSING_WORD: cut.missing})
     return Raw(rows, +dropped, +repaired, key, found.n)
 
+
+SIDES: Mapping[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    "test": "test",
+}
+"""Words in a column of sides that need no ``sides``; case does not matter."""
 
 MISSING_WORD = "cells that held a word for a missing value"
 
@@ -244,6 +257,7 @@ class _Cutter:
             yield RawRow(
                 row, context, response, author, kept, self.table.place(row), turns,
                 conversation=str(row) if source.turn_layout.turns else None,
+                group=self._group(row, record), side=self._side(row, record),
             )  # fmt: skip
 
     def taken(self, one: TakenAnswer) -> RawRow:
@@ -256,8 +270,30 @@ class _Cutter:
         return RawRow(
             one.row, Conversation(one.cut.history).text, one.cut.answer.text, author, kept,
             self.table.place(one.row), one.cut.history, one.conversation,
-            one.cut.place if apart else None,
+            one.cut.place if apart else None, self._group(one.row, record),
+            self._side(one.row, record),
         )  # fmt: skip
+
+    def _group(self, row: int, record: Record) -> str | None:
+        column = self.source.group
+        return self._value(row, record, column, cells.label) if column else None
+
+    def _side(self, row: int, record: Record) -> SplitName | None:
+        if not self.source.split:
+            return None
+        said = self._cell(row, record, self.source.split, cells.label)
+        own = {word.strip().casefold(): side for word, side in self.source.sides}
+        side = {**SIDES, **own}.get((said or "").strip().casefold())
+        if side is None:
+            found = f"'{said}'" if said else "nothing"
+            name = json.dumps(said or "WORD", ensure_ascii=False)
+            msg = (
+                f"{self.place(row)}: column '{self.source.split}' holds {found}, expected one of "
+                f"{', '.join(dict.fromkeys((*own, *SIDES)))}; correct it, or say what it means: "
+                f'sides = {{ {name} = "train" }} in {self.source.where}'
+            )
+            raise DataError(msg)
+        return side
 
     def place(self, row: int) -> str:
         """Return where a person finds a row, its file included."""

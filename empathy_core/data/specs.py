@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from empathy_core.bounds import Positive, Separator, Share
-from empathy_core.data.turn_layout import TurnLayout
+from empathy_core.data.turn_layout import NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import EXAMPLES, TURNS
 
@@ -80,6 +80,12 @@ class Source:
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
+        group: Column with what must not be torn, such as the patient: rows of one group are on the
+            same side of the split and one cluster, of whatever source they are; null where rows
+            belong to nothing.
+        split: Column with the side of the split that each row is on: ``train``, ``validation``
+            (or ``valid``, ``val``, ``dev``) or ``test``; null means that sides are drawn.
+        sides: What else that column holds → ``train``, ``validation`` or ``test``.
         keep: Columns that are carried along, to divide the tables by; no row depends on them.
         layout: How its file is written.
         turn_layout: Where its conversations are; none by default.
@@ -105,9 +111,12 @@ class Source:
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
+    group: str | None = None
+    split: str | None = None
+    sides: tuple[tuple[str, SplitName], ...] = ()
     keep: tuple[str, ...] = ()
     layout: TextLayout = TextLayout()
-    turn_layout: TurnLayout = TurnLayout()
+    turn_layout: TurnLayout = NO_TURNS
     broken_rows: Literal["error", "drop"] = "error"
     missing: tuple[str, ...] = MISSING
     licence: str = ""
@@ -124,8 +133,8 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        author = (self.author,) if self.author else ()
-        named = (*self.texts, *self.turn_layout.columns, *author, *self.keep)
+        labels = filter(None, (self.author, self.group, self.split))
+        named = (*self.texts, *self.turn_layout.columns, *labels, *self.keep)
         return tuple(dict.fromkeys(named))
 
     @property
@@ -175,6 +184,9 @@ class Source:
             raise ConfigError(msg)
         else:
             self.regex()
+        if self.sides and not self.split:
+            msg = f'{where}.sides says what a column holds: set split = "…" to it, or remove sides'
+            raise ConfigError(msg)
         self.layout.check(where)
         if self.layout != TextLayout() and not self.path:
             msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
@@ -211,12 +223,15 @@ class SplitSettings:
         fractions: Shares of train, validation and test; they sum to 1.
         seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        test_ids: A text file with the ids of the examples that are the test split, one a line;
+            the others are training or validation rows. Null means that it is drawn.
     """
 
     protocol: Literal["question", "row"] = "question"
     fractions: tuple[Share, Share, Share] = (0.75, 0.125, 0.125)
     seed: int = 0
     duplicates: Literal["keep", "drop"] = "drop"
+    test_ids: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +257,24 @@ class DataSpec(SplitSettings):
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9:
             msg = f"data.fractions is {self.fractions}: expected three shares of sum 1; correct it"
             raise ConfigError(msg)
+        if self.test_ids and sum(self.fractions[:2]) <= 0:
+            msg = (
+                f"data.fractions is {self.fractions}, and data.test_ids names the test rows: "
+                "expected shares of train and validation for the others; correct it"
+            )
+            raise ConfigError(msg)
         for source in self.sources:
             source.check()
-        with_turns = any(source.turn_layout.turns for source in self.sources)
-        for source in self.sources if with_turns else ():
-            _require_free(source, tuple(TURNS))
+            if source.group and self.protocol == "row":
+                msg = (
+                    f'data.protocol = "row" would tear the groups of {source.where}.group: '
+                    'expected "question"; set it, or remove group'
+                )
+                raise ConfigError(msg)
+        taken = tuple(TURNS) if any(s.turn_layout.turns for s in self.sources) else ()
+        taken += ("group",) if any(s.group for s in self.sources) else ()
+        for source in self.sources:
+            _require_free(source, taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,3 +134,7 @@ class TurnLayout:
                 f'{given[0]} does nothing to turns = "columns", whose columns are the person\'s '
                 "and the answerer's in turn: remove it"
             )
+
+
+NO_TURNS = TurnLayout()
+"""Of a source without conversations."""

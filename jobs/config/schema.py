@@ -14,7 +14,8 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.conversation import Role
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
-from empathy_core.data.turn_layout import LAST, TurnLayout
+from empathy_core.data.specs import SplitName
+from empathy_core.data.turn_layout import LAST, NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError
 from empathy_core.types import (
     Decoding,
@@ -61,11 +62,12 @@ class TurnsTable(LayoutTable):
         return replace(base, **{key: value for key, value in given.items() if value is not None})
 
 
-@changing(Source, without=("name", "layout", "turn_layout", "table", "context"))
+@changing(Source, without=("name", "layout", "turn_layout", "table", "context", "sides"))
 class SourceTable(TurnsTable):
     """``[data.sources.<name>]``: a shipped source, changed here or there, or one's own."""
 
     context: str | tuple[str, ...] | None = None
+    sides: dict[str, SplitName] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +364,8 @@ def source_of(name: str, table: SourceTable) -> Source:
     """
     layouts = (*fields(TextLayout), *fields(TurnLayout))
     given = _given(table, *(field.name for field in layouts))
+    if "sides" in given:
+        given["sides"] = tuple(sorted(given["sides"].items()))
     if isinstance(given.get("context"), str):
         given["context"] = (given["context"],)
     if name in data.source_names():
@@ -370,7 +374,7 @@ def source_of(name: str, table: SourceTable) -> Source:
         return replace(shipped, layout=table.layout(shipped.layout), **given)
     if not given.get("hub") and not given.get("path"):
         data.source(name)  # raises, with the closest match
-    turns = table.turn_layout(TurnLayout(), given.get("response"))
+    turns = table.turn_layout(NO_TURNS, given.get("response"))
     if "response" not in given and "pattern" not in given and not turns.nested:
         msg = 'name the columns: context = "…" and response = "…" (or column and pattern)'
         raise ConfigError(msg)

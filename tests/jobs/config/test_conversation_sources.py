@@ -248,3 +248,20 @@ def test_single_questions_need_two_columns(
     assert [one[1:] for one in shown(found)] == [("I feel low.", "Since when?")]
     assert "turns" not in found.examples.columns
     assert "turns" not in found.audit
+
+
+def test_given_sides_and_groups_are_named_in_the_file(tmp_path: Path) -> None:
+    """A column of sides in one's own words, and a list of test rows beside the configuration."""
+    rows = [{"q": f"Q{i}?", "a": f"A{i}.", "fold": i % 2, "p": i // 4} for i in range(8)]
+    in_csv(tmp_path / "d.csv", rows)
+    columns = 'path = "d.csv"\ncontext = "q"\nresponse = "a"\n'
+    by_column = prepared(
+        tmp_path, f'{columns}split = "fold"\nsides = {{ 0 = "train", 1 = "test" }}'
+    )
+    (tmp_path / "test.txt").write_text("mine-00002\n")
+    by_list = prepared(tmp_path, f'{columns}group = "p"\n[data]\ntest_ids = "test.txt"')
+
+    found = dict(by_column.examples.select("id", "split").iter_rows())
+    assert [found[f"mine-{i:05d}"] for i in range(4)] == ["train", "test", "train", "test"]
+    tested = by_list.examples.filter(pl.col("split") == "test")["id"].sort()
+    assert [*tested] == [f"mine-{i:05d}" for i in range(4)]  # the patient of that row
