@@ -109,8 +109,8 @@ def _of_questions(frame: pl.DataFrame, given: Sequence[SplitName | None]) -> lis
         ids, (one, other) = frame["id"], torn[0]
         n = len({questions[i] for _, i in torn})
         msg = (
-            f"the sides that are given put {counted(n, 'question')} (conversations, groups) on several "
-            f"sides of the split, e.g. {ids[one]} ({given[one]}) and {ids[other]} "
+            f"the sides that are given put {counted(n, 'question')} (conversations, groups) on "
+            f"several sides of the split, e.g. {ids[one]} ({given[one]}) and {ids[other]} "
             f"({given[other]}): expected each on one; correct the column or the list, or set "
             'data.protocol = "row" to take the rows as they are, leaks counted by the audit'
         )

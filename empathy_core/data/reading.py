@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data import cells, files, hub
+from empathy_core.data import cells, files, hub, places
 from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source, SplitName
@@ -84,10 +83,8 @@ def read(source: Source, *, complete: bool = False) -> Raw:
     """
     source.check()
     if source.path:
-        path = Path(source.path).expanduser()
-        data = files.read(path)
-        found = files.parse(path, data, source.layout, source.where)
-        key: dict[str, str | None] = {"sha256": hashlib.sha256(data).hexdigest()}
+        found, sha256 = _of_files(source)
+        key: dict[str, str | None] = {"sha256": sha256}
     else:
         columns, records, commit = hub.load(source)
         found, key = RawRows(columns, records), hub.content(source, commit)
@@ -133,12 +130,29 @@ def content(source: Source) -> Mapping[str, str | None]:
     source.check()
     if not source.path:
         return hub.content(source, hub.commit(source))
-    path = Path(source.path).expanduser()
-    try:
-        with path.open("rb") as file:
-            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise files.unreadable(path, error) from error
+    digests = []
+    for path in places.files_of(source.path, source.hub_split, source.where):
+        try:
+            with path.open("rb") as file:
+                digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+        except OSError as error:
+            raise files.unreadable(path, error) from error
+    return {"sha256": places.content_digest(digests)}
+
+
+def _of_files(source: Source) -> tuple[RawRows, str]:
+    """Return the rows of a source's files, and the digest of their content."""
+    roots = {name.partition(".")[0] for name in source.columns}
+    parts, digests = [], []
+    for path in places.files_of(str(source.path), source.hub_split, source.where):
+        data = files.read(path)
+        rows = files.parse(path, data, source.layout, source.where, roots)
+        digests.append((path.name, hashlib.sha256(data).hexdigest()))
+        parts.append((path.name, rows))
+    for name, rows in parts if len(parts) > 1 else ():
+        if rows.records:
+            _require_columns(source, rows, name)
+    return files.joined(parts), places.content_digest(digests)
 
 
 def _place(source: Source) -> str:
@@ -172,8 +186,8 @@ def _require_whole(source: Source, table: RawRows, *, complete: bool) -> int:
     return broken
 
 
-def _require_columns(source: Source, table: RawRows) -> None:
-    """Prove that each column is there, and once.
+def _require_columns(source: Source, table: RawRows, file: str = "") -> None:
+    """Prove that each column is there, and once; *file*: which of several it is.
 
     Raises:
         DataError: It is not.
@@ -182,12 +196,12 @@ def _require_columns(source: Source, table: RawRows) -> None:
     for column in source.columns:
         if there.count(column) > 1:
             msg = (
-                f"{_place(source)} has {there.count(column)} columns '{column}': expected one of "
-                "that name; rename the others"
+                f"{file or _place(source)} has {there.count(column)} columns '{column}': expected "
+                "one of that name; rename the others"
             )
             raise DataError(msg)
         if column not in there and not _has_field(table, column):
-            raise NoColumn(_no_column(source, column, there))
+            raise NoColumn(_no_column(source, column, there, file))
 
 
 def _has_field(table: RawRows, column: str) -> bool:
@@ -204,13 +218,13 @@ def _any_at(record: Record, column: str) -> bool:
         return True
 
 
-def _no_column(source: Source, column: str, there: Sequence[str]) -> str:
+def _no_column(source: Source, column: str, there: Sequence[str], file: str = "") -> str:
     near = get_close_matches(column, there, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     if len(there) == 1:
         guess = files.another_separator(there[0], source.where) or guess
     listed = ", ".join(there)[:300] or "none"
-    found = f"{_place(source)} has no column '{column}'.{guess} It has: {listed}."
+    found = f"{file or _place(source)} has no column '{column}'.{guess} It has: {listed}."
     return f"{found} Correct {source.where}."
 
 

@@ -28,18 +28,22 @@ MISSING = ("nan", "-nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """How a text file is written.
+    """How a file is written.
 
     Attributes:
         encoding: Python's name of it; null means UTF-8, or what a byte order mark says. Where
             ``utf-8`` is given, invalid bytes are replaced and counted.
         separator: The character between cells; null means a comma in CSV and a tab in TSV.
         quotes: Whether quotation marks may enclose a cell.
+        sheet: Of an Excel file; null where it has only one.
+        table: Of an SQLite database; null where it has only one.
     """
 
     encoding: str | None = None
     separator: Separator | None = None
     quotes: bool = True
+    sheet: str | None = None
+    table: str | None = None
 
     def check(self, where: str) -> None:
         """Prove that the encoding is one that Python knows; *where*: the table's dotted name.
@@ -69,10 +73,13 @@ class Source:
     Attributes:
         name: Unique in a run; the first part of every example's id.
         hub: Id of a data set on the Hub; null where only a path will do.
-        path: A CSV, TSV, JSON, JSONL or parquet file, ``.gz`` allowed; it wins over ``hub``.
+        path: A CSV, TSV, JSON, JSONL, parquet, Excel or SQLite file, packed (``.gz``, ``.zst``
+            and the like) or not; a pattern of several files, such as ``data/*.jsonl``; or a folder
+            that ``save_to_disk`` of datasets wrote. It wins over ``hub``.
         revision: A Hub branch, tag or commit; null means ``main``.
         hub_config: The Hub's name of a subset; null means its default.
-        hub_split: The Hub's name of the split that is read.
+        hub_split: The Hub's name of the split that is read, or that of a folder of
+            ``save_to_disk``.
         context: Columns that together are the question, joined by a blank line; the column with
             the turns where it is a conversation.
         response: Column with the answer; empty where a pattern finds it; ``last`` where it is the
@@ -189,7 +196,10 @@ class Source:
             raise ConfigError(msg)
         self.layout.check(where)
         if self.layout != TextLayout() and not self.path:
-            msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
+            msg = (
+                f"{where}: encoding, separator, quotes, sheet and table are of a file; remove "
+                "them, or set path"
+            )
             raise ConfigError(msg)
         _require_free(self, (*self.texts, *OWN_NAMES))
 
