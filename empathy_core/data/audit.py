@@ -92,6 +92,7 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     suspicions = (
         (rows["context"] == rows["response"], "the answer is the question once more"),
         (_one_word(rows["response"]), "the answer is a single word"),
+        (_scripts_differ(rows), "the answer is in another script than the question"),
     )
     for found, said in suspicions:
         if (n := int(found.sum())) > rows.height / 2:
@@ -103,6 +104,36 @@ def _one_word(texts: pl.Series) -> pl.Series:
     return ~texts.str.contains(
         r"\s|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
     )
+
+
+_SCRIPTS = (
+    "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "Hangul",
+    "Han",
+)  # fmt: skip
+_LEAST_LETTERS = 5
+"""Letters of one script, from which on a text is said to be in it: a name is not enough."""
+
+
+def _scripts_differ(rows: pl.DataFrame) -> pl.Series:
+    """Return which rows have a question and an answer that are each in one script, and not one."""
+    question, answer = (_script(rows[name]) for name in ("context", "response"))
+    return (question != answer).fill_null(value=False)
+
+
+def _script(texts: pl.Series) -> pl.Series:
+    """Return the script that most letters of a text are in; null where too few are in any.
+
+    Japanese is counted by its kana, too.
+    """
+    found = pl.DataFrame(
+        {script: texts.str.count_matches(rf"[\p{{{script}}}]") for script in _SCRIPTS}
+    ).with_columns(Han=texts.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}]"))
+    most = found.max_horizontal()
+    best = found.select(
+        pl.coalesce(pl.when(pl.col(name) == most).then(pl.lit(name)) for name in _SCRIPTS)
+    ).to_series()
+    enough = pl.Series(most >= _LEAST_LETTERS)
+    return pl.select(pl.when(enough).then(best)).to_series()
 
 
 # ---------------------------------------------------------------------------- duplicates

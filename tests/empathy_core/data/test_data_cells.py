@@ -335,8 +335,11 @@ def test_one_column_for_question_and_answer_is_refused():
          "in 4 of 5 rows the answer is the question once more"),
         ([[f"Question {i}?", f"Topic{i}" if i else "So it is."] for i in range(5)],
          "in 4 of 5 rows the answer is a single word"),
+        ([[f"Почему мне грустно {i}?", f"Because of loss {i}." if i else "Потеря, Ann, 1."]
+          for i in range(5)],
+         "in 4 of 5 rows the answer is in another script than the question"),
     ],
-    ids=["echo", "word"],
+    ids=["echo", "word", "script"],
 )  # fmt: skip
 def test_columns_that_are_probably_wrong_are_a_warning(tmp_path: Path, rows: list, said: str):
     """In the audit, which the terminal and the page show, and in the notes of the tables."""
