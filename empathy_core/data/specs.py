@@ -104,7 +104,7 @@ class Source:
         redistribute: Whether that licence lets the texts be passed on.
         homepage: Where the data are described; empty if nowhere.
         may_leave: Whether its texts may be sent to a server elsewhere, by licence and by consent.
-        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
+        told_as: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
     name: str
@@ -130,12 +130,12 @@ class Source:
     redistribute: bool = False
     homepage: str = ""
     may_leave: bool = False
-    table: str = ""
+    told_as: str = ""
 
     @property
     def where(self) -> str:
         """The dotted name of its table in the configuration."""
-        return self.table or f"data.sources.{self.name}"
+        return self.told_as or f"data.sources.{self.name}"
 
     @property
     def columns(self) -> tuple[str, ...]:

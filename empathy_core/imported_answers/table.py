@@ -66,7 +66,7 @@ def read(path: Path, columns: Columns, layout: TextLayout, where: str) -> Import
     """
     source = Source(
         name=where, path=str(path), context=(columns.example,), response=columns.text,
-        author=columns.sample, layout=layout, missing=(), table=where,
+        author=columns.sample, layout=layout, missing=(), told_as=where,
     )  # fmt: skip
     rows = reading.read(source, complete=True).rows
     for row in rows:

@@ -62,7 +62,7 @@ class TurnsTable(LayoutTable):
         return replace(base, **{key: value for key, value in given.items() if value is not None})
 
 
-@changing(Source, without=("name", "layout", "turn_layout", "table", "context", "sides"))
+@changing(Source, without=("name", "layout", "turn_layout", "told_as", "context", "sides"))
 class SourceTable(TurnsTable):
     """``[data.sources.<name>]``: a shipped source, changed here or there, or one's own."""
 

@@ -227,7 +227,7 @@ def test_a_setting_is_declared_in_one_class(table: type, declared: tuple[type, .
 def test_a_table_that_changes_what_ships_takes_its_keys_from_there():
     """Every field of a model and of a source can be changed, with its type; null leaves it."""
     models = {f.name for f in fields(ModelSpec)} - {"name", "gated"}
-    sources = {f.name for f in fields(Source)} - {"name", "layout", "turn_layout", "table"}
+    sources = {f.name for f in fields(Source)} - {"name", "layout", "turn_layout", "told_as"}
     sources |= {f.name for f in fields(TurnLayout)}
 
     assert models < set(ModelTable.model_fields)
