@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polars as pl
 
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data.normal import LETTER_OR_DIGIT, normalised, question_digest
+from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
@@ -206,10 +207,10 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
             continue
         repaired.update(repairs | more)
         author = clean(raw.author or "")[0] or None
+        asked = normalised(context)
         kept.append((
             example_id(source, raw.row, raw.turn), context, response, source, raw.row,
-            _raw_sha256(raw), question_digest(context),
-            digest([normalised(context), normalised(response)], 16), author,
+            _raw_sha256(raw), digest(asked, 16), digest([asked, normalised(response)], 16), author,
             *_of_conversation(raw, source, turns), clean(raw.group or "")[0] or None, raw.side,
         ))  # fmt: skip
     frame = pl.DataFrame(kept, schema={**SCHEMA, **TURNS, **PLACED}, orient="row")
@@ -219,11 +220,16 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
     return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
 
 
+@lru_cache(maxsize=2_000)  # a turn is in the histories of all answers behind it
+def _clean_turn(text: str) -> tuple[str, frozenset[str]]:
+    return clean(text)
+
+
 def _clean_context(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]:
     """Return the clean text of a context, the kinds of repair, and its turns if it has any."""
     if not raw.turns:
         return (*clean(raw.context or ""), ())
-    cleaned = [(turn.role, clean(turn.content)) for turn in raw.turns]
+    cleaned = [(turn.role, _clean_turn(turn.content)) for turn in raw.turns]
     turns = alternating([(role, text) for role, (text, _) in cleaned])
     repairs = frozenset[str]().union(*(repairs for _, (_, repairs) in cleaned))
     return Conversation(turns).text if turns else "", repairs, turns
