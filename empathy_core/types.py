@@ -22,11 +22,11 @@ from empathy_core.bounds import (
     Positive,
     Visible,
 )
+from empathy_core.conversation import NAMED, Context, Message, TurnForm
 
 GENERATION_VERSION = 3
 """Raised by hand whenever the generation code may produce another text from the same settings."""
 
-Role = Literal["system", "user", "assistant"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["nf4", "fp4", "int8"]
 Backend = Literal["hf", "server", "echo", "human", "answers"]
@@ -37,18 +37,6 @@ def digest(value: object, length: int = 64) -> str:
     """Return the first *length* hex digits of the SHA-256 of *value* as canonical JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation; *content* may hold ``{context}``."""
-
-    role: Role
-    content: str
-
-    def filled(self, context: str) -> "Message":
-        """Return the message with ``{context}`` replaced, once, by *context*."""
-        return Message(self.role, self.content.replace("{context}", context, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +51,7 @@ class Prompt:
         origin: Where the wording comes from.
         ending: What closes an answer to ``text``, e.g. ``</assistant>``: trained after it, and
             an answer ends where it stands. Empty if nothing does.
+        turns: How ``text`` holds a conversation.
     """
 
     name: str
@@ -71,14 +60,15 @@ class Prompt:
     messages: tuple[Message, ...]
     origin: str = field(default="", compare=False)
     ending: str = ""
+    turns: TurnForm = NAMED
 
-    def plain(self, context: str) -> str:
+    def plain(self, context: Context) -> str:
         """Return the prompt as one string."""
-        return self.text.replace("{context}", context, 1)
+        return self.turns.placed(self.text, context)
 
-    def chat(self, context: str) -> tuple[Message, ...]:
+    def chat(self, context: Context) -> tuple[Message, ...]:
         """Return the prompt as turns for a chat template."""
-        return tuple(message.filled(context) for message in self.messages)
+        return self.turns.filled(self.messages, context)
 
 
 Value = str | int | float | bool
@@ -400,6 +390,7 @@ class Condition:
         tokenizer_digest: Of the tokenizer's files; no part of the identity, since the rendered
             ids are.
         template_digest: Of the chat template's text; as before.
+        turns: How conversations are written into the prompt; null where the run has none.
     """
 
     model: ModelSpec
@@ -415,6 +406,7 @@ class Condition:
     reasoning: tuple[str, str] | None = None
     tokenizer_digest: str = ""
     template_digest: str = ""
+    turns: TurnForm | None = None
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -423,6 +415,7 @@ class Condition:
             "stored_quantization": self.stored_quantization,
             "structure": self.structure,
             "reasoning": self.reasoning,
+            "turns": asdict(self.turns) if self.turns else None,
         }
         return {
             **_without_unset(found, found),

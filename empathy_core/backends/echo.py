@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from empathy_core.backends.protocol import Answer, Request
+from empathy_core.conversation import text_of
 from empathy_core.errors import ModelError
 from empathy_core.prompts.stops import before_stop
 from empathy_core.types import Condition, ModelSpec
@@ -45,11 +46,12 @@ class EchoBackend:
 
     def _answer(self, condition: Condition, request: Request) -> Answer:
         time.sleep(float(self._delay_s))
-        if self._hog and str(self._hog) in request.context:
+        question = text_of(request.context)
+        if self._hog and str(self._hog) in question:
             taken = b"x" * (int(self._hog_mb) << 20)
             time.sleep(HOG_S)
             del taken
-        if self._fail and str(self._fail) in request.context:
+        if self._fail and str(self._fail) in question:
             msg = (
                 f"echo failed on {request.example}, as its option fail = '{self._fail}' asks; "
                 "expected questions without these words; remove the option"
@@ -59,7 +61,7 @@ class EchoBackend:
         prompt = condition.prompt.plain(request.context)
         key = f"{prompt}|{request.sample}|{decoding.seed if decoding.sample else ''}"
         chance = random.Random(hashlib.sha256(key.encode()).digest())  # noqa: S311  # no secret
-        words = chance.choices(request.context.split() or ["…"], k=chance.randint(5, 60))
+        words = chance.choices(question.split() or ["…"], k=chance.randint(5, 60))
         kept = words[: decoding.max_new_tokens]
         text = " ".join(kept)
         said = before_stop(text, decoding.stop)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from empathy_core.conversation import Context
 from empathy_core.types import Condition
 
 
@@ -14,12 +15,12 @@ class Request:
     Attributes:
         example: Id of the example; keys the noise under sampling.
         sample: Number of the sample, from 0.
-        context: The question.
+        context: The question, or the conversation that ends in it.
     """
 
     example: str
     sample: int
-    context: str
+    context: Context
 
 
 @dataclass(frozen=True, slots=True)

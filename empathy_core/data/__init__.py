@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.data import audit as _audit
-from empathy_core.data import cleaning, columns, reading, splitting
+from empathy_core.data import cleaning, columns, files, placed, reading, splitting
 from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.frozen import VERSION, changes
@@ -32,7 +32,16 @@ from empathy_core.data.specs import (
     source_names,
 )
 from empathy_core.errors import ConfigError, Damaged, DataError
-from empathy_core.store import EVALUATED, EXAMPLES, RunDir, read_json, write_bytes, write_json
+from empathy_core.store import (
+    EVALUATED,
+    EXAMPLES,
+    TURNS,
+    RunDir,
+    read_json,
+    write_bytes,
+    write_json,
+)
+from empathy_core.types import digest
 
 __all__ = [
     "CLEANING_VERSION",
@@ -104,8 +113,9 @@ def _identity(
 ) -> dict[str, Any]:
     sources = {}
     for entry in data.sources:
-        settings = {key: getattr(entry, key) for key in (_COLUMNS if entry.response else _PATTERN)}
-        if entry.response:
+        by_column = entry.response or entry.turn_layout.nested
+        settings = {key: getattr(entry, key) for key in (_COLUMNS if by_column else _PATTERN)}
+        if by_column:
             settings["context"] = list(entry.context)
         sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
     return {
@@ -117,14 +127,21 @@ def _identity(
         "seed": data.seed,
         "duplicates": data.duplicates,
         "evaluate": asdict(evaluate),
+        **({} if data.test_ids is None else {"test_ids": digest(sorted(_test_ids(data) or ()))}),
     }
+
+
+_LATER = ("broken_rows", "group", "split", "sides")
+"""Settings of a source that older runs know nothing of."""
 
 
 def _unusual(source: Source) -> dict[str, Any]:
     """Return what is not usual in how a source is read: older runs know nothing of the rest."""
     default = Source("")
-    given: dict[str, Any] = {**asdict(source.layout), "broken_rows": source.broken_rows}
-    usual: dict[str, Any] = {**asdict(default.layout), "broken_rows": default.broken_rows}
+    given, usual = (
+        {**asdict(of.layout), **asdict(of.turn_layout), **{key: getattr(of, key) for key in _LATER}}
+        for of in (source, default)
+    )
     if set(source.missing) != set(default.missing):
         given["missing"] = sorted(source.missing)
     return {key: value for key, value in given.items() if value != usual.get(key)}
@@ -145,20 +162,41 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     clean = {name: cleaning.clean_rows(raw.rows, name) for name, raw in raws.items()}
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
-    cleaned = pl.concat([part.frame for part in clean.values()])
+    # a column of turns is there only where a source has some
+    cleaned = pl.concat([part.frame for part in clean.values()], how="diagonal")
     kept = cleaned
     if data.duplicates == "drop":
         kept = cleaned.unique("pair", keep="first", maintain_order=True)
-    examples = splitting.split(kept, data.protocol, data.fractions, data.seed)
+    examples = placed.split(placed.in_groups(kept), data, _test_ids(data))
     examples = splitting.in_blocks(
         examples, splitting.evaluated(examples, evaluate), evaluate.block_size
-    ).select(*EXAMPLES)
+    ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
     _require_evaluated(examples, evaluate)
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
     carried = columns.carried(data.sources, raws, examples["id"])
     return PreparedRows(examples, audit, _identity(data, evaluate, contents), carried)
+
+
+def _test_ids(data: DataSpec) -> frozenset[str] | None:
+    """Return the ids of the test rows; null where they are drawn.
+
+    Raises:
+        DataError: The list is missing, no text, or empty.
+    """
+    if data.test_ids is None:
+        return None
+    path = Path(data.test_ids).expanduser()
+    try:
+        found = frozenset(placed.read_ids(files.read(path).decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        msg = f"{path} (data.test_ids) is not UTF-8 ({error}): expected a text; save it so"
+        raise DataError(msg) from error
+    if not found:
+        msg = f"{path} (data.test_ids) holds no id: expected one a line; write them, or remove it"
+        raise DataError(msg)
+    return found
 
 
 def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> None:
@@ -194,7 +232,7 @@ def _counts(
     if surplus:
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
-    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired)
+    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired, raw.conversations)
 
 
 def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:

@@ -15,10 +15,9 @@ from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
+from empathy_core.data.turns_audit import quantiles, turns_audited
 from empathy_core.store import EVALUATED
 from empathy_core.types import digest
-
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class SourceAudit:
     Attributes:
         dropped: Reason → rows.
         repaired: Kind → rows.
+        conversations: That the source holds; null for one of single questions.
     """
 
     source: Source
@@ -35,6 +35,7 @@ class SourceAudit:
     kept: int
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
+    conversations: int | None = None
 
 
 def audit(
@@ -63,6 +64,7 @@ def audit(
         "answers_per_question": _histogram(examples["question"].to_list()),
         "words": {column: _quantiles(examples[column]) for column in ("context", "response")},
         "evaluated": _evaluated(examples),
+        **turns_audited(examples),
     }
 
 
@@ -76,6 +78,7 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "may_leave": source.may_leave,
         "homepage": source.homepage,
         "raw": entry.raw,
+        **({} if entry.conversations is None else {"conversations": entry.conversations}),
         "kept": entry.kept,
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
@@ -89,6 +92,7 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     suspicions = (
         (rows["context"] == rows["response"], "the answer is the question once more"),
         (_one_word(rows["response"]), "the answer is a single word"),
+        (_scripts_differ(rows), "the answer is in another script than the question"),
     )
     for found, said in suspicions:
         if (n := int(found.sum())) > rows.height / 2:
@@ -100,6 +104,36 @@ def _one_word(texts: pl.Series) -> pl.Series:
     return ~texts.str.contains(
         r"\s|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
     )
+
+
+_SCRIPTS = (
+    "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "Hangul",
+    "Han",
+)  # fmt: skip
+_LEAST_LETTERS = 5
+"""Letters of one script, from which on a text is said to be in it: a name is not enough."""
+
+
+def _scripts_differ(rows: pl.DataFrame) -> pl.Series:
+    """Return which rows have a question and an answer that are each in one script, and not one."""
+    question, answer = (_script(rows[name]) for name in ("context", "response"))
+    return (question != answer).fill_null(value=False)
+
+
+def _script(texts: pl.Series) -> pl.Series:
+    """Return the script that most letters of a text are in; null where too few are in any.
+
+    Japanese is counted by its kana, too.
+    """
+    found = pl.DataFrame(
+        {script: texts.str.count_matches(rf"[\p{{{script}}}]") for script in _SCRIPTS}
+    ).with_columns(Han=texts.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}]"))
+    most = found.max_horizontal()
+    best = found.select(
+        pl.coalesce(pl.when(pl.col(name) == most).then(pl.lit(name)) for name in _SCRIPTS)
+    ).to_series()
+    enough = pl.Series(most >= _LEAST_LETTERS)
+    return pl.select(pl.when(enough).then(best)).to_series()
 
 
 # ---------------------------------------------------------------------------- duplicates
@@ -202,9 +236,7 @@ def _histogram(names: Sequence[str]) -> dict[str, int]:
 
 
 def _quantiles(texts: pl.Series) -> dict[str, float]:
-    words = texts.str.count_matches(r"\S+")
-    found = [words.quantile(q, interpolation="nearest") for q in QUANTILES]
-    return {f"{q:.0%}": float(value or 0) for q, value in zip(QUANTILES, found, strict=True)}
+    return quantiles(texts.str.count_matches(r"\S+"))
 
 
 def _evaluated(examples: pl.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 def text(audit: Mapping[str, Any]) -> str:
     """Return the audit in lines of at most 100 characters."""
-    parts = (_warnings, _sources, _duplicates, _splits, _leaks, _shape, _evaluated)
+    parts = (_warnings, _sources, _duplicates, _splits, _leaks, _shape, _turns, _evaluated)
     shown = ("\n".join(part(audit)) for part in parts)
     return "\n\n".join(filter(None, shown)) + "\n"
 
@@ -32,7 +32,11 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
         # audits of older runs do not say it
         leaves = ", may be sent to servers elsewhere" if source.get("may_leave") else ""
         yield f"  {source['name']}: {source['licence']}, {passed}{leaves}"
-        yield _line("  rows read", source["raw"])
+        if "conversations" in source:
+            yield _line("  conversations read", source["conversations"])
+            yield _line("  examples taken of them", source["raw"])
+        else:
+            yield _line("  rows read", source["raw"])
         for reason, n in source["dropped"].items():
             yield _line("  dropped", n, reason)
         yield _line("  rows kept", source["kept"])
@@ -96,6 +100,27 @@ def _shape(audit: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + " " * 14 + "".join(f"{name:>10}" for name in quantiles["context"])
     for column, label in (("context", "question"), ("response", "answer")):
         yield f"  {label:<14}" + "".join(f"{value:>10,.0f}" for value in quantiles[column].values())
+
+
+def _turns(audit: Mapping[str, Any]) -> Iterator[str]:
+    found = audit.get("turns")
+    if not found:
+        return
+    yield "CONVERSATIONS (all examples of one are on the same side of a split, and one cluster)"
+    yield _line("conversations", found["conversations"])
+    yield _line("examples", found["examples"])
+    yield _line("  begin with the answering side", found["opened_by_assistant"])
+    yield _line("histories on several sides", found["histories_on_several_sides"], _SHORT)
+    yield "  " + " " * 24 + "".join(f"{name:>9}" for name in found["turns"])
+    for key, label in (
+        ("per_conversation", "examples a conversation"),
+        ("turns", "turns before an answer"),
+        ("words_per_turn", "words a turn"),
+    ):
+        yield f"  {label:<24}" + "".join(f"{value:>9,.0f}" for value in found[key].values())
+
+
+_SHORT = "equal texts; greetings, mostly"
 
 
 def _evaluated(audit: Mapping[str, Any]) -> Iterator[str]:

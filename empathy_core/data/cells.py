@@ -58,7 +58,7 @@ def _field(value: object, part: str) -> object:
         return value.get(part, ABSENT)
     if isinstance(value, list) and part.isdecimal():
         return value[int(part)] if len(part) < 9 and int(part) < len(value) else ABSENT
-    raise NoText(f"{_kind(value)} where '{part}' is to be found")
+    raise NoText(f"{kind(value)} where '{part}' is to be found")
 
 
 def text(value: object) -> str | None:
@@ -71,7 +71,7 @@ def text(value: object) -> str | None:
         return value
     if value is ABSENT or _is_nan(value):
         return None
-    raise NoText(_kind(value), _path_to_text(value))
+    raise NoText(kind(value), _path_to_text(value))
 
 
 def label(value: object) -> str | None:
@@ -106,7 +106,8 @@ def _path_to_text(value: object, depth: int = 4) -> str:
     return next((f".{name}{rest}" for name, rest in deeper if rest), "")
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """Return what a value that is no text is, in words."""
     if isinstance(value, Mapping):
         return f"an object with the fields {', '.join(map(str, value))[:60] or '(none)'}"
     if isinstance(value, list):

@@ -9,11 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polars as pl
 
+from empathy_core.conversation import Conversation, Message
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
+from empathy_core.data.turns import alternating
+from empathy_core.store import TURNS
 from empathy_core.types import digest
 from empathy_core.visible import nothing_visible
 
@@ -146,11 +150,6 @@ def clean(text: str) -> tuple[str, frozenset[str]]:
 # ---------------------------------------------------------------------------- rows
 
 
-def question_digest(context: str) -> str:
-    """Return what rows of the same question share: their normal form."""
-    return digest(normalised(context), 16)
-
-
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """The rows of one source after cleaning.
@@ -179,9 +178,19 @@ SCHEMA = {
 }
 
 
-def example_id(source: str, row: int) -> str:
-    """Return the id of a source's row (0-based in the raw file)."""
-    return f"{source}-{row:05d}"
+PLACED = {"group": pl.String, "side": pl.String}
+"""What a source says of a row's place in the split; columns only where it does."""
+
+
+def example_id(source: str, row: int, turn: int | None = None) -> str:
+    """Return the id of a source's row (0-based in the raw file), or of an answer in it.
+
+    Args:
+        source: Its name.
+        row: Number of the row.
+        turn: Number of the answer among the turns of a row that holds several examples.
+    """
+    return f"{source}-{row:05d}" + ("" if turn is None else f"-t{turn:03d}")
 
 
 def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
@@ -190,28 +199,73 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
     dropped: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     for raw in rows:
-        context, repairs = clean(raw.context or "")
+        context, repairs, turns = _clean_context(raw)
         response, more = clean(raw.response or "")
-        reason = _unusable(context, response)
+        reason = _unusable(context, response, turns)
         if reason:
             dropped[reason] += 1
             continue
         repaired.update(repairs | more)
         author = clean(raw.author or "")[0] or None
+        asked = normalised(context)
         kept.append((
-            example_id(source, raw.row), context, response, source, raw.row, _raw_sha256(raw),
-            question_digest(context),
-            digest([normalised(context), normalised(response)], 16), author,
+            example_id(source, raw.row, raw.turn), context, response, source, raw.row,
+            _raw_sha256(raw), digest(asked, 16), digest([asked, normalised(response)], 16), author,
+            *_of_conversation(raw, source, turns), clean(raw.group or "")[0] or None, raw.side,
         ))  # fmt: skip
-    return Cleaned(pl.DataFrame(kept, schema=SCHEMA, orient="row"), dropped, repaired)
+    frame = pl.DataFrame(kept, schema={**SCHEMA, **TURNS, **PLACED}, orient="row")
+    # columns that hold nothing are left out: data of earlier versions have none of them
+    empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
+    frame = frame.drop(empty)
+    return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
 
 
-def _unusable(context: str, response: str) -> str | None:
+@lru_cache(maxsize=2_000)  # a turn is in the histories of all answers behind it
+def _clean_turn(text: str) -> tuple[str, frozenset[str]]:
+    return clean(text)
+
+
+def _clean_context(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]:
+    """Return the clean text of a context, the kinds of repair, and its turns if it has any."""
+    if not raw.turns:
+        return (*clean(raw.context or ""), ())
+    cleaned = [(turn.role, _clean_turn(turn.content)) for turn in raw.turns]
+    turns = alternating([(role, text) for role, (text, _) in cleaned])
+    repairs = frozenset[str]().union(*(repairs for _, (_, repairs) in cleaned))
+    return Conversation(turns).text if turns else "", repairs, turns
+
+
+def _of_conversation(
+    raw: RawRow, source: str, turns: Sequence[Message]
+) -> tuple[str | None, list[dict[str, str]] | None]:
+    """Return the values of the columns ``TURNS``; null for a row that is no conversation's."""
+    if raw.conversation is None:
+        return None, None
+    return (
+        f"{source}-{raw.conversation}",
+        [{"role": turn.role, "content": turn.content} for turn in turns],
+    )
+
+
+def _by_conversation(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows whose ``question`` is what rows of the same conversation share.
+
+    It is made of what was said before the last of a conversation's answers, so that copies of a
+    conversation share it, too.
+    """
+    last = pl.col("question").last().over("conversation")
+    return frame.with_columns(question=last)
+
+
+def _unusable(context: str, response: str, turns: Sequence[Message] = ()) -> str | None:
+    if turns and turns[-1].role != "user":
+        return "nothing said by the person before the answer"
     if nothing_visible(context) or not LETTER_OR_DIGIT.search(context):
         return "empty context"
     if nothing_visible(response) or not LETTER_OR_DIGIT.search(response):
         return "empty response"
-    if max(len(context), len(response)) >= LONGEST_CHARACTERS:
+    longest = max((len(turn.content) for turn in turns), default=len(context))
+    if max(longest, len(response)) >= LONGEST_CHARACTERS:
         return f"text of {LONGEST_CHARACTERS:,} characters or more"
     return None
 

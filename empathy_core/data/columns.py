@@ -44,7 +44,10 @@ def carried(sources: Sequence[Source], raws: Mapping[str, Raw], ids: pl.Series) 
     parts = [pl.DataFrame(schema={"id": pl.String, **dict.fromkeys(names, pl.String)})]
     for source, columns in keep.items():
         rows = [
-            (example_id(source, raw.row), *(clean(cell or "")[0] or None for cell in raw.kept))
+            (
+                example_id(source, raw.row, raw.turn),
+                *(clean(cell or "")[0] or None for cell in raw.kept),
+            )
             for raw in raws[source].rows
         ]
         schema = dict.fromkeys(("id", *columns), pl.String)

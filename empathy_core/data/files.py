@@ -2,24 +2,28 @@
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import sys
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from empathy_core.data import binary_tables
 from empathy_core.data.specs import TextLayout
+from empathy_core.data.unpacked import ENDINGS, unpacked
 from empathy_core.errors import DataError
 
 Record = Mapping[str, object]
 
-SUFFIXES = ("csv", "tsv", "json", "jsonl", "ndjson", "parquet")
+SUFFIXES = (
+    "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "arrow", "xlsx", "sqlite", "sqlite3", "db",
+)  # fmt: skip
+_SQLITE = ("sqlite", "sqlite3", "db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class RawRows:
         fault: What is wrong with the first line that holds no whole row.
         reason: What such lines are called in counts.
         remedy: What to do about them.
+        parts: Names and rows of the files, where there are several.
     """
 
     columns: Sequence[str]
@@ -41,9 +46,14 @@ class RawRows:
     fault: str = ""
     reason: str = "broken line"
     remedy: str = "Correct the file"
+    parts: tuple[tuple[str, "RawRows"], ...] = ()
 
     def place(self, row: int) -> str:
         """Return where a person finds a row."""
+        for name, part in self.parts:
+            if row < len(part.records):
+                return f"{name}, {part.place(row)}"
+            row -= len(part.records)
         return f"line {self.lines[row]}" if self.lines else f"row {row} (counted from 0)"
 
 
@@ -53,12 +63,14 @@ class _File:
 
     Attributes:
         where: Dotted name of the table that names the file.
+        columns: What is read of it.
     """
 
     path: Path
     data: bytes
     layout: TextLayout
     where: str
+    columns: frozenset[str]
 
 
 def read(path: Path) -> bytes:
@@ -91,7 +103,24 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def parse(path: Path, data: bytes, layout: TextLayout, where: str) -> RawRows:
+def joined(parts: Sequence[tuple[str, RawRows]]) -> RawRows:
+    """Return the rows of several files as those of one; *parts* has a name for each."""
+    if len(parts) == 1:
+        return parts[0][1]
+    faulty = next(((name, rows) for name, rows in parts if rows.fault), parts[0])
+    return RawRows(
+        tuple(dict.fromkeys(column for _, rows in parts for column in rows.columns)),
+        [record for _, rows in parts for record in rows.records],
+        fault=f"{faulty[0]}, {faulty[1].fault}" if faulty[1].fault else "",
+        reason=faulty[1].reason,
+        remedy=faulty[1].remedy,
+        parts=tuple(parts),
+    )
+
+
+def parse(
+    path: Path, data: bytes, layout: TextLayout, where: str, columns: Collection[str] = ()
+) -> RawRows:
     """Return the rows of a file.
 
     Args:
@@ -99,23 +128,23 @@ def parse(path: Path, data: bytes, layout: TextLayout, where: str) -> RawRows:
         data: Its bytes.
         layout: How it is written.
         where: Dotted name of the table that names the file, for what is said.
+        columns: What is read of it, by which JSON of columns is told from JSON of rows.
 
     Raises:
         DataError: The file cannot be read exactly as it is described.
     """
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise unreadable(path, error) from error
-        name = name.removesuffix(".gz")
+    try:
+        name, data = unpacked(path.name.lower(), data)
+    except ValueError as error:
+        raise unreadable(path, error) from error
     suffix = name.rpartition(".")[2]
     if suffix not in SUFFIXES:
         msg = f"{path} has an unknown format '.{suffix}': expected one of {', '.join(SUFFIXES)}"
-        raise DataError(f"{msg} (or one of them with .gz); convert it")
-    file = _File(path, data, layout, where)
+        raise DataError(f"{msg} (or one of them with {', '.join(ENDINGS)}); convert it")
+    file = _File(path, data, layout, where, frozenset(columns))
     require_use(path, layout, suffix, where)
+    if suffix in ("arrow", "xlsx", *_SQLITE):
+        return _binary(file, suffix)
     if suffix == "parquet":
         return _parquet(file)
     return _csv(file, "\t" if suffix == "tsv" else ",") if suffix in ("csv", "tsv") else _json(file)
@@ -127,7 +156,12 @@ def require_use(path: Path, layout: TextLayout, suffix: str, where: str) -> None
     Raises:
         DataError: There is one.
     """
-    unused = {"encoding": layout.encoding is not None and suffix == "parquet"}
+    texts = ("csv", "tsv", "json", "jsonl", "ndjson")
+    unused = {
+        "encoding": layout.encoding is not None and suffix not in texts,
+        "sheet": layout.sheet is not None and suffix != "xlsx",
+        "table": layout.table is not None and suffix not in _SQLITE,
+    }
     cells = {"separator": layout.separator is not None, "quotes": not layout.quotes}
     unused |= {key: given and suffix not in ("csv", "tsv") for key, given in cells.items()}
     for key in (key for key, useless in unused.items() if useless):
@@ -304,6 +338,8 @@ def _json(file: _File) -> RawRows:
     except ValueError as error:
         return _json_lines(file, text, error)
     values = whole if isinstance(whole, list) else [whole]
+    if len(values) == 1 and isinstance(values[0], dict):
+        values = by_column(values[0], file.columns) or values
     _require_rows_first(file, values)
     records = [value if isinstance(value, dict) else None for value in values]
     first = next((i for i, record in enumerate(records) if record is None), 0)
@@ -357,6 +393,43 @@ def _require_rows_first(file: _File, values: Sequence[object]) -> None:
             'orient="records" (pandas: to_json(path, orient="records", lines=True))'
         )
         raise DataError(msg)
+
+
+def by_column(whole: Mapping[str, Any], wanted: Collection[str]) -> list[object]:
+    """Return the rows of an object of columns, or of rows under their names; empty if it is none.
+
+    Which of both it is can be told by the names that are read of it. A column is an object with
+    the same keys as its neighbours, as pandas writes it, or a list of texts and numbers.
+    """
+    cells, there = list(whole.values()), bool(wanted) and set(wanted) <= set(whole)
+    if there and all(isinstance(column, dict) for column in cells):
+        keys = {tuple(column) for column in cells}
+        if len(keys) == 1:
+            return [{name: column[key] for name, column in whole.items()} for key in keys.pop()]
+    # a single list may be the turns of the only conversation in a file
+    if there and len(wanted) > 1 and all(map(_is_flat, cells)) and len(set(map(len, cells))) == 1:
+        return [dict(zip(whole, row, strict=True)) for row in zip(*cells, strict=True)]
+    if wanted and all(isinstance(row, dict) and set(wanted) <= set(row) for row in cells):
+        return cells
+    return []
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, list) and not any(isinstance(entry, list | dict) for entry in value)
+
+
+def _binary(file: _File, suffix: str) -> RawRows:
+    try:
+        if suffix == "arrow":
+            found = binary_tables.arrow(file.data)
+        elif suffix == "xlsx":
+            found = binary_tables.excel(file.data, file.layout.sheet, file.where)
+        else:
+            found = binary_tables.sqlite(file.data, file.layout.table, file.where)
+    except binary_tables.NoTable as error:
+        msg = f"{file.path} {error}"
+        raise DataError(msg) from error
+    return RawRows(found.columns, found.records, found.lines)
 
 
 def _parquet(file: _File) -> RawRows:

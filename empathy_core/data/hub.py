@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.data.specs import Source
+from empathy_core.data.turns import ROLE_FIELDS
 from empathy_core.errors import DataError
 
 
@@ -79,6 +80,8 @@ def load(source: Source) -> tuple[Sequence[str], list[dict[str, Any]], str]:
 
 
 def _is_read(column: str, source: Source) -> bool:
+    if source.turn_layout.by_utterance and column in ROLE_FIELDS:
+        return True
     return any(name == column or name.startswith(f"{column}.") for name in source.columns)
 
 

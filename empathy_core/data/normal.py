@@ -8,6 +8,8 @@ become others), symbols (an emoji, ``C++``), and signs at digits (1.5 mg is not 
 import re
 import unicodedata
 
+from empathy_core.types import digest
+
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 _SPELLINGS = {
@@ -34,6 +36,11 @@ _IN_NAMES = "#%&@"
 def normalised(text: str) -> str:
     """Return the normal form of a text: equal for texts that are the same to us."""
     return _reduced(text, _JOINED)
+
+
+def question_digest(context: str) -> str:
+    """Return what rows of the same question share: their normal form."""
+    return digest(normalised(context), 16)
 
 
 def words(text: str) -> list[str]:

@@ -1,15 +1,18 @@
 """Files and Hub data sets into raw rows. Nothing is cleaned here, and nothing is guessed."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
-from empathy_core.data import cells, files, hub
+from empathy_core.conversation import Conversation, Message
+from empathy_core.data import cells, files, hub, places
+from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
-from empathy_core.data.specs import Source
+from empathy_core.data.specs import Source, SplitName
+from empathy_core.data.turns import alternating, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
 
@@ -24,6 +27,12 @@ class RawRow:
         author: Null if absent.
         kept: Of the source's ``keep``, in its order; null if absent.
         place: Where a person finds it, such as ``line 7``.
+        turns: What was said before the response; empty where the context is a text.
+        conversation: Id of the conversation; null where there is none.
+        turn: Number of the response among the conversation's turns, where several of them are
+            examples; null elsewhere.
+        group: Of the source's ``group``; null where it belongs to none.
+        side: Of the split that the source puts it on; null where that is drawn.
     """
 
     row: int
@@ -32,6 +41,11 @@ class RawRow:
     author: str | None = None
     kept: tuple[str | None, ...] = ()
     place: str = ""
+    turns: tuple[Message, ...] = ()
+    conversation: str | None = None
+    turn: int | None = None
+    group: str | None = None
+    side: SplitName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +56,14 @@ class Raw:
         dropped: Reason → lines that hold no row at all.
         repaired: Kind → rows that were bent into shape.
         content: Key and digest of the raw content: a file's SHA-256, or the Hub's commit.
+        conversations: How many there were; null for a source of single questions.
     """
 
     rows: tuple[RawRow, ...]
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
     content: Mapping[str, str | None]
+    conversations: int | None = None
 
 
 _Take = Callable[[object], str | None]
@@ -67,10 +83,8 @@ def read(source: Source, *, complete: bool = False) -> Raw:
     """
     source.check()
     if source.path:
-        path = Path(source.path).expanduser()
-        data = files.read(path)
-        found = files.parse(path, data, source.layout, source.where)
-        key: dict[str, str | None] = {"sha256": hashlib.sha256(data).hexdigest()}
+        found, sha256 = _of_files(source)
+        key: dict[str, str | None] = {"sha256": sha256}
     else:
         columns, records, commit = hub.load(source)
         found, key = RawRows(columns, records), hub.content(source, commit)
@@ -78,11 +92,31 @@ def read(source: Source, *, complete: bool = False) -> Raw:
         _require_columns(source, found)
     broken = _require_whole(source, found, complete=complete)
     cut = _Cutter(source, found, complete)
+    if source.turn_layout.nested:
+        return _of_conversations(cut, found, broken, key)
     rows = tuple(cut.rows())
     unmatched = len(found.records) - broken - len(rows)
     dropped = Counter({found.reason: broken, "pattern not found": unmatched})
     return Raw(rows, +dropped, +Counter({MISSING_WORD: cut.missing}), key)
 
+
+def _of_conversations(
+    cut: "_Cutter", table: RawRows, broken: int, key: Mapping[str, str | None]
+) -> Raw:
+    found = Conversations(cut.source, table, cut.place)
+    rows = tuple(cut.taken(one) for one in found.taken())
+    dropped = found.dropped + Counter({table.reason: broken})
+    repaired = found.repaired + Counter({MISSING_WORD: cut.missing})
+    return Raw(rows, +dropped, +repaired, key, found.n)
+
+
+SIDES: Mapping[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    "test": "test",
+}
+"""Words in a column of sides that need no ``sides``; case does not matter."""
 
 MISSING_WORD = "cells that held a word for a missing value"
 
@@ -96,12 +130,29 @@ def content(source: Source) -> Mapping[str, str | None]:
     source.check()
     if not source.path:
         return hub.content(source, hub.commit(source))
-    path = Path(source.path).expanduser()
-    try:
-        with path.open("rb") as file:
-            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise files.unreadable(path, error) from error
+    digests = []
+    for path in places.files_of(source.path, source.hub_split, source.where):
+        try:
+            with path.open("rb") as file:
+                digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+        except OSError as error:
+            raise files.unreadable(path, error) from error
+    return {"sha256": places.content_digest(digests)}
+
+
+def _of_files(source: Source) -> tuple[RawRows, str]:
+    """Return the rows of a source's files, and the digest of their content."""
+    roots = {name.partition(".")[0] for name in source.columns}
+    parts, digests = [], []
+    for path in places.files_of(str(source.path), source.hub_split, source.where):
+        data = files.read(path)
+        rows = files.parse(path, data, source.layout, source.where, roots)
+        digests.append((path.name, hashlib.sha256(data).hexdigest()))
+        parts.append((path.name, rows))
+    for name, rows in parts if len(parts) > 1 else ():
+        if rows.records:
+            _require_columns(source, rows, name)
+    return files.joined(parts), places.content_digest(digests)
 
 
 def _place(source: Source) -> str:
@@ -135,8 +186,8 @@ def _require_whole(source: Source, table: RawRows, *, complete: bool) -> int:
     return broken
 
 
-def _require_columns(source: Source, table: RawRows) -> None:
-    """Prove that each column is there, and once.
+def _require_columns(source: Source, table: RawRows, file: str = "") -> None:
+    """Prove that each column is there, and once; *file*: which of several it is.
 
     Raises:
         DataError: It is not.
@@ -145,12 +196,12 @@ def _require_columns(source: Source, table: RawRows) -> None:
     for column in source.columns:
         if there.count(column) > 1:
             msg = (
-                f"{_place(source)} has {there.count(column)} columns '{column}': expected one of "
-                "that name; rename the others"
+                f"{file or _place(source)} has {there.count(column)} columns '{column}': expected "
+                "one of that name; rename the others"
             )
             raise DataError(msg)
         if column not in there and not _has_field(table, column):
-            raise NoColumn(_no_column(source, column, there))
+            raise NoColumn(_no_column(source, column, there, file))
 
 
 def _has_field(table: RawRows, column: str) -> bool:
@@ -167,13 +218,13 @@ def _any_at(record: Record, column: str) -> bool:
         return True
 
 
-def _no_column(source: Source, column: str, there: Sequence[str]) -> str:
+def _no_column(source: Source, column: str, there: Sequence[str], file: str = "") -> str:
     near = get_close_matches(column, there, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     if len(there) == 1:
         guess = files.another_separator(there[0], source.where) or guess
     listed = ", ".join(there)[:300] or "none"
-    found = f"{_place(source)} has no column '{column}'.{guess} It has: {listed}."
+    found = f"{file or _place(source)} has no column '{column}'.{guess} It has: {listed}."
     return f"{found} Correct {source.where}."
 
 
@@ -202,7 +253,12 @@ class _Cutter:
                 continue
             author = self._value(row, record, source.author, cells.label) if source.author else None
             kept = tuple(self._cell(row, record, name, cells.label) for name in source.keep)
-            if regex is None:
+            turns: tuple[Message, ...] = ()
+            if source.turn_layout.turns:
+                turns = self._columns(row, record)
+                context = Conversation(turns).text if turns else None
+                response = self._value(row, record, source.response, cells.text)
+            elif regex is None:
                 parts = [self._value(row, record, name, cells.text) for name in source.context]
                 context = "\n\n".join(part for part in parts if part) or None
                 response = self._value(row, record, source.response, cells.text)
@@ -212,7 +268,60 @@ class _Cutter:
                 context, response = map(self._known, match.group("context", "response"))
             else:
                 continue
-            yield RawRow(row, context, response, author, kept, self.table.place(row))
+            yield RawRow(
+                row, context, response, author, kept, self.table.place(row), turns,
+                conversation=str(row) if source.turn_layout.turns else None,
+                group=self._group(row, record), side=self._side(row, record),
+            )  # fmt: skip
+
+    def taken(self, one: TakenAnswer) -> RawRow:
+        """Return the row of an example that is taken of a conversation."""
+        source, record = self.source, self.table.records[one.row] or {}
+        layout = source.turn_layout
+        author = self._value(one.row, record, source.author, cells.label) if source.author else None
+        kept = tuple(self._cell(one.row, record, name, cells.label) for name in source.keep)
+        apart = layout.turns == "each" and not layout.by_utterance
+        return RawRow(
+            one.row, Conversation(one.cut.history).text, one.cut.answer.text, author, kept,
+            self.table.place(one.row), one.cut.history, one.conversation,
+            one.cut.place if apart else None, self._group(one.row, record),
+            self._side(one.row, record),
+        )  # fmt: skip
+
+    def _group(self, row: int, record: Record) -> str | None:
+        column = self.source.group
+        return self._value(row, record, column, cells.label) if column else None
+
+    def _side(self, row: int, record: Record) -> SplitName | None:
+        if not self.source.split:
+            return None
+        said = self._cell(row, record, self.source.split, cells.label)
+        own = {word.strip().casefold(): side for word, side in self.source.sides}
+        side = {**SIDES, **own}.get((said or "").strip().casefold())
+        if side is None:
+            found = f"'{said}'" if said else "nothing"
+            name = json.dumps(said or "WORD", ensure_ascii=False)
+            msg = (
+                f"{self.place(row)}: column '{self.source.split}' holds {found}, expected one of "
+                f"{', '.join(dict.fromkeys((*own, *SIDES)))}; correct it, or say what it means: "
+                f'sides = {{ {name} = "train" }} in {self.source.where}'
+            )
+            raise DataError(msg)
+        return side
+
+    def place(self, row: int) -> str:
+        """Return where a person finds a row, its file included."""
+        return f"{_place(self.source)}, {self.table.place(row)}"
+
+    def _columns(self, row: int, record: Record) -> tuple[Message, ...]:
+        """Return the turns that a row's columns hold, up to the person's last one."""
+        texts = [self._value(row, record, name, cells.text) or "" for name in self.source.context]
+        roles = roles_of_columns(len(texts))
+        said = alternating(list(zip(roles, texts, strict=True)))
+        if self.source.turn_layout.opening == "drop" and said and said[0].role == "assistant":
+            said = said[1:]
+        most = self.source.turn_layout.most_history
+        return said[-most:] if most else said
 
     def _value(self, row: int, record: Record, column: str, take: _Take) -> str | None:
         return self._known(self._cell(row, record, column, take))
@@ -232,6 +341,5 @@ class _Cutter:
             found = cells.NoText("nothing, not even null")
         except cells.NoText as error:
             found = error
-        place = f"{_place(self.source)}, {self.table.place(row)}"
-        msg = f"{place}: {found.told(column, self.source.where)}"
+        msg = f"{self.place(row)}: {found.told(column, self.source.where)}"
         raise DataError(msg)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from empathy_core.bounds import Positive, Separator, Share
+from empathy_core.data.turn_layout import NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.store import EXAMPLES
+from empathy_core.store import EXAMPLES, TURNS
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -27,18 +28,22 @@ MISSING = ("nan", "-nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """How a text file is written.
+    """How a file is written.
 
     Attributes:
         encoding: Python's name of it; null means UTF-8, or what a byte order mark says. Where
             ``utf-8`` is given, invalid bytes are replaced and counted.
         separator: The character between cells; null means a comma in CSV and a tab in TSV.
         quotes: Whether quotation marks may enclose a cell.
+        sheet: Of an Excel file; null where it has only one.
+        table: Of an SQLite database; null where it has only one.
     """
 
     encoding: str | None = None
     separator: Separator | None = None
     quotes: bool = True
+    sheet: str | None = None
+    table: str | None = None
 
     def check(self, where: str) -> None:
         """Prove that the encoding is one that Python knows; *where*: the table's dotted name.
@@ -68,17 +73,29 @@ class Source:
     Attributes:
         name: Unique in a run; the first part of every example's id.
         hub: Id of a data set on the Hub; null where only a path will do.
-        path: A CSV, TSV, JSON, JSONL or parquet file, ``.gz`` allowed; it wins over ``hub``.
+        path: A CSV, TSV, JSON, JSONL, parquet, Excel or SQLite file, packed (``.gz``, ``.zst``
+            and the like) or not; a pattern of several files, such as ``data/*.jsonl``; or a folder
+            that ``save_to_disk`` of datasets wrote. It wins over ``hub``.
         revision: A Hub branch, tag or commit; null means ``main``.
         hub_config: The Hub's name of a subset; null means its default.
-        hub_split: The Hub's name of the split that is read.
-        context: Columns that together are the question, joined by a blank line.
-        response: Column with the answer; empty where a pattern finds it.
+        hub_split: The Hub's name of the split that is read, or that of a folder of
+            ``save_to_disk``.
+        context: Columns that together are the question, joined by a blank line; the column with
+            the turns where it is a conversation.
+        response: Column with the answer; empty where a pattern finds it; ``last`` where it is the
+            last answer of a conversation.
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
+        group: Column with what must not be torn, such as the patient: rows of one group are on the
+            same side of the split and one cluster, of whatever source they are; null where rows
+            belong to nothing.
+        split: Column with the side of the split that each row is on: ``train``, ``validation``
+            (or ``valid``, ``val``, ``dev``) or ``test``; null means that sides are drawn.
+        sides: What else that column holds → ``train``, ``validation`` or ``test``.
         keep: Columns that are carried along, to divide the tables by; no row depends on them.
         layout: How its file is written.
+        turn_layout: Where its conversations are; none by default.
         broken_rows: What is done with lines that hold no whole row: too few or too many cells,
             broken JSON. ``drop`` leaves them out and counts them.
         missing: Texts that count as a missing value where one is all that a cell holds; case
@@ -87,7 +104,7 @@ class Source:
         redistribute: Whether that licence lets the texts be passed on.
         homepage: Where the data are described; empty if nowhere.
         may_leave: Whether its texts may be sent to a server elsewhere, by licence and by consent.
-        table: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
+        told_as: Dotted name of its table in the configuration; empty means ``data.sources.<name>``.
     """
 
     name: str
@@ -101,30 +118,37 @@ class Source:
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
+    group: str | None = None
+    split: str | None = None
+    sides: tuple[tuple[str, SplitName], ...] = ()
     keep: tuple[str, ...] = ()
     layout: TextLayout = TextLayout()
+    turn_layout: TurnLayout = NO_TURNS
     broken_rows: Literal["error", "drop"] = "error"
     missing: tuple[str, ...] = MISSING
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
     may_leave: bool = False
-    table: str = ""
+    told_as: str = ""
 
     @property
     def where(self) -> str:
         """The dotted name of its table in the configuration."""
-        return self.table or f"data.sources.{self.name}"
+        return self.told_as or f"data.sources.{self.name}"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        named = (*self.texts, *((self.author,) if self.author else ()), *self.keep)
+        labels = filter(None, (self.author, self.group, self.split))
+        named = (*self.texts, *self.turn_layout.columns, *labels, *self.keep)
         return tuple(dict.fromkeys(named))
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns that hold questions and answers."""
+        if self.turn_layout.nested:
+            return self.context
         return (*self.context, self.response) if self.response else (self.column or "",)
 
     def regex(self) -> re.Pattern[str]:
@@ -156,23 +180,28 @@ class Source:
         if not self.path and not self.hub:
             msg = f"{where} has no hub id and no path: set {where}.path to the file"
             raise ConfigError(msg)
-        if self.response:
+        self.turn_layout.check(where, self.context, self.response)
+        if self.turn_layout.turns and (self.pattern or self.column):
+            msg = f"{where}: turns and pattern exclude each other: remove one of them"
+            raise ConfigError(msg)
+        if self.response or self.turn_layout.nested:
             self._check_columns()
         elif not self.column or not self.pattern:
             msg = f"{where} names no columns: set context and response, or column and pattern"
             raise ConfigError(msg)
         else:
             self.regex()
+        if self.sides and not self.split:
+            msg = f'{where}.sides says what a column holds: set split = "…" to it, or remove sides'
+            raise ConfigError(msg)
         self.layout.check(where)
         if self.layout != TextLayout() and not self.path:
-            msg = f"{where}: encoding, separator and quotes are of a file; remove them, or set path"
-            raise ConfigError(msg)
-        if taken := [name for name in self.keep if name in (*self.texts, *OWN_NAMES)]:
             msg = (
-                f"{where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
-                "columns: leave it out"
+                f"{where}: encoding, separator, quotes, sheet and table are of a file; remove "
+                "them, or set path"
             )
             raise ConfigError(msg)
+        _require_free(self, (*self.texts, *OWN_NAMES))
 
     def _check_columns(self) -> None:
         if not self.context:
@@ -186,6 +215,15 @@ class Source:
             raise ConfigError(msg)
 
 
+def _require_free(source: Source, names: tuple[str, ...]) -> None:
+    if taken := [name for name in source.keep if name in names]:
+        msg = (
+            f"{source.where}.keep names '{taken[0]}', which is a text or a name of the suite's own "
+            "columns: leave it out"
+        )
+        raise ConfigError(msg)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSettings:
     """How the rows of a run are split.
@@ -195,12 +233,15 @@ class SplitSettings:
         fractions: Shares of train, validation and test; they sum to 1.
         seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        test_ids: A text file with the ids of the examples that are the test split, one a line;
+            the others are training or validation rows. Null means that it is drawn.
     """
 
     protocol: Literal["question", "row"] = "question"
     fractions: tuple[Share, Share, Share] = (0.75, 0.125, 0.125)
     seed: int = 0
     duplicates: Literal["keep", "drop"] = "drop"
+    test_ids: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +267,24 @@ class DataSpec(SplitSettings):
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9:
             msg = f"data.fractions is {self.fractions}: expected three shares of sum 1; correct it"
             raise ConfigError(msg)
+        if self.test_ids and sum(self.fractions[:2]) <= 0:
+            msg = (
+                f"data.fractions is {self.fractions}, and data.test_ids names the test rows: "
+                "expected shares of train and validation for the others; correct it"
+            )
+            raise ConfigError(msg)
         for source in self.sources:
             source.check()
+            if source.group and self.protocol == "row":
+                msg = (
+                    f'data.protocol = "row" would tear the groups of {source.where}.group: '
+                    'expected "question"; set it, or remove group'
+                )
+                raise ConfigError(msg)
+        taken = tuple(TURNS) if any(s.turn_layout.turns for s in self.sources) else ()
+        taken += ("group",) if any(s.group for s in self.sources) else ()
+        for source in self.sources:
+            _require_free(source, taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,16 @@ def by_row(ids: Sequence[str], fractions: Sequence[float], seed: int) -> list[Sp
     return sides
 
 
-def by_question(questions: Sequence[str], fractions: Sequence[float], seed: int) -> list[SplitName]:
+def by_question(
+    questions: Sequence[str],
+    fractions: Sequence[float],
+    seed: int,
+    otherwise: SplitName = "test",
+) -> list[SplitName]:
     """Return each row's split, with all rows of a question on one side.
 
     Questions are taken in drawn order; each goes to the first split that still has room for all
-    of its rows, and to the test split if none has. Questions with one row fill what is left, so
+    of its rows, and to *otherwise* if none has. Questions with one row fill what is left, so
     that the sizes are exact unless every question has many rows.
     """
     counts = Counter(questions)
@@ -51,7 +56,7 @@ def by_question(questions: Sequence[str], fractions: Sequence[float], seed: int)
     sides: dict[str, SplitName] = {}
     for question in sorted(counts, key=lambda q: draw_key("question", seed, q)):
         free = (split for split in SPLITS if room[split] >= counts[question])
-        sides[question] = next(free, "test")
+        sides[question] = next(free, otherwise)
         room[sides[question]] -= counts[question]
     return [sides[question] for question in questions]
 

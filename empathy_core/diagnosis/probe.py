@@ -16,6 +16,7 @@ from empathy_core import weights
 from empathy_core.backends import Answer, Request
 from empathy_core.backends.hf import HfBackend
 from empathy_core.backends.loading import load_model
+from empathy_core.conversation import Context
 from empathy_core.diagnosis import Answered, Kind, Step, Stop, Token
 from empathy_core.prompts.chat import special_spellings
 from empathy_core.prompts.rendering import Overlong, PromptTokens, Renderer, context_window
@@ -84,7 +85,7 @@ class Stepper:
         """Answer one batch, as ``HfBackend.answer``."""
         return self.backend.answer(condition, requests)
 
-    def prompts(self, condition: Condition, contexts: Sequence[str]) -> list[PromptTokens]:
+    def prompts(self, condition: Condition, contexts: Sequence[Context]) -> list[PromptTokens]:
         """Render one prompt for each question."""
         window = context_window(self.model.config, self.tokenizer)
         renderer = Renderer(condition, self.tokenizer, window, self.overlong)

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
+from empathy_core.data.contexts import answered_alike
 from empathy_core.store import EVALUATED
 
 ANSWERS: dict[str, Any] = {
@@ -92,7 +93,9 @@ def coverage(
 
 
 def _rows(examples: pl.DataFrame) -> list[_HumanAnswer]:
-    columns = examples.select("id", "question", "pair", "author", "response", EVALUATED)
+    columns = examples.with_columns(question=answered_alike(examples)).select(
+        "id", "question", "pair", "author", "response", EVALUATED
+    )
     return [_HumanAnswer(*values) for values in columns.iter_rows()]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.data import Source, TextLayout, reading
-from empathy_core.data.cleaning import clean, question_digest, without_surrogates
+from empathy_core.data.cleaning import clean, without_surrogates
+from empathy_core.data.normal import question_digest
 from empathy_core.errors import DataError
 from empathy_core.store import EVALUATED
 
@@ -65,7 +66,7 @@ def read(path: Path, columns: Columns, layout: TextLayout, where: str) -> Import
     """
     source = Source(
         name=where, path=str(path), context=(columns.example,), response=columns.text,
-        author=columns.sample, layout=layout, missing=(), table=where,
+        author=columns.sample, layout=layout, missing=(), told_as=where,
     )  # fmt: skip
     rows = reading.read(source, complete=True).rows
     for row in rows:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core import weights
+from empathy_core.conversation import Message
 from empathy_core.errors import ModelError
 from empathy_core.prompts.chat import special_spellings
 from empathy_core.prompts.rendering import PromptTokens, Renderer, context_window
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.rubrics.rendering import empty_text, lettered, rating_text
 from empathy_core.rubrics.spec import Dimension, Rubric
-from empathy_core.types import Condition, Decoding, Message, ModelSpec, Prompt
+from empathy_core.types import Condition, Decoding, ModelSpec, Prompt
 from empathy_core.weights import checkpoint, embedding
 
 _PROMPT = Prompt(name="judge", label="", text="{context}", messages=(Message("user", "{context}"),))

@@ -50,7 +50,7 @@ class LabelledFile:
         kept = (*self.labels, *((self.group,) if self.group else ()))
         return Source(
             "classifier", path=self.path, context=self.context, response=self.response,
-            keep=kept, layout=self.layout, table=self.where,
+            keep=kept, layout=self.layout, told_as=self.where,
         )  # fmt: skip
 
 

@@ -2,19 +2,23 @@
 
 A file gives ``label``, ``origin``, ``text`` (used without a chat template) and ``[[messages]]``
 of ``role`` and ``content`` (used with one); ``{context}`` marks the place of the question, once
-in either form. ``ending`` is what closes an answer to ``text``, if anything does.
+in either form. ``ending`` is what closes an answer to ``text``, if anything does. ``[turns]``
+says how ``text`` holds a conversation: ``user`` and ``assistant``, each with ``{turn}`` for what
+was said, and ``between``, which stands between two turns.
 """
 
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from empathy_core.conversation import Message, TurnForm
 from empathy_core.errors import ConfigError
 from empathy_core.shipped import find, names_in
-from empathy_core.types import Message, Prompt
+from empathy_core.types import Prompt
 
 _HERE = Path(__file__).parent
-_KEYS = {"label", "origin", "text", "messages", "ending"}
+_KEYS = {"label", "origin", "text", "messages", "ending", "turns"}
+_TURN_KEYS = ("user", "assistant", "between")
 _ROLES = ("system", "user", "assistant")
 
 
@@ -49,7 +53,10 @@ def read(path: Path) -> Prompt:
         raise ConfigError(msg)
     messages = tuple(Message(m["role"], m["content"]) for m in table["messages"])
     label, origin = table.get("label", path.stem), table.get("origin", "")
-    return Prompt(path.stem, label, table["text"], messages, origin, table.get("ending", ""))
+    return Prompt(
+        path.stem, label, table["text"], messages, origin,
+        ending=table.get("ending", ""), turns=TurnForm(**table.get("turns", {})),
+    )  # fmt: skip
 
 
 def _problems(table: dict[str, Any]) -> list[str]:
@@ -58,6 +65,7 @@ def _problems(table: dict[str, Any]) -> list[str]:
     words = ("label", "origin", "ending")
     not_strings = [k for k in words if not isinstance(table.get(k, ""), str)]
     found += [f"'{key}' is not a string, expected one in quotes" for key in not_strings]
+    found += _problems_of_turns(table.get("turns", {}))
     text, messages = table.get("text"), table.get("messages")
     if not isinstance(text, str) or text.count("{context}") != 1:
         found.append("'text' does not hold {context} exactly once, expected it for the question")
@@ -67,6 +75,20 @@ def _problems(table: dict[str, Any]) -> list[str]:
         found.append("the messages do not hold {context} exactly once, expected it in the last")
     elif messages[-1]["role"] != "user":
         found.append("the last message is not the user's, expected the model to answer it")
+    return found
+
+
+def _problems_of_turns(turns: Any) -> list[str]:
+    """Return what is wrong with how a prompt writes conversations."""
+    if not isinstance(turns, dict) or not set(turns) <= set(_TURN_KEYS):
+        return [f"[turns] is not a table of {', '.join(_TURN_KEYS)}"]
+    found = [
+        f"turns.{key} does not hold {{turn}} exactly once, expected it for what was said"
+        for key in ("user", "assistant")
+        if key in turns and (not isinstance(turns[key], str) or turns[key].count("{turn}") != 1)
+    ]
+    if not isinstance(turns.get("between", ""), str):
+        found.append("turns.between is not a string, expected one in quotes")
     return found
 
 

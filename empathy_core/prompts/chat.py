@@ -16,9 +16,10 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.conversation import Message, Role
 from empathy_core.errors import ModelError, UnknownName
 from empathy_core.prompts.reasoning import delimiters
-from empathy_core.types import Message, ModelSpec
+from empathy_core.types import ModelSpec
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -184,10 +185,15 @@ class ChatTemplate:
     # ------------------------------------------------------------------------ its own text
 
     def _folded(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """Return *messages*, the system's put before the user's words if the settings say so."""
+        """Return *messages*, the system's put before the user's words if the settings say so.
+
+        Where the assistant has the first turn, the system's message is a user's turn before it.
+        """
         if not self.spec.fold_system or messages[0].role != "system":
             return tuple(messages)
         system, user, *later = messages
+        if user.role != "user":  # the counsellor spoke first: turns alternate behind the system's
+            return (replace(system, role="user"), user, *later)
         return (replace(user, content=f"{system.content}\n\n{user.content}"), *later)
 
     @cached_property
@@ -389,6 +395,15 @@ class ChatTemplate:
             return self._spelled(turns, answer=answer)
         except (TemplateError, ValueError, TypeError) as error:
             roles = ", ".join(m.role for m in messages)
+            spoken = [m.role for m in messages if m.role != "system"]
+            if spoken[:1] == ["assistant"] and self._takes(spoken[1:]):
+                msg = (
+                    f"{self.spec.name}: the chat template takes no conversation that the assistant "
+                    f'begins ({error}); expected the person\'s turn first; set opening = "drop" in '
+                    "the source of the conversation, use a prompt with a system message and "
+                    "fold_system = true, or set chat_template = false"
+                )
+                raise ModelError(msg) from error
             msg = (
                 f"{self.spec.name}: the tokenizer's chat template cannot render the roles {roles} "
                 f"({error}); expected a template for them; set fold_system = true to put a "
@@ -396,6 +411,16 @@ class ChatTemplate:
                 "of your own), or set chat_template = false"
             )
             raise ModelError(msg) from error
+
+    def _takes(self, roles: Sequence[Role]) -> bool:
+        """Tell whether the template renders turns of these roles."""
+        from jinja2 import TemplateError
+
+        turns = [{"role": role, "content": _PROBE[0].content} for role in roles]
+        try:
+            return bool(turns) and bool(self._spelled(turns, answer=True))
+        except (TemplateError, ValueError, TypeError):
+            return False
 
     def _spelled(self, turns: Sequence[dict[str, Any]], *, answer: bool) -> str:
         text = self.tokenizer.apply_chat_template(

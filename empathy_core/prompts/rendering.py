@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from empathy_core.conversation import Context, Conversation, last_turn, text_of
 from empathy_core.errors import ModelError
 from empathy_core.prompts.chat import ChatTemplate, special_spellings
 from empathy_core.prompts.tokenizers import tokenizer_of
@@ -162,7 +163,7 @@ class Renderer:
             return ""
         return self._template.added(self.condition.prompt.chat("question"))
 
-    def prompts(self, contexts: Sequence[str]) -> list[PromptTokens]:
+    def prompts(self, contexts: Sequence[Context]) -> list[PromptTokens]:
         """Render one prompt for each question.
 
         Raises:
@@ -172,15 +173,15 @@ class Renderer:
         whole = self._tokens([self._text(context) for context in contexts])
         return [self._fitted(ids, c) for ids, c in zip(whole, contexts, strict=True)]
 
-    def with_answer(self, context: str, answer: str) -> list[int]:
+    def with_answer(self, context: Context, answer: str) -> list[int]:
         """Return the tokens of a prompt and the beginning of an answer behind it."""
         return self._tokens([self._spelled(context) + answer])[0]
 
-    def _text(self, context: str) -> str:
+    def _text(self, context: Context) -> str:
         text = self._spelled(context)
         return text.rstrip(" ") if self.up_to_answer else text
 
-    def _spelled(self, context: str) -> str:
+    def _spelled(self, context: Context) -> str:
         prompt = self.condition.prompt
         if not self.condition.chat:
             return prompt.plain(context)
@@ -222,7 +223,7 @@ class Renderer:
             )
             raise ModelError(msg)
 
-    def _fitted(self, ids: Sequence[int], context: str) -> PromptTokens:
+    def _fitted(self, ids: Sequence[int], context: Context) -> PromptTokens:
         limit = self.max_prompt_tokens
         if limit is None or len(ids) <= limit:
             return PromptTokens(tuple(ids), len(ids), fits=True)
@@ -231,13 +232,22 @@ class Renderer:
         cut = self._cut(context, limit)
         return PromptTokens(tuple(cut), len(ids), fits=False)
 
-    def _cut(self, context: str, limit: int) -> list[int]:
-        """Return the prompt with the longest beginning of *context* that fits."""
+    def _cut(self, context: Context, limit: int) -> list[int]:
+        """Return the prompt with the latest turns of *context* that fit.
+
+        Where not even the last one does, its longest beginning that fits is taken.
+        """
+        shorter = context.shortened() if isinstance(context, Conversation) else ()
+        for conversation in shorter:
+            ids = self._tokens([self._text(conversation)])[0]
+            if len(ids) <= limit:
+                return ids
+        question = last_turn(context)
 
         def tokens(n_characters: int) -> list[int]:
-            return self._tokens([self._text(context[:n_characters])])[0]
+            return self._tokens([self._text(question[:n_characters])])[0]
 
-        sizes = range(1, len(context) + 1)
+        sizes = range(1, len(question) + 1)
         n_characters = bisect_right(sizes, limit, key=lambda n: len(tokens(n)))
         if n_characters == 0:
             msg = (
@@ -270,7 +280,7 @@ Turns = tuple[tuple[str, str], ...]
 """Pairs of role and text."""
 
 
-def turns(condition: Condition, context: str) -> Turns:
+def turns(condition: Condition, context: Context) -> Turns:
     """Return what a server renders: the prompt's turns, or its text as one turn."""
     if not condition.chat:
         return (("user", condition.prompt.plain(context)),)
@@ -283,14 +293,14 @@ def digest_of_turns(asked: Turns) -> str:
 
 
 def render_in(
-    condition: Condition, folder: Path, examples: Sequence[tuple[str, str]], overlong: Overlong
+    condition: Condition, folder: Path, examples: Sequence[tuple[str, Context]], overlong: Overlong
 ) -> Rendering:
     """Render a condition's prompts for all examples, without loading any weights.
 
     Args:
         condition: What to render; its model is an ``hf`` one.
         folder: Where the model lies.
-        examples: Pairs of id and question; at least one.
+        examples: Pairs of id and question, or conversation; at least one.
         overlong: What happens to questions that do not fit.
 
     Raises:
@@ -311,13 +321,13 @@ def render_in(
         max_prompt_tokens=max(p.n_whole for p in prompts),
         context_window=renderer.window,
         overlong=tuple(e for (e, _), p in zip(examples, prompts, strict=True) if not p.fits),
-        n_special_in_text=sum(bool(spelled.search(context)) for _, context in examples),
+        n_special_in_text=sum(bool(spelled.search(text_of(asked))) for _, asked in examples),
     )
 
 
 def render(
     condition: Condition,
-    examples: Sequence[tuple[str, str]],
+    examples: Sequence[tuple[str, Context]],
     overlong: Literal["error", "truncate"] = "error",
 ) -> Rendering:
     """Render the prompts of *condition* for all examples (pairs of id and question).

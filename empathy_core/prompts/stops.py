@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.conversation import Message
 from empathy_core.errors import ModelError
 from empathy_core.prompts import reasoning
 from empathy_core.prompts.chat import ChatTemplate, special_spellings
-from empathy_core.types import Message, ModelSpec
+from empathy_core.types import ModelSpec
 from empathy_core.weights import checkpoint
 
 if TYPE_CHECKING:

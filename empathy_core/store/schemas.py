@@ -21,6 +21,16 @@ EXAMPLES: dict[str, Any] = {
 }
 """Schema of ``examples.parquet``: all cleaned rows, in the run's fixed order."""
 
+TURNS: dict[str, Any] = {
+    "conversation": pl.String,  # "<source>-<id>": the conversation that the row is a piece of
+    "turns": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
+}
+"""Columns behind those of ``EXAMPLES`` where a source holds conversations; null for other rows.
+
+``turns`` is what was said before the answer, cleaned; roles are ``user`` and ``assistant``, the
+last is the user's. ``context`` is the same as text.
+"""
+
 EVALUATED = pl.col("block").is_not_null()
 """Which rows of ``examples.parquet`` the run's conditions answer."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from empathy_core.bounds import Above0, AtLeast0, NotNegative, Positive, Share
+from empathy_core.conversation import Context
 from empathy_core.types import ModelSpec, Prompt, digest
 
 TRAINING_VERSION = 2
@@ -174,7 +175,7 @@ class Pair:
     """
 
     example: str
-    context: str
+    context: Context
     response: str
 
 

@@ -12,9 +12,10 @@ from jobs.commands.options import Option, RunOptions
 class DataOptions(RunOptions):
     """Print the data audit: rows in and out, duplicates, leaks, lengths, licences.
 
-    Reads the sources of the configuration, cleans and splits them. With --export FILE it writes
-    the evaluated examples instead (columns example and question): answer them elsewhere, add the
-    answers as a column text, and name that file under [answers.<name>].
+    Reads the sources of the configuration, cleans and splits them. Below the audit a few drawn
+    rows stand as the first model will get them. With --export FILE it writes the evaluated
+    examples instead (columns example and question): answer them elsewhere, add the answers as a
+    column text, and name that file under [answers.<name>].
     """
 
     export: Annotated[
@@ -25,6 +26,9 @@ class DataOptions(RunOptions):
             "FILE",
         ),
     ] = None
+    show: Annotated[
+        int, Option("rows that are shown as the first model will get them; 0 shows none", "N")
+    ] = 5
 
 
 def data(options: DataOptions) -> int:
@@ -44,7 +48,14 @@ def data(options: DataOptions) -> int:
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())
     if options.export is None:
         audit = prepared.audit
-        print_out(json.dumps(audit, indent=1) if options.json else audit_text(audit))
+        if options.json:
+            print_out(json.dumps(audit, indent=1))
+            return 0
+        print_out(audit_text(audit))
+        if options.show > 0:
+            from jobs.commands.views.rows_preview import preview
+
+            print_out(preview(config, prepared.examples, options.show))
         return 0
     n = core.export(prepared.examples, options.export)
     if options.json:

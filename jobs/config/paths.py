@@ -33,6 +33,9 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
             value = entry.get(key)
             if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
                 entry[key] = _absolute(value, folder)
+    rows = table.get("data")
+    if isinstance(rows, dict) and isinstance(rows.get("test_ids"), str):
+        rows["test_ids"] = _absolute(rows["test_ids"], folder)
     _anchor_files(table, folder)
     _anchor_programs(table, folder)
     _anchor_names(table, folder)

@@ -12,7 +12,10 @@ from pydantic import Field
 
 from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
+from empathy_core.conversation import Role
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
+from empathy_core.data.specs import SplitName
+from empathy_core.data.turn_layout import LAST, NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError
 from empathy_core.stats import CalibrationRule
 from empathy_core.types import (
@@ -45,11 +48,28 @@ class LayoutTable(ConfigModel):
         return replace(base, **{key: value for key, value in given.items() if value is not None})
 
 
-@changing(Source, without=("name", "layout", "table", "context"))
-class SourceTable(LayoutTable):
+@changing(TurnLayout, without=("roles",))
+class TurnsTable(LayoutTable):
+    """Where the conversations of a source are."""
+
+    roles: dict[str, Role] | None = None
+
+    def turn_layout(self, base: TurnLayout, response: str | None) -> TurnLayout:
+        """Return *base* with what is given here; the last answer needs no more to be said."""
+        given = {field.name: getattr(self, field.name) for field in fields(TurnLayout)}
+        if self.roles is not None:
+            given["roles"] = tuple(sorted(self.roles.items()))
+        if response == LAST and given["turns"] is None:
+            given["turns"] = LAST
+        return replace(base, **{key: value for key, value in given.items() if value is not None})
+
+
+@changing(Source, without=("name", "layout", "turn_layout", "told_as", "context", "sides"))
+class SourceTable(TurnsTable):
     """``[data.sources.<name>]``: a shipped source, changed here or there, or one's own."""
 
     context: str | tuple[str, ...] | None = None
+    sides: dict[str, SplitName] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,20 +408,25 @@ def source_of(name: str, table: SourceTable) -> Source:
         UnknownName: It is not shipped and the table does not say where it is.
         ConfigError: The columns are not named.
     """
-    given = _given(table, *(field.name for field in fields(TextLayout)))
+    layouts = (*fields(TextLayout), *fields(TurnLayout))
+    given = _given(table, *(field.name for field in layouts))
+    if "sides" in given:
+        given["sides"] = tuple(sorted(given["sides"].items()))
     if isinstance(given.get("context"), str):
         given["context"] = (given["context"],)
     if name in data.source_names():
         shipped = data.source(name)
+        given["turn_layout"] = table.turn_layout(shipped.turn_layout, given.get("response"))
         return replace(shipped, layout=table.layout(shipped.layout), **given)
     if not given.get("hub") and not given.get("path"):
         data.source(name)  # raises, with the closest match
-    if "response" not in given and "pattern" not in given:
+    turns = table.turn_layout(NO_TURNS, given.get("response"))
+    if "response" not in given and "pattern" not in given and not turns.nested:
         msg = 'name the columns: context = "…" and response = "…" (or column and pattern)'
         raise ConfigError(msg)
     given.setdefault("context", ())
     given.setdefault("response", "")
-    return Source(name=name, layout=table.layout(), **given)
+    return Source(name=name, layout=table.layout(), turn_layout=turns, **given)
 
 
 _MODEL_FIELDS = {f.name for f in fields(ModelSpec)} - {"engine"}

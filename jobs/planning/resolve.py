@@ -17,6 +17,7 @@ import polars as pl
 from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
 from empathy_core.counted import counted
+from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.errors import ConfigError, Damaged, RunMismatch
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
@@ -188,6 +189,8 @@ class _Conditions:
             ModelError: The prompts cannot be rendered, or the answers have no room.
         """
         _check_room(condition)
+        if has_turns(self.evaluated):
+            condition = replace(condition, turns=condition.prompt.turns)
         where = self.run if self.write else None
         answering, notes = planned(condition, where)
         engines.check_followed(answering)
@@ -380,6 +383,8 @@ def _rendered(
 ) -> tuple[Condition, Rendering]:
     """Render all prompts of a condition, or recall how they were rendered before."""
     texts = hashlib.sha256("\0".join(evaluated["id"] + evaluated["context"]).encode()).hexdigest()
+    if has_turns(evaluated):  # one text may be that of several conversations
+        texts += digest(evaluated["turns"].to_list())
     key = digest([dict(condition.identity), texts, config.generation.overlong], 16)
     known = run.rendering(key) if run else None
     if known and known.exists():
@@ -387,7 +392,7 @@ def _rendered(
         lists = {name: tuple(found.get(name, ())) for name in ("notes", "overlong")}
         rendering = Rendering(**{**found, **lists})
     else:
-        pairs = list(evaluated.select("id", "context").iter_rows())
+        pairs = list(zip(evaluated["id"], contexts_of(evaluated), strict=True))
         rendering = render(condition, pairs, config.generation.overlong)
         if known:
             write_json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, replace
 import polars as pl
 
 from empathy_core import weights
+from empathy_core.data.contexts import has_turns
 from empathy_core.store import RunDir, read_json, write_json
 from empathy_core.training import modules
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.spec import Finding
-from empathy_core.types import Condition, Decoding, ModelSpec
+from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config.schema import Config
 from jobs.config.variants import Variant, variants
 from jobs.planning import loadable, versions
@@ -28,6 +29,12 @@ class Data:
 
     examples: pl.DataFrame
     digest: str
+
+    def under(self, prompt: Prompt) -> str:
+        """Return the identity of the rows as a prompt writes them."""
+        if not has_turns(self.examples):
+            return self.digest
+        return digest([self.digest, asdict(prompt.turns)], 16)
 
 
 def resolve_finetunes(
@@ -47,7 +54,8 @@ def resolve_finetunes(
         loadable.stored_quantization(wanted.spec.base, run, write=write)
         loadable.check_trainable(wanted.spec.base)
         base = weights.model_fingerprint(wanted.spec.base)
-        spec = versions.as_trained(modules.settled(wanted.spec), (base, data.digest), run, awaited)
+        made_of = base, data.under(wanted.spec.prompt)
+        spec = versions.as_trained(modules.settled(wanted.spec), made_of, run, awaited)
         variant = replace(wanted, spec=spec)
         planned = _planned(variant, base, data, run, write=write)
         preflight.stop(planned.findings, planned.spec.allow)
@@ -59,7 +67,7 @@ def _planned(
     variant: Variant, base: str, data: Data, run: RunDir, *, write: bool
 ) -> PlannedFinetune:
     spec = variant.spec
-    id_ = spec.id(base, data.digest)
+    id_ = spec.id(base, data.under(spec.prompt))
     known = run.rendering(f"preflight-{id_}")
     if known.exists():
         seen = read_json(known)
@@ -74,7 +82,7 @@ def _planned(
             write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
     return PlannedFinetune(
         id=id_,
-        digest=spec.digest(base, data.digest),
+        digest=spec.digest(base, data.under(spec.prompt)),
         family=variant.family,
         spec=spec,
         base_fingerprint=base,

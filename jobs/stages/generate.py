@@ -22,6 +22,7 @@ import polars as pl
 from empathy_core import data, store
 from empathy_core.backends import Answer, BackendProtocol, Request
 from empathy_core.backends.current import CURRENT
+from empathy_core.data.contexts import contexts_of
 from empathy_core.errors import Damaged
 from empathy_core.store import EVALUATED, Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition
@@ -174,10 +175,10 @@ def _answered(
 
 
 def _requests(work: _Shard, block: int, examples: pl.DataFrame) -> list[Request]:
-    rows = examples.filter(pl.col("block") == block).select("id", "context")
+    rows = examples.filter(pl.col("block") == block)
     return [
         Request(example, sample, context)
-        for example, context in rows.iter_rows()
+        for example, context in zip(rows["id"], contexts_of(rows), strict=True)
         for sample in range(work.condition.decoding.n_samples)
     ]
 

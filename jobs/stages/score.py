@@ -16,6 +16,7 @@ import polars as pl
 import polars.selectors as cs
 
 from empathy_core import data, metrics, store
+from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.errors import RunMismatch
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
@@ -23,7 +24,7 @@ from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
 from jobs.stages.protocol import Listener, Progress
 
-_TEXTS = ("id", "context", "response")
+_NOT_GIVEN = ("id", "context", "response", "turns")
 """Columns of the examples that every metric is given under names of their own."""
 
 log = logging.getLogger(__name__)
@@ -146,15 +147,16 @@ def metric_rows(
     given = {
         metrics.given_column(name): pl.col(name).cast(pl.String)
         for name in examples.columns
-        if name not in _TEXTS
+        if name not in _NOT_GIVEN
     }
+    turns = {"turns": pl.col("turns")} if has_turns(examples) else {}
     joined = answers.join(
-        examples.select(example="id", context="context", reference="response", **given),
+        examples.select(example="id", context="context", reference="response", **given, **turns),
         on="example",
         how="left",
         maintain_order="left",
     )
-    prompts = [condition.prompt.plain(context) for context in joined["context"]]
+    prompts = [condition.prompt.plain(context) for context in contexts_of(joined)]
     return joined.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(
         "example", "sample", "block", *metrics.ROWS, *given
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.metrics import ROWS, MetricProtocol
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
@@ -113,11 +114,13 @@ def _rows(collected: Collected, condition: Condition, drawn: pl.DataFrame) -> pl
     """Return what the metrics take (``ROWS``) of the drawn rows of one condition."""
     mine = drawn.filter(pl.col("condition") == condition.id).select(KEY)
     answers = collected.texts(condition.id, mine["example"].unique().to_list())
-    questions = collected.examples.select("context", example="id", reference="response")
+    examples = collected.examples
+    turns = ["turns"] if has_turns(examples) else []
+    questions = examples.select("context", *turns, example="id", reference="response")
     joined = answers.join(mine, on=KEY, how="semi", maintain_order="left").join(
         questions, on="example", how="left", maintain_order="left"
     )
-    prompts = [condition.prompt.plain(context) for context in joined["context"]]
+    prompts = [condition.prompt.plain(context) for context in contexts_of(joined)]
     return joined.with_columns(
         pl.lit(condition.id).alias("condition"), prompt=pl.Series(prompts, dtype=pl.String)
     ).select("condition", *KEY, *ROWS)

@@ -225,10 +225,24 @@ class View {
     this.article.replaceChildren(
       made("h3", "", link), made("p", "about", about), ...this.#difference(example),
       ...this.#behindWarning(example, [
-        this.#text("Question", "question", texts[0], example, null),
+        ...this.#question(example, texts[0]),
         this.#text("Reference: the therapist's answer", "reference", texts[1], example, null),
         made("div", "answers", ...this.#order().flatMap((c) => this.#cards(c, example, texts)))]));
     this.article.scrollTop = 0;
+  }
+
+  /** Returns the question; of a conversation its last turn, with what was said before folded. */
+  #question(example, text) {
+    const { earlier, asked, hidden } = this.run.examples;
+    const n = earlier && !hidden[example] ? earlier[example] : 0;
+    if (!n) return [this.#text("Question", "question", text, example, null)];
+    const [history, last] = [text.slice(0, -asked[example]), text.slice(-asked[example])];
+    // the last speaker's name stands at the end of what was said before
+    const before = history.slice(0, history.lastIndexOf("\n")).trimEnd();
+    const turns = `${n} earlier ${n === 1 ? "turn" : "turns"} of the conversation`;
+    return [
+      made("details", "history", made("summary", "", turns), this.#body(before, example, null)),
+      this.#text("Last message", "question", last, example, null)];
   }
 
   /** Returns the level of risk of an example's question; empty if it shows none. */

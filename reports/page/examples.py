@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.conversation import last_turn
 from empathy_core.crisis.screen import tiers
+from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.metrics import rates
 from empathy_core.types import Column, Condition
 from reports.keys import column_keys, metric_name
@@ -344,7 +346,8 @@ def _listed(
     hidden = examples["source"].is_in(list(spec.withheld))
     places = {source.label: i for i, source in enumerate(sources)}
     folded = hidden | (pl.Series(levels, dtype=pl.Int8) > 0)
-    lead = examples["context"].str.replace_all(r"\s+", " ").str.slice(0, LEAD_CHARACTERS)
+    asked = pl.Series(map(last_turn, contexts_of(examples)), dtype=pl.String)
+    lead = asked.str.replace_all(r"\s+", " ").str.slice(0, LEAD_CHARACTERS)
     return {
         "id": examples["id"].to_list(),
         "source": [places[name] for name in examples["source"]],
@@ -352,7 +355,22 @@ def _listed(
         "hidden": hidden.cast(pl.Int8).to_list(),
         "risk": list(levels),
         "lead": ["" if f else text for f, text in zip(folded, lead, strict=True)],
+        **_histories(examples),
     }
+
+
+def _histories(examples: pl.DataFrame) -> dict[str, list[int]]:
+    """Return what the page folds of conversations; nothing in a run without any.
+
+    For each example ``earlier``, the turns before the last one, and ``asked``, the length of that
+    one's text, in units of UTF-16, as a browser counts.
+    """
+    if not has_turns(examples):
+        return {}
+    contexts = contexts_of(examples)
+    earlier = [0 if isinstance(c, str) else len(c.turns) - 1 for c in contexts]
+    lengths = [len(last_turn(context).encode("utf-16-le", "replace")) // 2 for context in contexts]
+    return {"earlier": earlier, "asked": lengths}
 
 
 def _printed(values: np.ndarray, column: Column) -> list[int | None]:

@@ -23,6 +23,7 @@ from empathy_core.store import (
     EXAMPLES,
     GENERATIONS,
     SCORES,
+    TURNS,
     UNIT_BLOCKS,
     Piece,
     RunDir,
@@ -190,7 +191,9 @@ def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
 
 def _evaluated(run: RunDir) -> pl.DataFrame:
     try:
-        rows = pl.read_parquet(run.examples, columns=list(EXAMPLES))
+        there = pl.read_parquet_schema(run.examples)  # turns only where there are conversations
+        columns = [*EXAMPLES, *(name for name in TURNS if name in there)]
+        rows = pl.read_parquet(run.examples, columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0][:120]
         msg = f"{run.examples} cannot be read ({reason}): expected the run's rows; run sweep again"

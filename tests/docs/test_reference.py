@@ -76,9 +76,11 @@ def test_every_key_and_option_is_described():
 KINDS = {
     pl.String: "text", pl.Int32: "integer", pl.Int64: "integer", pl.Float64: "number",
     pl.Boolean: "boolean", pl.List(pl.Int32): "list of integers",
+    schemas.TURNS["turns"]: "list of `role` and `content`",
 }  # fmt: skip
 FRAMES: dict[str, Mapping[str, Any]] = {
     "EXAMPLES": schemas.EXAMPLES,
+    "TURNS": schemas.TURNS,
     "GENERATIONS": schemas.GENERATIONS,
     "SCORES": schemas.SCORES,
     "SAMPLE": SAMPLE,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from empathy_core import weights
 from empathy_core.backends.loading import load_model, with_adapter
+from empathy_core.conversation import Context
 from empathy_core.errors import ModelError
 from empathy_core.prompts.rendering import Renderer, context_window
 from empathy_core.prompts.stops import end_tokens
@@ -90,7 +91,7 @@ class MergeReport:
         return "\n".join(lines)
 
 
-def rendered(condition: Condition, contexts: Sequence[str]) -> list[tuple[int, ...]]:
+def rendered(condition: Condition, contexts: Sequence[Context]) -> list[tuple[int, ...]]:
     """Return the prompts to *contexts* as the evaluation renders them, cut where too long.
 
     Raises:

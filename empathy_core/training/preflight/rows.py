@@ -95,7 +95,8 @@ def _doubled(case: Case, seen: CollatedRow, marker: Sequence[int]) -> str:
     """Return what is duplicated in a row; empty if nothing is."""
     bos, stops = case.checked.tokenizer.bos_token_id, case.ends
     inside = [] if case.spec.labels == "all" else _inside(case, seen)
-    turns = 1 + sum(m.role == "assistant" for m in case.spec.prompt.messages)
+    messages = case.spec.prompt.chat(seen.pair.context)
+    turns = 1 + sum(message.role == "assistant" for message in messages)
     last = [seen.ids[seen.row.n_prompt - 1]] if 0 < seen.row.n_prompt <= len(seen.ids) else []
     doubled = seen.ids[-2:] if case.seq2seq else []
     twos = [two for two in (seen.trained[-2:], doubled) if len(two) == 2 and stops.issuperset(two)]

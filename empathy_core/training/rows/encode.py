@@ -13,6 +13,7 @@ from typing import Any
 
 from empathy_core.backends.generation_settings import delimiters
 from empathy_core.backends.positions import Decoder
+from empathy_core.conversation import Context, last_turn
 from empathy_core.errors import ConfigError, ModelError
 from empathy_core.prompts import reasoning
 from empathy_core.prompts.chat import ChatTemplate, special_spellings
@@ -222,7 +223,8 @@ class Encoder:
         words, or where the answer spells a special token, the answer is tokenised apart.
         """
         opening = self._form.opening
-        leads, answers = [self._lead or pair.context for pair in pairs], self._texts(pairs)
+        leads = [self._lead or self._asked(pair.context) for pair in pairs]
+        answers = self._texts(pairs)
         distinct = list(dict.fromkeys(leads))
         ids_of = dict(zip(distinct, self._ids(distinct, add_special_tokens=False), strict=True))
         texts = [lead + opening + answer for lead, answer in zip(leads, answers, strict=True)]
@@ -245,6 +247,12 @@ class Encoder:
         if self.spec.chat:
             return self._template.render(self.spec.prompt.chat(_PROBE)).rpartition(_PROBE)[2]
         return self.spec.prompt.plain(_PROBE).rpartition(_PROBE)[2]
+
+    def _asked(self, context: Context) -> str:
+        """Return the text that a prompt ends in where nothing stands behind the question."""
+        if isinstance(context, str) or self.spec.chat:
+            return last_turn(context)
+        return self.spec.prompt.turns.written(context.turns)
 
     def _apart(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of *texts* alone, none of them a special token."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from empathy_core.data.contexts import contexts_of
 from empathy_core.data.splitting import draw_key
 from empathy_core.errors import DataError
 from empathy_core.store import EVALUATED
@@ -53,9 +54,9 @@ def _of_split(spec: FinetuneSpec, examples: pl.DataFrame, split: str) -> pl.Data
 
 
 def _drawn(found: pl.DataFrame, limit: int | None) -> list[Pair]:
-    rows = found.select("id", "context", "response").iter_rows()
-    ordered = sorted(rows, key=lambda row: draw_key("finetune", _DRAW_SEED, row[0]))
-    return [Pair(*row) for row in ordered[:limit]]
+    pairs = map(Pair, found["id"], contexts_of(found), found["response"])
+    ordered = sorted(pairs, key=lambda pair: draw_key("finetune", _DRAW_SEED, pair.example))
+    return ordered[:limit]
 
 
 def _none_left(spec: FinetuneSpec, examples: pl.DataFrame) -> str:

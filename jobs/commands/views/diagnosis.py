@@ -10,6 +10,7 @@ import polars as pl
 
 from empathy_core import data, store
 from empathy_core.backends import Answer, Request
+from empathy_core.data.contexts import contexts_of
 from empathy_core.diagnosis import Diagnosis, Facts, Observation, Reference, first_difference
 from empathy_core.diagnosis import diagnose as find_causes
 from empathy_core.errors import ConfigError, Damaged, Incomplete, UnknownName
@@ -227,7 +228,8 @@ class _Look:
     def rows(self, examples: pl.DataFrame, picked: _Picked) -> list[Observation]:
         """Answer the picked rows again and look at each."""
         again = self._again(examples, picked)
-        by_id = {row["id"]: row for row in examples.iter_rows(named=True)}
+        rows = zip(examples.iter_rows(named=True), contexts_of(examples), strict=True)
+        by_id = {row["id"]: {**row, "asked": context} for row, context in rows}
         stored = {(r["example"], r["sample"]): r for r in picked.answers.iter_rows(named=True)}
         return [self._seen(by_id[k[0]], stored[k], again[k]) for k in picked.keys]
 
@@ -242,7 +244,7 @@ class _Look:
             )
             wanted = sorted({blocks[k] for k in picked.keys})
             groups = [[k for k in blocks if blocks[k] == b] for b in wanted]
-        contexts = dict(examples.select("id", "context").iter_rows())
+        contexts = dict(zip(examples["id"], contexts_of(examples), strict=True))
         answers: dict[tuple[str, int], Answer] = {}
         for keys in groups:
             asked = [Request(example, sample, contexts[example]) for example, sample in keys]
@@ -258,7 +260,7 @@ class _Look:
             prompt_sha256=row["prompt_sha256"],
             output_ids=tuple(row["output_ids"]),
         )
-        (prompt,) = self.stepper.prompts(self.condition, [example["context"]])
+        (prompt,) = self.stepper.prompts(self.condition, [example["asked"]])
         at = first_difference(old.output_ids, new.output_ids)
         parted = {} if at is None else dict(enumerate(old.output_ids[at : at + 1], at))
         asked = Asked(self.top, self.ends, parted)
@@ -267,7 +269,7 @@ class _Look:
             sample=row["sample"],
             source=example["source"],
             question=example["context"],
-            prompt=self.condition.prompt.plain(example["context"]),
+            prompt=self.condition.prompt.plain(example["asked"]),
             faults=tuple(row["faults"]),
             stored=self.stepper.answered(old, self.condition, prompt.ids),
             rerun=self.stepper.answered(new, self.condition, prompt.ids),
@@ -282,13 +284,14 @@ class _Look:
         from empathy_core.diagnosis.probe import Asked
 
         ending = "" if self.condition.chat else self.condition.prompt.ending
-        texts = {i: (c, r) for i, c, r in examples.select("id", "context", "response").iter_rows()}
+        asked = zip(contexts_of(examples), examples["response"], strict=True)
+        texts = dict(zip(examples["id"], asked, strict=True))
         references = []
         for example in wanted:
             context, response = texts[example]
             (prompt,) = self.stepper.prompts(self.condition, [context])
-            asked = Asked(self.top, self.ends, {})
-            after = self.stepper.after(prompt.ids, response + ending, asked)
+            steps = Asked(self.top, self.ends, {})
+            after = self.stepper.after(prompt.ids, response + ending, steps)
             if after:
                 references.append(Reference(example, *after))
         return tuple(references)

@@ -78,6 +78,7 @@ def _read(path: Path, layout: TextLayout = AS_USUAL, **columns: str) -> answers.
 
 # ---------------------------------------------------------------------------- answers: read
 
+COLUMNS = {"example": dict(enumerate(IDS)), "text": dict(enumerate(TEXTS))}
 EXACT: dict[str, tuple[str, Content, list[str]]] = {
     "quoted": ("a.csv", _whole().encode(), TEXTS),
     "byte order mark": ("a.csv", _whole().encode("utf-8-sig"), TEXTS),
@@ -93,6 +94,7 @@ EXACT: dict[str, tuple[str, Content, list[str]]] = {
     "NaN": ("a.jsonl", _lines(lambda i: TEXTS[i] if i else float("nan")), ["", *TEXTS[1:]]),
     "NaN in parquet": ("a.parquet", _frame(lambda i: float("nan"), pl.Float64), [""] * 8),
     "categories": ("a.parquet", _frame(lambda i: PLAIN[i], pl.Categorical), PLAIN),
+    "columns of pandas": ("a.json", json.dumps(COLUMNS).encode(), TEXTS),
     "enumeration": ("a.parquet", _frame(lambda i: PLAIN[i], pl.Enum(PLAIN)), PLAIN),
 }  # fmt: skip
 
@@ -166,7 +168,7 @@ def _nested(path: Path) -> None:
 
 
 TWICE = b'{"example": "a", "text": "one", "text": "two"}\n'
-COLUMNS = {"example": dict(enumerate(IDS)), "text": dict(enumerate(TEXTS))}
+NAMES = {"example": COLUMNS["example"]}
 REFUSED: dict[str, tuple[str, Content, str]] = {
     "list": ("a.jsonl", _lines(lambda i: [TEXTS[i]]), r"line 1: .*a list of 1.*'text\.0'"),
     "object": ("a.jsonl", _lines(lambda i: {"role": "model", "content": TEXTS[i]}),
@@ -181,7 +183,8 @@ REFUSED: dict[str, tuple[str, Content, str]] = {
     "decimal": ("a.jsonl", _lines(lambda i: 0.5), "the number 0.5"),
     "infinity": ("a.jsonl", _lines(lambda i: float("inf")), "the number inf"),
     "truth value": ("a.jsonl", _lines(lambda i: i == 0), "the truth value true"),
-    "columns of pandas": ("a.json", json.dumps(COLUMNS).encode(), r'orient="records"'),
+    "columns of other names": ("a.json", json.dumps({"texts": COLUMNS["text"], **NAMES}).encode(),
+                               r'orient="records"'),
     "key twice": ("a.jsonl", _lines(lambda i: "x") + b"\n" + TWICE, "line 9 .*'text' is .* twice"),
     "column twice": ("a.csv", _by_hand("{i},{t},b\n", "example,text,text\n").encode(),
                      "has 2 columns 'text'"),
@@ -261,7 +264,7 @@ def _source(path: Path, **changed: object) -> Source:
 
 @pytest.mark.parametrize("kind", ["list", "object", "bytes", "date", "truth value", "key twice",
                                   "column twice", "unquoted commas", "half quoted", "latin-1",
-                                  "columns of pandas", "number"])  # fmt: skip
+                                  "columns of other names", "number"])  # fmt: skip
 def test_sources_refuse_what_answers_refuse(tmp_path: Path, kind: str):
     """And name the source."""
     name, content, _ = REFUSED[kind]
@@ -335,8 +338,11 @@ def test_one_column_for_question_and_answer_is_refused():
          "in 4 of 5 rows the answer is the question once more"),
         ([[f"Question {i}?", f"Topic{i}" if i else "So it is."] for i in range(5)],
          "in 4 of 5 rows the answer is a single word"),
+        ([[f"Почему мне грустно {i}?", f"Because of loss {i}." if i else "Потеря, Ann, 1."]
+          for i in range(5)],
+         "in 4 of 5 rows the answer is in another script than the question"),
     ],
-    ids=["echo", "word"],
+    ids=["echo", "word", "script"],
 )  # fmt: skip
 def test_columns_that_are_probably_wrong_are_a_warning(tmp_path: Path, rows: list, said: str):
     """In the audit, which the terminal and the page show, and in the notes of the tables."""

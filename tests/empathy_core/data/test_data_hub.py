@@ -16,8 +16,12 @@ from tests.runs.command_line import ROOT
 PREPARE = """
 import json, sys
 from empathy_core import data
+from empathy_core.data.turn_layout import TurnLayout
 from empathy_core.errors import DataError
-spec = data.DataSpec((data.Source("chat", **json.loads(sys.argv[1])),))
+fields = json.loads(sys.argv[1])
+if "turn_layout" in fields:
+    fields["turn_layout"] = TurnLayout(turns="last", **fields["turn_layout"])
+spec = data.DataSpec((data.Source("chat", **fields),))
 evaluate = data.EvaluateSpec(split="all")
 try:
     identity = data.identity(spec, evaluate)
@@ -111,6 +115,26 @@ def test_a_cell_that_is_no_text_is_refused_and_its_field_can_be_named(root: Path
     assert "write 'Response.texts.0'" in refused.stderr
     answers, _ = json.loads(named.stdout)
     assert sorted(answers) == sorted(row["Response"] for row in ROWS)
+
+
+def test_conversations_of_the_hub_are_read_by_turn_and_by_utterance(root: Path, tmp_path: Path):
+    """Columns that tell who speaks are read, too, where they are not named."""
+    said = [("seeker", "I am sad."), ("supporter", "Since when?")]
+    whole = {"dialog": [{"speaker": who, "content": text} for who, text in said]}
+    rows = [{"talk": 1, "speaker": who, "said": text} for who, text in said]
+    for name, lines in (("talks", [whole]), ("utterances", rows)):
+        repository = root / "datasets/owner" / name
+        repository.mkdir(exist_ok=True)
+        (repository / "rows.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with HubStandIn(root) as hub:
+        load = Loader(hub.url, tmp_path / "home")
+        nested = load("owner/talks", context=["dialog.content"], response="last", turn_layout={})
+        layout = {"conversation": "talk"}
+        by_row = load("owner/utterances", context=["said"], response="last", turn_layout=layout)
+
+    for done in (nested, by_row):
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)[0] == ["Since when?"]
 
 
 def test_a_data_set_that_is_nowhere_says_how_to_fetch_it(load: Loader):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empathy_core.data.cleaning import question_digest
+from empathy_core.data.normal import question_digest
 from empathy_core.errors import DataError
 from empathy_core.imported_answers import table as answers
 from empathy_core.imported_answers.table import ID, QUESTION

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from empathy_core import backends, models, weights
 from empathy_core.backends.positions import Decoder
+from empathy_core.conversation import Conversation
 from empathy_core.errors import ConfigError, DataError, ModelError
 from empathy_core.prompts import prompt
 from empathy_core.prompts.rendering import Renderer
@@ -100,6 +101,38 @@ FORMATS = [
      f"\n\n{HEAD}<|eot|><|start|>user<|stop|>\n\nI feel sad.<|eot|><|start|>assistant<|stop|>\n\n",
      "You are not alone.<|eot|>"),
 ]  # fmt: skip
+
+
+TALK = Conversation(
+    (
+        Message("user", "I feel sad."),
+        Message("assistant", "Since when?"),
+        Message("user", "Since May."),
+    )
+)
+TURNS = [
+    ("none", False, "<s>User: I feel sad.\n\nTherapist: Since when?\n\nUser: Since May.",
+     " You are not alone.</s>"),
+    ("special_tokens", False,
+     f"<s><system>{HEAD}</system>\n<user>I feel sad.</user>\n<assistant>Since when?</assistant>\n"
+     "<user>Since May.</user>\n<assistant>",
+     "You are not alone.</s>"),
+    ("none", True,
+     "<s><|start|>user<|stop|>\n\nI feel sad.<|eot|>"
+     "<|start|>assistant<|stop|>\n\nSince when?<|eot|>"
+     "<|start|>user<|stop|>\n\nSince May.<|eot|><|start|>assistant<|stop|>\n\n",
+     "You are not alone.<|eot|>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "chat", "asked", "said"), TURNS)
+def test_only_the_answer_to_a_conversation_is_trained(
+    llama: Any, name: str, chat: bool, asked: str, said: str
+) -> None:
+    """What the counsellor said before is read, as the evaluation's prompts have it."""
+    row = encode(spec(name, chat=chat), llama, [Pair("a-0", TALK, "You are not alone.")])[0]
+
+    assert parts(row, llama) == (asked, said)
 
 
 @pytest.mark.parametrize(("name", "chat", "asked", "said"), FORMATS)

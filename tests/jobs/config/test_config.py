@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from empathy_core.data import DataSpec, Source, SplitSettings
+from empathy_core.data.turn_layout import TurnLayout
 from empathy_core.errors import ConfigError
 from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
 from empathy_core.types import Decoding, DecodingSettings, ModelSpec
@@ -226,7 +227,8 @@ def test_a_setting_is_declared_in_one_class(table: type, declared: tuple[type, .
 def test_a_table_that_changes_what_ships_takes_its_keys_from_there():
     """Every field of a model and of a source can be changed, with its type; null leaves it."""
     models = {f.name for f in fields(ModelSpec)} - {"name", "gated"}
-    sources = {f.name for f in fields(Source)} - {"name", "layout", "table"}
+    sources = {f.name for f in fields(Source)} - {"name", "layout", "turn_layout", "told_as"}
+    sources |= {f.name for f in fields(TurnLayout)}
 
     assert models < set(ModelTable.model_fields)
     assert sources < set(SourceTable.model_fields)
