@@ -202,6 +202,24 @@ class TrainingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """Two replies to one prompt, of which one is preferred, as the training takes them.
+
+    Attributes:
+        example: Id of the pair.
+        chosen: Prompt and preferred reply.
+        rejected: The same prompt and the other reply.
+        reference: Log-probabilities of the labels of both, chosen first, under the model that the
+            tuning starts from; null until they are taken.
+    """
+
+    example: str
+    chosen: TrainingRow
+    rejected: TrainingRow
+    reference: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One question of the preflight, and its answer.
 
