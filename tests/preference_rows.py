@@ -11,7 +11,7 @@ from typing import Any
 
 from empathy_core.training.loop.job import PreferenceTuning, StepReport, TrainingJob
 from empathy_core.training.loop.trainer import train
-from empathy_core.training.spec import IGNORED, Lora, PreferenceRow, TrainingRow
+from empathy_core.training.spec import IGNORED, Lora, PreferenceRow, PreferenceSettings, TrainingRow
 from tests.training_rows import job_of, spec_of
 
 
@@ -37,22 +37,22 @@ def pair_job(
     folder: Path, work: Path, *, tuning: dict[str, Any] | None = None, **changes: Any
 ) -> TrainingJob:
     """Return a job of 18 pairs and 6 held-out ones: five steps an epoch, without dropout."""
+    given = dict(tuning or {})
+    own = {k: given.pop(k) for k in ("loss", "beta", "sft_weight") if k in given}
     preference = {
-        "loss": "sigmoid",
-        "beta": 0.1,
-        "sft_weight": 0.0,
+        "settings": PreferenceSettings(**own),
         "start": None,
         "model": "m" * 64,
         "adapter": "",
         "references": work / "references",
     }
     spec = spec_of(folder, **{"lora": Lora(r=4, alpha=8, dropout=0.0)} | changes.pop("spec", {}))
-    given: dict[str, Any] = {
+    of: dict[str, Any] = {
         "rows": pair_rows(18),
         "validation": pair_rows(6, seed=1, start="v"),
-        "preference": PreferenceTuning(**preference | (tuning or {})),
+        "preference": PreferenceTuning(**preference | given),
     }
-    return replace(job_of(folder, work, spec=spec), **given | changes)
+    return replace(job_of(folder, work, spec=spec), **of | changes)
 
 
 def main() -> None:

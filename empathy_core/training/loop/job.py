@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from empathy_core.training.spec import FinetuneSpec, PreferenceRow, TrainingRow
+from empathy_core.training.spec import FinetuneSpec, PreferenceRow, PreferenceSettings, TrainingRow
 
 Sample = Callable[[Any], list[dict[str, object]]]
 """Answers a few questions with the model as it stands, in evaluation mode."""
@@ -27,9 +27,7 @@ class PreferenceTuning:
     """How a training on pairs goes, beside its settings.
 
     Attributes:
-        loss: Key of ``preference_loss.LOSSES``.
-        beta: How dear it is to move away from the reference.
-        sft_weight: Of the chosen replies' mean cross-entropy, added to the loss.
+        settings: Loss and beta; the rest is in the job's ``spec`` already.
         start: Folder of the adapter that is tuned on, which is then the reference, too; null
             starts from the bare base.
         model: Digest of the base as it is loaded: weights, dtype, quantisation.
@@ -37,9 +35,7 @@ class PreferenceTuning:
         references: Folder where the reference's log-probabilities are kept.
     """
 
-    loss: str
-    beta: float
-    sft_weight: float
+    settings: PreferenceSettings
     start: Path | None
     model: str
     adapter: str

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from empathy_core.training.loop.batches import collate, row_tokens
-from empathy_core.training.loop.job import PreferenceTuning, TrainingJob
 from empathy_core.training.loop.loss import row_log_probabilities
 from empathy_core.training.loop.objective import LossPart, Micro, Tensors, Whole
 from empathy_core.training.loop.preference_loss import LOSSES, PairLogs
-from empathy_core.training.spec import IGNORED, PreferenceRow, TrainingRow
+from empathy_core.training.spec import IGNORED, PreferenceRow, PreferenceSettings, TrainingRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +22,16 @@ class PreferenceObjective:
 
     The loss of a step is the mean over its pairs, and where there is an SFT term, plus its weight
     times the mean cross-entropy over the labels of the chosen replies.
+
+    Attributes:
+        settings: Loss, beta, and the weight of the SFT term.
+        pad: Id that fills rows up.
+        encoder_decoder: Whether prompts go to an encoder and replies to a decoder.
     """
 
-    job: TrainingJob
-    tuning: PreferenceTuning
+    settings: PreferenceSettings
+    pad: int
+    encoder_decoder: bool
     watches: tuple[str, ...] = ("chosen_logp", "rejected_logp", "margin", "accuracy")
 
     def size(self, row: PreferenceRow) -> int:
@@ -34,7 +39,7 @@ class PreferenceObjective:
         return self._tokens(row.chosen) + self._tokens(row.rejected)
 
     def _tokens(self, row: TrainingRow) -> int:
-        return row_tokens(row, encoder_decoder=self.job.encoder_decoder)
+        return row_tokens(row, encoder_decoder=self.encoder_decoder)
 
     def batch(self, rows: Sequence[PreferenceRow]) -> tuple[Tensors, Micro]:
         """Return *rows* as tensors: first all chosen replies, then all rejected ones.
@@ -45,11 +50,11 @@ class PreferenceObjective:
         import torch
 
         both = [*(row.chosen for row in rows), *(row.rejected for row in rows)]
-        tensors = collate(both, self.job.pad, encoder_decoder=self.job.encoder_decoder)
+        tensors = collate(both, self.pad, encoder_decoder=self.encoder_decoder)
         real = [row for row in rows if row.example]
-        chosen = tensors["labels"][: len(rows), 0 if self.job.encoder_decoder else 1 :]
+        chosen = tensors["labels"][: len(rows), 0 if self.encoder_decoder else 1 :]
         n_cells = tensors["input_ids"].numel()
-        n_cells += tensors["labels"].numel() if self.job.encoder_decoder else 0
+        n_cells += tensors["labels"].numel() if self.encoder_decoder else 0
         micro = Micro(
             examples=tuple(row.example for row in real),
             n_labels=int((chosen != IGNORED).sum()),
@@ -74,11 +79,11 @@ class PreferenceObjective:
 
         pairs = self._logs(model, base, tensors)
         real = tensors[_REAL]
-        each = LOSSES[self.tuning.loss](pairs, self.tuning.beta)
+        each = LOSSES[self.settings.loss](pairs, self.settings.beta)
         loss = (each * real).sum() / max(whole.n_rows, 1)
-        if self.tuning.sft_weight:
+        if self.settings.sft_weight:
             said = (pairs.chosen * real).sum() / max(whole.n_labels, 1)
-            loss = loss - self.tuning.sft_weight * said
+            loss = loss - self.settings.sft_weight * said
         delta = pairs.delta.detach()
         watched = torch.stack(
             [pairs.chosen.detach(), pairs.rejected.detach(), delta, (delta > 0).to(delta.dtype)]

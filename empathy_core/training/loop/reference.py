@@ -20,7 +20,7 @@ from empathy_core.store import frame_bytes, write_bytes
 from empathy_core.training.loop.job import PreferenceTuning
 from empathy_core.training.loop.machine import precision
 from empathy_core.training.loop.preference import PreferenceObjective, log_probabilities
-from empathy_core.training.spec import PreferenceRow, TrainingRow
+from empathy_core.training.spec import FinetuneSpec, PreferenceRow, TrainingRow
 from empathy_core.types import digest
 
 log = logging.getLogger(__name__)
@@ -69,32 +69,35 @@ def keep(known: Known, tuning: PreferenceTuning) -> None:
 
 
 def take(
-    objective: PreferenceObjective,
-    adapted: Any,
-    rows: Sequence[PreferenceRow],
+    objective: PreferenceObjective, model: Any, spec: FinetuneSpec, rows: Sequence[PreferenceRow]
 ) -> dict[str, float]:
-    """Return the log-probabilities of *rows* under *adapted* as it is, without dropout.
+    """Return row digest → log-probability of all replies under *model* as it is, without dropout.
 
     Rows of similar length meet in a batch; the mode of the model is as it was.
+
+    Args:
+        objective: What makes batches of pairs.
+        model: A transformers model, whether or not it has an adapter.
+        spec: Its ``micro_batch`` pairs are a batch, in its base's precision.
+        rows: Pairs.
     """
     import torch
 
-    spec = objective.job.spec
     ordered, n = sorted(rows, key=objective.size), spec.micro_batch
     found: dict[str, float] = {}
-    training, base = adapted.training, adapted.get_base_model()
-    adapted.eval()
+    training = model.training
+    model.eval()
     try:
         for start in range(0, len(ordered), n):
             batch = ordered[start : start + n]
-            tensors = {k: t.to(base.device) for k, t in objective.batch(batch)[0].items()}
-            with torch.inference_mode(), precision(spec.base.dtype, base.device.type):
-                (chosen, rejected), _ = log_probabilities(adapted, base, tensors)
+            tensors = {k: t.to(model.device) for k, t in objective.batch(batch)[0].items()}
+            with torch.inference_mode(), precision(spec.base.dtype, model.device.type):
+                (chosen, rejected), _ = log_probabilities(model, model, tensors)
             sides = [*(r.chosen for r in batch), *(r.rejected for r in batch)]
             logs = torch.cat([chosen, rejected]).tolist()
             found |= dict(zip(map(row_digest, sides), logs, strict=True))
     finally:
-        adapted.train(training)
+        model.train(training)
     return found
 
 

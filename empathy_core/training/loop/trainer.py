@@ -160,21 +160,21 @@ def _objective(job: TrainingJob, model: Any, state: Any) -> tuple[TrainingJob, O
     """
     if job.preference is None:
         return job, ResponseObjective(job)
-    tuning, objective = job.preference, PreferenceObjective(job, job.preference)
+    tuning = job.preference
+    objective = PreferenceObjective(tuning.settings, job.pad, job.encoder_decoder)
     pairs = [row for row in (*job.rows, *job.validation) if isinstance(row, PreferenceRow)]
     known = _shared(state, lambda: reference.stored(tuning))
     absent = reference.lacking(pairs, known)
     if absent:
         with _memory_errors(job):
             mine = absent[state.process_index :: state.num_processes]
-            found = reference.take(objective, model, mine)
+            found = reference.take(objective, model.get_base_model(), job.spec, mine)
         for part in _everyones(found) if state.num_processes > 1 else [found]:
             known |= part
         _shared(state, lambda: reference.keep(known, tuning))
     n_train = len(job.rows)
     rows = reference.with_reference(pairs, known)
-    job = replace(job, rows=rows[:n_train], validation=rows[n_train:])
-    return job, PreferenceObjective(job, tuning)
+    return replace(job, rows=rows[:n_train], validation=rows[n_train:]), objective
 
 
 def _everyones(found: dict[str, float]) -> list[dict[str, float]]:

@@ -35,6 +35,8 @@ class PreparedTraining:
         findings: The preflight of the rows.
         asked: How the evaluation asks for answers, and reads them.
         positions: Tokens that an encoder-decoder's answer may have; null without a limit.
+        pairs: What is tuned on; null where nothing is. Where no answers are trained before, the
+            rows are the chosen replies.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class PreparedTraining:
     findings: tuple[Finding, ...]
     asked: Condition
     positions: int | None
+    pairs: PreparedPairs | None = None
 
 
 def evaluated_as(spec: FinetuneSpec) -> Condition:
@@ -55,7 +58,9 @@ def evaluated_as(spec: FinetuneSpec) -> Condition:
     return Condition(spec.base, spec.prompt, decoding, chat=spec.chat)
 
 
-def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> PreparedTraining:
+def prepare(
+    spec: FinetuneSpec, examples: pl.DataFrame, frame: pl.DataFrame | None = None
+) -> PreparedTraining:
     """Return the rows of a fine-tune as tokens, and what the preflight says of them.
 
     Args:

@@ -14,8 +14,10 @@ from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.candidates import PairCandidate
 from empathy_core.training.preference.settings import PairSettings
 
-GOOD = PairCandidate("How do I sleep?", "Tell me more about your nights.", "Just sleep more, friend.",
-                 "made", "MIT")  # fmt: skip
+GOOD = PairCandidate(
+    "How do I sleep?", "Tell me more about your nights.", "Just sleep more, friend.",
+    "made", "MIT",
+)  # fmt: skip
 
 
 def _examples(*rows: tuple[str, str, str, int | None]) -> pl.DataFrame:

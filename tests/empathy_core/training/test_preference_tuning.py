@@ -107,7 +107,7 @@ def test_loss_and_gradients_are_trls_under_lora(
 
     tuning = {"loss": loss, "beta": 0.3, "sft_weight": sft_weight}
     job = pair_job(folder, tmp_path, tuning=tuning, rows=_as_ours(rows, with_reference=True))
-    objective = PreferenceObjective(job, job.preference)
+    objective = PreferenceObjective(job.preference.settings, job.pad, encoder_decoder=False)
     model = _perturbed(folder).eval()
     _move(model)
     tensors, micro = objective.batch(job.rows)
