@@ -14,6 +14,7 @@ from empathy_core import data, models, prompts
 from empathy_core.bounds import Above0, Label, Positive, Share
 from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, TextLayout
 from empathy_core.errors import ConfigError
+from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import (
     Decoding,
     DecodingSettings,
@@ -269,6 +270,7 @@ class Config(ConfigModel):
         assumed: Dotted names of settings that a paper does not give; the tables' note prints them.
         metrics: Name of a metric → its settings; see ``empathy_core.metrics``.
         judges: Name of a judge → what it is asked; see ``jobs.config.judges``.
+        pairs: Name → preference pairs that ``[finetune.<name>] pairs`` may ask for.
     """
 
     name: Name
@@ -282,6 +284,7 @@ class Config(ConfigModel):
     engines: dict[Name, EngineTable] = Field(default_factory=dict)
     models: dict[Name, ModelTable] = Field(default_factory=dict)
     finetune: dict[Name, FinetuneTable] = Field(default_factory=dict)
+    pairs: dict[Name, PairSettings] = Field(default_factory=dict)
     answers: dict[Name, AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
     judges: dict[Name, JudgeTable] = Field(default_factory=dict)

@@ -28,7 +28,7 @@ from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import engines, imported, judges, origins, report_settings, versions
+from jobs.planning import engines, imported, judges, origins, pairs, report_settings, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -102,6 +102,9 @@ def resolve(
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
+    for made_here in finetunes:
+        collected.remarks += pairs.told(made_here, run)
+        collected.notes += pairs.notes(made_here, run)
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
