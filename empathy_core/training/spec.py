@@ -106,7 +106,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PreferenceSettings:
-    """How an adapter is tuned on pairs; what is not here is as in ``TrainingSettings``.
+    """How an adapter is tuned on pairs; what is not here is as the fine-tune's table says.
 
     A row of ``batch_size`` and ``micro_batch`` is then a pair, and there is no dropout, since the
     reference has none.

@@ -165,16 +165,20 @@ def model_findings(spec: FinetuneSpec, prepared: PreparedTraining) -> list[Findi
         ModelError: The weights cannot be loaded.
     """
     from empathy_core.backends.loading import load_model
-    from empathy_core.training.preflight.model import check_model
-    from empathy_core.training.preflight.pair_model import check_pair_model
+    from empathy_core.training.preflight.model import WITHOUT_SENSE, check_model
+    from empathy_core.training.preflight.pair_model import PAIR_MODEL_NAMES, check_pair_model
 
     model = load_model(spec.base, prepared.folder)
     found = check_model(
         model, prepared.tokenizer, spec, prepared.train, prepared.stops, prepared.pad
     )
-    if prepared.pairs is None or any(not finding.ok for finding in found):
+    if prepared.pairs is None:
         return found
     rows, pad = prepared.pairs.train, prepared.pad
+    broken = next((f.name for f in found if not f.ok and f.name in WITHOUT_SENSE), None)
+    if broken is not None:
+        skipped = f"not checked, since {broken} failed"
+        return [*found, *(Finding(name, ok=True, evidence=skipped) for name in PAIR_MODEL_NAMES)]
     return [*found, *check_pair_model(model, spec.on_pairs(), rows, pad)]
 
 
