@@ -7,7 +7,7 @@ errors of the user's come from here, before a task starts.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -102,7 +102,6 @@ def resolve(
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
-    collected.tell_of_pairs(finetunes)
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
@@ -174,11 +173,11 @@ class _Conditions:
         """Begin with what of the configuration has no effect."""
         self.remarks += _unused(self.config)
 
-    def tell_of_pairs(self, finetunes: Iterable[PlannedFinetune]) -> None:
-        """Add what is to be said of the pairs that adapters are tuned on; each table once."""
-        told = dict.fromkeys(text for made in finetunes for text in pairs.told(made, self.run))
-        self.remarks += told
-        self.notes += (note for made in finetunes for note in pairs.notes(made, self.run))
+    def tell_of_pairs(self, made: PlannedFinetune) -> None:
+        """Add what is to be said of the pairs that an adapter is tuned on; each table once."""
+        told = pairs.told(made, self.run)
+        self.remarks += [remark for remark in told if remark not in self.remarks]
+        self.notes += pairs.notes(made, self.run)
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
@@ -232,6 +231,7 @@ def _compared(
     config: Config, conditions: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
 ) -> PlannedFinetune:
     """Add the conditions of an adapter and of its bases; base first, as tables show them."""
+    conditions.tell_of_pairs(planned)
     if not variant.table.evaluate:
         return planned
     triples = []

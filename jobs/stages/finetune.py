@@ -189,7 +189,7 @@ def _origin(
     plan: Plan, planned: PlannedFinetune, prepared: PreparedTraining, findings: tuple[Finding, ...]
 ) -> adapters.Origin:
     """Return what was known before the training."""
-    table = plan.config["data"]
+    table, answers = plan.config["data"], planned.spec.learns_answers
     shares = "/".join(f"{100 * share:g}" for share in table["fractions"])
     return adapters.Origin(
         digest=planned.digest,
@@ -197,7 +197,7 @@ def _origin(
         base_fingerprint=planned.base_fingerprint,
         data_digest=plan.data_digest,
         split=f"by {table['protocol']}, seed {table['seed']}, {shares}",
-        datasets=planned.spec.sources or tuple(table["sources"]),
+        datasets=(planned.spec.sources or tuple(table["sources"])) if answers else (),
         train=adapters.counts(prepared.train),
         validation=adapters.counts(prepared.validation),
         findings=findings,

@@ -41,7 +41,9 @@ def test_an_adapter_is_tuned_on_from_its_answers(trained: Path) -> None:
     assert held_out[-1]["margin"] > 0
     assert record["settings"]["preference"]["method"] == "sft+dpo"
     assert {"pairs-stuck", "pairs-reversed"} <= set(record["findings"])
-    assert "preference.settings.beta" in (adapter / "README.md").read_text()
+    card = (adapter / "README.md").read_text()
+    assert "preference.settings.beta" in card
+    assert "**It is not for deployment**" in card
 
 
 def test_pairs_and_reference_are_kept_with_the_run(trained: Path) -> None:
@@ -104,3 +106,21 @@ def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> No
 
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_two_processes_tune_what_one_does(tmp_path: Path) -> None:
+    """Pairs are dealt out and their references gathered: the same adapter but for rounding.
+
+    The loss stays far from 0 here: AdamW would make steps of the rounding of vanishing gradients.
+    """
+    slow = ("[finetune.q.dpo]\nlearning_rate = 0.01", "[finetune.q.dpo]\nlearning_rate = 0.001")
+    for n in (1, 2):
+        (tmp_path / str(n)).mkdir()
+        alone = ON_PAIRS.replace('"sft+dpo"', '"dpo"').replace(*slow)
+        write_on_pairs(tmp_path / str(n), alone.replace("r = 32", f"processes = {n}\nr = 32"))
+        done = launch(*CALL, cwd=tmp_path / str(n))
+        assert done.returncode == 0, done.stdout + done.stderr
+    [one], [two] = (adapters(tmp_path / str(n) / "runs" / "tuned").values() for n in (1, 2))
+
+    assert one.name == two.name
+    assert distance(one, two) <= 1e-4
