@@ -1,6 +1,6 @@
 """Throughput and peak memory of preference tuning against TRL's DPOTrainer, on the same pairs.
 
-The model, adapter and machine of ``bench_training``; 256 pairs of 50 to 600 tokens a reply, prompts
+The model, adapter and machine of ``bench_training``; pairs of 50 to 600 tokens a reply, prompts
 of both replies the same. Every contender trains the same number of optimiser steps of eight pairs,
 drawn from them in its own way, without dropout and without gradient checkpointing:
 
@@ -51,7 +51,7 @@ from tests.benchmarks.bench_training import (
     spec_of,
 )
 
-PAIRS, BETA = 256, 0.1
+PAIRS, BETA = 1024 if GPU else 64, 0.1
 
 
 def pairs() -> tuple[PreferenceRow, ...]:
