@@ -1,5 +1,6 @@
 """Preference pairs: which are kept, on which side they are, and why others are left out."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +179,24 @@ def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
         frozen.make("t", settings, examples, {"made": "see its card"})
     with pytest.raises(ConfigError, match="expected condition of a run"):
         frozen.make("t", replace(settings, path=str(tmp_path)), examples, {})
+
+
+def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
+    """By the condition's name or its id; one that has no answers is named."""
+    examples = _examples(("How do I sleep?", "Tell me about your nights and days.", "train", None))
+    run = RunDir(tmp_path / "run")
+    run.examples.parent.mkdir(parents=True)
+    examples.write_parquet(run.examples)
+    sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
+    run.data.write_text(json.dumps({"sha256": sha256}))
+    piece = run.generation("tiny.prompt2-0123abcd", 0, 1)
+    piece.parent.mkdir(parents=True)
+    rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}
+    pl.DataFrame(rows).write_parquet(piece)
+    settings = PairSettings(path=str(run.root), made_from="therapist", condition="tiny.prompt2")
+    made = frozen.make("t", settings, examples, {"made": "MIT"})
+
+    assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
+    assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2-0123abcd"}
+    with pytest.raises(DataError, match="0 conditions of"):
+        frozen.make("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
