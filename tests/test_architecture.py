@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("types",), ("shipped", "conversation"), ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (
-        ("rows",), ("preflight", "adapter"), ("loop",), ("modules",), ("spec",),
+        ("rows",), ("preflight", "adapter"), ("loop",), ("modules", "preference"), ("spec",),
     ),
 }  # fmt: skip
 """The rooms of a package, from the top: each may import from itself and from lower floors."""

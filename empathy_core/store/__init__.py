@@ -7,6 +7,7 @@
       generations/<condition>/journal/*.jsonl            while a shard is at work
       adapters/<finetune id>/                            trained in .<finetune id>.partial/
       scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
+      pairs/<name>-<digest>.{parquet,json}               preference pairs, and what was left out
       annotation/<round>/                                people's ratings: packets, key, files
       slurm/{jobs.jsonl,<submission>/,code/<digest>/}    what was submitted, and the code it runs
       logs/  report/  report-of-version-<number>/  set-aside/

@@ -131,6 +131,15 @@ class RunDir:
         """What the attempts at one adapter have written so far, a folder each."""
         return self.root / "adapters" / f".{one_name(finetune, '.partial')}"
 
+    def pairs(self, name: str, digest: str) -> Path:
+        """Frozen preference pairs; their audit stands beside them."""
+        return self.root / "pairs" / one_name(f"{name}-{digest}", ".parquet")
+
+    @property
+    def references(self) -> Path:
+        """What models that preference tunings start from say of pairs; see ``loop.reference``."""
+        return self.root / "pairs" / "references"
+
     def diagnosis(self, condition: str) -> Path:
         """The page on a condition's broken answers."""
         return self.root / "diagnosis" / one_name(condition, ".html")

@@ -1,6 +1,6 @@
 """What a fine-tune is: base, rows, format, labels, settings. Frozen values, and what names them."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -105,6 +105,48 @@ class TrainingSettings:
     processes: Positive | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreferenceSettings:
+    """How an adapter is tuned on pairs; what is not here is as the fine-tune's table says.
+
+    A row of ``batch_size`` and ``micro_batch`` is then a pair, and there is no dropout, since the
+    reference has none.
+
+    Attributes:
+        loss: ``sigmoid``: DPO's. ``sigmoid_norm``: of means over tokens instead of sums, so that
+            longer replies have no larger say; its beta is of the order of 2.
+        beta: How dear it is to move away from the model that the tuning starts from.
+        sft_weight: Of the chosen replies' mean cross-entropy, added to the loss; 0 leaves it out.
+        learning_rate: The highest, at the end of the warm-up.
+        epochs: Passes over the pairs; ``max_steps`` ends earlier.
+        max_steps: Optimiser steps after which the tuning ends; null means no limit.
+    """
+
+    loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"
+    beta: Above0 = 0.1
+    sft_weight: AtLeast0 = 0.0
+    learning_rate: Above0 = 1e-5
+    epochs: Above0 = 1.0
+    max_steps: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """That an adapter is tuned on pairs, and on which.
+
+    Attributes:
+        method: ``dpo``: from the bare base. ``sft+dpo``: from the adapter that the same settings
+            train on the answers first.
+        pairs: Name of their table; no part of an identity.
+        digest: Of the pairs; empty until they are made.
+    """
+
+    method: Literal["dpo", "sft+dpo"]
+    pairs: str
+    digest: str = ""
+    settings: PreferenceSettings = PreferenceSettings()
+
+
 @dataclass(frozen=True)
 class FinetuneSpec(TrainingSettings):
     """One adapter to be trained.
@@ -120,6 +162,7 @@ class FinetuneSpec(TrainingSettings):
         seed: Of order, dropout and the adapter's start.
         lora: The adapter's shape.
         training_version: ``TRAINING_VERSION`` when the adapter was trained.
+        preference: The tuning on pairs; null where there is none.
     """
 
     name: str
@@ -132,6 +175,29 @@ class FinetuneSpec(TrainingSettings):
     seed: int = 0
     lora: Lora = field(default_factory=Lora)
     training_version: int = TRAINING_VERSION
+    preference: Preference | None = None
+
+    @property
+    def learns_answers(self) -> bool:
+        """Whether it is trained on the answers of the training rows."""
+        return self.preference is None or self.preference.method == "sft+dpo"
+
+    def on_pairs(self) -> "FinetuneSpec":
+        """Return the settings under which the tuning on pairs goes.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.preference is None:
+            raise ValueError(f"{self.name} is not tuned on pairs")
+        own = self.preference.settings
+        return replace(
+            self,
+            learning_rate=own.learning_rate,
+            epochs=own.epochs,
+            max_steps=own.max_steps,
+            lora=replace(self.lora, dropout=0.0),
+        )
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -144,6 +210,10 @@ class FinetuneSpec(TrainingSettings):
         fields = asdict(self)
         for absent in _NOT_IDENTITY:
             del fields[absent]
+        if self.preference is None:  # as before there was one
+            del fields["preference"]
+        else:
+            del fields["preference"]["pairs"]
         lora = asdict(self.lora) | {"modules": self.modules}
         if not self.lora.exclude:  # ids of adapters that were trained before there was one
             del lora["exclude"]
@@ -200,6 +270,24 @@ class TrainingRow:
     prompt_cut: bool = False
     response_cut: bool = False
     start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """Two replies to one prompt, of which one is preferred, as the training takes them.
+
+    Attributes:
+        example: Id of the pair.
+        chosen: Prompt and preferred reply.
+        rejected: The same prompt and the other reply.
+        reference: Log-probabilities of the labels of both, chosen first, under the model that the
+            tuning starts from; null until they are taken.
+    """
+
+    example: str
+    chosen: TrainingRow
+    rejected: TrainingRow
+    reference: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """``[finetune.<name>]``: what is trained, and the axes along which it is varied."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from empathy_core.bounds import Label, NotNegative, Positive
-from empathy_core.training.spec import Lora, TrainingSettings
+from empathy_core.training.spec import Lora, PreferenceSettings, TrainingSettings
 from empathy_core.types import Dtype, Quantization
 from slurm.profile import Resources
 
@@ -39,6 +39,10 @@ class FinetuneTable(TrainingSettings, Lora):
         shards: Into how many array tasks the answering is cut; null means as the base's.
         published: Name of the adapter's rows in the published tables; empty if none.
         slurm: Resources of the training, over those of ``[slurm.finetune]``; null means none.
+        method: ``sft``: on the answers of the training rows. ``dpo``: on preference pairs, from
+            the bare base. ``sft+dpo``: first on the answers, and then on pairs, from that adapter.
+        pairs: Key of the table ``[pairs.<name>]`` that is tuned on; null without such a method.
+        dpo: How it is tuned on pairs.
     """
 
     base: str
@@ -57,3 +61,6 @@ class FinetuneTable(TrainingSettings, Lora):
     shards: Positive | None = None
     published: str = ""
     slurm: Resources | None = None
+    method: Literal["sft", "dpo", "sft+dpo"] = "sft"
+    pairs: str | None = None
+    dpo: PreferenceSettings = field(default_factory=PreferenceSettings)

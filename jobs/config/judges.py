@@ -15,7 +15,8 @@ from empathy_core.metrics import GENERATED, JUDGE, PREFERENCE
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.types import ModelSpec
 from jobs.config import contrasts
-from jobs.config.schema import Config, JudgeTable, ModelTable, model_of
+from jobs.config.judge_table import JudgeTable
+from jobs.config.schema import Config, ModelTable, model_of
 
 _MODEL = TypeAdapter(ModelSpec)
 _RUBRIC = TypeAdapter(Rubric)

@@ -10,6 +10,7 @@ from empathy_core.metrics import PLUGIN
 _PATHS: tuple[tuple[str, str | None, str], ...] = (
     ("data", "sources", "path"),
     ("answers", None, "path"),
+    ("pairs", None, "path"),
     ("models", None, "weights"),
     ("models", None, "adapter"),
     ("models", None, "tokenizer"),

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from empathy_core import models
-from empathy_core.errors import ConfigError
-from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
+from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.training.spec import FinetuneSpec, Lora, Preference, TrainingSettings
 from empathy_core.types import ModelSpec
 from jobs.config.finetune import FinetuneTable
 from jobs.config.schema import Config, ModelTable, load_prompt, model_of, values
@@ -70,9 +70,39 @@ def _of_table(config: Config, name: str, table: FinetuneTable) -> Iterator[Varia
             sources=chosen,
             seed=seed,
             lora=Lora(**values(Lora, table)),
+            preference=_preference(config, table),
             **values(TrainingSettings, table),
         )
         yield Variant(name, table, spec, shown or "all", whole if quantization else None)
+
+
+def _preference(config: Config, table: FinetuneTable) -> Preference | None:
+    """Return the tuning on pairs that a table asks for; null if it asks for none.
+
+    Raises:
+        ConfigError: Pairs are not named, or named in vain; labels are not the answers alone.
+        UnknownName: There are no such pairs.
+    """
+    if table.method == "sft":
+        if table.pairs is None:
+            return None
+        msg = (
+            f"pairs = '{table.pairs}' has no effect with method = 'sft'; expected method = 'dpo' "
+            "or 'sft+dpo'; set it, or leave pairs out"
+        )
+        raise ConfigError(msg)
+    if table.pairs is None:
+        msg = f"method = '{table.method}' needs pairs: name a table [pairs.<name>]"
+        raise ConfigError(msg)
+    if table.pairs not in config.pairs:
+        raise UnknownName("table of pairs", table.pairs, config.pairs)
+    if table.labels != "response":
+        msg = (
+            f"labels = '{table.labels}' with method = '{table.method}': pairs are compared by the "
+            "replies alone; expected 'response'; change labels or method"
+        )
+        raise ConfigError(msg)
+    return Preference(method=table.method, pairs=table.pairs, settings=table.dpo)
 
 
 def base_of(config: Config, table: FinetuneTable) -> ModelSpec:

@@ -12,8 +12,9 @@ from empathy_core.metrics._judge_prompts import condition_of
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, ModelSpec
 from jobs.config import contrasts
+from jobs.config.judge_table import JudgeTable
 from jobs.config.judges import Opponent, judge_model, questions
-from jobs.config.schema import Config, JudgeTable
+from jobs.config.schema import Config
 from jobs.planning import engines
 from jobs.planning.answering import planned
 from jobs.planning.plan import Plan

@@ -75,7 +75,8 @@ class PlannedFinetune:
         digest: Of settings, base and rows, 64 hex digits.
         family: Key of its table in the configuration.
         sources: Of its training rows, as tables print them.
-        n_rows: Rows that are trained on.
+        n_rows: Rows that are trained on; of a tuning from the bare base, pairs.
+        n_pairs: Pairs that are tuned on.
         findings: What the preflight of the rows said.
         prompt_chosen: On which rows the prompt was chosen.
         compared: What tables compare it with, one entry a decoding.
@@ -91,12 +92,19 @@ class PlannedFinetune:
     findings: tuple[Finding, ...] = ()
     prompt_chosen: str = "beforehand"
     compared: tuple[AdapterVsBase, ...] = ()
+    n_pairs: int = 0
 
     @property
     def n_steps(self) -> int:
-        """Optimiser steps, unless training stops early."""
-        per_epoch = -(-self.n_rows // self.spec.batch_size)
-        return self.spec.max_steps or ceil(per_epoch * self.spec.epochs)
+        """Optimiser steps, unless training stops early; those on pairs come after those before."""
+        steps = _steps(self.spec, self.n_rows) if self.spec.learns_answers else 0
+        tuned = self.spec.preference is not None
+        return steps + (_steps(self.spec.on_pairs(), self.n_pairs) if tuned else 0)
+
+
+def _steps(spec: FinetuneSpec, n_rows: int) -> int:
+    per_epoch = -(-n_rows // spec.batch_size)
+    return spec.max_steps or ceil(per_epoch * spec.epochs)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import engines, imported, judges, origins, report_settings, versions
+from jobs.planning import engines, imported, judges, origins, pairs, report_settings, versions
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -174,6 +174,12 @@ class _Conditions:
         """Begin with what of the configuration has no effect."""
         self.remarks += _unused(self.config)
 
+    def tell_of_pairs(self, made: PlannedFinetune) -> None:
+        """Add what is to be said of the pairs that an adapter is tuned on; each table once."""
+        told = pairs.told(made, self.run)
+        self.remarks += [remark for remark in told if remark not in self.remarks]
+        self.notes += pairs.notes(made, self.run)
+
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
         final = versions.as_begun(of.condition, self.run)
@@ -228,6 +234,7 @@ def _compared(
     config: Config, conditions: _Conditions, variant: Variant, planned: PlannedFinetune, run: RunDir
 ) -> PlannedFinetune:
     """Add the conditions of an adapter and of its bases; base first, as tables show them."""
+    conditions.tell_of_pairs(planned)
     if not variant.table.evaluate:
         return planned
     triples = []

@@ -15,6 +15,7 @@ from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config.schema import Config
 from jobs.config.variants import Variant, variants
 from jobs.planning import loadable, versions
+from jobs.planning.pairs import Pairs
 from jobs.planning.plan import PlannedFinetune
 
 
@@ -50,21 +51,29 @@ def resolve_finetunes(
         ModelError: Weights or tokenizer are absent, or cannot render the prompt.
     """
     found = []
+    pairs = Pairs(config, data.examples, run if write else None)
     for wanted in variants(config):
         loadable.stored_quantization(wanted.spec.base, run, write=write)
         loadable.check_trainable(wanted.spec.base)
         base = weights.model_fingerprint(wanted.spec.base)
         made_of = base, data.under(wanted.spec.prompt)
-        spec = versions.as_trained(modules.settled(wanted.spec), made_of, run, awaited)
+        spec, frame = pairs.of(modules.settled(wanted.spec))
+        spec = versions.as_trained(spec, made_of, run, awaited)
         variant = replace(wanted, spec=spec)
-        planned = _planned(variant, base, data, run, write=write)
+        planned = _planned(variant, base, data, frame, run, write=write)
         preflight.stop(planned.findings, planned.spec.allow)
         found.append((variant, planned))
     return found
 
 
 def _planned(
-    variant: Variant, base: str, data: Data, run: RunDir, *, write: bool
+    variant: Variant,
+    base: str,
+    data: Data,
+    frame: pl.DataFrame | None,
+    run: RunDir,
+    *,
+    write: bool,
 ) -> PlannedFinetune:
     spec = variant.spec
     id_ = spec.id(base, data.under(spec.prompt))
@@ -76,7 +85,7 @@ def _planned(
     else:
         from empathy_core.training.rows import prepare
 
-        prepared = prepare.prepare(spec, data.examples)
+        prepared = prepare.prepare(spec, data.examples, frame)
         findings, n_rows = prepared.findings, len(prepared.train)
         if write:
             write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
@@ -89,6 +98,7 @@ def _planned(
         sources=variant.sources,
         n_rows=n_rows,
         findings=findings,
+        n_pairs=0 if frame is None else frame.filter(split="train").height,
         prompt_chosen=variant.table.prompt_chosen,
     )
 

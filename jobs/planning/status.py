@@ -71,7 +71,7 @@ def finetune_progress(run: RunDir, plan: Plan, progress: RunProgress) -> list[Fi
 def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> FinetuneProgress:
     if trained:
         return FinetuneProgress(planned.id, trained, planned.n_steps, planned.n_steps)
-    logs = sorted(run.training(planned.id).glob("*/log.jsonl"), key=lambda p: p.stat().st_mtime)
+    logs = sorted(run.training(planned.id).glob("**/log.jsonl"), key=lambda p: p.stat().st_mtime)
     steps = [p for p in (_points(logs[-1]) if logs else ()) if p.get("loss") is not None]
     if not steps:
         return FinetuneProgress(planned.id, trained, planned.n_steps)

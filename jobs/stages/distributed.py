@@ -1,6 +1,7 @@
 """Training on several GPUs of a node: processes under accelerate, and what their parent hears.
 
-``python -m jobs.stages.distributed <run> <plan> <fine-tune id> <attempt> <parent>`` is one of them.
+``python -m jobs.stages.distributed <run> <plan> <fine-tune id> <attempt> <parent> <phase>`` is one
+of them.
 """
 
 import logging
@@ -10,21 +11,20 @@ import sys
 from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pydantic import TypeAdapter
 
-from empathy_core import data
 from empathy_core.counted import counted
 from empathy_core.errors import EmpathyError, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
-from empathy_core.training.rows import prepare
 from empathy_core.training.spec import FinetuneSpec
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan, write_plan
 from jobs.stages.events import Sender, failure, raise_failure, received
 from jobs.stages.logs import log_progress
+from jobs.stages.training_job import Phase, prepared_training, training_job
 
 log = logging.getLogger("jobs.stages.distributed")
 
@@ -65,18 +65,21 @@ class Watch(Protocol):
         ...
 
 
-def train_in_processes(run: RunDir, plan: Plan, job: TrainingJob, n: int, watch: Watch) -> Trained:
-    """Train in *n* processes, tell *watch* of every step, and return what came of it.
+def train_in_processes(
+    run: RunDir, plan: Plan, of: tuple[TrainingJob, Phase], n: int, watch: Watch
+) -> Trained:
+    """Train a phase's job in *n* processes, tell *watch* of every step, and return what came of it.
 
     Raises:
         Interrupted: *watch* asked for an end, and a checkpoint was written.
         EmpathyError: As a process said it, or with its last words.
     """
+    job, phase = of
     planned = plan.finetune_of(job.spec.name)
     path = job.place / "plan.json"
     write_plan(plan, path)
     command = [*_command(n), "-m", "jobs.stages.distributed", str(run.root), str(path)]
-    command += [planned.id if planned else "", job.attempt, str(os.getpid())]
+    command += [planned.id if planned else "", job.attempt, str(os.getpid()), phase]
     last_lines: deque[str] = deque(maxlen=3)
 
     def note(line: str) -> None:
@@ -126,16 +129,14 @@ def _result(event: dict[str, Any]) -> Trained:
 # ---------------------------------------------------------------------------- one process
 
 
-def main(root: str, plan_path: str, id_: str, attempt: str, parent: str) -> None:
+def main(root: str, plan_path: str, id_: str, attempt: str, parent: str, phase: str) -> None:
     """Train as one of several processes; the main one tells the parent."""
     from empathy_core.training.loop.trainer import train
-    from jobs.stages.training_job import training_job
 
     log_progress("%(levelname)s %(name)s: %(message)s")
     log.info("process %s of %s", os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
     run, planned = RunDir(Path(root)), read_plan(Path(plan_path)).finetune(id_)
-    prepared = prepare.prepare(planned.spec, data.load(run))
-    job = training_job(run, planned, prepared, attempt)
+    job = training_job(run, planned, prepared_training(run, planned), attempt, cast("Phase", phase))
     stop = _stop_file(job)
 
     def stop_soon() -> bool:

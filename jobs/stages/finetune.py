@@ -12,18 +12,18 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from empathy_core import data, store
+from empathy_core import store
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.adapter import adapters
+from empathy_core.training.loop.checkpoints import copy_adapter
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
 from empathy_core.training.preflight import run as preflight
-from empathy_core.training.rows import prepare
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.stages.protocol import Listener, Progress, Saved
-from jobs.stages.training_job import training_job
+from jobs.stages.training_job import Phase, phases, prepared_training, start_of, training_job
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,18 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     if adapters.is_complete(final):
         return
     check_version(planned)
-    prepared = prepare.prepare(planned.spec, data.load(run))
+    prepared = prepared_training(run, planned)
     findings = _findings(planned, prepared, work)
     preflight.stop(findings, planned.spec.allow)
     attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-    job = training_job(run, planned, prepared, attempt)
-    watch = _Watch(listen)
     try:
-        trained = _train(run, plan, planned, job, watch)
+        *before, last = phases(planned.spec)
+        for phase in before if not start_of(run, planned).is_dir() else ():
+            job = training_job(run, planned, prepared, attempt, phase)
+            first = _train(run, plan, planned, (job, phase), _Watch(listen))
+            _keep(first, job, run, planned)
+        job = training_job(run, planned, prepared, attempt, last)
+        trained = _train(run, plan, planned, (job, last), _Watch(listen))
     except Interrupted as saved:
         raise Saved(str(saved)) from saved
     adapters.publish(trained, final, _origin(plan, planned, prepared, findings))
@@ -72,16 +76,30 @@ def check_version(planned: PlannedFinetune) -> None:
         raise ModelError(msg)
 
 
+def _keep(trained: Trained, job: TrainingJob, run: RunDir, planned: PlannedFinetune) -> None:
+    """Keep the adapter that pairs are tuned from until the end.
+
+    An attempt that goes on with the pairs then need not look at the answers again.
+    """
+    made = job.place / "kept"
+    copy_adapter(trained.folder, made)
+    store.replace_folder(made, start_of(run, planned))
+
+
 def _train(
-    run: RunDir, plan: Plan, planned: PlannedFinetune, job: TrainingJob, watch: "_Watch"
+    run: RunDir,
+    plan: Plan,
+    planned: PlannedFinetune,
+    of: tuple[TrainingJob, Phase],
+    watch: "_Watch",
 ) -> Trained:
     from empathy_core.training.loop.trainer import train
     from jobs.stages.distributed import n_processes, train_in_processes
 
     n = n_processes(planned.spec)
     if n > 1:
-        return train_in_processes(run, plan, job, n, watch)
-    return train(replace(job, stop_soon=watch.stop_soon, saved=watch.saved), watch)
+        return train_in_processes(run, plan, of, n, watch)
+    return train(replace(of[0], stop_soon=watch.stop_soon, saved=watch.saved), watch)
 
 
 class _Watch:
@@ -147,12 +165,21 @@ def model_findings(spec: FinetuneSpec, prepared: PreparedTraining) -> list[Findi
         ModelError: The weights cannot be loaded.
     """
     from empathy_core.backends.loading import load_model
-    from empathy_core.training.preflight.model import check_model
+    from empathy_core.training.preflight.model import WITHOUT_SENSE, check_model
+    from empathy_core.training.preflight.pair_model import PAIR_MODEL_NAMES, check_pair_model
 
     model = load_model(spec.base, prepared.folder)
-    return check_model(
+    found = check_model(
         model, prepared.tokenizer, spec, prepared.train, prepared.stops, prepared.pad
     )
+    if prepared.pairs is None:
+        return found
+    rows, pad = prepared.pairs.train, prepared.pad
+    broken = next((f.name for f in found if not f.ok and f.name in WITHOUT_SENSE), None)
+    if broken is not None:
+        skipped = f"not checked, since {broken} failed"
+        return [*found, *(Finding(name, ok=True, evidence=skipped) for name in PAIR_MODEL_NAMES)]
+    return [*found, *check_pair_model(model, spec.on_pairs(), rows, pad)]
 
 
 # ---------------------------------------------------------------------------- the record
@@ -162,7 +189,7 @@ def _origin(
     plan: Plan, planned: PlannedFinetune, prepared: PreparedTraining, findings: tuple[Finding, ...]
 ) -> adapters.Origin:
     """Return what was known before the training."""
-    table = plan.config["data"]
+    table, answers = plan.config["data"], planned.spec.learns_answers
     shares = "/".join(f"{100 * share:g}" for share in table["fractions"])
     return adapters.Origin(
         digest=planned.digest,
@@ -170,7 +197,7 @@ def _origin(
         base_fingerprint=planned.base_fingerprint,
         data_digest=plan.data_digest,
         split=f"by {table['protocol']}, seed {table['seed']}, {shares}",
-        datasets=planned.spec.sources or tuple(table["sources"]),
+        datasets=(planned.spec.sources or tuple(table["sources"])) if answers else (),
         train=adapters.counts(prepared.train),
         validation=adapters.counts(prepared.validation),
         findings=findings,

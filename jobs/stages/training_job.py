@@ -2,37 +2,86 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from empathy_core import data
 from empathy_core.backends import Request
 from empathy_core.errors import ModelError
 from empathy_core.store import RunDir
-from empathy_core.training.loop.job import Sample, TrainingJob
+from empathy_core.training.loop.checkpoints import ADAPTER_FILES
+from empathy_core.training.loop.job import PreferenceTuning, Sample, TrainingJob
+from empathy_core.training.rows import prepare
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import FinetuneSpec
-from empathy_core.types import Decoding
+from empathy_core.types import Decoding, digest
+from empathy_core.weights.digests import file_digest
+from jobs.planning.pairs import frozen_pairs
 from jobs.planning.plan import PlannedFinetune
 
 SAMPLE_TOKENS = 96
 """Length of the answers that are sampled on the way: enough to be read."""
 
 
+Phase = Literal["answers", "pairs"]
+"""What is trained on: the answers of the rows, or preference pairs; first answers, then pairs."""
+
+
+def phases(spec: FinetuneSpec) -> tuple[Phase, ...]:
+    """Return what a fine-tune is trained on, in order."""
+    answers: tuple[Phase, ...] = ("answers",) if spec.learns_answers else ()
+    return (*answers, "pairs") if spec.preference else answers
+
+
+def prepared_training(run: RunDir, planned: PlannedFinetune) -> PreparedTraining:
+    """Return the rows, and pairs, of a planned fine-tune.
+
+    Raises:
+        Damaged: The pairs are not those that were planned.
+    """
+    return prepare.prepare(planned.spec, data.load(run), frozen_pairs(planned.spec, run))
+
+
+def start_of(run: RunDir, planned: PlannedFinetune) -> Path:
+    """Return where the adapter is kept that pairs are tuned from, once it is trained."""
+    return run.training(planned.id) / "answers" / "adapter"
+
+
 def training_job(
-    run: RunDir, planned: PlannedFinetune, prepared: PreparedTraining, attempt: str
+    run: RunDir, planned: PlannedFinetune, prepared: PreparedTraining, attempt: str, phase: Phase
 ) -> TrainingJob:
-    """Return what the training is given."""
-    return TrainingJob(
+    """Return what the training is given in one of its phases."""
+    alone = planned.spec.preference is None
+    job = TrainingJob(
         spec=planned.spec,
         folder=prepared.folder,
         rows=tuple(prepared.train),
         validation=tuple(prepared.validation),
         pad=prepared.pad,
-        work=run.training(planned.id),
+        work=run.training(planned.id) / ("" if alone else phase),
         attempt=attempt,
         identity=planned.digest,
-        curves=run.curves(planned.id, attempt),
+        curves=run.curves(planned.id, attempt if alone else f"{attempt}-{phase}"),
         sample=sampler(planned.spec, prepared),
     )
+    return job if phase == "answers" else _on_pairs(job, run, planned, prepared)
+
+
+def _on_pairs(
+    job: TrainingJob, run: RunDir, planned: PlannedFinetune, prepared: PreparedTraining
+) -> TrainingJob:
+    spec, pairs = planned.spec.on_pairs(), prepared.pairs
+    if pairs is None or spec.preference is None:
+        raise ValueError(f"{spec.name} has no pairs")
+    start = start_of(run, planned) if spec.learns_answers else None
+    tuning = PreferenceTuning(
+        settings=spec.preference.settings,
+        start=start,
+        model=digest([spec.base.identity(), planned.base_fingerprint]),
+        adapter=file_digest(start / ADAPTER_FILES[0]) if start else "",
+        references=run.references,
+    )
+    return replace(job, spec=spec, rows=pairs.train, validation=pairs.validation, preference=tuning)
 
 
 def sampler(spec: FinetuneSpec, prepared: PreparedTraining) -> Sample | None:

@@ -207,7 +207,7 @@ def test_keys_in_the_text_exist(page: Path):
     for word in code(page):
         plain = re.sub(r"^\[[\w.*<>]+\] ", "", word)
         name = (re.match(r"(\w+) ?= ?\S", plain) or re.match(r"()", plain))[1]
-        dotted = word if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+(?<!\.json)", word) else ""
+        dotted = word if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+(?<!\.json)(?<!\.csv)", word) else ""
         if name and name.islower() and name not in _keys() | NOT_KEYS:
             unknown.append(word)
         if dotted.partition(".")[0] in heads and dotted not in _keys():

@@ -80,7 +80,7 @@ def _settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
         if not prefix and name in _ELSEWHERE:
             continue
         if isinstance(value, Mapping):
-            yield from _settings(value, f"{name}.")
+            yield from _settings(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
             yield f"{prefix}{name}", ", ".join(map(str, value)) or _UNSET.get(name, "none")
         else:

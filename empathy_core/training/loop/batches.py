@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -10,27 +9,8 @@ import numpy as np
 
 from empathy_core.errors import ConfigError
 from empathy_core.training.loop.job import TrainingJob
+from empathy_core.training.loop.objective import Micro, Objective, Tensors
 from empathy_core.training.spec import IGNORED, FinetuneSpec, TrainingRow
-
-Tensors = dict[str, Any]
-"""Name → tensor: what ``collate`` gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Micro:
-    """What is known of a micro-batch without asking the GPU.
-
-    Attributes:
-        examples: Ids of its rows; empty if it only fills a step up.
-        n_labels: Positions the loss is taken at.
-        n_tokens: Of prompts and answers, padding excluded.
-        n_cells: The same with padding.
-    """
-
-    examples: tuple[str, ...]
-    n_labels: int
-    n_tokens: int
-    n_cells: int
 
 
 def check_shares(spec: FinetuneSpec, processes: int) -> None:
@@ -62,10 +42,10 @@ class MicroBatches:
     processes it is filled up with rows without labels.
     """
 
-    def __init__(self, job: TrainingJob) -> None:
+    def __init__(self, job: TrainingJob, objective: Objective) -> None:
         """Take the rows' lengths."""
-        self._job, self._spec, seq2seq = job, job.spec, job.encoder_decoder
-        self._lengths = [row_tokens(row, encoder_decoder=seq2seq) for row in job.rows]
+        self._job, self._spec, self._objective = job, job.spec, objective
+        self._lengths = [objective.size(row) for row in job.rows]
         self._epoch, self._steps = 0, schedule(self._lengths, self._spec, 0)
         self.steps_per_epoch = len(self._steps)
 
@@ -78,16 +58,15 @@ class MicroBatches:
         if processes > 1:
             lacking = self._spec.batch_size // self._spec.micro_batch - len(micros)
             micros += [[self._without_labels(self._steps[i])]] * lacking
-        return [batch_of(rows, self._job) for rows in micros[process::processes]]
+        return [self._objective.batch(rows) for rows in micros[process::processes]]
 
-    def _without_labels(self, step: list[list[int]]) -> TrainingRow:
+    def _without_labels(self, step: list[list[int]]) -> Any:
         shortest = min(chain.from_iterable(step), key=self._lengths.__getitem__)
-        row = self._job.rows[shortest]
-        return replace(row, example="", labels=(IGNORED,) * len(row.labels))
+        return self._objective.without_labels(self._job.rows[shortest])
 
     def first(self) -> tuple[Tensors, Micro]:
         """Return the first row as a batch."""
-        return batch_of(self._job.rows[:1], self._job)
+        return self._objective.batch(self._job.rows[:1])
 
 
 def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> tuple[Tensors, Micro]:
@@ -106,14 +85,13 @@ def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> tuple[Tensors, Mi
 
 
 def validation_batches(
-    job: TrainingJob, process: int, processes: int
+    job: TrainingJob, objective: Objective, process: int, processes: int
 ) -> list[tuple[Tensors, Micro]]:
     """Return this process's share of the validation rows, rows of similar length together."""
-    seq2seq = job.encoder_decoder
-    rows = sorted(job.validation, key=lambda row: -row_tokens(row, encoder_decoder=seq2seq))
+    rows = sorted(job.validation, key=lambda row: -objective.size(row))
     n = job.spec.micro_batch
     batches = [rows[start : start + n] for start in range(0, len(rows), n)]
-    return [batch_of(batch, job) for batch in batches[process::processes]]
+    return [objective.batch(batch) for batch in batches[process::processes]]
 
 
 def total_steps(spec: FinetuneSpec, steps_per_epoch: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from empathy_core.training.spec import FinetuneSpec, TrainingRow
+from empathy_core.training.spec import FinetuneSpec, PreferenceRow, PreferenceSettings, TrainingRow
 
 Sample = Callable[[Any], list[dict[str, object]]]
 """Answers a few questions with the model as it stands, in evaluation mode."""
@@ -20,6 +20,26 @@ def never() -> bool:
 
 def unheard(step: int) -> None:
     """Hear of a checkpoint, and do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceTuning:
+    """How a training on pairs goes, beside its settings.
+
+    Attributes:
+        settings: Loss and beta; the rest is in the job's ``spec`` already.
+        start: Folder of the adapter that is tuned on, which is then the reference, too; null
+            starts from the bare base.
+        model: Digest of the base as it is loaded: weights, dtype, quantisation.
+        adapter: SHA-256 of the weights of ``start``; empty without one.
+        references: Folder where the reference's log-probabilities are kept.
+    """
+
+    settings: PreferenceSettings
+    start: Path | None
+    model: str
+    adapter: str
+    references: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +60,13 @@ class TrainingJob:
         saved: Told by the main process of every step whose checkpoint is complete.
         curves: Where TensorBoard's files go; null means a folder of the attempt, which is removed
             with it.
+        preference: Set where rows are pairs, and null where they are answers.
     """
 
     spec: FinetuneSpec
     folder: Path
-    rows: tuple[TrainingRow, ...]
-    validation: tuple[TrainingRow, ...]
+    rows: tuple[TrainingRow, ...] | tuple[PreferenceRow, ...]
+    validation: tuple[TrainingRow, ...] | tuple[PreferenceRow, ...]
     pad: int
     work: Path
     attempt: str
@@ -54,6 +75,7 @@ class TrainingJob:
     stop_soon: Callable[[], bool] = never
     saved: Callable[[int], None] = unheard
     curves: Path | None = None
+    preference: PreferenceTuning | None = None
 
     @property
     def place(self) -> Path:
@@ -72,7 +94,7 @@ class StepReport:
 
     Attributes:
         step: From 1.
-        loss: Mean over the label tokens of the step.
+        loss: Mean over the label tokens, or pairs, of the step.
         n_tokens: Tokens of the step, padding excluded.
         tokens_per_s: Of the step.
         eta_s: Seconds until ``n_steps``, from the pace of this attempt so far.
@@ -94,8 +116,8 @@ class LogPoint:
 
     Attributes:
         step: 0 is the untrained adapter.
-        loss: Mean over the label tokens of the step; null in an evaluation.
-        validation_loss: Mean over the label tokens of all validation rows; null in a step.
+        loss: Mean over the label tokens, or pairs, of the step; null in an evaluation.
+        validation_loss: The same of all validation rows; null in a step.
         learning_rate: Of the step; null in an evaluation.
         grad_norm: Before clipping; null in an evaluation.
         n_tokens: Tokens since the start, padding excluded.
@@ -103,6 +125,12 @@ class LogPoint:
         padding: Share of padding in the step's batches; null in an evaluation.
         memory_mb: Peak of the GPU, or of the process where there is none.
         eta_s: Seconds until the last step; null in an evaluation.
+        chosen_logp: Of preference tuning, as the next three: mean over the pairs of the chosen
+            replies' log-probability, in nats; null in other trainings.
+        rejected_logp: The same of the rejected replies.
+        margin: Mean over the pairs of how much more the policy prefers the chosen reply than the
+            reference does, in nats; without beta.
+        accuracy: Share of pairs in which it does.
     """
 
     step: int
@@ -116,6 +144,10 @@ class LogPoint:
     padding: float | None = None
     memory_mb: float = 0.0
     eta_s: float | None = None
+    chosen_logp: float | None = None
+    rejected_logp: float | None = None
+    margin: float | None = None
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from empathy_core.errors import ModelError
 from empathy_core.training import modules
 from empathy_core.training.spec import FinetuneSpec
 
@@ -47,6 +49,26 @@ def attach(model: Any, spec: FinetuneSpec) -> Any:
     # get_peft_model writes the folder of this machine there
     adapted.peft_config["default"].base_model_name_or_path = spec.base.weights
     return adapted
+
+
+def go_on_from(adapted: Any, folder: Path) -> None:
+    """Give *adapted* the adapter weights in *folder*, of the same layers and rank.
+
+    Raises:
+        ModelError: They are of other layers, or of another rank.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    found = load_file(folder / "adapter_model.safetensors")
+    wanted = get_peft_model_state_dict(adapted)
+    if {n: w.shape for n, w in found.items()} != {n: w.shape for n, w in wanted.items()}:
+        msg = (
+            f"the adapter {folder} is of other layers or of another rank than the one that is to "
+            "be trained on from it; expected the same modules, exclude and r; train it again"
+        )
+        raise ModelError(msg)
+    set_peft_model_state_dict(adapted, found)
 
 
 def trainable(model: Any) -> tuple[int, int]:

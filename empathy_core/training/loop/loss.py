@@ -1,4 +1,4 @@
-"""The loss of a batch, with logits only where there is a label, and few of them at a time.
+"""The losses of a batch's labels, with logits only where there is one, and few of them at a time.
 
 A language head of 32,000 to 256,000 rows costs more than the layers below it in small models,
 and its logits more memory in all of them. Prompts and padding have no label, so the head is
@@ -33,6 +33,30 @@ def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
         base: The transformers model.
         batch: ``batches.collate``'s, padded on the right.
     """
+    return _label_losses(model, base, batch)[0].sum()
+
+
+def row_log_probabilities(
+    model: Any, base: Any, batch: dict[str, "Tensor"]
+) -> tuple["Tensor", "Tensor"]:
+    """Return, for each row of *batch*, the log-probability of its labels, and how many they are.
+
+    Args:
+        model: As for ``loss_sum``.
+        base: As for ``loss_sum``.
+        batch: As for ``loss_sum``.
+
+    Returns:
+        Sums of natural logarithms, and counts, both of shape (rows,); of a row without labels 0.
+    """
+    losses, wanted = _label_losses(model, base, batch)
+    rows = wanted.nonzero()[:, 0]
+    sums = losses.new_zeros(len(wanted)).index_add(0, rows, -losses)
+    return sums, wanted.sum(1)
+
+
+def _label_losses(model: Any, base: Any, batch: dict[str, "Tensor"]) -> tuple["Tensor", "Tensor"]:
+    """Return the cross-entropies of all labels, row by row, and where they stand in the batch."""
     inputs, targets = _aligned(base, batch)
     wanted = targets != IGNORED  # (rows, tokens)
     head = base.get_output_embeddings()
@@ -40,13 +64,13 @@ def loss_sum(model: Any, base: Any, batch: dict[str, "Tensor"]) -> "Tensor":
     with _only(head, wanted, one=alone) as seen:
         logits = model(**inputs, use_cache=False).logits
     if alone and seen and _is_bare(head, seen[0], logits):
-        return _head_loss().apply(seen[0], head.weight, head.bias, targets[wanted])  # type: ignore[no-any-return]
+        return _head_loss().apply(seen[0], head.weight, head.bias, targets[wanted]), wanted
     if alone and seen:  # found out just now: what comes after the head must see all its logits
         with _only(head, wanted, one=False):
             logits = model(**inputs, use_cache=False).logits
     if logits.dim() == 3:  # the head was not reached through the module it is
         logits = logits[wanted]
-    return _cross_entropy_sum(logits, targets[wanted])
+    return _cross_entropies(logits, targets[wanted]), wanted
 
 
 def find_out(model: Any, base: Any, batch: dict[str, "Tensor"]) -> None:
@@ -111,19 +135,20 @@ def _is_bare(head: Any, hidden: "Tensor", logits: "Tensor") -> bool:
     return _bare.get(head, True)
 
 
-def _cross_entropy_sum(logits: "Tensor", targets: "Tensor") -> "Tensor":
+def _cross_entropies(logits: "Tensor", targets: "Tensor") -> "Tensor":
     import torch
 
     exact = torch.promote_types(logits.dtype, torch.float32)
-    return torch.nn.functional.cross_entropy(logits.to(exact), targets, reduction="sum")
+    return torch.nn.functional.cross_entropy(logits.to(exact), targets, reduction="none")
 
 
 @cache
 def _head_loss() -> Any:
-    """Return the function from hidden states (labels, hidden) to the loss of a frozen head.
+    """Return the function from hidden states (labels, hidden) to the losses of a frozen head.
 
-    The gradient of the loss by a logit is softmax minus one-hot; times the head it is the
-    gradient by the hidden state, which is all that is kept until the way back.
+    The gradient of a label's loss by its logits is softmax minus one-hot; times the head it is the
+    gradient by the hidden state, which is all that is kept until the way back. A label's loss
+    depends on its own hidden state alone, so that any sum of them needs nothing else.
     """
     import torch
 
@@ -133,7 +158,7 @@ def _head_loss() -> Any:
             ctx: Any, hidden: "Tensor", weight: "Tensor", bias: "Tensor | None", targets: "Tensor"
         ) -> "Tensor":
             exact = torch.promote_types(weight.dtype, torch.float32)
-            loss = hidden.new_zeros((), dtype=exact)
+            losses = hidden.new_empty(len(hidden), dtype=exact)
             slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
             size = max(1, LOGITS_AT_ONCE.get(hidden.device.type, 2**23) // len(weight))
             for start in range(0, len(hidden), size):
@@ -142,17 +167,17 @@ def _head_loss() -> Any:
                 highest = logits.amax(1, keepdim=True)
                 said = logits.gather(1, at)
                 total = logits.sub_(highest).exp_().sum(1, keepdim=True)
-                loss += (total.log() + highest - said).sum()
+                losses[start : start + size] = (total.log() + highest - said)[:, 0]
                 if slopes is not None:
                     p = logits.div_(total).scatter_add_(1, at, logits.new_full(at.shape, -1.0))
                     slopes[start : start + size] = p.to(weight.dtype) @ weight
             if slopes is not None:
                 ctx.save_for_backward(slopes)
-            return loss
+            return losses
 
         @staticmethod
         def backward(ctx: Any, *grads: "Tensor") -> tuple["Tensor", None, None, None]:
             (slopes,) = ctx.saved_tensors
-            return slopes * grads[0].to(slopes.dtype), None, None, None
+            return slopes * grads[0].to(slopes.dtype)[:, None], None, None, None
 
     return HeadLoss

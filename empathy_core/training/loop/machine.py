@@ -3,6 +3,7 @@
 import resource
 import shutil
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -102,6 +103,18 @@ def check_space(work: Path, n_trainable: int) -> None:
             "with --runs, or lower lora.r"
         )
         raise StorageError(msg)
+
+
+def precision(dtype: str, device: str) -> AbstractContextManager[object]:
+    """Return bfloat16 for a bfloat16 base, whose adapter is float32; else nothing.
+
+    accelerate's own ``bf16`` would copy the logits to float32, all of them, before the loss.
+    """
+    import torch
+
+    if dtype != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device, dtype=torch.bfloat16)
 
 
 def memory_mb() -> float:

@@ -2,14 +2,14 @@
 
 Of each step: the micro-batches of this process, their losses and gradients, the clipped norm, what
 is not finite, the optimiser, the log; then what is due: an evaluation, a checkpoint, the end. The
-loss of a step is the mean over its label tokens, over all micro-batches and processes.
+loss of a step is a mean over all its micro-batches and processes: over label tokens, or pairs.
 """
 
 import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,14 +18,14 @@ from typing import Any
 from empathy_core.errors import ModelError
 from empathy_core.training.loop import checkpoints, state
 from empathy_core.training.loop.batches import (
-    Micro,
     MicroBatches,
     evaluation_steps,
     validation_batches,
 )
 from empathy_core.training.loop.job import LogPoint, StepReport, TrainingJob
-from empathy_core.training.loop.loss import find_out, loss_sum
-from empathy_core.training.loop.machine import memory_mb
+from empathy_core.training.loop.loss import find_out
+from empathy_core.training.loop.machine import memory_mb, precision
+from empathy_core.training.loop.objective import LossPart, Micro, Objective, Whole
 from empathy_core.training.loop.progress import Lines, Meter, TrainingProgress
 from empathy_core.training.loop.rates import rate_of
 
@@ -45,6 +45,7 @@ class Run:
     """
 
     job: TrainingJob
+    objective: Objective
     progress: TrainingProgress
     batches: MicroBatches
     listen: Callable[[StepReport], None]
@@ -95,6 +96,7 @@ class TrainingLoop:
         self.model = accelerator.prepare_model(adapted)  # of several processes, the one to call
         self.rate = rate_of(spec, run.progress.n_steps)
         self.step = 0
+        self._watched: dict[str, float] = {}
 
     # ------------------------------------------------------------------------ all steps
 
@@ -143,36 +145,39 @@ class TrainingLoop:
             self.step, self.accelerator.process_index, self.accelerator.num_processes
         )
         micros = [micro for _, micro in batches]
-        n_labels, n_tokens, n_cells = self._sum(*_counts(micros))
+        n_rows, n_labels, n_tokens, n_cells = self._sum(*_counts(micros))
         run.meter.count(n_tokens, n_cells)
         self.model.train()
         rate = spec.learning_rate * self.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self._gradients([tensors for tensors, _ in batches], n_labels)
+        parts = self._gradients([tensors for tensors, _ in batches], Whole(n_rows, n_labels))
         norm = self._norm()
-        self._check_finite(micros, losses, norm)
+        self._check_finite(micros, [part.loss for part in parts], norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
-        self._log_step(losses, rate, norm)
+        self._log_step(parts, rate, norm)
 
-    def _gradients(self, batches: list[Mapping[str, Any]], n_labels: int) -> list[Any]:
+    def _gradients(self, batches: list[Mapping[str, Any]], whole: Whole) -> list[LossPart]:
         """Add up the gradients of the micro-batches, and return their parts of the step's loss.
 
         Gradients and logged losses are averaged over processes, hence their number.
         """
         processes = self.accelerator.num_processes
-        losses = []
+        parts = []
         for i, tensors in enumerate(batches, 1):
             last = i == len(batches)  # processes exchange their gradients once
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self._precision():
-                    total = loss_sum(self.model, self.base, self._on_device(tensors))
-                loss = total * processes / max(n_labels, 1)
+                    part = self._part(self.model, tensors, whole)
+                loss = part.loss * processes
                 self.accelerator.backward(loss)
-            losses.append(loss.detach())
-        return losses
+            parts.append(LossPart(loss.detach(), part.watched * processes))
+        return parts
+
+    def _part(self, model: Any, tensors: Mapping[str, Any], whole: Whole) -> LossPart:
+        return self.run.objective.part(model, self.base, self._on_device(tensors), whole)
 
     def _norm(self) -> float:
         """Return the norm of the step's gradients, which are clipped."""
@@ -189,7 +194,7 @@ class TrainingLoop:
             msg = (
                 f"{self.run.job.spec.name}: {len(without)} of {len(self.weights)} tensors of the "
                 f"adapter got no gradient ({', '.join(without[:3])} …); expected one for each; "
-                f'name layers that the loss reaches: exclude = ["{_part(without[0])}"], or other '
+                f'name layers that the loss reaches: exclude = ["{_layers(without[0])}"], or other '
                 "modules; on quantised weights, update bitsandbytes"
             )
             raise ModelError(msg)
@@ -219,14 +224,15 @@ class TrainingLoop:
         )
         raise ModelError(msg)
 
-    def _log_step(self, losses: list[Any], rate: float, norm: float) -> None:
+    def _log_step(self, parts: list[LossPart], rate: float, norm: float) -> None:
         run = self.run
-        loss = float(self.accelerator.reduce(sum(losses), "mean"))
+        loss = float(self.accelerator.reduce(sum(part.loss for part in parts), "mean"))
+        watched = self.accelerator.reduce(sum(part.watched for part in parts), "mean")
         report, padding = run.meter.report(self.step, run.progress.n_steps, loss, memory_mb())
         run.progress.n_tokens += report.n_tokens
         point = LogPoint(
             self.step, run.epochs(self.step), loss, None, rate, norm, run.progress.n_tokens,
-            report.tokens_per_s, padding, report.memory_mb, report.eta_s,
+            report.tokens_per_s, padding, report.memory_mb, report.eta_s, **self._named(watched),
         )  # fmt: skip
         self._note(point)
         if run.log is not None:
@@ -239,7 +245,8 @@ class TrainingLoop:
             self.run.log.append(asdict(point))
         values = {k: v for k, v in asdict(point).items() if v is not None and k != "step"}
         if "validation_loss" in values:
-            values = {"eval/loss": values["validation_loss"]}
+            watched = {f"eval/{k}": values[k] for k in self.run.objective.watches}
+            values = {"eval/loss": values["validation_loss"]} | watched
         else:
             values = {f"train/{name}": value for name, value in values.items()}
         self.accelerator.log(values, step=self.step)
@@ -252,6 +259,7 @@ class TrainingLoop:
         self.model.eval()
         with state.undisturbed():
             loss = self._validation_loss()
+            watched = {} if loss is None else self._watched
             self._sample()
         if loss is not None:
             if not math.isfinite(loss):
@@ -259,7 +267,7 @@ class TrainingLoop:
             enough = run.progress.evaluated(self.step, loss, run.job.spec.patience)
             self._note(LogPoint(
                 self.step, run.epochs(self.step), validation_loss=loss,
-                n_tokens=run.progress.n_tokens, memory_mb=memory_mb(),
+                n_tokens=run.progress.n_tokens, memory_mb=memory_mb(), **watched,
             ))  # fmt: skip
             log.info("step %d of %d: validation loss %.4f", self.step, run.progress.n_steps, loss)
             if enough:
@@ -276,21 +284,31 @@ class TrainingLoop:
         raise ModelError(msg)
 
     def _validation_loss(self) -> float | None:
-        """Return the mean over all label tokens of the validation rows; null if there are none."""
+        """Return the mean over all validation rows, null if there are none; note what is watched.
+
+        The mean is the objective's: over label tokens, or over pairs.
+        """
         import torch
 
-        mine = self.accelerator
-        if not self.run.job.validation:
+        mine, run = self.accelerator, self.run
+        if not run.job.validation:
             return None
-        total = torch.zeros(2, dtype=torch.float64, device=mine.device)  # loss, labels
-        for tensors, micro in validation_batches(
-            self.run.job, mine.process_index, mine.num_processes
-        ):
+        batches = validation_batches(run.job, run.objective, mine.process_index, mine.num_processes)
+        n_rows, n_labels, *_ = self._sum(*_counts([micro for _, micro in batches]))
+        whole = Whole(n_rows, n_labels)
+        n = 1 + len(run.objective.watches)
+        total = torch.zeros(n, dtype=torch.float64, device=mine.device)
+        for tensors, _ in batches:
             with torch.inference_mode(), self._precision():
-                total[0] += loss_sum(self.adapted, self.base, self._on_device(tensors))
-            total[1] += micro.n_labels
-        loss, n_labels = mine.reduce(total, "sum").tolist()
-        return float(loss / max(n_labels, 1))
+                part = self._part(self.adapted, tensors, whole)
+                total[0] += part.loss
+                total[1:] += part.watched
+        loss, *_ = means = mine.reduce(total, "sum").tolist()
+        self._watched = self._named(means[1:])
+        return float(loss)
+
+    def _named(self, watched: Iterable[float]) -> dict[str, float]:
+        return dict(zip(self.run.objective.watches, map(float, watched), strict=True))
 
     def _sample(self) -> None:
         """Let the caller answer questions with the model as it stands."""
@@ -332,15 +350,7 @@ class TrainingLoop:
     # ------------------------------------------------------------------------ parts
 
     def _precision(self) -> AbstractContextManager[object]:
-        """Return bfloat16 for a bfloat16 base, whose adapter is float32; else nothing.
-
-        accelerate's own ``bf16`` would copy the logits to float32, all of them, before the loss.
-        """
-        import torch
-
-        if self.run.job.spec.base.dtype != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16)
+        return precision(self.run.job.spec.base.dtype, self.accelerator.device.type)
 
     def _on_device(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         device = self.accelerator.device
@@ -356,15 +366,15 @@ class TrainingLoop:
         return [int(n) for n in self.accelerator.reduce(mine, "sum").tolist()]
 
 
-def _counts(micros: Iterable[Micro]) -> list[int]:
-    """Return the labels, tokens and cells of micro-batches; those that only fill up have none."""
+def _counts(micros: Sequence[Micro]) -> list[int]:
+    """Return rows, labels, tokens, cells of micro-batches; those that only fill up have none."""
     counts = [
-        (micro.n_labels, micro.n_tokens, micro.n_cells if micro.examples else 0) for micro in micros
+        (len(m.examples), m.n_labels, m.n_tokens, m.n_cells if m.examples else 0) for m in micros
     ]
-    return [sum(column) for column in zip(*counts, strict=True)]
+    return [sum(column) for column in zip(*counts, strict=True)] or [0, 0, 0, 0]
 
 
-def _part(name: str) -> str:
+def _layers(name: str) -> str:
     """Return a pattern of the layers beside the one whose update is called *name*."""
     layer = name.removeprefix("base_model.model.").partition(".lora_")[0]
     return re.sub(r"\.\d+\..*", ".*", layer)

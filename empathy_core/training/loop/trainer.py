@@ -9,14 +9,14 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from empathy_core.backends.loading import load_model
 from empathy_core.errors import DataError, EmpathyError, ModelError
 from empathy_core.store import make_dir, replace_folder
-from empathy_core.training.loop import checkpoints, lora
+from empathy_core.training.loop import checkpoints, lora, reference
 from empathy_core.training.loop.batches import MicroBatches, check_shares, total_steps
 from empathy_core.training.loop.job import (
     Interrupted,
@@ -26,8 +26,12 @@ from empathy_core.training.loop.job import (
     TrainingJob,
 )
 from empathy_core.training.loop.machine import check_machine, check_space
+from empathy_core.training.loop.objective import Objective
+from empathy_core.training.loop.preference import PreferenceObjective
 from empathy_core.training.loop.progress import Lines, TrainingProgress
+from empathy_core.training.loop.response import ResponseObjective
 from empathy_core.training.loop.train_loop import SAMPLES, Run, TrainingLoop
+from empathy_core.training.spec import PreferenceRow
 
 __all__ = ["Interrupted", "Losses", "StepReport", "Trained", "TrainingJob", "train"]
 
@@ -61,13 +65,15 @@ def train(job: TrainingJob, listen: Callable[[StepReport], None]) -> Trained:
         state = _processes()
         check_shares(job.spec, state.num_processes)
         resumed = _shared(state, lambda: _prepare(job))
-        micro_batches = MicroBatches(job)
-        progress = _progress(job, resumed, micro_batches)
         model = _model(job)
+        job, objective = _objective(job, model, state)
+        micro_batches = MicroBatches(job, objective)
+        progress = _progress(job, resumed, micro_batches)
         weights = lora.trainable(model)
         _shared(state, lambda: check_space(job.work, weights[0]))
         run = Run(
             job=job,
+            objective=objective,
             progress=progress,
             batches=micro_batches,
             listen=listen,
@@ -141,7 +147,40 @@ def _progress(
 def _model(job: TrainingJob) -> Any:
     with _memory_errors(job):
         base = load_model(job.spec.base, job.folder)
-        return lora.attach(base, job.spec)
+        adapted = lora.attach(base, job.spec)
+        if job.preference is not None and job.preference.start is not None:
+            lora.go_on_from(adapted, job.preference.start)
+        return adapted
+
+
+def _objective(job: TrainingJob, model: Any, state: Any) -> tuple[TrainingJob, Objective]:
+    """Return what is minimised, and the job; of pairs, each with its reference.
+
+    The model is as no step has changed it, whatever checkpoint the training goes on from.
+    """
+    if job.preference is None:
+        return job, ResponseObjective(job)
+    tuning = job.preference
+    objective = PreferenceObjective(tuning.settings, job.pad, job.encoder_decoder)
+    pairs = [row for row in (*job.rows, *job.validation) if isinstance(row, PreferenceRow)]
+    known = _shared(state, lambda: reference.stored(tuning))
+    absent = reference.lacking(pairs, known)
+    if absent:
+        with _memory_errors(job):
+            mine = absent[state.process_index :: state.num_processes]
+            found = reference.take(objective, model.get_base_model(), job.spec, mine)
+        for part in _everyones(found) if state.num_processes > 1 else [found]:
+            known |= part
+        _shared(state, lambda: reference.keep(known, tuning))
+    n_train = len(job.rows)
+    rows = reference.with_reference(pairs, known)
+    return replace(job, rows=rows[:n_train], validation=rows[n_train:]), objective
+
+
+def _everyones(found: dict[str, float]) -> list[dict[str, float]]:
+    from accelerate.utils import gather_object
+
+    return cast("list[dict[str, float]]", gather_object([found]))
 
 
 @contextmanager

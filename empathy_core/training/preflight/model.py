@@ -36,6 +36,9 @@ NAMES = (
     "overfit-not-regenerated",
 )
 
+WITHOUT_SENSE = ("adapter-modules", "adapter-shape", "not-a-number")
+"""What nothing can be tuned with: after these, no more is asked of the model."""
+
 _ENOUGH_LEARNT, _ENOUGH_GIVEN_BACK = 0.95, 0.75
 
 _TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 5e-2}

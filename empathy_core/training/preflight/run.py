@@ -1,7 +1,8 @@
 """The preflight: what can be known to be wrong before training, each finding by name.
 
 Here: what stops a training, and how findings and rows read in a terminal. The questions to the rows
-are ``preflight_rows``', those to the model ``preflight_model``'s.
+are those of ``rows``, to the model of ``model``, to preference pairs of ``pairs`` and
+``pair_model``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,13 +10,15 @@ from typing import Any
 
 from empathy_core.errors import PreflightFailed, UnknownName
 from empathy_core.training.preflight.model import NAMES as MODEL_NAMES
+from empathy_core.training.preflight.pair_model import PAIR_MODEL_NAMES
+from empathy_core.training.preflight.pairs import PAIR_ROW_NAMES
 from empathy_core.training.preflight.rows import ROW_NAMES, check_rows
 from empathy_core.training.preflight.view import RowsToCheck
 from empathy_core.training.spec import IGNORED, Finding, TrainingRow
 
 __all__ = ["NAMES", "RowsToCheck", "check_rows", "show", "stop", "text", "wrong"]
 
-NAMES: tuple[str, ...] = (*ROW_NAMES, *MODEL_NAMES)
+NAMES: tuple[str, ...] = (*ROW_NAMES, *MODEL_NAMES, *PAIR_ROW_NAMES, *PAIR_MODEL_NAMES)
 """All findings there are; what ``--allow`` and ``allow`` take."""
 
 _HEAD, _AROUND, _TAIL = 6, 8, 6

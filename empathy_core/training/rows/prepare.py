@@ -20,6 +20,7 @@ from empathy_core.training.loop import batches
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows import encode as tokens
 from empathy_core.training.rows import select as rows
+from empathy_core.training.rows.pairs import PreparedPairs, prepare_pairs, side_of
 from empathy_core.training.spec import Finding, FinetuneSpec, Pair, TrainingRow
 from empathy_core.types import Condition, Decoding
 
@@ -35,6 +36,8 @@ class PreparedTraining:
         findings: The preflight of the rows.
         asked: How the evaluation asks for answers, and reads them.
         positions: Tokens that an encoder-decoder's answer may have; null without a limit.
+        pairs: What is tuned on; null where nothing is. Where no answers are trained before, the
+            rows are the chosen replies.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class PreparedTraining:
     findings: tuple[Finding, ...]
     asked: Condition
     positions: int | None
+    pairs: PreparedPairs | None = None
 
 
 def evaluated_as(spec: FinetuneSpec) -> Condition:
@@ -55,20 +59,22 @@ def evaluated_as(spec: FinetuneSpec) -> Condition:
     return Condition(spec.base, spec.prompt, decoding, chat=spec.chat)
 
 
-def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> PreparedTraining:
+def prepare(
+    spec: FinetuneSpec, examples: pl.DataFrame, frame: pl.DataFrame | None = None
+) -> PreparedTraining:
     """Return the rows of a fine-tune as tokens, and what the preflight says of them.
 
     Args:
         spec: The fine-tune.
         examples: The run's rows (``store.EXAMPLES``).
+        frame: The pairs that are tuned on (``preference.pairs.PAIRS``); null where none are.
 
     Raises:
         DataError: There is no row to train on, or an evaluated row is among them.
         ModelError: Weights or tokenizer are absent, the base has no such layers, or the prompt
             cannot be rendered, or has tokens that it lacks.
     """
-    pairs = rows.training_pairs(spec, examples)
-    validation = rows.validation_pairs(spec, examples)
+    pairs, validation = _answers(spec, examples, frame)
     folder = weights.locate(str(spec.base.weights), spec.base.revision)
     anatomy = modules.of_folder(folder)
     modules.updated(anatomy, spec)
@@ -80,10 +86,11 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> PreparedTraining:
     encoder = tokens.Encoder(spec, tokenizer, window, stops, decoder)
     pad = batches.pad_token(tokenizer, stops, anatomy.n_tokens)
     train, validated = encoder.encode(pairs), encoder.encode(validation)
-    _check_ids([*train, *validated], anatomy.n_tokens, spec, tokenizer)
+    tuned = prepare_pairs(spec, encoder, frame, examples, stops) if frame is not None else None
+    _check_ids([*train, *validated, *_sides(tuned)], anatomy.n_tokens, spec, tokenizer)
     evaluation = Renderer(evaluated_as(spec), tokenizer, window, "error")
     checked = preflight.RowsToCheck(
-        spec=spec,
+        spec=spec if spec.learns_answers else spec.on_pairs(),
         tokenizer=tokenizer,
         stops=stops,
         pad=pad,
@@ -103,10 +110,25 @@ def prepare(spec: FinetuneSpec, examples: pl.DataFrame) -> PreparedTraining:
         validation_pairs=validation,
         stops=stops,
         pad=pad,
-        findings=tuple(preflight.check_rows(checked)),
+        findings=(*preflight.check_rows(checked), *(tuned.findings if tuned else ())),
         asked=find(evaluated_as(spec), folder, tokenizer).applied(evaluated_as(spec)),
         positions=decoder.positions if decoder else None,
+        pairs=tuned,
     )
+
+
+def _answers(
+    spec: FinetuneSpec, examples: pl.DataFrame, frame: pl.DataFrame | None
+) -> tuple[list[Pair], list[Pair]]:
+    """Return what is trained on and validated: answers of the run, or the pairs' chosen replies."""
+    if spec.learns_answers or frame is None:
+        return rows.training_pairs(spec, examples), rows.validation_pairs(spec, examples)
+    return side_of(frame, "train", "chosen"), side_of(frame, "validation", "chosen")
+
+
+def _sides(tuned: PreparedPairs | None) -> list[TrainingRow]:
+    both = (*tuned.train, *tuned.validation) if tuned else ()
+    return [side for row in both for side in (row.chosen, row.rejected)]
 
 
 def _check_ids(

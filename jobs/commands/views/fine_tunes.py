@@ -17,6 +17,7 @@ from jobs.commands.options import AllowOptions
 from jobs.config import read as configuration
 from jobs.config.schema import Config
 from jobs.config.variants import Variant
+from jobs.planning.pairs import Pairs
 from jobs.planning.plan import Plan
 from jobs.planning.resolve import examples_of
 from jobs.stages.finetune import model_findings
@@ -42,8 +43,9 @@ def checked(
     config: Config, variant: Variant, run: RunDir, *, with_model: bool
 ) -> tuple[dict[str, Any], str]:
     """Return what the preflight finds in rows and model of a fine-tune: for JSON, and as text."""
-    spec = modules.settled(variant.spec)
-    prepared = prepare(spec, examples_of(config, run))
+    examples = examples_of(config, run)
+    spec, frame = Pairs(config, examples, None).of(modules.settled(variant.spec))
+    prepared = prepare(spec, examples, frame)
     findings = list(prepared.findings)
     if with_model and not checks.wrong(findings, spec.allow):
         findings += model_findings(spec, prepared)

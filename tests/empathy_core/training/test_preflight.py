@@ -20,6 +20,8 @@ from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.training.loop.batches import collate, pad_token
 from empathy_core.training.preflight import model as preflight_model
 from empathy_core.training.preflight import run as preflight
+from empathy_core.training.preflight.pair_model import PAIR_MODEL_NAMES
+from empathy_core.training.preflight.pairs import PAIR_ROW_NAMES
 from empathy_core.training.preflight.rows import ROW_NAMES
 from empathy_core.training.preflight.view import RowsToCheck
 from empathy_core.training.rows.encode import Encoder
@@ -438,7 +440,8 @@ def test_no_rows_are_found(llama: Bench) -> None:
 
 def test_names_are_all_there() -> None:
     """``allow`` knows the findings of the rows and those of the model, once each."""
-    assert (*ROW_NAMES, *preflight_model.NAMES) == preflight.NAMES
+    of_pairs = (*PAIR_ROW_NAMES, *PAIR_MODEL_NAMES)
+    assert (*ROW_NAMES, *preflight_model.NAMES, *of_pairs) == preflight.NAMES
     assert len(set(preflight.NAMES)) == len(preflight.NAMES)
 
 

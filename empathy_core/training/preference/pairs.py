@@ -1,0 +1,238 @@
+"""Which pairs are kept, on which side of the split each is, and what was left out and why. Pure.
+
+A pair is dropped for the first reason that holds, in the order of ``REASONS``; the audit counts
+each. Questions that the run evaluates are never trained on.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from empathy_core.crisis import screen
+from empathy_core.data.cleaning import question_digest
+from empathy_core.data.normal import normalised
+from empathy_core.data.splitting import draw_key
+from empathy_core.store import EVALUATED
+from empathy_core.training.preference.candidates import PairCandidate
+from empathy_core.training.preference.settings import PairSettings
+from empathy_core.types import digest
+from empathy_core.visible import n_words, nothing_visible
+
+PAIRS = {
+    "id": pl.String,
+    "question": pl.String,
+    "context": pl.String,
+    "chosen": pl.String,
+    "rejected": pl.String,
+    "source": pl.String,
+    "licence": pl.String,
+    "split": pl.String,
+    "chosen_words": pl.Int64,
+    "rejected_words": pl.Int64,
+}
+"""``question`` is what pairs of the same question share; ``split`` is train or validation."""
+
+LICENCES = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0",
+            "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "odc-by", "pddl", "unlicense",
+            "public domain")  # fmt: skip
+"""Licences that let anyone train, lower-case; what else does, ``training_licences`` says."""
+
+REASONS = (
+    "an empty text", "chosen equals rejected", "the same pair twice", "preferred both ways",
+    "the chosen reply is flagged", "the licence is not known to allow training",
+    "the question is evaluated", "the question shows a risk of suicide",
+    "lengths too far apart", "left out to match lengths", "over the limit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePairs:
+    """Pairs that are trained on and held out, and what is known of them.
+
+    Attributes:
+        frame: ``PAIRS``, by id.
+        audit: ``found``, ``kept``, ``dropped`` (reason → pairs), ``splits``, ``questions``,
+            ``chosen_longer`` (share, ties half), ``mean_log_length_ratio`` (chosen over rejected,
+            of words), ``licences``, ``crisis_screen``.
+    """
+
+    frame: pl.DataFrame
+    audit: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Identity of the pairs that are kept, 16 hex digits."""
+        return digest(self.frame.select(*list(PAIRS)[:5], "split").rows(), 16)
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenPair:
+    """A candidate and its question's digest."""
+
+    of: PairCandidate
+    question: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.question, normalised(self.of.chosen), normalised(self.of.rejected)
+
+    @property
+    def words(self) -> tuple[int, int]:
+        return n_words(self.of.chosen), n_words(self.of.rejected)
+
+
+def select(
+    candidates: Sequence[PairCandidate], settings: PairSettings, examples: pl.DataFrame
+) -> PreferencePairs:
+    """Return the pairs that are kept.
+
+    Args:
+        candidates: As they were found.
+        settings: What is left out.
+        examples: The run's rows (``store.EXAMPLES``): they say which questions are evaluated, and
+            which are held out.
+    """
+    dropped: Counter[str] = Counter()
+    seen = [_SeenPair(one, question_digest(one.context)) for one in candidates]
+    kept = _kept(seen, settings, examples, dropped)
+    if settings.matched:
+        kept = _matched(kept, settings.seed, dropped)
+    kept = sorted(kept, key=lambda one: draw_key("pairs", settings.seed, "\n".join(one.key)))
+    if settings.limit is not None and len(kept) > settings.limit:
+        dropped["over the limit"] = len(kept) - settings.limit
+        kept = kept[: settings.limit]
+    frame = _frame(kept, settings, _sides(examples))
+    return PreferencePairs(frame, _audit(len(seen), frame, dropped))
+
+
+def _kept(
+    seen: Iterable[_SeenPair], settings: PairSettings, examples: pl.DataFrame, dropped: Counter[str]
+) -> list[_SeenPair]:
+    found: list[_SeenPair] = []
+    everything = list(seen)
+    keys = {one.key for one in everything}
+    allowed = {*LICENCES, *(name.casefold().strip() for name in settings.training_licences)}
+    held = _evaluated(examples)
+    taken: set[tuple[str, str, str]] = set()
+    for one in everything:
+        reason = _reason(one, settings, (keys, taken, allowed, held))
+        if reason:
+            dropped[reason] += 1
+            continue
+        taken.add(one.key)
+        found.append(one)
+    return found
+
+
+def _reason(
+    one: _SeenPair,
+    settings: PairSettings,
+    known: tuple[set[tuple[str, str, str]], set[tuple[str, str, str]], set[str], set[str]],
+) -> str | None:
+    """Return why a pair is left out; null if it is kept."""
+    return next((reason for reason, holds in _asked(one, settings, known) if holds), None)
+
+
+def _asked(
+    one: _SeenPair,
+    settings: PairSettings,
+    known: tuple[set[tuple[str, str, str]], set[tuple[str, str, str]], set[str], set[str]],
+) -> Iterator[tuple[str, bool]]:
+    """Yield each reason, in order, and whether it holds; none is worked out before its turn."""
+    keys, taken, allowed, evaluated = known
+    question, chosen, rejected = one.key
+    texts, words = (one.of.context, one.of.chosen, one.of.rejected), one.words
+    yield "an empty text", any(map(nothing_visible, texts)) or 0 in words
+    yield "chosen equals rejected", chosen == rejected
+    yield "the same pair twice", one.key in taken
+    yield "preferred both ways", (question, rejected, chosen) in keys
+    yield "the chosen reply is flagged", one.of.flagged
+    licence = one.of.licence.casefold().strip()
+    yield "the licence is not known to allow training", licence not in allowed
+    yield "the question is evaluated", question in evaluated
+    at_risk = settings.crisis == "leave_out" and screen.tier(one.of.context) != screen.NONE
+    yield "the question shows a risk of suicide", at_risk
+    yield "lengths too far apart", max(words) > settings.most_length_ratio * min(words)
+
+
+def _evaluated(examples: pl.DataFrame) -> set[str]:
+    """Return the questions that a run evaluates, or keeps for testing."""
+    rows = examples.filter(EVALUATED | (pl.col("split") == "test"))
+    return set(map(question_digest, rows["context"]))
+
+
+def _sides(examples: pl.DataFrame) -> dict[str, str]:
+    """Return question → the split of the run that it is held out in, or trained on."""
+    rows = examples.filter(pl.col("split") != "test").select("context", "split").iter_rows()
+    sides: dict[str, str] = {}
+    for context, split in rows:
+        question = question_digest(context)
+        sides[question] = "validation" if sides.get(question) == "validation" else split
+    return sides
+
+
+def _matched(kept: list[_SeenPair], seed: int, dropped: Counter[str]) -> list[_SeenPair]:
+    """Return as many pairs whose chosen reply is longer as pairs whose chosen one is shorter."""
+    ordered = sorted(kept, key=lambda one: draw_key("match", seed, "\n".join(one.key)))
+    longer = [one for one in ordered if one.words[0] > one.words[1]]
+    shorter = [one for one in ordered if one.words[0] < one.words[1]]
+    even = [one for one in ordered if one.words[0] == one.words[1]]
+    n = min(len(longer), len(shorter))
+    dropped["left out to match lengths"] += len(longer) + len(shorter) - 2 * n
+    return [*longer[:n], *shorter[:n], *even]
+
+
+def _frame(
+    kept: Sequence[_SeenPair], settings: PairSettings, sides: Mapping[str, str]
+) -> pl.DataFrame:
+    rows = [
+        (
+            f"pair-{digest(one.key, 12)}", one.question, one.of.context, one.of.chosen,
+            one.of.rejected, one.of.source, one.of.licence,
+            sides.get(one.question) or _drawn(one.question, settings), *one.words,
+        )
+        for one in kept
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=PAIRS, orient="row").sort("id")
+
+
+def _drawn(question: str, settings: PairSettings) -> str:
+    """Return the side of a question that the run does not have: all its pairs are on it."""
+    place = int(draw_key("held-out pairs", settings.seed, question)[:12], 16) / 16**12
+    return "validation" if place < settings.validation_share else "train"
+
+
+def _audit(n_found: int, frame: pl.DataFrame, dropped: Mapping[str, int]) -> dict[str, Any]:
+    words = list(frame.select("chosen_words", "rejected_words").iter_rows())
+    longer = sum((a > b) + 0.5 * (a == b) for a, b in words)
+    ratio = sum(math.log(a / b) for a, b in words)
+    return {
+        "found": n_found,
+        "kept": frame.height,
+        "dropped": {reason: dropped[reason] for reason in REASONS if dropped.get(reason)},
+        "splits": dict(frame.group_by("split").len().sort("split").iter_rows()),
+        "questions": frame["question"].n_unique(),
+        "chosen_longer": longer / frame.height if frame.height else None,
+        "mean_log_length_ratio": ratio / frame.height if frame.height else None,
+        "licences": dict(frame.group_by("licence").len().sort("licence").iter_rows()),
+        "crisis_screen": screen.screen_digest(),
+    }
+
+
+def audit_text(name: str, audit: Mapping[str, Any]) -> str:
+    """Return the audit for a terminal, one line and one for each reason."""
+    splits = ", ".join(f"{n} to {_DOES[split]}" for split, n in audit["splits"].items())
+    head = f"pairs {name}: {audit['kept']} of {audit['found']} kept ({splits or 'none'})"
+    if audit["kept"]:
+        head += (
+            f", {audit['questions']} questions; the chosen reply is the longer one in "
+            f"{audit['chosen_longer']:.0%}"
+        )
+    return "\n".join([head, *(f"  left out, {why}: {n}" for why, n in audit["dropped"].items())])
+
+
+_DOES = {"train": "train on", "validation": "hold out"}

@@ -1,0 +1,62 @@
+"""What a user says of preference pairs. Values only."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from empathy_core.bounds import NotNegative, Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """Where pairs come from, and which of them are kept.
+
+    Attributes:
+        path: Of ``file``: a CSV, TSV, JSON, JSONL or parquet file of pairs. Of ``therapist``: such
+            a file of a model's answers, or the folder of a run that has generated them.
+        made_from: ``file``: each row is a question and two replies, of which one is preferred.
+            ``therapist``: the reference answers of the run's own training and validation rows
+            are preferred to a model's answers to the same questions; that people prefer them is
+            assumed, and said wherever the pairs are told of.
+        context: Column with the question.
+        chosen: Column with the preferred reply; of ``file`` alone.
+        rejected: Column with the other reply; of ``file`` alone.
+        text: Column with the model's answers; of ``therapist`` alone.
+        condition: Id of a condition, or ``model.prompt``, where ``path`` is a run.
+        source: Column that names where a pair comes from; null means the file's name.
+        licence: Of all pairs of a file; null where a column has it.
+        licence_column: Column with each pair's licence.
+        flagged: Column that is not empty, 0 or false where the preferred reply was found harmful
+            (Red): such pairs are never trained on.
+        training_licences: Licences, beside the permissive ones that are known, by which you may
+            train on texts.
+        crisis: ``leave_out``: questions that show a risk of suicide are left out. ``keep``: not.
+        most_length_ratio: Pairs of which the longer reply has more than this many times the words
+            of the other are left out.
+        matched: Whether as many pairs are kept in which the chosen reply is the longer one as in
+            which it is the shorter one.
+        validation_share: Share of the questions that are held out; of questions of the run, those
+            of its own validation split are, whatever this says.
+        limit: Pairs that are kept at most, drawn by seed; null means all.
+        seed: Of the draws.
+    """
+
+    path: str
+    made_from: Literal["file", "therapist"] = "file"
+    context: str = "prompt"
+    chosen: str = "chosen"
+    rejected: str = "rejected"
+    text: str = "text"
+    condition: str | None = None
+    source: str | None = None
+    licence: str | None = None
+    licence_column: str | None = None
+    flagged: str | None = None
+    training_licences: tuple[str, ...] = ()
+    crisis: Literal["leave_out", "keep"] = "leave_out"
+    most_length_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.5
+    matched: bool = False
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    limit: Positive | None = None
+    seed: NotNegative = 0

@@ -1,0 +1,202 @@
+"""Preference pairs: which are kept, on which side they are, and why others are left out."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from empathy_core.errors import ConfigError, Damaged, DataError
+from empathy_core.store import EXAMPLES, RunDir
+from empathy_core.training.preference import frozen, pairs
+from empathy_core.training.preference.candidates import PairCandidate
+from empathy_core.training.preference.settings import PairSettings
+
+GOOD = PairCandidate(
+    "How do I sleep?", "Tell me more about your nights.", "Just sleep more, friend.",
+    "made", "MIT",
+)  # fmt: skip
+
+
+def _examples(*rows: tuple[str, str, str, int | None]) -> pl.DataFrame:
+    """Return frozen rows of (context, response, split, block)."""
+    columns = ("context", "response", "split", "block")
+    made = [dict(zip(columns, row, strict=True)) for row in rows]
+    for i, row in enumerate(made):
+        row |= {"id": f"made-{i:05d}", "source": "made"}
+    return pl.DataFrame(made, schema={k: EXAMPLES.get(k, pl.String) for k in EXAMPLES})
+
+
+NO_ROWS = _examples()
+
+
+def _select(*candidates: PairCandidate, examples: pl.DataFrame = NO_ROWS, **settings: Any) -> Any:
+    return pairs.select(candidates, PairSettings(path="x", **settings), examples)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "why"),
+    [
+        ([replace(GOOD, rejected=" \n")], "an empty text"),
+        ([replace(GOOD, rejected="TELL me more  about your nights")], "chosen equals rejected"),
+        ([GOOD, replace(GOOD, context="how do I sleep")], "the same pair twice"),
+        ([GOOD, replace(GOOD, chosen=GOOD.rejected, rejected=GOOD.chosen)], "preferred both ways"),
+        ([replace(GOOD, flagged=True)], "the chosen reply is flagged"),
+        ([replace(GOOD, licence="see its card")], "the licence is not known to allow training"),
+        ([replace(GOOD, context="I want to kill myself tonight.")],
+         "the question shows a risk of suicide"),
+        ([replace(GOOD, rejected="Sleep.")], "lengths too far apart"),
+    ],
+)  # fmt: skip
+def test_a_pair_is_left_out_for_a_reason_that_is_counted(
+    candidates: list[PairCandidate], why: str
+) -> None:
+    """Each reason by a pair that is faulty in nothing else."""
+    found = _select(*candidates)
+
+    expected = 2 if why == "preferred both ways" else 1
+    assert found.audit["dropped"] == {why: expected}
+    assert found.audit["kept"] == len(candidates) - expected
+    assert found.audit["found"] == len(candidates)
+
+
+def test_what_is_allowed_is_kept() -> None:
+    """The same pairs, where the settings say so."""
+    crisis = replace(GOOD, context="I want to kill myself tonight.")
+    licensed = replace(GOOD, licence="RAIL (by hand)")
+
+    assert _select(crisis, crisis="keep").frame.height == 1
+    assert _select(licensed, training_licences=("rail (by hand)",)).frame.height == 1
+    assert _select(replace(GOOD, rejected="Sleep."), most_length_ratio=6.0).frame.height == 1
+
+
+def test_the_split_is_the_runs_own_and_by_question() -> None:
+    """Evaluated and test questions are never trained on; held out is what the run holds out."""
+    examples = _examples(
+        ("How do I sleep?", "a", "validation", None),
+        ("Why am I sad?", "a", "train", None),
+        ("Who can help?", "a", "test", None),
+        ("What is this?", "a", "train", 0),
+    )
+    questions = ("how do I sleep", "Why am I sad?", "Who can help?", "What is this?")
+    found = _select(*(replace(GOOD, context=q) for q in questions), examples=examples)
+
+    sides = dict(found.frame.select("context", "split").iter_rows())
+    assert sides == {"how do I sleep": "validation", "Why am I sad?": "train"}
+    assert found.audit["dropped"] == {"the question is evaluated": 2}
+
+
+def test_all_pairs_of_a_question_are_on_one_side() -> None:
+    """Of questions that the run does not have, a share is held out, whole."""
+    many = [
+        replace(GOOD, context=f"Question {i}?", chosen=f"Tell me {j} more nights.")
+        for i in range(200) for j in range(3)
+    ]  # fmt: skip
+    frame = _select(*many, validation_share=0.25).frame
+    sides = frame.group_by("question").agg(pl.col("split").n_unique())
+
+    assert sides["split"].to_list() == [1] * 200
+    held_out = frame.filter(split="validation").height / 600
+    assert 0.15 < held_out < 0.35  # four standard errors around a quarter
+    assert _select(*reversed(many), validation_share=0.25).frame.equals(frame)
+
+
+def test_matched_pairs_are_as_often_longer_as_shorter() -> None:
+    """What length alone could say of the preference is then nothing."""
+    longer = [
+        replace(GOOD, context=f"Q{i}?", chosen="a b c d e f", rejected="a b c d z")
+        for i in range(9)
+    ]
+    shorter = [
+        replace(GOOD, context=f"R{i}?", chosen="a b c d", rejected="a b c d z") for i in range(4)
+    ]
+    found = _select(*longer, *shorter, matched=True)
+
+    assert found.audit["chosen_longer"] == 0.5
+    assert found.audit["dropped"] == {"left out to match lengths": 5}
+    assert _select(*longer, *shorter).audit["chosen_longer"] == pytest.approx(9 / 13)
+
+
+def _file(folder: Path, **changes: Any) -> Path:
+    row = {"prompt": GOOD.context, "chosen": GOOD.chosen, "rejected": GOOD.rejected, "red": ""}
+    rows = [row | {"prompt": f"{GOOD.context} {i}"} | changes for i in range(30)]
+    path = folder / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_a_file_is_frozen_with_its_provenance(tmp_path: Path) -> None:
+    """Frame and audit under the digest; what was changed there is refused."""
+    settings = PairSettings(path=str(_file(tmp_path)), licence="CC-BY-4.0", flagged="red")
+    made = frozen.make("p", settings, NO_ROWS, {})
+    run = RunDir(tmp_path / "run")
+    frozen.freeze("p", made, run)
+
+    assert frozen.load("p", made.digest, run).equals(made.frame)
+    audit = json.loads(run.pairs("p", made.digest).with_suffix(".json").read_text())
+    assert audit["kept"] == 30
+    assert len(audit["origin"]["sha256"]) == 64
+    assert audit["settings"]["licence"] == "CC-BY-4.0"
+    assert frozen.make("p", replace(settings, seed=1), NO_ROWS, {}).digest != ""
+    changed = made.frame.with_columns(chosen=pl.lit("another"))
+    changed.write_parquet(run.pairs("p", made.digest))
+    with pytest.raises(Damaged, match="does not hold the pairs"):
+        frozen.load("p", made.digest, run)
+
+
+def test_a_file_without_licence_or_pairs_is_refused(tmp_path: Path) -> None:
+    """What is lacking is named, with the counts of what was left out."""
+    path = str(_file(tmp_path, red="1"))
+    with pytest.raises(ConfigError, match="no licence is named"):
+        frozen.make("p", PairSettings(path=path), NO_ROWS, {})
+    with pytest.raises(DataError, match="the chosen reply is flagged: 30"):
+        frozen.make("p", PairSettings(path=path, licence="MIT", flagged="red"), NO_ROWS, {})
+
+
+def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
+    """References of training and validation rows, by question; that they are better is assumed."""
+    examples = _examples(
+        ("How do I sleep?", "Tell me about your nights and days.", "train", None),
+        ("Why am I sad?", "It takes courage to ask this question.", "validation", None),
+        ("Who can help?", "Many people can help you with it.", "test", 0),
+    )
+    answers = tmp_path / "answers.csv"
+    answers.write_text(
+        "question,text\nhow do I sleep,You should just sleep much more now.\n"
+        "Why am I sad?,You should just be happy once more.\n"
+        "Who can help?,Nobody can do that here.\n"
+    )
+    settings = PairSettings(path=str(answers), made_from="therapist", context="question")
+    made = frozen.make("t", settings, examples, {"made": "MIT"})
+
+    assert made.audit["splits"] == {"train": 1, "validation": 1}
+    assert "is assumed" in made.audit["assumed"]
+    assert made.frame.filter(split="train")["chosen"][0].startswith("Tell me")
+    with pytest.raises(DataError, match="the licence is not known"):
+        frozen.make("t", settings, examples, {"made": "see its card"})
+    with pytest.raises(ConfigError, match="expected condition of a run"):
+        frozen.make("t", replace(settings, path=str(tmp_path)), examples, {})
+
+
+def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
+    """By the condition's name or its id; one that has no answers is named."""
+    examples = _examples(("How do I sleep?", "Tell me about your nights and days.", "train", None))
+    run = RunDir(tmp_path / "run")
+    run.examples.parent.mkdir(parents=True)
+    examples.write_parquet(run.examples)
+    sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
+    run.data.write_text(json.dumps({"sha256": sha256}))
+    piece = run.generation("tiny.prompt2-0123abcd", 0, 1)
+    piece.parent.mkdir(parents=True)
+    rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}
+    pl.DataFrame(rows).write_parquet(piece)
+    settings = PairSettings(path=str(run.root), made_from="therapist", condition="tiny.prompt2")
+    made = frozen.make("t", settings, examples, {"made": "MIT"})
+
+    assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
+    assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2-0123abcd"}
+    with pytest.raises(DataError, match="0 conditions of"):
+        frozen.make("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
