@@ -1,5 +1,8 @@
 """BLEU as the paper has it: 13a tokens, up to 4-grams, unsmoothed, on a scale of 0 to 1.
 
+Other tokens and sacreBLEU's three smoothings (Chen and Cherry 2014,
+https://aclanthology.org/W14-3346) are settings.
+
 Papineni et al. (2002), https://aclanthology.org/P02-1040. Tokens and n-grams are sacreBLEU's;
 the corpus score comes from summed counts, so that any subset of rows has its own.
 """
@@ -7,18 +10,32 @@ the corpus score comes from summed counts, so that any subset of rows has its ow
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
+from empathy_core.errors import ConfigError
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
-from empathy_core.metrics._tokens import BySacrebleu, advice, misread, sacrebleu_tokenizer
+from empathy_core.metrics._tokens import (
+    BySacrebleu,
+    advice,
+    misread,
+    require_tokenizer,
+    sacrebleu_tokenizer,
+    tokenizer_version,
+)
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
 ORDER = 4
 """Longest n-gram."""
+
+Smoothing = Literal["none", "exp", "floor", "add-k"]
+Counts = Sequence[np.ndarray]
+"""Counts by order, from 1 to ``ORDER``; each of one shape."""
+_SMOOTH_VALUES = {"floor": 0.1, "add-k": 1.0}
+"""sacreBLEU's defaults; the other methods take no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +62,29 @@ class Metric:
 
     Attributes:
         tokenizer: sacreBLEU's name of it; ``zh`` or ``char`` for scripts without spaces.
+        smooth: What an order without a match counts as: nothing (``none``), half of what the order
+            before it would have (``exp``, sacreBLEU's default), ``smooth_value`` matches
+            (``floor``); ``add-k`` adds ``smooth_value`` to every order from 2 on.
+        smooth_value: Of ``floor`` and ``add-k``; null means 0.1 and 1.
     """
 
     tokenizer: BySacrebleu = "13a"
+    smooth: Smoothing = "none"
+    smooth_value: float | None = None
 
     why_unscored: ClassVar[Remark] = Remark("the reference is empty")
+
+    def __post_init__(self) -> None:
+        require_tokenizer(self.tokenizer, "metrics.bleu.tokenizer")
+        if self.smooth_value is not None and self.smooth not in _SMOOTH_VALUES:
+            msg = (
+                f"smooth_value = {self.smooth_value:g} with smooth = '{self.smooth}'; expected it "
+                "with 'floor' or 'add-k' alone; take one of the two away"
+            )
+            raise ConfigError(msg)
+        if self.smooth_value is not None and not 0 < self.smooth_value <= 1:
+            msg = f"smooth_value = {self.smooth_value:g}; expected above 0 and at most 1; change it"
+            raise ConfigError(msg)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -81,9 +116,18 @@ class Metric:
     def signature(self) -> str:
         """Return the settings in sacreBLEU's own words."""
         return signature(
-            nrefs=1, case="mixed", eff="no", tok=self.tokenizer, smooth="none", scale="0-1",
-            empty="counted", norm=NORM, sacrebleu=version("sacrebleu"),
+            nrefs=1, case="mixed", eff="no", tok=self.tokenizer, smooth=self._smooth_name(),
+            scale="0-1", empty="counted", norm=NORM, sacrebleu=version("sacrebleu"),
+            **tokenizer_version(self.tokenizer),
         )  # fmt: skip
+
+    def _smooth_name(self) -> str:
+        """Return the smoothing as sacreBLEU's signatures have it."""
+        value = self._smooth_value()
+        return self.smooth if value is None else f"{self.smooth}[{value:g}]"
+
+    def _smooth_value(self) -> float | None:
+        return self.smooth_value or _SMOOTH_VALUES.get(self.smooth)
 
     def prepare(self, references: Sequence[str]) -> "Metric":  # noqa: ARG002 - the protocol's
         """Return itself: BLEU needs nothing of the other references."""
@@ -105,12 +149,13 @@ class Metric:
         matched, possible = ([sums[..., 2 + of * ORDER + i] for i in range(ORDER)] for of in (0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             penalty = np.exp(np.minimum(0.0, 1 - reference / answer))
+            above, below = self._smoothed(matched, possible)
             # the fourth root of a product, as two square roots: faster than logarithms
-            bleu = penalty * np.sqrt(np.sqrt(_product(matched) / _product(possible)))
+            bleu = penalty * np.sqrt(np.sqrt(_product(above) / _product(below)))
         if not answer.all():
             penalty = np.where(answer > 0, penalty, np.where(reference > 0, 0.0, 1.0))
-        if not possible[-1].all():
-            bleu = np.where(_product(matched) > 0, bleu, 0.0)  # nothing is possible
+        if not possible[-1].all() or self.smooth != "none":
+            bleu = np.where(_nothing(matched, possible, self.smooth), 0.0, bleu)
         could = sums[..., 2 + 2 * ORDER]
         if not could.all():
             bleu = np.where(could > 0, bleu, np.nan)
@@ -118,6 +163,19 @@ class Metric:
         if not n.all():
             scores[:, n <= 0] = np.nan
         return np.moveaxis(scores, 0, -1)
+
+    def _smoothed(self, matched: Counts, possible: Counts) -> tuple[Counts, Counts]:
+        """Return the counts as ``sacrebleu.BLEU.compute_bleu`` smooths them, by order."""
+        value = self._smooth_value() or 0.0
+        if self.smooth == "add-k":
+            more = [[first, *(n + value for n in rest)] for first, *rest in (matched, possible)]
+            return more[0], more[1]
+        if self.smooth == "floor":
+            return [np.where(n > 0, n, value) for n in matched], possible
+        if self.smooth == "none":
+            return matched, possible
+        missed = np.cumsum([n == 0 for n in matched], axis=0)  # a half, a quarter, an eighth
+        return [np.where(n > 0, n, 0.5**k) for n, k in zip(matched, missed, strict=True)], possible
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row as a corpus of one by ``sacrebleu``; NaN where it cannot be scored."""
@@ -127,7 +185,8 @@ class Metric:
         for pair in rows.select("text", "reference").iter_rows():
             text, reference = map(as_read, pair)
             bleu = corpus_bleu(
-                [text], [[reference]], smooth_method="none", tokenize=self.tokenizer
+                [text], [[reference]], smooth_method=self.smooth,
+                smooth_value=self.smooth_value, tokenize=self.tokenizer,
             )  # fmt: skip
             score = bleu.score / 100 if bleu.ref_len >= ORDER else np.nan
             has = bleu.ref_len > 0
@@ -138,7 +197,7 @@ class Metric:
         """Say why BLEU is 0, and how many rows have no 4-gram to count."""
         of = dict(zip(self.statistics, sums.tolist(), strict=True))
         first = next((n for n in range(1, ORDER + 1) if not of[f"matched{n}"]), None)
-        zero = first and of["reference_possible4"]
+        zero = first and of["reference_possible4"] and self.smooth == "none"
         matched = f"0.0000, since no {first}-gram of the answers matches in the whole set"
         return (
             *((Remark(matched),) if zero else ()),
@@ -163,7 +222,19 @@ class Metric:
         )
 
 
-def _product(counts: Sequence[np.ndarray]) -> np.ndarray:
+def _nothing(matched: Counts, possible: Counts, smooth: Smoothing) -> np.ndarray:
+    """Return where sacreBLEU's score is 0: no match at all, or an order without an n-gram.
+
+    Unsmoothed, an order without a match is one more. What ``add-k`` adds, it adds to every order.
+    """
+    if smooth == "none":
+        return np.asarray(_product(matched) <= 0)
+    without = np.sum(matched, axis=0) <= 0
+    fewest = possible[0] if smooth == "add-k" else np.min(possible, axis=0)
+    return np.asarray(without | (fewest <= 0))
+
+
+def _product(counts: Counts) -> np.ndarray:
     """Return the product over orders; of a billion tokens it is 1e36."""
     first, second, third, fourth = counts
     return np.asarray(first * second * third * fourth)
