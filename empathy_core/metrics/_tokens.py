@@ -81,7 +81,7 @@ def require_tokenizer(name: Tokenizer, where: str) -> None:
         file = pieces_file(name)
         msg = (
             f"{where} = '{name}' needs sacreBLEU's file {file}, which is not there: fetch it on a "
-            "machine with a network (python -c \"from sacrebleu.metrics import BLEU; "
+            'machine with a network (python -c "from sacrebleu.metrics import BLEU; '
             f"BLEU(tokenize='{name}')\") and copy it there, or set the environment variable "
             "SACREBLEU to the folder that holds models/"
         )
