@@ -74,6 +74,17 @@ def text(value: object) -> str | None:
     raise NoText(_kind(value), _path_to_text(value))
 
 
+def texts(value: object) -> tuple[str, ...]:
+    """Return the texts of a cell that holds one, several in a list, or none.
+
+    Raises:
+        NoText: It holds something else, or an entry of the list does.
+    """
+    entries = value if isinstance(value, list) else [value]
+    found = (text(entry) for entry in entries)
+    return tuple(entry for entry in found if entry is not None)
+
+
 def label(value: object) -> str | None:
     """Return the text of a cell, or of its number or truth value as JSON writes them.
 

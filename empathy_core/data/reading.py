@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 from empathy_core.data import cells, files, hub
 from empathy_core.data.files import RawRows, Record
@@ -23,6 +24,7 @@ class RawRow:
         response: Null if absent.
         author: Null if absent.
         kept: Of the source's ``keep``, in its order; null if absent.
+        references: More answers, of the source's ``references``.
         place: Where a person finds it, such as ``line 7``.
     """
 
@@ -32,6 +34,7 @@ class RawRow:
     author: str | None = None
     kept: tuple[str | None, ...] = ()
     place: str = ""
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Raw:
     content: Mapping[str, str | None]
 
 
+_Taken = TypeVar("_Taken", str | None, tuple[str, ...])
 _Take = Callable[[object], str | None]
 
 
@@ -212,7 +216,14 @@ class _Cutter:
                 context, response = map(self._known, match.group("context", "response"))
             else:
                 continue
-            yield RawRow(row, context, response, author, kept, self.table.place(row))
+            place, more = self.table.place(row), self._references(row, record)
+            yield RawRow(row, context, response, author, kept, place, more)
+
+    def _references(self, row: int, record: Record) -> tuple[str, ...]:
+        """Return the texts of all columns of references; words for a missing value are none."""
+        cells_of = (self._cell(row, record, name, cells.texts) for name in self.source.references)
+        known = (self._known(text) for texts in cells_of for text in texts)
+        return tuple(text for text in known if text)
 
     def _value(self, row: int, record: Record, column: str, take: _Take) -> str | None:
         return self._known(self._cell(row, record, column, take))
@@ -224,7 +235,9 @@ class _Cutter:
             return None
         return cell
 
-    def _cell(self, row: int, record: Record, column: str, take: _Take) -> str | None:
+    def _cell(
+        self, row: int, record: Record, column: str, take: Callable[[object], _Taken]
+    ) -> _Taken:
         try:
             value = cells.at(record, column)
             if value is not cells.ABSENT or not self.complete:

@@ -17,7 +17,10 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 HERE = Path(__file__).parent
-OWN_NAMES = (*EXAMPLES, "exposed", "length")
+ALL_REFERENCES = "all_references"
+"""Column of the frozen rows beside ``store.EXAMPLES`` where a run has several references a row."""
+
+OWN_NAMES = (*EXAMPLES, "exposed", "length", ALL_REFERENCES)
 """What a column that is carried along cannot be called."""
 
 
@@ -74,6 +77,8 @@ class Source:
         hub_split: The Hub's name of the split that is read.
         context: Columns that together are the question, joined by a blank line.
         response: Column with the answer; empty where a pattern finds it.
+        references: Columns with more good answers to the question, a text or a list of texts in
+            each: answers are compared with all of them.
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
@@ -98,6 +103,7 @@ class Source:
     hub_split: str = "train"
     context: tuple[str, ...] = ()
     response: str = ""
+    references: tuple[str, ...] = ()
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
@@ -119,7 +125,8 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        named = (*self.texts, *((self.author,) if self.author else ()), *self.keep)
+        author = (self.author,) if self.author else ()
+        named = (*self.texts, *self.references, *author, *self.keep)
         return tuple(dict.fromkeys(named))
 
     @property
@@ -178,6 +185,12 @@ class Source:
         if not self.context:
             msg = f'{self.where} names no context column: set {self.where}.context = ["…"]'
             raise ConfigError(msg)
+        if asked := [name for name in self.references if name in self.context]:
+            msg = (
+                f"{self.where} takes '{asked[0]}' for the question and for a reference, so that an "
+                "echo would be perfect: name two different columns"
+            )
+            raise ConfigError(msg)
         if self.response in self.context:
             msg = (
                 f"{self.where} takes '{self.response}' for the question and for the answer, so "
@@ -195,12 +208,15 @@ class SplitSettings:
         fractions: Shares of train, validation and test; they sum to 1.
         seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        references: With what answers are compared: a row's ``own`` references, or those of all rows
+            with the same ``question``.
     """
 
     protocol: Literal["question", "row"] = "question"
     fractions: tuple[Share, Share, Share] = (0.75, 0.125, 0.125)
     seed: int = 0
     duplicates: Literal["keep", "drop"] = "drop"
+    references: Literal["own", "question"] = "own"
 
 
 @dataclass(frozen=True, slots=True)

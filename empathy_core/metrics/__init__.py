@@ -13,9 +13,10 @@ say); a row is unscored where its *reference* leaves nothing to score, hence und
 
 Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
 give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` and ``given`` (see
-``prepared``); ``score_group``, the name of a task of its own that scores it with all others of that
-group; ``by_condition``, true where conditions share nothing, so that each is kept as soon as it is
-scored; ``in_run(run)``, the metric as it works in one run.
+``prepared``); ``merged`` or ``united``, and ``references`` (see ``_several``); ``score_group``, the
+name of a task of its own that scores it with all others of that group; ``by_condition``, true where
+conditions share nothing, so that each is kept as soon as it is scored; ``in_run(run)``, the metric
+as it works in one run.
 """
 
 import json
@@ -31,14 +32,16 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.metrics._parts import Remark, given_column
+from empathy_core.metrics._several import COLUMN, OfSeveral, takes_several
 from empathy_core.types import Column, digest
 
 __all__ = [
-    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "asked",
-    "given_column", "judge_group", "key", "load", "names", "prepared", "rates", "remarks",
-    "why_unscored",
+    "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "as_planned",
+    "asked", "given_column", "judge_group", "key", "load", "names", "prepared", "rates",
+    "references_of", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -61,8 +64,10 @@ ROWS: dict[str, Any] = {
 }
 """Columns of the frame that ``measure`` takes, one row an answer.
 
-A metric with an ``opponent``, the id of a condition, gets its answer as well: ``opponent``, null
-where there is none; and the id of the condition that is scored: ``condition``.
+Where the run has several references a row, all of them are there too: ``references``, a list, of
+which ``reference`` is the first. A metric with an ``opponent``, the id of a condition, gets its
+answer as well: ``opponent``, null where there is none; and the id of the condition that is scored:
+``condition``.
 """
 
 
@@ -181,7 +186,8 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
     Args:
         name: See ``load``.
         options: As before.
-        examples: ``store.EXAMPLES``, and what the sources carry along.
+        examples: Evaluated rows, ``store.EXAMPLES``, with what the sources carry along, and with
+            all references of each where any has several.
 
     Raises:
         ConfigError: There is no such column, or the metric refuses its values.
@@ -199,8 +205,28 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
             metric = metric.given(examples.select("id", pl.col(columns).cast(pl.String)))
         except ConfigError as error:
             raise ConfigError(f"metrics.{name}: {error}") from error
-    found: MetricProtocol = metric.prepare(examples["response"].to_list())
-    return found
+    if ALL_REFERENCES not in examples.columns or not takes_several(metric):
+        found: MetricProtocol = metric.prepare(examples["response"].to_list())
+        return found
+    lists = examples[ALL_REFERENCES]
+    counts = lists.list.len().unique().to_list()
+    n = str(counts[0]) if len(counts) == 1 else "var"
+    prepared = metric.prepare([text for texts in lists for text in texts])
+    return cast("MetricProtocol", OfSeveral(prepared, n))
+
+
+def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:
+    """Return a metric as one of this signature is: of one reference a row or of several."""
+    n = signature.partition("|")[0].removeprefix("nrefs:")
+    several = takes_several(metric) and n not in ("1", signature)
+    return cast("MetricProtocol", OfSeveral(metric, n)) if several else metric
+
+
+def references_of(metric: MetricProtocol, rows: pl.DataFrame) -> tuple[Any, ...]:
+    """Return what ``reference_state`` takes: the reference of each row, or all of them."""
+    if isinstance(metric, OfSeveral):
+        return tuple(map(tuple, rows[COLUMN].to_list()))
+    return tuple(rows["reference"])
 
 
 def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:

@@ -17,6 +17,7 @@ import polars as pl
 
 from empathy_core.errors import ConfigError
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._several import of_rows
 from empathy_core.metrics._tokens import (
     BySacrebleu,
     advice,
@@ -43,14 +44,23 @@ class _CountedText:
     """A text as BLEU counts it.
 
     Attributes:
-        ngrams: All n-grams up to ``ORDER``.
-        length: In tokens.
+        ngrams: All n-grams up to ``ORDER``; of several references, as often as one has it.
+        lengths: In tokens; one, or of several references each.
         misread: Whether it is of a script that the tokenizer is not made for.
     """
 
     ngrams: Counter[tuple[str, ...]]
-    length: int
+    lengths: tuple[int, ...]
     misread: bool
+
+    @property
+    def longest(self) -> int:
+        """Its length, or that of the longest reference."""
+        return max(self.lengths)
+
+    def nearest(self, length: int) -> int:
+        """Return the length nearest to *length*; the shorter of two."""
+        return min(self.lengths, key=lambda own: (abs(own - length), own))
 
 
 @dataclass(frozen=True)
@@ -177,18 +187,26 @@ class Metric:
         missed = np.cumsum([n == 0 for n in matched], axis=0)  # a half, a quarter, an eighth
         return [np.where(n > 0, n, 0.5**k) for n, k in zip(matched, missed, strict=True)], possible
 
+    def merged(self, references: Sequence[_CountedText]) -> _CountedText:
+        """Return several references as one: the most of each n-gram, and all lengths."""
+        ngrams = Counter[tuple[str, ...]]()
+        for reference in references:
+            ngrams |= reference.ngrams
+        lengths = tuple(of for reference in references for of in reference.lengths if of)
+        return _CountedText(ngrams, lengths or (0,), any(of.misread for of in references))
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row as a corpus of one by ``sacrebleu``; NaN where it cannot be scored."""
         from sacrebleu import corpus_bleu
 
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = map(as_read, pair)
+        for text, references in of_rows(rows):
             bleu = corpus_bleu(
-                [text], [[reference]], smooth_method=self.smooth,
+                [text], [[reference] for reference in references], smooth_method=self.smooth,
                 smooth_value=self.smooth_value, tokenize=self.tokenizer,
             )  # fmt: skip
-            score = bleu.score / 100 if bleu.ref_len >= ORDER else np.nan
+            lengths = [self._counted(reference).longest for reference in references]
+            score = bleu.score / 100 if max(lengths) >= ORDER else np.nan
             has = bleu.ref_len > 0
             found.append((score, bleu.bp, bleu.sys_len / bleu.ref_len) if has else [np.nan] * 3)
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
@@ -217,9 +235,8 @@ class Metric:
 
         text = as_read(text)
         tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
-        return _CountedText(
-            *extract_all_word_ngrams(tokens, 1, ORDER), misread(text, self.tokenizer)
-        )
+        ngrams, length = extract_all_word_ngrams(tokens, 1, ORDER)
+        return _CountedText(ngrams, (length,), misread(text, self.tokenizer))
 
 
 def _nothing(matched: Counts, possible: Counts, smooth: Smoothing) -> np.ndarray:
@@ -245,13 +262,14 @@ def _row(answer: _CountedText, reference: _CountedText) -> list[float]:
 
     An answer without a token is no short one: empty answers are counted elsewhere.
     """
-    if not reference.length:
+    if not reference.longest:
         return [np.nan] * (2 * ORDER + 7)
     matched, possible = [0] * ORDER, [0] * ORDER
     for ngram, count in answer.ngrams.items():
         possible[len(ngram) - 1] += count
         matched[len(ngram) - 1] += min(count, reference.ngrams.get(ngram, 0))
+    length, longest = answer.longest, reference.longest
     return [
-        answer.length, reference.length, *matched, *possible, max(reference.length - ORDER + 1, 0),
-        reference.length < ORDER, 0 < answer.length < ORDER, answer.misread or reference.misread, 1,
+        length, reference.nearest(length), *matched, *possible, max(longest - ORDER + 1, 0),
+        longest < ORDER, 0 < length < ORDER, answer.misread or reference.misread, 1,
     ]  # fmt: skip

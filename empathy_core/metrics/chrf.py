@@ -14,6 +14,7 @@ import polars as pl
 
 from empathy_core.bounds import NotNegative, Positive
 from empathy_core.metrics._parts import Remark, ratio, signature, version
+from empathy_core.metrics._several import of_rows
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -43,6 +44,7 @@ class Metric:
     lowercase: bool = False
     whitespace: bool = False
 
+    references: ClassVar[str] = "best"
     why_unscored: ClassVar[Remark] = Remark("the reference is empty")
 
     @property
@@ -98,14 +100,17 @@ class Metric:
         chrf = np.where(precision + recall > 0, chrf, 0.0)
         return np.asarray(np.where(sums[..., -1] > 0, chrf, np.nan)[..., None])
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the counts against the reference of the best chrF, as sacreBLEU does."""
+        return np.asarray(statistics[self.score(statistics)[:, 0].argmax()])
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row as a corpus of one by ``sacrebleu``; NaN where it cannot be scored."""
         library = self._library()
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = map(as_read, pair)
-            score = library.corpus_score([text], [[reference]]).score / 100
-            found.append(score if reference else np.nan)
+        for text, references in of_rows(rows):
+            score = library.corpus_score([text], [[of] for of in references]).score / 100
+            found.append(score if any(references) else np.nan)
         return np.array(found, dtype=float).reshape(len(found), 1)
 
     @property

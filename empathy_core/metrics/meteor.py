@@ -15,6 +15,7 @@ import polars as pl
 from empathy_core.bounds import Above0, Share
 from empathy_core.metrics import _nltk_data as nltk_data
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.metrics._tokens import (
     BySacrebleu,
     advice,
@@ -44,6 +45,7 @@ class Metric:
         alpha: How much recall weighs beside precision.
         beta: How the penalty for torn order grows.
         gamma: The greatest such penalty.
+        references: Of several references the ``best`` score counts (as in NLTK), or the ``mean``.
     """
 
     tokenizer: Literal["nltk"] | BySacrebleu = "nltk"
@@ -52,6 +54,7 @@ class Metric:
     alpha: Share = 0.9
     beta: Above0 = 3.0
     gamma: Share = 0.5
+    references: Choice = "best"
 
     why_unscored: ClassVar[Remark] = Remark("the reference holds no word")
 
@@ -93,7 +96,7 @@ class Metric:
         known = _Stems(), self._wordnet()
         found = []
         for text, (reference, odd) in zip(map(as_read, rows["text"]), state, strict=True):
-            score = self._score(self._words(text), reference, *known)
+            score = self._score(self._words(text), [reference], *known)
             row = [score, odd or self._misread(text), 1]
             found.append(row if reference else [np.nan] * 3)
         return np.array(found, dtype=float).reshape(len(found), 3)
@@ -102,16 +105,20 @@ class Metric:
         """Reduce sums to the mean."""
         return ratio(sums[..., :1], sums[..., -1:])
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the score of the best reference."""
+        return greatest(statistics)
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row by NLTK's ``meteor_score``, with its own stemmer and WordNet."""
         from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]  # has no stubs
 
         wordnet = nltk_data.wordnet(self.data) if self.synonyms else _NoWordNet()
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = (self._words(as_read(text)) for text in pair)
-            score = self._score(text, reference, PorterStemmer(), wordnet)
-            found.append(score if reference else np.nan)
+        for text, references in of_rows(rows):
+            of = [words for words in map(self._words, references) if words]
+            score = self._score(self._words(text), of, PorterStemmer(), wordnet) if of else np.nan
+            found.append(score)
         return np.array(found, dtype=float).reshape(len(found), 1)
 
     def remarks(self, sums: np.ndarray) -> tuple[Remark, ...]:
@@ -132,14 +139,16 @@ class Metric:
     def _wordnet(self) -> Any:
         return _Synonyms(nltk_data.wordnet(self.data)) if self.synonyms else _NoWordNet()
 
-    def _score(self, answer: list[str], reference: list[str], stemmer: Any, wordnet: Any) -> float:
+    def _score(
+        self, answer: list[str], references: list[list[str]], stemmer: Any, wordnet: Any
+    ) -> float:
         from nltk.translate.meteor_score import (  # type: ignore[import-untyped]  # has no stubs
             meteor_score,
         )
 
         return float(
             meteor_score(
-                [reference], answer, stemmer=stemmer, wordnet=wordnet,
+                references, answer, stemmer=stemmer, wordnet=wordnet,
                 alpha=self.alpha, beta=self.beta, gamma=self.gamma,
             )
         )  # fmt: skip

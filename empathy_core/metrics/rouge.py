@@ -18,6 +18,7 @@ import polars as pl
 from empathy_core.errors import ConfigError
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
 from empathy_core.metrics._rouge_lsum import lines, union_hits
+from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.metrics._tokens import (
     LATIN_WORDS,
     Tokenize,
@@ -73,11 +74,14 @@ class Metric:
         tokenizer: ``rouge_score``'s reads a-z and 0-9 alone; for other scripts one of
             sacreBLEU's, whose tokens are in lower case here and hold punctuation too.
         lsum: Whether ROUGE-Lsum is there too, of the texts' lines.
+        references: Of several references the ``best`` F counts, with its precision and recall (as
+            in ``rouge_score``), or the ``mean`` of them.
     """
 
     use_stemmer: bool = False
     tokenizer: Tokenizer = "rouge_score"
     lsum: bool = False
+    references: Choice = "best"
 
     def __post_init__(self) -> None:
         require_tokenizer(self.tokenizer, "metrics.rouge.tokenizer")
@@ -191,6 +195,15 @@ class Metric:
         of_two = [c.name.startswith("rouge2") for c in self.columns]
         return ratio(sums[..., : len(self.columns)], np.where(of_two, bigrams, n))
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the statistics against the reference of the best F, for each ROUGE on its own."""
+        found, n = greatest(statistics), len(_rouges(self.lsum))
+        for i in range(n):
+            best = statistics[:, i].argmax()
+            of = [i, n + 2 * i, n + 2 * i + 1]
+            found[of] = statistics[best, of]
+        return found
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row by ``rouge_score.RougeScorer``, where it can be scored."""
         from rouge_score.rouge_scorer import RougeScorer
@@ -202,13 +215,13 @@ class Metric:
             tokenizer = _ForScorer(self.tokenizer)
         scorer = RougeScorer(names, tokenizer=tokenizer)
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = map(as_read, pair)
-            by_name = scorer.score(reference, text)
+        for text, references in of_rows(rows):
+            by_name = scorer.score_multi(references, text)
             of = [by_name[name] for name in names]
             parts = [x for s in of for x in (s.precision, s.recall)]
             scores = [*(s.fmeasure for s in of), *parts]
-            found.append(self._of_scorable(scores, len(tokenizer.tokenize(reference))))
+            longest = max(len(tokenizer.tokenize(reference)) for reference in references)
+            found.append(self._of_scorable(scores, longest))
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
 
     def _of_scorable(self, scores: list[float], reference_tokens: int) -> list[float]:

@@ -12,6 +12,7 @@ import polars as pl
 
 from empathy_core.errors import ConfigError
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._several import greatest, of_rows
 from empathy_core.metrics._ter_search import edits
 from empathy_core.metrics._tokens import misread
 from empathy_core.types import Column
@@ -43,6 +44,7 @@ class Metric:
     asian_support: bool = False
     case_sensitive: bool = False
 
+    references: ClassVar[str] = "best"
     score_group: ClassVar[str] = "ter"
     why_unscored: ClassVar[Remark] = Remark("the reference holds no word")
 
@@ -98,15 +100,20 @@ class Metric:
         """Reduce counts to the rate."""
         return ratio(sums[..., :1], sums[..., 1:2])
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the fewest edits, over the mean number of words of the references."""
+        found = greatest(statistics)
+        found[:2] = statistics[:, 0].min(), statistics[:, 1].mean()
+        return found
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row as a corpus of one by ``sacrebleu``; NaN where it cannot be scored."""
         from sacrebleu.metrics.ter import TER
 
         library = TER(self.normalized, self.no_punct, self.asian_support, self.case_sensitive)
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = map(as_read, pair)
-            score = library.corpus_score([text], [[reference]])
+        for text, references in of_rows(rows):
+            score = library.corpus_score([text], [[reference] for reference in references])
             found.append(score.score / 100 if score.ref_length else np.nan)
         return np.array(found, dtype=float).reshape(len(found), 1)
 

@@ -213,7 +213,8 @@ def outdated_scores(plan: Plan) -> tuple[str, ...]:
         if planned.group != LEXICAL or planned.name.startswith(PLUGIN):
             continue
         metric = metrics.load(planned.name, planned.options)
-        now = planned.signature if metrics.asked(metric) else metric.signature()
+        alike = metrics.as_planned(metric, planned.signature)
+        now = planned.signature if metrics.asked(metric) else alike.signature()
         if now != planned.signature:
             sentences.append(
                 f"{planned.name}: these scores were computed as {planned.signature}; this version "
