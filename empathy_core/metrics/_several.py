@@ -73,7 +73,9 @@ class OfSeveral:
     def reference_state(self, references: Sequence[Sequence[str]]) -> tuple[Any, list[int]]:
         """Return the state of all references below each other, and where each row's begin."""
         bounds = [0, *accumulate(map(len, references))]
-        state = self.metric.reference_state([text for of in references for text in of])
+        texts = [text for of in references for text in of]
+        places = {text: i for i, text in enumerate(dict.fromkeys(texts))}  # rows share references
+        state = _at(self.metric.reference_state(list(places)), [places[text] for text in texts])
         if hasattr(self.metric, "merged"):
             state = [self.metric.merged(state[a:b]) for a, b in pairwise(bounds)]
         return state, bounds
@@ -104,6 +106,16 @@ class OfSeveral:
         if self.metric.references == "mean":
             return np.asarray(scored.mean(axis=0))
         return np.asarray(self.metric.united(scored))
+
+
+def _at(state: Any, places: list[int]) -> Any:
+    """Return the state of references at *places* of those that *state* is of.
+
+    A metric's state is a list, or a tuple of arrays; null where it has none.
+    """
+    if isinstance(state, tuple):
+        return tuple(part[places] for part in state)
+    return state and [state[i] for i in places]
 
 
 def _one_by_one(rows: pl.DataFrame) -> pl.DataFrame:

@@ -191,7 +191,9 @@ class Metric:
         """Return several references as one: the most of each n-gram, and all lengths."""
         ngrams = Counter[tuple[str, ...]]()
         for reference in references:
-            ngrams |= reference.ngrams
+            for ngram, count in reference.ngrams.items():  # twice as fast as Counter's own union
+                if count > ngrams[ngram]:
+                    ngrams[ngram] = count
         lengths = tuple(of for reference in references for of in reference.lengths if of)
         return _CountedText(ngrams, lengths or (0,), any(of.misread for of in references))
 
