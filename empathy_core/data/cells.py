@@ -80,8 +80,13 @@ def texts(value: object) -> tuple[str, ...]:
     Raises:
         NoText: It holds something else, or an entry of the list does.
     """
-    entries = value if isinstance(value, list) else [value]
-    found = (text(entry) for entry in entries)
+    if not isinstance(value, list):
+        found = [text(value)]
+    else:
+        try:
+            found = [text(entry) for entry in value]
+        except NoText as error:
+            raise NoText(f"a list that holds {error.found}") from error
     return tuple(entry for entry in found if entry is not None)
 
 

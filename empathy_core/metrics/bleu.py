@@ -192,8 +192,7 @@ class Metric:
         ngrams = Counter[tuple[str, ...]]()
         for reference in references:
             for ngram, count in reference.ngrams.items():  # twice as fast as Counter's own union
-                if count > ngrams[ngram]:
-                    ngrams[ngram] = count
+                ngrams[ngram] = max(ngrams[ngram], count)
         lengths = tuple(of for reference in references for of in reference.lengths if of)
         return _CountedText(ngrams, lengths or (0,), any(of.misread for of in references))
 

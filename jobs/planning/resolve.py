@@ -96,8 +96,7 @@ def resolve(
     scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
-    collected.notes += audit.get("warnings", ())  # audits of older runs have none
-    collected.notes += data.references.note(evaluated)
+    collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
