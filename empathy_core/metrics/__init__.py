@@ -13,15 +13,15 @@ say); a row is unscored where its *reference* leaves nothing to score, hence und
 
 Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
 give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` and ``given`` (see
-``prepared``); ``merged`` or ``united``, and ``references`` (see ``_several``); ``score_group``, the
-name of a task of its own that scores it with all others of that group; ``by_condition``, true where
-conditions share nothing, so that each is kept as soon as it is scored; ``in_run(run)``, the metric
-as it works in one run.
+``prepared``); ``misreads(text)`` and ``script_advice`` (see ``misread_note``); ``merged`` or
+``united``, and ``references`` (see ``_several``); ``score_group``, the name of a task of its own
+that scores it with all others of that group; ``by_condition``, true where conditions share nothing,
+so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -40,8 +40,8 @@ from empathy_core.types import Column, digest
 
 __all__ = [
     "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added", "as_planned",
-    "asked", "given_column", "judge_group", "key", "load", "names", "prepared", "rates",
-    "references_of", "remarks", "why_unscored",
+    "asked", "given_column", "judge_group", "key", "load", "misread_note", "names", "prepared",
+    "rates", "references_of", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -213,6 +213,21 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
     n = str(counts[0]) if len(counts) == 1 else "var"
     prepared = metric.prepare([text for texts in lists for text in texts])
     return cast("MetricProtocol", OfSeveral(prepared, n))
+
+
+def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -> tuple[str, ...]:
+    """Say so where most references are of a script that a metric finds no words in, and what helps.
+
+    A metric tells by ``misreads`` whether a text is, and in ``script_advice`` what to set. Tables
+    count such rows (``remarks``); this can be told before anything is answered.
+    """
+    misreads: Callable[[str], bool] | None = getattr(metric, "misreads", None)
+    strange = sum(map(misreads, references)) if misreads else 0
+    if 2 * strange <= len(references):
+        return ()
+    told = f"{strange:,} of {len(references):,} references are of a script"
+    advice = getattr(metric, "script_advice", "")
+    return (f"metrics.{name}: {told} that its tokenizer is not made for. {advice}",)
 
 
 def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:

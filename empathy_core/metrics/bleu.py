@@ -82,6 +82,7 @@ class Metric:
     smooth: Smoothing = "none"
     smooth_value: float | None = None
 
+    script_advice: ClassVar[str] = advice("bleu")
     why_unscored: ClassVar[Remark] = Remark("the reference is empty")
 
     def __post_init__(self) -> None:
@@ -187,6 +188,10 @@ class Metric:
         missed = np.cumsum([n == 0 for n in matched], axis=0)  # a half, a quarter, an eighth
         return [np.where(n > 0, n, 0.5**k) for n, k in zip(matched, missed, strict=True)], possible
 
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script that the tokenizer is not made for."""
+        return misread(text, self.tokenizer)
+
     def merged(self, references: Sequence[_CountedText]) -> _CountedText:
         """Return several references as one: the most of each n-gram, and all lengths."""
         ngrams = Counter[tuple[str, ...]]()
@@ -226,7 +231,7 @@ class Metric:
                 Remark("answers of fewer than 4 tokens (no 4-gram matches)",
                        int(of["short_answers"])),
                 Remark(f"rows of scripts that its tokenizer ({self.tokenizer}) is not made for",
-                       int(of["misread"]), advice("bleu")),
+                       int(of["misread"]), self.script_advice),
             ),
         )  # fmt: skip
 
@@ -237,7 +242,7 @@ class Metric:
         text = as_read(text)
         tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
         ngrams, length = extract_all_word_ngrams(tokens, 1, ORDER)
-        return _CountedText(ngrams, (length,), misread(text, self.tokenizer))
+        return _CountedText(ngrams, (length,), self.misreads(text))
 
 
 def _nothing(matched: Counts, possible: Counts, smooth: Smoothing) -> np.ndarray:

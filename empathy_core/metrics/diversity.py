@@ -10,7 +10,7 @@ and the same for all conditions, so that they compare; a run of fewer questions 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -67,6 +67,8 @@ class Metric:
     """
 
     tokenizer: BySacrebleu = "13a"
+
+    script_advice: ClassVar[str] = advice("diversity")
 
     def __post_init__(self) -> None:
         require_tokenizer(self.tokenizer, "metrics.diversity.tokenizer")
@@ -154,15 +156,19 @@ class Metric:
         text = f"answers of scripts that its tokenizer ({self.tokenizer}) is not made for"
         return counted(
             Remark("answers without another to compare with, left out of self-BLEU", int(sums[-3])),
-            Remark(text, int(sums[-2]), advice("diversity")),
+            Remark(text, int(sums[-2]), self.script_advice),
         )
+
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script that the tokenizer is not made for."""
+        return misread(text, self.tokenizer)
 
     def _answer(self, question: str, text: str) -> _Answer:
         from sacrebleu.metrics.helpers import extract_all_word_ngrams
 
         tokens = sacrebleu_tokenizer(self.tokenizer)(text.rstrip())
         ngrams, length = extract_all_word_ngrams(tokens, 1, bleu.ORDER)
-        return _Answer(question, ngrams, length, misread(text, self.tokenizer))
+        return _Answer(question, ngrams, length, self.misreads(text))
 
 
 class _Others:

@@ -56,6 +56,7 @@ class Metric:
     gamma: Share = 0.5
     references: Choice = "best"
 
+    script_advice: ClassVar[str] = advice("meteor")
     why_unscored: ClassVar[Remark] = Remark("the reference holds no word")
 
     def __post_init__(self) -> None:
@@ -89,7 +90,7 @@ class Metric:
 
     def reference_state(self, references: Sequence[str]) -> list[tuple[list[str], bool]]:
         """Return the words of each reference, and whether its script has none for it."""
-        return [(self._words(text), self._misread(text)) for text in map(as_read, references)]
+        return [(self._words(text), self.misreads(text)) for text in map(as_read, references)]
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return the score of each row; unscored where the reference has no word."""
@@ -97,7 +98,7 @@ class Metric:
         found = []
         for text, (reference, odd) in zip(map(as_read, rows["text"]), state, strict=True):
             score = self._score(self._words(text), [reference], *known)
-            row = [score, odd or self._misread(text), 1]
+            row = [score, odd or self.misreads(text), 1]
             found.append(row if reference else [np.nan] * 3)
         return np.array(found, dtype=float).reshape(len(found), 3)
 
@@ -124,7 +125,7 @@ class Metric:
     def remarks(self, sums: np.ndarray) -> tuple[Remark, ...]:
         """Say how many rows are of a script without spaces."""
         text = f"rows of scripts that its tokenizer ({self.tokenizer}) is not made for"
-        return counted(Remark(text, int(sums[1]), advice("meteor")))
+        return counted(Remark(text, int(sums[1]), self.script_advice))
 
     @property
     def _packages(self) -> tuple[str, ...]:
@@ -153,7 +154,8 @@ class Metric:
             )
         )  # fmt: skip
 
-    def _misread(self, text: str) -> bool:
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script without words for the tokenizer."""
         return misread(text, "none" if self.tokenizer == "nltk" else self.tokenizer)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -83,6 +83,8 @@ class Metric:
     lsum: bool = False
     references: Choice = "best"
 
+    script_advice: ClassVar[str] = advice("rouge")
+
     def __post_init__(self) -> None:
         require_tokenizer(self.tokenizer, "metrics.rouge.tokenizer")
         if self.use_stemmer and self.tokenizer != "rouge_score":
@@ -96,7 +98,7 @@ class Metric:
     def why_unscored(self) -> Remark:
         """Return what is so of a row that has no score."""
         text = f"the reference holds no token of {self._tokens_words()}"
-        return Remark(text, advice=advice("rouge"))
+        return Remark(text, advice=self.script_advice)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -142,7 +144,7 @@ class Metric:
         tokens = tokenize(text)
         numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
         coded = [numbers[token] for token in tokens]
-        units = Counter(coded), Counter(pairwise(coded)), misread(text, self.tokenizer)
+        units = Counter(coded), Counter(pairwise(coded)), self.misreads(text)
         found = _Reference(numbers, coded, *units, ())
         if not self.lsum:
             return found
@@ -161,10 +163,7 @@ class Metric:
         counts = np.array(found, dtype=float).reshape(-1, 3, len(_rouges(self.lsum)))
         overlap, answer, reference = counts.swapaxes(0, 1)
         visible = np.array([bool(text) for text in texts], dtype=bool)
-        odd = [
-            of.misread or misread(text, self.tokenizer)
-            for text, of in zip(texts, state, strict=True)
-        ]
+        odd = [of.misread or self.misreads(text) for text, of in zip(texts, state, strict=True)]
         told = [reference[:, 1] > 0, visible & (answer[:, 0] == 0), answer[:, 0] == 1, odd]
         ones = np.ones(len(texts))
         statistics = np.column_stack([_scores(overlap, answer, reference), *told, ones])
@@ -194,6 +193,10 @@ class Metric:
         n, bigrams = sums[..., -1:], sums[..., len(self.columns) : len(self.columns) + 1]
         of_two = [c.name.startswith("rouge2") for c in self.columns]
         return ratio(sums[..., : len(self.columns)], np.where(of_two, bigrams, n))
+
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script that the tokenizer is not made for."""
+        return misread(text, self.tokenizer)
 
     def united(self, statistics: np.ndarray) -> np.ndarray:
         """Return the statistics against the reference of the best F, for each ROUGE on its own."""
@@ -236,12 +239,12 @@ class Metric:
         tokens = self._tokens_words()
         return counted(
             Remark(f"answers without a token of {tokens}, scored 0", int(of["no_token"]),
-                   advice("rouge")),
+                   self.script_advice),
             Remark("references of one token, left out of ROUGE-2 (no bigram)",
                    int(of["n"] - of["reference_bigram"])),
             Remark("answers of one token (no bigram)", int(of["one_token"])),
             Remark(f"rows of scripts that {tokens} is not made for", int(of["misread"]),
-                   advice("rouge")),
+                   self.script_advice),
         )  # fmt: skip
 
     def _tokens_words(self) -> str:

@@ -45,7 +45,8 @@ class Metric:
     case_sensitive: bool = False
 
     references: ClassVar[str] = "best"
-    score_group: ClassVar[str] = "ter"
+    score_group: ClassVar[str] = "lexical-ter"
+    script_advice: ClassVar[str] = ADVICE
     why_unscored: ClassVar[Remark] = Remark("the reference holds no word")
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Metric:
     def reference_state(self, references: Sequence[str]) -> list[tuple[list[str], bool]]:
         """Return the words of each reference, and whether its script has none for it."""
         tokenize = self._tokenizer()
-        return [(tokenize(text.rstrip()).split(), self._misread(text))
+        return [(tokenize(text.rstrip()).split(), self.misreads(text))
                 for text in map(as_read, references)]  # fmt: skip
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
@@ -93,7 +94,7 @@ class Metric:
                 found.append([np.nan] * 4)
                 continue
             n_edits = edits(tokenize(text.rstrip()).split(), reference)
-            found.append([n_edits, len(reference), odd or self._misread(text), 1])
+            found.append([n_edits, len(reference), odd or self.misreads(text), 1])
         return np.array(found, dtype=float).reshape(len(found), 4)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
@@ -129,6 +130,7 @@ class Metric:
             self.normalized, self.no_punct, self.asian_support, self.case_sensitive
         )
 
-    def _misread(self, text: str) -> bool:
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script without words for the tokenizer."""
         split = self.normalized and self.asian_support
         return misread(text, "ja-mecab" if split else "none")  # it splits what MeCab reads

@@ -126,7 +126,7 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    made, remarks = collected.made, tuple(collected.remarks)
+    made, remarks = collected.made, (*collected.remarks, *_misread(config, evaluated))
     return Resolved(plan, examples, audit, made, collected.renderings, remarks)
 
 
@@ -442,6 +442,13 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
     metric = metrics.prepared(name, options, evaluated)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+
+
+def _misread(config: Config, evaluated: pl.DataFrame) -> Iterator[str]:
+    """Say which metrics find no words in most references."""
+    references = evaluated["response"].to_list()
+    for name, options in config.metrics.items():
+        yield from metrics.misread_note(name, metrics.load(name, options), references)
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

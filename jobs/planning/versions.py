@@ -210,7 +210,7 @@ def outdated_scores(plan: Plan) -> tuple[str, ...]:
     """
     sentences = []
     for planned in plan.metrics:
-        if planned.group != LEXICAL or planned.name.startswith(PLUGIN):
+        if not planned.group.startswith(LEXICAL) or planned.name.startswith(PLUGIN):
             continue
         metric = metrics.load(planned.name, planned.options)
         alike = metrics.as_planned(metric, planned.signature)

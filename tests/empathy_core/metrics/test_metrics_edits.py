@@ -105,7 +105,7 @@ def test_ter_of_a_script_without_spaces_names_the_setting() -> None:
 
 def test_ter_waits_for_no_other_metric() -> None:
     """It takes long for long answers, so it is a group of tasks of its own."""
-    assert metrics.load("ter", {}).score_group == "ter"
+    assert metrics.load("ter", {}).score_group == "lexical-ter"
 
 
 LINES = frame(

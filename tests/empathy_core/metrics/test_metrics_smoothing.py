@@ -84,6 +84,25 @@ def test_japanese_under_the_default_is_told_which_option_to_set() -> None:
     assert any("ja-mecab" in remark.advice for remark in told)
 
 
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("bleu", "tokenizer"), ("rouge", "tokenizer"), ("diversity", "tokenizer"),
+     ("meteor", "tokenizer"), ("ter", "asian_support")],
+)  # fmt: skip
+def test_a_script_without_spaces_is_told_before_anything_is_answered(
+    name: str, setting: str
+) -> None:
+    """Where most references are of it; a few in another language say nothing."""
+    options = {"meteor": {"tokenizer": "13a", "synonyms": False}}.get(name, {})
+    metric = metrics.load(name, options)
+    japanese = JAPANESE["reference"].to_list()
+    (told,) = metrics.misread_note(name, metric, japanese)
+    assert told.startswith(f"metrics.{name}: 3 of 3 references are of a script")
+    assert f"metrics.{name}.{setting}" in told
+    assert metrics.misread_note(name, metric, [*japanese, *["I hear you."] * 3]) == ()
+    assert metrics.misread_note("length", metrics.load("length", {}), japanese) == ()
+
+
 @pytest.mark.parametrize("metric", ["bleu", "rouge"])
 def test_a_missing_package_is_named(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is generated, with the command that installs it."""
