@@ -56,12 +56,15 @@ def united(
         The same frame, or with one more column ``ALL_REFERENCES``, null where a row is not
         evaluated.
     """
+    if not of_question and not any(own.values()):
+        return examples  # at once, however many rows there are
     every = {row: [text, *own.get(row, ())] for row, text in _columns(examples, "id", "response")}
     together: dict[str, list[str]] = defaultdict(list)
-    for row, question in sorted(_columns(examples, "id", "question")):
+    for row, question in sorted(_columns(examples, "id", "question")) if of_question else ():
         together[question] += every[row]
+    keys = _Keys()
     lists = [
-        _distinct([*every[row], *(together[question] if of_question else ())]) if asked else None
+        _distinct([*every[row], *together.get(question, ())], keys) if asked else None
         for row, question, asked in examples.select("id", "question", EVALUATED).iter_rows()
     ]
     if all(texts is None or len(texts) == 1 for texts in lists):
@@ -73,10 +76,18 @@ def _columns(examples: pl.DataFrame, *names: str) -> list[tuple[str, str]]:
     return list(examples.select(names).iter_rows())
 
 
-def _distinct(texts: Sequence[str]) -> list[str]:
+class _Keys(dict[str, str]):
+    """Text → digest of its normal form, each found once: rows share references."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = digest(normalised(text), 16)
+        return self[text]
+
+
+def _distinct(texts: Sequence[str], keys: _Keys) -> list[str]:
     first: dict[str, str] = {}
-    for text in texts:
-        first.setdefault(digest(normalised(text), 16), text)
+    for text in dict.fromkeys(texts):
+        first.setdefault(keys[text], text)
     return list(first.values())
 
 
@@ -92,13 +103,13 @@ def compared(examples: pl.DataFrame, *, people: bool) -> pl.DataFrame:
     """Return ``id`` and ``reference`` of rows, and where there are several all ``references``.
 
     Args:
-        examples: Evaluated rows of a run.
+        examples: Rows of a run.
         people: Whether the answers are the therapists' own: each is then compared with all
             references but itself, if there is another.
     """
     if not several(examples):
         return examples.select("id", reference="response")
-    every = pl.col(ALL_REFERENCES)
+    every = pl.col(ALL_REFERENCES).fill_null(pl.concat_list("response"))  # of rows not evaluated
     rest = pl.when(every.list.len() > 1).then(every.list.slice(1)).otherwise(every)
     found = examples.select("id", (rest if people else every).alias(ROWS))
     return found.select("id", pl.col(ROWS).list.first().alias("reference"), ROWS)
@@ -129,9 +140,10 @@ def audit(examples: pl.DataFrame) -> dict[str, Any]:
         return {}
     rows = examples.filter(EVALUATED)
     counts = rows[ALL_REFERENCES].list.len().to_list()
-    trained = {normalised(t) for t in examples.filter(pl.col("split") == "train")["response"]}
+    keys = _Keys()
+    trained = {keys[text] for text in examples.filter(pl.col("split") == "train")["response"]}
     leaked = [
-        any(normalised(text) in trained for text in texts)
+        any(keys[text] in trained for text in texts)
         for texts, split in rows.select(ALL_REFERENCES, "split").iter_rows()
         if split != "train"
     ]
