@@ -300,6 +300,7 @@ def _standard() -> str:
 
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "meteor": {"tokenizer": "13a", "synonyms": False},  # without NLTK's data
     "classifier": {"path": "labelled.csv", "labels": ("label",)},
 }
 """Settings of metrics that have none by default, so that their columns can be shown."""
@@ -323,7 +324,7 @@ def _columns(cls: type, name: str) -> Iterator[str]:
     if name == "evaluate_metric":
         yield "Its columns are the entries of `keys`."
         return
-    if name in EXAMPLES:
+    if name == "classifier":
         yield "The columns depend on the settings; here `labels` is one column called `label`."
     marks = {"higher": "higher is better", "lower": "lower is better", None: "no direction"}
     rows = [

@@ -1,5 +1,5 @@
 # Install what the tests use from Debian, where that is possible and something is missing.
-# LaTeX compiles the tables; Chromium opens the pages; Slurm with its accounting is the cluster of slurm/sim.
+# LaTeX compiles the tables; Chromium opens the pages; METEOR reads WordNet; Slurm with its accounting is the cluster of slurm/sim.
 # Under CI what is missing in the end is an error; elsewhere its tests are skipped.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
@@ -15,6 +15,7 @@ list_missing() {
   has_tex pgfmath.sty || wanted+=(texlive-pictures)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   command -v chromium >/dev/null || wanted+=(chromium)
+  [ -e /usr/share/wordnet/data.noun ] || wanted+=(wordnet-base)
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null ||
     wanted+=(slurm-wlm)
   command -v munged >/dev/null || wanted+=(munge)

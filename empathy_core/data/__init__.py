@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.data import audit as _audit
-from empathy_core.data import cleaning, columns, files, placed, reading, splitting
+from empathy_core.data import cleaning, columns, files, placed, reading, references, splitting
 from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.frozen import VERSION, changes
@@ -61,6 +61,7 @@ __all__ = [
     "identity",
     "load",
     "prepare",
+    "references",
     "source",
     "source_names",
 ]
@@ -71,7 +72,7 @@ class PreparedRows:
     """The rows of a run before they are frozen.
 
     Attributes:
-        examples: ``store.EXAMPLES``, in the run's order.
+        examples: ``store.EXAMPLES``, in the run's order; see ``references.united``.
         audit: See ``audit.audit``.
         identity: See ``identity``.
         carried: No part of the identity.
@@ -118,6 +119,7 @@ def _identity(
         if by_column:
             settings["context"] = list(entry.context)
         sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
+    of_question = {"references": data.references} if data.references != "own" else {}
     return {
         "cleaning_version": CLEANING_VERSION,
         "sources": sources,
@@ -126,6 +128,7 @@ def _identity(
         "fractions": list(data.fractions),
         "seed": data.seed,
         "duplicates": data.duplicates,
+        **of_question,
         "evaluate": asdict(evaluate),
         **({} if data.test_ids is None else {"test_ids": digest(sorted(_test_ids(data) or ()))}),
     }
@@ -142,6 +145,8 @@ def _unusual(source: Source) -> dict[str, Any]:
         {**asdict(of.layout), **asdict(of.turn_layout), **{key: getattr(of, key) for key in _LATER}}
         for of in (source, default)
     )
+    if source.references:
+        given["references"] = list(source.references)
     if set(source.missing) != set(default.missing):
         given["missing"] = sorted(source.missing)
     return {key: value for key, value in given.items() if value != usual.get(key)}
@@ -172,6 +177,8 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         examples, splitting.evaluated(examples, evaluate), evaluate.block_size
     ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
     _require_evaluated(examples, evaluate)
+    own = references.of_sources(data.sources, raws)
+    examples = references.united(examples, own, of_question=data.references == "question")
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
@@ -298,7 +305,9 @@ def freeze(prepared: PreparedRows, run: RunDir) -> None:
 
 
 def load(run: RunDir) -> pl.DataFrame:
-    """Return the frozen rows (``store.EXAMPLES``), after proving that they are those.
+    """Return the frozen rows, after proving that they are those.
+
+    They are ``store.EXAMPLES``, and all references of a row where any has several.
 
     Raises:
         Damaged: A file is missing, or is not what was written.

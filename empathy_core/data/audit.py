@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.data import near_duplicates as neighbours
+from empathy_core.data import references
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
@@ -63,6 +64,7 @@ def audit(
         "leaks": _leaks(answers, near),
         "answers_per_question": _histogram(examples["question"].to_list()),
         "words": {column: _quantiles(examples[column]) for column in ("context", "response")},
+        **references.audit(examples),
         "evaluated": _evaluated(examples),
         **turns_audited(examples),
     }

@@ -7,7 +7,17 @@ from typing import Any
 
 def text(audit: Mapping[str, Any]) -> str:
     """Return the audit in lines of at most 100 characters."""
-    parts = (_warnings, _sources, _duplicates, _splits, _leaks, _shape, _turns, _evaluated)
+    parts = (
+        _warnings,
+        _sources,
+        _duplicates,
+        _splits,
+        _leaks,
+        _shape,
+        _turns,
+        _references,
+        _evaluated,
+    )
     shown = ("\n".join(part(audit)) for part in parts)
     return "\n\n".join(filter(None, shown)) + "\n"
 
@@ -100,6 +110,18 @@ def _shape(audit: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + " " * 14 + "".join(f"{name:>10}" for name in quantiles["context"])
     for column, label in (("context", "question"), ("response", "answer")):
         yield f"  {label:<14}" + "".join(f"{value:>10,.0f}" for value in quantiles[column].values())
+
+
+def _references(audit: Mapping[str, Any]) -> Iterator[str]:
+    found = audit.get("references")  # only where a row has several
+    if found:
+        yield "REFERENCES (answers that each answer is compared with)"
+        mean = found["references"] / found["rows"]
+        yield _line("references", found["references"], f"{mean:.1f} a row")
+        for n, rows in found["rows_by_references"].items():
+            yield _line(f"{n} reference{'' if n == '1' else 's'}", rows, "evaluated rows")
+        n_leaked = found["held_out_rows_reference_in_train"]
+        yield _line("rows with one also in train", n_leaked, "a tuned model may have read it")
 
 
 def _turns(audit: Mapping[str, Any]) -> Iterator[str]:

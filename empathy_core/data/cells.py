@@ -74,6 +74,22 @@ def text(value: object) -> str | None:
     raise NoText(kind(value), _path_to_text(value))
 
 
+def texts(value: object) -> tuple[str, ...]:
+    """Return the texts of a cell that holds one, several in a list, or none.
+
+    Raises:
+        NoText: It holds something else, or an entry of the list does.
+    """
+    if not isinstance(value, list):
+        found = [text(value)]
+    else:
+        try:
+            found = [text(entry) for entry in value]
+        except NoText as error:
+            raise NoText(f"a list that holds {error.found}") from error
+    return tuple(entry for entry in found if entry is not None)
+
+
 def label(value: object) -> str | None:
     """Return the text of a cell, or of its number or truth value as JSON writes them.
 

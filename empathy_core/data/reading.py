@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
 
 from empathy_core.conversation import Conversation, Message
 from empathy_core.data import cells, files, hub, places
@@ -26,6 +27,7 @@ class RawRow:
         response: Null if absent.
         author: Null if absent.
         kept: Of the source's ``keep``, in its order; null if absent.
+        references: More answers, of the source's ``references``.
         place: Where a person finds it, such as ``line 7``.
         turns: What was said before the response; empty where the context is a text.
         conversation: Id of the conversation; null where there is none.
@@ -46,6 +48,7 @@ class RawRow:
     turn: int | None = None
     group: str | None = None
     side: SplitName | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Raw:
     conversations: int | None = None
 
 
+_Taken = TypeVar("_Taken", str | None, tuple[str, ...])
 _Take = Callable[[object], str | None]
 
 
@@ -272,6 +276,7 @@ class _Cutter:
                 row, context, response, author, kept, self.table.place(row), turns,
                 conversation=str(row) if source.turn_layout.turns else None,
                 group=self._group(row, record), side=self._side(row, record),
+                references=self._references(row, record),
             )  # fmt: skip
 
     def taken(self, one: TakenAnswer) -> RawRow:
@@ -285,7 +290,7 @@ class _Cutter:
             one.row, Conversation(one.cut.history).text, one.cut.answer.text, author, kept,
             self.table.place(one.row), one.cut.history, one.conversation,
             one.cut.place if apart else None, self._group(one.row, record),
-            self._side(one.row, record),
+            self._side(one.row, record), self._references(one.row, record),
         )  # fmt: skip
 
     def _group(self, row: int, record: Record) -> str | None:
@@ -323,6 +328,12 @@ class _Cutter:
         most = self.source.turn_layout.most_history
         return said[-most:] if most else said
 
+    def _references(self, row: int, record: Record) -> tuple[str, ...]:
+        """Return the texts of all columns of references; words for a missing value are none."""
+        cells_of = (self._cell(row, record, name, cells.texts) for name in self.source.references)
+        known = (self._known(text) for texts in cells_of for text in texts)
+        return tuple(text for text in known if text)
+
     def _value(self, row: int, record: Record, column: str, take: _Take) -> str | None:
         return self._known(self._cell(row, record, column, take))
 
@@ -333,7 +344,9 @@ class _Cutter:
             return None
         return cell
 
-    def _cell(self, row: int, record: Record, column: str, take: _Take) -> str | None:
+    def _cell(
+        self, row: int, record: Record, column: str, take: Callable[[object], _Taken]
+    ) -> _Taken:
         try:
             value = cells.at(record, column)
             if value is not cells.ABSENT or not self.complete:

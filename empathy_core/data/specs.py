@@ -18,7 +18,10 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 HERE = Path(__file__).parent
-OWN_NAMES = (*EXAMPLES, "exposed", "length")
+ALL_REFERENCES = "all_references"
+"""Column of the frozen rows beside ``store.EXAMPLES`` where a run has several references a row."""
+
+OWN_NAMES = (*EXAMPLES, "exposed", "length", ALL_REFERENCES)
 """What a column that is carried along cannot be called."""
 
 
@@ -84,6 +87,8 @@ class Source:
             the turns where it is a conversation.
         response: Column with the answer; empty where a pattern finds it; ``last`` where it is the
             last answer of a conversation.
+        references: Columns with more good answers to the question, a text or a list of texts in
+            each: answers are compared with all of them.
         author: Column that tells who answered; null where the source does not say.
         pattern: Regular expression with the named groups ``context`` and ``response``.
         column: The text column that ``pattern`` reads.
@@ -115,6 +120,7 @@ class Source:
     hub_split: str = "train"
     context: tuple[str, ...] = ()
     response: str = ""
+    references: tuple[str, ...] = ()
     author: str | None = None
     pattern: str | None = None
     column: str | None = None
@@ -141,7 +147,13 @@ class Source:
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
         labels = filter(None, (self.author, self.group, self.split))
-        named = (*self.texts, *self.turn_layout.columns, *labels, *self.keep)
+        named = (
+            *self.texts,
+            *self.references,
+            *self.turn_layout.columns,
+            *labels,
+            *self.keep,
+        )
         return tuple(dict.fromkeys(named))
 
     @property
@@ -207,6 +219,12 @@ class Source:
         if not self.context:
             msg = f'{self.where} names no context column: set {self.where}.context = ["…"]'
             raise ConfigError(msg)
+        if asked := [name for name in self.references if name in self.context]:
+            msg = (
+                f"{self.where} takes '{asked[0]}' for the question and for a reference, so that an "
+                "echo would be perfect: name two different columns"
+            )
+            raise ConfigError(msg)
         if self.response in self.context:
             msg = (
                 f"{self.where} takes '{self.response}' for the question and for the answer, so "
@@ -233,6 +251,8 @@ class SplitSettings:
         fractions: Shares of train, validation and test; they sum to 1.
         seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        references: With what answers are compared: a row's ``own`` references, or those of all rows
+            with the same ``question``.
         test_ids: A text file with the ids of the examples that are the test split, one a line;
             the others are training or validation rows. Null means that it is drawn.
     """
@@ -242,6 +262,7 @@ class SplitSettings:
     seed: int = 0
     duplicates: Literal["keep", "drop"] = "drop"
     test_ids: str | None = None
+    references: Literal["own", "question"] = "own"
 
 
 @dataclass(frozen=True, slots=True)

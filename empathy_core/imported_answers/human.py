@@ -13,7 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
+from empathy_core.data import references
 from empathy_core.data.contexts import answered_alike
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.store import EVALUATED
 
 ANSWERS: dict[str, Any] = {
@@ -42,12 +44,14 @@ class TherapistCoverage:
         copies: Share of them that are exact copies of the reference; 0 where there are none.
         without_partner: Evaluated rows whose question nobody else answered.
         repeated: Evaluated rows left out as duplicates of an earlier one.
+        references: References of an answer, on average, where rows have several; else 0.
     """
 
     n: int
     copies: float
     without_partner: int
     repeated: int
+    references: float = 0.0
 
 
 def answers(
@@ -56,10 +60,12 @@ def answers(
     """Return for each evaluated row another row's answer to the same normalised question.
 
     Partners are drawn from all rows of the frame, evaluated or not. Rows without a partner are
-    left out.
+    left out. Where rows have several references, one is left out at a time: the answer is the row's
+    own, which is then compared with all of its references but itself
+    (``data.references.compared``), so that every answer counts once.
 
     Args:
-        examples: ``store.EXAMPLES``.
+        examples: ``store.EXAMPLES``, and all references of a row where any has several.
         duplicates: ``drop`` counts equal pairs once: a later evaluated row of a pair is left out,
             and the partner's pair is another one, of another author where one is known.
             ``keep`` takes any other row, exact copies included.
@@ -69,6 +75,11 @@ def answers(
         A frame of ``ANSWERS``, in the order of *examples*.
     """
     rows = _rows(examples)
+    if references.several(examples):
+        there = {row for row, n in _counts(examples) if n > 1}
+        own = [(row.id, row.response, row.id, False) for row in _evaluated(rows, duplicates)
+               if row.id in there]  # fmt: skip
+        return pl.DataFrame(own, schema=ANSWERS, orient="row")
     by_question: dict[str, list[_HumanAnswer]] = defaultdict(list)
     for row in _distinct(rows) if duplicates == "drop" else rows:
         by_question[row.question].append(row)
@@ -89,7 +100,18 @@ def coverage(
     asked = len(_evaluated(rows, duplicates))
     copies = int(drawn["copy"].sum()) / drawn.height if drawn.height else 0.0
     repeated = sum(row.evaluated for row in rows) - asked
-    return TherapistCoverage(drawn.height, copies, asked - drawn.height, repeated)
+    there = set(drawn["example"])
+    others = [n - 1 for row, n in _counts(examples) if row in there]
+    mean = sum(others) / len(others) if others else 0.0
+    return TherapistCoverage(drawn.height, copies, asked - drawn.height, repeated, mean)
+
+
+def _counts(examples: pl.DataFrame) -> list[tuple[str, int]]:
+    """Return id and number of references of each evaluated row; nothing if each has one."""
+    if not references.several(examples):
+        return []
+    counted = examples.filter(EVALUATED).select("id", pl.col(ALL_REFERENCES).list.len())
+    return list(counted.iter_rows())
 
 
 def _rows(examples: pl.DataFrame) -> list[_HumanAnswer]:

@@ -13,14 +13,15 @@ say); a row is unscored where its *reference* leaves nothing to score, hence und
 
 Optional members: ``remarks(sums)`` (see ``remarks``); ``why_unscored``, a ``Remark`` that tables
 give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` and ``given`` (see
-``prepared``); ``score_group``, the name of a task of its own that scores it with all others of that
-group; ``by_condition``, true where conditions share nothing, so that each is kept as soon as it is
-scored; ``in_run(run)``, the metric as it works in one run.
+``prepared``); ``misreads(text)`` and ``script_advice`` (see ``misread_note``); ``merged`` or
+``united``, and ``references`` (see ``_several``); ``score_group``, the name of a task of its own
+that scores it with all others of that group; ``by_condition``, true where conditions share nothing,
+so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -31,14 +32,16 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.metrics._parts import Remark, given_column
+from empathy_core.metrics._several import COLUMN, OfSeveral, takes_several
 from empathy_core.types import Column, digest
 
 __all__ = [
     "GENERATED", "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added",
-    "asked", "given_column", "is_judges", "judge_group", "key", "load", "names", "prepared",
-    "rates", "remarks", "why_unscored",
+    "as_planned", "asked", "given_column", "is_judges", "judge_group", "key", "load",
+    "misread_note", "names", "prepared", "rates", "references_of", "remarks", "why_unscored",
 ]  # fmt: skip
 
 PLUGIN = "evaluate:"
@@ -64,8 +67,10 @@ ROWS: dict[str, Any] = {
 }
 """Columns of the frame that ``measure`` takes, one row an answer.
 
-A metric with an ``opponent``, the id of a condition, gets its answer as well: ``opponent``, null
-where there is none; and the id of the condition that is scored: ``condition``.
+Where the run has several references a row, all of them are there too: ``references``, a list, of
+which ``reference`` is the first. A metric with an ``opponent``, the id of a condition, gets its
+answer as well: ``opponent``, null where there is none; and the id of the condition that is scored:
+``condition``.
 """
 
 
@@ -192,7 +197,8 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
     Args:
         name: See ``load``.
         options: As before.
-        examples: ``store.EXAMPLES``, and what the sources carry along.
+        examples: Evaluated rows, ``store.EXAMPLES``, with what the sources carry along, and with
+            all references of each where any has several.
 
     Raises:
         ConfigError: There is no such column, or the metric refuses its values.
@@ -211,8 +217,43 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
             metric = metric.given(examples.select("id", pl.col(columns).cast(pl.String)))
         except ConfigError as error:
             raise ConfigError(f"{table}: {error}") from error
-    found: MetricProtocol = metric.prepare(examples["response"].to_list())
-    return found
+    if ALL_REFERENCES not in examples.columns or not takes_several(metric):
+        found: MetricProtocol = metric.prepare(examples["response"].to_list())
+        return found
+    lists = examples[ALL_REFERENCES]
+    counts = lists.list.len().unique().to_list()
+    n = str(counts[0]) if len(counts) == 1 else "var"
+    prepared = metric.prepare([text for texts in lists for text in texts])
+    return cast("MetricProtocol", OfSeveral(prepared, n))
+
+
+def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -> tuple[str, ...]:
+    """Say so where most references are of a script that a metric finds no words in, and what helps.
+
+    A metric tells by ``misreads`` whether a text is, and in ``script_advice`` what to set. Tables
+    count such rows (``remarks``); this can be told before anything is answered.
+    """
+    misreads: Callable[[str], bool] | None = getattr(metric, "misreads", None)
+    strange = sum(map(misreads, references)) if misreads else 0
+    if 2 * strange <= len(references):
+        return ()
+    told = f"{strange:,} of {len(references):,} references are of a script"
+    advice = getattr(metric, "script_advice", "")
+    return (f"metrics.{name}: {told} that its tokenizer is not made for. {advice}",)
+
+
+def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:
+    """Return a metric as one of this signature is: of one reference a row or of several."""
+    n = signature.partition("|")[0].removeprefix("nrefs:")
+    several = takes_several(metric) and n not in ("1", signature)
+    return cast("MetricProtocol", OfSeveral(metric, n)) if several else metric
+
+
+def references_of(metric: MetricProtocol, rows: pl.DataFrame) -> tuple[Any, ...]:
+    """Return what ``reference_state`` takes: the reference of each row, or all of them."""
+    if isinstance(metric, OfSeveral):
+        return tuple(map(tuple, rows[COLUMN].to_list()))
+    return tuple(rows["reference"])
 
 
 def remarks(metric: MetricProtocol, sums: np.ndarray) -> tuple[Remark, ...]:

@@ -25,6 +25,7 @@ from empathy_core.metrics._parts import (
     signature,
     version,
 )
+from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.types import Column, digest
 from empathy_core.visible import NORM, as_read
 
@@ -62,6 +63,8 @@ class Metric:
         idf: Weigh tokens by how few references of the run have them.
         rescale: Put unrelated English sentences at 0, by ``bert_score``'s table.
         batch_size: Texts a batch; scores differ by rounding (1e-7) under another.
+        references: Of several references the ``best`` precision, recall and F1 count, each on its
+            own (as in ``bert_score``), or the ``mean`` of them.
     """
 
     model: str = "google-bert/bert-base-uncased"
@@ -70,6 +73,7 @@ class Metric:
     idf: bool = False
     rescale: bool = False
     batch_size: int = 64
+    references: Choice = "best"
 
     why_unscored: ClassVar[Remark] = Remark(
         "no token that counts in the reference, or no finite number"
@@ -149,6 +153,10 @@ class Metric:
         """Reduce sums to means."""
         return means(sums, len(self.columns))
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the greatest precision, recall and F1, whichever references they are against."""
+        return greatest(statistics)
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row alone by ``bert_score``, its own loading and layer dropping included.
 
@@ -160,17 +168,21 @@ class Metric:
 
         model, encoder, table = self._reference_model(), self._encoder, self._weights()
         found = np.full((rows.height, len(self.columns)), np.nan)
-        for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
-            text, reference = map(as_read, pair)
-            if not self._comparable(encoder.ids(reference), table):
+        for i, (text, references) in enumerate(of_rows(rows)):
+            there = [of for of in references if self._comparable(encoder.ids(of), table)]
+            if not there:
                 continue
             if not self._comparable(encoder.ids(text), table):
                 found[i, :3] = 0
                 continue
-            found[i, :3] = bert_cos_score_idf(
-                model, [reference], [text], encoder.tokenizer, table, batch_size=1,
-                device=encoder.device,
-            )[0].numpy()  # fmt: skip
+            each = [
+                bert_cos_score_idf(
+                    model, [of], [text], encoder.tokenizer, table, batch_size=1,
+                    device=encoder.device,
+                )[0].numpy()
+                for of in there
+            ]  # fmt: skip
+            found[i, :3] = np.max(each, axis=0)
         found[:, :3] = self._rescaled(found[:, :3])
         return found
 

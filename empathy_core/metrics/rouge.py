@@ -1,4 +1,4 @@
-"""ROUGE-1, ROUGE-2 and ROUGE-L as ``rouge_score`` has them, several times faster.
+"""ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum as ``rouge_score`` has them, several times faster.
 
 Lin (2004), https://aclanthology.org/W04-1013. Tokens are those of ``rouge_score`` itself, a-z and
 0-9 alone, or of one of sacreBLEU's tokenizers for other scripts; the
@@ -9,21 +9,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from empathy_core.errors import ConfigError
 from empathy_core.metrics._parts import Remark, counted, ratio, signature, version
+from empathy_core.metrics._rouge_lsum import lines, union_hits
+from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.metrics._tokens import (
     LATIN_WORDS,
     Tokenize,
     Tokenizer,
     advice,
     misread,
+    require_tokenizer,
     sacrebleu_tokenizer,
+    tokenizer_version,
 )
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
@@ -31,6 +35,7 @@ from empathy_core.visible import NORM, as_read
 COUNTS = ("reference_bigram", "no_token", "one_token", "misread")
 """What of a row is counted beside its scores."""
 ROUGES = (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
+LSUM = ("rougeLsum", "ROUGE-Lsum")
 FOREIGN = -1
 """Stands for every token of an answer that its reference does not have."""
 
@@ -41,6 +46,7 @@ class _Reference:
 
     Attributes:
         misread: Whether it is of a script that the tokenizer is not made for.
+        lines: Tokens of each line; none where nobody asks.
     """
 
     numbers: dict[str, int]
@@ -48,6 +54,11 @@ class _Reference:
     unigrams: Counter[int]
     bigrams: Counter[tuple[int, int]]
     misread: bool
+    lines: tuple[list[int], ...]
+
+    def coded(self, tokens: Sequence[str]) -> list[int]:
+        """Return the tokens of an answer as numbers."""
+        return [self.numbers.get(token, FOREIGN) for token in tokens]
 
 
 @dataclass(frozen=True)
@@ -62,12 +73,20 @@ class Metric:
         use_stemmer: Porter-stem words of more than three letters (evaluate's default: no).
         tokenizer: ``rouge_score``'s reads a-z and 0-9 alone; for other scripts one of
             sacreBLEU's, whose tokens are in lower case here and hold punctuation too.
+        lsum: Whether ROUGE-Lsum is there too, of the texts' lines.
+        references: Of several references the ``best`` F counts, with its precision and recall (as
+            in ``rouge_score``), or the ``mean`` of them.
     """
 
     use_stemmer: bool = False
     tokenizer: Tokenizer = "rouge_score"
+    lsum: bool = False
+    references: Choice = "best"
+
+    script_advice: ClassVar[str] = advice("rouge")
 
     def __post_init__(self) -> None:
+        require_tokenizer(self.tokenizer, "metrics.rouge.tokenizer")
         if self.use_stemmer and self.tokenizer != "rouge_score":
             msg = (
                 f"use_stemmer with tokenizer '{self.tokenizer}'; expected it with 'rouge_score' "
@@ -79,12 +98,12 @@ class Metric:
     def why_unscored(self) -> Remark:
         """Return what is so of a row that has no score."""
         text = f"the reference holds no token of {self._tokens_words()}"
-        return Remark(text, advice=advice("rouge"))
+        return Remark(text, advice=self.script_advice)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """F of each, then precision and recall of each."""
-        return _columns()
+        return _columns(self.lsum)
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -103,8 +122,9 @@ class Metric:
         """Return the settings and the version of the tokenizer's library."""
         stem = f"porter-nltk-{version('nltk')}" if self.use_stemmer else "no"
         return signature(
-            nrefs=1, tok=self.tokenizer, stem=stem, lsum="no", agg="mean", scale="0-1", empty="0",
-            norm=NORM, rouge_score=version("rouge_score"), **self._library(),
+            nrefs=1, tok=self.tokenizer, stem=stem, lsum="lines" if self.lsum else "no",
+            agg="mean", scale="0-1", empty="0", norm=NORM, rouge_score=version("rouge_score"),
+            **self._library(), **tokenizer_version(self.tokenizer),
         )  # fmt: skip
 
     def _library(self) -> dict[str, str]:
@@ -118,26 +138,55 @@ class Metric:
     def reference_state(self, references: Sequence[str]) -> list[_Reference]:
         """Tokenise and count each reference."""
         tokenize = _tokenizer(self.tokenizer, self.use_stemmer)
-        texts = [as_read(text) for text in references]
-        return [_reference(tokenize(t), misread(t, self.tokenizer)) for t in texts]
+        return [self._reference(as_read(text), tokenize) for text in references]
+
+    def _reference(self, text: str, tokenize: Tokenize) -> _Reference:
+        tokens = tokenize(text)
+        numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+        coded = [numbers[token] for token in tokens]
+        units = Counter(coded), Counter(pairwise(coded)), self.misreads(text)
+        found = _Reference(numbers, coded, *units, ())
+        if not self.lsum:
+            return found
+        # a tokenizer may find a token in a line alone that it does not find in the whole
+        split = [tokenize(line) for line in lines(text)]
+        known = dict.fromkeys(chain(numbers, *split))
+        found = replace(found, numbers={token: number for number, token in enumerate(known)})
+        return replace(found, lines=tuple(found.coded(line) for line in split))
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return F, precision and recall of each row; unscored without a reference's token."""
         tokenize = _tokenizer(self.tokenizer, self.use_stemmer)
         texts = [as_read(text) for text in rows["text"]]
         pairs = zip(texts, state, strict=True)
-        found = [_overlaps(tokenize(text), reference) for text, reference in pairs]
-        overlap, answer, reference = np.array(found, dtype=float).reshape(-1, 3, 3).swapaxes(0, 1)
+        found = [self._overlaps(text, reference, tokenize) for text, reference in pairs]
+        counts = np.array(found, dtype=float).reshape(-1, 3, len(_rouges(self.lsum)))
+        overlap, answer, reference = counts.swapaxes(0, 1)
         visible = np.array([bool(text) for text in texts], dtype=bool)
-        odd = [
-            of.misread or misread(text, self.tokenizer)
-            for text, of in zip(texts, state, strict=True)
-        ]
-        counts = [reference[:, 1] > 0, visible & (answer[:, 0] == 0), answer[:, 0] == 1, odd]
+        odd = [of.misread or self.misreads(text) for text, of in zip(texts, state, strict=True)]
+        told = [reference[:, 1] > 0, visible & (answer[:, 0] == 0), answer[:, 0] == 1, odd]
         ones = np.ones(len(texts))
-        statistics = np.column_stack([_scores(overlap, answer, reference), *counts, ones])
+        statistics = np.column_stack([_scores(overlap, answer, reference), *told, ones])
         statistics[reference[:, 0] == 0] = np.nan
         return statistics
+
+    def _overlaps(self, text: str, reference: _Reference, tokenize: Tokenize) -> list[list[int]]:
+        """Return common, answer's and reference's units: unigrams, bigrams, subsequences."""
+        from rapidfuzz.distance import LCSseq
+
+        coded = reference.coded(tokenize(text))
+        common = [
+            (Counter(coded) & reference.unigrams).total(),
+            (Counter(pairwise(coded)) & reference.bigrams).total(),
+            LCSseq.similarity(coded, reference.tokens),
+        ]
+        units = [common, *(_units(len(of)) for of in (coded, reference.tokens))]
+        if self.lsum:
+            split = [reference.coded(tokenize(line)) for line in lines(text)]
+            hits = union_hits(reference.lines, split)
+            more = [hits, *(sum(map(len, of)) for of in (split, reference.lines))]
+            return [[*of, one] for of, one in zip(units, more, strict=True)]
+        return units
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Reduce sums to means; those of ROUGE-2 over the rows whose reference has a bigram."""
@@ -145,24 +194,37 @@ class Metric:
         of_two = [c.name.startswith("rouge2") for c in self.columns]
         return ratio(sums[..., : len(self.columns)], np.where(of_two, bigrams, n))
 
+    def misreads(self, text: str) -> bool:
+        """Tell whether a text is of a script that the tokenizer is not made for."""
+        return misread(text, self.tokenizer)
+
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the statistics against the reference of the best F, for each ROUGE on its own."""
+        found, n = greatest(statistics), len(_rouges(self.lsum))
+        for i in range(n):
+            best = statistics[:, i].argmax()
+            of = [i, n + 2 * i, n + 2 * i + 1]
+            found[of] = statistics[best, of]
+        return found
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row by ``rouge_score.RougeScorer``, where it can be scored."""
         from rouge_score.rouge_scorer import RougeScorer
         from rouge_score.tokenizers import DefaultTokenizer
 
-        names = [name for name, _ in ROUGES]
+        names = [name for name, _ in _rouges(self.lsum)]
         tokenizer: Any = DefaultTokenizer(self.use_stemmer)
         if self.tokenizer != "rouge_score":
             tokenizer = _ForScorer(self.tokenizer)
         scorer = RougeScorer(names, tokenizer=tokenizer)
         found = []
-        for pair in rows.select("text", "reference").iter_rows():
-            text, reference = map(as_read, pair)
-            by_name = scorer.score(reference, text)
-            three = [by_name[name] for name in names]
-            parts = [x for s in three for x in (s.precision, s.recall)]
-            scores = [*(s.fmeasure for s in three), *parts]
-            found.append(self._of_scorable(scores, len(tokenizer.tokenize(reference))))
+        for text, references in of_rows(rows):
+            by_name = scorer.score_multi(references, text)
+            of = [by_name[name] for name in names]
+            parts = [x for s in of for x in (s.precision, s.recall)]
+            scores = [*(s.fmeasure for s in of), *parts]
+            longest = max(len(tokenizer.tokenize(reference)) for reference in references)
+            found.append(self._of_scorable(scores, longest))
         return np.array(found, dtype=float).reshape(len(found), len(self.columns))
 
     def _of_scorable(self, scores: list[float], reference_tokens: int) -> list[float]:
@@ -177,12 +239,12 @@ class Metric:
         tokens = self._tokens_words()
         return counted(
             Remark(f"answers without a token of {tokens}, scored 0", int(of["no_token"]),
-                   advice("rouge")),
+                   self.script_advice),
             Remark("references of one token, left out of ROUGE-2 (no bigram)",
                    int(of["n"] - of["reference_bigram"])),
             Remark("answers of one token (no bigram)", int(of["one_token"])),
             Remark(f"rows of scripts that {tokens} is not made for", int(of["misread"]),
-                   advice("rouge")),
+                   self.script_advice),
         )  # fmt: skip
 
     def _tokens_words(self) -> str:
@@ -206,12 +268,17 @@ class _Stemmer:
         self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
 
 
-@lru_cache(maxsize=1)
-def _columns() -> tuple[Column, ...]:
-    main = [Column(name, label, main=True, least=0, most=1) for name, label in ROUGES]
+def _rouges(lsum: bool) -> tuple[tuple[str, str], ...]:
+    return (*ROUGES, LSUM) if lsum else ROUGES
+
+
+@lru_cache(maxsize=2)
+def _columns(lsum: bool) -> tuple[Column, ...]:
+    rouges = _rouges(lsum)
+    main = [Column(name, label, main=True, least=0, most=1) for name, label in rouges]
     parts = [
         Column(f"{name}_{part}", f"{label} {part}", least=0, most=1)
-        for name, label in ROUGES
+        for name, label in rouges
         for part in ("precision", "recall")
     ]
     every = [*main, *parts]
@@ -240,35 +307,14 @@ def _tokenizer(name: Tokenizer, use_stemmer: bool) -> Tokenize:
     return lambda text: tokenize(text, stemmer)
 
 
-def _reference(tokens: Sequence[str], odd: bool) -> _Reference:
-    numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    coded = [numbers[token] for token in tokens]
-    return _Reference(numbers, coded, Counter(coded), Counter(pairwise(coded)), odd)
-
-
-def _overlaps(tokens: Sequence[str], reference: _Reference) -> list[list[int]]:
-    """Return common, answer's and reference's units, each for unigrams, bigrams, subsequence."""
-    from rapidfuzz.distance import LCSseq
-
-    get = reference.numbers.get
-    coded = [get(token, FOREIGN) for token in tokens]
-    bigrams = Counter(pairwise(coded))
-    common = [
-        (Counter(coded) & reference.unigrams).total(),
-        (bigrams & reference.bigrams).total(),
-        LCSseq.similarity(coded, reference.tokens),
-    ]
-    return [common, *(_units(len(text)) for text in (coded, reference.tokens))]
-
-
 def _units(length: int) -> list[int]:
     return [length, max(length - 1, 0), length]
 
 
 def _scores(overlap: np.ndarray, answer: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return scores from counts of shape (rows, 3), rounded as ``rouge_score`` rounds."""
+    """Return scores from counts of shape (rows, ROUGEs), rounded as ``rouge_score`` rounds."""
     precision, recall = overlap / np.maximum(answer, 1), overlap / np.maximum(reference, 1)
     total = precision + recall
     f = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    parts = np.stack([precision, recall], axis=-1).reshape(len(f), 2 * len(ROUGES))
+    parts = np.stack([precision, recall], axis=-1).reshape(len(f), 2 * f.shape[1])
     return np.hstack([f, parts])

@@ -13,8 +13,9 @@ import polars as pl
 
 from empathy_core.metrics import _encoders as encoders
 from empathy_core.metrics._parts import Remark, as_means, means, row_share, signature, version
+from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.types import Column
-from empathy_core.visible import NORM, as_read
+from empathy_core.visible import NORM
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Metric:
         model: Encoder: Hub id, folder, or ``pypi:<distribution>/<path>``.
         revision: Of a Hub id; null means ``main``.
         batch_size: Texts a batch; scores differ by rounding (1e-7) under another.
+        references: Of several references the ``best`` cosine counts, or the ``mean``.
         label: What tables call the encoder; null takes the last part of *model*.
     """
 
@@ -36,6 +38,7 @@ class Metric:
     revision: str | None = None
     batch_size: int = 64
     label: str | None = None
+    references: Choice = "best"
 
     why_unscored: ClassVar[Remark] = Remark(
         "no token that counts in the reference, or no finite number"
@@ -89,19 +92,23 @@ class Metric:
         """Reduce sums to means."""
         return means(sums, len(self.columns))
 
+    def united(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the cosine with the most similar reference."""
+        return greatest(statistics)
+
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
         """Score each row alone by ``SentenceTransformer.encode`` and ``util.cos_sim``."""
         from sentence_transformers.util import cos_sim
 
         found = np.full((rows.height, len(self.columns)), np.nan)
-        for i, pair in enumerate(rows.select("text", "reference").iter_rows()):
-            texts = [as_read(text) for text in pair]
-            no_answer, no_reference = (not ids for ids in encoders.text_ids(self._encoder, texts))
-            if no_answer or no_reference:
-                found[i, 0] = np.nan if no_reference else 0
+        for i, (text, references) in enumerate(of_rows(rows)):
+            own, *others = encoders.text_ids(self._encoder, [text, *references])
+            there = [of for of, ids in zip(references, others, strict=True) if ids]
+            if not own or not there:
+                found[i, 0] = 0 if there else np.nan
                 continue
-            both = [self._encoder.encode(text, show_progress_bar=False) for text in texts]
-            found[i, 0] = float(cos_sim(*both)[0, 0])
+            each = [self._encoder.encode(of, show_progress_bar=False) for of in (text, *there)]
+            found[i, 0] = max(float(cos_sim(each[0], other)[0, 0]) for other in each[1:])
         return found
 
     @property

@@ -48,16 +48,33 @@ def therapist(spec: ModelSpec, examples: pl.DataFrame) -> Imported:
         raise ConfigError(f"{msg}, got {options}; correct it and run again")
     drawn = human.answers(examples, **options)
     found = human.coverage(examples, drawn, duplicates=options["duplicates"])
-    kept = "duplicates dropped" if options["duplicates"] == "drop" else "duplicates kept"
-    note = (
+    note = (_left_out if found.references else _another)(spec, found, options["duplicates"])
+    made = Condition(spec, _HUMAN_PROMPT, NO_DECODING, fingerprint=texts_digest(drawn))
+    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
+    return Imported(made, texts, (note,), ())
+
+
+def _another(spec: ModelSpec, found: human.TherapistCoverage, duplicates: str) -> str:
+    """Say whose answer is compared with a row's one reference."""
+    kept = "duplicates dropped" if duplicates == "drop" else "duplicates kept"
+    return (
         f"{spec.label}: another therapist's answer to the same question, {kept}; n = {found.n}, "
         f"{found.copies:.1%} of them exact copies of the reference; "
         f"{counted(found.without_partner, 'row')} "
         f"{'has' if found.without_partner == 1 else 'have'} no second answer to their question."
     )
-    made = Condition(spec, _HUMAN_PROMPT, NO_DECODING, fingerprint=texts_digest(drawn))
-    texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
-    return Imported(made, texts, (note,), ())
+
+
+def _left_out(spec: ModelSpec, found: human.TherapistCoverage, _: str) -> str:
+    """Say how people are compared where rows have several references; these are distinct."""
+    one = found.without_partner == 1
+    return (
+        f"{spec.label}: each therapist's answer against all other references of its row "
+        f"(leave-one-out), {found.references:.1f} on average; n = {found.n}; "
+        f"{counted(found.without_partner, 'row')} {'has' if one else 'have'} one reference alone. "
+        "Models have one reference more for the same rows, which raises BLEU and the best of "
+        "several scores."
+    )
 
 
 def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Imported:

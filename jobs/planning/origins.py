@@ -79,7 +79,7 @@ def _of_finetune(made: PlannedFinetune, folder: Path | None) -> Iterator[Fact]:
 
 
 def _of_people(model: ModelSpec) -> Iterator[Fact]:
-    yield "made by", "people: another therapist's answer to the same question, from the data"
+    yield "made by", "people: a therapist's answer, compared with others to the same question"
     yield "options", ", ".join(f"{name} = {value}" for name, value in model.options)
 
 

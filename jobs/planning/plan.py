@@ -19,7 +19,7 @@ from empathy_core.training.spec import Finding, FinetuneSpec
 from empathy_core.types import Condition, ModelSpec
 
 LEXICAL = "lexical"
-"""The score group of all metrics that need no encoder."""
+"""The score group of all metrics that need no model; what else needs none begins with it."""
 
 
 @dataclass(frozen=True)

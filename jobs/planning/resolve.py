@@ -97,7 +97,7 @@ def resolve(
     scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
-    collected.notes += audit.get("warnings", ())  # audits of older runs have none
+    collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
@@ -127,7 +127,7 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    made, remarks = collected.made, tuple(collected.remarks)
+    made, remarks = collected.made, (*collected.remarks, *_misread(config, evaluated))
     return Resolved(plan, examples, audit, made, collected.renderings, remarks)
 
 
@@ -454,6 +454,13 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
     metric = metrics.prepared(name, options, evaluated)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+
+
+def _misread(config: Config, evaluated: pl.DataFrame) -> Iterator[str]:
+    """Say which metrics find no words in most references."""
+    references = evaluated["response"].to_list()
+    for name, options in config.metrics.items():
+        yield from metrics.misread_note(name, metrics.load(name, options), references)
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

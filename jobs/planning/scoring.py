@@ -20,7 +20,7 @@ def tasks(plan: Plan) -> list[Task]:
 def needs_gpu(plan: Plan, group: str) -> bool:
     """Tell whether a task of a group computes with a model of its own; a server is elsewhere."""
     judges = [metric.judge for metric in plan.of_group(group) if metric.judge is not None]
-    return group != LEXICAL and all(judge.runs_here for judge in judges)
+    return not group.startswith(LEXICAL) and all(judge.runs_here for judge in judges)
 
 
 def cut_as(plan: Plan, n_shards: int) -> Plan:

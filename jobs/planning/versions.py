@@ -210,10 +210,11 @@ def outdated_scores(plan: Plan) -> tuple[str, ...]:
     """
     sentences = []
     for planned in plan.metrics:
-        if planned.group != LEXICAL or planned.name.startswith(PLUGIN):
+        if not planned.group.startswith(LEXICAL) or planned.name.startswith(PLUGIN):
             continue
         metric = metrics.load(planned.name, planned.options)
-        now = planned.signature if metrics.asked(metric) else metric.signature()
+        alike = metrics.as_planned(metric, planned.signature)
+        now = planned.signature if metrics.asked(metric) else alike.signature()
         if now != planned.signature:
             sentences.append(
                 f"{planned.name}: these scores were computed as {planned.signature}; this version "

@@ -17,6 +17,7 @@ import polars.selectors as cs
 
 from empathy_core import data, metrics, store
 from empathy_core.data.contexts import contexts_of, has_turns
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.errors import RunMismatch
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
@@ -24,8 +25,11 @@ from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
 from jobs.stages.protocol import Listener, Progress
 
-_NOT_GIVEN = ("id", "context", "response", "turns")
+_NOT_GIVEN = ("id", "context", "response", "turns", ALL_REFERENCES)
 """Columns of the examples that every metric is given under names of their own."""
+
+_BESIDE = ("opponent", "condition", data.references.ROWS)
+"""Columns of the rows that are there for some metrics, or in some runs."""
 
 log = logging.getLogger(__name__)
 
@@ -149,16 +153,19 @@ def metric_rows(
         for name in examples.columns
         if name not in _NOT_GIVEN
     }
-    turns = {"turns": pl.col("turns")} if has_turns(examples) else {}
+    turns = ["turns"] if has_turns(examples) else []
+    references = data.references.compared(examples, people=condition.model.is_human)
+    texts = examples.select("id", "context", *turns, **given).join(references, "id")
     joined = answers.join(
-        examples.select(example="id", context="context", reference="response", **given, **turns),
+        texts.rename({"id": "example"}),
         on="example",
         how="left",
         maintain_order="left",
     )
     prompts = [condition.prompt.plain(context) for context in contexts_of(joined)]
+    several = cs.by_name(data.references.ROWS, require_all=False)
     return joined.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(
-        "example", "sample", "block", *metrics.ROWS, *given
+        "example", "sample", "block", *metrics.ROWS, several, *given
     )
 
 
@@ -178,15 +185,15 @@ def _measured(
     found: dict[str, list[pl.DataFrame]] = {a.condition.id: [] for a in stale}
     given = [metrics.given_column(name) for name in metrics.asked(metric)]
     for unit in sorted({u for a in stale for u in a.inputs}):
-        states: dict[tuple[str, ...], Any] = {}  # a subset of the rows has its own references
+        states: dict[tuple[Any, ...], Any] = {}  # a subset of the rows has its own references
         for answers in stale:
             rows = answers.rows.filter(pl.col("block") // UNIT_BLOCKS == unit)
             if rows.is_empty():
                 continue
-            references = tuple(rows["reference"])
+            references = metrics.references_of(metric, rows)
             if references not in states:
                 states[references] = metric.reference_state(references)
-            beside = cs.by_name("opponent", "condition", require_all=False)
+            beside = cs.by_name(*_BESIDE, require_all=False)
             values = metric.measure(rows.select(*metrics.ROWS, *given, beside), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))

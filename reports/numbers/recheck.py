@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
+from empathy_core import data
 from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.metrics import ROWS, MetricProtocol
 from empathy_core.store import RunDir
@@ -19,6 +21,9 @@ from reports.spec import ReportSpec
 TOLERANCE = 5e-5
 """Largest difference that is rounding: half of the last digit that is printed. Encoders on other
 hardware or in other batches differ by 1e-6, and by ten times that where scores are rescaled."""
+
+_SEVERAL = cs.by_name(data.references.ROWS, require_all=False)
+"""All references of a row, where the run has several."""
 
 DIFFERENCES = {
     "metric": pl.String,  # key
@@ -116,14 +121,16 @@ def _rows(collected: Collected, condition: Condition, drawn: pl.DataFrame) -> pl
     answers = collected.texts(condition.id, mine["example"].unique().to_list())
     examples = collected.examples
     turns = ["turns"] if has_turns(examples) else []
-    questions = examples.select("context", *turns, example="id", reference="response")
+    references = data.references.compared(examples, people=condition.model.is_human)
+    questions = examples.select("context", *turns, "id").join(references, "id")
+    questions = questions.rename({"id": "example"})
     joined = answers.join(mine, on=KEY, how="semi", maintain_order="left").join(
         questions, on="example", how="left", maintain_order="left"
     )
     prompts = [condition.prompt.plain(context) for context in contexts_of(joined)]
     return joined.with_columns(
         pl.lit(condition.id).alias("condition"), prompt=pl.Series(prompts, dtype=pl.String)
-    ).select("condition", *KEY, *ROWS)
+    ).select("condition", *KEY, *ROWS, _SEVERAL)
 
 
 def _compared(
@@ -141,7 +148,7 @@ def _compared(
     rows = texts.join(stored, on=["condition", *KEY], how="inner", maintain_order="left")
     if rows.is_empty():
         return [(key, column.name, 0, None) for column in metric.columns]
-    theirs = metric.recheck(rows.select(*ROWS))
+    theirs = metric.recheck(rows.select(*ROWS, _SEVERAL))
     if theirs is None:
         return [(key, column.name, None, None) for column in metric.columns]
     statistics = rows.select(metric.statistics).fill_null(np.nan).to_numpy()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core import data
 from empathy_core.conversation import last_turn
 from empathy_core.crisis.screen import tiers
 from empathy_core.data.contexts import contexts_of, has_turns
@@ -420,7 +421,8 @@ def _pieces(
     answers = [(part, _answers(collected, part, column)) for part, column in columns]
     hidden = examples["source"].is_in(list(spec.withheld)).to_list()
     pieces = [_Piece(0)]
-    for i, own in enumerate(examples.select("context", "response").iter_rows()):
+    shown_references = data.references.shown(examples)
+    for i, own in enumerate(zip(examples["context"], shown_references, strict=True)):
         if pieces[-1].size >= PIECE_CHARACTERS:
             pieces.append(_Piece(i))
         samples = (texts[i * p.n_samples : (i + 1) * p.n_samples] for p, texts in answers)

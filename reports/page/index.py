@@ -151,7 +151,7 @@ _MADE_BY = {
     "hf": "a model",
     "server": "a model that a server elsewhere runs",
     "echo": "an echo of the prompt, without a model",
-    "human": "people: another therapist's answer to the same question",
+    "human": "people: a therapist's answer, compared with others to the same question",
     "answers": "imported (external) answers",
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core import data, metrics
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import People
@@ -92,8 +93,9 @@ class Collected:
     """The sound rows of a run.
 
     Attributes:
-        examples: The evaluated rows of ``store.EXAMPLES``, in the run's order, and ``exposed``:
-            whether the question stands in the training split as well.
+        examples: The evaluated rows of ``store.EXAMPLES``, in the run's order, all references of
+            each where any has several, and ``exposed``: whether the question stands in the
+            training split as well.
         expected: Condition id → the rows it should have (``example``, ``sample``, ``unit``).
         answers: Condition id → sound rows (``example``, ``sample``, ``empty``, ``cut``,
             ``prompt_cut``, ``thought``, ``thought_only``, ``special``, ``withheld``,
@@ -191,9 +193,9 @@ def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
 
 def _evaluated(run: RunDir) -> pl.DataFrame:
     try:
-        there = pl.read_parquet_schema(run.examples)  # turns only where there are conversations
-        columns = [*EXAMPLES, *(name for name in TURNS if name in there)]
-        rows = pl.read_parquet(run.examples, columns=columns)
+        there = pl.read_parquet_schema(run.examples)
+        more = [name for name in (*TURNS, ALL_REFERENCES) if name in there]
+        rows = pl.read_parquet(run.examples, columns=[*EXAMPLES, *more])
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0][:120]
         msg = f"{run.examples} cannot be read ({reason}): expected the run's rows; run sweep again"

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core import data
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
 from reports.keys import metric_name
@@ -156,9 +157,11 @@ def therapist_notes(
     if human is None:
         return ()
     n = len(of_therapist(collected, human))
+    more = "Models have one reference more: people are compared with all but their own answer."
     return (
         f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
+        *((more,) if data.references.several(collected.examples) else ()),
         *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.data import Source, files, load, reading
-from empathy_core.data.cleaning import clean, question_digest
+from empathy_core.data.cleaning import clean
+from empathy_core.data.normal import question_digest
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.store import RunDir, list_pieces
 from empathy_core.training.preference.settings import PairSettings
@@ -125,7 +126,7 @@ def _column(
 ) -> tuple[reading.RawRow, ...]:
     source = Source(
         name=name, path=settings.path, context=(settings.context,), response=column, keep=keep,
-        missing=(), table=f"pairs.{name}",
+        missing=(), told_as=f"pairs.{name}",
     )  # fmt: skip
     return reading.read(source, complete=True).rows
 

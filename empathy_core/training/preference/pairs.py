@@ -13,8 +13,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core.crisis import screen
-from empathy_core.data.cleaning import question_digest
-from empathy_core.data.normal import normalised
+from empathy_core.data.normal import normalised, question_digest
 from empathy_core.data.splitting import draw_key
 from empathy_core.store import EVALUATED
 from empathy_core.training.preference.candidates import PairCandidate

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
+from empathy_core import data, metrics
 from empathy_core.data import DataSpec, EvaluateSpec, Source, prepare
+from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.imported_answers import human
+from empathy_core.store import EVALUATED
 from tests.runs.command_line import SHARED
 
 pytestmark = pytest.mark.slow
@@ -198,3 +201,50 @@ def test_what_stands_behind_the_therapists_rows():
     assert (dropped.n, dropped.copies, dropped.without_partner) == (1575, 0.0, 448)
     assert (kept.n, kept.without_partner) == (3423, 85)
     assert 0.30 <= kept.copies <= 0.36
+
+
+def test_with_several_references_each_answer_is_left_out_once():
+    """Every answer that has others beside it counts once, as itself; copies count once."""
+    lists = [["early", "tea", "walk"]] * 2 + [["tea", "early", "walk"], None, ["time"],
+             ["pause", "count"], ["count", "pause"]]  # fmt: skip
+    frame = _frame(ROWS).with_columns(pl.Series(ALL_REFERENCES, lists, dtype=pl.List(pl.String)))
+
+    drawn = human.answers(frame)
+
+    assert drawn.rows() == [
+        ("s-00000", "early", "s-00000", False),
+        ("s-00002", "tea", "s-00002", False),
+        ("s-00005", "pause", "s-00005", False),
+        ("s-00006", "count", "s-00006", False),
+    ]
+    assert human.coverage(frame, drawn) == human.TherapistCoverage(
+        4, 0.0, without_partner=1, repeated=1, references=1.5
+    )
+    kept = human.answers(frame, duplicates="keep")
+    assert kept["example"].to_list()[:2] == ["s-00000", "s-00001"]
+
+
+@needs_shared
+def test_all_other_answers_as_references_give_the_figures_that_were_measured_apart():
+    """1,575 answers, each against all others to its question: BLEU .078, ROUGE-1 .358 (stems)."""
+    source = Source(
+        "amod", path=str(SHARED / "counsel-chat" / "amod_like_3512.csv.gz"),
+        context=("Context",), response="Response",
+    )  # fmt: skip
+    spec = DataSpec((source,), references="question")
+    examples = prepare(spec, EvaluateSpec(split="all")).examples
+    drawn = human.answers(examples)
+    others = data.references.compared(examples.filter(EVALUATED), people=True)
+    rows = drawn.join(others, left_on="example", right_on="id", maintain_order="left")
+    found = human.coverage(examples, drawn)
+
+    assert (found.n, found.without_partner, round(found.references, 1)) == (1575, 448, 8.5)
+    of_metrics = {"bleu": {}, "rouge": {"use_stemmer": True}}
+    scores = {}
+    for name, options in of_metrics.items():
+        metric = metrics.prepared(name, options, examples.filter(EVALUATED))
+        state = metric.reference_state(metrics.references_of(metric, rows))
+        sums = metric.measure(rows, state).sum(axis=0)
+        scores[name] = metric.score(sums)
+    assert round(scores["bleu"][0], 3) == 0.078
+    assert scores["rouge"][:3].round(3).tolist() == [0.358, 0.068, 0.169]

@@ -157,7 +157,7 @@ def test_people_have_no_dtype_and_no_decoding(home: Path, capsys: pytest.Capture
     """Nor were they given a prompt; an echo has one."""
     shown = told(capsys, "therapist.human.rouge1")
 
-    assert "another therapist's answer" in shown
+    assert "people: a therapist's answer" in shown
     for word in ("dtype", "greedy", "chat template", "prompt:", "{context}"):
         assert word not in shown, word
     assert "dtype" not in told(capsys, "echo.prompt2.rouge1")

@@ -61,7 +61,7 @@ def test_to_correct_it_is_said_once(tmp_path: Path):
     """A metric's own message ends so too."""
     told = wrong(tmp_path, text=ECHO.replace("[metrics.rouge]", "[metrics.rouge]\nfoo = 1"))
 
-    assert "unknown option 'foo'. Allowed: use_stemmer, tokenizer\n" in told
+    assert "unknown option 'foo'. Allowed: use_stemmer, tokenizer, lsum, references\n" in told
     assert told.lower().count("run again") == 1
 
 

@@ -3,11 +3,13 @@
 import subprocess
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from empathy_core import store
+from jobs.planning import scoring
 from tests.runs.command_line import ECHO, contents, launch, write_config
 
 WHOLE = ECHO.replace("block_size = 4", "block_size = 2")
@@ -54,6 +56,13 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run that a test may break."""
     subprocess.run(["cp", "-a", f"{finished}/.", str(tmp_path)], check=True)
     return tmp_path
+
+
+def test_a_metric_without_a_model_needs_no_gpu_in_a_task_of_its_own() -> None:
+    """TER takes long, and computes on a CPU: a task that is given a GPU need not find one."""
+    plan = SimpleNamespace(of_group=lambda group: ())
+    groups = ("lexical", "lexical-ter", "bertscore")
+    assert [scoring.needs_gpu(plan, group) for group in groups] == [False, False, True]
 
 
 def summary(run: Path) -> bytes:
