@@ -117,7 +117,9 @@ def test_severities_are_what_was_planted(held):
     found = [rows[name]["severity"] for name in RATERS]
     assert found == pytest.approx(planted, abs=0.15)
     assert rows["R01"]["n"] == 3 * N // 2
+    assert rows["R01"]["n_questions"] == N // 4  # half of the questions, two rows each
     assert rows["R01"]["n_again"] == 10
+    assert 0 < rows["R01"]["n_questions_again"] <= 10
     assert 0 < rows["R01"]["same_again"] <= 1
     assert rows["R02"]["severity_high"] < 0 < rows["R03"]["severity_low"]
 
