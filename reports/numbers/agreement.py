@@ -245,12 +245,19 @@ def estimated(estimate: Estimate) -> dict[str, object]:
 # ---------------------------------------------------------------------------- raters and means
 
 
+_ALONE = Refusal(
+    "one person has rated, so that severity cannot be told from the answers",
+    "two raters or more who share answers",
+    "Ask another person",
+)
+
+
 def _adjusted(
     of: RatedDimension, ratings: np.ndarray, cells: Resampler, repeats: pl.DataFrame
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Return the records of raters, and those of conditions."""
     conditions = np.repeat(np.arange(len(of.conditions)), of.rows.height)
-    found = adjusted_means(ratings, conditions, cells)
+    found = adjusted_means(ratings, conditions, cells) if len(of.raters) > 1 else _ALONE
     severities: Sequence[Estimate | None] = [None] * len(of.raters)
     adjusted: Sequence[Estimate | None] = [None] * len(of.conditions)
     if not isinstance(found, Refusal):

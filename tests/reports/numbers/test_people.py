@@ -312,6 +312,9 @@ def test_one_person_makes_a_calibration_without_the_test_and_no_agreement(tmp_pa
 
     assert found.agreement.agreement.is_empty()
     assert found.agreement.raters.height == 2
+    assert found.agreement.raters["severity"].null_count() == 2  # there is no other to compare with
+    assert found.agreement.means["adjusted"].null_count() == found.agreement.means.height
+    assert found.agreement.means["refusal"].str.starts_with("one person has rated").all()
     [row] = found.calibration.standing.filter(metric=EMPATHY).to_dicts()
     assert row["standing"] == "calibrated on 120 items, 1 rater"
     omega = statistic(found.calibration.statistics.filter(metric=EMPATHY), "omega")
