@@ -347,7 +347,9 @@ def _people_note(shown: _PeopleShown, rows: pl.DataFrame) -> str:
     n_raters = sorted(set(rows["n_raters"].drop_nulls()))
     who = " to ".join(dict.fromkeys(count(n) for n in (n_raters[0], n_raters[-1])))
     questions = count(int(rows["n_questions"].max()))  # type: ignore[arg-type]  # of a whole table
-    adjudicated = int(shown.said.answers.filter(pl.col("drawn"))["adjudicated"].sum())
+    asked = rows.select("rubric", "dimension").unique()
+    mine = shown.said.answers.join(asked, on=["rubric", "dimension"], how="semi")
+    adjudicated = int(mine.filter(pl.col("drawn"))["adjudicated"].sum())
     settled = f", {counted(adjudicated, 'answer')} by what settled it" if adjudicated else ""
     return (
         f"People: mean of {who} raters{settled}, of answers to up to {questions} questions drawn "
@@ -372,8 +374,8 @@ def _unscored(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
     gaps = [shown.alone(row)["n_rated"] - row["n_rated"] for row in rows.iter_rows(named=True)]
     if most := max(gaps, default=0):
         yield (
-            f"Rated answers that have no score of the judge, up to {count(most)} in a row, are in "
-            "people's number alone."
+            f"Of one line up to {counted(most, 'rated answer')} lack a score of the judge: these "
+            "are in people's number alone."
         )
 
 

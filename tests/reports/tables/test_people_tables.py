@@ -277,8 +277,8 @@ def test_n_of_people_counts_answers_that_the_judge_has_no_score_of(report: Repor
 
     assert len(of_judges) == 2
     assert n == {"60"}
-    assert all("no score of the judge, up to 41 in a row" in " ".join(t.words.notes)
-               for t in of_judges)  # fmt: skip
+    told = "Of one line up to 41 rated answers lack a score of the judge"
+    assert all(told in " ".join(t.words.notes) for t in of_judges)
 
 
 def test_refusals_that_differ_in_a_count_are_one_sentence(report: Report):
@@ -294,4 +294,24 @@ def test_refusals_that_differ_in_a_count_are_one_sentence(report: Report):
 
 
 def test_where_the_judge_scored_all_nothing_is_said_of_missing_scores(report: Report):
-    assert not any("no score of the judge" in n for t in of_clean(report) for n in t.words.notes)
+    assert not any(
+        "lack a score of the judge" in n for t in of_clean(report) for n in t.words.notes
+    )
+
+
+def test_settled_answers_are_counted_for_the_questions_of_the_table_alone(report: Report):
+    """Flags of another rubric that were settled are in none of its means."""
+    said = report.collected.people
+    assert said is not None
+    flags = said.answers.head(3).with_columns(
+        rubric=pl.lit("crisis"), dimension=pl.lit("blaming"), adjudicated=pl.lit(value=True)
+    )
+    other = replace(
+        report.collected, people=replace(said, answers=pl.concat([said.answers, flags]))
+    )
+    made = people.people_tables(
+        report.corrected, other, report.numbers, report.spec, TableText("", "tab:x")
+    )
+
+    assert made
+    assert not any("by what settled it" in note for t in made for note in t.words.notes)
