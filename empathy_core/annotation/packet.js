@@ -97,6 +97,7 @@
     const item = current();
     if (item && (waits(item) || (item.crisis && state.withoutCrisis))) return next(item);
     main.replaceChildren(item ? drawItem(item) : state.at === "end" ? drawEnd() : drawStart());
+    if (item) mark(here());  // what number keys will answer is seen before the first one
     if (item && item.crisis && !state.crisisSeen[item.id]) {
       state.crisisSeen[item.id] = Date.now();
       save(false);

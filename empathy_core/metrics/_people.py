@@ -6,7 +6,7 @@ rated, and that inverse, so that the ratio of their sums is the mean over all an
 (Hajek (1971)), whatever questions were rated more often than others.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -121,15 +121,25 @@ Question = tuple[str, str, str]
 
 
 def instruments(
-    asked: Iterable[Question], metrics: Mapping[str, MetricProtocol]
+    asked: Iterable[Question],
+    metrics: Mapping[str, MetricProtocol],
+    others: Iterable[Rubric] = (),
 ) -> dict[Question, Rubric]:
     """Return question → the rubric with it alone; questions of unknown text are left out.
 
     The text is known where a judge of the run is asked it, or where it is that of a rubric that
-    ships: it must be the same to the letter.
+    ships, or of one of *others*: it must be the same to the letter.
     """
-    known = dict(_known(metrics))
+    known = {**dict(_alone(others)), **dict(_known(metrics))}
     return {of: rubric for of in asked if (rubric := known.get(of) or _shipped(of)) is not None}
+
+
+def _alone(of: Iterable[Rubric]) -> Iterator[tuple[Question, Rubric]]:
+    """Yield every question of the rubrics, and its rubric with it alone."""
+    for rubric in of:
+        for one in rubric.dimensions:
+            at = rubric.name, one.name, dimension_digest(rubric, one)
+            yield at, replace(rubric, dimensions=(one,))
 
 
 def _known(metrics: Mapping[str, MetricProtocol]) -> Iterable[tuple[Question, Rubric]]:
@@ -141,15 +151,11 @@ def _known(metrics: Mapping[str, MetricProtocol]) -> Iterable[tuple[Question, Ru
 
 
 def _shipped(of: Question) -> Rubric | None:
-    name, dimension, digest = of
     try:
-        rubric = rubrics.rubric(name)
+        rubric = rubrics.rubric(of[0])
     except EmpathyError:
         return None
-    for one in rubric.dimensions:
-        if one.name == dimension and dimension_digest(rubric, one) == digest:
-            return replace(rubric, dimensions=(one,))
-    return None
+    return dict(_alone([rubric])).get(of)
 
 
 def people(found: Mapping[Question, Rubric]) -> dict[str, People]:

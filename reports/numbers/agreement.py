@@ -70,12 +70,14 @@ AGREEMENT: dict[str, Any] = _OF | {
 RATERS: dict[str, Any] = _OF | {
     "rater": pl.String,
     "n": pl.Int64,  # ratings
+    "n_questions": pl.Int64,  # they are of answers to so many
     "mean": pl.Float64,
     "deviation": pl.Float64,  # standard, divisor n - 1; null of one rating
     "severity": pl.Float64,  # above the average rater, same answers; null: see "refusal"
     "severity_low": pl.Float64,
     "severity_high": pl.Float64,
     "n_again": pl.Int64,  # hidden repeats
+    "n_questions_again": pl.Int64,  # they are of answers to so many
     "same_again": pl.Float64,  # share rated as before; null without repeats
     "same_low": pl.Float64,
     "same_high": pl.Float64,
@@ -241,37 +243,51 @@ def estimated(estimate: Estimate) -> dict[str, object]:
 # ---------------------------------------------------------------------------- raters and means
 
 
+_ALONE = Refusal(
+    "one person has rated, so that severity cannot be told from the answers",
+    "two raters or more who share answers",
+    "Ask another person",
+)
+
+
 def _adjusted(
     of: RatedDimension, ratings: np.ndarray, cells: Resampler, repeats: pl.DataFrame
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Return the records of raters, and those of conditions."""
     conditions = np.repeat(np.arange(len(of.conditions)), of.rows.height)
-    found = adjusted_means(ratings, conditions, cells)
+    found = adjusted_means(ratings, conditions, cells) if len(of.raters) > 1 else _ALONE
     severities: Sequence[Estimate | None] = [None] * len(of.raters)
     adjusted: Sequence[Estimate | None] = [None] * len(of.conditions)
     if not isinstance(found, Refusal):
         severities, adjusted = found.severities, found.conditions
-    again = _again(of, repeats)
+    again, questions_again = _again(of, repeats)
     raters = [
         _rater(name, own[~np.isnan(own)], severity, again[name])
-        for name, own, severity in zip(of.raters, ratings, severities, strict=True)
+        | {"n_questions": _n_questions(of, rated), "n_questions_again": questions_again[name]}
+        for name, own, rated, severity in zip(
+            of.raters, ratings, ~np.isnan(of.ratings).all(axis=1), severities, strict=True
+        )
     ]
     refusal = str(found) if isinstance(found, Refusal) else ""
     means = [_mean(of, i, estimate) | {"refusal": refusal} for i, estimate in enumerate(adjusted)]
     return raters, means
 
 
-def _again(of: RatedDimension, repeats: pl.DataFrame) -> dict[str, OwnAgreement]:
+def _again(
+    of: RatedDimension, repeats: pl.DataFrame
+) -> tuple[dict[str, OwnAgreement], dict[str, int]]:
+    """Return rater → agreement with what was said before, and of how many questions."""
     rubric, dimension, digest = of.asked
     mine = repeats.filter(
         pl.col("rubric") == rubric, pl.col("dimension") == dimension,
         pl.col("rubric_digest") == digest,
     )  # fmt: skip
     by_rater = {name: mine.filter(pl.col("rater") == name) for name in of.raters}
-    return {
+    found = {
         name: own_agreement(rows["first"].to_list(), rows["value"].to_list())
         for name, rows in by_rater.items()
     }
+    return found, {name: rows["question"].n_unique() for name, rows in by_rater.items()}
 
 
 def _rater(
@@ -288,13 +304,18 @@ def _rater(
     }  # fmt: skip
 
 
+def _n_questions(of: RatedDimension, rated: np.ndarray) -> int:
+    """Return to how many questions the rows are that are *rated*, shape (rows,)."""
+    return of.rows["question"].filter(pl.Series(rated)).n_unique()
+
+
 def _mean(of: RatedDimension, place: int, estimate: Estimate | None) -> dict[str, object]:
     own = of.ratings[:, place]
     rated = (~np.isnan(own)).any(axis=0)
     told = estimated(estimate) if estimate else dict.fromkeys(("value", "low", "high"))
     return {
         "condition": of.conditions[place], "n": int(rated.sum()),
-        "n_questions": of.rows["question"].filter(pl.Series(rated)).n_unique(),
+        "n_questions": _n_questions(of, rated),
         "mean": float(np.nanmean(own)), "adjusted": told["value"],
         "low": told["low"], "high": told["high"],
     }  # fmt: skip

@@ -78,8 +78,9 @@ def _agreement(of: AgreementNumbers) -> Iterator[Result]:
         for name in ("mean", "deviation", "severity", "same_again", "apart_again"):
             low, high = ends.get(name, ("", ""))
             told = {"value": row[name], "low": row.get(low), "high": row.get(high)}
-            n = row["n_again"] if name.endswith("again") else row["n"]
-            yield _result(f"{row['key']}.{name}", name, told, n, 0)
+            of_what = "_again" if name.endswith("again") else ""
+            counts = row[f"n{of_what}"], row[f"n_questions{of_what}"]
+            yield _result(f"{row['key']}.{name}", name, told, *counts)
     for row in of.means.iter_rows(named=True):
         counts = row["n"], row["n_questions"]
         yield _result(f"{row['key']}.mean", "mean", {"value": row["mean"]}, *counts)

@@ -265,8 +265,8 @@ def _seen_of(metric: Any) -> list[tuple[Column, str]]:
     either order; of a judge that writes, that has no probabilities, whether it could be read.
     """
     of = getattr(metric, "dimension", None)
-    if of is None or not metric.columns:
-        return []
+    if of is None or not metric.columns or "judged" not in metric.statistics:
+        return []  # people are asked of a dimension, too: nothing is read off their answers
     first: Column = metric.columns[0]
     share = replace(first, better=None, decimals=0, percent=True, main=False, judge="")
 

@@ -4,17 +4,21 @@
 each rater's own severity is taken off first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from empathy_core import rubrics
 from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
 from empathy_core.annotation.points import NA, RATED
 from empathy_core.annotation.rounds import read_key, read_sample
 from empathy_core.annotation.settled import adjudications, settled
+from empathy_core.errors import EmpathyError
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import People, Question, instruments, people
 from empathy_core.rubrics.spec import Rubric
@@ -88,7 +92,18 @@ def people_of(run: RunDir, metrics: Mapping[str, MetricProtocol]) -> dict[str, P
     """
     rated = read_ratings(run).filter(pl.col("state") == "rated")
     asked = rated.select("rubric", "dimension", "rubric_digest").unique(maintain_order=True)
-    return people(instruments(asked.iter_rows(), metrics))
+    own = own_rubrics(read_rounds(run).values())
+    return people(instruments(asked.iter_rows(), metrics, own))
+
+
+def own_rubrics(rounds: Iterable[Round]) -> list[Rubric]:
+    """Return the rubrics that rounds name by a file, of those that can be read."""
+    named = (name for of in rounds for name in of.settings.get("rubrics", ()))
+    found = []
+    for path in dict.fromkeys(Path(str(name)) for name in named if str(name).endswith(".toml")):
+        with suppress(EmpathyError, OSError):  # moved since: what it asked is then not known
+            found.append(rubrics.read(path))
+    return found
 
 
 def read_people(
@@ -104,7 +119,7 @@ def read_people(
         return None
     rounds = read_rounds(run)
     asked: list[Question] = [of for r in rounds.values() for of in r.dimensions]
-    known = instruments(dict.fromkeys(asked), metrics)
+    known = instruments(dict.fromkeys(asked), metrics, own_rubrics(rounds.values()))
     drawn = {name: of for name, of in rounds.items() if of.kind == "ratings"}
     mine = ratings.filter(pl.col("kind") == "answer", pl.col("condition").is_in(list(conditions)))
     is_known = pl.Series([row in known for row in mine.select(*ASKED, "rubric_digest").rows()],

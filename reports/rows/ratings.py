@@ -49,7 +49,7 @@ REASONS: Mapping[str, str] = {
     "stale_rubric": "of a rubric that was written anew since",
     "stale_answer": "of answers that are others now",
     "excluded": "left out by a declared rule",
-    "not_applicable": "the rater said that the question does not apply",
+    "not_applicable": "where the rater says that the question does not apply",
     "skipped": "skipped by the rater",
     "out_of_range": "outside the scale",
     "unreadable": "could not be read",

@@ -177,7 +177,7 @@ def _ceilings(found: AgreementNumbers) -> Iterator[str]:
     told = "; ".join(f"{label} {percent(share)}" for label, share in ceilings.items())
     yield (
         f"Most ratings are one and the same ({told}): raw agreement is then high by chance, and "
-        "alpha and kappa are low though people seldom differ. Read them together."
+        "alpha and kappa can be low though people seldom differ. Read them together."
     )
 
 

@@ -76,7 +76,10 @@ def calibration_tables(
         return ()
     tables = [_first(found, spec, words)]
     if found.statistics.height:
-        tables += [_table(found, spec, text, shown) for text, shown in _others(words)]
+        is_own = _is_known(found.statistics, "self_preference")
+        tables += [
+            _table(found, spec, text, shown) for text, shown in _others(words, is_own=is_own)
+        ]
     if found.alternative.height:
         tables.append(_tests(found, spec, words))
     return tuple(
@@ -165,7 +168,12 @@ def _short_standings(found: CalibrationNumbers) -> Iterator[str]:
     yield told
 
 
-def _others(words: TableText) -> Iterator[tuple[TableText, Mapping[str, Sequence[str]]]]:
+_OWN = "Own replies: bias on replies of the judge's own model less that on others, in points."
+
+
+def _others(
+    words: TableText, *, is_own: bool
+) -> Iterator[tuple[TableText, Mapping[str, Sequence[str]]]]:
     yield (
         replace(
             words,
@@ -204,8 +212,8 @@ def _others(words: TableText) -> Iterator[tuple[TableText, Mapping[str, Sequence
             notes=(
                 "Judge's ties: share of the pairs that people order and the judge does not.",
                 "Error and length: correlation of score less people's value and log length, "
-                "within questions. Own replies: bias on replies of the judge's own model less "
-                "that on others, in points.",
+                "within questions.",
+                *((_OWN,) if is_own else ()),
                 "Sensitivity: of the answers that people put at the middle of the scale or worse, "
                 "the share that the judge does; specificity: of the others, the share that it "
                 "does not; Wilson's intervals.",

@@ -1,5 +1,6 @@
 """The tables of people's ratings, and of judges that these correct. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,6 +56,11 @@ class _PeopleShown:
             decimals=1 if of.is_share else 2, percent=of.is_share,
             least=of.values[0], most=of.values[-1],
         )  # fmt: skip
+
+    def alone(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the row of people's own number beside which a judge's stands."""
+        of = {name: row[name] for name in ("kind", "rubric", "dimension", "condition", "less")}
+        return self.rows.filter(metric="", contrast="", **of).row(0, named=True)
 
 
 def people_tables(
@@ -186,7 +192,7 @@ def _mean_cells(
     keys = shown.keys
     people = _cell(own.score, own.bounds, column, shown.spec) if own else _human(row, column, shown)
     key = keys.score(row["condition"], at) if own else ""
-    cells = (replace(people, key=key), _n_cell(row))
+    cells = (replace(people, key=key), _n_cell(shown.alone(row)))
     if not row["judge"]:
         return cells
     key = keys.score(row["condition"], (CORRECTED + row["metric"], row["column"]))
@@ -314,7 +320,7 @@ def _difference_cells(
     key = keys.difference(*ends, (CORRECTED + row["metric"], row["column"]))
     return (
         replace(people, key=keys.difference(*ends, at) if of else ""),
-        _n_cell(row),
+        _n_cell(shown.alone(row)),
         replace(fixed, key=key if fixed.value is not None else ""),
         *_reliance(row),
         p_cell(own_p, dagger=own_p is not None and own_p < ALPHA),
@@ -331,7 +337,7 @@ def _mean_notes(
     """Return what a page says, and what is said in print."""
     told = [_people_note(shown, rows)]
     if judge:
-        told += [*_corrected_note(judge), *_refused(rows)]
+        told += [*_corrected_note(judge), *_unscored(shown, rows), *_refused(rows)]
     brief = [told[0], *told[1:2], *_refused(rows, short=True)] if judge else told
     return (*told, *_severity_notes(shown, rows), *_rest_notes(shown, rows)), tuple(brief)
 
@@ -341,7 +347,9 @@ def _people_note(shown: _PeopleShown, rows: pl.DataFrame) -> str:
     n_raters = sorted(set(rows["n_raters"].drop_nulls()))
     who = " to ".join(dict.fromkeys(count(n) for n in (n_raters[0], n_raters[-1])))
     questions = count(int(rows["n_questions"].max()))  # type: ignore[arg-type]  # of a whole table
-    valued = shown.said.answers.filter(pl.col("drawn"), pl.col("value").is_not_null())
+    asked = rows.select("rubric", "dimension").unique()
+    mine = shown.said.answers.join(asked, on=["rubric", "dimension"], how="semi")
+    valued = mine.filter(pl.col("drawn"), pl.col("value").is_not_null())
     adjudicated = int(valued["adjudicated"].sum())
     settled = f", {counted(adjudicated, 'answer')} by what settled it" if adjudicated else ""
     return (
@@ -362,12 +370,32 @@ def _corrected_note(judge: str) -> Iterator[str]:
     )
 
 
+def _unscored(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
+    """Say how many rated answers are in people's number alone, for want of a judge's score."""
+    gaps = [shown.alone(row)["n_rated"] - row["n_rated"] for row in rows.iter_rows(named=True)]
+    if most := max(gaps, default=0):
+        yield (
+            f"Of one line up to {counted(most, 'rated answer')} lack a score of the judge: these "
+            "are in people's number alone."
+        )
+
+
+_COUNTS = re.compile(r"(?<=since only )[\d,]+(?= questions)")
+
+
 def _refused(rows: pl.DataFrame, *, short: bool = False) -> Iterator[str]:
-    """Say where nothing is estimated, and why."""
+    """Say where nothing is estimated, and why: reasons that differ in a count are one."""
+    alike: dict[str, list[tuple[str, int]]] = {}
     refused = rows.filter(pl.col("refusal") != "")
     for reason, n in refused.group_by("refusal", maintain_order=True).len().iter_rows():
         text = reason.partition(". Expected:")[0] if short else reason.rstrip(".")
-        yield f"{NOTHING}: not estimated in {counted(n, 'row')}, since {text}."
+        whole = f"since {text}"
+        found = _COUNTS.search(whole)
+        alike.setdefault(_COUNTS.sub("{}", whole), []).append((found[0] if found else "", n))
+    for text, of in alike.items():
+        numbers = sorted({n for n, _ in of}, key=lambda n: int(n.replace(",", "") or 0))
+        which = text.replace("{}", " to ".join(dict.fromkeys((numbers[0], numbers[-1]))))
+        yield f"{NOTHING}: not estimated in {counted(sum(n for _, n in of), 'row')}, {which}."
 
 
 def _severity_notes(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
@@ -430,6 +458,6 @@ def _difference_notes(
     told = (
         "Difference: first \N{MINUS SIGN} second, on the questions of which both were rated, so "
         "that how strict a rater is, and how mild a judge, falls out.",
-        tested, *_corrected_note(judge), *few, *_refused(rows),
+        tested, *_corrected_note(judge), *few, *_unscored(shown, rows), *_refused(rows),
     )  # fmt: skip
     return told, (tested, told[0], *few, *_refused(rows, short=True))

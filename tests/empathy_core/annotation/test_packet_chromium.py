@@ -276,6 +276,7 @@ def test_every_field_has_a_name_and_focus_goes_with_the_rater(browser: Browser, 
         )
         assert unnamed == 0
         assert page.evaluate("document.activeElement.tagName") == "H1"
+        assert page.locator("fieldset.now").get_attribute("id") == "q0"  # what a key will answer
         page.keyboard.press("2")
         assert page.evaluate("document.activeElement.closest('fieldset').id") == "q1"
         page.keyboard.press("2")

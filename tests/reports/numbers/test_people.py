@@ -117,7 +117,9 @@ def test_severities_are_what_was_planted(held):
     found = [rows[name]["severity"] for name in RATERS]
     assert found == pytest.approx(planted, abs=0.15)
     assert rows["R01"]["n"] == 3 * N // 2
+    assert rows["R01"]["n_questions"] == N // 4  # half of the questions, two rows each
     assert rows["R01"]["n_again"] == 10
+    assert 0 < rows["R01"]["n_questions_again"] <= 10
     assert 0 < rows["R01"]["same_again"] <= 1
     assert rows["R02"]["severity_high"] < 0 < rows["R03"]["severity_low"]
 
@@ -310,6 +312,9 @@ def test_one_person_makes_a_calibration_without_the_test_and_no_agreement(tmp_pa
 
     assert found.agreement.agreement.is_empty()
     assert found.agreement.raters.height == 2
+    assert found.agreement.raters["severity"].null_count() == 2  # there is no other to compare with
+    assert found.agreement.means["adjusted"].null_count() == found.agreement.means.height
+    assert found.agreement.means["refusal"].str.starts_with("one person has rated").all()
     [row] = found.calibration.standing.filter(metric=EMPATHY).to_dicts()
     assert row["standing"] == "calibrated on 120 items, 1 rater"
     omega = statistic(found.calibration.statistics.filter(metric=EMPATHY), "omega")

@@ -1,5 +1,6 @@
 """What an answer is worth by people: settled, adjusted, drawn, and for which answers it speaks."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from empathy_core import rubrics
 from empathy_core.annotation import RoundDir, read_ratings, write_ratings
 from empathy_core.annotation.settled import settled
 from empathy_core.store import RunDir
 from reports.rows.collect import Collected, collect
-from reports.rows.people import RatedAnswers
+from reports.rows.people import RatedAnswers, people_of
 from reports.rows.population import Population, population
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
 from tests.runs.corrected import another_round, answers, change_sample, collected, rated_run
@@ -307,3 +309,24 @@ def test_people_who_say_that_it_does_not_apply_are_counted(tmp_path: Path):
     assert of.outside == pytest.approx(1 / 20)
     assert of.sample.asked is not None
     assert of.sample.asked.sum() == 19  # it is not missing
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_rubric_of_ones_own_needs_no_judge_but_its_own_text(tmp_path: Path, changed: bool):
+    """What people were asked is read from the file that the round names, if it still says so."""
+    shipped = Path(rubrics.__file__).with_name("mentalalign.toml").read_text()
+    file = tmp_path / "own.toml"
+    file.write_text(shipped.replace('name = "mentalalign"', 'name = "own"'))
+    run, _ = rated_run(tmp_path / "run", n=N)
+    change_ratings(run, rubric=pl.lit("own"))
+    record = RoundDir.of(run, ROUND).record
+    told = json.loads(record.read_text())
+    told["dimensions"] = [["own", *of[1:]] for of in told["dimensions"]]
+    assert people_of(run, {}) == {}
+
+    record.write_text(json.dumps(told | {"settings": {"rubrics": [str(file)]}}))
+    if changed:
+        file.write_text(file.read_text().replace("It names a feeling correctly", "It is kind"))
+
+    found = {"people:own:safety", "people:own:empathy"}
+    assert {*people_of(run, {})} == (found - {"people:own:empathy"} if changed else found)

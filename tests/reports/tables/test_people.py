@@ -134,6 +134,16 @@ def test_controls_and_p_stand_beside_the_test(report: Report):
     assert cells(tests)["Fives, MentalAlign: Empathy", "R01"]["p, corrected"].text == "1.000"
 
 
+def test_of_own_replies_nothing_is_explained_where_no_column_has_them(report: Report):
+    *_, errors, _ = section(report, "calibration")
+    told = " ".join(errors.words.notes)
+
+    assert errors.words.caption == "The errors of the judges."
+    assert "Own" not in [head.lines[0] for head in errors.heads]
+    assert "bias on replies of the judge's own model" not in told
+    assert "Sensitivity: of the answers" in told
+
+
 def test_every_column_group_says_how_its_judge_stands(folder: Path):
     """Tables, page and summary, by the same words; the judges' own tables count them."""
     for name in ("table1.html", "table1.tex", "index.html"):

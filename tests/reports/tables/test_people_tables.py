@@ -252,3 +252,66 @@ def test_questions_that_do_not_fit_one_table_are_divided_whole(
 
     assert [[g.label for g in t.groups] for t in means] == [["Safety"], ["Empathy"]]
     assert len({t.words.label for t in made}) == len(made)
+
+
+def _without_some_scores(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows as they are where the judge has no score of some rated answers."""
+    is_judged, is_few = pl.col("judge") != "", pl.col("condition") == LLAMA2.id
+    why = "only {} questions have an answer with ratings and a judge score. Expected: more"
+    return rows.with_columns(
+        n_rated=pl.when(is_judged).then(pl.col("n_rated") - 40 - is_few).otherwise("n_rated"),
+        refusal=pl.when(is_judged)
+        .then(pl.when(is_few).then(pl.lit(why.format(9))).otherwise(pl.lit(why.format(12))))
+        .otherwise("refusal"),
+    )
+
+
+def test_n_of_people_counts_answers_that_the_judge_has_no_score_of(report: Report):
+    """The count stands beside people's mean, which is of all that they rated."""
+    made = people.people_tables(
+        _without_some_scores(report.corrected), report.collected, report.numbers, report.spec,
+        TableText("", "tab:x"),
+    )  # fmt: skip
+    of_judges = [t for t in made if "Clean corrected" in t.words.caption]
+    n = {row.cells[1].text for t in of_judges for g in t.groups for row in g.rows}
+
+    assert len(of_judges) == 2
+    assert n == {"60"}
+    told = "Of one line up to 41 rated answers lack a score of the judge"
+    assert all(told in " ".join(t.words.notes) for t in of_judges)
+
+
+def test_refusals_that_differ_in_a_count_are_one_sentence(report: Report):
+    rows = _without_some_scores(report.corrected)
+    made = people.people_tables(
+        rows, report.collected, report.numbers, report.spec, TableText("", "tab:x")
+    )
+    means = next(t for t in made if "sample, and Clean corrected" in t.words.caption)
+    told = [note for note in means.words.notes if "not estimated" in note]
+
+    assert len(told) == 1
+    assert "not estimated in 6 rows, since only 9 to 12 questions have an answer" in told[0]
+
+
+def test_where_the_judge_scored_all_nothing_is_said_of_missing_scores(report: Report):
+    assert not any(
+        "lack a score of the judge" in n for t in of_clean(report) for n in t.words.notes
+    )
+
+
+def test_settled_answers_are_counted_for_the_questions_of_the_table_alone(report: Report):
+    """Flags of another rubric that were settled are in none of its means."""
+    said = report.collected.people
+    assert said is not None
+    flags = said.answers.head(3).with_columns(
+        rubric=pl.lit("crisis"), dimension=pl.lit("blaming"), adjudicated=pl.lit(value=True)
+    )
+    other = replace(
+        report.collected, people=replace(said, answers=pl.concat([said.answers, flags]))
+    )
+    made = people.people_tables(
+        report.corrected, other, report.numbers, report.spec, TableText("", "tab:x")
+    )
+
+    assert made
+    assert not any("by what settled it" in note for t in made for note in t.words.notes)
