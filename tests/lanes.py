@@ -11,7 +11,7 @@ import os
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-WAITING = 3
+WAITING = 4
 """Workers of the tests of Slurm; each starts a small cluster."""
 LONGEST = (
     "tests/slurm/test_sweep.py",
@@ -33,6 +33,7 @@ LONGEST = (
     "tests/engines/test_engine_runs.py",
     "tests/jobs/stages/test_finetune.py",
     "tests/jobs/stages/test_finetune_on_pairs.py",
+    "tests/jobs/stages/test_finetune_on_pairs.py",
     "tests/reports/latex/test_tex.py",
     "tests/reports/tables/test_reports_finetuned.py",
     "tests/engines/test_vllm.py",
@@ -43,6 +44,11 @@ LONGEST = (
     "tests/empathy_core/training/test_preflight_model.py",
     "tests/reports/latex/test_tex_widths.py",
     "tests/reports/tables/test_reports.py",
+    "tests/empathy_core/training/test_preference_tuning.py",
+    "tests/empathy_core/annotation/test_packet_chromium.py",
+    "tests/jobs/stages/test_generating_judge_run.py",
+    "tests/jobs/stages/test_people_report.py",
+    "tests/test_conversation_run.py",
     "tests/test_old_runs.py",
     "tests/test_kills.py",
     "tests/jobs/stages/test_judge_run.py",
