@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol, rates
-from empathy_core.metrics._parts import Remark, ratio, signature
+from empathy_core.metrics._made_of_ratings import MadeOfRatings
+from empathy_core.metrics._parts import Remark, signature
 from empathy_core.metrics._standing import heading
 from empathy_core.types import Column, digest
 
 
 @dataclass(frozen=True)
-class Jury:
+class Jury(MadeOfRatings):
     """The mean rating of two judges or more, over the rows that all of them rated.
 
     Attributes:
@@ -53,31 +53,6 @@ class Jury:
     def signature(self) -> str:
         """Name the judges by the keys of their metrics."""
         return signature(jury="+".join(self.members), score="mean", missing="any")
-
-    def prepare(self, references: Sequence[str]) -> "Jury":  # noqa: ARG002  every metric's
-        """Return itself."""
-        return self
-
-    def reference_state(self, references: Sequence[str]) -> None:
-        """Return nothing: its judges are asked, not it."""
-
-    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
-        """Refuse: a jury is made of scores that are there.
-
-        Raises:
-            TypeError: Always.
-        """
-        msg = "a jury is combined of its judges' scores; score these"
-        raise TypeError(msg)
-
-    def recheck(self, rows: pl.DataFrame) -> None:  # noqa: ARG002  every metric's
-        """Return null: its judges are rechecked."""
-        return
-
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """Reduce sums to means over the rows that all judges rated."""
-        sums = np.asarray(sums, float)
-        return ratio(sums[..., :-1], sums[..., -1:])
 
     def combined(self, scores: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
         """Return the jury's statistics of each row that all judges were asked about.

@@ -6,17 +6,15 @@ rated, and that inverse, so that the ratio of their sums is the mean over all an
 (Hajek (1971)), whatever questions were rated more often than others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
-
-import numpy as np
-import polars as pl
 
 from empathy_core import rubrics
 from empathy_core.errors import EmpathyError
 from empathy_core.metrics import MetricProtocol, rates
-from empathy_core.metrics._parts import Remark, ratio, signature
+from empathy_core.metrics._made_of_ratings import MadeOfRatings
+from empathy_core.metrics._parts import Remark, signature
 from empathy_core.rubrics.rendering import dimension_digest
 from empathy_core.rubrics.spec import Dimension, Rubric
 from empathy_core.types import Column
@@ -26,7 +24,7 @@ PEOPLE, CORRECTED = "people:", "corrected:"
 
 
 @dataclass(frozen=True)
-class People:
+class People(MadeOfRatings):
     """The mean of people's ratings of one dimension.
 
     Attributes:
@@ -84,31 +82,6 @@ class People:
             text=dimension_digest(self.instrument, self.dimension)[:16],
             raters="people", score="mean", weight="1/chance",
         )  # fmt: skip
-
-    def prepare(self, references: Sequence[str]) -> "People":  # noqa: ARG002  every metric's
-        """Return itself."""
-        return self
-
-    def reference_state(self, references: Sequence[str]) -> None:
-        """Return nothing: people are asked, not it."""
-
-    def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002  every metric's
-        """Refuse: people have rated, or not.
-
-        Raises:
-            TypeError: Always.
-        """
-        msg = "people's ratings are imported, not computed"
-        raise TypeError(msg)
-
-    def recheck(self, rows: pl.DataFrame) -> None:  # noqa: ARG002  every metric's
-        """Return null: there is no reference library."""
-        return
-
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """Reduce sums to means over all answers of the run."""
-        sums = np.asarray(sums, float)
-        return ratio(sums[..., :-1], sums[..., -1:])
 
 
 def people_key(rubric: str, dimension: str) -> str:
