@@ -65,6 +65,7 @@ def _ratings(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: Tab
         words,
         caption="Ratings of the judges, over the answers of all rows.",
         notes=(
+            _standing(found, columns),
             *_of_writing(rows, spec),
             "No label: the labels of the scale have together less of the judge's probability than "
             f"the least that counts as an answer{_least(rows, spec)}. Such a rating is missing, "
@@ -72,7 +73,6 @@ def _ratings(found: JudgeNumbers, columns: Columns, spec: ReportSpec, words: Tab
             "Mass: mean probability of the labels, nothing else excluded. Lowest, Highest: ratings "
             "nearest to that end of the scale.",
             *_of_comparing(rows, spec),
-            _standing(found, columns),
         ),
     )
     return Table(text, ("Judge", "Asked about"), (), shown, _groups(rows, columns, _counted),
