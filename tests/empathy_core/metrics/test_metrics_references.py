@@ -212,11 +212,12 @@ def test_what_shares_no_reference_is_not_touched() -> None:
         assert metrics.references_of(metric, rows) == tuple(rows["reference"])
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", [name for name in OFFLINE if name != "ter"])
 def test_a_reference_without_anything_to_count_is_left_out(name: str) -> None:
-    """It changes nothing beside one that can be counted; alone it leaves the row unscored."""
-    if name == "ter":
-        pytest.skip("an ellipsis is a word of TER")
+    """It changes nothing beside one that can be counted; alone it leaves the row unscored.
+
+    TER counts an ellipsis as a word.
+    """
     text, reference = "I hear you well today", "I hear you well"
     rows = frame([text] * 3, [reference, reference, ""]).with_columns(
         references=pl.Series([[reference], [reference, "" if name != "rouge" else "…"], [""]])
