@@ -108,3 +108,16 @@ def long_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = _once(tmp_path_factory, "long-training", make)
     [adapter] = adapters(folder / "runs" / "tuned").values()
     return adapter
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> str:
+    """Return vLLM's interpreter; skip where there is none; in CI that is a failure."""
+    default = Path(__file__).parents[1] / ".engines" / "vllm" / "bin" / "python"
+    python = Path(os.environ.get("EMPATHY_VLLM_PYTHON", default))
+    if python.exists():
+        return str(python)
+    message = f"vLLM is not installed in {python}; run: make engines"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)

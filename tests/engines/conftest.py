@@ -1,6 +1,5 @@
-"""Servers for the tests: the small family, and vLLM where its environment is there."""
+"""Servers for the tests: the small family."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,16 +24,3 @@ def family(tmp_path: Path) -> MakeLaunch:
         return ServerLaunch("family", command, {"FAMILY_KEY": "{key}"}, log, **settings)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def vllm_python() -> str:
-    """Return vLLM's interpreter; skip where there is none; in CI that is a failure."""
-    default = ROOT / ".engines" / "vllm" / "bin" / "python"
-    python = Path(os.environ.get("EMPATHY_VLLM_PYTHON", default))
-    if python.exists():
-        return str(python)
-    message = f"vLLM is not installed in {python}; run: make engines"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)

@@ -1,11 +1,13 @@
 """Array tasks that start a server each: two of them beside each other, and none that is left."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.engines.test_engine_runs import ELSEWHERE, rows, servers, written
+from tests.engines.test_vllm_runs import CONFIG as VLLM
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import SLURM, drained, job_ids, launch, quick
 
@@ -53,3 +55,37 @@ def test_the_key_of_a_server_elsewhere_stands_nowhere(cluster: Cluster, tmp_path
     assert "no server answers at http://127.0.0.1:9/v1" in done.stderr
     found = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(b"not-to-be-seen" not in path.read_bytes() for path in found)
+
+
+@pytest.mark.timeout(900)
+def test_array_tasks_start_a_vllm_each(cluster: Cluster, vllm_python: str, tmp_path: Path):
+    """Two real servers at one time, on two ports: the ids of transformers, and nothing is left."""
+    changes = {
+        "@PYTHON@": vllm_python, '["none", "prompt1", "prompt2"]': '["none"]',
+        "limit = 32": "limit = 8\nblock_size = 4", "shards = 1": "shards = 2",
+    }  # fmt: skip
+    text = VLLM + SLURM.replace("mem_gb = 0.4", "mem_gb = 6")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    (tmp_path / "served.toml").write_text(text)
+    done = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    cluster.wait_for(lambda: len(_ports_of_vllm(tmp_path)) == 2, 300)
+    drained(cluster, 600)
+
+    here, served = (rows(tmp_path / "runs" / "vllm", name) for name in ("here", "served"))
+    assert served.height == 8
+    assert served["output_ids"].to_list() == here["output_ids"].to_list()
+    assert _ports_of_vllm(tmp_path) == set()
+
+
+def _ports_of_vllm(folder: Path) -> set[str]:
+    """Return the ports of the servers whose output goes to a log in *folder*."""
+    ports = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().decode(errors="replace")
+            found = re.search(r"vllm\.entrypoints.*--port\0(\d+)", words)
+            if found and str((process / "fd/2").readlink()).startswith(str(folder)):
+                ports.add(found[1])
+    return ports
