@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core.annotation.frames import RATINGS
 from empathy_core.annotation.points import NA, RATED
 from empathy_core.annotation.round_items import ScaleName
 from empathy_core.annotation.rounds import Round
@@ -22,12 +23,7 @@ _GIVEN = pl.col("value").filter(pl.col("state") == RATED)
 """Values of those who gave one."""
 
 SETTLED: dict[str, Any] = {
-    "condition": pl.String,
-    "example": pl.String,
-    "sample": pl.Int32,
-    "answer_sha256": pl.String,
-    "rubric": pl.String,
-    "dimension": pl.String,
+    **{name: RATINGS[name] for name in _QUESTION},
     "value": pl.Float64,  # null only where it was settled that the question does not apply
     "ratings": pl.List(pl.Float64),  # that it is made of, as they were given
     "n_raters": pl.UInt32,  # of the original ratings with a value; 0 where only the settled counts
@@ -36,12 +32,7 @@ SETTLED: dict[str, Any] = {
 """Schema of ``settled``: a row each answer and dimension."""
 
 DISPUTES: dict[str, Any] = {
-    "condition": pl.String,
-    "example": pl.String,
-    "sample": pl.Int32,
-    "answer_sha256": pl.String,
-    "rubric": pl.String,
-    "dimension": pl.String,
+    **{name: RATINGS[name] for name in _QUESTION},
     "n_raters": pl.UInt32,
     "said": pl.List(pl.Float64),  # each rater's value, in order; null for not applicable
 }
