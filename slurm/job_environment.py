@@ -142,9 +142,12 @@ def time_left_s(job: JobEnvironment) -> int | None:
 
 
 def _requeue(job: JobEnvironment) -> tuple[int, str]:
+    # Slurm obeys by ending every process of the step, this command too, which may not have heard
+    # yet that it was obeyed: it must live until then.
+    patient = ["sh", "-c", 'trap "" TERM; exec scontrol requeue "$1"', "requeue", job.id]
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", job.id],
+            patient,
             capture_output=True,
             text=True,
             timeout=60,

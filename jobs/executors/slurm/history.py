@@ -243,7 +243,7 @@ def _own_words(
 def _class_of(kind: str, names: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the class of an end that Slurm told, which the array task's events may refine."""
     if kind == "requeued":
-        return "preempted"
+        return "time limit" if names.get("warned", {}).get("limit") else "preempted"
     if kind == "time limit" and not names.get("warned", {}).get("advanced", True):
         return "time limit, nothing finished"
     return kind

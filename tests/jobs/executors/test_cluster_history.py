@@ -125,6 +125,13 @@ def test_a_warning_that_was_outrun_does_not_count():
     assert only(started() + WARNED + DONE) == "done"
 
 
+def test_a_requeueing_that_was_not_confirmed_is_still_that_of_the_time_limit():
+    """Slurm's own line says that it was obeyed, whatever became of the command that asked."""
+    unheard = event("warned", 1300, limit=True, requeued=False, advanced=True, message="")
+
+    assert only(started() + REQUEUED + unheard) == "time limit"
+
+
 def test_a_warning_long_before_the_limit_is_a_preemption():
     """Slurm's early warning comes from preemption: the array task asked to be run again."""
     early = event("warned", limit=False, requeued=True, message="asked to be run again")

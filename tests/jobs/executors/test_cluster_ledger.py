@@ -434,8 +434,9 @@ def warned(
     squeue.write_text(f"#!/bin/sh\n{f'echo {left}' if left else 'exit 1'}\n")
     squeue.chmod(0o755)
     fake = tmp_path / "scontrol"
-    # Slurm ends the process once the requeueing is noted
-    end = "kill -9 $PPID" if requeue == 0 else "echo 'Requested operation is disabled' >&2"
+    # Slurm ends the whole step once the requeueing is noted, the command that asked too
+    ends = "kill -TERM $$\nkill -9 $PPID"
+    end = ends if requeue == 0 else "echo 'Requested operation is disabled' >&2"
     fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n{end}\nexit {requeue}\n')
     fake.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
