@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
+from threading import RLock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -369,18 +370,20 @@ def at_once(resampler: Resampler) -> int:
 
 
 _kept: dict[tuple[Any, ...], np.ndarray] = {}
+_keeping = RLock()  # by_blocks asks from threads; some draws ask for others
 
 
 def _once(draw: Callable[..., np.ndarray], *of: int) -> np.ndarray:
     """Return ``draw(*of)``, kept while all that is kept takes ``_MOST_KEPT`` bytes at most."""
-    found = _kept.get((draw, *of))
-    if found is None:
-        found = draw(*of)
-        found.flags.writeable = False
-        while _kept and sum(a.nbytes for a in _kept.values()) + found.nbytes > _MOST_KEPT:
-            _kept.pop(next(iter(_kept)))
-        _kept[draw, *of] = found
-    return found
+    with _keeping:
+        found = _kept.get((draw, *of))
+        if found is None:
+            found = draw(*of)
+            found.flags.writeable = False
+            while _kept and sum(a.nbytes for a in _kept.values()) + found.nbytes > _MOST_KEPT:
+                _kept.pop(next(iter(_kept)))
+            _kept[draw, *of] = found
+        return found
 
 
 def _drawn(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:

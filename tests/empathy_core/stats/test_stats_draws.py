@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -73,6 +74,22 @@ def test_draws_that_wait_for_the_next_metric_have_a_bound(monkeypatch: pytest.Mo
 
     assert sum(kept.nbytes for kept in resampling._kept.values()) <= 25_000
     assert np.array_equal(resampling.draws(Resampler.by(range(10), 1000)), first)
+
+
+def test_threads_ask_for_draws_at_the_same_time(monkeypatch: pytest.MonkeyPatch):
+    """Each gets its own, whichever of the others' is let go meanwhile."""
+    monkeypatch.setattr(resampling, "_MOST_KEPT", 20_000)
+    asked = [Resampler.by(range(n), 80) for n in range(20, 100)]
+    alone = [resampling.swaps(of) for of in asked]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(resampling.swaps, asked * 100))
+    finally:
+        sys.setswitchinterval(before)
+
+    assert all(np.array_equal(a, b) for a, b in zip(found, alone * 100, strict=True))
 
 
 def test_two_seeds_draw_otherwise_and_one_seed_the_same():
