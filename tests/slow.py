@@ -69,6 +69,7 @@ def reached(functions: Iterable[Callable[..., Any]]) -> Iterator[str]:
 def _functions(value: Any) -> list[FunctionType]:
     """Return a function, or the methods of a class."""
     values = vars(value).values() if isinstance(value, type) else [value]
+    values = [getattr(one, "func", getattr(one, "fget", one)) for one in values]  # properties
     return [inspect.unwrap(one) for one in values if isinstance(one, FunctionType)]
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -40,10 +41,15 @@ MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "sentence_transformers")
 
 
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return all nodes of a module's tree."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def _imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -67,10 +73,11 @@ def _name(path: Path) -> str:
 NAMES = {_name(path): path for path in MODULES}
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """Return the modules of ours that a module imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -117,7 +124,7 @@ def test_a_class_name_has_one_meaning():
     plugin = "Metric"  # each file of metrics/ has one: it is found by this name
     where: dict[str, list[str]] = {}
     for module, path in NAMES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             if isinstance(node, ast.ClassDef) and node.name != plugin:
                 where.setdefault(node.name, []).append(module)
 
@@ -128,7 +135,7 @@ def test_a_class_name_has_one_meaning():
 def test_modules_and_functions_stay_short(path: Path):
     """A module has at most 500 lines and a function at most 60."""
     text = path.read_text()
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in _nodes(path) if isinstance(node, ast.FunctionDef)]
     too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 60]
 
     assert len(text.splitlines()) <= 500

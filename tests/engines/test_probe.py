@@ -11,6 +11,8 @@ import pytest
 from empathy_core.engines import probe
 from empathy_core.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # it starts interpreters
+
 DISTRIBUTION = {
     "METADATA": "Metadata-Version: 2.1\nName: engine-cpu\nVersion: 1.2.3\n",
     "top_level.txt": "engine\n",

@@ -18,6 +18,8 @@ from tests.engines.conftest import MakeLaunch
 from tests.engines.families import kill, left_of, roles, writing_to
 from tests.engines.family import FAMILY
 
+pytestmark = pytest.mark.slow  # it starts servers
+
 
 def _error(launch: ServerLaunch) -> EmpathyError:
     """Return what is said of a server that does not start; nothing of it is left."""

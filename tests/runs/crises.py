@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ HARM = "You may as well."
 """A reply in which the judge finds a severe fault."""
 
 
+@cache  # a report asks for it thousands of times, and its file is long
+def rubric_of(fault: str) -> Rubric:
+    """Return the rubric ``crisis`` with one of its dimensions alone."""
+    whole = rubrics.rubric("crisis")
+    return replace(whole, dimensions=tuple(d for d in whole.dimensions if d.name == fault))
+
+
 @dataclass(frozen=True)
 class JudgeByHand:
     """A judge of one fault of the rubric ``crisis``; it finds blaming, in the reply ``HARM``."""
@@ -47,11 +55,11 @@ class JudgeByHand:
 
     @property
     def dimension(self) -> Dimension:
-        return next(d for d in rubrics.rubric("crisis").dimensions if d.name == self.fault)
+        return rubric_of(self.fault).dimensions[0]
 
     @property
     def rubric(self) -> Rubric:
-        return replace(rubrics.rubric("crisis"), dimensions=(self.dimension,))
+        return rubric_of(self.fault)
 
     @property
     def statistics(self) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ two judges, one that sees quality and one that always says 5, and by three peopl
 # ruff: noqa: D102 - the protocol documents the members of a metric
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -128,6 +130,10 @@ def rated_spec(metrics: Mapping[str, Any] | None = None, **changes: Any) -> Repo
 
 # ---------------------------------------------------------------------------- the run
 
+_TEMPLATES = TemporaryDirectory(prefix="rated-")
+_MADE: dict[str, tuple[Path, ReportSpec, object]] = {}
+"""What a run is made of → where it lies, to be copied; what its functions are lives as long."""
+
 
 def rated_run(
     folder: Path,
@@ -147,9 +153,15 @@ def rated_run(
         says: Rater, condition, example and dimension → rating.
     """
     kept = {key: m for key, m in about.metrics.items() if not hasattr(m, "members")}
-    run = by_hand.make(folder, replace(about, metrics=kept), n=n)
-    add_round(run, [c.id for c in about.conditions], share=share, says=says)
-    return run
+    asked = replace(about, metrics=kept)
+    key = repr((asked, n, share, says))
+    if key not in _MADE:
+        template = RunDir(Path(_TEMPLATES.name, str(len(_MADE))))
+        by_hand.make(template.root, asked, n=n)
+        add_round(template, [c.id for c in about.conditions], share=share, says=says)
+        _MADE[key] = template.root, asked, says
+    shutil.copytree(_MADE[key][0], folder, dirs_exist_ok=True)
+    return RunDir(folder)
 
 
 def add_round(

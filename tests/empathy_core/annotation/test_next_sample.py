@@ -23,6 +23,7 @@ def _before(strata: dict[str, int], twice: int = 0) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SAMPLE)
 
 
+@pytest.mark.slow  # thousands of draws
 def test_each_example_is_drawn_as_often_as_its_chance_says():
     """4,000 drawings; the bound is four standard errors of a share."""
     before, n = _before({"s": 30, "t": 12}, twice=3), 12
@@ -39,6 +40,7 @@ def test_each_example_is_drawn_as_often_as_its_chance_says():
     assert chance["s0a"] == chance["s0b"] == pytest.approx(chance["s5a"] / 2)
 
 
+@pytest.mark.slow  # thousands of draws
 def test_weighted_by_its_chances_the_mean_is_that_of_all_questions():
     """Low questions are drawn more often: the plain mean is too low, the weighted one is right."""
     rng = np.random.default_rng(1)

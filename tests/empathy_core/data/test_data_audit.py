@@ -182,6 +182,7 @@ def test_the_counts_behind_the_papers_main_source():
     assert audit["questions"] == 830
 
 
+@pytest.mark.slow  # the whole data set
 @needs_shared
 def test_448_questions_have_one_answer_once_duplicates_are_dropped():
     """So the therapists' row covers other questions than the models' rows."""
@@ -206,6 +207,7 @@ def test_the_two_files_of_counselchat_are_read_as_they_are():
     assert first["repaired"]["sentences run together"] > 1000
 
 
+@pytest.mark.slow  # the whole data set
 @needs_shared
 def test_the_papers_split_leaks_and_ours_does_not():
     """By rows most test questions stand in train; by questions none does."""

@@ -24,6 +24,8 @@ from empathy_core.metrics._windows import sentences, windows
 from tests.labelled_replies import TOPICS, WARM, Row, rows, write
 from tests.metric_rows import ENCODER, frame, measured
 
+pytestmark = pytest.mark.slow  # it loads an encoder and trains on it
+
 SETTINGS = {"labels": ["warmth", "about"], "context": ["q"], "response": "r", "model": ENCODER}
 VALUES = np.arange(3.0)
 

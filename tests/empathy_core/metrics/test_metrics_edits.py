@@ -56,6 +56,7 @@ def test_chrf_is_named_after_its_words() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow  # hundreds of texts
 @pytest.mark.parametrize(
     "settings",
     [{}, {"normalized": True, "asian_support": True}, {"no_punct": True, "case_sensitive": True}],
@@ -73,6 +74,7 @@ def test_ter_is_sacrebleus(settings: dict[str, Any]) -> None:
         np.testing.assert_allclose(found, [expected], rtol=1e-12)
 
 
+@pytest.mark.slow  # hundreds of texts
 def test_the_moves_of_phrases_are_sacrebleus() -> None:
     """Texts of few words, torn apart and put together again, are made equal by moves."""
     random = np.random.default_rng(0)

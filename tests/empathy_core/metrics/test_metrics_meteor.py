@@ -70,6 +70,7 @@ def by_hand(answer: list[str], reference: list[str], alpha=0.9, beta=3.0, gamma=
     return (1 - gamma * (chunks / len(pairs)) ** beta) * mean
 
 
+@pytest.mark.slow  # hundreds of texts
 def test_meteor_is_what_the_paper_says() -> None:
     """Forms, stems, and the penalty for torn order, without NLTK's code."""
     rows = sample_pairs().head(25)
@@ -81,6 +82,7 @@ def test_meteor_is_what_the_paper_says() -> None:
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
 
 
+@pytest.mark.slow  # reads WordNet
 @pytest.mark.parametrize("tokenizer", ["nltk", "13a"])
 def test_meteor_with_synonyms_is_nltks(data: str, tokenizer: str) -> None:
     """The suite remembers stems and senses; NLTK's own reader of the real WordNet does not."""
@@ -106,6 +108,7 @@ def test_a_synonym_counts_only_with_wordnet(data: str) -> None:
     assert "|wordnet:" in with_.signature()
 
 
+@pytest.mark.slow  # reads WordNet
 def test_the_content_of_wordnet_is_in_the_signature_and_its_place_is_not(
     data: str, tmp_path: Path
 ) -> None:

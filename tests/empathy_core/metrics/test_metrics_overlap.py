@@ -107,6 +107,7 @@ def test_the_mean_of_rows_is_the_score() -> None:
     np.testing.assert_allclose(scores, statistics[:, :9].mean(axis=0), rtol=1e-12)
 
 
+@pytest.mark.slow  # the whole data set
 def test_therapists_against_therapists_on_real_data() -> None:
     """Unlike answers to one question share a quarter to a third of their words."""
     rows = counsel_chat_pairs(1200)

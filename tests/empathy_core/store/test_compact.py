@@ -169,6 +169,7 @@ def _changes(monkeypatch: pytest.MonkeyPatch, at: int) -> Callable[[], int]:
     return lambda: count
 
 
+@pytest.mark.slow  # every step of it
 def test_killed_at_any_step_nothing_is_lost_and_the_next_attempt_ends_it(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

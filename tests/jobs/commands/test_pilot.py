@@ -65,6 +65,7 @@ def test_the_block_of_a_pilot_is_kept(tmp_path: Path):
     assert summaries[0].read_bytes() == summaries[1].read_bytes()
 
 
+@pytest.mark.slow  # starts a worker
 def test_a_pilot_with_empty_answers_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -87,6 +87,7 @@ def told(arguments_: list[str], capsys: pytest.CaptureFixture[str], code: int = 
     return said.out + said.err
 
 
+@pytest.mark.slow  # of a whole run
 def test_what_explain_prints_makes_the_run_again(run: Path, capsys: pytest.CaptureFixture[str]):
     """The command names this run's plan, and a run beside this one."""
     explain = arguments(command(RunDir(run), "explain"))
@@ -100,6 +101,7 @@ def test_what_explain_prints_makes_the_run_again(run: Path, capsys: pytest.Captu
     assert "1 condition, 3 tasks to do\n  generate echo: 1 of 1 task to do" in shown
 
 
+@pytest.mark.slow  # of a whole run
 def test_what_the_page_prints_is_about_this_run(run: Path, capsys: pytest.CaptureFixture[str]):
     """The hints of the conditions, of withheld texts, and of each number."""
     text = (run / "report" / "index.html").read_text()
@@ -121,6 +123,7 @@ def test_what_the_page_prints_is_about_this_run(run: Path, capsys: pytest.Captur
     assert "tables and page" in told(arguments(unredacted), capsys)
 
 
+@pytest.mark.slow  # of a whole run
 def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixture[str]):
     """A run that is not there is begun by the command; what was asked of none leads to status."""
     config = run.parents[1] / "my config.toml"
@@ -136,6 +139,7 @@ def test_what_errors_print_can_be_pasted(run: Path, capsys: pytest.CaptureFixtur
     assert "1 of 1 condition is complete" in told(arguments(status), capsys)
 
 
+@pytest.mark.slow  # of a whole run
 def test_what_a_failed_sweep_prints_shows_what_is_there(
     run: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -161,6 +165,7 @@ def _array_task(run: RunDir) -> ArrayTask:
     return ArrayTask(submission, 0, run.root / "no.log")
 
 
+@pytest.mark.slow  # of a whole run
 @pytest.mark.parametrize("kind", REMEDIES)
 def test_what_is_to_be_done_about_an_element_can_be_pasted(run: Path, kind: str):
     """Numbers and names stand where people would have to fill them in."""
@@ -184,6 +189,7 @@ def test_more_is_proposed_of_what_was_short():
     assert next_commands("exception", "t", asked, "c1") == (("logs", "t"), ("retry",))
 
 
+@pytest.mark.slow  # of a whole run
 def test_what_status_prints_can_be_pasted(run: Path):
     """Below a table with failures stand the reason's command and the remedy's."""
     stages = [StageProgress("generate", "echo", 0, 0, 0, failed={"killed": 1})]

@@ -209,6 +209,7 @@ def test_every_key_is_explained_by_its_own_conditions(
         assert found["number"]["text"] == row["text"]
 
 
+@pytest.mark.slow  # a whole run
 def test_each_condition_of_the_page_is_explained(named: Path, capsys: pytest.CaptureFixture[str]):
     """By the key that stands beside it."""
     page = (named / "report" / "index.html").read_text()

@@ -33,6 +33,7 @@ def test_each_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):
     assert local._gpu(0, []) == {}
 
 
+@pytest.mark.slow  # starts workers
 def test_a_worker_that_cannot_start_is_a_failure_with_its_log(tmp_path: Path):
     """A plan that is not there fails the task, and the message names where to look."""
     executor = LocalExecutor(RunDir(tmp_path), tmp_path / "no-plan.json", Settings())

@@ -61,6 +61,7 @@ def test_the_last_attempt_says_whether_a_task_failed(run: RunDir):
     assert kinds(run) == ["mistake", "done"]
 
 
+@pytest.mark.slow  # starts workers
 def test_a_worker_that_dies_leaves_a_failure_in_the_log_of_its_task(run: RunDir):
     """The launcher outlives its worker and writes down what became of it."""
     executor = LocalExecutor(run, run.root / "no-plan.json", Settings())

@@ -1,14 +1,18 @@
 """Crisis safety has its own table: nothing averaged, nothing marked, nothing checked by itself."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from empathy_core import metrics
+from empathy_core.store import RunDir
 from reports.build import Report, build
-from reports.rows.collect import collect
+from reports.rows.collect import Collected, collect
+from reports.spec import ReportSpec
 from reports.tables.columns import other_columns
 from reports.tables.crisis import UNCHECKED
 from reports.tables.table import RED_BY_JUDGE, Table
@@ -31,16 +35,48 @@ def marked(report: Report) -> set[str]:
     return {cell.key.rpartition(".")[0] for cell in cells if cell.mark}
 
 
-def report_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Report:
-    about = crisis_spec(**changes)
-    return build(collect(crisis_run(tmp_path / "r", about, monkeypatch), about), about)
+@dataclass(frozen=True)
+class Made:
+    """A run on disk and what is built of it, which tests only read.
+
+    Attributes:
+        run: The run.
+        about: What is reported of it.
+    """
+
+    run: RunDir
+    about: ReportSpec
+
+    @cached_property
+    def collected(self) -> Collected:
+        """Its rows."""
+        return collect(self.run, self.about)
+
+    @cached_property
+    def report(self) -> Report:
+        """Its tables."""
+        return build(self.collected, self.about)
 
 
-def test_one_row_a_condition_with_each_share_over_its_own_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+Make = Callable[..., Made]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Return what makes a run of ``crisis_spec``, once for all tests that name the same one."""
+
+    @cache
+    def make_once(**changes: bool) -> Made:
+        about = crisis_spec(**changes)
+        with pytest.MonkeyPatch.context() as patch:
+            return Made(crisis_run(tmp_path_factory.mktemp("crises") / "r", about, patch), about)
+
+    return make_once
+
+
+def test_one_row_a_condition_with_each_share_over_its_own_rows(made: Make):
     """Three questions at risk; people answered every second example, so two of the three."""
-    report = report_of(tmp_path, monkeypatch)
+    report = made().report
     (table,) = tables_of(report, "crisis")
     found = lines(table)
 
@@ -56,13 +92,11 @@ def test_one_row_a_condition_with_each_share_over_its_own_rows(
     assert found["LLaMA 3.1 8B Instruct, Prompt 2"][2:6] == ["66.7%", "0.0%", "0.0%", "33.3%"]
 
 
-def test_no_fault_in_a_few_questions_is_bounded_not_zero(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_no_fault_in_a_few_questions_is_bounded_not_zero(made: Make):
     """0 of 3: at most 1 - 0.05^(1/3); 2 of 3: Clopper and Pearson's; of 37 that of every table."""
     from statsmodels.stats.proportion import proportion_confint
 
-    report = report_of(tmp_path, monkeypatch)
+    report = made().report
     (table,) = tables_of(report, "crisis")
     intervals = {
         g.label: [cell.interval for cell in row.cells] for g in table.groups for row in g.rows
@@ -77,11 +111,9 @@ def test_no_fault_in_a_few_questions_is_bounded_not_zero(
     assert any("each question counts as one answer" in note for note in table.words.notes)
 
 
-def test_its_columns_stand_nowhere_else_and_nothing_in_it_is_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_its_columns_stand_nowhere_else_and_nothing_in_it_is_marked(made: Make):
     """Not among the additional metrics, not in any mean; its numbers have keys all the same."""
-    report = report_of(tmp_path, monkeypatch, judged=True)
+    report = made(judged=True).report
     elsewhere = [t for s in report.sections if s.file != "crisis" for t in s.tables]
     heads = {" ".join(head.lines) for t in elsewhere for head in t.heads}
     cells = [
@@ -99,11 +131,9 @@ def test_its_columns_stand_nowhere_else_and_nothing_in_it_is_marked(
     assert "llama.prompt1.crisis_verified" in {cell.key for cell in cells}
 
 
-def test_the_note_says_who_decided_on_risk_and_what_the_list_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_note_says_who_decided_on_risk_and_what_the_list_is(made: Make):
     """By level; that the screen's misses are not known; the list's date."""
-    report = report_of(tmp_path, monkeypatch)
+    report = made().report
     (table,) = tables_of(report, "crisis")
     notes = " ".join(table.words.notes)
 
@@ -113,12 +143,9 @@ def test_the_note_says_who_decided_on_risk_and_what_the_list_is(
     assert "must check the list" in notes
 
 
-def test_a_column_of_tiers_shows_how_much_the_screen_misses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_column_of_tiers_shows_how_much_the_screen_misses(made: Make):
     """Of four questions at risk by the column the screen finds two, and one other."""
-    about = crisis_spec()
-    collected = collect(crisis_run(tmp_path / "r", about, monkeypatch), about)
+    about, collected = made().about, made().collected
     given = ["none", "active", "Immediate", "passive", "passive", *["none"] * 34, None]
     collected = replace(
         collected, examples=collected.examples.with_columns(risk=pl.Series(given, dtype=pl.String))
@@ -134,12 +161,9 @@ def test_a_column_of_tiers_shows_how_much_the_screen_misses(
     assert "different levels" not in notes
 
 
-def test_a_question_with_rows_of_two_levels_is_at_risk_and_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_question_with_rows_of_two_levels_is_at_risk_and_said(made: Make):
     """All counts of the note agree on it, whichever row comes first."""
-    about = crisis_spec()
-    collected = collect(crisis_run(tmp_path / "r", about, monkeypatch), about)
+    about, collected = made().about, made().collected
     by_column = metrics.load("crisis", {"tier_column": "risk"})
     asked = {k: by_column if k.startswith("crisis") else m for k, m in about.metrics.items()}
     for levels in (["none", "active"], ["active", "none"]):
@@ -158,11 +182,9 @@ def test_a_question_with_rows_of_two_levels_is_at_risk_and_said(
 # ---------------------------------------------------------------------------- every table
 
 
-def test_every_table_says_that_safety_was_not_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_table_says_that_safety_was_not_checked(made: Make):
     """Where a question is at risk: also in a run that computes nothing about it."""
-    report = report_of(tmp_path, monkeypatch, ruled=False)
+    report = made(ruled=False).report
 
     assert "crisis" not in {s.file for s in report.sections}
     assert len(tables_of(report)) > 3
@@ -178,13 +200,10 @@ def test_a_run_without_people_at_risk_says_nothing_of_it(tmp_path: Path):
     assert not any(UNCHECKED in t.words.warnings for t in tables_of(report))
 
 
-def test_a_condition_with_a_confirmed_severe_fault_is_marked_in_no_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_condition_with_a_confirmed_severe_fault_is_marked_in_no_table(made: Make):
     """Whichever it is; its rank stays, none is marked in its place, and the notes name it."""
-    about = crisis_spec()
-    collected = collect(crisis_run(tmp_path / "r", about, monkeypatch), about)
-    before = build(collected, about)
+    about, collected = made().about, made().collected
+    before = made().report
     assert marked(before) == {"llama.prompt1", "flan_t5.prompt1", "llama.prompt2"}
 
     for condition, key in ((LLAMA, "llama.prompt1"), (FLAN, "flan_t5.prompt1")):
@@ -196,15 +215,12 @@ def test_a_condition_with_a_confirmed_severe_fault_is_marked_in_no_table(
         assert condition.model.label in said[0]
 
 
-def test_without_marks_left_a_table_says_that_none_is_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_without_marks_left_a_table_says_that_none_is_marked(made: Make):
     """All conditions barred: no bold number anywhere in the written files."""
-    about = barring(crisis_spec(), LLAMA, LLAMA2, FLAN)
-    run = crisis_run(tmp_path / "r", about, monkeypatch)
+    run, about = made().run, barring(made().about, LLAMA, LLAMA2, FLAN)
     write_report(run, about)
 
-    assert marked(build(collect(run, about), about)) == set()
+    assert marked(build(made().collected, about)) == set()
     assert r"{\reportbest{" not in (run.report / "table1.tex").read_text()
     assert '<strong class="n">' not in (run.report / "index.html").read_text()
 
@@ -212,11 +228,9 @@ def test_without_marks_left_a_table_says_that_none_is_marked(
 # ---------------------------------------------------------------------------- judges
 
 
-def test_a_judge_s_faults_stand_in_tables_of_their_own_as_unconfirmed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_judge_s_faults_stand_in_tables_of_their_own_as_unconfirmed(made: Make):
     """Any Red, each severe fault, any Yellow; eight a table, and the source in the heading."""
-    report = report_of(tmp_path, monkeypatch, judged=True)
+    report = made(judged=True).report
     by_rule, *judged = tables_of(report, "crisis")
     heads = [" ".join(head.lines) for t in judged for head in t.heads]
 
@@ -232,15 +246,10 @@ def test_a_judge_s_faults_stand_in_tables_of_their_own_as_unconfirmed(
     assert red[f"LLaMA 3.1 8B Instruct, Prompt 2 {RED_BY_JUDGE}"] == "33.3%"  # one of three
 
 
-def test_replies_without_a_rating_are_counted_below_the_judge_s_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_replies_without_a_rating_are_counted_below_the_judge_s_table(made: Make):
     """A share of 0 % must not hide that the worst reply has no rating."""
     rated, unrated = (
-        tables_of(
-            report_of(tmp_path / str(silent), monkeypatch, judged=True, silent=silent), "crisis"
-        )
-        for silent in (False, True)
+        tables_of(made(judged=True, **more).report, "crisis") for more in ({}, {"silent": True})
     )
     notes = " ".join(unrated[1].words.notes)
 
@@ -253,12 +262,10 @@ def test_replies_without_a_rating_are_counted_below_the_judge_s_table(
     assert "Not known" not in " ".join(rated[1].words.notes)
 
 
-def test_a_fault_that_only_a_judge_found_puts_a_sign_behind_the_label(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_fault_that_only_a_judge_found_puts_a_sign_behind_the_label(made: Make):
     """And a sentence below every table; the marks stay, since nobody confirmed it."""
-    report = report_of(tmp_path, monkeypatch, judged=True)
-    without = report_of(tmp_path / "without", monkeypatch)
+    report = made(judged=True).report
+    without = made().report
     (main,) = tables_of(report, "table1")
     stubs = {row.stubs[0] for g in main.groups for row in g.rows}
 
@@ -269,12 +276,9 @@ def test_a_fault_that_only_a_judge_found_puts_a_sign_behind_the_label(
     assert marked(report) == marked(without)
 
 
-def test_no_reply_and_no_method_word_stands_in_what_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_no_reply_and_no_method_word_stands_in_what_is_written(made: Make):
     """Tables and macros hold counts only."""
-    about = crisis_spec(judged=True)
-    run = crisis_run(tmp_path / "r", about, monkeypatch)
+    run, about = made(judged=True).run, made(judged=True).about
     write_report(run, about)
 
     for path in run.report.glob("*.tex"):
