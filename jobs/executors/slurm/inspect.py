@@ -1,7 +1,8 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def inspect(run: RunDir, known: QueueState | None = None) -> Inspected:
                 newest[task.id] = array_task
     ended = known.ended if known else ()
     return Inspected(run, known is not None, why, submissions, newest, earlier, ended)
+
+
+def begin_look(run: RunDir) -> Callable[[], Inspected]:
+    """Begin to look at a run's array jobs; what is returned waits for the answer, as `inspect`."""
+    with_one = ThreadPoolExecutor(1, thread_name_prefix="slurm")
+    asked = with_one.submit(inspect, run)
+    with_one.shutdown(wait=False)
+    return asked.result
 
 
 def _stands_by(array_task: ArrayTask, before: ArrayTask) -> bool:

@@ -145,8 +145,7 @@ def _well(array_task: ArrayTask) -> bool:
 def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
     """Return the ids of the tasks of *plan* with nothing left to do, now or later."""
     expected = progress.expecting(plan)
-    every = (task for stage in TABLE for task in stage.tasks(plan))
-    return {t.id for t in every} - {t.id for s in TABLE for t in s.lacking(plan, expected)}
+    return {t.id for s in TABLE for t in s.tasks(plan) if s.done(plan, expected, t)}
 
 
 def stage_progress(
