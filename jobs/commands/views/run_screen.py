@@ -59,7 +59,6 @@ def screen(
     ]
     inspected = look()
     failed = read_failed(plan, progress, inspected, accounting)
-    failed = failed if inspected.reached else failed.proven()
     failed = replace(failed, histories=[h for h in failed.histories if _is_of(h[0], only)])
     stages = [s for s in stage_progress(inspected, failed) if only.has(s.stage, s.key)]
     here = [
