@@ -15,7 +15,8 @@
 A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a
 digest of each block's rows. Work is done if and only if a piece holds it and the digests agree;
 no other marker exists. Many pieces of a finished condition become few (``compacting``), which hold
-the same blocks with the same digests. Files appear by rename, so a reader sees all of one or nothing.
+the same blocks with the same digests. Files appear by rename, so a reader sees all of one or
+nothing.
 """
 
 from empathy_core.store.files import (
