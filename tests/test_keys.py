@@ -16,8 +16,8 @@ from empathy_core import data, prompts
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir, one_name, write_json
 from empathy_core.types import Condition, Prompt
-from jobs.config.names import run_folder
 from jobs.config.read import read
+from jobs.config.run_names import run_folder
 from jobs.launch import main
 from reports.build import Report, build
 from reports.keys import ALL, Keys, column_keys, condition_keys, exact, file_names

@@ -1,6 +1,8 @@
 """NLTK's data packages: where they lie, and what is in them. Nothing is downloaded."""
 
 import hashlib
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -80,11 +82,23 @@ def _look_in(folder: str | None) -> None:
 
 
 def _folders(folder: str | None) -> list[Path]:
+    """Return where packages are looked for: *folder* alone, or NLTK's own ``data.path``."""
     if folder:
         return [Path(folder).expanduser()]
-    from nltk import data
+    loaded = sys.modules.get("nltk.data")
+    return [Path(path) for path in (loaded.path if loaded else default_folders()) if path]
 
-    return [Path(path) for path in data.path if path]
+
+def default_folders() -> list[str]:
+    """Return what ``nltk.data.path`` is before anybody changes it.
+
+    NLTK's import takes more than a second, and every command asks where its data are.
+    """
+    named = [name for name in os.environ.get("NLTK_DATA", "").split(os.pathsep) if name]
+    own = [f"{sys.prefix}/{place}" for place in ("", "share/", "lib/")]
+    system = [f"/usr/{place}/" for place in ("share", "local/share", "lib", "local/lib")]
+    places = [*named, "~/nltk_data", *(f"{place}nltk_data" for place in [*own, *system])]
+    return [str(Path(place).expanduser()) for place in places]
 
 
 def _place(package: str, folder: str | None) -> Path | None:

@@ -14,11 +14,11 @@
 
 A *piece* is a parquet file that holds whole blocks and says in its metadata which ones, with a
 digest of each block's rows. Work is done if and only if a piece holds it and the digests agree;
-no other marker exists. Many pieces of a finished condition become few (``compact``), which hold the
-same blocks with the same digests. Files appear by rename, so a reader sees all of one or nothing.
+no other marker exists. Many pieces of a finished condition become few (``compacting``), which hold
+the same blocks with the same digests. Files appear by rename, so a reader sees all of one or
+nothing.
 """
 
-from empathy_core.store.compacting import can_compact, compact
 from empathy_core.store.files import (
     append_json_line,
     disk_errors,
@@ -82,9 +82,7 @@ __all__ = [
     "append_json_line",
     "block_digests",
     "blocks_of_shard",
-    "can_compact",
     "check_folder",
-    "compact",
     "disk_errors",
     "frame_bytes",
     "is_shared",

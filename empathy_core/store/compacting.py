@@ -2,18 +2,23 @@
 
 What comes of it is as if the work had been cut into fewer shards to begin with: each new piece
 holds the blocks that such a shard would, under the name that it would have. The old ones go when
-all of the new ones are on the disk and proven; until then readers find every block in either.
+all of the new ones are on the disk and proven; until then readers find every block in either. What
+takes long, the making, changes nothing that is there: nobody need wait for it.
 """
 
 import json
+import os
+import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from empathy_core.errors import Damaged
-from empathy_core.store.files import read_json, write_json
+from empathy_core.store.files import disk_errors, read_json, sync_dir, write_json
 from empathy_core.store.pieces import (
     COMPACTED,
     VERSIONS,
@@ -37,34 +42,125 @@ N_COMPACTED = 8
 TIMING = ".timing.json"
 
 
-def compact(folder: Path, tags: Mapping[str, str]) -> int:
-    """Make few pieces of the many of *folder*, and return how many were removed.
+Stamps = Mapping[Path, tuple[int, int, int]]
+"""File → inode, size and time of its last change, in nanoseconds: written anew, it has others."""
 
-    Nothing is done where anything is wrong, where the pieces do not say the same of themselves, or
-    where there are few. The caller makes sure that nobody writes to *folder*.
+
+def stamps(folders: Iterable[Path]) -> Stamps:
+    """Return those of every piece and timing in *folders*."""
+    return {
+        Path(entry.path): _stamp(entry.stat())
+        for folder in folders
+        for entry in (os.scandir(folder) if folder.is_dir() else ())
+        if entry.name.endswith((".parquet", TIMING)) and not entry.name.startswith(".")
+    }
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """New pieces of a folder, which are whole and have not got their names yet.
+
+    Attributes:
+        made: Where they are until then: a folder that no reader looks into.
+        old: The files that they are made of.
+    """
+
+    folder: Path
+    made: Path
+    old: Stamps
+
+    def put(self) -> Stamps:
+        """Give the new pieces their names, and return the stamps of what they stand for.
+
+        Until the old ones are removed, readers find every block in both, and count it once. The
+        caller makes sure that nobody writes to the folder, and that it is what it was.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        with disk_errors(self.folder):
+            names = sorted(path.name for path in self.made.iterdir())
+            for name in names:
+                (self.made / name).replace(self.folder / name)
+            sync_dir(self.folder)
+        return {path: stamp for path, stamp in self.old.items() if path.name not in names}
+
+    def drop(self) -> None:
+        """Remove what has not got its name."""
+        shutil.rmtree(self.made, ignore_errors=True)
+
+
+def prepare(folder: Path, tags: Mapping[str, str]) -> Compacted | None:
+    """Make few pieces of the many of *folder*, and prove them; nothing that is there is changed.
+
+    Nothing is made where anything is wrong, where the pieces do not say the same of themselves, or
+    where there are few. Whoever reads or writes the folder meanwhile is not hindered.
 
     Args:
         folder: Of one condition's answers, or of its statistics under one metric.
         tags: Those that every piece must bear.
 
     Raises:
-        StorageError: The disk is full; every old piece is still there.
+        StorageError: The disk is full.
+        Damaged: A file has changed meanwhile.
     """
     if not can_compact(folder):
-        return 0
-    old = _old(folder)
-    checked = check_folder(folder, tags, lambda path: (verify_piece(path), lambda: None))
+        return None
+    made = Compacted(folder, folder / ".compacted", stamps([folder]))
+    made.drop()  # of an attempt that was killed
+    try:
+        if _make(made, tags):
+            return made
+    except BaseException:
+        made.drop()
+        raise
+    made.drop()
+    return None
+
+
+def _make(made: Compacted, tags: Mapping[str, str]) -> bool:
+    checked = check_folder(made.folder, tags, lambda path: (verify_piece(path), lambda: None))
     pieces = [one.piece for one in checked.loaded]
     common = _common_tags(pieces)
     if checked.unusable or common is None:
-        return 0
-    if not all(_write(folder, shard, pieces, common) for shard in range(N_COMPACTED)):
-        return 0
-    _check_whole(folder, pieces)
-    gone = [*old, *_join_timings(folder)]
-    for path in gone:
-        _remove(path)
-    return len(gone)
+        return False
+    if not all(_write(made.made, shard, pieces, common) for shard in range(N_COMPACTED)):
+        return False
+    _check_whole(made.made, pieces)
+    _join_timings(made.folder, made.made)
+    return True
+
+
+def remove(old: Stamps, new: Stamps, seconds: float) -> Stamps:
+    """Remove old files for some seconds, and return those that are left.
+
+    A file that was written anew since is none of them; where one of the new ones is gone or
+    another, nothing more is removed.
+
+    Args:
+        old: What is to go.
+        new: What stands for it.
+        seconds: After so many, whoever waits may go on.
+    """
+    if any(_now(path) != stamp for path, stamp in new.items()):
+        return {}
+    deadline, left = time.monotonic() + seconds, dict(old)
+    while left and time.monotonic() < deadline:
+        path, stamp = left.popitem()
+        if _now(path) == stamp:
+            _remove(path)
+    return left
+
+
+def _now(path: Path) -> tuple[int, int, int] | None:
+    try:
+        return _stamp(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _remove(path: Path) -> None:
@@ -159,23 +255,21 @@ def _check_whole(folder: Path, before: Iterable[Piece]) -> None:
         raise Damaged(msg)
 
 
-def _join_timings(folder: Path) -> list[Path]:
-    """Write what all the work took into one file, and return those that it stands for.
+def _join_timings(folder: Path, into: Path) -> None:
+    """Write what all the work took into one file.
 
-    Killed in between, a part counts twice: only rates are made of them.
+    Killed before the others are removed, a part counts twice: only rates are made of them.
     """
-    joined = folder / shard_name(0, N_COMPACTED, TIMING)
     paths = sorted(folder.glob(f"*{TIMING}"))
-    if not paths or paths == [joined]:
-        return []
+    if not paths:
+        return
     read = []
     for path in paths:
         try:
             read.append(read_json(path))
         except Damaged:  # only rates are made of it
             continue
-    write_json(_sums(read), joined)
-    return [path for path in paths if path != joined]
+    write_json(_sums(read), into / shard_name(0, N_COMPACTED, TIMING))
 
 
 _SUMS = ("rows", "tokens", "seconds")

@@ -115,7 +115,7 @@ def _write_whole(data: bytes, path: Path, *, private: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
             partial.replace(path)
-        _sync_dir(path.parent)
+        sync_dir(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -155,7 +155,8 @@ def remove_leftovers(root: Path) -> list[Path]:
     return removed
 
 
-def _sync_dir(path: Path) -> None:
+def sync_dir(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

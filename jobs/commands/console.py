@@ -4,17 +4,21 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.options import RunOptions
-from jobs.config import read as configuration
-from jobs.config.names import run_folder
+from jobs.config import texts
+from jobs.config.run_names import run_folder
 from jobs.executors.faults import pattern
-from jobs.executors.local import Outcome
 from jobs.planning.shown_commands import LAUNCH, command
+
+if TYPE_CHECKING:  # heavy: see jobs.commands
+    from jobs.executors.local import Outcome
 
 
 def print_out(text: str = "") -> None:
@@ -81,9 +85,19 @@ def existing(options: RunOptions) -> RunDir:
 def _configured(options: RunOptions) -> str:
     """Return the name of the configuration's run.
 
+    Of a run that is there the configuration itself is not read: it may be changed by now, and to
+    check all of it takes longer than many a command.
+
     Raises:
         ConfigError: What ``--set`` changes does not suit it: perhaps another run is meant.
     """
+    if not options.changes:
+        name = texts.name_of(options.config)
+        with suppress(OSError):  # whoever opens it says so
+            if name and run_folder(options.runs, name).is_dir():
+                return name
+    from jobs.config import read as configuration
+
     try:
         return configuration.read(options.config, options.changes).name
     except ConfigError as error:
@@ -147,7 +161,7 @@ def executor_of(choice: str, *, quiet: bool) -> str:
     raise ConfigError(msg)
 
 
-def show_failed(failed: Sequence[Outcome], run: RunDir, *, as_json: bool) -> int:
+def show_failed(failed: Sequence["Outcome"], run: RunDir, *, as_json: bool) -> int:
     """Print which tasks failed and why, and return the exit code."""
     by_cause: dict[str, list[Outcome]] = {}
     for outcome in sorted(failed, key=lambda outcome: outcome.task.id):  # however they ended

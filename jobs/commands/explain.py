@@ -43,7 +43,7 @@ def explain(options: ExplainOptions) -> int:
         print_out(json.dumps(shown, indent=1))
         return 0
     if options.failed:
-        print_out("\n".join(failures.text(run, read, found.here)) or "nothing failed")
+        print_out("\n".join(failures.text(run, read, found.here)) or found.nothing)
         return 0
     for entry in read.histories:
         print_out(array_tasks.text(run, *entry, nodes))

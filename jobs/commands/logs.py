@@ -30,5 +30,5 @@ def logs(options: LogsOptions) -> int:
         lines = inspection.read_log(log).splitlines()
         print_out("\n".join(lines[-options.lines :] if options.lines else lines) or "(no log)")
     if not wrote:
-        print_out("nothing failed")
+        print_out(found.nothing)
     return 0

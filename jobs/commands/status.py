@@ -48,19 +48,23 @@ def status(options: StatusOptions) -> int:
         ConfigError: There is no such run, or it has no such model or stage.
     """
     from jobs.commands.console import existing, print_out
-    from jobs.commands.views import efficiency
-    from jobs.commands.views.run_screen import screen
-    from jobs.executors.slurm.inspect import AccountingLooks
 
-    run, accounting = existing(options), AccountingLooks()
+    run = existing(options)
     if options.efficiency:
+        from jobs.commands.views import efficiency
+
         shown = efficiency.screen(run, options.model, options.stage, as_json=options.json)
         print_out(shown)
         return 0
-    pause, before = LOOKS_S[0], ""
+    from jobs.executors.slurm.inspect import AccountingLooks, begin_look
+
+    pause, before, accounting = LOOKS_S[0], "", AccountingLooks()
     while True:
+        look = begin_look(run)  # Slurm answers while this imports what shows the answer
+        from jobs.commands.views.run_screen import screen
+
         text, over = screen(
-            run, options.model, options.stage, as_json=options.json, accounting=accounting
+            run, look, options.model, options.stage, as_json=options.json, accounting=accounting
         )
         if options.watch:
             print_out(

@@ -67,10 +67,11 @@ def sweep(options: SweepOptions) -> int:
 def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.console import typed
     from jobs.commands.submission import show_submitted, submit_sweep
-    from jobs.commands.views.written_report import write_and_show
 
     submitted = submit_sweep(config, run, typed(), options)
     if submitted is None:
+        from jobs.commands.views.written_report import write_and_show
+
         return write_and_show(run, as_json=options.json)
     return show_submitted(submitted, run, as_json=options.json)
 

@@ -26,7 +26,7 @@ from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
-from jobs.config import contrasts, names, paths
+from jobs.config import contrasts, names, paths, texts
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
@@ -40,7 +40,7 @@ from reports.tables.columns import wrong_columns
 from slurm import profile
 
 LIST_EXPECTED = "expected a list in square brackets"
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = texts.CONFIGS
 
 
 # ---------------------------------------------------------------------------- reading
@@ -57,75 +57,18 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
     Raises:
         ConfigError: Listing every problem of the file and of the overrides.
     """
-    path = _find(path_or_name)
-    table = _of_plan(path) if path.suffix == ".json" else _of_toml(path)
+    path = texts.find(path_or_name)
+    table = texts.raw(path)
     paths.anchor(table, path.parent)
     for text in overrides:
-        change = _override(text)
+        change = texts.override(text)
         paths.anchor(change, Path.cwd())
-        _merge(table, change, emptying=True)
+        texts.merge(table, change, emptying=True)
     _put_profile_below(table)
     for entry in paths.tables_below(table, "finetune", None) if allow else ():
         given = entry.get("allow")
         entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
     return _checked(table, f"the configuration '{path_or_name}'", overrides)
-
-
-def _of_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = 1 + path.read_bytes()[: error.start].count(b"\n")
-        msg = f"{path} is not UTF-8 (line {line}): expected TOML; save it as UTF-8 and run again"
-        raise ConfigError(msg) from error
-    except (tomllib.TOMLDecodeError, OSError) as error:
-        msg = f"{path} is not valid TOML: {error}; correct that line and run again"
-        raise ConfigError(msg) from error
-
-
-def _of_plan(path: Path) -> dict[str, Any]:
-    """Return the configuration that a plan was made of, e.g. ``runs/demo/plans/0001.json``."""
-    try:
-        config = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-        config.get("report", {}).pop("examples", None)  # was a setting once
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        msg = f"{path} is no plan of a run: expected JSON with a key 'config' ({error})"
-        raise ConfigError(msg) from error
-    return config
-
-
-def _find(path_or_name: str) -> Path:
-    path = Path(path_or_name)
-    if path.suffix == ".toml" or path.is_file():
-        if path.is_file():
-            return path
-        msg = f"no configuration file {path}; give a path to a TOML file, or one of: {_shipped()}"
-        raise ConfigError(msg)
-    known = {p.stem: p for p in CONFIGS.glob("*.toml")}
-    if path_or_name not in known:
-        close = get_close_matches(path_or_name, known, n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        msg = f"unknown configuration '{path_or_name}'.{guess} Known: {_shipped()}, or a TOML file"
-        raise ConfigError(msg)
-    return known[path_or_name]
-
-
-def _shipped() -> str:
-    return ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
-
-
-def _override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        msg = f"--set {text}: expected a.b=value, for example --set evaluate.limit=8"
-        raise ConfigError(msg)
-    for candidate in (value, json.dumps(value)):  # a bare word is a string
-        try:
-            return tomllib.loads(f"{key} = {candidate}")
-        except tomllib.TOMLDecodeError:
-            continue
-    msg = f"--set {text}: '{key}' is not a dotted key; expected a.b=value"
-    raise ConfigError(msg)
 
 
 def _put_profile_below(table: dict[str, Any]) -> None:
@@ -151,7 +94,7 @@ def _put_profile_below(table: dict[str, Any]) -> None:
         msg = f"the cluster profile {path} is not valid TOML: {error}; correct that line"
         raise ConfigError(msg) from error
     _one_way_to_ask_for_gpus(below, own)
-    _merge(below, own)
+    texts.merge(below, own)
     table["slurm"] = below
 
 
@@ -164,20 +107,6 @@ def _one_way_to_ask_for_gpus(below: dict[str, Any], own: Mapping[str, Any]) -> N
         below.pop("gpus", None)
     elif "gpus" in own and "gpu" in str(below.get("gres", "")):
         below.pop("gres")
-
-
-def _merge(base: dict[str, Any], change: Mapping[str, Any], *, emptying: bool = False) -> None:
-    """Put *change* over *base*: tables are merged, everything else is replaced.
-
-    An empty table says nothing in a file, and if *emptying*, as on the command line, that nothing
-    is to be there.
-    """
-    for key, value in change.items():
-        is_told = bool(value) or not emptying
-        if isinstance(value, dict) and isinstance(base.get(key), dict) and is_told:
-            _merge(base[key], value, emptying=emptying)
-        else:
-            base[key] = value
 
 
 # ---------------------------------------------------------------------------- checking
@@ -223,11 +152,11 @@ def _one_table(
     """Return a table that one command follows, with what may be changed after a sweep."""
     whole: dict[str, Any] = {name: deepcopy(dict(table))}  # overrides reach into its tables
     for text in overrides:
-        change = _override(text)
+        change = texts.override(text)
         if set(change) != {name}:
             msg = f"--set {text}: {name} changes only [{name}]; the rest needs: sweep"
             raise ConfigError(msg)
-        _merge(whole, change, emptying=True)
+        texts.merge(whole, change, emptying=True)
     try:
         return kind.model_validate_json(json.dumps(whole[name], default=str))
     except ValidationError as error:

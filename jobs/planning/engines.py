@@ -1,13 +1,9 @@
 """What an engine is when a sweep is planned: asked once, and frozen in the plan."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from empathy_core.backends.server.client import Client
-from empathy_core.backends.server.connection import served
-from empathy_core.backends.server.starting import elsewhere, found_versions
 from empathy_core.data import Source
 from empathy_core.errors import ConfigError
 from empathy_core.types import Condition, EngineSpec, ModelSpec
@@ -30,6 +26,8 @@ def pinned(spec: ModelSpec, sources: Iterable[Source]) -> ModelSpec:
     if engine is None:
         return spec
     if not engine.is_elsewhere:
+        from empathy_core.backends.server.starting import found_versions
+
         return replace(spec, engine=_with(engine, found_versions(engine)))
     check_may_leave(spec.name, engine, sources)
     return replace(spec, engine=_with(engine, _version_elsewhere(spec)))
@@ -40,6 +38,12 @@ def _with(engine: EngineSpec, versions: dict[str, str]) -> EngineSpec:
 
 
 def _version_elsewhere(spec: ModelSpec) -> dict[str, str]:
+    import asyncio  # these are of no use to most runs, and take long to import
+
+    from empathy_core.backends.server.client import Client
+    from empathy_core.backends.server.connection import served
+    from empathy_core.backends.server.starting import elsewhere
+
     engine, address = spec.engine, elsewhere(spec)
     if engine is None:
         return {}

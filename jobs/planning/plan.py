@@ -200,7 +200,7 @@ class Task:
     shard: int
     n_shards: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Names the task in logs, e.g. ``generate-smollm2-00003-of-00008``."""
         return f"{self.stage}-{self.key}-{self.shard:05d}-of-{self.n_shards:05d}"

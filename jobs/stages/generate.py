@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,7 @@ from empathy_core.store import EVALUATED, Journal, JournalBlock, RunDir
 from empathy_core.types import GENERATION_VERSION, Condition
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, read_trained
+from jobs.stages.first_tokens import check_first_tokens, rows_of_pieces
 from jobs.stages.protocol import Listener, Progress
 
 if TYPE_CHECKING:
@@ -200,6 +202,27 @@ class _Served:
         log.info("%s: %d rows to do", self.work.condition.id, len(self.missing))
         self._journal: Journal | None = None
 
+    def check_server(self, server: "ServerBackend") -> None:
+        """Refuse a server that is another than the one that made what is there.
+
+        Raises:
+            ModelError: It is.
+        """
+        work = self.work
+        if not self.missing or work.condition.decoding.sample:
+            return
+        contexts = dict(zip(self.examples["id"], contexts_of(self.examples), strict=True))
+        check_first_tokens(
+            server,
+            work.condition,
+            chain(
+                (row for row, _ in self.earlier.rows.values()),
+                (row for done in self.earlier.blocks.values() for row in done.rows),
+                rows_of_pieces(work.run, work.condition.id, work.tags),
+            ),
+            lambda row: Request(row["example"], row["sample"], contexts[row["example"]]),
+        )
+
     def keep(self, place: int, answer: Answer) -> None:
         """Keep the answer to the request at *place* of ``missing``."""
         self._journal = self._journal or Journal(self.work.journal)
@@ -233,6 +256,8 @@ def _serve(shards: Sequence[_Served], overlong: str, listen: Listener) -> None:
     try:
         # what is loaded for a model with an engine
         server = cast("ServerBackend", _backend(shards[0].work, overlong)) if n_rows else None
+        for shard in shards if server else ():
+            shard.check_server(cast("ServerBackend", server))
         started = time.monotonic()
         for i, place, answer in server.answers(wanted) if server else ():
             shards[i].keep(place, answer)

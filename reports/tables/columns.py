@@ -62,10 +62,12 @@ def unknown_columns(
         known: Every name that may be used → the column; the last line lists them.
         computed: The metrics of the run, by key or name.
     """
+    if not names:
+        return []  # every metric that ships would be loaded
     others = _not_computed({metric_name(key) for key in computed})
     told = [_unknown_column(name, list(known), others) for name in names]
     shortest = sorted({wanted: name for name, wanted in known.items()}.values())
-    return [*told[:-1], f"{told[-1]} Known: {', '.join(shortest)}."] if told else []
+    return [*told[:-1], f"{told[-1]} Known: {', '.join(shortest)}."]
 
 
 def _unknown_column(name: str, known: Sequence[str], others: Mapping[str, str]) -> str:

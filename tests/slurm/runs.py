@@ -60,7 +60,7 @@ def held(cluster: Cluster) -> Iterator[None]:
     """Let nothing that is submitted start, however slow this machine is."""
     n_nodes = len(set(cluster.run("sinfo", "-h", "-N", "-p", "all", "-o", "%N").split()))
     blocker = cluster.submit(
-        "-p", "all", "-N", str(n_nodes), "--exclusive", *QUIET, "--wrap", "sleep 900"
+        "-p", "all", "-N", str(n_nodes), "--exclusive", "-t", "15", *QUIET, "--wrap", "sleep 900"
     )
     try:
         cluster.wait_for(lambda: cluster.queue().get(blocker) == "RUNNING")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.command_line import write_questions
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, without
 from tests.slurm.runs import (
     QUIET,
     SLURM,
@@ -218,3 +218,30 @@ def test_a_reservation_for_maintenance_is_named(cluster: Cluster, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "ReqNodeNotAvail, Reserved for maintenance" in told.stdout
     assert "scontrol show reservation" in told.stdout
+
+
+def test_where_slurm_is_not_reached_nothing_that_waits_is_called_a_failure(
+    cluster: Cluster, tmp_path: Path
+):
+    """On a laptop that mounts the run: whether a task waits or runs is unknown, and so it is said.
+
+    It was called a failure, with the advice to submit it again.
+    """
+    on_cluster(tmp_path)
+    absent = without(cluster.env, "sbatch", "scontrol", "squeue", "sacct")
+    task = "generate-echo-00001-of-00003"
+
+    def said(*words: str) -> str:
+        done = launch(cluster, *words, "--config", "echo.toml", cwd=tmp_path, env=absent)
+        assert "Slurm was not reached" in done.stderr
+        return done.stdout
+
+    with held(cluster):
+        sweep(cluster, tmp_path)
+        told, failed = said("explain", task), said("explain", "--failed")
+        logs = said("logs", "--failed")
+        launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+
+    assert "attempt 1: unknown" in told
+    assert "retry" not in told
+    assert failed == logs == "nothing failed, as far as the files tell\n"

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from empathy_core.types import ModelSpec
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from empathy_core.training.adapter.record import AdapterRecord
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -104,7 +104,9 @@ def _versions(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(  # noqa: S701 - Markdown: HTML's escape is wrong; see the filters
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

@@ -16,7 +16,13 @@ from jobs.executors.local_progress import failed_here
 from jobs.executors.slurm import inspect as inspection
 from jobs.executors.slurm import standby
 from jobs.executors.slurm.failing_nodes import NOT_THE_NODE, named_nodes
-from jobs.executors.slurm.history import REMEDIES, Attempt, next_commands
+from jobs.executors.slurm.history import (
+    REMEDIES,
+    UNSAID,
+    Attempt,
+    as_far_as_known,
+    next_commands,
+)
 from jobs.executors.slurm.inspect import ArrayTask
 from jobs.executors.slurm.progress import Failed, failed_array_tasks, failed_history
 from jobs.planning.plan import Plan
@@ -51,8 +57,15 @@ class NamedTasks:
         rows = inspection.read_accounting(self.on_slurm, self.known)
         read = failed_history if self.failed else inspection.read_history
         histories = [(array_task, read(array_task, rows)) for array_task in self.on_slurm]
+        if not self.known.reached:
+            histories = [(task, as_far_as_known(history)) for task, history in histories]
         failed = any(history[-1].kind not in NOT_THE_NODE for _, history in histories)
         return Failed(histories, named_nodes(self.plan, self.known, rows) if failed else ())
+
+    @property
+    def nothing(self) -> str:
+        """Return what is said where nothing that failed is named."""
+        return "nothing failed" + ("" if self.known.reached else ", as far as the files tell")
 
 
 def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
@@ -68,6 +81,8 @@ def named(run: RunDir, what: str | None, *, failed: bool) -> NamedTasks:
         progress = read_progress(run, plan)
         here = failed_here(run, plan, progress, known)
         on_slurm = failed_array_tasks(plan, progress, known)
+        if not known.reached:  # whether the others wait or run, nobody can say
+            on_slurm = [t for t in on_slurm if failed_history(t, {})[-1].kind not in UNSAID]
         return NamedTasks(plan, on_slurm, here, known, failed=True)
     if what is None:
         msg = (

@@ -1,7 +1,7 @@
 """What ``status`` shows of a run: from its files, and from Slurm where it answers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from empathy_core.counted import counted
@@ -12,8 +12,8 @@ from jobs.commands.views.array_tasks import warn_if_not_reached
 from jobs.commands.views.selection import Selection, select
 from jobs.executors.faults import short
 from jobs.executors.local_progress import failed_here, local_progress, tasks_of
-from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected, inspect
-from jobs.executors.slurm.progress import StageProgress, read_failed, stage_progress
+from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected
+from jobs.executors.slurm.progress import Failed, StageProgress, read_failed, stage_progress
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
@@ -29,6 +29,7 @@ from slurm import reasons
 
 def screen(
     run: RunDir,
+    look: Callable[[], Inspected],
     models: Sequence[str] = (),
     stages_shown: Sequence[str] = (),
     *,
@@ -39,6 +40,7 @@ def screen(
 
     Args:
         run: Which is shown.
+        look: Returns what is known of its array tasks, once Slurm has answered.
         models: Names of those that are shown; none means all.
         stages_shown: Likewise.
         as_json: Instead of text.
@@ -55,9 +57,8 @@ def screen(
     made = [
         n for n in finetune_progress(run, plan, progress) if only.has(FINETUNE.name, n.finetune)
     ]
-    inspected = inspect(run)
+    inspected = look()
     failed = read_failed(plan, progress, inspected, accounting)
-    failed = failed if inspected.reached else failed.proven()
     failed = replace(failed, histories=[h for h in failed.histories if _is_of(h[0], only)])
     stages = [s for s in stage_progress(inspected, failed) if only.has(s.stage, s.key)]
     here = [
@@ -81,11 +82,21 @@ def screen(
         return json.dumps(everything, indent=1), not busy
     text = [*map(_training, made), *([""] if made else []), _conditions(lines)]
     if stages:
-        told = [*short(failed.failures()), *failures.nodes_text(failed.nodes)]
-        text += ["", _stages(stages), *_times(lines, stages), *told, *_next(run, stages, inspected)]
+        text += ["", *_on_slurm(run, lines, stages, failed, inspected)]
     if here:
         text += ["", _here(here), *short(failed_on_this_machine), *_next_here(run, here)]
     return "\n".join(text), not busy
+
+
+def _on_slurm(
+    run: RunDir,
+    lines: Sequence[ConditionProgress],
+    stages: Sequence[StageProgress],
+    failed: Failed,
+    inspected: Inspected,
+) -> list[str]:
+    told = [*short(failed.failures()), *failures.nodes_text(failed.nodes)]
+    return [_stages(stages), *_times(lines, stages), *told, *_next(run, stages, inspected)]
 
 
 def _is_of(array_task: ArrayTask, only: Selection) -> bool:

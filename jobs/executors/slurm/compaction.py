@@ -1,10 +1,14 @@
 """Many result files of finished conditions become few, once nothing of the run is in the queue."""
 
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
-from empathy_core import store
 from empathy_core.errors import EmpathyError
-from empathy_core.store import RunDir
+from empathy_core.store import RunDir, compacting
+from empathy_core.store.compacting import Compacted, Stamps
 from empathy_core.types import Condition
 from jobs.executors.slurm.in_queue import read_queue_state
 from jobs.planning.plan import Plan
@@ -28,8 +32,9 @@ def compact_finished(run: RunDir, plan: Plan) -> None:
     are any besides reports, or nobody can say, everything stays as it is.
     """
     try:
-        for condition in plan.conditions:
-            if _has_many(run, plan, condition):
+        many = [condition for condition in plan.conditions if _has_many(run, plan, condition)]
+        if many and _only_reports(run):
+            for condition in many:
                 _compact(run, plan, condition)
     except (EmpathyError, SlurmError, OSError) as error:
         log.warning("result files are not compacted: %s", error)
@@ -38,29 +43,68 @@ def compact_finished(run: RunDir, plan: Plan) -> None:
 
 
 def _has_many(run: RunDir, plan: Plan, condition: Condition) -> bool:
-    scores = (run.scores(metric.key, condition.id) for metric in plan.metrics)
-    return any(map(store.can_compact, (run.generations(condition.id), *scores)))
+    return any(map(compacting.can_compact, _folders(run, plan, condition)))
+
+
+def _folders(run: RunDir, plan: Plan, condition: Condition) -> list[Path]:
+    scores = [run.scores(metric.key, condition.id) for metric in plan.metrics]
+    return [run.generations(condition.id), *scores]
+
+
+def _only_reports(run: RunDir) -> bool:
+    """Tell whether nothing of a run is in the queue but reports."""
+    queued = read_queue_state(run).queued
+    if any(not stage_of(task.submission.stage).renewed for task in queued):
+        log.info("result files are not compacted: other jobs of the run are in the queue")
+        return False
+    return True
 
 
 def _compact(run: RunDir, plan: Plan, condition: Condition) -> None:
-    """Compact one condition, while no sweep can plan or submit anything."""
-    with run.lock():
-        queued = read_queue_state(run).queued
-        if any(not stage_of(task.submission.stage).renewed for task in queued):
-            log.info("result files are not compacted: other jobs of the run are in the queue")
-            return
-        progress = read_when_asked(run, plan)
-        if not _complete(plan, progress, condition):
-            return
-        data = plan.data_digest
-        adapter = adapters_of(plan, progress.trained).get(condition.id)
-        n_less = store.compact(
-            run.generations(condition.id), answer_tags(condition.id, data, adapter)
-        )
-        for metric in plan.metrics:
-            tags = score_tags(condition.id, data, metric.signature)
-            n_less += store.compact(run.scores(metric.key, condition.id), tags)
-        log.info("%s: %d result files fewer", condition.id, n_less)
+    """Compact one condition.
+
+    New files are made while everybody may go on; they get their names, and old ones go, while no
+    sweep can plan or submit anything, if nothing has changed and nothing was submitted meanwhile.
+    """
+    folders = _folders(run, plan, condition)
+    before = compacting.stamps(folders)
+    progress = read_when_asked(run, plan)
+    if not _complete(plan, progress, condition):
+        return
+    with ExitStack() as made:
+        new = list(_prepared(run, plan, condition, progress, made))
+        with run.lock():
+            if not new or not _only_reports(run):
+                return
+            if compacting.stamps(folders) != before:
+                log.info("%s is not compacted: its files have changed meanwhile", condition.id)
+                return
+            old: Stamps = {path: stamp for one in new for path, stamp in one.put().items()}
+            there = {k: v for k, v in compacting.stamps(folders).items() if k not in old}
+    n_less = len(old)
+    while old:
+        time.sleep(PAUSE_S)  # whoever waits for the lock takes it now
+        with run.lock():
+            old = compacting.remove(old, there, HELD_S)
+    log.info("%s: %d result files fewer", condition.id, n_less)
+
+
+HELD_S, PAUSE_S = 1.0, 0.2
+"""How long nobody can plan while old files are removed, and the time in between, in seconds."""
+
+
+def _prepared(
+    run: RunDir, plan: Plan, condition: Condition, progress: RunProgress, made: ExitStack
+) -> Iterator[Compacted]:
+    """Yield the new files of each folder; *made* removes at its end those without a name."""
+    data = plan.data_digest
+    adapter = adapters_of(plan, progress.trained).get(condition.id)
+    tags = [answer_tags(condition.id, data, adapter)]
+    tags += [score_tags(condition.id, data, metric.signature) for metric in plan.metrics]
+    for folder, of_folder in zip(_folders(run, plan, condition), tags, strict=True):
+        if new := compacting.prepare(folder, of_folder):
+            made.callback(new.drop)
+            yield new
 
 
 def _complete(plan: Plan, progress: RunProgress, condition: Condition) -> bool:

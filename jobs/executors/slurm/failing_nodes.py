@@ -11,16 +11,19 @@ from jobs.executors.slurm.inspect import (
     ArrayTask,
     Attempts,
     Inspected,
-    inspect,
-    read_accounting,
+    began,
     read_history,
+    with_ended,
 )
+from jobs.executors.slurm.submissions import Submission
 from jobs.planning.plan import Plan
+from slurm import queue
 from slurm.profile import Profile
+from slurm.queue import SlurmError
 
 NOT_THE_NODE = (
     "done", "running", "queued", "never started", "cancelled", "preempted", "time limit",
-    "time limit, nothing finished", "no progress", "incomplete",
+    "time limit, nothing finished", "no progress", "incomplete", "unknown",
 )  # fmt: skip
 """Classes of an attempt's end that say nothing against its node."""
 
@@ -114,15 +117,17 @@ def _chance(node: FailingNode) -> float:
     return float(hypergeom.sf(node.n_failed - 1, everything, n_failed, node.n_taken))
 
 
-def tried(inspected: Inspected, rows: Mapping[tuple[str, int], Attempts]) -> list[Tried]:
-    """Return all attempts of a run of which the node is known, from the logs and the accounting."""
+def tried(
+    array_tasks: Iterable[ArrayTask], rows: Mapping[tuple[str, int], Attempts]
+) -> list[Tried]:
+    """Return all attempts of which the node is known, from the logs and the accounting."""
     return [
         Tried(
             (array_task.submission.stage, str(array_task.submission.asked.get("partition", ""))),
             attempt.node,
             attempt.kind not in NOT_THE_NODE,
         )
-        for array_task in all_array_tasks(inspected)
+        for array_task in array_tasks
         for attempt in read_history(array_task, rows)
         if attempt.node and (attempt.kind in TAKEN_WELL or attempt.kind not in NOT_THE_NODE)
     ]
@@ -146,12 +151,29 @@ def named_nodes(
 ) -> list[FailingNode]:
     """Return the nodes of a run to keep away from."""
     least = max_node_failures(plan.config)
-    return failing_nodes(tried(inspected, rows), least) if least else []
+    return failing_nodes(tried(all_array_tasks(inspected), rows), least) if least else []
 
 
 def to_avoid(run: RunDir, least: int, queue_state: QueueState) -> list[FailingNode]:
     """Return the nodes that what is submitted next keeps away from; the accounting is asked."""
     if not least or not queue_state.submissions:
         return []
-    seen = inspect(run, queue_state)
-    return failing_nodes(tried(seen, read_accounting(seen.array_tasks.values(), seen)), least)
+    jobs = [s.identity(run) for s in _newest(queue_state.submissions) if s.job]
+    try:
+        told = queue.list_attempts(jobs)
+    except SlurmError:  # no accounting here, or it is silent: the logs tell most
+        told = []
+    rows = with_ended(told, queue_state.ended)
+    return failing_nodes(tried(began(run, queue_state, rows), rows), least)
+
+
+def _newest(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return the array jobs that some task was submitted with last, and all that stand by."""
+    kept: list[Submission] = []
+    later: set[tuple[str, str, int, int]] = set()
+    for one in reversed(submissions):
+        tasks = {(one.stage, one.key, one.n_shards, shard) for part in one.shards for shard in part}
+        if one.retry or not tasks <= later:
+            kept.append(one)
+        later |= tasks if not one.retry else set()
+    return kept[::-1]

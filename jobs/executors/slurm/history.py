@@ -37,9 +37,13 @@ REMEDIES = {
     "incomplete": "rows are missing: see what failed, and submit it again",
     "not done": "it ended well, but its results are not there: read the log, and submit it again",
     "ended without a word": "read the log, and submit it again",
+    "unknown": "it may wait or run: look again on a machine where Slurm answers",
     "never started": "it left the queue without starting (a dependency, scancel): submit it again",
 }
 """What to do about each class."""
+
+UNSAID = ("ended without a word", "never started", "running", "node failure", "killed", "cancelled")
+"""Classes of an attempt's end that its own log does not prove: it may run, or run again."""
 
 _SWEEP_INSTEAD = ("run directory not seen", "setup failed", "mistake")
 """Classes after which the configuration or the place has to change: a retry would fail again."""
@@ -59,7 +63,7 @@ def next_commands(
     """
     if failing:
         return (("logs", task), ("retry", "--exclude", node))
-    if kind in ("done", "running", "queued", *_SWEEP_INSTEAD):
+    if kind in ("done", "running", "queued", "unknown", *_SWEEP_INSTEAD):
         return ()
     first = {
         "exception": (("logs", task),),
@@ -141,6 +145,15 @@ def attempts(log: str, rows: Sequence[Accounted], state: str | None) -> list[Att
         else:  # back, and silent so far
             matched.append(Attempt("running"))
     return matched
+
+
+def as_far_as_known(history: Sequence[Attempt]) -> list[Attempt]:
+    """Return attempts of an array task of which Slurm was not asked whether it is in the queue."""
+    *before, last = history
+    if last.kind not in UNSAID:
+        return [*before, last]
+    log = "it has no log yet" if last.kind == "never started" else f"by its log alone: {last.kind}"
+    return [*before, replace(last, kind="unknown", message=f"{log}; Slurm was not reached")]
 
 
 def restarts_without_progress(log: str) -> int:

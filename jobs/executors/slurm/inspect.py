@@ -1,7 +1,9 @@
 """What status, logs and explain look at: each array task's place, log and history."""
 
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,6 +100,14 @@ def inspect(run: RunDir, known: QueueState | None = None) -> Inspected:
     return Inspected(run, known is not None, why, submissions, newest, earlier, ended)
 
 
+def begin_look(run: RunDir) -> Callable[[], Inspected]:
+    """Begin to look at a run's array jobs; what is returned waits for the answer, as `inspect`."""
+    with_one = ThreadPoolExecutor(1, thread_name_prefix="slurm")
+    asked = with_one.submit(inspect, run)
+    with_one.shutdown(wait=False)
+    return asked.result
+
+
 def _stands_by(array_task: ArrayTask, before: ArrayTask) -> bool:
     """Tell whether an array task still waits for whether another fails, or was never needed."""
     if not array_task.submission.retry or array_task.state not in (None, "PENDING", UNKNOWN):
@@ -117,6 +127,42 @@ def _array_task(
     if queued is None:
         return ArrayTask(submission, index, log)
     return ArrayTask(submission, index, log, queued.state, queued.reason, queued.node)
+
+
+def began(
+    run: RunDir, known: QueueState, rows: Mapping[tuple[str, int], Sequence[Accounted]]
+) -> list[ArrayTask]:
+    """Return the array tasks that began: those with a log, and those that accounting tells of.
+
+    Of a large run that waits in the queue these are few, and what is looked at is no more.
+
+    Args:
+        run: Whose they are.
+        known: What was submitted, and what of it is in the queue.
+        rows: (job, index) → what `with_ended` returned.
+    """
+    queued = {(task.submission.name, task.index): task for task in known.queued}
+    told: dict[str, list[int]] = {}
+    for (job, index), mine in rows.items():
+        if any(row.elapsed_s or row.state != "CANCELLED" for row in mine):
+            told.setdefault(job, []).append(index)
+    found = []
+    for submission in known.submissions:
+        logs = log_path(run, submission.name, 0).parent
+        indices = {*told.get(submission.job or "", ()), *_indices(logs)}
+        for index in sorted(i for i in indices if i < len(submission.shards)):
+            now = queued.get((submission.name, index))
+            found.append(_array_task(submission, logs / f"{index}.log", index, now))
+    return found
+
+
+def _indices(logs: Path) -> list[int]:
+    """Return the indices of the array tasks that have a log."""
+    try:
+        names = os.listdir(logs)  # noqa: PTH208  ten thousand paths are not needed
+    except OSError:  # removed by gc
+        return []
+    return [int(stem) for stem, _, end in (n.partition(".") for n in names) if stem.isdigit()]
 
 
 Attempts = Sequence[Accounted]
@@ -202,8 +248,16 @@ def read_accounting(
     """
     ours = {task.submission.job for task in array_tasks if task.submission.job}
     rows = (accounting or AccountingLooks()).rows(array_tasks, inspected)
+    return with_ended(rows, [row for row in inspected.ended if row.job in ours])
+
+
+def with_ended(
+    rows: Iterable[Accounted], ended: Iterable[queue.Queued]
+) -> dict[tuple[str, int], list[Accounted]]:
+    """Return (job, index) → what accounting tells, and squeue of those it does not know (yet)."""
+    rows = list(rows)
     known = {(r.job, r.index) for r in rows if r.state not in _GOING_ON}
-    ended = [q for q in inspected.ended if q.job in ours and (q.job, q.index) not in known]
+    ended = [q for q in ended if (q.job, q.index) not in known]
     by_task: dict[tuple[str, int], list[Accounted]] = {}
     for row in [*rows, *(q.as_accounted() for q in ended)]:
         by_task.setdefault((row.job, row.index), []).append(row)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jobs.executors.faults import Failure
 from jobs.executors.slurm.failing_nodes import FailingNode, named_nodes
-from jobs.executors.slurm.history import Attempt
+from jobs.executors.slurm.history import UNSAID, Attempt
 from jobs.executors.slurm.in_queue import UNKNOWN
 from jobs.executors.slurm.inspect import (
     AccountingLooks,
@@ -23,9 +23,6 @@ from jobs.planning.plan import Plan
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import TABLE, stage_of
 from slurm.events import read_events
-
-UNSAID = ("ended without a word", "never started", "running", "node failure", "killed", "cancelled")
-"""Classes of an attempt's end that its own log does not prove: it may run, or run again."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Failed:
     done: Collection[str] = ()
 
     def proven(self) -> "Failed":
-        """Return what the array tasks said themselves, where Slurm was not reached."""
+        """Return what the array tasks said themselves."""
         kept = [(task, read) for task, read in self.histories if read[-1].kind not in UNSAID]
         return replace(self, histories=kept)
 
@@ -97,6 +94,8 @@ def read_failed(
 ) -> Failed:
     """Return what failed on Slurm, in at most one query of sacct; none if nothing did.
 
+    Where Slurm was not reached, only what array tasks said of themselves.
+
     Args:
         plan: What there is to do.
         progress: What is done.
@@ -109,7 +108,8 @@ def read_failed(
         return Failed(done=done)
     rows = read_accounting(array_tasks, inspected, accounting)
     histories = [(array_task, failed_history(array_task, rows)) for array_task in array_tasks]
-    return Failed(histories, named_nodes(plan, inspected, rows), done)
+    failed = Failed(histories, named_nodes(plan, inspected, rows), done)
+    return failed if inspected.reached else failed.proven()
 
 
 def failed_array_tasks(
@@ -145,8 +145,7 @@ def _well(array_task: ArrayTask) -> bool:
 def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
     """Return the ids of the tasks of *plan* with nothing left to do, now or later."""
     expected = progress.expecting(plan)
-    every = (task for stage in TABLE for task in stage.tasks(plan))
-    return {t.id for t in every} - {t.id for s in TABLE for t in s.lacking(plan, expected)}
+    return {t.id for s in TABLE for t in s.tasks(plan) if s.done(plan, expected, t)}
 
 
 def stage_progress(

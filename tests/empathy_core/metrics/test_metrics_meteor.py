@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +18,7 @@ from nltk.translate.meteor_score import meteor_score
 from empathy_core import metrics
 from empathy_core.errors import ConfigError
 from empathy_core.metrics import meteor
+from empathy_core.metrics._nltk_data import default_folders
 from tests.metric_rows import frame, measured, odd, sample_pairs
 
 WORDNET = Path("/usr/share/wordnet")
@@ -122,6 +125,14 @@ def test_the_content_of_wordnet_is_in_the_signature_and_its_place_is_not(
     shutil.copytree(Path(data) / "corpora" / "wordnet", other)
     (other / "adv.exc").write_text("best well\n")
     assert meteor.Metric("13a", data=str(other.parents[1])).signature() != first
+
+
+def test_nltks_data_are_looked_for_where_nltk_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known without importing NLTK, which takes more than a second, and equal to what it says."""
+    monkeypatch.setenv("NLTK_DATA", "/one:~/two:")
+    code = "import nltk.data; print(*nltk.data.path, sep=chr(10))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert default_folders() == done.stdout.splitlines()
 
 
 def test_what_is_missing_is_named_with_two_ways_out(tmp_path: Path) -> None:

@@ -55,6 +55,18 @@ def folder(many: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(many, tmp_path / "c"))
 
 
+def compact(folder: Path) -> int:
+    """Do all of it, and return how many files were removed."""
+    made = compacting.prepare(folder, TAGS)
+    if made is None:
+        return 0
+    old = made.put()
+    made.drop()
+    new = {k: v for k, v in compacting.stamps([folder]).items() if k not in old}
+    assert compacting.remove(old, new, seconds=60) == {}
+    return len(old)
+
+
 def sound(folder: Path) -> tuple[dict[int, str], list[str]]:
     """Return block → digest of what counts in *folder*, each once, and what is complained about."""
     checked = store.check_folder(
@@ -80,7 +92,7 @@ def test_many_pieces_become_few_with_the_same_rows_and_digests(folder: Path):
     """Rows, digests, tags and versions are the same; files are few."""
     before, rows = sound(folder), all_rows(folder)
 
-    n_gone = store.compact(folder, TAGS)
+    n_gone = compact(folder)
 
     names = sorted(path.name for path in folder.iterdir())
     pieces = [f"{k:05d}-of-00008.parquet" for k in range(8)]
@@ -95,7 +107,7 @@ def test_many_pieces_become_few_with_the_same_rows_and_digests(folder: Path):
 
 def test_timings_are_summed_or_the_largest_is_kept(folder: Path):
     """Rates come out the same: rows, tokens and seconds are sums, memory is a maximum."""
-    store.compact(folder, TAGS)
+    compact(folder)
 
     joined = store.read_json(folder / "00000-of-00008.timing.json")
 
@@ -106,13 +118,13 @@ def test_timings_are_summed_or_the_largest_is_kept(folder: Path):
 
 def test_what_is_compacted_stays_as_it_is(folder: Path):
     """A second time nothing is written; a piece that came since is taken in with the others."""
-    store.compact(folder, TAGS)
+    compact(folder)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert store.compact(folder, TAGS) == 0
+    assert compact(folder) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
     store.write_piece(piece_rows([500]), folder / "00500-of-00600.parquet", TAGS)
-    assert store.compact(folder, TAGS) == 1
+    assert compact(folder) == 1
     assert 500 in store.verify_piece(folder / "00004-of-00008.parquet").blocks
     assert len(sound(folder)[0]) == 2 * N_PIECES + 1
 
@@ -122,7 +134,7 @@ def test_a_folder_of_few_pieces_stays_as_it_is(folder: Path):
     for path in store.list_pieces(folder)[compacting.MANY - 1 :]:
         path.unlink()
 
-    assert store.compact(folder, TAGS) == 0
+    assert compact(folder) == 0
     assert len(store.list_pieces(folder)) == compacting.MANY - 1
 
 
@@ -139,10 +151,43 @@ def test_nothing_is_removed_where_anything_is_wrong(folder: Path, wrong: str):
         store.write_piece(rows.drop("thought"), path, TAGS)
     before, n = sound(folder), len(list(folder.iterdir()))
 
-    assert store.compact(folder, TAGS) == 0
+    assert compact(folder) == 0
 
     assert sound(folder) == before
     assert len(list(folder.glob("*-of-00120*"))) == n
+
+
+def test_while_new_files_are_made_nothing_that_is_there_changes(folder: Path):
+    """Nobody need wait for it; what was not given its name is removed, or made anew."""
+    before = compacting.stamps([folder])
+    first = compacting.prepare(folder, TAGS)
+
+    assert first is not None
+    assert compacting.stamps([folder]) == before
+    assert sound(folder)[1] == []
+    (first.made / "00003-of-00008.parquet").write_bytes(b"of an attempt that was killed")
+    assert compact(folder) == 2 * N_PIECES
+    assert len(store.list_pieces(folder)) == 8
+
+
+def test_old_files_that_were_written_anew_stay_and_without_new_ones_all_stay(folder: Path):
+    """Removal goes on for as long as it may, and stops where another writer was there."""
+    made = compacting.prepare(folder, TAGS)
+    assert made is not None
+    old = made.put()
+    new = {k: v for k, v in compacting.stamps([folder]).items() if k not in old}
+    anew = folder / "00003-of-00120.parquet"
+    store.write_piece(piece_rows([3, 3 + N_PIECES]), anew, TAGS)
+    n_old = len(old)
+
+    assert compacting.remove(old, new, seconds=0) == old
+    gone = folder / "00000-of-00008.parquet"
+    gone.rename(folder / "away")
+    assert compacting.remove(old, new, seconds=60) == {}
+    assert len(list(folder.glob("*-of-00120*"))) == n_old
+    (folder / "away").rename(gone)
+    assert compacting.remove(old, new, seconds=60) == {}
+    assert list(folder.glob("*-of-00120*")) == [anew]
 
 
 class Killed(BaseException):
@@ -177,7 +222,7 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_attempt_ends_it(
     before, rows = sound(many), all_rows(many)
     with monkeypatch.context() as patched:
         n_changes = _changes(patched, 0)
-        store.compact(Path(shutil.copytree(many, tmp_path / "calm")), TAGS)
+        compact(Path(shutil.copytree(many, tmp_path / "calm")))
         n_steps = n_changes()
     # every change before the first removal, some of the many removals, and the last
     n_removals = 2 * N_PIECES
@@ -190,10 +235,10 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_attempt_ends_it(
         with monkeypatch.context() as patched:
             _changes(patched, step)
             with pytest.raises(Killed):
-                store.compact(torn, TAGS)
+                compact(torn)
         assert sound(torn) == before, step
         assert all_rows(torn).equals(rows), step
-        store.compact(torn, TAGS)
+        compact(torn)
         assert sound(torn) == before, step
         assert len(store.list_pieces(torn)) == 8, step
         shutil.rmtree(torn)
@@ -208,7 +253,7 @@ def test_a_reader_that_has_listed_the_old_names_finds_the_new_ones(folder: Path)
         nonlocal n_read
         n_read += 1
         if n_read == 40:
-            store.compact(folder, TAGS)
+            compact(folder)
         return store.verify_piece(path), lambda: None
 
     checked = store.check_folder(folder, TAGS, load)

@@ -253,6 +253,30 @@ def test_status_and_report_of_no_run_name_the_runs_that_are_there(copy: Path):
     assert "echo" in done.stderr
 
 
+def test_a_look_at_a_run_reads_no_configuration_and_imports_nothing_for_it(copy: Path):
+    """It is asked for often, and a configuration that is being changed must not hide a run."""
+    config = copy / "echo.toml"
+    config.write_text(config.read_text() + '\n[models.new]\nuse = "no such model"\n')
+    unneeded = ("nltk", "scipy", "sklearn", "pandas", "jinja2", "jobs.config.read", "reports")
+    code = (
+        "import sys; from jobs.launch import main; "
+        "code = main(['status', '--config', 'echo.toml']); "
+        f"print(code, [m for m in {unneeded} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copy,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "conditions are complete" in done.stdout, done.stderr
+    assert done.stdout.endswith("0 []\n")
+    assert launch("sweep", "--config", "echo.toml", cwd=copy).returncode == 2
+
+
 @pytest.mark.skipif(
     not Path("/usr/bin/sbatch").exists() and os.environ.get("CI") != "true",
     reason="Slurm's client is not installed (slurm-client)",

@@ -1,13 +1,16 @@
 """When the accounting is asked: of what has ended, and not again at each look."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from empathy_core.store import RunDir
 from jobs.executors.slurm import inspect
+from jobs.executors.slurm.failing_nodes import _newest, to_avoid, tried
+from jobs.executors.slurm.in_queue import QueuedTask, QueueState
 from jobs.executors.slurm.inspect import AccountingLooks, ArrayTask, Inspected
-from jobs.executors.slurm.submissions import Submission
+from jobs.executors.slurm.submissions import Ledger, Submission, log_path
 from slurm.queue import Accounted, Unreachable
 
 SUBMISSION = Submission(
@@ -74,3 +77,42 @@ def test_what_was_in_the_queue_again_is_asked_anew(told: list[list[Accounted] | 
     assert first == [row(0, "NODE_FAIL")]
     assert accounting.rows(ended(0), inspected(reached=False)) == first
     assert accounting.rows(ended(0), inspected()) == [row(0, "NODE_FAIL"), row(0)]
+
+
+def test_nodes_are_judged_by_what_began_and_no_other_log_is_looked_for(
+    told: list[list[Accounted] | Exception], tmp_path: Path
+):
+    """What waited and was cancelled says nothing; a failure without a log does, and what waits."""
+    run = RunDir(tmp_path / "run")
+    ledger = Ledger(run)
+    older = ledger.taken(ledger.intend(replace(SUBMISSION, job=None)), "11", "sim")
+    newer = ledger.taken(
+        ledger.intend(replace(SUBMISSION, job=None, shards=((0,), (1,), (2,), (3,)))), "12", "sim"
+    )
+    begun = '\nevent: {"event": "started", "node": "c2", "at": 5}\n'
+    for submission, index in ((older, 1), (newer, 0)):
+        log_path(run, submission.name, index).write_text(begun)
+    waited = replace(row(2, "CANCELLED"), elapsed_s=0, node="None assigned")
+    told.append([row(0), waited, row(3)])
+    there = QueueState(ledger, (older, newer), (QueuedTask(newer, 1, "PENDING"),))
+
+    rows = inspect.with_ended(told[0], ())
+    found = inspect.began(run, there, rows)
+
+    assert [(task.submission.job, task.index) for task in found] == [
+        ("11", 1), ("12", 0), ("12", 3),
+    ]  # fmt: skip
+    assert [one.node for one in tried(found, rows)] == ["c2", "c2", "c1"]
+    assert to_avoid(run, 1, there) == []
+    assert told == []
+
+
+def test_only_the_last_submissions_of_tasks_and_those_that_stand_by_are_asked_about():
+    """The accounting of a run that was submitted many times is not read whole."""
+    again = replace(SUBMISSION, name="0002", shards=((0,), (1,), (2,)))
+    other = replace(SUBMISSION, name="0003", key="other")
+    standing_by = replace(SUBMISSION, name="0004", retry=1)
+
+    assert _newest([SUBMISSION, again]) == [again]
+    assert _newest([SUBMISSION, replace(again, shards=((0, 1),))]) != [again]
+    assert _newest([SUBMISSION, other, standing_by]) == [SUBMISSION, other, standing_by]

@@ -145,3 +145,31 @@ def test_nothing_is_compacted(run: RunDir, monkeypatch: pytest.MonkeyPatch, what
     compact(run)
 
     assert pieces(run) == before
+
+
+def test_a_sweep_may_plan_while_new_files_are_made_and_then_nothing_is_touched(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+):
+    """The lock is free while files are read and written; what changed meanwhile is noticed."""
+    in_queue(run, monkeypatch, "report")
+    real, n_free = compacting.prepare, 0
+    changed = next(run.root.glob("generations/echo.*/00003-of-00020.parquet"))
+
+    def prepare(folder: Path, tags: dict[str, str]) -> object:
+        nonlocal n_free
+        with run.lock(timeout_s=0.1):
+            n_free += 1
+        made = real(folder, tags)
+        if folder == changed.parent:
+            store.write_bytes(changed.read_bytes(), changed)
+        return made
+
+    monkeypatch.setattr(compacting, "prepare", prepare)
+    compact(run)
+
+    assert n_free >= 2
+    assert len(list(changed.parent.glob("*-of-00020.parquet"))) == 20
+    assert not list(run.root.rglob(".compacted"))
+    monkeypatch.setattr(compacting, "prepare", real)
+    compact(run)
+    assert {path.stem[-8:] for path in pieces(run)} == {"of-00008"}
