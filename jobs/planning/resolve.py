@@ -116,7 +116,7 @@ def resolve(
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     scoring += _judged(config, collected, conditions)
-    collected.tell_of_choosers(finetunes, scoring)
+    collected.tell_all(choosers.same_again(finetunes, scoring, run))
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -188,13 +188,11 @@ class _Conditions:
         self.remarks += [r for r in pairs.told(made, self.run) if r not in self.remarks]
         self.notes += pairs.notes(made, self.run)
 
-    def tell_of_choosers(
-        self, finetunes: Sequence[PlannedFinetune], scored: Sequence[PlannedMetric]
-    ) -> None:
-        """Add that what chose an adapter's pairs scores the adapter, where it does."""
-        for told in choosers.same_again(finetunes, scored, self.run):
-            self.notes.append(told)
-            self.remarks.append(told)
+    def tell_all(self, sentences: Iterator[str]) -> None:
+        """Add what both the author and every reader of a table must know."""
+        told = tuple(sentences)
+        self.notes += told
+        self.remarks += told
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""

@@ -41,7 +41,11 @@ def scored_pairs(name: str, settings: PairSettings) -> FoundPairs:
         ConfigError: See ``scored_run``.
         DataError: Likewise.
     """
-    of = scored_run(name, settings)
+    return found_pairs(scored_run(name, settings), settings)
+
+
+def found_pairs(of: ScoredRun, settings: PairSettings) -> FoundPairs:
+    """Return the candidates among the answers of a run that was read."""
     replies = _replies(of, settings)
     compared = list(
         _compared(of, settings, replies)
