@@ -93,13 +93,21 @@ def told(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
 
 def notes(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
     """Yield what tables must say of the pairs that an adapter was tuned on."""
-    if audit := audit_of(planned, run):
-        sentences = [audit["assumed"], *audit.get("notes", ())]
-        if any(sentences):
-            yield " ".join([
-                f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs.",
-                *filter(None, sentences),
-            ])  # fmt: skip
+    if (audit := audit_of(planned, run)) and (sentences := _sentences(audit)):
+        label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
+        yield " ".join([label, *sentences])
+
+
+def pairs_of_card(planned: PlannedFinetune, run: RunDir) -> dict[str, Any]:
+    """Return what the card of an adapter tells of its pairs; nothing where it has none."""
+    if not (audit := audit_of(planned, run)):
+        return {}
+    return {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+
+
+def _sentences(audit: Mapping[str, Any]) -> list[str]:
+    """Return what whoever uses the adapter, or reads of it, must know."""
+    return [of for of in (audit["assumed"], *audit.get("notes", ())) if of]
 
 
 def audit_of(planned: PlannedFinetune, run: RunDir) -> Mapping[str, Any] | None:

@@ -418,6 +418,18 @@ def test_trainings_are_listed_beside_their_curves(tmp_path: Path):
     assert [f.name for f in found.figures] == ["figure-training"]
 
 
+def test_lengths_of_answers_stand_beside_the_losses(tmp_path: Path):
+    """At the first evaluation and the last; an adapter without any has none."""
+    first, *middle, last = WHOLE.curve
+    longer = (replace(first, sample_tokens=20.0), *middle, replace(last, sample_tokens=34.46))
+    found = report(tmp_path, toy(SMALL, replace(WHOLE, curve=longer)), better(0.5))["training"]
+
+    table = found.tables[0]
+    assert lines(table)["n = 4,719, seed 0"][-2:] == ["20.0", "34.5"]
+    assert lines(table)["n = 525, seed 0"][-2:] == ["–", "–"]
+    assert "Answer tokens: mean length of the answers" in notes(table)
+
+
 def test_an_adapter_without_a_curve_makes_no_section(tmp_path: Path):
     """What is not known is not drawn."""
     found = report(tmp_path, toy(replace(SMALL, curve=())), better(0.5))
