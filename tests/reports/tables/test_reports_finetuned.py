@@ -14,6 +14,7 @@ import pytest
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from reports.build import Report, Section, build
+from reports.labels import NOTHING
 from reports.latex.escape import escape
 from reports.numbers.adapter_vs_base import by_base, labels
 from reports.rows.collect import collect
@@ -426,7 +427,7 @@ def test_lengths_of_answers_stand_beside_the_losses(tmp_path: Path):
 
     table = found.tables[0]
     assert lines(table)["n = 4,719, seed 0"][-2:] == ["20.0", "34.5"]
-    assert lines(table)["n = 525, seed 0"][-2:] == ["–", "–"]
+    assert lines(table)["n = 525, seed 0"][-2:] == [NOTHING, NOTHING]
     assert "Answer tokens: mean length of the answers" in notes(table)
 
 
