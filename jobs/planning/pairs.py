@@ -46,6 +46,18 @@ class Pairs:
         tuned = replace(spec, preference=replace(spec.preference, digest=made.digest))
         return tuned, made.frame
 
+    def audit(self, spec: FinetuneSpec) -> str:
+        """Return how many pairs of a fine-tune were kept, and why others were not, for a terminal.
+
+        Raises:
+            ConfigError: See ``of``.
+            DataError: Likewise.
+        """
+        if spec.preference is None:
+            return ""
+        name = spec.preference.pairs
+        return audit_text(name, self._table(name).audit)
+
     def _table(self, name: str) -> PreferencePairs:
         if name not in self._made:
             settings = self.config.pairs[name]

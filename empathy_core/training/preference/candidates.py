@@ -105,7 +105,7 @@ def find(
         msg = (
             f"pairs.{name}: {settings.path} answers no question of the run's training or "
             f"validation rows ({len(answers)} questions are answered); expected some; generate "
-            'them with evaluate.split = "train" in a run of their own, and name that run'
+            'them with evaluate.split = "all" in a run of their own, and name that run'
         )
         raise DataError(msg)
     return FoundPairs(found, origin)

@@ -266,9 +266,16 @@ def _spread(differences: Sequence[float]) -> dict[str, float] | None:
     return {"n": len(ordered), **{name: ordered[round(p * last)] for name, p in places.items()}}
 
 
+NONE_HELD_OUT = (
+    "none is held out, and the last checkpoint will be taken: answer the validation questions as "
+    'well (evaluate.split = "all" in the run of the answers; test questions are left out)'
+)
+
+
 def audit_text(name: str, audit: Mapping[str, Any]) -> str:
     """Return the audit for a terminal, one line and one for each reason."""
-    splits = ", ".join(f"{n} to {_DOES[split]}" for split, n in audit["splits"].items())
+    splits_of: Mapping[str, int] = audit["splits"]
+    splits = ", ".join(f"{n} to {_DOES[split]}" for split, n in splits_of.items())
     head = f"pairs {name}: {audit['kept']} of {audit['found']} kept ({splits or 'none'})"
     if audit["kept"]:
         head += (
@@ -276,9 +283,14 @@ def audit_text(name: str, audit: Mapping[str, Any]) -> str:
             f"{audit['chosen_longer']:.0%}"
         )
     lines = [f"left out, {why}: {n}" for why, n in audit["dropped"].items()]
+    lines += [NONE_HELD_OUT] if _of_a_run(audit) and set(splits_of) == {"train"} else []
     return "\n  ".join(
         [head, *lines, *_differences(audit), *map(view_text, audit.get("people", ()))]
     )
+
+
+def _of_a_run(audit: Mapping[str, Any]) -> bool:
+    return bool(audit.get("settings", {}).get("made_from", "file") != "file")
 
 
 def _differences(audit: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ SCORED = (
     DATA.replace('"tuned"', '"answers"')
     + """
 [evaluate]
-split = "train"
+split = "all"
 [answers.warm]
 path = "warm.csv"
 question = "question"
@@ -36,7 +36,7 @@ workers = 1
 threads = 1
 """
 )
-"""Two files of answers to the questions that are trained on, of which one is the reference."""
+"""Two files of answers to every question, of which one gives the reference itself."""
 ON_SCORES = DATA + TUNED[TUNED.index("[decoding.greedy]") :].replace(
     'train_sizes = [16, "all"]\nepochs = 4.0', 'method = "dpo"\npairs = "scored"'
 ).replace("samples = 0", "samples = 2\nsample_tokens = 8").replace(
@@ -51,7 +51,6 @@ path = "runs/answers"
 column = "bleu"
 margin = 0.2
 licence = "MIT"
-validation_share = 0.2
 [metrics.bleu]""",
 )
 SETTINGS = PairSettings(path="runs/answers", made_from="scores", column="bleu", margin=0.2)
@@ -87,15 +86,18 @@ def test_an_adapter_is_tuned_on_what_a_metric_prefers(folder: Path) -> None:
     frame, audit = pl.read_parquet(path), json.loads(path.with_suffix(".json").read_text())
 
     assert set(frame["chosen_by"].str.split(".").list.first()) == {"warm"}
-    assert audit["kept"] == audit["found"] == frame.height == 32
+    assert audit["splits"] == {"train": 32, "validation": 8}
+    assert audit["dropped"] == {"the question is evaluated": 24}
+    assert audit["found"] == frame.height + 24 == 64
     assert len(audit["origin"]["answers"]) == len(audit["origin"]["scores"]) == 64
     assert audit["origin"]["chosen_by"] == ["bleu"]
     (adapter,) = adapters(run).values()
     card = (adapter / "README.md").read_text()
-    assert "32 of 32 pairs were kept" in card
+    assert "40 of 64 pairs were kept" in card
     assert "Which reply of a pair is better was decided by BLEU" in card
     points = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
     held_out = [p for p in points if p["validation_loss"] is not None]
+    assert len(held_out) > 1
     assert all(0 < p["sample_tokens"] <= 8 for p in held_out)
     assert all(0 <= p["samples_cut"] <= 1 for p in held_out)
     assert "Select with one judge, report with another" in done.stdout + done.stderr
