@@ -81,6 +81,12 @@ class Sentiment:
             return sums[..., :1] / sums[..., 1:]
 
 
+PLAN = Plan(
+    conditions=(LLAMA, FLAN), data_digest=DATA, n_blocks=5, shards={}, score_shards=1,
+    overlong="error", metrics=(), notes=PlanNotes(),
+)  # fmt: skip
+
+
 def question(i: int) -> str:
     """Return what is asked in an example."""
     return AT_RISK[1] if i == 4 else AT_RISK[2] if i == 5 else f"What helps against worry {i}?"
@@ -121,12 +127,13 @@ def usual_metrics(better: Any = "higher") -> dict[str, Any]:
     return {KEY: Sentiment(better), "judge_tiny_blaming-00000000": JudgeByHand("blaming")}
 
 
-def opened(run: RunDir, metrics: Mapping[str, Any], key: str = KEY) -> ScoredRun:
+def opened(
+    run: RunDir,
+    metrics: Mapping[str, Any],
+    key: str = KEY,
+    conditions: tuple[Condition, ...] = (LLAMA, FLAN),
+) -> ScoredRun:
     """Return the run as it is read for the first column of a metric, or of what people rated."""
     every = {**metrics, **people_of(run, metrics)}
-    spec = ReportSpec(conditions=(LLAMA, FLAN), metrics=every, data_digest=DATA)
-    plan = Plan(
-        conditions=(LLAMA, FLAN), data_digest=DATA, n_blocks=5, shards={}, score_shards=1,
-        overlong="error", metrics=(), notes=PlanNotes(),
-    )  # fmt: skip
-    return ScoredRun(run, plan, spec, key, every[key].columns[0], 0, collect(run, spec))
+    spec = ReportSpec(conditions=conditions, metrics=every, data_digest=DATA)
+    return ScoredRun(run, PLAN, spec, key, every[key].columns[0], 0, collect(run, spec))

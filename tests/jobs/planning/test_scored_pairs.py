@@ -1,9 +1,11 @@
 """Pairs of scores: every reason planted once, comparisons in both orders, people's ratings."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -14,10 +16,15 @@ from empathy_core import rubrics, store
 from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.settings import PairSettings
+from jobs.planning import pairs as planned_pairs
+from jobs.planning.choosers import same_again
+from jobs.planning.plan import PlannedMetric
+from jobs.planning.plan_file import write_plan
 from jobs.planning.said_of_replies import said_of_replies
 from jobs.planning.scored_pairs import found_pairs
 from tests.runs import preferred, rated, scored
 from tests.runs.by_hand import FLAN, LLAMA
+from tests.runs.corrected import check_crises
 from tests.runs.scored import KEY, opened, question, run_of, usual_metrics
 
 NEW = pl.DataFrame(
@@ -231,3 +238,88 @@ def test_a_reply_is_told_of_by_its_words(tmp_path: Path) -> None:
 
     assert len(said.flagged) == 1
     assert found.candidates[0].flagged
+
+
+# ---------------------------------------------------------------------------- harmful replies
+
+
+def _blamed(rater: str, condition: str, example: str, fault: str) -> bool:
+    """One of two people finds a fault in LLAMA's reply to somebody at risk."""
+    return (rater, condition, example, fault) == ("R01", LLAMA.id, "sample-5", "blaming")
+
+
+def test_what_one_person_found_harmful_is_never_chosen(tmp_path: Path) -> None:
+    """Nor where questions at risk are kept."""
+    metrics = {KEY: scored.Sentiment()}
+    run, settings = run_of(tmp_path, metrics), _settings(crisis="keep", most_length_ratio=9.0)
+    check_crises(run, [LLAMA.id, FLAN.id], ("sample-5",), _blamed)
+    made = frozen.make("s", settings, found_pairs(opened(run, metrics), settings), NEW)
+
+    assert made.audit["dropped"]["the chosen reply is flagged"] == 1
+    assert question(4) in made.frame["context"].to_list()
+    assert question(5) not in made.frame["context"].to_list()
+
+
+def test_a_therapists_reply_that_was_found_harmful_is_not_chosen_either(tmp_path: Path) -> None:
+    """The run of the model's answers has the same words under a condition, and people saw them."""
+    run = run_of(tmp_path, {})
+    check_crises(run, [LLAMA.id, FLAN.id], ("sample-5",), _blamed)
+    write_plan(scored.PLAN, run.next_plan())
+    sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
+    store.write_json({"sha256": sha256}, run.data)
+    rows = [
+        {"id": f"new-{i}", "context": question(i), "response": f"Llama says {i} to you!",
+         "source": "new", "split": "train"}
+        for i in (0, 5)
+    ]  # fmt: skip
+    examples = pl.DataFrame(rows, schema={name: EXAMPLES[name] for name in EXAMPLES})
+    settings = PairSettings(
+        path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep"
+    )
+    sources = [SimpleNamespace(name="new", licence="MIT")]
+    config: Any = SimpleNamespace(
+        pairs={"t": settings}, data_spec=lambda: SimpleNamespace(sources=sources)
+    )
+    spec: Any = SimpleNamespace(preference=SimpleNamespace(pairs="t"))
+    told = planned_pairs.Pairs(config, examples, None).audit(spec)
+
+    assert "pairs t: 1 of 2 kept" in told
+    assert "the chosen reply is flagged: 1" in told
+
+
+# ---------------------------------------------------------------------------- who chose
+
+
+def test_a_judge_is_uncalibrated_until_people_confirm_it(tmp_path: Path) -> None:
+    """Of two judges, one sees what people see, and one says the same of everything."""
+    about = rated.rated_spec(rated.judges(("empathy",)))
+    run = rated.rated_run(tmp_path, about)
+    store.write_json({"sources": [{"name": "sample", "licence": "MIT"}]}, run.audit)
+    warnings = {}
+    for name in ("clean", "fives"):
+        key = f"judge_{name}_empathy-00000000"
+        of = opened(run, about.metrics, key, about.conditions)
+        warnings[name] = found_pairs(of, _settings(column="x")).warnings
+
+    assert warnings["clean"] == ()
+    assert "Fives is uncalibrated on Empathy" in warnings["fives"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "fingerprint", "n_told"), [("judge:other:r:d", "abc", 1), ("judge:own:r:d", "xyz", 0)]
+)
+def test_a_judge_that_chose_and_reports_is_told_of(
+    tmp_path: Path, name: str, fingerprint: str, n_told: int
+) -> None:
+    """By its weights, however it is called here, and whatever it is asked."""
+    run = store.RunDir(tmp_path)
+    origin = {"chosen_by": ["abc"], "judge": "Own", "label": "Warmth"}
+    store.write_json({"origin": origin}, run.pairs("s", "0" * 16).with_suffix(".json"))
+    preference = SimpleNamespace(pairs="s", digest="0" * 16)
+    tuned: Any = SimpleNamespace(spec=SimpleNamespace(label="Tuned", preference=preference))
+    model = {"name": "m", "label": "M", "backend": "hf"}
+    reports = PlannedMetric(name, {"model": model, "fingerprint": fingerprint}, "k", "s", "g")
+    told = list(same_again([tuned], [reports], run))
+
+    assert len(told) == n_told
+    assert all("judge Own chose the pairs that Tuned was tuned on" in one for one in told)
