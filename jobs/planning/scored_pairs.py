@@ -28,6 +28,7 @@ from jobs.planning.scored_run import ScoredRun, scored_run
 from reports.numbers.calibration import calibration_numbers
 from reports.rows.compared import comparisons
 from reports.rows.pieces import KEY
+from reports.rows.rated_tables import asked_of
 
 VALUES = {"condition": pl.String, "example": pl.String, "sample": pl.Int32, "value": pl.Float64,
           "missing": pl.String}  # fmt: skip
@@ -59,7 +60,7 @@ def found_pairs(of: ScoredRun, settings: PairSettings) -> FoundPairs:
     return said.marked(
         FoundPairs(
             judged.candidates, _origin(of, compared), judged.left_out, judged.differences,
-            (_chosen_by(of, settings),), tuple(_warnings(of)),
+            _dimension(of), (_chosen_by(of, settings),), tuple(_warnings(of)),
         )
     )  # fmt: skip
 
@@ -230,6 +231,11 @@ def _origin(of: ScoredRun, compared: list[ComparedReplies]) -> dict[str, Any]:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+
+
+def _dimension(of: ScoredRun) -> str:
+    asked = asked_of(of.metric)
+    return f"{asked[0].name}.{asked[1].name}" if asked else ""
 
 
 def _chosen_by(of: ScoredRun, settings: PairSettings) -> str:

@@ -68,6 +68,7 @@ class FoundPairs:
         origin: What they were made from, by name: recorded with the pairs.
         left_out: Reason → pairs of answers that did not become candidates.
         differences: Of the scores of all pairs of answers that have both; empty without scores.
+        dimension: Rubric and dimension that the scores are of; empty without.
         notes: What whoever reads a table with such an adapter must know, a sentence each.
         warnings: The same of what the author may want to change.
     """
@@ -76,6 +77,7 @@ class FoundPairs:
     origin: Mapping[str, Any]
     left_out: Mapping[str, int] = field(default_factory=dict)
     differences: tuple[float, ...] = ()
+    dimension: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -19,6 +19,10 @@ ASSUMED = (
     "That the therapists' answers are better than the model's is assumed: no person compared them, "
     "and in public ratings therapists' answers are often rated below models'."
 )
+ASSUMED_AND_RATED = (
+    "That the therapists' answers are better than the model's is assumed; people rated some of "
+    "these pairs."
+)
 
 
 def make(
@@ -43,13 +47,15 @@ def make(
             f"correct what the reasons name: {_remedies(settings)}"
         )
         raise DataError(msg)
-    assumed = ASSUMED if settings.made_from == "therapist" else ""
+    views = kept.audit["people"]
+    assumed = ASSUMED_AND_RATED if views else ASSUMED
+    own = [of for of in views if of["dimension"] == found.dimension]
     audit = {
         **kept.audit,
         "origin": dict(found.origin),
         "settings": asdict(settings),
-        "assumed": assumed,
-        "notes": [*found.notes, *found.warnings, *map(view_text, kept.audit["people"])],
+        "assumed": assumed if settings.made_from == "therapist" else "",
+        "notes": [*found.notes, *found.warnings, *map(view_text, own or views)],
         "warnings": list(found.warnings),
     }
     return PreferencePairs(kept.frame, audit)

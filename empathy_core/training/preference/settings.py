@@ -23,8 +23,9 @@ class PairSettings:
             to the same question, the one with the better score in ``column`` is preferred.
         column: Of ``scores``: key of a column of that run, as its ``results.csv`` has it: a
             judge's, people's (``human_…``), a comparison's, or any other metric's.
-        margin: Of ``scores``: least difference of the two scores, in units of the column; of a
-            comparison, of the two replies' probabilities of being preferred, in either order.
+        margin: Of ``scores``: least difference of the two scores, in units of the score (what is
+            printed in percent goes from 0 to 1); of a comparison, of the two replies' probabilities
+            of being preferred, in either order.
         conditions: Of ``scores``: conditions of that run whose answers are compared, each an id,
             ``model.prompt`` or a model; none means all. Samples of one condition are compared with
             each other, too.

@@ -264,15 +264,32 @@ def test_a_therapists_reply_that_was_found_harmful_is_not_chosen_either(tmp_path
     """The run of the model's answers has the same words under a condition, and people saw them."""
     run = run_of(tmp_path, {})
     check_crises(run, [LLAMA.id, FLAN.id], ("sample-5",), _blamed)
+    told = _against_flan(run, 0, 5)
+
+    assert "pairs t: 1 of 2 kept" in told
+    assert "the chosen reply is flagged: 1" in told
+
+
+def test_people_may_have_compared_a_therapist_with_a_model(tmp_path: Path) -> None:
+    """Then it is said how often they prefer the therapist's words."""
+    run = run_of(tmp_path, {})
+    rated.add_round(run, [LLAMA.id, FLAN.id], share=1.0, says=_as_classified)
+    told = _against_flan(run, 0, 2, 6)
+
+    assert "People's ratings (mentalalign.empathy) prefer the same reply in 50%" in told
+    assert "of 2 pairs to 2 questions" in told  # the contrary at the first, and as said at the next
+
+
+def _against_flan(run: store.RunDir, *examples: int) -> str:
+    """Return the audit of pairs of therapists, whose words are LLAMA's, against FLAN's answers."""
     write_plan(scored.PLAN, run.next_plan())
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
     store.write_json({"sha256": sha256}, run.data)
     rows = [
         {"id": f"new-{i}", "context": question(i), "response": f"Llama says {i} to you!",
          "source": "new", "split": "train"}
-        for i in (0, 5)
+        for i in examples
     ]  # fmt: skip
-    examples = pl.DataFrame(rows, schema={name: EXAMPLES[name] for name in EXAMPLES})
     settings = PairSettings(
         path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep"
     )
@@ -281,10 +298,8 @@ def test_a_therapists_reply_that_was_found_harmful_is_not_chosen_either(tmp_path
         pairs={"t": settings}, data_spec=lambda: SimpleNamespace(sources=sources)
     )
     spec: Any = SimpleNamespace(preference=SimpleNamespace(pairs="t"))
-    told = planned_pairs.Pairs(config, examples, None).audit(spec)
-
-    assert "pairs t: 1 of 2 kept" in told
-    assert "the chosen reply is flagged: 1" in told
+    frame = pl.DataFrame(rows, schema={name: EXAMPLES[name] for name in EXAMPLES})
+    return planned_pairs.Pairs(config, frame, None).audit(spec)
 
 
 # ---------------------------------------------------------------------------- who chose
@@ -323,3 +338,22 @@ def test_a_judge_that_chose_and_reports_is_told_of(
 
     assert len(told) == n_told
     assert all("judge Own chose the pairs that Tuned was tuned on" in one for one in told)
+
+
+def test_notes_have_peoples_view_of_what_the_judge_was_asked(tmp_path: Path) -> None:
+    """Of the two dimensions that people rated, the audit has both."""
+    about = rated.rated_spec(rated.judges(("empathy",)))
+    run = rated.rated_run(tmp_path, about)
+    store.write_json({"sources": [{"name": "sample", "licence": "MIT"}]}, run.audit)
+    train = pl.read_parquet(run.examples).with_columns(split=pl.lit("train"))
+    store.write_bytes(store.frame_bytes(train), run.examples)
+    of = opened(run, about.metrics, "judge_clean_empathy-00000000", about.conditions)
+    settings = _settings(column="x", most_length_ratio=9.0)
+    made = frozen.make("s", settings, found_pairs(of, settings), NEW)
+    views = {of["dimension"]: of for of in made.audit["people"]}
+
+    assert set(views) == {"mentalalign.empathy", "mentalalign.safety"}
+    assert views["mentalalign.empathy"]["same"] > views["mentalalign.safety"]["same"]
+    assert views["mentalalign.empathy"]["low"] > 0.5
+    (said,) = [note for note in made.audit["notes"] if note.startswith("People's ratings")]
+    assert "mentalalign.empathy" in said
