@@ -114,6 +114,12 @@ def find(
 
 
 def _check(name: str, settings: PairSettings) -> None:
+    if vain := [key for key in ("column", "margin", "conditions") if getattr(settings, key)]:
+        msg = (
+            f"pairs.{name}: {', '.join(vain)} has no effect with made_from = "
+            f"'{settings.made_from}'; expected made_from = \"scores\"; set it, or leave it out"
+        )
+        raise ConfigError(msg)
     is_run = Path(settings.path).expanduser().is_dir()
     if settings.made_from == "therapist" and is_run == (settings.condition is None):
         msg = (

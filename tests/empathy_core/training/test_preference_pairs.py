@@ -167,6 +167,13 @@ def test_a_file_without_licence_or_pairs_is_refused(tmp_path: Path) -> None:
         _made("p", PairSettings(path=path, licence="MIT", flagged="red"), NO_ROWS, {})
 
 
+def test_settings_of_scores_are_not_passed_over_without_a_word(tmp_path: Path) -> None:
+    """Where made_from was forgotten, the file would be read as one of pairs."""
+    settings = PairSettings(path=str(_file(tmp_path)), licence="MIT", column="bleu", margin=0.1)
+    with pytest.raises(ConfigError, match="column, margin has no effect with made_from = 'file'"):
+        _made("p", settings, NO_ROWS, {})
+
+
 def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
     """References of training and validation rows, by question; that they are better is assumed."""
     examples = _examples(
