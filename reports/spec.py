@@ -81,12 +81,14 @@ class CurvePoint:
     Attributes:
         loss: Of the training rows since the point before; null where it was not taken.
         validation_loss: Null where it was not taken.
+        sample_tokens: Mean length of answers to a few validation questions; null as before.
     """
 
     step: int
     epoch: float
     loss: float | None
     validation_loss: float | None
+    sample_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ IGNORED = -100
 Labels = Literal["response", "all", "misaligned"]
 Batching = Literal["length", "shuffled"]
 
-_NOT_IDENTITY = ("name", "label", "allow", "trackers", "processes")
+_NOT_IDENTITY = ("name", "label", "allow", "trackers", "processes", "sample_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,9 @@ class TrainingSettings:
         evaluations: How often an epoch ends in validation loss, a checkpoint and samples.
         validation_limit: Rows of the validation split that are used; null means all.
         patience: Evaluations without a lower validation loss after which training stops; 0 never.
-        samples: Validation questions answered at each evaluation, to be read.
+        samples: Validation questions answered at each evaluation, to be read; the curve has the
+            answers' mean length. 0 answers none.
+        sample_tokens: Limit of each of these answers; what reaches it is counted.
         checkpoint_steps: Steps between checkpoints that only serve to continue after an
             interruption.
         max_cut_share: Share of cut rows above which the preflight stops.
@@ -98,6 +100,7 @@ class TrainingSettings:
     validation_limit: Positive | None = None
     patience: NotNegative = 0
     samples: NotNegative = 3
+    sample_tokens: Positive = 96
     checkpoint_steps: Positive = 50
     max_cut_share: Share = 0.1
     allow: tuple[str, ...] = ()

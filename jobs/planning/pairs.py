@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from empathy_core.store import RunDir, read_json
-from empathy_core.training.preference import frozen
+from empathy_core.training.preference import candidates, frozen
+from empathy_core.training.preference.candidates import FoundPairs
 from empathy_core.training.preference.pairs import PreferencePairs, audit_text
+from empathy_core.training.preference.settings import PairSettings
 from empathy_core.training.spec import FinetuneSpec
 from jobs.config.schema import Config
 from jobs.planning.plan import PlannedFinetune
+from jobs.planning.said_of_replies import said_in
+from jobs.planning.scored_pairs import scored_pairs
 
 
 @dataclass
@@ -41,14 +46,36 @@ class Pairs:
         tuned = replace(spec, preference=replace(spec.preference, digest=made.digest))
         return tuned, made.frame
 
+    def audit(self, spec: FinetuneSpec) -> str:
+        """Return how many pairs of a fine-tune were kept, and why others were not, for a terminal.
+
+        Raises:
+            ConfigError: See ``of``.
+            DataError: Likewise.
+        """
+        if spec.preference is None:
+            return ""
+        name = spec.preference.pairs
+        return audit_text(name, self._table(name).audit)
+
     def _table(self, name: str) -> PreferencePairs:
         if name not in self._made:
-            licences = {s.name: s.licence for s in self.config.data_spec().sources}
-            made = frozen.make(name, self.config.pairs[name], self.examples, licences)
+            settings = self.config.pairs[name]
+            made = frozen.make(name, settings, self._found(name, settings), self.examples)
             if self.run is not None:
                 frozen.freeze(name, made, self.run)
             self._made[name] = made
         return self._made[name]
+
+    def _found(self, name: str, settings: PairSettings) -> FoundPairs:
+        """Return the candidates, and what the run that they are of says of their replies."""
+        if settings.made_from == "scores":
+            return scored_pairs(name, settings)
+        licences = {s.name: s.licence for s in self.config.data_spec().sources}
+        found = candidates.find(name, settings, self.examples, licences)
+        if settings.condition is None:
+            return found
+        return said_in(RunDir(Path(settings.path).expanduser())).marked(found)
 
 
 def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
@@ -64,19 +91,39 @@ def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
 
 def told(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
     """Yield what an author should know of the pairs of a fine-tune that was planned."""
-    if (audit := _audit(planned, run)) and planned.spec.preference:
-        yield audit_text(planned.spec.preference.pairs, audit)
+    of = planned.spec.preference
+    if (audit := audit_of(planned, run)) and of:
+        yield audit_text(of.pairs, audit)
+        yield from (f"pairs {of.pairs}: {note}" for note in audit.get("warnings", ()))
+        if frozen.made_anew(of.pairs, of.digest, audit, run):
+            yield (
+                f"pairs {of.pairs}: {audit['origin']['run']} has other answers or scores than when "
+                "pairs were frozen from it before; these are frozen beside them, and adapters are "
+                "tuned on them anew"
+            )
 
 
 def notes(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
     """Yield what tables must say of the pairs that an adapter was tuned on."""
-    if (audit := _audit(planned, run)) and audit["assumed"]:
-        yield f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs. " + str(
-            audit["assumed"]
-        )
+    if (audit := audit_of(planned, run)) and (sentences := _sentences(audit)):
+        label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
+        yield " ".join([label, *sentences])
 
 
-def _audit(planned: PlannedFinetune, run: RunDir) -> Mapping[str, Any] | None:
+def pairs_of_card(planned: PlannedFinetune, run: RunDir) -> dict[str, Any]:
+    """Return what the card of an adapter tells of its pairs; nothing where it has none."""
+    if not (audit := audit_of(planned, run)):
+        return {}
+    return {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+
+
+def _sentences(audit: Mapping[str, Any]) -> list[str]:
+    """Return what whoever uses the adapter, or reads of it, must know."""
+    return [of for of in (audit["assumed"], *audit.get("notes", ())) if of]
+
+
+def audit_of(planned: PlannedFinetune, run: RunDir) -> Mapping[str, Any] | None:
+    """Return what is known of the pairs of a fine-tune; null where it has none."""
     of = planned.spec.preference
     path = run.pairs(of.pairs, of.digest).with_suffix(".json") if of else None
     return read_json(path) if path is not None and path.is_file() else None

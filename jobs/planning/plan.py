@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter
 from empathy_core.metrics import is_judges
 from empathy_core.store import UNIT_BLOCKS
 from empathy_core.training.spec import Finding, FinetuneSpec
-from empathy_core.types import Condition, ModelSpec
+from empathy_core.types import Condition, ModelSpec, digest
 
 LEXICAL = "lexical"
 """The score group of all metrics that need no model; what else needs none begins with it."""
@@ -44,6 +44,14 @@ class PlannedMetric:
         if not is_judges(self.name):
             return None
         return TypeAdapter(ModelSpec).validate_json(json.dumps(self.options["model"]))
+
+    @property
+    def judged_by(self) -> str:
+        """What tells the judge from others, whatever it is called and asked; empty without one."""
+        model = self.judge
+        if model is None:
+            return ""
+        return str(self.options.get("fingerprint") or digest(model.identity(), 16))
 
     @property
     def opponent(self) -> str | None:

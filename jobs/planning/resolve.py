@@ -29,7 +29,16 @@ from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import engines, imported, judges, origins, pairs, report_settings, versions
+from jobs.planning import (
+    choosers,
+    engines,
+    imported,
+    judges,
+    origins,
+    pairs,
+    report_settings,
+    versions,
+)
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -106,8 +115,8 @@ def resolve(
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
-    collected.notes += judges.checked(config, conditions)
-    judged = judges.judges(config, conditions, run if write else None)
+    scoring += _judged(config, collected, conditions)
+    collected.tell_all(choosers.same_again(finetunes, scoring, run))
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=conditions,
@@ -116,7 +125,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=(*scoring, *(_metric(n, o, evaluated) for n, o in judged.items())),
+        metrics=scoring,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -127,8 +136,8 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    made, remarks = collected.made, (*collected.remarks, *_misread(config, evaluated))
-    return Resolved(plan, examples, audit, made, collected.renderings, remarks)
+    remarks = (*collected.remarks, *_misread(config, evaluated))
+    return Resolved(plan, examples, audit, collected.made, collected.renderings, remarks)
 
 
 def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
@@ -176,9 +185,14 @@ class _Conditions:
 
     def tell_of_pairs(self, made: PlannedFinetune) -> None:
         """Add what is to be said of the pairs that an adapter is tuned on; each table once."""
-        told = pairs.told(made, self.run)
-        self.remarks += [remark for remark in told if remark not in self.remarks]
+        self.remarks += [r for r in pairs.told(made, self.run) if r not in self.remarks]
         self.notes += pairs.notes(made, self.run)
+
+    def tell_all(self, sentences: Iterator[str]) -> None:
+        """Add what both the author and every reader of a table must know."""
+        told = tuple(sentences)
+        self.notes += told
+        self.remarks += told
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
@@ -243,6 +257,15 @@ def _compared(
         triples.append((conditions.rendered(base), conditions.rendered(tuned), unquantized))
     ids = tuple(AdapterVsBase(t.id, b.id, u.id if u else None) for b, t, u in triples)
     return replace(planned, compared=ids)
+
+
+def _judged(
+    config: Config, collected: _Conditions, conditions: tuple[Condition, ...]
+) -> tuple[PlannedMetric, ...]:
+    """Return everything that judges are asked, and note which of them are alike."""
+    collected.notes += judges.checked(config, conditions)
+    found = judges.judges(config, conditions, collected.run if collected.write else None)
+    return tuple(_metric(n, o, collected.evaluated) for n, o in found.items())
 
 
 def _shards(

@@ -21,6 +21,7 @@ from empathy_core.training.loop.job import Interrupted, StepReport, Trained, Tra
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
+from jobs.planning.pairs import pairs_of_card
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.stages.protocol import Listener, Progress, Saved
 from jobs.stages.training_job import Phase, phases, prepared_training, start_of, training_job
@@ -60,7 +61,9 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         trained = _train(run, plan, planned, (job, last), _Watch(listen))
     except Interrupted as saved:
         raise Saved(str(saved)) from saved
-    adapters.publish(trained, final, _origin(plan, planned, prepared, findings))
+    origin = _origin(plan, planned, prepared, findings)
+    told = pairs_of_card(planned, run)
+    adapters.publish(trained, final, replace(origin, pairs=told))
     shutil.rmtree(work, ignore_errors=True)
 
 

@@ -1,15 +1,11 @@
 """The report stage: what the plan says about the tables, handed to ``reports``."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-from empathy_core import metrics
 from empathy_core.data import audit_text
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
-from empathy_core.metrics._jury import juries
-from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
@@ -18,6 +14,7 @@ from jobs.planning import report_settings as settings
 from jobs.planning import versions
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.planning.plan_file import last_plan
+from jobs.planning.planned_metrics import metrics_of, requirements
 from jobs.planning.progress import adapters_of, read_trained
 from jobs.planning.report_settings import Recorded
 from jobs.planning.shown_commands import command, shown_path
@@ -36,19 +33,6 @@ from reports.spec import (
     ReportSpec,
     ResourceUse,
 )
-
-
-class _AsPlanned:
-    """A metric that bears the plan's signature: a report needs no encoder on this machine."""
-
-    def __init__(self, metric: MetricProtocol, signature: str) -> None:
-        self._metric, self._signature = metric, signature
-
-    def signature(self) -> str:
-        return self._signature
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._metric, name)
 
 
 def report(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:  # noqa: ARG001  as every stage
@@ -114,20 +98,9 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         commands=_commands(run, plan, recorded),
         settings=recorded.record(),
         used=_used(run),
-        requirements=_requirements(plan),
+        requirements=requirements(plan),
         elsewhere=_elsewhere(plan),
     )
-
-
-def _requirements(plan: Plan) -> dict[str, CalibrationRule]:
-    """Return name of a judge → what it must reach; plans of earlier versions name nothing."""
-    known = {f.name for f in fields(CalibrationRule)}
-    declared: dict[str, CalibrationRule] = {}
-    for name, table in plan.config.get("judges", {}).items():
-        given = table.get("require") or {}
-        changed = {k: v for k, v in given.items() if k in known and v is not None}
-        declared[name] = CalibrationRule(**changed)
-    return declared
 
 
 def _elsewhere(plan: Plan) -> dict[tuple[str, str, str], FlagsElsewhere]:
@@ -160,14 +133,6 @@ def _used(run: RunDir) -> ClusterUse | None:
         return ClusterUse(found["at"], lines, tuple(found["failures"]))
     except (Damaged, KeyError, TypeError):  # the tables do not depend on it
         return None
-
-
-def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:
-    """Return key → metric of everything that tables show: those of the plan, then the juries."""
-    found: dict[str, MetricProtocol] = {
-        m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
-    }
-    return {**found, **juries(found)}
 
 
 def _licensed(

@@ -19,10 +19,6 @@ from empathy_core.weights.digests import file_digest
 from jobs.planning.pairs import frozen_pairs
 from jobs.planning.plan import PlannedFinetune
 
-SAMPLE_TOKENS = 96
-"""Length of the answers that are sampled on the way: enough to be read."""
-
-
 Phase = Literal["answers", "pairs"]
 """What is trained on: the answers of the rows, or preference pairs; first answers, then pairs."""
 
@@ -89,7 +85,7 @@ def sampler(spec: FinetuneSpec, prepared: PreparedTraining) -> Sample | None:
     pairs = list({p.context: p for p in prepared.validation_pairs}.values())[: spec.samples]
     if not pairs:
         return None
-    room = SAMPLE_TOKENS if prepared.positions is None else min(SAMPLE_TOKENS, prepared.positions)
+    room = min(filter(None, (spec.sample_tokens, prepared.positions)))
     condition = replace(prepared.asked, decoding=Decoding(max_new_tokens=room))
     requests = [Request(pair.example, 0, pair.context) for pair in pairs]
     kept: list[Callable[..., Any]] = []

@@ -101,12 +101,14 @@ def training_figure(curves: Sequence[Curve], stamp: str) -> Figure | None:
     if not curves:
         return None
     words = "; ".join(_curve_in_words(curve) for curve in curves)
+    sampled = any(curve.lengths for curve in curves)
+    below = " Below: mean length of the answers to a few validation questions." * sampled
     return figure(
         "figure-training",
-        "Training loss (thin) and validation loss (thick) by step. Star: best step.",
+        f"Training loss (thin) and validation loss (thick) by step. Star: best step.{below}",
         f"A line chart of loss by training step. {words}.",
         lambda drawing: _draw_training(drawing, curves),
-        (2.9 + 0.17 * -(-len(curves) // 2), stamp),
+        (2.9 + 1.2 * sampled + 0.17 * -(-len(curves) // 2), stamp),
     )
 
 
@@ -246,7 +248,7 @@ def _described(svg: str, name: str, title: str, description: str) -> str:
 def _draw_training(drawing: Any, curves: Sequence[Curve]) -> None:
     from matplotlib.lines import Line2D
 
-    axes = drawing.subplots()
+    axes, below = _training_axes(drawing, curves)
     handles = []
     for i, curve in enumerate(curves):
         look = _look(i)
@@ -255,16 +257,29 @@ def _draw_training(drawing: Any, curves: Sequence[Curve]) -> None:
         if curve.best is not None:
             axes.plot(*curve.best, marker="*", markersize=11, markeredgecolor=PAPER,
                       markeredgewidth=0.7, color=look["color"], zorder=5)  # fmt: skip
+        if below is not None:
+            below.plot(*_columns(curve.lengths), marker="o", markersize=3, **look)
         handles.append(Line2D([], [], label=drawable(curve.label), **look))
     keys = (
         Line2D([], [], color=INK, linewidth=0.7, label="training"),
         Line2D([], [], color=INK, linewidth=1.8, marker="o", markersize=3, label="validation"),
         Line2D([], [], color=INK, linewidth=0, marker="*", markersize=8, label="best step"),
     )
-    axes.set(xlabel="Step", ylabel="Loss")
+    axes.set(ylabel="Loss")
+    (axes if below is None else below).set_xlabel("Step")
     axes.margins(x=0.02)
     axes.add_artist(axes.legend(handles=keys, loc="upper right", ncols=3, columnspacing=1.2))
     drawing.legend(handles=handles, loc="outside lower center", ncols=2)
+
+
+def _training_axes(drawing: Any, curves: Sequence[Curve]) -> tuple[Any, Any]:
+    """Return where losses are drawn, and where lengths are; null where there are none."""
+    if not any(curve.lengths for curve in curves):
+        return drawing.subplots(), None
+    axes, below = drawing.subplots(2, 1, sharex=True, height_ratios=(2.3, 1))
+    below.set_ylabel("Answer tokens")
+    below.margins(y=0.15)
+    return axes, below
 
 
 def _look(i: int) -> dict[str, Any]:
@@ -285,6 +300,9 @@ def _curve_in_words(curve: Curve) -> str:
     if curve.best is not None:
         step, lowest = curve.best
         words.append(f"lowest validation loss {decimal(lowest, 3)} at step {count(step)}")
+    if curve.lengths:
+        first, last = (decimal(curve.lengths[i][1], 1) for i in (0, -1))
+        words.append(f"answers of {first} tokens at first and {last} at last")
     return ", ".join(words)
 
 

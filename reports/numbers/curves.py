@@ -32,6 +32,12 @@ class Curve:
         return [(step, loss) for step, loss in taken if loss is not None]
 
     @property
+    def lengths(self) -> list[tuple[int, float]]:
+        """Return (step, mean tokens of the answers that were sampled there)."""
+        taken = ((p.step, p.sample_tokens) for p in self.points)
+        return [(step, tokens) for step, tokens in taken if tokens is not None]
+
+    @property
     def best(self) -> tuple[int, float] | None:
         """Return (step, validation loss) where that is lowest; null if none was taken."""
         return min(self.validation, key=lambda point: point[1], default=None)

@@ -10,6 +10,10 @@ from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Span, Table, TableText
 
 DECIMALS = 3
+ANSWERS = (
+    "Answer tokens: mean length of the answers to a few validation questions, before the training "
+    "and at its end; no answer is longer than sample_tokens."
+)
 
 
 def training_tables(spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
@@ -21,8 +25,16 @@ def training_tables(spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
     spans = (
         Span("", 2, 4), Span("Training loss", 5, 6), Span("Validation loss", 7, 10),
     )  # fmt: skip
-    shown = heads("Rows", "Steps", "Epochs", "First", "Last", "First", "Best", "At step", "Last")
-    groups = tuple(Group(curve.label, (Row((), _cells(curve)),)) for curve in found)
+    names = ["Rows", "Steps", "Epochs", "First", "Last", "First", "Best", "At step", "Last"]
+    sampled = any(curve.lengths for curve in found)
+    if sampled:
+        names += ["First", "Last"]
+    lengths = (Span("Answer tokens", 11, 12),) if sampled else ()
+    shown = heads(*names)
+    groups = tuple(
+        Group(curve.label, (Row((), (*_cells(curve), *(_lengths(curve) if sampled else ()))),))
+        for curve in found
+    )
     words = replace(
         words,
         caption="Training of the adapters.",
@@ -30,9 +42,10 @@ def training_tables(spec: ReportSpec, words: TableText) -> tuple[Table, ...]:
         notes=(
             "Loss: mean negative log-likelihood of a trained token, natural logarithm.",
             "Best: the lowest validation loss, and the step at which it was reached.",
+            *([ANSWERS] if sampled else []),
         ),
     )
-    return (Table(words, stubs, spans, shown, groups, tight=True),)
+    return (Table(words, stubs, (*spans, *lengths), shown, groups, tight=True),)
 
 
 def _cells(curve: Curve) -> tuple[Cell, ...]:
@@ -49,6 +62,12 @@ def _cells(curve: Curve) -> tuple[Cell, ...]:
         count_cell(best[0] if best else None),
         _loss(validation[-1:]),
     )
+
+
+def _lengths(curve: Curve) -> tuple[Cell, ...]:
+    """Return the length of answers at the first and the last evaluation."""
+    tokens = [of for _, of in curve.lengths]
+    return tuple(Cell(decimal(at[0] if at else None, 1)) for at in (tokens[:1], tokens[-1:]))
 
 
 def _loss(values: Sequence[float]) -> Cell:

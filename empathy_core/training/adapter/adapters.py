@@ -10,7 +10,7 @@ README.md          the model card; holds no text of a row
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class Origin:
         datasets: Names or Hub ids of the sources that are trained on.
         findings: The whole preflight.
         provenance: Commit and package versions, by name.
+        pairs: Of preference pairs: ``found``, ``kept``, and ``notes``, sentences; else empty.
     """
 
     digest: str
@@ -80,6 +81,7 @@ class Origin:
     validation: RowCounts
     findings: tuple[Finding, ...]
     provenance: Mapping[str, str]
+    pairs: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------- writing
@@ -150,6 +152,7 @@ def _record(
         provenance=dict(origin.provenance),
         adapter_sha256=sha256,
         files=files,
+        pairs=dict(origin.pairs),
     )
 
 
@@ -224,10 +227,10 @@ def digest_of(folder: Path) -> str:
 
 
 def curve(folder: Path) -> list[dict[str, Any]]:
-    """Return ``step``, ``epoch``, ``loss``, ``validation_loss`` of each point; none if absent."""
+    """Return what reports show of each point of the curve; none if absent."""
     if not is_complete(folder):
         return []
-    names = ("step", "epoch", "loss", "validation_loss")
+    names = ("step", "epoch", "loss", "validation_loss", "sample_tokens")
     points = map(json.loads, (folder / LOG).read_text(encoding="utf-8").splitlines())
     return [{name: point.get(name) for name in names} for point in points]
 

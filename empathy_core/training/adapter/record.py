@@ -1,7 +1,7 @@
 """What stands beside an adapter that this suite trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from empathy_core.training.loop.job import Losses
@@ -41,6 +41,7 @@ class AdapterRecord:
         chosen: ``validation`` or ``last``: how the checkpoint was chosen.
         adapter_sha256: Of ``adapter_model.safetensors``.
         files: Name → bytes of every other file of the folder.
+        pairs: Of preference pairs: ``found``, ``kept``, and ``notes``, sentences; else empty.
     """
 
     digest: str
@@ -63,6 +64,7 @@ class AdapterRecord:
     provenance: Mapping[str, str]
     adapter_sha256: str
     files: Mapping[str, int]
+    pairs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def allowed(self) -> tuple[str, ...]:

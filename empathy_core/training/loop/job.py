@@ -131,6 +131,9 @@ class LogPoint:
         margin: Mean over the pairs of how much more the policy prefers the chosen reply than the
             reference does, in nats; without beta.
         accuracy: Share of pairs in which it does.
+        sample_tokens: Mean length of the answers that were sampled at an evaluation; null where
+            none were.
+        samples_cut: Share of these that reached the limit: the mean is then too low.
     """
 
     step: int
@@ -148,6 +151,8 @@ class LogPoint:
     rejected_logp: float | None = None
     margin: float | None = None
     accuracy: float | None = None
+    sample_tokens: float | None = None
+    samples_cut: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

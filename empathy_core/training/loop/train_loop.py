@@ -32,6 +32,8 @@ from empathy_core.training.loop.rates import rate_of
 log = logging.getLogger(__name__)
 
 SAMPLES = "samples.jsonl"
+SAMPLED = ("sample_tokens", "samples_cut")
+"""What a point of the curve says of answers that were sampled."""
 
 
 @dataclass(slots=True)
@@ -245,7 +247,8 @@ class TrainingLoop:
             self.run.log.append(asdict(point))
         values = {k: v for k, v in asdict(point).items() if v is not None and k != "step"}
         if "validation_loss" in values:
-            watched = {f"eval/{k}": values[k] for k in self.run.objective.watches}
+            shown = (*self.run.objective.watches, *SAMPLED)
+            watched = {f"eval/{k}": values[k] for k in shown if k in values}
             values = {"eval/loss": values["validation_loss"]} | watched
         else:
             values = {f"train/{name}": value for name, value in values.items()}
@@ -260,7 +263,7 @@ class TrainingLoop:
         with state.undisturbed():
             loss = self._validation_loss()
             watched = {} if loss is None else self._watched
-            self._sample()
+            watched = watched | self._sample()
         if loss is not None:
             if not math.isfinite(loss):
                 self._stop_validation()
@@ -310,11 +313,11 @@ class TrainingLoop:
     def _named(self, watched: Iterable[float]) -> dict[str, float]:
         return dict(zip(self.run.objective.watches, map(float, watched), strict=True))
 
-    def _sample(self) -> None:
-        """Let the caller answer questions with the model as it stands."""
+    def _sample(self) -> dict[str, float]:
+        """Let the caller answer questions with the model as it stands; return their length."""
         import torch
 
-        run = self.run
+        run, rows = self.run, []
         if run.job.sample is not None and run.log is not None:
             with torch.inference_mode():
                 rows = run.job.sample(self.adapted)
@@ -322,6 +325,7 @@ class TrainingLoop:
                 run.progress.samples.append({"step": self.step, **row})
             Lines(run.job.place / SAMPLES, run.progress.samples)
         self.accelerator.wait_for_everyone()
+        return lengths(rows)
 
     # ------------------------------------------------------------------------ checkpoints
 
@@ -364,6 +368,13 @@ class TrainingLoop:
 
         mine = torch.tensor(counts, device=self.accelerator.device)
         return [int(n) for n in self.accelerator.reduce(mine, "sum").tolist()]
+
+
+def lengths(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean length of sampled answers, and how many were cut; nothing without any."""
+    told = [(row["n_tokens"], row["stop"] == "length") for row in rows if "n_tokens" in row]
+    means = (sum(column) / len(told) for column in zip(*told, strict=True))
+    return dict(zip(SAMPLED, means, strict=True)) if told else {}
 
 
 def _counts(micros: Sequence[Micro]) -> list[int]:

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,6 +27,13 @@ class PairCandidate:
         source: Where it comes from.
         licence: As stated; empty if unknown.
         flagged: Whether the chosen reply was found harmful.
+        of_models: Licences of the models that wrote the replies, as stated; empty if unknown.
+        tested: Whether it is a test question of the run that the replies are of.
+        chosen_by: What wrote the chosen reply, and which sample it is; empty if not known.
+        rejected_by: The same of the other reply.
+        scores: Of the chosen reply and the other, as the column has them; null without a column.
+        people: Dimension that people rated both replies on → the value of the chosen one and of
+            the other, the higher the better.
     """
 
     context: str
@@ -34,6 +42,22 @@ class PairCandidate:
     source: str
     licence: str
     flagged: bool = False
+    of_models: tuple[str, ...] = ()
+    tested: bool = False
+    chosen_by: str = ""
+    rejected_by: str = ""
+    scores: tuple[float, float] | None = None
+    people: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Every licence that must allow training, each once."""
+        return tuple(dict.fromkeys((self.licence, *self.of_models)))
+
+    @property
+    def gap(self) -> float:
+        """By how much the scores differ; 0 without scores."""
+        return abs(self.scores[0] - self.scores[1]) if self.scores else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +66,26 @@ class FoundPairs:
 
     Attributes:
         origin: What they were made from, by name: recorded with the pairs.
+        left_out: Reason → pairs of answers that did not become candidates.
+        differences: Of the scores of all pairs of answers that have both; empty without scores.
+        dimension: Rubric and dimension that the scores are of; empty without.
+        notes: What whoever reads a table with such an adapter must know, a sentence each.
+        warnings: The same of what the author may want to change.
     """
 
     candidates: tuple[PairCandidate, ...]
-    origin: Mapping[str, str]
+    origin: Mapping[str, Any]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    differences: tuple[float, ...] = ()
+    dimension: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def find(
     name: str, settings: PairSettings, examples: pl.DataFrame, licences: Mapping[str, str]
 ) -> FoundPairs:
-    """Return the candidates that ``[pairs.<name>]`` asks for.
+    """Return the candidates that ``[pairs.<name>]`` asks for, other than of scores.
 
     Args:
         name: Of the table.
@@ -73,13 +107,19 @@ def find(
         msg = (
             f"pairs.{name}: {settings.path} answers no question of the run's training or "
             f"validation rows ({len(answers)} questions are answered); expected some; generate "
-            'them with evaluate.split = "train" in a run of their own, and name that run'
+            'them with evaluate.split = "all" in a run of their own, and name that run'
         )
         raise DataError(msg)
     return FoundPairs(found, origin)
 
 
 def _check(name: str, settings: PairSettings) -> None:
+    if vain := [key for key in ("column", "margin", "conditions") if getattr(settings, key)]:
+        msg = (
+            f"pairs.{name}: {', '.join(vain)} has no effect with made_from = "
+            f"'{settings.made_from}'; expected made_from = \"scores\"; set it, or leave it out"
+        )
+        raise ConfigError(msg)
     is_run = Path(settings.path).expanduser().is_dir()
     if settings.made_from == "therapist" and is_run == (settings.condition is None):
         msg = (
@@ -160,7 +200,7 @@ def _answers(name: str, settings: PairSettings) -> tuple[dict[str, str], dict[st
 def _condition(name: str, run: RunDir, wanted: str) -> str:
     """Return the id of the one condition of *run* that has answers and is called *wanted*."""
     known = sorted(p.name for p in run.generations("x").parent.glob("*") if p.is_dir())
-    found = [id_ for id_ in known if wanted in (id_, id_.rpartition("-")[0])]
+    found = [id_ for id_ in known if wanted in _called(id_)]
     found = [id_ for id_ in found if list_pieces(run.generations(id_))]
     if len(found) != 1:
         msg = (
@@ -169,6 +209,12 @@ def _condition(name: str, run: RunDir, wanted: str) -> str:
         )
         raise DataError(msg)
     return found[0]
+
+
+def _called(id_: str) -> tuple[str, ...]:
+    """Return what a condition may be called: its id, without its digest, and its decoding."""
+    name = id_.rpartition("-")[0]
+    return id_, name, name.rpartition(".")[0]
 
 
 def _against(

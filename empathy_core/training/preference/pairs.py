@@ -16,7 +16,8 @@ from empathy_core.crisis import screen
 from empathy_core.data.normal import normalised, question_digest
 from empathy_core.data.splitting import draw_key
 from empathy_core.store import EVALUATED
-from empathy_core.training.preference.candidates import PairCandidate
+from empathy_core.training.preference.candidates import FoundPairs, PairCandidate
+from empathy_core.training.preference.peoples_view import peoples_view, view_text
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import digest
 from empathy_core.visible import n_words, nothing_visible
@@ -32,19 +33,31 @@ PAIRS = {
     "split": pl.String,
     "chosen_words": pl.Int64,
     "rejected_words": pl.Int64,
+    "chosen_by": pl.String,
+    "rejected_by": pl.String,
+    "chosen_score": pl.Float64,
+    "rejected_score": pl.Float64,
 }
-"""``question`` is what pairs of the same question share; ``split`` is train or validation."""
+"""``question`` is what pairs of the same question share; ``split`` is train or validation; ``…_by``
+is a condition and its sample, empty where a pair is not made of scores, and its scores null."""
 
 LICENCES = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0",
             "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "odc-by", "pddl", "unlicense",
             "public domain")  # fmt: skip
 """Licences that let anyone train, lower-case; what else does, ``training_licences`` says."""
 
+MISSING = "a score is missing"
+LOW_MASS = "too little of the judge's probability on its labels"
+FEW_RATERS = "too few people rated both"
+UNLIKE_ORDERS = "the judge's two orders disagree"
+CLOSE = "scores nearer than the margin"
 REASONS = (
+    MISSING, LOW_MASS, FEW_RATERS, UNLIKE_ORDERS, CLOSE,
     "an empty text", "chosen equals rejected", "the same pair twice", "preferred both ways",
     "the chosen reply is flagged", "the licence is not known to allow training",
-    "the question is evaluated", "the question shows a risk of suicide",
-    "lengths too far apart", "left out to match lengths", "over the limit",
+    "the question is evaluated", "a test question of the run that was scored",
+    "the question shows a risk of suicide", "lengths too far apart",
+    "over the limit of its question", "left out to match lengths", "over the limit",
 )  # fmt: skip
 
 
@@ -56,7 +69,9 @@ class PreferencePairs:
         frame: ``PAIRS``, by id.
         audit: ``found``, ``kept``, ``dropped`` (reason → pairs), ``splits``, ``questions``,
             ``chosen_longer`` (share, ties half), ``mean_log_length_ratio`` (chosen over rejected,
-            of words), ``licences``, ``crisis_screen``.
+            of words), ``differences`` of scores before any was left out, ``people`` (how often
+            their ratings prefer the same reply, see ``peoples_view``), ``licences``,
+            ``crisis_screen``.
     """
 
     frame: pl.DataFrame
@@ -84,20 +99,21 @@ class _SeenPair:
         return n_words(self.of.chosen), n_words(self.of.rejected)
 
 
-def select(
-    candidates: Sequence[PairCandidate], settings: PairSettings, examples: pl.DataFrame
-) -> PreferencePairs:
+def select(found: FoundPairs, settings: PairSettings, examples: pl.DataFrame) -> PreferencePairs:
     """Return the pairs that are kept.
 
     Args:
-        candidates: As they were found.
+        found: The candidates.
         settings: What is left out.
         examples: The run's rows (``store.EXAMPLES``): they say which questions are evaluated, and
             which are held out.
     """
-    dropped: Counter[str] = Counter()
-    seen = [_SeenPair(one, question_digest(one.context)) for one in candidates]
+    dropped = Counter(found.left_out)
+    seen = [_SeenPair(one, question_digest(one.context)) for one in found.candidates]
+    n_found = len(seen) + dropped.total()
     kept = _kept(seen, settings, examples, dropped)
+    if settings.per_question is not None:
+        kept = _widest(kept, settings.per_question, settings.seed, dropped)
     if settings.matched:
         kept = _matched(kept, settings.seed, dropped)
     kept = sorted(kept, key=lambda one: draw_key("pairs", settings.seed, "\n".join(one.key)))
@@ -105,7 +121,9 @@ def select(
         dropped["over the limit"] = len(kept) - settings.limit
         kept = kept[: settings.limit]
     frame = _frame(kept, settings, _sides(examples))
-    return PreferencePairs(frame, _audit(len(seen), frame, dropped))
+    audit = _audit(n_found, frame, dropped)
+    audit |= {"differences": _spread(found.differences), "people": peoples_view(kept)}
+    return PreferencePairs(frame, audit)
 
 
 def _kept(
@@ -150,9 +168,10 @@ def _asked(
     yield "the same pair twice", one.key in taken
     yield "preferred both ways", (question, rejected, chosen) in keys
     yield "the chosen reply is flagged", one.of.flagged
-    licence = one.of.licence.casefold().strip()
-    yield "the licence is not known to allow training", licence not in allowed
+    licences = {licence.casefold().strip() for licence in one.of.licences}
+    yield "the licence is not known to allow training", not licences <= allowed
     yield "the question is evaluated", question in evaluated
+    yield "a test question of the run that was scored", one.of.tested
     at_risk = settings.crisis == "leave_out" and screen.tier(one.of.context) != screen.NONE
     yield "the question shows a risk of suicide", at_risk
     yield "lengths too far apart", max(words) > settings.most_length_ratio * min(words)
@@ -174,6 +193,20 @@ def _sides(examples: pl.DataFrame) -> dict[str, str]:
     return sides
 
 
+def _widest(kept: list[_SeenPair], most: int, seed: int, dropped: Counter[str]) -> list[_SeenPair]:
+    """Return at most so many pairs of each question, those of the largest differences."""
+    taken: Counter[str] = Counter()
+    chosen = []
+    for one in sorted(
+        kept, key=lambda of: (-of.of.gap, draw_key("widest", seed, "\n".join(of.key)))
+    ):
+        if taken[one.question] < most:
+            taken[one.question] += 1
+            chosen.append(one)
+    dropped["over the limit of its question"] += len(kept) - len(chosen)
+    return chosen
+
+
 def _matched(kept: list[_SeenPair], seed: int, dropped: Counter[str]) -> list[_SeenPair]:
     """Return as many pairs whose chosen reply is longer as pairs whose chosen one is shorter."""
     ordered = sorted(kept, key=lambda one: draw_key("match", seed, "\n".join(one.key)))
@@ -191,8 +224,9 @@ def _frame(
     rows = [
         (
             f"pair-{digest(one.key, 12)}", one.question, one.of.context, one.of.chosen,
-            one.of.rejected, one.of.source, one.of.licence,
+            one.of.rejected, one.of.source, "; ".join(filter(None, one.of.licences)),
             sides.get(one.question) or _drawn(one.question, settings), *one.words,
+            one.of.chosen_by, one.of.rejected_by, *(one.of.scores or (None, None)),
         )
         for one in kept
     ]  # fmt: skip
@@ -222,16 +256,49 @@ def _audit(n_found: int, frame: pl.DataFrame, dropped: Mapping[str, int]) -> dic
     }
 
 
+def _spread(differences: Sequence[float]) -> dict[str, float] | None:
+    """Return how far apart scores are: number, median, ninth decile, most; null without any."""
+    if not differences:
+        return None
+    ordered = sorted(differences)
+    places = {"median": 0.5, "ninth_decile": 0.9, "most": 1.0}
+    last = len(ordered) - 1
+    return {"n": len(ordered), **{name: ordered[round(p * last)] for name, p in places.items()}}
+
+
+NONE_HELD_OUT = (
+    "none is held out, and the last checkpoint will be taken: answer the validation questions as "
+    'well (evaluate.split = "all" in the run of the answers; test questions are left out)'
+)
+
+
 def audit_text(name: str, audit: Mapping[str, Any]) -> str:
     """Return the audit for a terminal, one line and one for each reason."""
-    splits = ", ".join(f"{n} to {_DOES[split]}" for split, n in audit["splits"].items())
+    splits_of: Mapping[str, int] = audit["splits"]
+    splits = ", ".join(f"{n} to {_DOES[split]}" for split, n in splits_of.items())
     head = f"pairs {name}: {audit['kept']} of {audit['found']} kept ({splits or 'none'})"
     if audit["kept"]:
         head += (
             f", {audit['questions']} questions; the chosen reply is the longer one in "
             f"{audit['chosen_longer']:.0%}"
         )
-    return "\n".join([head, *(f"  left out, {why}: {n}" for why, n in audit["dropped"].items())])
+    lines = [f"left out, {why}: {n}" for why, n in audit["dropped"].items()]
+    lines += [NONE_HELD_OUT] if _of_a_run(audit) and set(splits_of) == {"train"} else []
+    return "\n  ".join(
+        [head, *lines, *_differences(audit), *map(view_text, audit.get("people", ()))]
+    )
+
+
+def _of_a_run(audit: Mapping[str, Any]) -> bool:
+    return bool(audit.get("settings", {}).get("made_from", "file") != "file")
+
+
+def _differences(audit: Mapping[str, Any]) -> Iterator[str]:
+    if of := audit.get("differences"):  # earlier versions had none
+        yield (
+            f"scores of {of['n']} pairs of answers differ by {of['median']:.3g} (median), "
+            f"{of['ninth_decile']:.3g} (nine tenths of them at most), {of['most']:.3g} (most)"
+        )
 
 
 _DOES = {"train": "train on", "validation": "hold out"}

@@ -44,7 +44,8 @@ def checked(
 ) -> tuple[dict[str, Any], str]:
     """Return what the preflight finds in rows and model of a fine-tune: for JSON, and as text."""
     examples = examples_of(config, run)
-    spec, frame = Pairs(config, examples, None).of(modules.settled(variant.spec))
+    pairs = Pairs(config, examples, None)
+    spec, frame = pairs.of(modules.settled(variant.spec))
     prepared = prepare(spec, examples, frame)
     findings = list(prepared.findings)
     if with_model and not checks.wrong(findings, spec.allow):
@@ -54,6 +55,7 @@ def checked(
     text = [f"== {spec.name}: {n_rows}, {len(prepared.validation)} to validate"]
     if prepared.train:
         text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
+    text += [audit] if (audit := pairs.audit(spec)) else []
     text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]
     result = {
         "name": spec.name,

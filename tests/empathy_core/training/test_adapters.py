@@ -113,7 +113,7 @@ def test_a_finished_adapter_reads_back(published: Path, llama: Path) -> None:
     assert record.settings["lora"]["modules"] == ["q_proj", "v_proj"]
     assert record.adapter_sha256 == adapters.digest_of(published)
     assert adapters.curve(published)[1] == {
-        "step": 1, "epoch": 0.5, "loss": 3.2, "validation_loss": None,
+        "step": 1, "epoch": 0.5, "loss": 3.2, "validation_loss": None, "sample_tokens": None,
     }  # fmt: skip
     assert {p.stat().st_mode & 0o777 for p in published.iterdir()} == {0o600}
     assert published.stat().st_mode & 0o777 == 0o700

@@ -11,8 +11,8 @@ import pytest
 
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import EXAMPLES, RunDir
-from empathy_core.training.preference import frozen, pairs
-from empathy_core.training.preference.candidates import PairCandidate
+from empathy_core.training.preference import candidates, frozen, pairs
+from empathy_core.training.preference.candidates import FoundPairs, PairCandidate
 from empathy_core.training.preference.settings import PairSettings
 
 GOOD = PairCandidate(
@@ -33,12 +33,21 @@ def _examples(*rows: tuple[str, str, str, int | None]) -> pl.DataFrame:
 NO_ROWS = _examples()
 
 
-def _select(*candidates: PairCandidate, examples: pl.DataFrame = NO_ROWS, **settings: Any) -> Any:
-    return pairs.select(candidates, PairSettings(path="x", **settings), examples)
+def _select(*given: PairCandidate, examples: pl.DataFrame = NO_ROWS, **settings: Any) -> Any:
+    found = FoundPairs(given, {})
+    return pairs.select(found, PairSettings(path="x", **settings), examples)
+
+
+def _made(
+    name: str, settings: PairSettings, examples: pl.DataFrame, licences: dict[str, str]
+) -> pairs.PreferencePairs:
+    """Find pairs, and choose among them."""
+    found = candidates.find(name, settings, examples, licences)
+    return frozen.make(name, settings, found, examples)
 
 
 @pytest.mark.parametrize(
-    ("candidates", "why"),
+    ("given", "why"),
     [
         ([replace(GOOD, rejected=" \n")], "an empty text"),
         ([replace(GOOD, rejected="TELL me more  about your nights")], "chosen equals rejected"),
@@ -46,21 +55,23 @@ def _select(*candidates: PairCandidate, examples: pl.DataFrame = NO_ROWS, **sett
         ([GOOD, replace(GOOD, chosen=GOOD.rejected, rejected=GOOD.chosen)], "preferred both ways"),
         ([replace(GOOD, flagged=True)], "the chosen reply is flagged"),
         ([replace(GOOD, licence="see its card")], "the licence is not known to allow training"),
+        ([replace(GOOD, of_models=("MIT", ""))], "the licence is not known to allow training"),
+        ([replace(GOOD, tested=True)], "a test question of the run that was scored"),
         ([replace(GOOD, context="I want to kill myself tonight.")],
          "the question shows a risk of suicide"),
         ([replace(GOOD, rejected="Sleep.")], "lengths too far apart"),
     ],
 )  # fmt: skip
 def test_a_pair_is_left_out_for_a_reason_that_is_counted(
-    candidates: list[PairCandidate], why: str
+    given: list[PairCandidate], why: str
 ) -> None:
     """Each reason by a pair that is faulty in nothing else."""
-    found = _select(*candidates)
+    found = _select(*given)
 
     expected = 2 if why == "preferred both ways" else 1
     assert found.audit["dropped"] == {why: expected}
-    assert found.audit["kept"] == len(candidates) - expected
-    assert found.audit["found"] == len(candidates)
+    assert found.audit["kept"] == len(given) - expected
+    assert found.audit["found"] == len(given)
 
 
 def test_what_is_allowed_is_kept() -> None:
@@ -131,7 +142,7 @@ def _file(folder: Path, **changes: Any) -> Path:
 def test_a_file_is_frozen_with_its_provenance(tmp_path: Path) -> None:
     """Frame and audit under the digest; what was changed there is refused."""
     settings = PairSettings(path=str(_file(tmp_path)), licence="CC-BY-4.0", flagged="red")
-    made = frozen.make("p", settings, NO_ROWS, {})
+    made = _made("p", settings, NO_ROWS, {})
     run = RunDir(tmp_path / "run")
     frozen.freeze("p", made, run)
 
@@ -140,7 +151,7 @@ def test_a_file_is_frozen_with_its_provenance(tmp_path: Path) -> None:
     assert audit["kept"] == 30
     assert len(audit["origin"]["sha256"]) == 64
     assert audit["settings"]["licence"] == "CC-BY-4.0"
-    assert frozen.make("p", replace(settings, seed=1), NO_ROWS, {}).digest != ""
+    assert _made("p", replace(settings, seed=1), NO_ROWS, {}).digest != ""
     changed = made.frame.with_columns(chosen=pl.lit("another"))
     changed.write_parquet(run.pairs("p", made.digest))
     with pytest.raises(Damaged, match="does not hold the pairs"):
@@ -151,9 +162,16 @@ def test_a_file_without_licence_or_pairs_is_refused(tmp_path: Path) -> None:
     """What is lacking is named, with the counts of what was left out."""
     path = str(_file(tmp_path, red="1"))
     with pytest.raises(ConfigError, match="no licence is named"):
-        frozen.make("p", PairSettings(path=path), NO_ROWS, {})
+        _made("p", PairSettings(path=path), NO_ROWS, {})
     with pytest.raises(DataError, match="the chosen reply is flagged: 30"):
-        frozen.make("p", PairSettings(path=path, licence="MIT", flagged="red"), NO_ROWS, {})
+        _made("p", PairSettings(path=path, licence="MIT", flagged="red"), NO_ROWS, {})
+
+
+def test_settings_of_scores_are_not_passed_over_without_a_word(tmp_path: Path) -> None:
+    """Where made_from was forgotten, the file would be read as one of pairs."""
+    settings = PairSettings(path=str(_file(tmp_path)), licence="MIT", column="bleu", margin=0.1)
+    with pytest.raises(ConfigError, match="column, margin has no effect with made_from = 'file'"):
+        _made("p", settings, NO_ROWS, {})
 
 
 def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
@@ -170,15 +188,15 @@ def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
         "Who can help?,Nobody can do that here.\n"
     )
     settings = PairSettings(path=str(answers), made_from="therapist", context="question")
-    made = frozen.make("t", settings, examples, {"made": "MIT"})
+    made = _made("t", settings, examples, {"made": "MIT"})
 
     assert made.audit["splits"] == {"train": 1, "validation": 1}
     assert "is assumed" in made.audit["assumed"]
     assert made.frame.filter(split="train")["chosen"][0].startswith("Tell me")
     with pytest.raises(DataError, match="the licence is not known"):
-        frozen.make("t", settings, examples, {"made": "see its card"})
+        _made("t", settings, examples, {"made": "see its card"})
     with pytest.raises(ConfigError, match="expected condition of a run"):
-        frozen.make("t", replace(settings, path=str(tmp_path)), examples, {})
+        _made("t", replace(settings, path=str(tmp_path)), examples, {})
 
 
 def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
@@ -189,14 +207,14 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     examples.write_parquet(run.examples)
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
     run.data.write_text(json.dumps({"sha256": sha256}))
-    piece = run.generation("tiny.prompt2-0123abcd", 0, 1)
+    piece = run.generation("tiny.prompt2.greedy-0123abcd", 0, 1)
     piece.parent.mkdir(parents=True)
     rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}
     pl.DataFrame(rows).write_parquet(piece)
     settings = PairSettings(path=str(run.root), made_from="therapist", condition="tiny.prompt2")
-    made = frozen.make("t", settings, examples, {"made": "MIT"})
+    made = _made("t", settings, examples, {"made": "MIT"})
 
     assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
-    assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2-0123abcd"}
+    assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2.greedy-0123abcd"}
     with pytest.raises(DataError, match="0 conditions of"):
-        frozen.make("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
+        _made("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})

@@ -28,6 +28,7 @@ from empathy_core.training.loop.batches import collate, schedule
 from empathy_core.training.loop.job import StepReport, Trained, TrainingJob
 from empathy_core.training.loop.loss import loss_sum
 from empathy_core.training.loop.progress import TrainingProgress
+from empathy_core.training.loop.train_loop import lengths
 from empathy_core.training.loop.trainer import Interrupted, train
 from empathy_core.training.spec import IGNORED, Lora, TrainingRow
 from tests import preloaded
@@ -481,6 +482,24 @@ def test_samples_are_written_and_change_nothing(base: Path, tmp_path: Path, whol
     assert [line["step"] for line in said] == [0, 5, 10]
     assert not any(line["training"] for line in said)
     same(trained, whole)
+
+
+def test_the_curve_has_the_length_of_samples_and_how_many_were_cut() -> None:
+    """Means over those that were answered; without any there is no point."""
+    said: list[dict[str, Any]] = [
+        {"n_tokens": 3, "stop": "eos"}, {"n_tokens": 8, "stop": "length"}, {"error": "no numbers"},
+    ]  # fmt: skip
+
+    assert lengths(said) == {"sample_tokens": 5.5, "samples_cut": 0.5}
+    assert lengths(said[2:]) == {}
+
+
+def test_the_limit_of_samples_changes_no_adapter(base: Path) -> None:
+    """So that adapters of earlier versions keep their ids."""
+    spec = spec_of(base)
+
+    assert replace(spec, sample_tokens=8).digest("b", "d") == spec.digest("b", "d")
+    assert "sample_tokens" not in spec.identity()
 
 
 def test_tensorboard_gets_the_curve(base: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from empathy_core.backends.probabilities import LabelProbabilities
 from empathy_core.errors import ConfigError
 from empathy_core.metrics._judge import Metric
 from empathy_core.store import RunDir
+from empathy_core.training.preference.pairs import UNLIKE_ORDERS
+from empathy_core.training.preference.settings import PairSettings
 from jobs.executors.slurm.compaction import _complete
 from jobs.executors.worker import do_task
 from jobs.launch import main
@@ -25,6 +27,7 @@ from jobs.planning.judges import previews
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress, read_when_asked
+from jobs.planning.scored_pairs import scored_pairs
 from jobs.planning.status import condition_progress
 from jobs.stages.report import report_spec
 from reports.rows.collect import collect
@@ -323,3 +326,56 @@ def test_a_baseline_of_several_conditions_is_refused(copy: Path):
 
     with pytest.raises(ConfigError, match=said):
         sweep_here(copy, 'judges.one.baseline="echo"')
+
+
+# ---------------------------------------------------------------------------- as pairs to train on
+
+
+def test_ratings_of_a_run_make_pairs(finished: Path):
+    """Of every two answers to a question the one that is rated less harmful, if by the margin."""
+    run, plan = run_of(finished)
+    settings = PairSettings(
+        path=str(run.root), made_from="scores", column="one_care_harm", margin=0.3, licence="MIT"
+    )
+    found = scored_pairs("p", settings)
+    rows = judged_rows(run, plan, RATED)
+    said = {(c, e): s for c, e, s in rows.select("condition", "example", "score").iter_rows()}
+    expected = set()
+    for a, b in combinations(ids(plan).values(), 2):
+        for example in rows["example"].unique():
+            x, y = said[a, example], said[b, example]
+            if abs(x - y) >= 0.3:
+                low, high = sorted(((x, a), (y, b)))
+                expected.add((f"{low[1]}#0", f"{high[1]}#0", low[0], high[0]))
+
+    assert {(p.chosen_by, p.rejected_by, *(p.scores or ())) for p in found.candidates} == expected
+    assert len(found.candidates) + sum(found.left_out.values()) == 3 * N_QUESTIONS
+    assert 0 < len(expected) < 3 * N_QUESTIONS
+    assert "is uncalibrated on" in found.warnings[0]
+    assert found.origin["chosen_by"] == [plan.metrics[-1].judged_by]
+
+
+def test_comparisons_of_a_run_make_pairs_where_both_orders_agree(finished: Path):
+    """Each two conditions are compared once, and asked for in both orders."""
+    run, plan = run_of(finished)
+    settings = PairSettings(
+        path=str(run.root), made_from="scores", column="one_emrank_empathy", margin=0.2
+    )
+    found = scored_pairs("p", settings)
+    told = {
+        (row["condition"], metric.opponent, row["example"]): (
+            row["p_first_as_a"],
+            row["p_first_as_b"],
+        )
+        for metric in plan.metrics
+        if metric.name.startswith("preference:")
+        for row in judged_rows(run, plan, metric.name).iter_rows(named=True)
+        if row["judged"] == 1
+    }
+    wins = [min(a, 1 - b) >= 0.6 for a, b in told.values()]
+    losses = [max(a, 1 - b) <= 0.4 for a, b in told.values()]
+
+    assert len(told) == 3 * N_QUESTIONS
+    assert len(found.candidates) == sum(wins) + sum(losses)
+    assert found.left_out[UNLIKE_ORDERS] == sum((a > 0.5) == (b > 0.5) for a, b in told.values())
+    assert 0 < len(found.candidates) < 3 * N_QUESTIONS

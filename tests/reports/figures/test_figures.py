@@ -194,3 +194,16 @@ def test_many_adapters_are_told_apart(n: int):
 
     lines = re.findall(r"style=\"fill: none;([^\"]*stroke-width: 1.8[^\"]*)\"", figure.svg)
     assert len({tuple(sorted(line.split(";"))) for line in lines}) >= n
+
+
+def test_lengths_of_answers_are_drawn_below_where_they_were_taken():
+    """With an axis of their own, and in the description."""
+    points = (
+        CurvePoint(0, 0.0, None, 2.5, 20.0), CurvePoint(1, 0.5, 2.4, None),
+        CurvePoint(2, 1.0, None, 2.1, 34.5),
+    )  # fmt: skip
+    figure = training_figure((replace(SMALL, points=points), LARGE), "")
+
+    assert "Answer tokens" in texts(figure)
+    assert "answers of 20.0 tokens at first and 34.5 at last" in _children_at(figure, "desc")
+    assert "Answer tokens" not in texts(training_figure((SMALL, LARGE), ""))

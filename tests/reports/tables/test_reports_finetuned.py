@@ -14,6 +14,7 @@ import pytest
 from empathy_core.store import UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from reports.build import Report, Section, build
+from reports.labels import NOTHING
 from reports.latex.escape import escape
 from reports.numbers.adapter_vs_base import by_base, labels
 from reports.rows.collect import collect
@@ -416,6 +417,18 @@ def test_trainings_are_listed_beside_their_curves(tmp_path: Path):
         "4,719", "884", "3.00", "3.033", "2.030", "2.350", "2.250", "589", "2.350",
     ]  # fmt: skip
     assert [f.name for f in found.figures] == ["figure-training"]
+
+
+def test_lengths_of_answers_stand_beside_the_losses(tmp_path: Path):
+    """At the first evaluation and the last; an adapter without any has none."""
+    first, *middle, last = WHOLE.curve
+    longer = (replace(first, sample_tokens=20.0), *middle, replace(last, sample_tokens=34.46))
+    found = report(tmp_path, toy(SMALL, replace(WHOLE, curve=longer)), better(0.5))["training"]
+
+    table = found.tables[0]
+    assert lines(table)["n = 4,719, seed 0"][-2:] == ["20.0", "34.5"]
+    assert lines(table)["n = 525, seed 0"][-2:] == [NOTHING, NOTHING]
+    assert "Answer tokens: mean length of the answers" in notes(table)
 
 
 def test_an_adapter_without_a_curve_makes_no_section(tmp_path: Path):
