@@ -29,7 +29,16 @@ from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import engines, imported, judges, origins, pairs, report_settings, versions
+from jobs.planning import (
+    choices,
+    engines,
+    imported,
+    judges,
+    origins,
+    pairs,
+    report_settings,
+    versions,
+)
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
 from jobs.planning.pilot import measured, propose
@@ -108,15 +117,17 @@ def resolve(
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.checked(config, conditions)
     judged = judges.judges(config, conditions, run if write else None)
+    computed = (*scoring, *(_metric(n, o, evaluated) for n, o in judged.items()))
+    every = choices.with_chosen(config, conditions, computed)
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
-        conditions=conditions,
+        conditions=every,
         data_digest=frozen.digest,
         n_blocks=int(evaluated["block"].n_unique()),
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=(*scoring, *(_metric(n, o, evaluated) for n, o in judged.items())),
+        metrics=computed,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -127,7 +138,8 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    made, remarks = collected.made, (*collected.remarks, *_misread(config, evaluated))
+    told = (*choices.remarks(config, every), *_misread(config, evaluated))
+    made, remarks = collected.made, (*collected.remarks, *told)
     return Resolved(plan, examples, audit, made, collected.renderings, remarks)
 
 
@@ -140,7 +152,7 @@ def _unused(config: Config) -> Iterator[str]:
     """Yield a remark for each setting of a decoding that has no effect as it stands."""
     usual = Decoding()
     for name, table in config.decoding.items():
-        for key in () if table.sample else ("temperature", "top_k", "top_p"):
+        for key in () if table.sample or table.chooses else ("temperature", "top_k", "top_p"):
             if getattr(table, key) != getattr(usual, key):
                 yield (
                     f"decoding.{name}: {key} = {getattr(table, key):g} has no effect, since the "
@@ -339,7 +351,7 @@ def _of_model(config: Config, name: str, spec: ModelSpec, stored: str) -> list[C
             tokenizer_digest=_tokenizer_digest(spec),
         )
         for prompt in config.models[name].prompts or ()
-        for decoding in config.models[name].decodings
+        for decoding in config.generating(config.models[name].decodings)
     ]
 
 
