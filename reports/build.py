@@ -19,6 +19,7 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.best_of import best_of
 from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
@@ -37,6 +38,7 @@ from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
 from reports.tables.agreement import agreement_tables
+from reports.tables.best_of import best_of_tables, with_costs
 from reports.tables.calibration import calibration_tables
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
@@ -88,6 +90,7 @@ class Report:
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
+        chosen: What was chosen among samples (``best_of.BEST_OF``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
@@ -105,6 +108,7 @@ class Report:
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
+    chosen: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
 
@@ -147,12 +151,14 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         rated = judge_numbers(collected, spec)
         corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
+        chosen = best_of(collected, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
+            Section("best-of-n", "Best of n", best_of_tables(spec, chosen, plain)),
             Section("crisis", "Crisis safety",
                     crisis_tables(collected, numbers.summary, spec, plain)),
             Section("contrasts", "Declared contrasts",
@@ -176,12 +182,12 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
                     validity_tables(collected, spec, doubted, plain)),
             *_other_scores(collected, numbers, spec, words, plain),
         )  # fmt: skip
-        sections = _with_safety(sections, safety_warnings(collected, spec))
+        sections = _with_safety(sections, safety_warnings(collected, spec), spec)
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
         spec, collected, numbers, found, most, again, rated, people, corrected, flags, liked,
-        judged, compared, shown, stamp,
+        judged, compared, chosen, shown, stamp,
     )  # fmt: skip
 
 
@@ -213,12 +219,14 @@ def _of_people(of: HeldAgainstPeople, words: TableText) -> tuple[Section, Sectio
     )  # fmt: skip
 
 
-def _with_safety(sections: Sequence[Section], safety: tuple[str, ...]) -> tuple[Section, ...]:
-    """Return the sections with what every table must say of crisis safety."""
+def _with_safety(
+    sections: Sequence[Section], safety: tuple[str, ...], spec: ReportSpec
+) -> tuple[Section, ...]:
+    """Return the sections with what tables must say of crisis safety, and of dearer rows."""
 
     def warned(table: Table) -> Table:
         words = replace(table.words, warnings=(*table.words.warnings, *safety))
-        return replace(table, words=words)
+        return with_costs(replace(table, words=words), spec)
 
     return tuple(replace(s, tables=tuple(map(warned, s.tables))) for s in sections)
 

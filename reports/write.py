@@ -151,6 +151,7 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "contrasts", report.numbers.contrasts
     yield "prompts", report.spreads
     yield "movers", report.moved
+    yield "best-of-n", report.chosen
     yield "repeats", report.repeated
     yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks

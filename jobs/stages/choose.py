@@ -37,12 +37,12 @@ def choose(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     found = _chosen(run, plan, choice, set(inputs)).join(
         _costs(run, plan, choice, samples), on="example", how="left", maintain_order="left"
     )
-    _write(run, plan, condition, samples, found.select(CHOICES))
+    _write(run, plan, condition, samples, found.select(*CHOICES))
     record = run.choice(condition.id).with_suffix(".json")
     store.write_json({"inputs": {str(unit): of for unit, of in inputs.items()}}, record)
     n_chosen = found["sample"].count()
     log.info("%s: chosen for %d of %d examples", condition.id, n_chosen, found.height)
-    listen(Progress(found.height))
+    listen(Progress(1))
 
 
 def _samples(run: RunDir, choice: Choice, units: set[int]) -> pl.DataFrame:
