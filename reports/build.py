@@ -23,6 +23,7 @@ from reports.numbers.best_of import best_of
 from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
+from reports.numbers.derived import compare_derived, moved_most
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.flags_elsewhere import flag_rates
@@ -44,6 +45,7 @@ from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.correlations import correlation_tables
 from reports.tables.crisis import crisis_tables, flagged, safety_warnings
+from reports.tables.derived import derived_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
@@ -81,7 +83,8 @@ class Report:
     Attributes:
         numbers: Scores, pairs, contrasts.
         spreads: Ranges over prompts (``prompts.SPREADS``).
-        moved: The examples most affected by the prompt (``prompts.MOVERS``).
+        moved: The examples most affected by the prompt, then those most affected by what was made
+            of a base (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
         people: How far people agree, and judges with them.
@@ -91,6 +94,7 @@ class Report:
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
         chosen: What was chosen among samples (``best_of.BEST_OF``).
+        made: Bases, and what was made of them (``derived.DERIVED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
@@ -109,6 +113,7 @@ class Report:
     correlated: pl.DataFrame
     compared: pl.DataFrame
     chosen: pl.DataFrame
+    made: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
 
@@ -152,12 +157,15 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
         chosen = best_of(collected, spec)
+        made, made_most = compare_derived(collected, spec), moved_most(collected, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
+            Section("table3", "A base, and what was made of it",
+                    derived_tables(spec, made, made_most, words)),
             Section("best-of-n", "Best of n", best_of_tables(spec, chosen, plain)),
             Section("crisis", "Crisis safety",
                     crisis_tables(collected, numbers.summary, spec, plain)),
@@ -186,8 +194,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, people, corrected, flags, liked,
-        judged, compared, chosen, shown, stamp,
+        spec, collected, numbers, found, pl.concat([most, made_most]), again, rated, people,
+        corrected, flags, liked, judged, compared, chosen, made, shown, stamp,
     )  # fmt: skip
 
 
