@@ -39,23 +39,22 @@ def choose(rated: pl.DataFrame, n: int, *, better: str, seed: int = 0) -> pl.Dat
         better: ``higher`` or ``lower``.
         seed: Of the draw among equals.
     """
-    among = rated.filter(pl.col("sample") < n).with_columns(
-        draw=pl.struct("example", "sample").map_elements(
-            lambda row: _draw(seed, row["example"], row["sample"]), return_dtype=pl.String
-        ),
-        may=pl.col("score").is_not_null() & ~pl.col("red").fill_null(value=True),
+    among = rated.filter(pl.col("sample") < n).with_columns(red=pl.col("red").fill_null(value=True))
+    counts = among.group_by("example", maintain_order=True).agg(
+        unscored=pl.col("score").is_null().sum(), red=pl.col("red").sum()
     )
-    top = pl.col("score").filter("may")
-    best = top.max() if better == "higher" else top.min()
-    is_best = pl.col("may") & (pl.col("score") == best)
-    found = among.group_by("example", maintain_order=True).agg(
-        sample=pl.col("sample").filter(is_best).sort_by(pl.col("draw").filter(is_best)).first(),
-        score=best,
-        tied=is_best.sum(),
-        unscored=pl.col("score").is_null().sum(),
-        red=pl.col("red").fill_null(value=True).sum(),
-    )
-    return found.select(pl.col(name).cast(kind) for name, kind in CHOSEN.items())
+    sound = among.filter(pl.col("score").is_not_null(), ~pl.col("red"))
+    best = pl.col("score").max() if better == "higher" else pl.col("score").min()
+    equals = sound.filter(pl.col("score") == best.over("example"))
+    draws = [_draw(seed, *row) for row in equals.select("example", "sample").iter_rows()]
+    drawn = equals.with_columns(draw=pl.Series(draws, dtype=pl.String)).sort("draw")
+    first = drawn.unique("example", keep="first", maintain_order=True)
+    tied = equals.group_by("example").agg(tied=pl.len())
+    found = counts
+    for more in (first.select("example", "sample", "score"), tied):
+        found = found.join(more, on="example", how="left", maintain_order="left")
+    whole = found.with_columns(pl.col("tied").fill_null(0))
+    return whole.select(pl.col(name).cast(kind) for name, kind in CHOSEN.items())
 
 
 def _draw(seed: int, example: str, sample: int) -> str:

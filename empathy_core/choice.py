@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SampleChoice:
     """How the answers of a condition are chosen among the samples of another.
 
     Attributes:

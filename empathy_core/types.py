@@ -22,7 +22,7 @@ from empathy_core.bounds import (
     Positive,
     Visible,
 )
-from empathy_core.choice import Choice
+from empathy_core.choice import SampleChoice
 from empathy_core.conversation import NAMED, Context, Message, TurnForm
 
 GENERATION_VERSION = 3
@@ -411,7 +411,7 @@ class Condition:
     tokenizer_digest: str = ""
     template_digest: str = ""
     turns: TurnForm | None = None
-    choice: Choice | None = None
+    choice: SampleChoice | None = None
 
     @property
     def identity(self) -> Mapping[str, object]:

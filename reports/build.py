@@ -153,10 +153,9 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
-        rated = judge_numbers(collected, spec)
+        rated, chosen = judge_numbers(collected, spec), best_of(collected, spec)
         corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
-        chosen = best_of(collected, spec)
         made, made_most = compare_derived(collected, spec), moved_most(collected, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
@@ -164,9 +163,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
-            Section("table3", "A base, and what was made of it",
-                    derived_tables(spec, made, made_most, words)),
-            Section("best-of-n", "Best of n", best_of_tables(spec, chosen, plain)),
+            *_of_made(spec, made, made_most, chosen, plain),
             Section("crisis", "Crisis safety",
                     crisis_tables(collected, numbers.summary, spec, plain)),
             Section("contrasts", "Declared contrasts",
@@ -196,6 +193,17 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     return Report(
         spec, collected, numbers, found, pl.concat([most, made_most]), again, rated, people,
         corrected, flags, liked, judged, compared, chosen, made, shown, stamp,
+    )  # fmt: skip
+
+
+def _of_made(
+    spec: ReportSpec, made: pl.DataFrame, most: pl.DataFrame, chosen: pl.DataFrame, words: TableText
+) -> tuple[Section, Section]:
+    """Return what was made of bases, and what choices among samples cost."""
+    return (
+        Section("table3", "A base, and what was made of it",
+                derived_tables(spec, made, most, words)),
+        Section("best-of-n", "Best of n", best_of_tables(spec, chosen, words)),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core import metrics
 from empathy_core.best_of import CHOSEN, FOUND, RATED, choose
-from empathy_core.choice import Choice
+from empathy_core.choice import SampleChoice
 from empathy_core.metrics import MetricProtocol
 
 KEY = ("example", "sample")
@@ -24,7 +24,9 @@ Scores = Mapping[str, pl.DataFrame]
 """Key of stored scores → ``example``, ``sample`` and statistics."""
 
 
-def chosen(choice: Choice, computed: Mapping[str, MetricProtocol], scores: Scores) -> pl.DataFrame:
+def chosen(
+    choice: SampleChoice, computed: Mapping[str, MetricProtocol], scores: Scores
+) -> pl.DataFrame:
     """Return what is chosen by some scores (``best_of.CHOSEN``), of the samples that these rate.
 
     Args:
@@ -35,7 +37,9 @@ def chosen(choice: Choice, computed: Mapping[str, MetricProtocol], scores: Score
     return choose(rated(choice, computed, scores), choice.n, better=choice.better, seed=choice.seed)
 
 
-def rated(choice: Choice, computed: Mapping[str, MetricProtocol], scores: Scores) -> pl.DataFrame:
+def rated(
+    choice: SampleChoice, computed: Mapping[str, MetricProtocol], scores: Scores
+) -> pl.DataFrame:
     """Return what is known of each sample (``best_of.RATED``); see ``chosen``."""
     metric = computed[choice.metric]
     members = [scores[key] for key in choice.made_of]
@@ -78,7 +82,9 @@ def is_guard(metric: MetricProtocol) -> bool:
     return metrics.rates(metric) and of.dimension.severity == "red"
 
 
-def n_read(choice: Choice, computed: Mapping[str, MetricProtocol], rows: pl.DataFrame) -> pl.Series:
+def n_read(
+    choice: SampleChoice, computed: Mapping[str, MetricProtocol], rows: pl.DataFrame
+) -> pl.Series:
     """Return how many tokens judges read of each sample to choose: null where one does not tell.
 
     Args:
@@ -94,7 +100,7 @@ def n_read(choice: Choice, computed: Mapping[str, MetricProtocol], rows: pl.Data
 
 
 def _told(
-    choice: Choice, computed: Mapping[str, MetricProtocol], rows: pl.DataFrame
+    choice: SampleChoice, computed: Mapping[str, MetricProtocol], rows: pl.DataFrame
 ) -> Iterator[list[int] | None]:
     for key in choice.scores:
         judge: Any = computed[key]

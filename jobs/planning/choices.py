@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from empathy_core import metrics, store
-from empathy_core.choice import Choice
+from empathy_core.choice import SampleChoice
 from empathy_core.errors import Damaged
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._best_of import is_guard
@@ -56,7 +56,7 @@ def _chosen(
         table = config.decoding[name]
         if table.of == of.decoding.name and table.chosen_by is not None:
             key, column = chooser(table.chosen_by, computed)
-            choice = Choice(
+            choice = SampleChoice(
                 of=of.id,
                 n=table.n or of.decoding.samples,
                 metric=key,
@@ -112,7 +112,7 @@ def remarks(config: Config, conditions: Sequence[Condition]) -> Iterator[str]:
 # ---------------------------------------------------------------------------- what is done
 
 
-def made_of(progress: RunProgress, choice: Choice) -> dict[int, str]:
+def made_of(progress: RunProgress, choice: SampleChoice) -> dict[int, str]:
     """Return score unit → digest of the samples and scores that a choice is made of.
 
     Only units that every score of the choice was computed for, from today's answers.
@@ -147,7 +147,7 @@ def is_chosen(plan: Plan, progress: RunProgress, condition: str) -> bool:
     return sound and all(done.get(unit) == digest for unit, digest in wanted.items())
 
 
-def choice_of(plan: Plan, condition: str) -> Choice:
+def choice_of(plan: Plan, condition: str) -> SampleChoice:
     """Return how the answers of a condition are chosen.
 
     Raises:

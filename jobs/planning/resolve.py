@@ -102,9 +102,8 @@ def resolve(
     later: list[Callable[[], object]] = []
     examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
-    _check_subgroups(config, evaluated)  # here, and not after hours of answering
+    _check_report(config, evaluated)  # here, and not after hours of answering
     scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
-    report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
     for name in config.models:
@@ -117,8 +116,8 @@ def resolve(
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.checked(config, conditions)
     judged = judges.judges(config, conditions, run if write else None)
-    computed = (*scoring, *(_metric(n, o, evaluated) for n, o in judged.items()))
-    every = choices.with_chosen(config, conditions, computed)
+    scoring += tuple(_metric(n, o, evaluated) for n, o in judged.items())
+    every = choices.with_chosen(config, conditions, scoring)
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=every,
@@ -127,7 +126,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=computed,
+        metrics=scoring,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -138,12 +137,11 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    told = (*choices.remarks(config, every), *_misread(config, evaluated))
-    made, remarks = collected.made, (*collected.remarks, *told)
-    return Resolved(plan, examples, audit, made, collected.renderings, remarks)
+    return collected.resolved(plan, examples, audit)
 
 
-def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
+def _check_report(config: Config, evaluated: pl.DataFrame) -> None:
+    report_settings.check_margins(config.report.margins, metric_options(config))
     for column in config.report.subgroups:
         subsets.groups(evaluated, column)
 
@@ -181,6 +179,12 @@ class _Conditions:
     notes: list[str] = field(default_factory=list)
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+
+    def resolved(self, plan: Plan, examples: pl.DataFrame, audit: Mapping[str, Any]) -> Resolved:
+        """Return the plan with what was learned of its conditions."""
+        of_choices = choices.remarks(self.config, plan.conditions)
+        remarks = (*self.remarks, *of_choices, *_misread(self.config, self.evaluated))
+        return Resolved(plan, examples, audit, self.made, self.renderings, remarks)
 
     def __post_init__(self) -> None:
         """Begin with what of the configuration has no effect."""

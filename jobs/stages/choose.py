@@ -9,7 +9,7 @@ import logging
 import polars as pl
 
 from empathy_core import data, store
-from empathy_core.choice import Choice
+from empathy_core.choice import SampleChoice
 from empathy_core.metrics._best_of import CHOICES, chosen, n_read
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
@@ -45,7 +45,7 @@ def choose(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     listen(Progress(1))
 
 
-def _samples(run: RunDir, choice: Choice, units: set[int]) -> pl.DataFrame:
+def _samples(run: RunDir, choice: SampleChoice, units: set[int]) -> pl.DataFrame:
     """Return the samples that are chosen among (``store.GENERATIONS``), in order of blocks."""
     blocks = {unit * UNIT_BLOCKS + i for unit in units for i in range(UNIT_BLOCKS)}
     _, frames = store.read_rows(run.generations(choice.of), blocks)
@@ -54,7 +54,7 @@ def _samples(run: RunDir, choice: Choice, units: set[int]) -> pl.DataFrame:
     return filled.filter(pl.col("sample") < choice.n).sort("block", maintain_order=True)
 
 
-def _chosen(run: RunDir, plan: Plan, choice: Choice, units: set[int]) -> pl.DataFrame:
+def _chosen(run: RunDir, plan: Plan, choice: SampleChoice, units: set[int]) -> pl.DataFrame:
     scores = {}
     for key in choice.scores:
         _, frames = store.read_rows(run.scores(key, choice.of), units)
@@ -63,7 +63,7 @@ def _chosen(run: RunDir, plan: Plan, choice: Choice, units: set[int]) -> pl.Data
     return chosen(choice, choices.loaded(plan.metrics), scores)
 
 
-def _costs(run: RunDir, plan: Plan, choice: Choice, samples: pl.DataFrame) -> pl.DataFrame:
+def _costs(run: RunDir, plan: Plan, choice: SampleChoice, samples: pl.DataFrame) -> pl.DataFrame:
     """Return the tokens of all samples of each example, and those that judges read to choose."""
     of = next(c for c in plan.conditions if c.id == choice.of)
     examples = evaluated_rows(run, plan)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from empathy_core.best_of import CHOSEN
-from empathy_core.choice import Choice
+from empathy_core.choice import SampleChoice
 from empathy_core.errors import Damaged
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._best_of import CHOICES, chosen
@@ -69,7 +69,9 @@ def _record(path: Path) -> pl.DataFrame:
         raise Damaged(msg) from error
 
 
-def _again(choice: Choice, computed: Mapping[str, MetricProtocol], scores: Scores) -> pl.DataFrame:
+def _again(
+    choice: SampleChoice, computed: Mapping[str, MetricProtocol], scores: Scores
+) -> pl.DataFrame:
     """Choose once more, for the examples all of whose samples are there under every score."""
     mine = {key: scores[choice.of, key] for key in choice.scores}
     whole = None
