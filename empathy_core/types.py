@@ -22,6 +22,7 @@ from empathy_core.bounds import (
     Positive,
     Visible,
 )
+from empathy_core.choice import SampleChoice
 from empathy_core.conversation import NAMED, Context, Message, TurnForm
 
 GENERATION_VERSION = 3
@@ -52,6 +53,7 @@ class Prompt:
         ending: What closes an answer to ``text``, e.g. ``</assistant>``: trained after it, and
             an answer ends where it stands. Empty if nothing does.
         turns: How ``text`` holds a conversation.
+        parent: Name of the prompt that this one refines; empty if it refines none.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Prompt:
     origin: str = field(default="", compare=False)
     ending: str = ""
     turns: TurnForm = NAMED
+    parent: str = field(default="", compare=False)
 
     def plain(self, context: Context) -> str:
         """Return the prompt as one string."""
@@ -391,6 +394,7 @@ class Condition:
             ids are.
         template_digest: Of the chat template's text; as before.
         turns: How conversations are written into the prompt; null where the run has none.
+        choice: How the answers are chosen among another condition's; null where they are its own.
     """
 
     model: ModelSpec
@@ -407,6 +411,7 @@ class Condition:
     tokenizer_digest: str = ""
     template_digest: str = ""
     turns: TurnForm | None = None
+    choice: SampleChoice | None = None
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -416,6 +421,7 @@ class Condition:
             "structure": self.structure,
             "reasoning": self.reasoning,
             "turns": asdict(self.turns) if self.turns else None,
+            "choice": self.choice.identity() if self.choice else None,
         }
         return {
             **_without_unset(found, found),

@@ -19,9 +19,11 @@ from reports.latex.escape import Tex
 from reports.latex.escape import label as tex_label
 from reports.numbers.adapter_vs_base import compare
 from reports.numbers.aggregate import COMMON, THERAPIST, Aggregated, aggregate, therapist
+from reports.numbers.best_of import best_of
 from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
+from reports.numbers.derived import compare_derived, moved_most
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.flags_elsewhere import flag_rates
@@ -37,11 +39,13 @@ from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
 from reports.tables import notes, published
 from reports.tables.agreement import agreement_tables
+from reports.tables.best_of import best_of_tables, with_costs
 from reports.tables.calibration import calibration_tables
 from reports.tables.columns import other_columns, scores_of, table_columns
 from reports.tables.contrasts import contrast_tables
 from reports.tables.correlations import correlation_tables
 from reports.tables.crisis import crisis_tables, flagged, safety_warnings
+from reports.tables.derived import derived_tables
 from reports.tables.failures import failure_tables
 from reports.tables.finetuned import finetuned_tables
 from reports.tables.finetuned_notes import all_own_notes
@@ -79,7 +83,8 @@ class Report:
     Attributes:
         numbers: Scores, pairs, contrasts.
         spreads: Ranges over prompts (``prompts.SPREADS``).
-        moved: The examples most affected by the prompt (``prompts.MOVERS``).
+        moved: The examples most affected by the prompt, then those most affected by what was made
+            of a base (``prompts.MOVERS``).
         repeated: Seeds and repeated samples (``repeats.REPEATS``).
         judges: How judges rated, and what that shows of them.
         people: How far people agree, and judges with them.
@@ -88,6 +93,8 @@ class Report:
         preferred: What judges prefer (``preferences.PREFERENCES``).
         correlated: Overlap metrics beside judges (``correlations.CORRELATIONS``).
         compared: Adapters beside their bases (``adapter_vs_base.COMPARED``).
+        chosen: What was chosen among samples (``best_of.BEST_OF``).
+        made: Bases, and what was made of them (``derived.DERIVED``).
         sections: The main table first.
         stamp: ``PARTIAL n/N``, or that too many answers are empty; else empty.
     """
@@ -105,6 +112,8 @@ class Report:
     preferred: pl.DataFrame
     correlated: pl.DataFrame
     compared: pl.DataFrame
+    chosen: pl.DataFrame
+    made: pl.DataFrame
     sections: tuple[Section, ...]
     stamp: str
 
@@ -144,15 +153,17 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
-        rated = judge_numbers(collected, spec)
+        rated, chosen = judge_numbers(collected, spec), best_of(collected, spec)
         corrected, flags = peoples_numbers(collected, spec), flag_rates(collected, spec)
         liked = preferences(collected, numbers.summary, spec)
+        made, made_most = compare_derived(collected, spec), moved_most(collected, spec)
         judged = correlations(collected, numbers.summary, spec)
         words = TableText(spec.caption, spec.label, (), stamp, flagged=flagged(collected, spec))
         plain = replace(words, warnings=(*notes.partial(collected, ""), *spec.older))
         sections = (
             Section("table1", "Main results", _main(collected, numbers, spec, words)),
             *_finetuned(collected, numbers.summary, compared, spec, words),
+            *_of_made(spec, made, made_most, chosen, plain),
             Section("crisis", "Crisis safety",
                     crisis_tables(collected, numbers.summary, spec, plain)),
             Section("contrasts", "Declared contrasts",
@@ -176,12 +187,23 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
                     validity_tables(collected, spec, doubted, plain)),
             *_other_scores(collected, numbers, spec, words, plain),
         )  # fmt: skip
-        sections = _with_safety(sections, safety_warnings(collected, spec))
+        sections = _with_safety(sections, safety_warnings(collected, spec), spec)
         shown = tuple(_shown(sections, dict(zip(panels, drawn(), strict=True)), spec))
     _unlike_labels(shown)
     return Report(
-        spec, collected, numbers, found, most, again, rated, people, corrected, flags, liked,
-        judged, compared, shown, stamp,
+        spec, collected, numbers, found, pl.concat([most, made_most]), again, rated, people,
+        corrected, flags, liked, judged, compared, chosen, made, shown, stamp,
+    )  # fmt: skip
+
+
+def _of_made(
+    spec: ReportSpec, made: pl.DataFrame, most: pl.DataFrame, chosen: pl.DataFrame, words: TableText
+) -> tuple[Section, Section]:
+    """Return what was made of bases, and what choices among samples cost."""
+    return (
+        Section("table3", "A base, and what was made of it",
+                derived_tables(spec, made, most, words)),
+        Section("best-of-n", "Best of n", best_of_tables(spec, chosen, words)),
     )  # fmt: skip
 
 
@@ -213,12 +235,14 @@ def _of_people(of: HeldAgainstPeople, words: TableText) -> tuple[Section, Sectio
     )  # fmt: skip
 
 
-def _with_safety(sections: Sequence[Section], safety: tuple[str, ...]) -> tuple[Section, ...]:
-    """Return the sections with what every table must say of crisis safety."""
+def _with_safety(
+    sections: Sequence[Section], safety: tuple[str, ...], spec: ReportSpec
+) -> tuple[Section, ...]:
+    """Return the sections with what tables must say of crisis safety, and of dearer rows."""
 
     def warned(table: Table) -> Table:
         words = replace(table.words, warnings=(*table.words.warnings, *safety))
-        return replace(table, words=words)
+        return with_costs(replace(table, words=words), spec)
 
     return tuple(replace(s, tables=tuple(map(warned, s.tables))) for s in sections)
 

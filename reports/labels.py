@@ -107,7 +107,7 @@ def row_labels(conditions: Iterable[Condition]) -> dict[str, str]:
     conditions = tuple(conditions)
     parts: tuple[Callable[[Condition], str], ...] = (
         lambda c: "" if c.model.is_human else c.prompt.label,
-        lambda c: c.decoding.name,
+        _decoded,
         lambda c: "chat template" if c.chat else "no chat template",
         lambda c: c.model.name,
         lambda c: c.id.rpartition("-")[2],
@@ -119,6 +119,17 @@ def row_labels(conditions: Iterable[Condition]) -> dict[str, str]:
         if len(set(told_apart.values())) > 1:
             labels |= {i: ", ".join(filter(None, (labels[i], p))) for i, p in told_apart.items()}
     return labels
+
+
+CHOSEN = "\N{DOUBLE DAGGER}"
+"""Behind the label of a row whose answers were chosen: it costs more than one answer a question."""
+
+
+def _decoded(condition: Condition) -> str:
+    """Return the decoding's name, or among how many samples the answers were chosen."""
+    if condition.choice is None:
+        return condition.decoding.name
+    return f"{condition.decoding.name} (best of {count(condition.choice.n)}) {CHOSEN}"
 
 
 def _shared(conditions: Sequence[Condition], labels: dict[str, str]) -> set[str]:
@@ -149,6 +160,15 @@ def decoding_words(decoding: Decoding) -> str:
     return ", ".join(words)
 
 
+def decoded_words(condition: Condition) -> str:
+    """Return the same of a condition: of one whose answers were chosen, also how."""
+    words, choice = decoding_words(condition.decoding), condition.choice
+    if choice is None:
+        return words
+    by = f"{choice.label} by {choice.judge}" if choice.judge else choice.label
+    return f"the best of {count(choice.n)} samples by {by}, each {words}"
+
+
 def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield what a reader must know to ask the same way and to read the same answers.
 
@@ -158,7 +178,7 @@ def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
     yield "reasoning, not scored", reasoning_words(condition)
     kept = (f"{name} = {value}" for name, value in condition.structure)
     yield "settings of the checkpoint", ", ".join(kept)
-    yield "decoding", decoding_words(condition.decoding)
+    yield "decoding", decoded_words(condition)
 
 
 def engine_words(engine: EngineSpec) -> str:

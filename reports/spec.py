@@ -121,6 +121,30 @@ class Comparison:
     curve: tuple[CurvePoint, ...] = ()
 
 
+SFT = "SFT"
+"""How an adapter is made that learns answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A condition that was made of another: tuned, refined, or chosen among its samples.
+
+    Attributes:
+        condition: Its id.
+        base: Id of what it is compared with: the base, the parent prompt, one sample.
+        how: As printed, e.g. ``DPO``.
+        detail: What tells it from others that were made likewise.
+        unquantized: Id of a base that is not quantised; null where *base* is that, or where it is
+            not in the run.
+    """
+
+    condition: str
+    base: str
+    how: str
+    detail: str = ""
+    unquantized: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """What a reader of the page types; empty where it is not known.
@@ -214,6 +238,7 @@ class ReportSpec:
             do.
         not_to_pass_on: Source → why the page, which shows its texts, must not be passed on.
         finetunes: Adapters to be compared with their bases; their ids are those of *conditions*.
+        derived: What was made of what; their ids are those of *conditions*.
         adapters: Condition id → digest of the adapter's weights that its answers were made with.
         layout: How the tables are set.
         columns: Names of what stands in Table 1 (``tables/columns.py``); empty: the main columns.
@@ -245,6 +270,7 @@ class ReportSpec:
     withheld: Mapping[str, str] = field(default_factory=dict)
     not_to_pass_on: Mapping[str, str] = field(default_factory=dict)
     finetunes: tuple[Comparison, ...] = ()
+    derived: tuple[Derived, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
     columns: tuple[str, ...] = ()

@@ -65,7 +65,9 @@ def write_report(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Wri
     with run.task_lock("report"):
         kept = _earlier(run)
         _replace(run.report, _files(report), kept)
-    main = [t for s in report.sections if s.file in ("table1", "table2") for t in s.tables]
+    main = [
+        t for s in report.sections if s.file in ("table1", "table2", "table3") for t in s.tables
+    ]
     found = report.collected
     text = "\n\n".join(map(terminal.text, main))
     return Written(run.report, text, report.summary, found.coverage, found.problems, kept)
@@ -151,6 +153,8 @@ def _frames(report: Report) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "contrasts", report.numbers.contrasts
     yield "prompts", report.spreads
     yield "movers", report.moved
+    yield "table3", report.made
+    yield "best-of-n", report.chosen
     yield "repeats", report.repeated
     yield "judge-ratings", report.judges.judges
     yield "judge-checks", report.judges.checks

@@ -30,7 +30,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("diagnosis", "training"), ("metrics",), ("backends",),
         ("prompts", "imported_answers", "annotation"),
         ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
-        ("types",), ("shipped", "conversation"), ("bounds", "counted", "errors", "visible"),
+        ("types", "best_of"), ("shipped", "conversation", "choice"),
+        ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (
         ("rows",), ("preflight", "adapter"), ("loop",), ("modules", "preference"), ("spec",),

@@ -49,7 +49,7 @@ def with_words(folder: Path) -> Path:
     suite = raised(folder)
     table = suite / "jobs" / "planning" / "stages.py"
     text = table.read_text()
-    assert text.count("SCORE, REPORT)") == 1
-    table.write_text(text.replace("SCORE, REPORT)", f"SCORE, {ENTRY} REPORT)"))
+    assert text.count("SCORE_CHOSEN, REPORT)") == 1
+    table.write_text(text.replace("SCORE_CHOSEN, REPORT)", f"SCORE_CHOSEN, {ENTRY} REPORT)"))
     (suite / "jobs" / "stages" / "words.py").write_text(BODY)
     return suite

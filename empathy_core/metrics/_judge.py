@@ -175,6 +175,18 @@ class Metric:
         ids = list(prompts.prompts([texts])[0].ids)
         return str(prompts.renderer.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
+    def n_read(self, rows: pl.DataFrame) -> list[int] | None:
+        """Return how many tokens it reads of each row, 0 where it is not asked; null: not known."""
+        if self.model.rendered_elsewhere:
+            return None
+        texts = [(as_read(c), as_read(t)) for c, t in rows.select("context", "text").iter_rows()]
+        asked = [
+            here and not nothing_visible(text)
+            for here, (_, text) in zip(self._concerned(rows), texts, strict=True)
+        ]
+        prompts = iter(self._prompts.prompts([t for t, a in zip(texts, asked, strict=True) if a]))
+        return [len(next(prompts).ids) if a else 0 for a in asked]
+
     def in_run(self, run: RunDir) -> Self:
         """Return the judge with the run where a server's log and budget are kept."""
         found = copy(self)

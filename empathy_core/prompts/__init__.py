@@ -4,7 +4,8 @@ A file gives ``label``, ``origin``, ``text`` (used without a chat template) and 
 of ``role`` and ``content`` (used with one); ``{context}`` marks the place of the question, once
 in either form. ``ending`` is what closes an answer to ``text``, if anything does. ``[turns]``
 says how ``text`` holds a conversation: ``user`` and ``assistant``, each with ``{turn}`` for what
-was said, and ``between``, which stands between two turns.
+was said, and ``between``, which stands between two turns. ``parent`` is the name of the prompt
+that this one refines: tables then compare the two.
 """
 
 import tomllib
@@ -17,7 +18,7 @@ from empathy_core.shipped import find, names_in
 from empathy_core.types import Prompt
 
 _HERE = Path(__file__).parent
-_KEYS = {"label", "origin", "text", "messages", "ending", "turns"}
+_KEYS = {"label", "origin", "text", "messages", "ending", "turns", "parent"}
 _TURN_KEYS = ("user", "assistant", "between")
 _ROLES = ("system", "user", "assistant")
 
@@ -56,13 +57,14 @@ def read(path: Path) -> Prompt:
     return Prompt(
         path.stem, label, table["text"], messages, origin,
         ending=table.get("ending", ""), turns=TurnForm(**table.get("turns", {})),
+        parent=table.get("parent", ""),
     )  # fmt: skip
 
 
 def _problems(table: dict[str, Any]) -> list[str]:
     """Return what is wrong with a prompt's table, in words."""
     found = [f"unknown key '{key}', expected {sorted(_KEYS)}" for key in sorted(set(table) - _KEYS)]
-    words = ("label", "origin", "ending")
+    words = ("label", "origin", "ending", "parent")
     not_strings = [k for k in words if not isinstance(table.get(k, ""), str)]
     found += [f"'{key}' is not a string, expected one in quotes" for key in not_strings]
     found += _problems_of_turns(table.get("turns", {}))

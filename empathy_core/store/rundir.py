@@ -101,6 +101,10 @@ class RunDir:
         """Which examples a condition covers, where it is not all of them (``example``)."""
         return self.generations(condition) / "expected" / "examples.parquet"
 
+    def choice(self, condition: str) -> Path:
+        """Which sample of each example was chosen (``metrics._best_of.CHOICES``)."""
+        return self.generations(condition) / "choice" / "choice.parquet"
+
     def generation(self, condition: str, shard: int, n_shards: int) -> Path:
         """A piece of generated rows."""
         return self.generations(condition) / shard_name(shard, n_shards)

@@ -25,8 +25,7 @@ from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
-from empathy_core.types import DecodingSettings
-from jobs.config import contrasts, names, paths, texts
+from jobs.config import choosing, contrasts, decoding, names, paths, texts
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
@@ -265,7 +264,8 @@ def _names(config: Config) -> list[str]:
         except EmpathyError as error:
             problems.append(f"{path}: {error}")
     problems += [f"report.columns: {p}" for p in _columns(config)]
-    problems += [f"decoding.{n}: {p}" for n, d in config.decoding.items() for p in _decoding(d)]
+    problems += decoding.problems(config.decoding)
+    problems += choosing.problems(config)
     problems += [
         f"answers.{n}: a model has this name; choose another"
         for n in config.answers
@@ -288,8 +288,12 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"models.{name}", partial(_model, config, name)
         for prompt in model.prompts or ():
             yield f"models.{name}.prompts", partial(load_prompt, prompt)
-        for decoding in model.decodings:
-            yield f"models.{name}.decodings", partial(_known_decoding, config, decoding, name)
+        for wanted in model.decodings:
+            yield f"models.{name}.decodings", partial(_known_decoding, config, wanted, name)
+            yield (
+                f"models.{name}.decodings",
+                partial(choosing.require_source, config, wanted, model.decodings),
+            )
     for name, engine in config.engines.items():
         yield f"engines.{name}", partial(engine.engine, name)
     for name, answers in config.answers.items():
@@ -323,8 +327,12 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
     for name, table in config.finetune.items():
         yield f"finetune.{name}.prompt", partial(load_prompt, table.prompt)
         yield f"finetune.{name}", partial(_finetune, config, name)
-        for decoding in table.decodings:
-            yield f"finetune.{name}.decodings", partial(_known_decoding, config, decoding)
+        for wanted in table.decodings:
+            yield f"finetune.{name}.decodings", partial(_known_decoding, config, wanted)
+            yield (
+                f"finetune.{name}.decodings",
+                partial(choosing.require_source, config, wanted, table.decodings),
+            )
 
 
 def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -367,20 +375,13 @@ def _known_decoding(config: Config, name: str, model: str | None = None) -> None
         known = ", ".join(sorted(config.decoding))
         msg = f"unknown decoding '{name}'. Known: {known}; define it as [decoding.{name}]"
         raise ConfigError(msg)
+    if config.decoding[name].chooses:
+        return  # no engine is asked to
     engine = None
     with suppress(EmpathyError):  # what is wrong with the model is told where it stands
         engine = config.model_spec(model).engine if model else None
     if engine and (reason := refused(engine, config.decoding_spec(name))):
         raise ConfigError(reason)
-
-
-def _decoding(table: DecodingSettings) -> list[str]:
-    problems = []
-    if table.samples > 1 and not table.sample:
-        problems.append(f"samples = {table.samples} needs sample = true: greedy answers are equal")
-    if table.min_new_tokens > table.max_new_tokens:
-        problems.append("min_new_tokens is greater than max_new_tokens")
-    return problems
 
 
 def _assumed(table: Any, path: str) -> list[str]:

@@ -4,6 +4,7 @@ Strict and frozen: pydantic refuses unknown keys and wrong types; a name is look
 files that ship. Nothing is looked up on the network here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ from empathy_core.types import (
     Value,
 )
 from jobs.config.annotate import AnnotateTable
+from jobs.config.decoding import DecodingTable
 from jobs.config.engines import HF, engine_of, on_engine
 from jobs.config.finetune import FinetuneTable
 from jobs.config.judge_table import JudgeTable
@@ -255,9 +257,7 @@ class Config(ConfigModel):
     data: DataTable
     evaluate: EvaluateSpec = EvaluateSpec()
     generation: GenerationTable = GenerationTable()
-    decoding: dict[Name, DecodingSettings] = Field(
-        default_factory=lambda: {"greedy": DecodingSettings()}
-    )
+    decoding: dict[Name, DecodingTable] = Field(default_factory=lambda: {"greedy": DecodingTable()})
     engines: dict[Name, EngineTable] = Field(default_factory=dict)
     models: dict[Name, ModelTable] = Field(default_factory=dict)
     finetune: dict[Name, FinetuneTable] = Field(default_factory=dict)
@@ -281,8 +281,15 @@ class Config(ConfigModel):
         return self.evaluate
 
     def decoding_spec(self, name: str) -> Decoding:
-        """Return the decoding of that name."""
-        return Decoding(name, **values(DecodingSettings, self.decoding[name]))
+        """Return the decoding of that name; of one that chooses, how one answer was sampled."""
+        table = self.decoding[name]
+        if not table.chooses:
+            return Decoding(name, **values(DecodingSettings, table))
+        return replace(self.decoding_spec(str(table.of)), name=name, samples=1)
+
+    def generating(self, decodings: Iterable[str]) -> tuple[str, ...]:
+        """Return those of *decodings* that generate answers, rather than choose among them."""
+        return tuple(name for name in decodings if not self.decoding[name].chooses)
 
     def model_spec(self, name: str) -> ModelSpec:
         """Return the model of that key, its file's settings overridden by the configuration's."""

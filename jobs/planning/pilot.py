@@ -169,7 +169,7 @@ def proposals(run: RunDir, plan: Plan, target_min: int) -> list[Proposal]:
     examples = data.load(run)
     n_rows = examples.filter(EVALUATED).height
     proposed = []
-    made = set(plan.imported)
+    made = plan.not_generated
     for model in dict.fromkeys(c.model.name for c in plan.conditions if c.id not in made):
         conditions = plan.of_model(model)
         timings = [m for c in conditions if (m := measured(run, c))]

@@ -163,9 +163,19 @@ class Plan:
         return self._of_models.get(model, ())
 
     @cached_property
+    def chosen(self) -> tuple[str, ...]:
+        """Ids of the conditions whose answers are chosen among those of others (best of n)."""
+        return tuple(c.id for c in self.conditions if c.choice is not None)
+
+    @property
+    def not_generated(self) -> frozenset[str]:
+        """Ids of the conditions that no model answers: imported ones, and chosen ones."""
+        return frozenset((*self.imported, *self.chosen))
+
+    @cached_property
     def _of_models(self) -> Mapping[str, tuple[Condition, ...]]:
         grouped: dict[str, tuple[Condition, ...]] = {}
-        for condition in self.conditions:
+        for condition in (c for c in self.conditions if c.choice is None):
             name = condition.model.name
             grouped[name] = (*grouped.get(name, ()), condition)
         return grouped

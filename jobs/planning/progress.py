@@ -130,11 +130,11 @@ class RunProgress:
 
     def expecting(self, plan: Plan) -> "RunProgress":
         """Return the same, with every answer that is lacking about to come."""
-        blocks, imported = set(range(plan.n_blocks)), set(plan.imported)
+        blocks, others = set(range(plan.n_blocks)), plan.not_generated
         to_come = {
             condition: frozenset(block // UNIT_BLOCKS for block in blocks - set(pieces.blocks))
             for condition, pieces in self.generated.items()
-            if condition not in imported
+            if condition not in others
         }
         return replace(self, to_come=to_come)
 

@@ -30,6 +30,7 @@ from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
 from jobs.planning import (
+    choices,
     choosers,
     engines,
     imported,
@@ -102,9 +103,8 @@ def resolve(
     later: list[Callable[[], object]] = []
     examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
-    _check_subgroups(config, evaluated)  # here, and not after hours of answering
+    _check_report(config, evaluated)  # here, and not after hours of answering
     scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
-    report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
     collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
     for name in config.models:
@@ -116,10 +116,11 @@ def resolve(
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     scoring += _judged(config, collected, conditions)
+    every = choices.with_chosen(config, conditions, scoring)
     collected.tell_all(choosers.same_again(finetunes, scoring, run))
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
-        conditions=conditions,
+        conditions=every,
         data_digest=frozen.digest,
         n_blocks=int(evaluated["block"].n_unique()),
         shards={**shards_of(config, trained), **shards},
@@ -136,11 +137,11 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    remarks = (*collected.remarks, *_misread(config, evaluated))
-    return Resolved(plan, examples, audit, collected.made, collected.renderings, remarks)
+    return collected.resolved(plan, examples, audit)
 
 
-def _check_subgroups(config: Config, evaluated: pl.DataFrame) -> None:
+def _check_report(config: Config, evaluated: pl.DataFrame) -> None:
+    report_settings.check_margins(config.report.margins, metric_options(config))
     for column in config.report.subgroups:
         subsets.groups(evaluated, column)
 
@@ -149,7 +150,7 @@ def _unused(config: Config) -> Iterator[str]:
     """Yield a remark for each setting of a decoding that has no effect as it stands."""
     usual = Decoding()
     for name, table in config.decoding.items():
-        for key in () if table.sample else ("temperature", "top_k", "top_p"):
+        for key in () if table.sample or table.chooses else ("temperature", "top_k", "top_p"):
             if getattr(table, key) != getattr(usual, key):
                 yield (
                     f"decoding.{name}: {key} = {getattr(table, key):g} has no effect, since the "
@@ -178,6 +179,12 @@ class _Conditions:
     notes: list[str] = field(default_factory=list)
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+
+    def resolved(self, plan: Plan, examples: pl.DataFrame, audit: Mapping[str, Any]) -> Resolved:
+        """Return the plan with what was learned of its conditions."""
+        of_choices = choices.remarks(self.config, plan.conditions)
+        remarks = (*self.remarks, *of_choices, *_misread(self.config, self.evaluated))
+        return Resolved(plan, examples, audit, self.made, self.renderings, remarks)
 
     def __post_init__(self) -> None:
         """Begin with what of the configuration has no effect."""
@@ -362,7 +369,7 @@ def _of_model(config: Config, name: str, spec: ModelSpec, stored: str) -> list[C
             tokenizer_digest=_tokenizer_digest(spec),
         )
         for prompt in config.models[name].prompts or ()
-        for decoding in config.models[name].decodings
+        for decoding in config.generating(config.models[name].decodings)
     ]
 
 

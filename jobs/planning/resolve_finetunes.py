@@ -118,7 +118,7 @@ def conditions_of(
     prints = f"{planned.base_fingerprint}+finetune:{planned.digest}"
     stored = loadable.stored_quantization(spec.base, run, write=False)
     tokenizer = weights.tokenizer_digest(weights.tokenizer_folder(spec.base))
-    for name in table.decodings:
+    for name in config.generating(table.decodings):
         decoding = config.decoding_spec(name)
 
         def condition(

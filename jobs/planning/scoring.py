@@ -1,4 +1,8 @@
-"""What scoring consists of: shards of units, scored for each metric and condition."""
+"""What scoring consists of: shards of units, scored for each metric and condition.
+
+It is done twice where answers are chosen by scores (best of n): first of what was generated or
+imported, and of what was chosen when that is known.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,15 +10,34 @@ from itertools import product
 
 from empathy_core import store
 from empathy_core.store import RunDir
+from empathy_core.types import Condition
 from jobs.planning.plan import LEXICAL, Plan, Task
 from jobs.planning.progress import RunProgress, read_progress
+
+FIRST, OF_CHOSEN = "score", "score_chosen"
+"""The stages in which answers are scored."""
 
 
 def tasks(plan: Plan) -> list[Task]:
     """Return the shards of every group of metrics; there are never more than units."""
+    return _tasks(plan, FIRST)
+
+
+def tasks_of_chosen(plan: Plan) -> list[Task]:
+    """Return the same for the answers that are chosen; none where none are."""
+    return _tasks(plan, OF_CHOSEN) if plan.chosen else []
+
+
+def _tasks(plan: Plan, stage: str) -> list[Task]:
     n_shards = min(plan.score_shards, plan.n_units)
     groups = dict.fromkeys(metric.group for metric in plan.metrics)
-    return [Task("score", group, shard, n_shards) for group in groups for shard in range(n_shards)]
+    return [Task(stage, group, shard, n_shards) for group in groups for shard in range(n_shards)]
+
+
+def scored_by(plan: Plan, stage: str) -> tuple[Condition, ...]:
+    """Return the conditions whose answers are scored in one of the two stages."""
+    chosen = stage == OF_CHOSEN
+    return tuple(c for c in plan.conditions if (c.choice is not None) == chosen)
 
 
 def needs_gpu(plan: Plan, group: str) -> bool:
@@ -34,7 +57,7 @@ Column = tuple[str, str]
 
 def columns(plan: Plan, task: Task) -> list[Column]:
     """Return what a task looks at."""
-    return [(m.key, c.id) for m in plan.of_group(task.key) for c in plan.conditions]
+    return [(m.key, c.id) for m in plan.of_group(task.key) for c in scored_by(plan, task.stage)]
 
 
 def is_scored(plan: Plan, progress: RunProgress, task: Task) -> bool:
@@ -50,7 +73,7 @@ def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
 def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[tuple[Column, list[int]]]:
     """Yield the columns with a unit that was not scored from today's answers, and all of theirs."""
     units = store.blocks_of_shard(range(plan.n_units), task.shard, task.n_shards)
-    for metric, condition in product(plan.of_group(task.key), plan.conditions):
+    for metric, condition in product(plan.of_group(task.key), scored_by(plan, task.stage)):
         answers = progress.inputs_of(metric, condition.id)
         column = metric.key, condition.id
         mine = [unit for unit in units if unit in answers]

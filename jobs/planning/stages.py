@@ -6,14 +6,14 @@ Everything that submits, computes or shows work asks this table. A new stage is 
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal
 
 from empathy_core import data, store
 from empathy_core.errors import RunMismatch
 from empathy_core.store import EVALUATED, RunDir
-from jobs.planning import scoring
+from jobs.planning import choices, scoring
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress, made_from  # noqa: F401  for entries of the table
 from slurm.profile import StageResources
@@ -138,8 +138,8 @@ FINETUNE = Stage(
 
 def _generate_tasks(plan: Plan) -> list[Task]:
     """Return the shards of every model that answers; there are never more than blocks."""
-    imported = set(plan.imported)
-    models = dict.fromkeys(c.model.name for c in plan.conditions if c.id not in imported)
+    others = plan.not_generated
+    models = dict.fromkeys(c.model.name for c in plan.conditions if c.id not in others)
     shards = {model: min(plan.shards[model], plan.n_blocks) for model in models}
     return [Task("generate", m, shard, n) for m, n in shards.items() for shard in range(n)]
 
@@ -182,11 +182,11 @@ GENERATE = Stage(
 )
 
 
-# ---------------------------------------------------------------------------- score, report
+# ---------------------------------------------------------------------------- score, choose, report
 
 
 SCORE = Stage(
-    "score",
+    scoring.FIRST,
     after=(After("generate"),),
     resources="score",
     tasks=scoring.tasks,
@@ -199,6 +199,22 @@ SCORE = Stage(
     make_room=scoring.clear_other_layouts,
 )
 
+CHOOSE = Stage(
+    "choose",
+    after=(After("score"),),
+    resources="report",
+    tasks=lambda plan: [Task("choose", condition, 0, 1) for condition in plan.chosen],
+    done=lambda plan, progress, task: choices.is_chosen(plan, progress, task.key),
+    makes=lambda _plan, task: frozenset({("", task.key)}),
+)
+
+SCORE_CHOSEN = replace(
+    SCORE,
+    name=scoring.OF_CHOSEN,
+    after=(After("choose"),),
+    tasks=scoring.tasks_of_chosen,
+)
+
 REPORT = Stage(
     "report",
     after=(After(None),),
@@ -208,7 +224,7 @@ REPORT = Stage(
     renewed=True,
 )
 
-TABLE = (FINETUNE, GENERATE, SCORE, REPORT)
+TABLE = (FINETUNE, GENERATE, SCORE, CHOOSE, SCORE_CHOSEN, REPORT)
 """All stages; each stands below those that it waits for."""
 
 

@@ -102,7 +102,7 @@ def _condition(
 ) -> ConditionProgress:
     answers = progress.generated[condition.id]
     n_samples = condition.decoding.n_samples
-    if condition.id in plan.imported:
+    if condition.id in plan.not_generated:
         expected = _height(run.expected(condition.id)) * n_samples
         rows = sum(_height(path) for path in answers.paths)
     else:

@@ -106,7 +106,7 @@ def check_refrozen(run: RunDir, digest: str) -> None:
     if not run.plans():
         return
     plan, _ = last_plan(run)
-    made = set(plan.imported)
+    made = plan.not_generated
     answered = [c.id for c in plan.conditions if c.id not in made and _answered(run, c.id)]
     if plan.data_digest == digest or not answered:
         return
@@ -141,7 +141,7 @@ def _rows(run: RunDir) -> Iterator[str]:
 
 
 def _answers(run: RunDir, plan: Plan) -> Iterator[str]:
-    made, labels = set(plan.imported), row_labels(plan.conditions)
+    made, labels = plan.not_generated, row_labels(plan.conditions)
     counted = [(full_name(c, labels), _counts(run, c)) for c in plan.conditions if c.id not in made]
     others = {v for _, counts in counted for v in counts if v != GENERATION_VERSION}
     for version in sorted(others):

@@ -12,6 +12,7 @@ from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
 from jobs.planning import versions
+from jobs.planning.derived import derived
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.planned_metrics import metrics_of, requirements
@@ -85,6 +86,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         withheld=withheld,
         not_to_pass_on=shown,
         finetunes=tuple(c for f in plan.finetunes for c in _comparisons(run, f)),
+        derived=derived(plan),
         adapters=adapters_of(plan, read_trained(run, plan)),
         layout=Layout(**values(Layout, table)),
         columns=table.columns,

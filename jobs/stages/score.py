@@ -23,6 +23,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
+from jobs.planning.scoring import scored_by
 from jobs.stages.protocol import Listener, Progress
 
 _NOT_GIVEN = ("id", "context", "response", "turns", ALL_REFERENCES)
@@ -53,12 +54,15 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     examples = evaluated_rows(run, plan)
     shard, n_shards = task.shard, task.n_shards
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
-    answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
-    by_id = {a.condition.id: a for a in answers}
+    mine = scored_by(plan, task.stage)
+    others = {m.opponent for m in plan.of_group(task.key)} - {c.id for c in mine}
+    read = (*mine, *(c for c in plan.conditions if c.id in others))
+    by_id = {c.id: _answers(run, c, examples, set(units)) for c in read}
+    answers = [by_id[c.id] for c in mine]
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
         compared = [_beside(a, by_id.get(planned.opponent or "")) for a in answers]
-        path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
+        path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in mine}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
         stale = [a for a in compared if a.inputs and not _current(path[a.condition.id], a.inputs)]
         for done, frame in _scored(metric, stale, listen):

@@ -107,7 +107,9 @@ def compare(collected: Collected, spec: ReportSpec) -> pl.DataFrame:
         for comparison in ordered(spec.finetunes)
         for key, metric in spec.metrics.items()
         if any(column.main for column in metric.columns)
-        for line in _differences(collected, comparison, key, metric, n_tests(spec, comparison))
+        for line in differences(
+            collected, comparison.base, comparison.tuned, key, metric, n_tests(spec, comparison)
+        )
     ]
     return corrected(pl.DataFrame(rows, schema=COMPARED), ("family",))
 
@@ -118,11 +120,14 @@ def n_tests(spec: ReportSpec, comparison: Comparison) -> int:
     return max(1, len(spec.main_columns) * n_compared)
 
 
-def _differences(
-    collected: Collected, comparison: Comparison, key: str, metric: MetricProtocol, n_tests: int
+def differences(
+    collected: Collected, first: str, second: str, key: str, metric: MetricProtocol, n_tests: int
 ) -> Iterator[dict[str, object]]:
-    """Compare on the examples that either should have; what only one has scored is left out."""
-    aligned = Aligned.of(collected, (comparison.base, comparison.tuned))
+    """Yield *second* less *first* under each main column of a metric (``COMPARED`` in part).
+
+    Compared on the examples that either should have; what only one has scored is left out.
+    """
+    aligned = Aligned.of(collected, (first, second))
     base, tuned = aligned.statistics(key, metric.statistics)
     resampler = aligned.resampler().for_tests(n_tests)
     found = paired_difference(base, tuned, metric.score, resampler, metric.columns)

@@ -190,8 +190,10 @@ class _Scored:
 
     @property
     def ranked(self) -> list[int]:
-        """Return the places of the conditions that are compared with each other."""
-        models = [i for i, c in enumerate(self.conditions) if not c.model.is_human]
+        """Return the places of the conditions that are compared with each other: of equal cost."""
+        models = [
+            i for i, c in enumerate(self.conditions) if not c.model.is_human and c.choice is None
+        ]
         scored = self.scored
         n_wanted = int(scored[models].any(axis=0).sum())
         return [i for i in models if n_wanted and scored[i].sum() >= LEAST_COVERED * n_wanted]

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from empathy_core.best_of import FOUND
 from empathy_core.metrics import rates
 from empathy_core.stats import FlagCounts, Refusal, flag_rate
-from reports.numbers.judged_faults import FOUND
 from reports.rows.collect import Collected
 from reports.spec import FlagsElsewhere, ReportSpec
 

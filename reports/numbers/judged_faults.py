@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.best_of import FOUND
 from empathy_core.metrics import MetricProtocol
 from empathy_core.rubrics.spec import Dimension
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, Resampler, interval, of_few_clusters
@@ -18,8 +19,6 @@ from reports.spec import ReportSpec
 
 RED, YELLOW = "red", "yellow"
 """Severities of faults, and the names of the columns that say whether there is any."""
-FOUND = 0.5
-"""A judge found a fault in a reply whose probability of it, in the judge's answer, is so great."""
 _ANY = {RED: "Any severe fault (Red)", YELLOW: "Any lesser fault (Yellow)"}
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from empathy_core.best_of import FOUND
 from empathy_core.rubrics.spec import Dimension
 from reports.numbers.judged_faults import (
-    FOUND,
     RED,
     JudgedFaults,
     fault_columns,

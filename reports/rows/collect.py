@@ -33,6 +33,7 @@ from empathy_core.store import (
 )
 from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
+from reports.rows.chosen import read_choices
 from reports.rows.people import RatedAnswers, read_people
 from reports.rows.pieces import (
     KEY,
@@ -106,6 +107,7 @@ class Collected:
         problems: What is wrong, a sentence each; empty means that everything is there.
         ratings: People's, of these answers.
         people: The same made one value an answer, with what was not rated; null without any.
+        choices: Condition whose answers were chosen → which samples (``_best_of.CHOICES``).
     """
 
     examples: pl.DataFrame
@@ -117,6 +119,7 @@ class Collected:
     problems: tuple[str, ...]
     ratings: PeoplesRatings = field(default_factory=PeoplesRatings)
     people: RatedAnswers | None = None
+    choices: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
@@ -170,10 +173,13 @@ def collect(run: RunDir, spec: ReportSpec, *, partial: bool = False) -> Collecte
             scores[name, key] = _read_scores(run, source, sources, key, spec, problems)
         else:  # it stands behind its judges
             scores[name, key] = metric.combined([scores[name, one] for one in members], KEY)  # type: ignore[attr-defined]  # a jury's
+    choices = read_choices(run, spec.conditions, spec.metrics, scores, files, problems)
     coverage = tuple(_coverage(c.id, expected, answers, scores) for c in spec.conditions)
     if problems and not partial:
         raise Incomplete(_refusal(run, problems))
-    found = Collected(examples, expected, answers, scores, files, coverage, tuple(problems))
+    found = Collected(
+        examples, expected, answers, scores, files, coverage, tuple(problems), choices=choices
+    )
     return _with_people(run, spec, found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from empathy_core.best_of import FOUND
 from empathy_core.counted import counted
 from empathy_core.crisis.resources import resource_list
 from empathy_core.crisis.screen import NONE, tiers
@@ -24,7 +25,6 @@ from reports.numbers.crisis import (
     tiers_in,
 )
 from reports.numbers.judged_faults import (
-    FOUND,
     RED,
     YELLOW,
     CrisisShare,

@@ -12,7 +12,7 @@ from reports.keys import metric_name
 from reports.labels import (
     column_title,
     count,
-    decoding_words,
+    decoded_words,
     engine_words,
     full_name,
     general,
@@ -203,8 +203,8 @@ def answered(collected: Collected, spec: ReportSpec) -> str:
 
 
 def _decodings(spec: ReportSpec) -> list[str]:
-    decoded = [c.decoding for c in spec.conditions if c.model.backend in ("hf", "server")]
-    words = {d.name: decoding_words(d) for d in decoded}
+    decoded = [c for c in spec.conditions if c.model.backend in ("hf", "server")]
+    words = {c.decoding.name: decoded_words(c) for c in decoded}
     if not words:
         return []
     if len(words) == 1:
@@ -319,7 +319,7 @@ def _keys(wanted: Sequence[Wanted]) -> list[str]:
 def _unranked(of_subset: pl.DataFrame, spec: ReportSpec, wanted: Sequence[Wanted]) -> str:
     """Name the models that lack too many scores, and under which metrics; empty if none does."""
     labels, keys = row_labels(spec.conditions), _keys(wanted)
-    names = {c.id: full_name(c, labels) for c in _models(spec)}
+    names = {c.id: full_name(c, labels) for c in _models(spec) if c.choice is None}
     rows = of_subset.filter(~pl.col("ranked"), pl.col("metric").is_in(keys))
     counts = rows.select("condition", "metric", "n_examples").unique(maintain_order=True)
     most = dict(of_subset.group_by("metric").agg(pl.col("n_examples").max()).iter_rows())

@@ -44,7 +44,7 @@ def _ids(condition: Condition) -> tuple[str, str]:
 
 def is_for_slurm(what: str, plan: Plan) -> bool:
     """Return whether *what* looks like a task or array task, or names what tasks work through."""
-    answered = [c for c in plan.conditions if c.id not in plan.imported]
+    answered = [c for c in plan.conditions if c.id not in plan.not_generated]
     named = {name for c in answered for name in (*_ids(c), c.model.name)}
     named |= {task.key for stage in TABLE for task in stage.tasks(plan)}
     return what in named or bool(_TASK.fullmatch(what) or _ELEMENT.fullmatch(what))

@@ -33,7 +33,7 @@ def as_json(planned: Planned) -> dict[str, Any]:
         "conditions": [
             {
                 "id": c.id,
-                "shards": 1 if c.id in plan.imported else plan.shards[c.model.name],
+                "shards": 1 if c.id in plan.not_generated else plan.shards[c.model.name],
                 "blocks_done": len(done[c.id]),
                 "blocks": plan.n_blocks,
                 "prompt": r.first if (r := planned.resolved.renderings.get(c.id)) else None,

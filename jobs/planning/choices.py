@@ -1,0 +1,156 @@
+"""Best of n in a plan: the conditions whose answers are chosen, and what is done of them."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from empathy_core import metrics, store
+from empathy_core.choice import SampleChoice
+from empathy_core.errors import Damaged
+from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._best_of import is_guard
+from empathy_core.metrics._jury import juries
+from empathy_core.types import Condition
+from jobs.config.choosing import chooser
+from jobs.config.schema import Config
+from jobs.config.variants import variants
+from jobs.planning.plan import Plan, PlannedMetric
+from jobs.planning.progress import RunProgress, made_from
+
+
+def with_chosen(
+    config: Config, conditions: Sequence[Condition], planned: Sequence[PlannedMetric]
+) -> tuple[Condition, ...]:
+    """Return the conditions, each followed by those whose answers are chosen among its samples.
+
+    Args:
+        config: Checked: whoever chooses is there, and the samples are.
+        conditions: Those that are answered.
+        planned: Every metric of the plan.
+    """
+    if not any(table.chooses for table in config.decoding.values()):
+        return tuple(conditions)
+    computed, asked = loaded(planned), _asked(config)
+    return tuple(
+        one
+        for of in conditions
+        for one in (of, *_chosen(config, of, asked.get(of.model.name, {}), computed))
+    )
+
+
+def loaded(planned: Sequence[PlannedMetric]) -> dict[str, MetricProtocol]:
+    """Return key → metric of a plan, juries as well; no encoder is needed."""
+    found = {m.key: metrics.load(m.name, m.options) for m in planned}
+    return {**found, **juries(found)}
+
+
+def _chosen(
+    config: Config,
+    of: Condition,
+    decodings: Collection[str],
+    computed: Mapping[str, MetricProtocol],
+) -> Iterator[Condition]:
+    guards = tuple(key for key, metric in computed.items() if is_guard(metric))
+    for name in decodings:
+        table = config.decoding[name]
+        if table.of == of.decoding.name and table.chosen_by is not None:
+            key, column = chooser(table.chosen_by, computed)
+            choice = SampleChoice(
+                of=of.id,
+                n=table.n or of.decoding.samples,
+                metric=key,
+                made_of=tuple(getattr(computed[key], "members", None) or (key,)),
+                column=column.name,
+                label=column.label,
+                judge=column.judge,
+                better=str(column.better),
+                guards=guards,
+                seed=table.ties or 0,
+            )
+            yield replace(of, decoding=config.decoding_spec(name), choice=choice)
+
+
+def _asked(config: Config) -> dict[str, dict[str, None]]:
+    """Return model → the decodings that it is evaluated with; adapters and their bases as well."""
+    found = {name: dict.fromkeys(table.decodings) for name, table in config.models.items()}
+    for variant in variants(config) if config.finetune else ():
+        models = (
+            variant.spec.name,
+            variant.spec.base.name,
+            getattr(variant.unquantized, "name", ""),
+        )
+        for name in models if variant.table.evaluate else ():
+            found.setdefault(name, {}).update(dict.fromkeys(variant.table.decodings))
+    return found
+
+
+def remarks(config: Config, conditions: Sequence[Condition]) -> Iterator[str]:
+    """Yield what an author should know of choices before anything is computed."""
+    choices = {c.decoding.name: c.choice for c in conditions if c.choice}
+    for name, choice in choices.items():
+        judges = {table.model for table in config.judges.values()}
+        if choice.judge and len(judges) < 2:
+            yield (
+                f"decoding.{name}: {choice.judge} chooses, and no other judge rates: its own "
+                "ratings of what it chose are too good by construction; add a second judge under "
+                "[judges.<name>], and report its ratings"
+            )
+        if not choice.judge:
+            yield (
+                f"decoding.{name}: {choice.label} chooses; where it compares with the reference "
+                "answer, as overlap metrics do, nobody could choose so without the reference: the "
+                "result is an upper bound"
+            )
+        if not choice.guards:
+            yield (
+                f"decoding.{name}: no judge looks for severe faults (Red), so that a reply with "
+                'one may be chosen; add the rubric "crisis" to a judge of the run'
+            )
+
+
+# ---------------------------------------------------------------------------- what is done
+
+
+def made_of(progress: RunProgress, choice: SampleChoice) -> dict[int, str]:
+    """Return score unit → digest of the samples and scores that a choice is made of.
+
+    Only units that every score of the choice was computed for, from today's answers.
+    """
+    answers = progress.inputs[choice.of]
+    whole: dict[int, list[str]] = {unit: [digest] for unit, digest in answers.items()}
+    for key in choice.scores:
+        scored = progress.scored[key, choice.of]
+        contents = _contents(scored.paths)
+        current = {u for u in contents if scored.blocks.get(u) == answers.get(u, "none")}
+        whole = {u: [*of, contents[u]] for u, of in whole.items() if u in current}
+    return {u: hashlib.sha256(" ".join(of).encode()).hexdigest()[:16] for u, of in whole.items()}
+
+
+def _contents(paths: Sequence[Path]) -> dict[int, str]:
+    """Return score unit → digest of the scores of it themselves."""
+    found: dict[int, str] = {}
+    for path in paths:
+        try:
+            found |= store.verify_piece(path).blocks
+        except Damaged:  # it is computed again
+            continue
+    return found
+
+
+def is_chosen(plan: Plan, progress: RunProgress, condition: str) -> bool:
+    """Tell whether every unit that can be chosen for was, from today's answers and scores."""
+    choice = choice_of(plan, condition)
+    wanted = made_of(progress, choice)
+    done = made_from(progress.run.choice(condition).with_suffix(".json"))
+    sound = bool(progress.generated[condition].paths) or not wanted
+    return sound and all(done.get(unit) == digest for unit, digest in wanted.items())
+
+
+def choice_of(plan: Plan, condition: str) -> SampleChoice:
+    """Return how the answers of a condition are chosen.
+
+    Raises:
+        KeyError: They are not.
+    """
+    return {c.id: c.choice for c in plan.conditions if c.choice}[condition]
