@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "reports": (
         ("write",), ("page",), ("build",), ("claims", "figures", "latex"), ("tables",),
-        ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes"),
+        ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes", "refined"),
     ),
     "empathy_core": (
         ("diagnosis", "training"), ("metrics",), ("backends",),

@@ -157,6 +157,15 @@ class RunDir:
         """Rounds of people's ratings, a folder each; their keys tell who wrote what."""
         return self.root / "annotation"
 
+    def refinement(self, name: str) -> Path:
+        """Folder of one prompt refinement: its settings, prompts, rankings, and a run a step."""
+        return self.root / "refine" / one_name(name)
+
+    @property
+    def test_looks(self) -> Path:
+        """Which refinements of this run looked at the test rows, a line each."""
+        return self.root / "refine" / "test-looks.jsonl"
+
     @property
     def slurm(self) -> Path:
         """What was submitted to Slurm: a folder each, with script, elements and logs."""

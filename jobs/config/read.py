@@ -26,7 +26,7 @@ from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
 from empathy_core.types import DecodingSettings
-from jobs.config import contrasts, names, paths
+from jobs.config import contrasts, names, paths, refinements
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
@@ -330,6 +330,7 @@ def _names(config: Config) -> list[str]:
         *_metric_lookups(config),
         *_finetune_lookups(config),
         *_report_lookups(config),
+        *_refine_lookups(config),
     ):
         try:
             look_up()
@@ -396,6 +397,11 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
         yield f"finetune.{name}", partial(_finetune, config, name)
         for decoding in table.decodings:
             yield f"finetune.{name}.decodings", partial(_known_decoding, config, decoding)
+
+
+def _refine_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name in config.refine:
+        yield f"refine.{name}", partial(refinements.check, config, name)
 
 
 def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -1,0 +1,141 @@
+"""The rounds: candidates beside their parent on growing subsets of validation, and who goes on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from empathy_core.errors import Incomplete
+from empathy_core.stats.halving import best_first, survivors
+from empathy_core.store import write_bytes
+from jobs.commands.refining.steps import StepRunner, rated, read_rows
+from jobs.config.refinements import target_of
+from jobs.config.schema import Config
+from jobs.planning.refine_configs import round_config, round_name
+from jobs.planning.refine_settings import Begun
+from reports.numbers.refined import PromptRows, RowsOfRun
+
+RANKINGS: dict[str, Any] = {
+    "round": pl.Int64,
+    "candidate": pl.String,
+    "place": pl.Int64,  # from 1, the best; 0 is the parent, which is no candidate
+    "score": pl.Float64,  # of the target, on all rows so far that have one; null: none
+    "advantage": pl.Float64,  # over the parent, on rows that both have; above 0 is better
+    "rows": pl.Int64,  # validation rows so far
+    "scored": pl.Int64,  # of these, with a score
+    "kept": pl.Boolean,  # goes on; after the last round: may be tested
+}
+"""Columns of ``rankings.csv``."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What the rounds left.
+
+    Attributes:
+        best: Candidates after the last round, the best first.
+        rows: Of these and the parent, on all validation rows of the rounds.
+    """
+
+    best: tuple[str, ...]
+    rows: PromptRows
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """Where candidates stand after a round.
+
+    Attributes:
+        rows: Of the parent and of them, on all rows so far.
+        advantages: Over the parent, of each; null where no row is scored by both.
+        order: Their places in *names*, the best first.
+        kept: Likewise, of those that go on.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    rows: PromptRows
+    advantages: tuple[float | None, ...]
+    order: tuple[int, ...]
+    kept: frozenset[int]
+
+    def lines(self, parent: str) -> list[dict[str, Any]]:
+        """Return what ``RANKINGS`` says of it, the parent first."""
+        own = self._line(parent) | {"place": 0, "advantage": 0.0, "kept": True}
+        return [own] + [
+            self._line(self.names[i])
+            | {"place": place, "advantage": self.advantages[i], "kept": i in self.kept}
+            for place, i in enumerate(self.order, start=1)
+        ]
+
+    def _line(self, name: str) -> dict[str, Any]:
+        return {
+            "round": self.number, "candidate": name, "score": self.rows.score(name),
+            "rows": len(self.rows.questions), "scored": self.rows.n_scored(name),
+        }  # fmt: skip
+
+
+def rank(config: Config, begun: Begun, names: Sequence[str], runner: StepRunner) -> Ranked:
+    """Do the rounds, as far as they are not done, and return the candidates in order.
+
+    Raises:
+        StepPending: A round failed, or is on Slurm.
+    """
+    known, parts = _known(begun), []
+    alive, lines = tuple(names), list[dict[str, Any]]()
+    for number in range(1, len(begun.rows.rounds) + 1):
+        parts.append(_rows_of(config, begun, number, alive, None if number in known else runner))
+        result = _result(config, begun, number, alive, parts)
+        lines += result.lines(begun.parent.name)
+        _write(begun, lines)
+        alive = tuple(name for i, name in enumerate(alive) if i in result.kept)
+    return Ranked(tuple(result.names[i] for i in result.order), result.rows)
+
+
+def _rows_of(
+    config: Config, begun: Begun, number: int, alive: Sequence[str], runner: StepRunner | None
+) -> RowsOfRun:
+    """Return the rows of one round; without a *runner* it is done already."""
+    step = round_name(number)
+    run = begun.folder.step(step)
+    if runner is None:
+        return read_rows(run)
+    paths = [begun.folder.prompt(name) for name in (begun.parent.name, *alive)]
+    target = target_of(config, begun.table)
+    ids = begun.folder.ids(step)
+    return runner.rows(round_config(config, begun.table, step, paths, ids, target), run)
+
+
+def _result(
+    config: Config, begun: Begun, number: int, alive: tuple[str, ...], parts: Sequence[RowsOfRun]
+) -> RoundResult:
+    """Return where candidates stand on the rows of all rounds so far.
+
+    Raises:
+        Incomplete: The target is people's ratings, and there are none of a round.
+    """
+    target, parent = target_of(config, begun.table), begun.parent.name
+    try:
+        rows = PromptRows.of(parts, [parent, *alive], target.name)
+    except Incomplete as error:
+        told = rated(begun.folder.step(round_name(number)))
+        raise Incomplete(f"{error}; {told}") from error
+    advantages = tuple(rows.advantage(parent, name, target.better) for name in alive)
+    last = number == len(begun.rows.rounds)
+    share = 0.0 if last else begun.table.keep
+    kept = survivors(advantages, "higher", share, begun.table.tested)
+    order = best_first(advantages, "higher")
+    return RoundResult(number, alive, rows, advantages, order, frozenset(kept))
+
+
+def _write(begun: Begun, lines: Sequence[dict[str, Any]]) -> None:
+    frame = pl.DataFrame(lines, schema=RANKINGS)
+    write_bytes(frame.write_csv().encode(), begun.folder.rankings)
+
+
+def _known(begun: Begun) -> set[int]:
+    """Return the rounds whose rankings are written: their rows are there."""
+    if not begun.folder.rankings.exists():
+        return set()
+    return set(pl.read_csv(begun.folder.rankings, schema=RANKINGS)["round"].to_list())
