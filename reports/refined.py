@@ -70,7 +70,8 @@ class PromptOnTest:
         test: On the test rows.
         optimism: Validation gain less test gain; null where one of them is.
         p_holm: Of the test gain, corrected over what reached the test.
-        moved: Every other column.
+        moved: Every column of the run.
+        reported: The column that it is reported by as well; null where none is declared.
     """
 
     name: str
@@ -79,6 +80,7 @@ class PromptOnTest:
     optimism: float | None
     p_holm: float | None
     moved: tuple[MovedColumn, ...]
+    reported: MovedColumn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,6 @@ class RefinementOutcome:
         parent: Name of the prompt that was to be improved.
         target: The column that candidates were chosen by.
         better: Which of its values are good.
-        reported: Name of the column that it is reported by as well; empty if none.
         n_candidates: Candidates that took part.
         dropped: Why others did not, and how many.
         n_rounds: Rounds.
@@ -110,7 +111,6 @@ class RefinementOutcome:
     parent: str
     target: Column
     better: Literal["higher", "lower"]
-    reported: str
     n_candidates: int
     dropped: dict[str, int]
     n_rounds: int

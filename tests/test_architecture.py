@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes", "refined"),
     ),
     "empathy_core": (
-        ("diagnosis", "training"), ("metrics",), ("backends",),
+        ("diagnosis", "training", "refining"), ("metrics",), ("backends",),
         ("prompts", "imported_answers", "annotation"),
         ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
         ("types",), ("shipped", "conversation"), ("bounds", "counted", "errors", "visible"),

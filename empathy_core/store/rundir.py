@@ -157,14 +157,19 @@ class RunDir:
         """Rounds of people's ratings, a folder each; their keys tell who wrote what."""
         return self.root / "annotation"
 
+    @property
+    def refinements(self) -> Path:
+        """Prompt refinements, a folder each."""
+        return self.root / "refine"
+
     def refinement(self, name: str) -> Path:
         """Folder of one prompt refinement: its settings, prompts, rankings, and a run a step."""
-        return self.root / "refine" / one_name(name)
+        return self.refinements / one_name(name)
 
     @property
     def test_looks(self) -> Path:
         """Which refinements of this run looked at the test rows, a line each."""
-        return self.root / "refine" / "test-looks.jsonl"
+        return self.refinements / "test-looks.jsonl"
 
     @property
     def slurm(self) -> Path:

@@ -74,9 +74,9 @@ def _steps(
 ) -> int:
     from jobs.commands.console import print_out, relative
     from jobs.commands.refining.found import found, taking_part
-    from jobs.commands.refining.looks import looks
     from jobs.commands.refining.rounds import rank
     from jobs.commands.refining.tested import outcome
+    from jobs.planning.test_looks import looks
     from reports.tables.refined import text
 
     made = found(config, begun, runner)

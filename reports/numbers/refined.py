@@ -134,10 +134,10 @@ class PromptRows:
         )[self.place]  # fmt: skip
 
 
-def moved(part: RowsOfRun, parent: str, prompt: str) -> list[MovedColumn]:
-    """Return every column of a step: a prompt beside its parent."""
+def moved(part: RowsOfRun, parent: str, prompt: str) -> dict[Wanted, MovedColumn]:
+    """Return metric key and column → how it moved in a step: a prompt beside its parent."""
     aligned = Aligned.of(part.collected, [part.condition(p).id for p in (parent, prompt)])
-    found = []
+    found = {}
     for key, metric in part.spec.printed.items():
         first, second = aligned.statistics(key, metric.statistics)
         differences = paired_difference(
@@ -145,10 +145,8 @@ def moved(part: RowsOfRun, parent: str, prompt: str) -> list[MovedColumn]:
         )
         for column, one in zip(metric.columns, differences, strict=True):
             low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
-            found.append(
-                MovedColumn(
-                    column, one.first, one.second, one.value, low, high, one.p_randomization, one.n
-                )
+            found[key, column] = MovedColumn(
+                column, one.first, one.second, one.value, low, high, one.p_randomization, one.n
             )
     return found
 

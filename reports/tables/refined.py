@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from empathy_core.counted import counted
+from empathy_core.types import Column
 from reports.labels import column_title, count, number, p_text
 from reports.numbers.significance import ALPHA
 from reports.refined import MovedColumn, PromptGain, PromptOnTest, RefinementOutcome
@@ -135,6 +136,7 @@ def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
     if outcome.tested:
         yield looks_note(n_looks)
         n = len(outcome.tested)
+        yield from _reported(outcome)
         yield f"{DAGGER} p < 0.05 by randomisation, Holm over {counted(n, 'prompt')} tested."
     if outcome.seen:
         yield (
@@ -143,6 +145,19 @@ def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
         )
     for remark in outcome.remarks:
         yield f"{outcome.name}: {remark}."
+
+
+def _reported(outcome: RefinementOutcome) -> Iterator[str]:
+    """Yield what the column says that no prompt was chosen by."""
+    for tested in outcome.tested:
+        if (one := tested.reported) is not None:
+            told = number(one.difference, one.column, signed=True)
+            yield (
+                f"{outcome.name}: reported by {column_title(one.column)} "
+                f"{ARROWS[one.column.better]}, by which nothing was chosen: {tested.name} "
+                f"\N{MINUS SIGN} {outcome.parent} is {told}{_ends(one.low, one.high, one.column)}, "
+                f"p {p_text(one.p)}."
+            )
 
 
 def looks_note(n_looks: int) -> str:
@@ -165,8 +180,9 @@ def verdict(outcome: RefinementOutcome) -> str:
             "at. Nothing got better."
         )
     first = outcome.tested[0]
+    gain = first.test
     told = (
-        f"test gain {number(first.test.value, column, signed=True)}{_ends(first, outcome)}, "
+        f"test gain {number(gain.value, column, signed=True)}{_ends(gain.low, gain.high, column)}, "
         f"validation gain {number(first.validation.value, column, signed=True)}, optimism "
         f"{number(first.optimism, column, signed=True)}"
     )
@@ -178,12 +194,11 @@ def verdict(outcome: RefinementOutcome) -> str:
     return f"no improvement was found on the test rows ({told}; {p})."
 
 
-def _ends(tested: PromptOnTest, outcome: RefinementOutcome) -> str:
-    gain, column = tested.test, outcome.target
-    if gain.low is None or gain.high is None:
+def _ends(low: float | None, high: float | None, column: Column) -> str:
+    if low is None or high is None:
         return ""
-    low, high = (number(end, column, signed=True) for end in (gain.low, gain.high))
-    return f" [{low}, {high}]"
+    shown = ", ".join(number(end, column, signed=True) for end in (low, high))
+    return f" [{shown}]"
 
 
 def text(outcome: RefinementOutcome, n_looks: int) -> str:

@@ -10,15 +10,16 @@ from empathy_core.prompts.instructions import as_toml
 from empathy_core.refining.candidates import PromptCandidate
 from empathy_core.store import RunDir
 from empathy_core.types import digest
-from jobs.commands.refining.looks import answered_before, take
 from jobs.commands.refining.rounds import Ranked
 from jobs.commands.refining.steps import StepRunner
 from jobs.config.refinements import remarks, target_of
 from jobs.config.schema import Config
 from jobs.planning.refine_configs import TEST, config_of_test
 from jobs.planning.refine_settings import Begun
+from jobs.planning.test_looks import answered_before, take
 from reports.numbers.refined import PromptRows, RowsOfRun, corrected, moved
 from reports.refined import PromptGain, PromptOnTest, RefinementOutcome, write_outcome
+from reports.write import write_report
 
 
 def outcome(
@@ -57,7 +58,6 @@ def outcome(
         parent=parent,
         target=ranked.rows.column,
         better=target.better,
-        reported=begun.table.report_by or "",
         n_candidates=sum(not one.dropped for one in made),
         dropped=dict(Counter(one.dropped for one in made if one.dropped)),
         n_rounds=len(begun.rows.rounds),
@@ -76,7 +76,8 @@ def outcome(
 
 def _test(config: Config, begun: Begun, better: Sequence[str], runner: StepRunner) -> RowsOfRun:
     paths = [begun.folder.prompt(name) for name in (begun.parent.name, *better)]
-    part = runner.rows(config_of_test(config, begun.table, paths), begun.folder.step(TEST))
+    step = begun.folder.step(TEST)
+    part = runner.rows(config_of_test(config, begun.table, paths), step)
     if digest(sorted(part.collected.examples["id"])) != begun.test:
         msg = (
             "the test rows are not those that were locked when the refinement began: expected "
@@ -84,6 +85,7 @@ def _test(config: Config, begun: Begun, better: Sequence[str], runner: StepRunne
             "another name"
         )
         raise RunMismatch(msg)
+    write_report(step, part.spec)  # with its page: crisis safety, judges, examples
     return part
 
 
@@ -97,13 +99,22 @@ def _tested(
     target, parent = target_of(config, begun.table), begun.parent.name
     rows = PromptRows.of([part], [parent, *better], target.name)
     tests = [rows.gain(parent, name, target.better) for name in better]
-    return tuple(
-        PromptOnTest(
-            name, gains[name], test, _less(gains[name].value, test.value), p,
-            tuple(moved(part, parent, name)),
+    found = []
+    for name, test, p in zip(better, tests, corrected(tests), strict=True):
+        columns = moved(part, parent, name)
+        by = begun.table.report_by
+        found.append(
+            PromptOnTest(
+                name=name,
+                validation=gains[name],
+                test=test,
+                optimism=_less(gains[name].value, test.value),
+                p_holm=p,
+                moved=tuple(columns.values()),
+                reported=columns[part.column(by)] if by else None,
+            )
         )
-        for name, test, p in zip(better, tests, corrected(tests), strict=True)
-    )  # fmt: skip
+    return tuple(found)
 
 
 def _less(first: float | None, second: float | None) -> float | None:

@@ -7,10 +7,13 @@ from typing import Any
 
 from empathy_core import data, store
 from empathy_core.prompts.instructions import wording_digest
-from empathy_core.store import EVALUATED, RunDir, list_pieces
+from empathy_core.store import EVALUATED, RefinementDir, RunDir, list_pieces
 from empathy_core.types import Prompt
 from jobs.planning.plan_file import last_plan
+from jobs.planning.refine_configs import TEST
 from jobs.planning.refine_settings import Begun
+from reports.refined import RefinementOutcome, read_outcome
+from reports.tables.refined import looks_note
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,19 @@ def answered_before(run: RunDir, model: str, prompts: Sequence[Prompt]) -> tuple
         if c.model.name == model and list_pieces(run.generations(c.id))
     }
     return tuple(p.name for p in prompts if wording_digest(p) in known)
+
+
+def outcomes(run: RunDir) -> tuple[RefinementOutcome, ...]:
+    """Return what came of the refinements of a run, by name; of those that ended."""
+    folders = (RefinementDir(path) for path in sorted(run.refinements.glob("*")))
+    return tuple(read_outcome(f.outcome) for f in folders if f.outcome.exists())
+
+
+def notes_of_step(run: RunDir) -> tuple[str, ...]:
+    """Return what tables of the test of a refinement must say; nothing for any other run."""
+    folder = run.root.parent
+    whole = RunDir(folder.parent.parent)
+    if run.root.name != TEST or folder.parent != whole.refinements:
+        return ()
+    test = {look.test for look in looks(whole) if look.refinement == folder.name}
+    return (looks_note(sum(look.test in test for look in looks(whole))),)
