@@ -96,7 +96,8 @@ def config_of_test(config: Config, table: RefineTable, prompts: Sequence[Path]) 
 def propose_config(config: Config, table: RefineTable, briefs: Path) -> Config:
     """Return the configuration of what the proposer writes: a row a brief."""
     told = {"path": str(briefs), "context": "brief", "response": "parent"}
-    source = SourceTable.model_validate(told)
+    may_leave = all(source.redistribute for source in config.data_spec().sources)
+    source = SourceTable.model_validate({**told, "redistribute": may_leave})
     data = DataTable(sources={"briefs": source}, duplicates="keep")
     decoding = table.proposer_decoding or DRAWN
     drawn = DecodingSettings(

@@ -7,13 +7,15 @@ candidate's score after round r is that of all rows of rounds 1 to r.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
 from empathy_core.errors import ConfigError, Incomplete, RunMismatch
 from empathy_core.metrics import MetricProtocol
 from empathy_core.stats import Difference, Resampler, holm, paired_difference
+from empathy_core.stats.halving import best_first, survivors
 from empathy_core.types import Column, Condition
 from reports.numbers.significance import Wanted
 from reports.refined import MovedColumn, PromptGain
@@ -132,6 +134,77 @@ class PromptRows:
             self.rows[parent], self.rows[prompt], self.metric.score,
             Resampler.by(self.questions), self.metric.columns,
         )[self.place]  # fmt: skip
+
+
+RANKINGS: dict[str, Any] = {
+    "round": pl.Int64,
+    "candidate": pl.String,
+    "place": pl.Int64,  # from 1, the best; 0 is the parent, which is no candidate
+    "score": pl.Float64,  # of the target, on all rows so far that have one; null: none
+    "advantage": pl.Float64,  # over the parent, on rows that both have; above 0 is better
+    "rows": pl.Int64,  # validation rows so far
+    "scored": pl.Int64,  # of these, with a score
+    "kept": pl.Boolean,  # goes on; after the last round: may be tested
+}
+"""Columns of ``rankings.csv``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundResult:
+    """Where candidates stand after a round.
+
+    Attributes:
+        rows: Of the parent and of them, on all rows so far.
+        advantages: Over the parent, of each; null where no row is scored by both.
+        order: Their places in *names*, the best first.
+        kept: Likewise, of those that go on.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    rows: PromptRows
+    advantages: tuple[float | None, ...]
+    order: tuple[int, ...]
+    kept: frozenset[int]
+
+    def lines(self, parent: str) -> list[dict[str, Any]]:
+        """Return what ``RANKINGS`` says of it, the parent first."""
+        own = self._line(parent) | {"place": 0, "advantage": 0.0, "kept": True}
+        return [own] + [
+            self._line(self.names[i])
+            | {"place": place, "advantage": self.advantages[i], "kept": i in self.kept}
+            for place, i in enumerate(self.order, start=1)
+        ]
+
+    def _line(self, name: str) -> dict[str, Any]:
+        return {
+            "round": self.number, "candidate": name, "score": self.rows.score(name),
+            "rows": len(self.rows.questions), "scored": self.rows.n_scored(name),
+        }  # fmt: skip
+
+
+def round_result(
+    number: int,
+    rows: PromptRows,
+    parent: str,
+    names: tuple[str, ...],
+    better: Better,
+    going_on: tuple[float, int],
+) -> RoundResult:
+    """Return where candidates stand after a round, and which of them go on.
+
+    Args:
+        number: Of the round, from 1.
+        rows: On all validation rows so far.
+        parent: What they are compared with.
+        names: The candidates of the round.
+        better: Which values of the column are good.
+        going_on: Share of the candidates that goes on, and how many do at least.
+    """
+    advantages = tuple(rows.advantage(parent, name, better) for name in names)
+    kept = survivors(advantages, "higher", *going_on)
+    order = best_first(advantages, "higher")
+    return RoundResult(number, names, rows, advantages, order, frozenset(kept))
 
 
 def moved(part: RowsOfRun, parent: str, prompt: str) -> dict[Wanted, MovedColumn]:

@@ -33,6 +33,7 @@ from reports.numbers import (
     pairs,
     preferences,
     prompt_effects,
+    refined,
     repeats,
     results,
 )
@@ -110,6 +111,7 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "CALIBRATION": calibration.CALIBRATION,
     "BIASES": calibration.BIASES,
     "ALTERNATIVE": calibration.ALTERNATIVE,
+    "RANKINGS": refined.RANKINGS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

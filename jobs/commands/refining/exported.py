@@ -11,10 +11,10 @@ from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.prompts.instructions import instruction_of
 from empathy_core.store import RunDir, write_bytes
-from jobs.commands.refining.rounds import RANKINGS
 from jobs.config.schema import Config
 from jobs.planning.refine_settings import Begun
 from jobs.planning.resolve import examples_of
+from reports.numbers.refined import RANKINGS
 
 EXAMPLES, CANDIDATES = "examples.jsonl", "candidates.jsonl"
 

@@ -7,26 +7,13 @@ from typing import Any
 import polars as pl
 
 from empathy_core.errors import Incomplete
-from empathy_core.stats.halving import best_first, survivors
 from empathy_core.store import write_bytes
 from jobs.commands.refining.steps import StepRunner, rated, read_rows
 from jobs.config.refinements import target_of
 from jobs.config.schema import Config
 from jobs.planning.refine_configs import round_config, round_name
 from jobs.planning.refine_settings import Begun
-from reports.numbers.refined import PromptRows, RowsOfRun
-
-RANKINGS: dict[str, Any] = {
-    "round": pl.Int64,
-    "candidate": pl.String,
-    "place": pl.Int64,  # from 1, the best; 0 is the parent, which is no candidate
-    "score": pl.Float64,  # of the target, on all rows so far that have one; null: none
-    "advantage": pl.Float64,  # over the parent, on rows that both have; above 0 is better
-    "rows": pl.Int64,  # validation rows so far
-    "scored": pl.Int64,  # of these, with a score
-    "kept": pl.Boolean,  # goes on; after the last round: may be tested
-}
-"""Columns of ``rankings.csv``."""
+from reports.numbers.refined import RANKINGS, PromptRows, RoundResult, RowsOfRun, round_result
 
 
 @dataclass(frozen=True)
@@ -40,40 +27,6 @@ class Ranked:
 
     best: tuple[str, ...]
     rows: PromptRows
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """Where candidates stand after a round.
-
-    Attributes:
-        rows: Of the parent and of them, on all rows so far.
-        advantages: Over the parent, of each; null where no row is scored by both.
-        order: Their places in *names*, the best first.
-        kept: Likewise, of those that go on.
-    """
-
-    number: int
-    names: tuple[str, ...]
-    rows: PromptRows
-    advantages: tuple[float | None, ...]
-    order: tuple[int, ...]
-    kept: frozenset[int]
-
-    def lines(self, parent: str) -> list[dict[str, Any]]:
-        """Return what ``RANKINGS`` says of it, the parent first."""
-        own = self._line(parent) | {"place": 0, "advantage": 0.0, "kept": True}
-        return [own] + [
-            self._line(self.names[i])
-            | {"place": place, "advantage": self.advantages[i], "kept": i in self.kept}
-            for place, i in enumerate(self.order, start=1)
-        ]
-
-    def _line(self, name: str) -> dict[str, Any]:
-        return {
-            "round": self.number, "candidate": name, "score": self.rows.score(name),
-            "rows": len(self.rows.questions), "scored": self.rows.n_scored(name),
-        }  # fmt: skip
 
 
 def rank(config: Config, begun: Begun, names: Sequence[str], runner: StepRunner) -> Ranked:
@@ -121,12 +74,9 @@ def _result(
     except Incomplete as error:
         told = rated(begun.folder.step(round_name(number)))
         raise Incomplete(f"{error}; {told}") from error
-    advantages = tuple(rows.advantage(parent, name, target.better) for name in alive)
     last = number == len(begun.rows.rounds)
     share = 0.0 if last else begun.table.keep
-    kept = survivors(advantages, "higher", share, begun.table.tested)
-    order = best_first(advantages, "higher")
-    return RoundResult(number, alive, rows, advantages, order, frozenset(kept))
+    return round_result(number, rows, parent, alive, target.better, (share, begun.table.tested))
 
 
 def _write(begun: Begun, lines: Sequence[dict[str, Any]]) -> None:
