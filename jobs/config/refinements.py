@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from empathy_core.errors import ConfigError, UnknownName
-from empathy_core.metrics import MetricProtocol, load
+from empathy_core.metrics import MetricProtocol, is_judges, load
 from empathy_core.metrics._jury import juries
 from empathy_core.prompts.instructions import PLACE, instruction_of
 from empathy_core.refining import candidates
 from empathy_core.refining.candidates import PromptCandidate
 from empathy_core.types import Column, Prompt
-from jobs.config.judges import metric_options
+from jobs.config.judges import judge_model, metric_options
 from jobs.config.refine import RefineTable
 from jobs.config.schema import Config, load_prompt
 from reports.tables.columns import named_columns, unknown_columns
@@ -135,9 +135,18 @@ def remarks(config: Config, table: RefineTable) -> Iterator[str]:
     if not target.judge:
         return
     other = refine_column(config, table.report_by) if table.report_by else None
-    if other is None or not other.judge or other.judge == target.judge:
+    if other is None or _weights(config, other) in (None, _weights(config, target)):
         yield (
             f"prompts are chosen by {target.judge} ({target.name}) and reported by the same judge: "
             "a prompt may please it without being better; set report_by to a column of another "
             "judge, or let people rate"
         )
+
+
+def _weights(config: Config, column: RefineColumn) -> tuple[str | None, ...] | None:
+    """Return what the judge of a column is made of, whatever it is called; null without one."""
+    if not is_judges(column.metric):
+        return (column.judge,) if column.judge else None
+    model = judge_model(config, config.judges[column.metric.split(":")[1]])
+    called = None if model.weights else model.served_name or model.name
+    return model.weights, model.revision, model.adapter, called

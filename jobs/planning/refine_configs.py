@@ -123,9 +123,8 @@ def propose_config(config: Config, table: RefineTable, briefs: Path) -> Config:
 def _step(config: Config, step: str, models: Mapping[str, ModelTable], **changed: Any) -> Config:
     """Return the configuration with what a step changes, and without what it has no use for."""
     empty: dict[str, Any] = {"finetune": {}, "pairs": {}, "answers": {}, "refine": {}}
-    return config.model_copy(
-        update={**empty, "assumed": (), "name": step, "models": dict(models), **changed}
-    )
+    empty |= {"assumed": (), "annotate": config.annotate.model_copy(update={"conditions": ()})}
+    return config.model_copy(update={**empty, "name": step, "models": dict(models), **changed})
 
 
 def _title(config: Config, step: str) -> str:

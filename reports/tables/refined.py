@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from empathy_core.counted import counted
 from empathy_core.types import Column
-from reports.labels import column_title, count, number, p_text
+from reports.labels import column_title, count, n_of, number, p_text
 from reports.numbers.significance import ALPHA
 from reports.refined import MovedColumn, PromptGain, PromptOnTest, RefinementOutcome
 from reports.tables import terminal
@@ -134,6 +134,7 @@ def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
         + (f"; dropped: {dropped}." if dropped else ".")
     )
     if outcome.tested:
+        yield from _left_out(outcome)
         yield looks_note(n_looks)
         n = len(outcome.tested)
         yield from _reported(outcome)
@@ -145,6 +146,18 @@ def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
         )
     for remark in outcome.remarks:
         yield f"{outcome.name}: {remark}."
+
+
+def _left_out(outcome: RefinementOutcome) -> Iterator[str]:
+    """Yield how many rows the gains are not of, since one of the two prompts has no score there."""
+    for tested in outcome.tested:
+        on = (("validation", tested.validation), ("test", tested.test))
+        told = [f"{n_of(g.n_left_out, g.n + g.n_left_out)} {w}" for w, g in on if g.n_left_out]
+        if told:
+            yield (
+                f"{outcome.name}: the gain of {tested.name} leaves out {' and '.join(told)} rows, "
+                "in which it or its parent has no score."
+            )
 
 
 def _reported(outcome: RefinementOutcome) -> Iterator[str]:

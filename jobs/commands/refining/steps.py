@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from empathy_core.counted import counted
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
 from jobs.commands.console import print_out, show_failed, typed, warn_all
@@ -60,7 +61,7 @@ class StepRunner:
             EmpathyError: The user must fix something first; what is there is kept.
         """
         if not self.quiet:
-            print_out(f"== {run.root.name}")
+            print_out(f"== {run.root.name}: {_size(config)}")
         do = self._on_slurm if self.executor == "slurm" else self._here
         do(config, run)
         return read_rows(run)
@@ -83,6 +84,14 @@ class StepRunner:
             raise StepPending(code)
         while reached(run).queued:
             time.sleep(LOOK_S)
+
+
+def _size(config: Config) -> str:
+    """Return what a step answers, before it is planned."""
+    prompts = sum(len(model.prompts or ()) for model in config.models.values())
+    split = config.evaluate.split
+    rows = "what the proposer is shown" if split == "all" else f"{split} rows"
+    return f"{counted(prompts, 'prompt')}, {rows}"
 
 
 def read_rows(run: RunDir) -> RowsOfRun:
@@ -116,5 +125,5 @@ def rated(run: RunDir) -> str:
     """Return what to do where people have not rated the answers of a step."""
     return (
         f"let people rate them: set [annotate], then\n  {command(run, 'annotate', 'export')}\n"
-        f"  {command(run, 'annotate', 'import')}\nand run refine again"
+        f"  {command(run, 'annotate', 'import', 'FILE')}\nand run refine again"
     )
