@@ -41,9 +41,9 @@ Exit codes: 0 done, 1 some work failed, 2 a usage error or a training that the p
 
 
 COMMANDS = (
-    "sweep", "preflight", "finetune", "merge", "data", "report", "claims", "status", "retry",
-    "explain", "logs", "cancel", "diagnose", "gc", "prefetch", "annotate plan", "annotate export",
-    "annotate import", "annotate adjudicate", "annotate refine",
+    "sweep", "preflight", "finetune", "refine", "merge", "data", "report", "claims", "status",
+    "retry", "explain", "logs", "cancel", "diagnose", "gc", "prefetch", "annotate plan",
+    "annotate export", "annotate import", "annotate adjudicate", "annotate refine",
 )  # fmt: skip
 """Files of ``jobs.commands``: each has a function of its own name, which takes its options.
 

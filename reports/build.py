@@ -54,6 +54,7 @@ from reports.tables.judges import judge_tables
 from reports.tables.people import people_tables
 from reports.tables.preferences import preference_tables
 from reports.tables.prompts import prompt_tables
+from reports.tables.refined import refinement_tables
 from reports.tables.repeats import repeat_tables
 from reports.tables.table import Table, TableText, panels, score_table
 from reports.tables.training import training_tables
@@ -179,6 +180,8 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
             Section("preferences", "Preferences", preference_tables(liked, spec, plain)),
             Section("correlations", "Do overlap metrics follow the judges?",
                     correlation_tables(judged, spec, plain)),
+            Section("refinement", "Prompt refinement",
+                    refinement_tables(spec.refinements, spec.test_looks, plain)),
             Section("differences", "Differences", ()),
             Section("answers", "Per-example score distributions", ()),
             Section("repeats", "Seeds and repeated samples (variance components)",

@@ -9,6 +9,7 @@ from empathy_core.metrics._people import CorrectedJudge, People, corrected_judge
 from empathy_core.stats import CalibrationRule
 from empathy_core.types import Column, Condition
 from reports.keys import HasColumns, Keys
+from reports.refined import RefinementOutcome
 
 Environment = Literal["auto", "table", "table*", "longtable"]
 Intervals = Literal["none", "brackets", "plusminus", "row"]
@@ -252,6 +253,8 @@ class ReportSpec:
         used: What it took on Slurm, for the page alone; null where it is not known.
         elsewhere: (judge, rubric, dimension) → how its yes and no agreed with people's on other
             data.
+        refinements: What came of prompt refinements of the run.
+        test_looks: How often they looked at test rows.
     """
 
     conditions: tuple[Condition, ...]
@@ -279,6 +282,8 @@ class ReportSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     requirements: Mapping[str, CalibrationRule] = field(default_factory=dict)
     elsewhere: Mapping[tuple[str, str, str], FlagsElsewhere] = field(default_factory=dict)
+    refinements: tuple[RefinementOutcome, ...] = ()
+    test_looks: int = 0
     barred: frozenset[str] = frozenset()
     used: ClusterUse | None = None
 

@@ -24,10 +24,10 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "reports": (
         ("write",), ("page",), ("build",), ("claims", "figures", "latex"), ("tables",),
-        ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes"),
+        ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes", "refined"),
     ),
     "empathy_core": (
-        ("diagnosis", "training"), ("metrics",), ("backends",),
+        ("diagnosis", "training", "refining"), ("metrics",), ("backends",),
         ("prompts", "imported_answers", "annotation"),
         ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
         ("types", "best_of"), ("shipped", "conversation", "choice"),

@@ -129,9 +129,16 @@ def _identity(
         "seed": data.seed,
         "duplicates": data.duplicates,
         **of_question,
-        "evaluate": asdict(evaluate),
+        "evaluate": _which(evaluate),
         **({} if data.test_ids is None else {"test_ids": digest(sorted(_test_ids(data) or ()))}),
     }
+
+
+def _which(evaluate: EvaluateSpec) -> dict[str, Any]:
+    """Return which rows are evaluated; a list by what it holds, and only where there is one."""
+    settings = asdict(evaluate)
+    listed = _listed(settings.pop("ids"), "evaluate.ids")
+    return settings if listed is None else {**settings, "ids": digest(sorted(listed))}
 
 
 _LATER = ("broken_rows", "group", "split", "sides")
@@ -174,7 +181,9 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         kept = cleaned.unique("pair", keep="first", maintain_order=True)
     examples = placed.split(placed.in_groups(kept), data, _test_ids(data))
     examples = splitting.in_blocks(
-        examples, splitting.evaluated(examples, evaluate), evaluate.block_size
+        examples,
+        splitting.evaluated(examples, evaluate, _listed(evaluate.ids, "evaluate.ids")),
+        evaluate.block_size,
     ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
     _require_evaluated(examples, evaluate)
     own = references.of_sources(data.sources, raws)
@@ -187,21 +196,26 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
 
 
 def _test_ids(data: DataSpec) -> frozenset[str] | None:
-    """Return the ids of the test rows; null where they are drawn.
+    """Return the ids of the test rows; null where they are drawn."""
+    return _listed(data.test_ids, "data.test_ids")
+
+
+def _listed(name: str | None, setting: str) -> frozenset[str] | None:
+    """Return the ids of a list, one a line; null where no file is named.
 
     Raises:
         DataError: The list is missing, no text, or empty.
     """
-    if data.test_ids is None:
+    if name is None:
         return None
-    path = Path(data.test_ids).expanduser()
+    path = Path(name).expanduser()
     try:
         found = frozenset(placed.read_ids(files.read(path).decode("utf-8-sig")))
     except UnicodeDecodeError as error:
-        msg = f"{path} (data.test_ids) is not UTF-8 ({error}): expected a text; save it so"
+        msg = f"{path} ({setting}) is not UTF-8 ({error}): expected a text; save it so"
         raise DataError(msg) from error
     if not found:
-        msg = f"{path} (data.test_ids) holds no id: expected one a line; write them, or remove it"
+        msg = f"{path} ({setting}) holds no id: expected one a line; write them, or remove it"
         raise DataError(msg)
     return found
 

@@ -319,6 +319,8 @@ class EvaluateSpec:
         seed: Of the draw.
         block_size: Distinct contexts in a block: the rows of a batch, and what is done again after
             an interruption. Part of a condition's identity except in float32.
+        ids: A text file with the ids of the rows that are evaluated, one a line, all of them of
+            ``split``; null means that none is left out.
     """
 
     split: Literal["train", "validation", "test", "all"] = "test"
@@ -326,6 +328,7 @@ class EvaluateSpec:
     unit: Literal["row", "question"] = "row"
     seed: int = 0
     block_size: Positive = 16
+    ids: str | None = None
 
     def check(self) -> None:
         """Prove that the counts are positive.

@@ -6,12 +6,13 @@ machine and in every release of Python, and independent of the order in which ro
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import polars as pl
 
 from empathy_core.data.specs import SPLITS, EvaluateSpec, SplitName
+from empathy_core.errors import DataError
 
 
 def draw_key(purpose: str, seed: int, name: str) -> str:
@@ -78,9 +79,23 @@ def split(
 # ---------------------------------------------------------------------------- evaluated rows
 
 
-def evaluated(frame: pl.DataFrame, spec: EvaluateSpec) -> list[str]:
-    """Return the ids of the rows that are evaluated, in drawn order."""
+def evaluated(
+    frame: pl.DataFrame, spec: EvaluateSpec, only: Collection[str] | None = None
+) -> list[str]:
+    """Return the ids of the rows that are evaluated, in drawn order.
+
+    Args:
+        frame: Rows with their ``split``.
+        spec: Which are evaluated.
+        only: Ids of the rows to choose from; null where none is left out.
+
+    Raises:
+        DataError: One of *only* is no row of that side of the split.
+    """
     chosen = frame if spec.split == "all" else frame.filter(pl.col("split") == spec.split)
+    if only is not None:
+        _require_there(only, chosen["id"], spec.split)
+        chosen = chosen.filter(pl.col("id").is_in(list(only)))
     rows = [
         (draw_key("evaluate", spec.seed, question if spec.unit == "question" else name),
          draw_key("evaluate", spec.seed, name), name, question)
@@ -93,6 +108,16 @@ def evaluated(frame: pl.DataFrame, spec: EvaluateSpec) -> list[str]:
     else:
         names = [name for *_, name, _ in rows]
     return names[: spec.limit]
+
+
+def _require_there(only: Collection[str], ids: pl.Series, split: str) -> None:
+    if lost := sorted(set(only) - set(ids)):
+        msg = (
+            f"evaluate.ids names {len(lost):,} ids that are no rows of split '{split}' (e.g. "
+            f"{lost[0]}): expected ids as 'data --export' writes them; correct the list, or set "
+            "evaluate.split"
+        )
+        raise DataError(msg)
 
 
 def in_blocks(frame: pl.DataFrame, ids: Sequence[str], block_size: int) -> pl.DataFrame:

@@ -8,6 +8,7 @@
       adapters/<finetune id>/                            trained in .<finetune id>.partial/
       scores/<metric>-<hash>/<condition>/00003-of-00008.parquet
       pairs/<name>-<digest>.{parquet,json}               preference pairs, and what was left out
+      refine/<name>/                                     a prompt refinement, a run each step
       annotation/<round>/                                people's ratings: packets, key, files
       slurm/{jobs.jsonl,<submission>/,code/<digest>/}    what was submitted, and the code it runs
       logs/  report/  report-of-version-<number>/  set-aside/
@@ -49,6 +50,7 @@ from empathy_core.store.pieces import (
     versions_tag,
     write_piece,
 )
+from empathy_core.store.refinementdir import RefinementDir
 from empathy_core.store.rundir import RunDir, one_name
 from empathy_core.store.schemas import (
     ADDED,
@@ -76,6 +78,7 @@ __all__ = [
     "JournalBlock",
     "LoadedPiece",
     "Piece",
+    "RefinementDir",
     "RowKey",
     "RunDir",
     "Unusable",

@@ -162,6 +162,20 @@ class RunDir:
         return self.root / "annotation"
 
     @property
+    def refinements(self) -> Path:
+        """Prompt refinements, a folder each."""
+        return self.root / "refine"
+
+    def refinement(self, name: str) -> Path:
+        """Folder of one prompt refinement: its settings, prompts, rankings, and a run a step."""
+        return self.refinements / one_name(name)
+
+    @property
+    def test_looks(self) -> Path:
+        """Which refinements of this run looked at the test rows, a line each."""
+        return self.refinements / "test-looks.jsonl"
+
+    @property
     def slurm(self) -> Path:
         """What was submitted to Slurm: a folder each, with script, elements and logs."""
         return self.root / "slurm"

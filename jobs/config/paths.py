@@ -34,9 +34,10 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
             value = entry.get(key)
             if isinstance(value, str) and (key == "path" or value.startswith((".", "~"))):
                 entry[key] = _absolute(value, folder)
-    rows = table.get("data")
-    if isinstance(rows, dict) and isinstance(rows.get("test_ids"), str):
-        rows["test_ids"] = _absolute(rows["test_ids"], folder)
+    for head, key in (("data", "test_ids"), ("evaluate", "ids")):
+        rows = table.get(head)
+        if isinstance(rows, dict) and isinstance(rows.get(key), str):
+            rows[key] = _absolute(rows[key], folder)
     _anchor_files(table, folder)
     _anchor_programs(table, folder)
     _anchor_names(table, folder)
@@ -47,9 +48,13 @@ def _anchor_files(table: dict[str, Any], folder: Path) -> None:
     for entry in tables_below({"": table}, "", None):  # [slurm] is no table of named tables
         if str(entry.get("profile", "")).endswith(".toml"):
             entry["profile"] = _absolute(str(entry["profile"]), folder)
-    for entry in tables_below(table, "finetune", None):
-        if str(entry.get("prompt", "")).endswith(".toml"):
-            entry["prompt"] = _absolute(str(entry["prompt"]), folder)
+    for head, key, ending in (
+        ("finetune", "prompt", ".toml"), ("refine", "parent", ".toml"),
+        ("refine", "candidates_file", ""),
+    ):  # fmt: skip
+        for entry in tables_below(table, head, None):
+            if isinstance(entry.get(key), str) and entry[key].endswith(ending):
+                entry[key] = _absolute(entry[key], folder)
 
 
 def _anchor_programs(table: dict[str, Any], folder: Path) -> None:
@@ -66,6 +71,7 @@ def _anchor_names(table: dict[str, Any], folder: Path) -> None:
     people = {"": {"annotate": table.get("annotate")}}  # one table, not a table of named ones
     for of, head, key in (
         (table, "models", "prompts"), (table, "judges", "rubrics"), (people, "", "rubrics"),
+        (table, "refine", "candidates"),
     ):  # fmt: skip
         for entry in tables_below(of, head, None):
             if isinstance(entry.get(key), list):

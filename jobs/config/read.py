@@ -25,7 +25,7 @@ from empathy_core.counted import counted
 from empathy_core.errors import ConfigError, EmpathyError, UnknownName
 from empathy_core.metrics._jury import juries
 from empathy_core.training.preflight import run as preflight
-from jobs.config import choosing, contrasts, decoding, names, paths, texts
+from jobs.config import choosing, contrasts, decoding, names, paths, refinements, texts
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
@@ -258,6 +258,7 @@ def _names(config: Config) -> list[str]:
         *_metric_lookups(config),
         *_finetune_lookups(config),
         *_report_lookups(config),
+        *_refine_lookups(config),
     ):
         try:
             look_up()
@@ -333,6 +334,11 @@ def _finetune_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object
                 f"finetune.{name}.decodings",
                 partial(choosing.require_source, config, wanted, table.decodings),
             )
+
+
+def _refine_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name in config.refine:
+        yield f"refine.{name}", partial(refinements.check, config, name)
 
 
 def _report_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -33,6 +33,7 @@ from jobs.config.decoding import DecodingTable
 from jobs.config.engines import HF, engine_of, on_engine
 from jobs.config.finetune import FinetuneTable
 from jobs.config.judge_table import JudgeTable
+from jobs.config.refine import RefineTable
 from jobs.config.strict import NAME, ConfigModel, changing
 from reports.spec import Correction, Environment, Intervals
 from slurm.profile import Profile, Resources
@@ -250,6 +251,7 @@ class Config(ConfigModel):
         metrics: Name of a metric → its settings; see ``empathy_core.metrics``.
         judges: Name of a judge → what it is asked; see ``jobs.config.judges``.
         pairs: Name → preference pairs that ``[finetune.<name>] pairs`` may ask for.
+        refine: Name → refinement of a prompt, which ``refine`` does; sweeps leave it alone.
     """
 
     name: Name
@@ -265,6 +267,7 @@ class Config(ConfigModel):
     answers: dict[Name, AnswersTable] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(min_length=1)
     judges: dict[Name, JudgeTable] = Field(default_factory=dict)
+    refine: dict[Name, RefineTable] = Field(default_factory=dict)
     annotate: AnnotateTable = AnnotateTable()
     scoring: ScoringTable = ScoringTable()
     report: ReportTable = ReportTable()

@@ -11,7 +11,7 @@ from empathy_core.training.adapter import adapters
 from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
-from jobs.planning import versions
+from jobs.planning import test_looks, versions
 from jobs.planning.derived import derived
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.planning.plan_file import last_plan
@@ -80,7 +80,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         assumed=notes.assumed,
         published=table.published,
         provenance=plan.provenance,
-        notes=notes.notes,
+        notes=(*notes.notes, *test_looks.notes_of_step(run)),
         older=versions.notes(run, plan),
         audit_text=audit_text(found),
         withheld=withheld,
@@ -102,6 +102,8 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         used=_used(run),
         requirements=requirements(plan),
         elsewhere=_elsewhere(plan),
+        refinements=test_looks.outcomes(run),
+        test_looks=len(test_looks.looks(run)),
     )
 
 

@@ -35,6 +35,7 @@ from reports.numbers import (
     pairs,
     preferences,
     prompt_effects,
+    refined,
     repeats,
     results,
 )
@@ -114,6 +115,7 @@ FRAMES: dict[str, Mapping[str, Any]] = {
     "CALIBRATION": calibration.CALIBRATION,
     "BIASES": calibration.BIASES,
     "ALTERNATIVE": calibration.ALTERNATIVE,
+    "RANKINGS": refined.RANKINGS,
 }
 AS_IN_PAIRS = re.compile(r"`(\w+)` … `(\w+)`")
 

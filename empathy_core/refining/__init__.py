@@ -1,0 +1,1 @@
+"""Prompt refinement: which rows it sees, where candidates come from, what becomes of them."""

@@ -1,0 +1,211 @@
+"""Where candidates come from: written by hand, read from a file, proposed from the worst replies.
+
+They are written once, with all that were dropped and why; from then on they are what the rounds
+choose from.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from empathy_core import prompts
+from empathy_core.errors import ConfigError, Damaged, Incomplete, RunMismatch
+from empathy_core.prompts.instructions import wording_digest
+from empathy_core.refining import candidates, proposing
+from empathy_core.refining.candidates import PromptCandidate, ProposalOrigin
+from empathy_core.refining.proposing import WorstRow
+from empathy_core.store import write_bytes
+from jobs.commands.refining.steps import StepRunner, rated
+from jobs.config.refinements import RefineColumn, from_file, prompts_by_hand, worst_by
+from jobs.config.schema import Config
+from jobs.planning.refine_configs import PROPOSE, WORST, propose_config, round_config
+from jobs.planning.refine_settings import Begun, write_prompt
+from reports.labels import column_title, number
+from reports.numbers.refined import PromptRows, RowsOfRun
+
+WORST_COLUMNS: dict[str, Any] = {
+    "example": pl.String,
+    "score": pl.Float64,  # of the column by which rows are ordered; rows without one are left out
+    "question": pl.String,
+    "reply": pl.String,
+}
+"""Columns of ``worst.csv``, the worst first."""
+
+
+def found(config: Config, begun: Begun, runner: StepRunner) -> list[PromptCandidate]:
+    """Return all candidates, those that take no part as well.
+
+    Raises:
+        StepPending: They are being proposed.
+        ConfigError: None takes part.
+        RunMismatch: Others were declared when candidates were frozen.
+    """
+    if begun.folder.candidates.exists():
+        return _frozen(begun)
+    made = [*candidates.by_hand(prompts_by_hand(begun.table), begun.parent)]
+    made += from_file(begun.table, begun.parent)
+    if begun.table.proposer is not None or not made:
+        worst = _worst(config, begun, runner)
+        made += _proposed(config, begun, runner, worst) if begun.table.proposer else []
+    made = candidates.told_apart(made, begun.parent)
+    candidates.require_names(made, begun.parent)
+    _require_some(begun, made)
+    for one in made:
+        if one.prompt is not None and not one.dropped:
+            write_prompt(begun.folder, one.prompt)
+    lines = "".join(json.dumps(one.record(), ensure_ascii=False) + "\n" for one in made)
+    write_bytes(lines.encode(), begun.folder.candidates)
+    return made
+
+
+def taking_part(made: Sequence[PromptCandidate]) -> list[str]:
+    """Return the names of the candidates that were not dropped, in their order."""
+    return [one.name for one in made if one.prompt is not None and not one.dropped]
+
+
+def _frozen(begun: Begun) -> list[PromptCandidate]:
+    """Return the candidates that were frozen, with their prompts.
+
+    Raises:
+        Damaged: A file is not what was written.
+        RunMismatch: The table names other prompts than then.
+    """
+    made = []
+    for line in begun.folder.candidates.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        digest = record.pop("digest")
+        one = PromptCandidate(prompt=None, **{**record, "shown": tuple(record["shown"])})
+        if not one.dropped:
+            prompt = prompts.read(begun.folder.prompt(one.name))
+            if wording_digest(prompt) != digest:
+                msg = (
+                    f"{begun.folder.prompt(one.name)} is not the prompt that was frozen: expected "
+                    "its words unchanged; restore it, or begin a refinement of another name"
+                )
+                raise Damaged(msg)
+            one = replace(one, prompt=prompt)
+        made.append(one)
+    _require_declared(begun, made)
+    return made
+
+
+def _require_declared(begun: Begun, made: Sequence[PromptCandidate]) -> None:
+    """Refuse prompts by hand that changed since candidates were frozen."""
+    then = {one.name for one in made if one.made == "hand"}
+    now = {Path(name).stem if name.endswith(".toml") else name for name in begun.table.candidates}
+    if then != now:
+        changed = ", ".join(sorted(then ^ now))
+        msg = (
+            f"the candidates of '{begun.name}' are frozen, and {changed} is not in both: expected "
+            "those that were declared then; restore the list, or begin a refinement of another name"
+        )
+        raise RunMismatch(msg)
+
+
+def _require_some(begun: Begun, made: Sequence[PromptCandidate]) -> None:
+    if taking_part(made):
+        return
+    if not made:
+        msg = (
+            f"[refine.{begun.name}] has no candidate: expected prompts that somebody wrote, or a "
+            f"model that proposes them. The parent's worst replies are in {begun.folder.worst}; "
+            "write candidates = […], or set proposer"
+        )
+        raise ConfigError(msg)
+    reasons = "; ".join(f"{one.name}: {one.dropped}" for one in made[:5])
+    msg = (
+        f"no candidate of '{begun.name}' can take part ({reasons}): expected at least one prompt "
+        "unlike the parent; write one under candidates, or let another model propose"
+    )
+    raise ConfigError(msg)
+
+
+# ---------------------------------------------------------------------------- proposed
+
+
+def _worst(config: Config, begun: Begun, runner: StepRunner) -> list[WorstRow]:
+    """Return the parent's replies to the proposing rows, the worst first; they are written down."""
+    by = worst_by(config, begun.table)
+    folder = begun.folder
+    path = folder.prompt(begun.parent.name)
+    asked = round_config(config, begun.table, WORST, [path], folder.ids(WORST), by)
+    part = runner.rows(asked, folder.step(WORST))
+    try:
+        rows = PromptRows.of([part], [begun.parent.name], by.name)
+    except Incomplete as error:
+        raise Incomplete(f"{error}; {rated(folder.step(WORST))}") from error
+    frame = _ordered(part, rows, begun.parent.name, by)
+    write_bytes(frame.write_csv().encode(), folder.worst)
+    return [
+        WorstRow(row["example"], row["question"], row["reply"], number(row["score"], rows.column))
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def _ordered(part: RowsOfRun, rows: PromptRows, parent: str, by: RefineColumn) -> pl.DataFrame:
+    """Return ``WORST_COLUMNS``, of rows with a score."""
+    examples = part.collected.examples.select(example="id", question="context")
+    texts = part.collected.texts(part.condition(parent).id, examples["example"].to_list())
+    replies = texts.filter(pl.col("sample") == 0).select("example", reply="text")
+    scores = rows.each(parent)
+    order = pl.DataFrame({"example": _examples(part, parent), "score": scores})
+    kept = order.filter(pl.Series(~np.isnan(scores)))
+    whole = kept.join(examples, "example", "left").join(replies, "example", "left")
+    ordered = whole.sort("score", "example", descending=[by.better == "lower", False])
+    return ordered.select(*WORST_COLUMNS)
+
+
+def _examples(part: RowsOfRun, prompt: str) -> pl.Series:
+    expected = part.collected.expected[part.condition(prompt).id]
+    return expected["example"].unique(maintain_order=True)
+
+
+def _proposed(
+    config: Config, begun: Begun, runner: StepRunner, worst: Sequence[WorstRow]
+) -> list[PromptCandidate]:
+    """Return what the proposer returned, what cannot be used with the reason."""
+    table, folder = begun.table, begun.folder
+    if not worst:
+        msg = (
+            "none of the parent's replies has a score, so that there are no worst ones: expected "
+            f"some by '{table.worst_by or table.target}'; set worst_by to another column"
+        )
+        raise ConfigError(msg)
+    dealt = proposing.dealt(
+        worst[: max(table.shown, len(worst) // 2)], table.proposals, table.shown
+    )
+    by = worst_by(config, table)
+    called = f"{column_title(by.column) if by.column else by.name} ({by.better} is better)"
+    lines = [
+        json.dumps(
+            {
+                "brief": proposing.brief(begun.parent, rows, i, called),
+                "parent": begun.parent.name,
+                "shown": [row.example for row in rows],
+            },
+            ensure_ascii=False,
+        )
+        for i, rows in enumerate(dealt, start=1)
+    ]
+    write_bytes(("\n".join(lines) + "\n").encode(), folder.briefs)
+    part = runner.rows(propose_config(config, table, folder.briefs), folder.step(PROPOSE))
+    (condition,) = part.spec.conditions
+    placed = part.collected.examples.select(example="id", row="row")
+    texts = part.collected.texts(condition.id, placed["example"].to_list())
+    said = texts.filter(pl.col("sample") == 0).join(placed, "example").sort("row")
+    seed, template = condition.decoding.seed, proposing.TEMPLATE.stem
+    shown = [tuple(row.example for row in rows) for rows in dealt]
+    return [
+        candidates.proposed(
+            text,
+            row + 1,
+            begun.parent,
+            ProposalOrigin(shown[row], condition.id, seed, template),
+        )
+        for row, text in said.select("row", "text").iter_rows()
+    ]
