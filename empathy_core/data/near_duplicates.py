@@ -2,8 +2,8 @@
 
 Words are those of ``normal.words``.
 
-Exact, not estimated, by prefix filtering (Bayardo, Ma and Srikant 2007, doi 10.1145/1242572.1242591;
-Xiao et al. 2008, doi 10.1145/1367497.1367516): under any fixed order of all sequences, two sets of
+Exact, not estimated, by prefix filtering (Bayardo et al. 2007, doi 10.1145/1242572.1242591; Xiao
+et al. 2008, doi 10.1145/1367497.1367516): under any fixed order of all sequences, two sets of
 similarity t share one of the first n - ⌈t n⌉ + 1 sequences of each. Pairs that do are compared
 whole. Frequent sequences come last in the order, so that stock phrases make few such pairs.
 

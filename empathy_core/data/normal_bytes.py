@@ -4,6 +4,8 @@ They are those of ``normal``, which alone says what they are: texts of plain cha
 are, are taken through a table of its rules; all others one by one through ``normal`` itself.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,6 +50,30 @@ class PackedTexts:
 def normalised(texts: pl.Series) -> PackedTexts:
     """Return the normal form of each text."""
     return _packed(texts, normal.normalised, b"")
+
+
+def digests(texts: pl.Series) -> tuple[list[bytes], list[str]]:
+    """Return the normal form of each text as JSON, and ``digest`` of it."""
+    packed = normalised(texts)
+    forms = [b'"%b"' % form for form in packed.whole()]
+    for i in np.flatnonzero(_escaped(packed)).tolist():
+        forms[i] = json.dumps(forms[i][1:-1].decode(), ensure_ascii=False).encode()
+    return forms, [short_digest(form) for form in forms]
+
+
+def short_digest(form: bytes) -> str:
+    """Return what ``digest`` does, of a value that is JSON already, 16 hex digits of it."""
+    return hashlib.sha256(form).hexdigest()[:16]
+
+
+def _escaped(packed: PackedTexts) -> np.ndarray:
+    """Return which texts hold a character that JSON writes otherwise."""
+    data = packed.data
+    special = (data < 32) | (data == ord('"')) | (data == ord("\\"))
+    if not special.any():
+        return np.zeros(len(packed.starts), bool)
+    before = np.concatenate([[0], np.cumsum(special)])
+    return np.asarray(before[packed.ends] > before[packed.starts])
 
 
 def words(texts: pl.Series) -> PackedTexts:

@@ -10,7 +10,7 @@ PLAIN = (
     "abzABZ019 \n.,-:;!?'\"#%&@$+<=>^|~`_()[]{}/\\*"
     "\u2019\u2018\u201c\u201d\u2013\u2014\u2026ÀÖØÞàöøÿé"
 )
-OTHER = "\u00d7\u00f7ß\u00b5²½\ufb01\u017f\u0130\u0131\u03a3\u03c2日本ไทย\u0301\u200d\u00a0\ufe0f\u0663Å"
+OTHER = "\u00d7÷ßµ²½\ufb01\u017f\u0130\u0131\u03a3\u03c2日本ไทย\u0301\u200d\u00a0\ufe0f\u0663Å"
 
 
 def test_they_are_those_of_one_text_at_a_time():
