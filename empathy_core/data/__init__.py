@@ -10,8 +10,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from empathy_core.data.specs import (
     source,
     source_names,
 )
+from empathy_core.data.streamed import Unusual
 from empathy_core.errors import ConfigError, Damaged, DataError
 from empathy_core.store import (
     EVALUATED,
@@ -170,8 +171,9 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         DataError: A source is missing, unreadable or holds no usable row; or nothing is evaluated.
     """
     _check(data, evaluate)
-    raws = {entry.name: reading.read(entry) for entry in data.sources}
-    clean = {name: cleaning.clean_rows(raw.rows, name) for name, raw in raws.items()}
+    read = {entry.name: _read(entry) for entry in data.sources}
+    raws = {name: raw for name, (raw, _) in read.items()}
+    clean = {name: cleaned for name, (_, cleaned) in read.items()}
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
     # a column of turns is there only where a source has some
@@ -193,6 +195,36 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     audit = _audit.audit(counts, cleaned, examples)
     carried = columns.carried(data.sources, raws, examples["id"])
     return PreparedRows(examples, audit, _identity(data, evaluate, contents), carried)
+
+
+def _read(source: Source) -> tuple[reading.Raw, cleaning.Cleaned]:
+    """Return a source's clean rows, and of the raw ones what else is asked for."""
+    try:
+        return _of_parts(source, reading.parts(source))
+    except (Unusual, DataError):
+        return _of_parts(source, [reading.read(source)])
+
+
+def _of_parts(source: Source, parts: Iterable[reading.Raw]) -> tuple[reading.Raw, cleaning.Cleaned]:
+    rows: list[reading.RawRow] = []
+    frames: list[pl.DataFrame] = []
+    counts: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+    conversations = 0
+    content: Mapping[str, str | None] = {}
+    for raw in parts:
+        clean = cleaning.clean_rows(raw.rows, source.name)
+        frames.append(clean.frame)
+        for total, part in zip(
+            counts, (raw.dropped, raw.repaired, clean.dropped, clean.repaired), strict=True
+        ):
+            total.update(part)
+        if source.keep or source.references:
+            rows += (replace(row, context=None, response=None, turns=()) for row in raw.rows)
+        conversations += raw.conversations or 0
+        content = raw.content
+    n = conversations if source.turn_layout.nested else None
+    whole = reading.Raw(tuple(rows), counts[0], counts[1], content, n)
+    return whole, cleaning.Cleaned(pl.concat(frames, how="diagonal"), counts[2], counts[3])
 
 
 def _test_ids(data: DataSpec) -> frozenset[str] | None:

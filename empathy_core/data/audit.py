@@ -14,11 +14,9 @@ import polars as pl
 from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data import references
 from empathy_core.data.cleaning import CLEANING_VERSION
-from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.data.turns_audit import quantiles, turns_audited
 from empathy_core.store import EVALUATED
-from empathy_core.types import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +44,10 @@ def audit(
 
     Args:
         counts: One entry a source.
-        cleaned: All cleaned rows, duplicates included (``id``, ``pair``, ``source``).
+        cleaned: All cleaned rows, duplicates included (``id``, ``pair``, ``answer``, ``source``).
         examples: The kept rows, ``store.EXAMPLES``.
     """
-    answers = _answers(examples)
+    answers = _answers(cleaned, examples)
     near = _near(answers)
     return {
         "cleaning_version": CLEANING_VERSION,
@@ -156,17 +154,16 @@ def _exact(cleaned: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _answers(examples: pl.DataFrame) -> pl.DataFrame:
+def _answers(cleaned: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
     """Return one row a kept row with ``answer``, the digest of its normalised response."""
-    keys = [digest(normalised(text), 16) for text in examples["response"]]
     wanted = ("id", "response", "source", "question", "split")
-    return examples.select(wanted).with_columns(pl.Series("answer", keys, dtype=pl.String))
+    return examples.select(wanted).join(cleaned.select("id", "answer"), "id", maintain_order="left")
 
 
 def _near(answers: pl.DataFrame) -> pl.DataFrame:
     """Return pairs of distinct answers (``answer``, ``other``) that are nearly equal."""
     distinct = answers.unique("answer", keep="first", maintain_order=True)
-    pairs = neighbours.near_duplicates(distinct["response"].to_list())
+    pairs = neighbours.near_duplicates(distinct["response"])
     keys = distinct["answer"]
     return pl.DataFrame({"answer": keys[pairs[:, 0]], "other": keys[pairs[:, 1]]})
 

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
+from empathy_core.data import normal_bytes
+from empathy_core.data.normal import LETTER_OR_DIGIT
 from empathy_core.data.reading import RawRow
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
-from empathy_core.types import digest
 from empathy_core.visible import nothing_visible
 
 CLEANING_VERSION = 2
@@ -85,12 +86,19 @@ _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def _plain_spaces(text: str) -> str:
-    return _BREAKS.sub("\n", _INVISIBLE.sub("", _SPACES.sub(" ", text)))
+    if not text.isascii():
+        text = _INVISIBLE.sub("", _SPACES.sub(" ", text))
+    return _BREAKS.sub("\n", text)
 
 
 def _collapsed(text: str) -> str:
-    text = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]{2,}|\t", " ", text))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    if "\t" in text or "  " in text:
+        text = re.sub(r"[ \t]{2,}|\t", " ", text)
+    if " \n" in text or "\n " in text:
+        text = re.sub(r" ?\n ?", "\n", text)
+    if "\n\n\n" in text:
+        text = re.sub(r"\n{3,}", "\n\n", text)
+    return text.strip()
 
 
 # ---------------------------------------------------------------------------- sentences
@@ -147,6 +155,25 @@ def clean(text: str) -> tuple[str, frozenset[str]]:
     return text, frozenset(repairs)
 
 
+_MAYBE_UNCLEAN = (
+    r"[<&\x00-\x09\x0b-\x1f\x7f-\xa0\u00ad\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
+    r"|[.?!][A-Z]|  | \n|\n |\n\n\n|^\s|\s$"
+)
+"""Where a text has none of these, no step changes it."""
+
+
+def clean_many(texts: Sequence[str]) -> list[tuple[str, frozenset[str]]]:
+    """Return what ``clean`` does of each text; most need no look at all."""
+    try:
+        maybe = pl.Series(texts, dtype=pl.String).str.contains(_MAYBE_UNCLEAN).to_list()
+    except UnicodeEncodeError:  # lone surrogates
+        return [clean(text) for text in texts]
+    untouched = frozenset[str]()
+    return [
+        clean(text) if look else (text, untouched) for text, look in zip(texts, maybe, strict=True)
+    ]
+
+
 # ---------------------------------------------------------------------------- rows
 
 
@@ -155,7 +182,8 @@ class Cleaned:
     """The rows of one source after cleaning.
 
     Attributes:
-        frame: ``store.EXAMPLES`` without ``split`` and ``block``, in raw order.
+        frame: ``store.EXAMPLES`` without ``split`` and ``block``, in raw order; ``answer`` is the
+            digest of the normalised response.
         dropped: Reason → rows.
         repaired: Kind → rows that are kept.
     """
@@ -174,6 +202,7 @@ SCHEMA = {
     "raw_sha256": pl.String,
     "question": pl.String,
     "pair": pl.String,
+    "answer": pl.String,
     "author": pl.String,
 }
 
@@ -198,26 +227,53 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
     kept: list[tuple[object, ...]] = []
     dropped: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
-    for raw in rows:
-        context, repairs, turns = _clean_context(raw)
-        response, more = clean(raw.response or "")
+    responses = clean_many([raw.response or "" for raw in rows])
+    cleaned = zip(rows, _clean_contexts(rows), responses, strict=True)
+    for raw, (context, repairs, turns), (response, more) in cleaned:
         reason = _unusable(context, response, turns)
         if reason:
             dropped[reason] += 1
             continue
         repaired.update(repairs | more)
-        author = clean(raw.author or "")[0] or None
-        asked = normalised(context)
         kept.append((
-            example_id(source, raw.row, raw.turn), context, response, source, raw.row,
-            _raw_sha256(raw), digest(asked, 16), digest([asked, normalised(response)], 16), author,
-            *_of_conversation(raw, source, turns), clean(raw.group or "")[0] or None, raw.side,
+            example_id(source, raw.row, raw.turn), context, response, raw.row, _raw_sha256(raw),
+            _clean_label(raw.author), *_of_conversation(raw, source, turns),
+            _clean_label(raw.group), raw.side,
         ))  # fmt: skip
-    frame = pl.DataFrame(kept, schema={**SCHEMA, **TURNS, **PLACED}, orient="row")
+    names = [name for name in _COLUMNS if name not in _MADE]
+    values = zip(*kept, strict=True) if kept else ([] for _ in names)
+    frame = _with_digests(
+        pl.DataFrame(
+            [pl.Series(n, v, dtype=_COLUMNS[n]) for n, v in zip(names, values, strict=True)]
+        ),
+        source,
+    )
     # columns that hold nothing are left out: data of earlier versions have none of them
     empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
     frame = frame.drop(empty)
     return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
+
+
+_COLUMNS: dict[str, Any] = {**SCHEMA, **TURNS, **PLACED}
+_MADE = ("source", "question", "pair", "answer")
+
+
+def _with_digests(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return clean rows with what makes them the same: digests of their normal forms."""
+    asked, questions = normal_bytes.digests(frame["context"])
+    given, answers = normal_bytes.digests(frame["response"])
+    pairs = (b"[%b,%b]" % pair for pair in zip(asked, given, strict=True))
+    keys = {"question": questions, "pair": map(normal_bytes.short_digest, pairs), "answer": answers}
+    made = [pl.Series(name, values, dtype=pl.String) for name, values in keys.items()]
+    return frame.with_columns(pl.lit(source).alias("source"), *made).select(*_COLUMNS)
+
+
+def _clean_contexts(
+    rows: Sequence[RawRow],
+) -> list[tuple[str, frozenset[str], tuple[Message, ...]]]:
+    """Return each row's clean context, the kinds of repair, and its turns if it has any."""
+    texts = iter(clean_many([raw.context or "" for raw in rows if not raw.turns]))
+    return [_clean_turns(raw) if raw.turns else (*next(texts), ()) for raw in rows]
 
 
 @lru_cache(maxsize=2_000)  # a turn is in the histories of all answers behind it
@@ -225,10 +281,12 @@ def _clean_turn(text: str) -> tuple[str, frozenset[str]]:
     return clean(text)
 
 
-def _clean_context(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]:
-    """Return the clean text of a context, the kinds of repair, and its turns if it has any."""
-    if not raw.turns:
-        return (*clean(raw.context or ""), ())
+@lru_cache(maxsize=2_000)  # few people answer many questions
+def _clean_label(text: str | None) -> str | None:
+    return clean(text or "")[0] or None
+
+
+def _clean_turns(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]:
     cleaned = [(turn.role, _clean_turn(turn.content)) for turn in raw.turns]
     turns = alternating([(role, text) for role, (text, _) in cleaned])
     repairs = frozenset[str]().union(*(repairs for _, (_, repairs) in cleaned))

@@ -92,7 +92,7 @@ class Conversations:
                 raise self._error(row, error) from error
 
     def _records(self) -> Iterator[tuple[int, Record]]:
-        return ((i, record) for i, record in enumerate(self.table.records) if record is not None)
+        return ((i, record) for i, record in self.table.numbered() if record is not None)
 
     def _error(self, row: int, error: NoTurn | cells.NoText) -> DataError:
         said = (

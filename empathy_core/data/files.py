@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +25,14 @@ SUFFIXES = (
 )  # fmt: skip
 _SQLITE = ("sqlite", "sqlite3", "db")
 
+BROKEN_LINE, CELLS = "broken line", "too few or too many cells"
+"""What lines that hold no whole row are called in counts."""
+CORRECT = "Correct the file"
+UNQUOTED = (
+    "A text that holds the separator needs quotation marks around it: let a CSV library write the "
+    "file, or use JSON lines"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
@@ -38,23 +46,34 @@ class RawRows:
         reason: What such lines are called in counts.
         remedy: What to do about them.
         parts: Names and rows of the files, where there are several.
+        first: Number of the first record, where these are a part of all.
     """
 
     columns: Sequence[str]
     records: Sequence[Record | None]
     lines: Sequence[int] = ()
     fault: str = ""
-    reason: str = "broken line"
-    remedy: str = "Correct the file"
+    reason: str = BROKEN_LINE
+    remedy: str = CORRECT
     parts: tuple[tuple[str, "RawRows"], ...] = ()
+    first: int = 0
+
+    def numbered(self) -> Iterator[tuple[int, Record | None]]:
+        """Yield each record with its number."""
+        return enumerate(self.records, self.first)
+
+    def record(self, row: int) -> Record | None:
+        """Return the record of a number."""
+        return self.records[row - self.first]
 
     def place(self, row: int) -> str:
         """Return where a person finds a row."""
         for name, part in self.parts:
-            if row < len(part.records):
+            if row < part.first + len(part.records):
                 return f"{name}, {part.place(row)}"
             row -= len(part.records)
-        return f"line {self.lines[row]}" if self.lines else f"row {row} (counted from 0)"
+        at = row - self.first
+        return f"line {self.lines[at]}" if self.lines else f"row {row} (counted from 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +209,25 @@ def decoded(path: Path, data: bytes, layout: TextLayout, where: str) -> str:
     Raises:
         DataError: The text is in another encoding.
     """
-    said = layout.encoding
-    codec = said or next((c for mark, c in _MARKS if data.startswith(mark)), "utf-8")
-    tolerant = said is not None and codecs.lookup(said).name == "utf-8"
-    _require_some_utf8(path, data, codec, where)
+    codec, errors = codec_of(path, data, layout, where)
     try:
-        text = data.decode(codec, errors="surrogateescape" if tolerant else "strict")
+        text = data.decode(codec, errors=errors)
     except (UnicodeError, ValueError) as error:
         raise DataError(_undecoded(path, data, codec, error, where)) from error
     return text.removeprefix("\ufeff")
+
+
+def codec_of(path: Path, begin: bytes, layout: TextLayout, where: str) -> tuple[str, str]:
+    """Return how a file that begins so is decoded, and what is done with what cannot be.
+
+    Raises:
+        DataError: It is UTF-16 without a mark.
+    """
+    said = layout.encoding
+    codec = said or next((c for mark, c in _MARKS if begin.startswith(mark)), "utf-8")
+    tolerant = said is not None and codecs.lookup(said).name == "utf-8"
+    _require_some_utf8(path, begin, codec, where)
+    return codec, "surrogateescape" if tolerant else "strict"
 
 
 def _require_some_utf8(path: Path, data: bytes, codec: str, where: str) -> None:
@@ -250,13 +279,8 @@ def _text(file: _File) -> str:
 
 def _csv(file: _File, separator: str) -> RawRows:
     csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
-    text, separator = _text(file), file.layout.separator or separator
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=separator,
-        quoting=csv.QUOTE_MINIMAL if file.layout.quotes else csv.QUOTE_NONE,
-        strict=True,  # else a mark behind a quoted cell vanishes
-    )
+    text = _text(file)
+    reader = csv_reader(io.StringIO(text, newline=""), file.layout, separator)
     header: list[str] = []
     records: list[Record | None] = []
     lines, fault, begin = [], "", 1
@@ -268,23 +292,33 @@ def _csv(file: _File, separator: str) -> RawRows:
             if not header:
                 header = row
                 continue
-            whole = len(row) == len(header)
-            if not whole and not fault:
-                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
-                fault = f"line {line} has {cells}, expected {len(header)}"
+            whole, fault = whole_row(row, header, line, fault)
             records.append(dict(zip(header, row, strict=True)) if whole else None)
             lines.append(line)
     except csv.Error as error:
-        head = text.partition("\n")[0]
+        head, separator = text.partition("\n")[0], file.layout.separator or separator
         guess = "" if separator in head else another_separator(head, file.where)
         raise DataError(_misquoted(file, begin, error) + guess) from error
-    return RawRows(header, records, lines, fault, "too few or too many cells", _UNQUOTED)
+    return RawRows(header, records, lines, fault, CELLS, UNQUOTED)
 
 
-_UNQUOTED = (
-    "A text that holds the separator needs quotation marks around it: let a CSV library write the "
-    "file, or use JSON lines"
-)
+def csv_reader(lines: Iterable[str], layout: TextLayout, separator: str) -> Any:
+    """Return what reads the rows of a table; *separator* where the layout says nothing else."""
+    return csv.reader(
+        lines,
+        delimiter=layout.separator or separator,
+        quoting=csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE,
+        strict=True,  # else a mark behind a quoted cell vanishes
+    )
+
+
+def whole_row(row: Sequence[str], header: Sequence[str], line: int, fault: str) -> tuple[bool, str]:
+    """Tell whether a row has all cells, and return the first fault there was so far."""
+    whole = len(row) == len(header)
+    if not whole and not fault:
+        cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+        fault = f"line {line} has {cells}, expected {len(header)}"
+    return whole, fault
 
 
 def _misquoted(file: _File, line: int, error: Exception) -> str:
@@ -346,7 +380,7 @@ def _json(file: _File) -> RawRows:
     fault = f"row {first} (counted from 0) is no object"
     if values and not any(record is not None for record in records):
         raise DataError(_no_json(file, fault))
-    return RawRows(_keys(records), records, (), fault)
+    return RawRows(keys(records), records, (), fault)
 
 
 def _json_lines(file: _File, text: str, error: ValueError) -> RawRows:
@@ -355,18 +389,24 @@ def _json_lines(file: _File, text: str, error: ValueError) -> RawRows:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            value = load_json(line)
-            said = "it is no object"
-        except ValueError as found:
-            value, said = None, str(found)
-        records.append(value if isinstance(value, dict) else None)
+        record, fault = json_line(line, number, fault)
+        records.append(record)
         lines.append(number)
-        if records[-1] is None and not fault:
-            fault = f"line {number} is no JSON object ({said})"
     if not any(record is not None for record in records):
         raise DataError(_no_json(file, str(error)))
-    return RawRows(_keys(records), records, lines, fault)
+    return RawRows(keys(records), records, lines, fault)
+
+
+def json_line(line: str, number: int, fault: str) -> tuple[Record | None, str]:
+    """Return the object of a line, null if it is none, and the first fault there was so far."""
+    try:
+        value = load_json(line)
+        said = "it is no object"
+    except ValueError as found:
+        value, said = None, str(found)
+    if isinstance(value, dict):
+        return value, fault
+    return None, fault or f"line {number} is no JSON object ({said})"
 
 
 def _no_json(file: _File, said: str) -> str:
@@ -376,7 +416,8 @@ def _no_json(file: _File, said: str) -> str:
     )
 
 
-def _keys(records: Sequence[Record | None]) -> tuple[str, ...]:
+def keys(records: Sequence[Record | None]) -> tuple[str, ...]:
+    """Return the names of all fields."""
     return tuple(dict.fromkeys(key for record in records if record for key in record))
 
 

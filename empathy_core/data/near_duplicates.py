@@ -2,26 +2,46 @@
 
 Words are those of ``normal.words``.
 
-Exact, not estimated: every pair that shares a sequence is compared, by sparse matrix products.
+Exact, not estimated, by prefix filtering (Bayardo et al. 2007, doi 10.1145/1242572.1242591; Xiao
+et al. 2008, doi 10.1145/1367497.1367516): under any fixed order of all sequences, two sets of
+similarity t share one of the first n - ⌈t n⌉ + 1 sequences of each. Pairs that do are compared
+whole. Frequent sequences come last in the order, so that stock phrases make few such pairs.
+
+Time and memory grow with the words of all texts and with the pairs that are compared, of which
+there are about as many as near duplicates; n copies of one text with a word changed are n²/2 pairs.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
-from empathy_core.data import normal
+import numpy as np
+import polars as pl
 
-if TYPE_CHECKING:
-    import numpy as np
+from empathy_core.data import normal_bytes
+from empathy_core.data.normal_bytes import PackedTexts
 
 WORDS = 5
 THRESHOLD = 0.8
-_ENTRIES_PER_CHUNK = 20_000_000
-"""Upper bound of one product's non-zero entries: about 250 MB, however many texts there are."""
+
+_BYTES_PER_CHUNK = 2_000_000
+_TEXTS_PER_CHUNK = 4_096
+_PAIRS_PER_CHUNK = 20_000
+"""What is looked at at once: bounds of memory."""
+_WAITING_PAIRS = 4_000_000
+_SAMPLE = 20_000
+"""Texts of which it is counted how frequent sequences are; any estimate gives the same pairs."""
+
+_ROW_BITS, _RANK_BITS, _HASH_BITS = 12, 6, 46
+"""Parts of a key: text of a chunk, frequency of a sequence, its hash."""
+_HASH_MASK = np.uint64(2**_HASH_BITS - 1)
+_RANK_HASH_BITS = np.uint64(_RANK_BITS + _HASH_BITS)
+_COUNTED_BITS = 22
+_FACTOR = 0x9E3779B97F4A7C15
+"""Odd, so that it has an inverse modulo 2⁶⁴."""
 
 
 def near_duplicates(
-    texts: Sequence[str], threshold: float = THRESHOLD, words: int = WORDS
-) -> "np.ndarray":
+    texts: Sequence[str] | pl.Series, threshold: float = THRESHOLD, words: int = WORDS
+) -> np.ndarray:
     """Return the pairs of texts with a Jaccard similarity of at least *threshold*.
 
     Texts of fewer than *words* words have no sequence and so no neighbour.
@@ -29,53 +49,194 @@ def near_duplicates(
     Returns:
         Indices of shape (pairs, 2), int64; the first of a pair is the smaller; sorted.
     """
-    import numpy as np
-
-    shingles, sizes = _shingles(texts, words)
-    other = shingles.T.tocsr()
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for start, end in _chunks(shingles):
-        shared = (shingles[start:end] @ other).tocoo()
-        left, right = shared.row.astype(np.int64) + start, shared.col.astype(np.int64)
-        union = sizes[left] + sizes[right] - shared.data
-        near = (left < right) & (shared.data >= threshold * union - 1e-6)
-        found.append(np.column_stack([left[near], right[near]]))
-    pairs = np.concatenate(found)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    sequences = _Sequences(pl.Series(texts, dtype=pl.String), words)
+    keys, sizes = _prefixes(sequences, threshold)
+    found = [np.empty((0, 2), np.int64)]
+    for pairs in _candidates(keys, sizes, threshold):
+        for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
+            some = pairs[start : start + _PAIRS_PER_CHUNK]
+            found.append(some[_near(some, sequences, threshold)])
+    every: np.ndarray = np.unique(np.concatenate(found), axis=0)
+    return every
 
 
-def _shingles(texts: Sequence[str], words: int) -> "tuple[Any, np.ndarray]":
-    """Return a sparse matrix (texts, sequences that two texts share) and each text's set size."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    vectorizer = HashingVectorizer(
-        ngram_range=(words, words), tokenizer=normal.words, token_pattern=None, lowercase=False,
-        binary=True, norm=None, alternate_sign=False, n_features=2**30, dtype=np.float32,
-    )  # fmt: skip
-    if not texts:
-        return csr_matrix((0, 1), dtype=np.float32), np.zeros(0)
-    hashed = vectorizer.transform(texts)
-    sizes = np.diff(hashed.indptr).astype(np.float64)
-    # A column for each sequence that occurs twice or more; the others can be in no intersection.
-    _, column, count = np.unique(hashed.indices, return_inverse=True, return_counts=True)
-    row = np.repeat(np.arange(len(texts)), np.diff(hashed.indptr))
-    shared = count[column] > 1
-    ones = np.ones(int(shared.sum()), dtype=np.float32)
-    shape = (len(texts), max(len(count), 1))
-    return csr_matrix((ones, (row[shared], column[shared])), shape=shape), sizes
+# ---------------------------------------------------------------------------- sequences
 
 
-def _chunks(shingles: Any) -> Iterator[tuple[int, int]]:
-    """Yield row ranges whose product stays within the bound."""
-    import numpy as np
+class _Sequences:
+    """The sets of sequences of texts, made when they are asked for.
 
-    frequency = np.asarray(shingles.sum(axis=0)).ravel()
-    cost = np.concatenate([[0.0], np.cumsum(shingles @ frequency, dtype=np.float64)])
-    start, n = 0, shingles.shape[0]
-    while start < n:
-        end = int(np.searchsorted(cost, cost[start] + _ENTRIES_PER_CHUNK, side="right")) - 1
-        end = min(max(end, start + 1), n)
-        yield start, end
-        start = end
+    Attributes:
+        ranks: Bucket of a hash → how frequent its sequences are, 0 to 63.
+    """
+
+    def __init__(self, texts: pl.Series, words: int) -> None:
+        self.texts, self.words = texts, words
+        self.ranks = np.zeros(2**_COUNTED_BITS, np.uint64)
+        step = max(1, -(-len(texts) // _SAMPLE))
+        counts = np.zeros(2**_COUNTED_BITS, np.int64)
+        for _, keys, _ in self.of(np.arange(0, len(texts), step)):
+            np.add.at(counts, _bucket(keys), 1)
+        seen = np.log2(np.maximum(counts, 1)) * 4
+        self.ranks = np.minimum(seen, 2**_RANK_BITS - 1).astype(np.uint64)
+
+    def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield places of texts, the keys of their sequences below each other, and set sizes.
+
+        A key is rank and hash; those of a text are distinct and in ascending order.
+        """
+        for some in self._chunks(places):
+            packed = normal_bytes.words(self.texts[some])
+            hashes, rows = _hashes(packed, self.words)
+            ranked = (self.ranks[_bucket(hashes)] << np.uint64(_HASH_BITS)) | hashes
+            keys = (rows << _RANK_HASH_BITS) | ranked
+            keys.sort()
+            first = np.ones(len(keys), bool)
+            first[1:] = keys[1:] != keys[:-1]
+            keys = keys[first]
+            rows = (keys >> _RANK_HASH_BITS).astype(np.int64)
+            sizes = np.bincount(rows, minlength=len(some))
+            yield some, keys & np.uint64(2 ** int(_RANK_HASH_BITS) - 1), sizes
+
+    def _chunks(self, places: np.ndarray) -> Iterator[np.ndarray]:
+        sizes = self.texts[places].str.len_bytes().to_numpy()
+        ends, start = np.cumsum(sizes, dtype=np.int64), 0
+        while start < len(places):
+            before = ends[start - 1] if start else 0
+            end = int(np.searchsorted(ends, before + _BYTES_PER_CHUNK, side="right"))
+            end = min(max(end, start + 1), start + _TEXTS_PER_CHUNK)
+            yield places[start:end]
+            start = end
+
+
+def _bucket(hashes: np.ndarray) -> np.ndarray:
+    return (hashes & np.uint64(2**_COUNTED_BITS - 1)).astype(np.int64)
+
+
+def _hashes(packed: PackedTexts, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a hash of each sequence of words, and the text that it is in, in order.
+
+    A hash is made of a polynomial of the bytes, modulo 2⁶⁴: that of a piece is the difference of
+    two sums from the beginning. 46 bits are kept; two sequences of a text, or of a pair that is
+    compared, have the same one with a probability of 10⁻⁹.
+    """
+    data = packed.data
+    space = data == 32
+    rows, begin, end = _words(packed, space)
+    last = len(begin) - words + 1
+    if last < 1:
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    whole = rows[:last] == rows[words - 1 :]
+    a, b = begin[:last][whole], end[words - 1 :][whole]
+    powers, inverses = _powers(len(data) + 1)
+    sums = np.zeros(len(data) + 1, np.uint64)
+    np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[:-1], out=sums[1:])
+    hashes = (sums[b] - sums[a]) * inverses[a]
+    hashes ^= hashes >> np.uint64(32)  # the finaliser of SplitMix64
+    hashes *= np.uint64(0xD6E8FEB86659FD93)
+    hashes ^= hashes >> np.uint64(32)
+    return hashes & _HASH_MASK, rows[:last][whole].astype(np.uint64)
+
+
+def _words(packed: PackedTexts, space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each word's text, and where it begins and ends; texts need not stand in order."""
+    order = np.argsort(packed.starts, kind="stable")
+    filled = order[packed.ends[order] > packed.starts[order]]
+    begins, ends = ~space, ~space
+    begins[1:] &= space[:-1]
+    ends[:-1] &= space[1:]
+    begins[packed.starts[filled]] = True
+    ends[packed.ends[filled] - 1] = True
+    begin, end = np.flatnonzero(begins), np.flatnonzero(ends) + 1
+    place = np.searchsorted(packed.starts[filled], begin, side="right") - 1
+    return filled[place], begin, end
+
+
+def _powers(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the powers 0 to n - 1 of the factor, and of its inverse, modulo 2⁶⁴."""
+    if n > len(_KNOWN[0]):
+        inverse = pow(_FACTOR, -1, 2**64)
+        for i, of in enumerate((_FACTOR, inverse)):
+            powers = np.full(n, of, np.uint64)
+            powers[0] = 1
+            _KNOWN[i] = np.cumprod(powers)
+    return _KNOWN[0][:n], _KNOWN[1][:n]
+
+
+_KNOWN = [np.ones(1, np.uint64), np.ones(1, np.uint64)]
+
+
+# ---------------------------------------------------------------------------- pairs
+
+
+def _prefixes(sequences: _Sequences, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return hash and text of the first sequences of each text, in one number, and set sizes."""
+    n = len(sequences.texts)
+    parts, sizes = [np.empty(0, np.uint64)], np.zeros(n, np.int64)
+    bits = np.uint64(_bits(n))
+    for places, keys, of in sequences.of(np.arange(n)):
+        sizes[places] = of
+        firsts = np.minimum(of - np.ceil(threshold * of - 1e-6).astype(np.int64) + 1, of)
+        within = np.arange(len(keys)) - np.repeat(np.cumsum(of) - of, of)
+        kept = within < np.repeat(firsts, of)
+        texts = np.repeat(places, of)[kept].astype(np.uint64)
+        parts.append((keys[kept] << bits) | texts)  # the upper bits of the key fall off
+    return np.concatenate(parts), sizes
+
+
+def _bits(n: int) -> int:
+    return max(int(n - 1).bit_length(), _RANK_BITS + 1)
+
+
+def _candidates(keys: np.ndarray, sizes: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
+    """Yield pairs of texts that share one of their first sequences and may be near.
+
+    *keys* are sorted in place.
+    """
+    keys.sort()
+    bits = np.uint64(_bits(len(sizes)))
+    hashes = keys >> bits
+    twice = np.zeros(len(keys), bool)
+    same = hashes[1:] == hashes[:-1]
+    twice[1:] = same
+    twice[:-1] |= same
+    hashes, texts = hashes[twice], (keys[twice] & ((np.uint64(1) << bits) - np.uint64(1)))
+    del keys, twice, same
+    texts, apart, waiting = texts.astype(np.int64), 1, [np.empty((0, 2), np.int64)]
+    here = np.arange(len(hashes))
+    while len(here := here[here + apart < len(hashes)]):
+        here = here[hashes[here] == hashes[here + apart]]
+        one, other = texts[here], texts[here + apart]
+        small, large = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
+        alike = small >= threshold * large - 1e-6
+        waiting.append(np.column_stack([one[alike], other[alike]]))
+        if sum(map(len, waiting)) > _WAITING_PAIRS:
+            yield np.unique(np.concatenate(waiting), axis=0)
+            waiting = []
+        apart += 1
+    if waiting:
+        yield np.unique(np.concatenate(waiting), axis=0)
+
+
+def _near(pairs: np.ndarray, sequences: _Sequences, threshold: float) -> np.ndarray:
+    """Return which of some pairs reach the threshold."""
+    places, where = np.unique(pairs, return_inverse=True)
+    parts = list(sequences.of(places))
+    if not parts:
+        return np.zeros(len(pairs), bool)
+    keys = np.concatenate([part for _, part, _ in parts]) & _HASH_MASK
+    sizes = np.concatenate([of for *_, of in parts])
+    starts, where = np.cumsum(sizes) - sizes, where.reshape(pairs.shape)
+    both = np.concatenate([_of_pairs(keys, starts[side], sizes[side]) for side in where.T])
+    both.sort()
+    equal = both[1:][both[1:] == both[:-1]] >> np.uint64(_HASH_BITS)
+    shared = np.bincount(equal.astype(np.int64), minlength=len(pairs))
+    union = sizes[where].sum(axis=1) - shared
+    return np.asarray(shared >= threshold * union - 1e-6)
+
+
+def _of_pairs(keys: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the hashes of one side of each pair, with the pair's number above them."""
+    behind = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    numbers = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    return np.asarray((numbers << np.uint64(_HASH_BITS)) | keys[behind])

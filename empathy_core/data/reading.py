@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TypeVar
 
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data import cells, files, hub, places
+from empathy_core.data import cells, files, hub, places, streamed
 from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source, SplitName
+from empathy_core.data.streamed import Unusual
 from empathy_core.data.turns import alternating, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
@@ -95,13 +97,50 @@ def read(source: Source, *, complete: bool = False) -> Raw:
     if found.records:
         _require_columns(source, found)
     broken = _require_whole(source, found, complete=complete)
-    cut = _Cutter(source, found, complete)
-    if source.turn_layout.nested:
-        return _of_conversations(cut, found, broken, key)
+    return _cut(_Cutter(source, found, complete), found, broken, key)
+
+
+def _cut(cut: "_Cutter", table: RawRows, broken: int, key: Mapping[str, str | None]) -> Raw:
+    if cut.source.turn_layout.nested:
+        return _of_conversations(cut, table, broken, key)
     rows = tuple(cut.rows())
-    unmatched = len(found.records) - broken - len(rows)
-    dropped = Counter({found.reason: broken, "pattern not found": unmatched})
+    unmatched = len(table.records) - broken - len(rows)
+    dropped = Counter({table.reason: broken, "pattern not found": unmatched})
     return Raw(rows, +dropped, +Counter({MISSING_WORD: cut.missing}), key)
+
+
+def parts(source: Source) -> Iterator[Raw]:
+    """Yield what ``read`` returns, of one large file in parts; its digest is in the last.
+
+    Raises:
+        Unusual: It cannot be read in parts, which may show after some were yielded.
+        DataError: See ``read``, which tells it better.
+    """
+    source.check()
+    if source.turn_layout.by_utterance or not source.path:
+        raise Unusual
+    found = places.files_of(source.path, source.hub_split, source.where)
+    if len(found) != 1 or not found[0].is_file():
+        raise Unusual
+    yield from _parts(source, found[0])
+
+
+def _parts(source: Source, path: Path) -> Iterator[Raw]:
+    roots = {name.partition(".")[0] for name in source.columns}
+    lacking, records = set(source.columns), 0
+    for table in streamed.parts(path, source.layout, source.where, roots):
+        there = list(map(str, table.columns))
+        lacking = {c for c in lacking if c not in there and not _has_field(table, c)}
+        broken = sum(record is None for record in table.records)
+        if any(there.count(c) > 1 for c in source.columns) or (
+            broken and source.broken_rows == "error"
+        ):
+            raise Unusual
+        records += len(table.records) - broken
+        yield _cut(_Cutter(source, table, complete=False), table, broken, {})
+    if lacking or not records:
+        raise Unusual
+    yield Raw((), {}, {}, content(source), 0 if source.turn_layout.nested else None)
 
 
 def _of_conversations(
@@ -252,7 +291,7 @@ class _Cutter:
         """Yield rows; records that are broken or that the pattern does not match are left out."""
         source = self.source
         regex = None if source.response else source.regex()
-        for row, record in enumerate(self.table.records):
+        for row, record in self.table.numbered():
             if record is None:
                 continue
             author = self._value(row, record, source.author, cells.label) if source.author else None
@@ -281,7 +320,7 @@ class _Cutter:
 
     def taken(self, one: TakenAnswer) -> RawRow:
         """Return the row of an example that is taken of a conversation."""
-        source, record = self.source, self.table.records[one.row] or {}
+        source, record = self.source, self.table.record(one.row) or {}
         layout = source.turn_layout
         author = self._value(one.row, record, source.author, cells.label) if source.author else None
         kept = tuple(self._cell(one.row, record, name, cells.label) for name in source.keep)

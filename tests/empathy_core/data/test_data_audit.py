@@ -68,12 +68,39 @@ def test_near_duplicates_are_those_of_the_definition(monkeypatch: pytest.MonkeyP
     ]
 
     whole = neighbours.near_duplicates(texts)
-    monkeypatch.setattr(neighbours, "_ENTRIES_PER_CHUNK", 50)
+    for bound in ("_BYTES_PER_CHUNK", "_TEXTS_PER_CHUNK", "_PAIRS_PER_CHUNK", "_WAITING_PAIRS"):
+        monkeypatch.setattr(neighbours, bound, 7)
     chunked = neighbours.near_duplicates(texts)
 
     assert len(expected) > 10
     assert whole.tolist() == expected
     assert np.array_equal(whole, chunked)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
+def test_frequent_sequences_hide_no_pair(threshold: float):
+    """Texts of few words share many sequences; the pairs are those of sparse matrix products."""
+    from scipy.sparse import csr_matrix
+
+    rng = random.Random(1)
+    base = [[f"w{rng.randrange(9)}" for _ in range(rng.randrange(60))] for _ in range(150)]
+    edited = [["new" if rng.random() < 0.02 else word for word in words] for words in base]
+    texts = [" ".join(words) for words in (*base, *edited)]
+    sets = [{tuple(t.split()[i : i + 5]) for i in range(len(t.split()) - 4)} for t in texts]
+    known = {one: i for i, one in enumerate(dict.fromkeys(one for of in sets for one in of))}
+    columns = [known[one] for of in sets for one in of]
+    sizes = np.array([len(of) for of in sets])
+    table = csr_matrix(
+        (np.ones(len(columns)), columns, np.concatenate([[0], np.cumsum(sizes)])),
+        shape=(len(texts), len(known)),
+    )
+    shared = (table @ table.T).toarray()
+    union = sizes[:, None] + sizes - shared
+    expected = np.argwhere(np.triu((shared >= threshold * union - 1e-6) & (union > 0), 1))
+    expected = expected[shared[tuple(expected.T)] > 0]
+
+    assert len(expected) > 20
+    assert np.array_equal(neighbours.near_duplicates(texts, threshold), expected)
 
 
 def test_no_texts_have_no_neighbours():
