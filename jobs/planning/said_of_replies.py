@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from empathy_core.best_of import FOUND
 from empathy_core.data.cleaning import clean
 from empathy_core.data.normal import normalised, question_digest
 from empathy_core.rubrics.spec import Dimension
@@ -17,7 +18,7 @@ from empathy_core.training.preference.candidates import FoundPairs, PairCandidat
 from jobs.planning.plan_file import last_plan
 from jobs.planning.planned_metrics import metrics_of
 from jobs.planning.progress import adapters_of, read_trained
-from reports.numbers.judged_faults import FOUND, RED, judged_faults, looks_for_faults
+from reports.numbers.judged_faults import RED, judged_faults, looks_for_faults
 from reports.rows.collect import Collected, collect
 from reports.rows.people import RatedAnswers, people_of
 from reports.rows.pieces import KEY
