@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from jobs.commands.options import AllowOptions, ExecutorOptions, Option, ResourceOptions
@@ -77,6 +78,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
 
 def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.console import show_failed, typed, warn_all
+    from jobs.commands.submission import refuse_growth_here
     from jobs.commands.views.written_report import write_and_show
     from jobs.executors import run_local
     from jobs.executors.local import Settings
@@ -84,7 +86,7 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.planning import versions
     from jobs.planning.sweep import plan
 
-    planned = plan(config, run, typed())
+    planned = plan(config, run, typed(), partial(refuse_growth_here, run))
     warn_all([*versions.advice(run, planned.plan), *planned.warnings])
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = run_local.execute(planned, run, settings, Bar(quiet=options.json))

@@ -1,17 +1,18 @@
 """``[pairs.*]`` → the pairs that fine-tunes are tuned on, each table made once a plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import polars as pl
 
-from empathy_core.store import RunDir, read_json
+from empathy_core.store import RunDir
 from empathy_core.training.preference import frozen
 from empathy_core.training.preference.pairs import PreferencePairs, audit_text
 from empathy_core.training.spec import FinetuneSpec
 from jobs.config.schema import Config
 from jobs.planning.plan import PlannedFinetune
+from jobs.planning.withheld import Withheld
 
 
 @dataclass
@@ -20,12 +21,14 @@ class Pairs:
 
     Attributes:
         examples: The run's rows.
-        run: Where pairs are frozen; null where nothing is written.
+        run: Where pairs are frozen.
+        withheld: Takes what is to be frozen.
     """
 
     config: Config
     examples: pl.DataFrame
-    run: RunDir | None
+    run: RunDir
+    withheld: Withheld
     _made: dict[str, PreferencePairs] = field(default_factory=dict)
 
     def of(self, spec: FinetuneSpec) -> tuple[FinetuneSpec, pl.DataFrame | None]:
@@ -45,10 +48,22 @@ class Pairs:
         if name not in self._made:
             licences = {s.name: s.licence for s in self.config.data_spec().sources}
             made = frozen.make(name, self.config.pairs[name], self.examples, licences)
-            if self.run is not None:
-                frozen.freeze(name, made, self.run)
+            self.withheld.later(partial(frozen.freeze, name, made, self.run))
             self._made[name] = made
         return self._made[name]
+
+    def told(self, planned: PlannedFinetune) -> Iterator[str]:
+        """Yield what an author should know of the pairs of a fine-tune that was planned."""
+        if of := planned.spec.preference:
+            yield audit_text(of.pairs, self._table(of.pairs).audit)
+
+    def notes(self, planned: PlannedFinetune) -> Iterator[str]:
+        """Yield what tables must say of the pairs that an adapter was tuned on."""
+        of = planned.spec.preference
+        if of and (assumed := self._table(of.pairs).audit["assumed"]):
+            yield (
+                f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs. {assumed}"
+            )
 
 
 def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
@@ -60,23 +75,3 @@ def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
     if spec.preference is None:
         return None
     return frozen.load(spec.preference.pairs, spec.preference.digest, run)
-
-
-def told(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
-    """Yield what an author should know of the pairs of a fine-tune that was planned."""
-    if (audit := _audit(planned, run)) and planned.spec.preference:
-        yield audit_text(planned.spec.preference.pairs, audit)
-
-
-def notes(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
-    """Yield what tables must say of the pairs that an adapter was tuned on."""
-    if (audit := _audit(planned, run)) and audit["assumed"]:
-        yield f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs. " + str(
-            audit["assumed"]
-        )
-
-
-def _audit(planned: PlannedFinetune, run: RunDir) -> Mapping[str, Any] | None:
-    of = planned.spec.preference
-    path = run.pairs(of.pairs, of.digest).with_suffix(".json") if of else None
-    return read_json(path) if path is not None and path.is_file() else None

@@ -85,7 +85,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         StorageError: The disk is full; the journal keeps what was finished.
     """
     examples = data.load(run).filter(EVALUATED)
-    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
+    blocks = store.blocks_of_shard(plan.blocks, task.shard, task.n_shards)
     by = adapters_of(plan, read_trained(run, plan))
     works = [
         _Shard(run, c, task.shard, task.n_shards, plan.data_digest, blocks, by.get(c.id))

@@ -16,7 +16,7 @@ from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
 from jobs.planning import versions
-from jobs.planning.plan import Plan, PlannedFinetune, Task
+from jobs.planning.plan import Plan, PlannedFinetune, PlannedMetric, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import adapters_of, read_trained
 from jobs.planning.report_settings import Recorded
@@ -39,10 +39,10 @@ from reports.spec import (
 
 
 class _AsPlanned:
-    """A metric that bears the plan's signature: a report needs no encoder on this machine."""
+    """A metric with the plan's signature and units: a report needs no encoder on this machine."""
 
-    def __init__(self, metric: MetricProtocol, signature: str) -> None:
-        self._metric, self._signature = metric, signature
+    def __init__(self, metric: MetricProtocol, planned: PlannedMetric) -> None:
+        self._metric, self._signature, self.units = metric, planned.signature, planned.units
 
     def signature(self) -> str:
         return self._signature
@@ -165,7 +165,7 @@ def _used(run: RunDir) -> ClusterUse | None:
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:
     """Return key → metric of everything that tables show: those of the plan, then the juries."""
     found: dict[str, MetricProtocol] = {
-        m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
+        m.key: _AsPlanned(metrics.load(m.name, m.options), m) for m in plan.metrics
     }
     return {**found, **juries(found)}
 
