@@ -214,9 +214,10 @@ class RunDir:
         """
         from filelock import Timeout
 
-        made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
         path = self.root / ".lock"
-        known = path.exists()
+        with disk_errors(self.root):
+            made = [folder for folder in path.parents if not folder.exists()]
+            known = path.exists()
         try:
             lock = _acquired(path, timeout_s)
         except Timeout as error:

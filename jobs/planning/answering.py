@@ -7,11 +7,11 @@ from empathy_core.backends.generation_settings import CheckpointSettings, find
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import RunDir, read_json
 from empathy_core.types import GENERATION_VERSION, Condition, digest
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 
 
 def planned(
-    condition: Condition, run: RunDir, withheld: Withheld
+    condition: Condition, run: RunDir, withheld: WithheldWrites
 ) -> tuple[Condition, tuple[str, ...]]:
     """Return *condition* with what its model's files say, and what tables must say of it.
 

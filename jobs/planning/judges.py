@@ -18,12 +18,12 @@ from jobs.config.schema import Config
 from jobs.planning import engines
 from jobs.planning.answering import planned
 from jobs.planning.plan import Plan
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 from reports.labels import full_name, row_labels
 
 
 def judges(
-    config: Config, conditions: Sequence[Condition], run: RunDir, withheld: Withheld
+    config: Config, conditions: Sequence[Condition], run: RunDir, withheld: WithheldWrites
 ) -> dict[str, dict[str, Any]]:
     """Return name → settings of the metrics of all judges.
 

@@ -12,10 +12,10 @@ from empathy_core.errors import ModelError
 from empathy_core.store import RunDir
 from empathy_core.types import ModelSpec, digest
 from empathy_core.weights import checkpoint
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 
 
-def stored_quantization(spec: ModelSpec, run: RunDir, withheld: Withheld) -> str:
+def stored_quantization(spec: ModelSpec, run: RunDir, withheld: WithheldWrites) -> str:
     """Return how the checkpoint of *spec* is quantised itself; empty if it is not.
 
     Args:

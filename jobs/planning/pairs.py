@@ -12,7 +12,7 @@ from empathy_core.training.preference.pairs import PreferencePairs, audit_text
 from empathy_core.training.spec import FinetuneSpec
 from jobs.config.schema import Config
 from jobs.planning.plan import PlannedFinetune
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Pairs:
     config: Config
     examples: pl.DataFrame
     run: RunDir
-    withheld: Withheld
+    withheld: WithheldWrites
     _made: dict[str, PreferencePairs] = field(default_factory=dict)
 
     def of(self, spec: FinetuneSpec) -> tuple[FinetuneSpec, pl.DataFrame | None]:

@@ -46,7 +46,7 @@ from jobs.planning.plan import (
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.planning.run_rows import RunRows, rows_of
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 from reports.labels import template_words
 from reports.rows import subsets
 
@@ -69,7 +69,7 @@ class Resolved:
     rows: RunRows
     made: Mapping[str, pl.DataFrame]
     renderings: Mapping[str, Rendering]
-    withheld: Withheld
+    withheld: WithheldWrites
     remarks: tuple[str, ...] = ()
 
     @property
@@ -96,7 +96,7 @@ def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] 
         RunMismatch: The run was made from other data or another split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
-    withheld = Withheld()
+    withheld = WithheldWrites()
     rows = rows_of(config, run, withheld)
     examples, audit = rows.examples, rows.audit
     evaluated = rows.evaluated.join(rows.carried, "id", "left", maintain_order="left")
@@ -172,7 +172,7 @@ class _Conditions:
     rows: RunRows
     evaluated: pl.DataFrame
     run: RunDir
-    withheld: Withheld
+    withheld: WithheldWrites
     awaited: Collection[str]
     conditions: dict[str, Condition] = field(default_factory=dict)
     renderings: dict[str, Rendering] = field(default_factory=dict)
@@ -358,7 +358,7 @@ def _rendered_otherwise(condition: Condition, base: Mapping[str, Any]) -> list[s
 
 
 def _rendering(
-    config: Config, condition: Condition, rows: pl.DataFrame, run: RunDir, withheld: Withheld
+    config: Config, condition: Condition, rows: pl.DataFrame, run: RunDir, withheld: WithheldWrites
 ) -> Rendering:
     """Render a condition's prompts of some rows, or recall how they were rendered before."""
     texts = hashlib.sha256("\0".join(rows["id"] + rows["context"]).encode()).hexdigest()

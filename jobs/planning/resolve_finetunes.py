@@ -17,7 +17,7 @@ from jobs.config.variants import Variant, variants
 from jobs.planning import loadable, versions
 from jobs.planning.pairs import Pairs
 from jobs.planning.plan import PlannedFinetune
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def resolve_finetunes(
     config: Config,
     data: Data,
     run: RunDir,
-    withheld: Withheld,
+    withheld: WithheldWrites,
     pairs: Pairs,
     awaited: Collection[str] = (),
 ) -> list[tuple[Variant, PlannedFinetune]]:
@@ -77,7 +77,7 @@ def _planned(
     data: Data,
     frame: pl.DataFrame | None,
     run: RunDir,
-    withheld: Withheld,
+    withheld: WithheldWrites,
 ) -> PlannedFinetune:
     spec = variant.spec
     id_ = spec.id(base, data.under(spec.prompt))
@@ -119,7 +119,7 @@ def conditions_of(
         published=table.published,
     )
     prints = f"{planned.base_fingerprint}+finetune:{planned.digest}"
-    stored = loadable.stored_quantization(spec.base, run, Withheld())
+    stored = loadable.stored_quantization(spec.base, run, WithheldWrites())
     tokenizer = weights.tokenizer_digest(weights.tokenizer_folder(spec.base))
     for name in table.decodings:
         decoding = config.decoding_spec(name)

@@ -17,7 +17,7 @@ from empathy_core.types import digest
 from jobs.config.schema import Config
 from jobs.planning import versions
 from jobs.planning.shown_commands import command
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunRows:
         return [growing.until(self.evaluated, step) for step in self.steps[:-1]]
 
 
-def rows_of(config: Config, run: RunDir, withheld: Withheld) -> RunRows:
+def rows_of(config: Config, run: RunDir, withheld: WithheldWrites) -> RunRows:
     """Return the rows of a run; what it does not hold yet is written by *withheld*.
 
     Frozen rows bind from the first plan on: before it, nobody can have answered them.
@@ -69,7 +69,9 @@ def rows_of(config: Config, run: RunDir, withheld: Withheld) -> RunRows:
     return RunRows(prepared.examples, prepared.audit, identity, prepared.carried.frame)
 
 
-def _bound(config: Config, run: RunDir, identity: Mapping[str, Any], withheld: Withheld) -> RunRows:
+def _bound(
+    config: Config, run: RunDir, identity: Mapping[str, Any], withheld: WithheldWrites
+) -> RunRows:
     """Return the rows of a run that was planned before, with more of them evaluated if asked."""
     frozen, limit = data.load_frozen(run), config.evaluate.limit
     begun = growing.begun(frozen.examples, frozen.identity["evaluate"]["limit"])
@@ -102,7 +104,7 @@ def _enlarged(
     run: RunDir,
     rows: RunRows,
     steps: tuple[GrowthStep, ...],
-    withheld: Withheld,
+    withheld: WithheldWrites,
 ) -> RunRows:
     """Return the rows under another ``evaluate.limit`` than they were last evaluated under.
 
@@ -144,7 +146,9 @@ def _or_else(run: RunDir) -> str:
     return f"copy what can be kept into a new run: {again}"
 
 
-def _carried(spec: data.DataSpec, ids: pl.Series, run: RunDir, withheld: Withheld) -> pl.DataFrame:
+def _carried(
+    spec: data.DataSpec, ids: pl.Series, run: RunDir, withheld: WithheldWrites
+) -> pl.DataFrame:
     """Return what frozen rows carry along, read again where that is not what is asked for.
 
     A sweep that was killed while it replaced them is repaired in the same way.
@@ -162,4 +166,4 @@ def _carried(spec: data.DataSpec, ids: pl.Series, run: RunDir, withheld: Withhel
 
 def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
     """Return the run's rows, or what they would be; nothing is written."""
-    return rows_of(config, run, Withheld()).examples
+    return rows_of(config, run, WithheldWrites()).examples

@@ -7,7 +7,7 @@ from pathlib import Path
 from empathy_core.store import write_json
 
 
-class Withheld:
+class WithheldWrites:
     """Calls that write, in their order."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from jobs.config.variants import Variant
 from jobs.planning.pairs import Pairs
 from jobs.planning.plan import Plan
 from jobs.planning.run_rows import examples_of
-from jobs.planning.withheld import Withheld
+from jobs.planning.withheld import WithheldWrites
 from jobs.stages.finetune import model_findings
 
 
@@ -45,7 +45,7 @@ def checked(
 ) -> tuple[dict[str, Any], str]:
     """Return what the preflight finds in rows and model of a fine-tune: for JSON, and as text."""
     examples = examples_of(config, run)
-    spec, frame = Pairs(config, examples, run, Withheld()).of(modules.settled(variant.spec))
+    spec, frame = Pairs(config, examples, run, WithheldWrites()).of(modules.settled(variant.spec))
     prepared = prepare(spec, examples, frame)
     findings = list(prepared.findings)
     if with_model and not checks.wrong(findings, spec.allow):
