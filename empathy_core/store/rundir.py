@@ -128,6 +128,14 @@ class RunDir:
         """A piece of per-row statistics."""
         return self.scores(metric, condition) / shard_name(shard, n_shards)
 
+    def known_scores(self, metric: str, condition: str) -> Path:
+        """Statistics of answers that were copied from another run, a row each."""
+        return self.scores(metric, condition) / "copied" / "rows.parquet"
+
+    def kept_journal(self, condition: str) -> Path:
+        """Answers that were copied from another run, and whose blocks lack others."""
+        return self.journals(condition) / f"{shard_name(0, 0, '')}.copied.jsonl"
+
     def adapter(self, finetune: str) -> Path:
         """A trained adapter: complete, or not there."""
         return self.root / "adapters" / one_name(finetune)

@@ -40,13 +40,19 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
 from jobs.planning.stages import GENERATE
-from jobs.planning.sweep import Planned, accept, preview
+from jobs.planning.sweep import BeforeWriting, Planned, accept, preview
 from slurm.queue import SlurmError
 
 SHOWN = 5
 
 
-def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
+def pilot(
+    config: Config,
+    run: RunDir,
+    options: ResourceOptions,
+    executor: str,
+    before: BeforeWriting | None = None,
+) -> int:
     """Run array block of each model, show answers, propose resources; return the exit code.
 
     Raises:
@@ -61,6 +67,8 @@ def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) 
             refuse_growth(run, drafted, now)
             to_submit = launch_of(config, run, drafted, options)
             refuse_groups(to_submit, packing.groups(_tasks(drafted)), now)
+        if before is not None:
+            before(drafted)
         planned = accept(drafted, run)
         for text in planned.warnings:
             warn(text)

@@ -20,14 +20,18 @@ from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import preview, submit_missing
 from jobs.planning import engines, space, sweep, versions
 from jobs.planning.shown_commands import command
-from jobs.planning.sweep import Planned
+from jobs.planning.sweep import BeforeWriting, Planned
 from slurm import submit
 from slurm.profile import Resources
 from slurm.queue import SlurmError
 
 
 def submit_sweep(
-    config: Config, run: RunDir, command: str, options: ResourceOptions
+    config: Config,
+    run: RunDir,
+    command: str,
+    options: ResourceOptions,
+    before: BeforeWriting | None = None,
 ) -> Submitted | None:
     """Plan and submit a sweep; null means that everything is done and nothing is in the queue.
 
@@ -39,6 +43,8 @@ def submit_sweep(
         refuse_growth(run, drafted, now)
         to_submit = launch_of(config, run, drafted, options)
         refuse_missing(to_submit, drafted.to_come, now)
+        if before is not None:
+            before(drafted)
         planned = sweep.accept(drafted, run)
         warn_all(versions.advice(run, planned.plan))
         for text in planned.warnings:

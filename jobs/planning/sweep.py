@@ -50,11 +50,11 @@ class Planned:
         return [*aside, *self.resolved.remarks]
 
 
-Refusal = Callable[[Planned], None]
-"""Raises where something else than the configuration refuses what would be planned."""
+BeforeWriting = Callable[[Planned], None]
+"""Raises where something refuses what would be planned, or adds what is to be written."""
 
 
-def plan(config: Config, run: RunDir, command: str, refuse: Refusal | None = None) -> Planned:
+def plan(config: Config, run: RunDir, command: str, before: BeforeWriting | None = None) -> Planned:
     """Plan a sweep under the lock, and record the plan.
 
     Side effects: rows are frozen, unusable files set aside, imported answers written.
@@ -64,8 +64,8 @@ def plan(config: Config, run: RunDir, command: str, refuse: Refusal | None = Non
     """
     with run.lock():
         drafted = preview(config, run, command)
-        if refuse is not None:
-            refuse(drafted)
+        if before is not None:
+            before(drafted)
         return accept(drafted, run)
 
 

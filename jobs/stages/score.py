@@ -7,7 +7,7 @@ of them once.
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,27 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
+from jobs.stages.known_scores import NO_SCORES, KnownScores, shown
 from jobs.stages.protocol import Listener, Progress
 
 _NOT_GIVEN = ("id", "context", "response", "turns", ALL_REFERENCES)
 """Columns of the examples that every metric is given under names of their own."""
-
-_BESIDE = ("opponent", "condition", data.references.ROWS)
-"""Columns of the rows that are there for some metrics, or in some runs."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """A condition's answers in this shard, and the digests of the units they form."""
+    """A condition's answers in this shard, and the digests of the units they form.
+
+    Attributes:
+        known: What another run computed of them under the metric that is at work.
+    """
 
     condition: Condition
     rows: pl.DataFrame
     inputs: Mapping[int, str]
+    known: KnownScores = NO_SCORES
 
 
 def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
@@ -67,6 +70,9 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         stale = [a for a in compared if a.inputs and not _current(path[a.condition.id], a.inputs)]
         kept = {a.condition.id: _kept(metric, path[a.condition.id], tags, a) for a in stale}
         ahead = [_without(a, kept[a.condition.id].units) for a in stale]
+        ahead = [
+            replace(a, known=KnownScores.read(run, planned.key, a.condition.id)) for a in ahead
+        ]
         for done, frame in _scored(metric, ahead, listen):
             own, known = {**tags, "condition": done.condition.id}, kept[done.condition.id]
             inputs = {str(u): d for u, d in sorted({**known.units, **done.inputs}.items())}
@@ -266,18 +272,19 @@ def _measured(
     A unit's references are prepared once for all of them.
     """
     found: dict[str, list[pl.DataFrame]] = {a.condition.id: [] for a in stale}
-    given = [metrics.given_column(name) for name in metrics.asked(metric)]
     for unit in sorted({u for a in stale for u in a.inputs}):
         states: dict[tuple[Any, ...], Any] = {}  # a subset of the rows has its own references
         for answers in stale:
             rows = answers.rows.filter(pl.col("unit") == unit)
             if rows.is_empty():
                 continue
-            references = metrics.references_of(metric, rows)
-            if references not in states:
-                states[references] = metric.reference_state(references)
-            beside = cs.by_name(*_BESIDE, require_all=False)
-            values = metric.measure(rows.select(*metrics.ROWS, *given, beside), states[references])
+            values, there = answers.known.of(rows, metric)
+            lacking = rows if not there.any() else rows.filter(~pl.Series(there))
+            if lacking.height:
+                references = metrics.references_of(metric, lacking)
+                if references not in states:
+                    states[references] = metric.reference_state(references)
+                values[~there] = metric.measure(shown(lacking, metric), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))
     for answers in stale:

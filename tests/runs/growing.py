@@ -41,7 +41,7 @@ text = "text"
 shards = 2
 """
 
-WORDS = ("sleep", "work", "mother", "alone", "anger", "school", "money", "doctor", "friend", "night")
+WORDS = ("sleep", "work", "mother", "alone", "anger", "school", "money", "doctor", "night", "son")
 
 
 def write_rows(folder: Path, n: int = 60) -> None:
