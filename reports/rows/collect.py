@@ -30,11 +30,12 @@ from empathy_core.store import (
     RunDir,
     UnitsOfBlocks,
     paired_inputs,
+    read_json,
     unit_inputs,
 )
 from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
-from reports.rows.people import RatedAnswers, read_people
+from reports.rows.people import RatedAnswers, drawn_before, read_people
 from reports.rows.pieces import (
     KEY,
     ExpectedPiece,
@@ -183,6 +184,9 @@ def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
     ids = [c.id for c in spec.conditions]
     sound = sound_ratings(run, spec.metrics, found.examples, ids, found.texts)
     said = read_people(run, spec.metrics, ids, found.texts)
+    if said is not None:
+        steps = data.growing.steps_of(read_json(run.data) if run.data.exists() else {})
+        said = replace(said, drawn_of=drawn_before(said.samples, found.examples, steps))
     rated = {
         (condition, key): scores_of_people(said, m.asked, condition, found.expected, m.thresholds)
         for key, m in spec.metrics.items()
