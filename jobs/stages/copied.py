@@ -18,7 +18,7 @@ import polars as pl
 from empathy_core import data, metrics, store
 from empathy_core.counted import counted
 from empathy_core.data.contexts import contexts_of, has_turns
-from empathy_core.errors import ConfigError, Incomplete
+from empathy_core.errors import ConfigError
 from empathy_core.prompts.rendering import prompt_digests
 from empathy_core.store import (
     EVALUATED,
@@ -144,7 +144,7 @@ def find(old: RunDir, resolved: Resolved) -> CopiedAnswers:
         resolved: The plan, whose rows may not be frozen yet.
 
     Raises:
-        Incomplete: The other run was never planned.
+        ConfigError: The other run was never planned.
         Damaged: Its rows cannot be proven, and so none of its answers.
     """
     there = _OtherRun(old)
@@ -268,7 +268,7 @@ class _OtherRun:
                 f"--from {self.run.root}: it holds no plan; expected the folder or the name of a "
                 "run; see which there are with: ls runs"
             )
-            raise Incomplete(msg)
+            raise ConfigError(msg)
         self.examples = data.load(self.run)
         self.planned: dict[str, tuple[Condition, Plan]] = {}
         for path in self.run.plans():
