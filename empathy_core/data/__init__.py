@@ -6,22 +6,38 @@ A data source is one file in ``sources/``; any other file or Hub data set is a `
 columns named. What is frozen is what every task of the run reads, on whatever node.
 """
 
-import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from empathy_core.data import audit as _audit
-from empathy_core.data import cleaning, columns, files, placed, reading, references, splitting
+from empathy_core.data import (
+    cleaning,
+    columns,
+    files,
+    growing,
+    placed,
+    reading,
+    references,
+    splitting,
+)
 from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
-from empathy_core.data.frozen import VERSION, changes
+from empathy_core.data.freezing import (
+    FrozenRows,
+    PreparedRows,
+    cleaned_by,
+    enlarge,
+    freeze,
+    load,
+    load_frozen,
+)
+from empathy_core.data.frozen import changes
 from empathy_core.data.specs import (
     DataSpec,
     EvaluateSpec,
@@ -32,22 +48,15 @@ from empathy_core.data.specs import (
     source_names,
 )
 from empathy_core.data.streamed import Unusual
-from empathy_core.errors import ConfigError, Damaged, DataError
-from empathy_core.store import (
-    EVALUATED,
-    EXAMPLES,
-    TURNS,
-    RunDir,
-    read_json,
-    write_bytes,
-    write_json,
-)
+from empathy_core.errors import ConfigError, DataError
+from empathy_core.store import EVALUATED, EXAMPLES, TURNS
 from empathy_core.types import digest
 
 __all__ = [
     "CLEANING_VERSION",
     "DataSpec",
     "EvaluateSpec",
+    "FrozenRows",
     "PreparedRows",
     "Source",
     "SplitSettings",
@@ -57,32 +66,18 @@ __all__ = [
     "changes",
     "cleaned_by",
     "columns",
+    "enlarge",
     "export",
     "freeze",
+    "growing",
     "identity",
     "load",
+    "load_frozen",
     "prepare",
     "references",
     "source",
     "source_names",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRows:
-    """The rows of a run before they are frozen.
-
-    Attributes:
-        examples: ``store.EXAMPLES``, in the run's order; see ``references.united``.
-        audit: See ``audit.audit``.
-        identity: See ``identity``.
-        carried: No part of the identity.
-    """
-
-    examples: pl.DataFrame
-    audit: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    carried: columns.Carried
 
 
 def identity(data: DataSpec, evaluate: EvaluateSpec) -> dict[str, Any]:
@@ -323,51 +318,3 @@ def export(examples: pl.DataFrame, path: Path) -> int:
         msg = f"--export {path}: {error.strerror}; expected a folder that you may write to"
         raise ConfigError(msg) from error
     return asked.height
-
-
-# ---------------------------------------------------------------------------- frozen rows
-
-
-def cleaned_by(run: RunDir) -> int:
-    """Return the version of the cleaning rules that a run's rows were frozen under."""
-    return int(read_json(run.data)["identity"][VERSION])
-
-
-def freeze(prepared: PreparedRows, run: RunDir) -> None:
-    """Write the rows, the audit, and last the identity, which says that the others are there."""
-    buffer = io.BytesIO()
-    prepared.examples.write_parquet(buffer, compression="zstd")
-    data = buffer.getvalue()
-    write_bytes(data, run.examples)
-    # not sorted: quantiles and counts are read in the order they were made
-    write_bytes(json.dumps(prepared.audit, indent=1, ensure_ascii=False).encode(), run.audit)
-    frozen = {
-        "identity": prepared.identity,
-        "rows": prepared.examples.height,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        **columns.write(prepared.carried, run),
-    }
-    write_json(frozen, run.data)
-
-
-def load(run: RunDir) -> pl.DataFrame:
-    """Return the frozen rows, after proving that they are those.
-
-    They are ``store.EXAMPLES``, and all references of a row where any has several.
-
-    Raises:
-        Damaged: A file is missing, or is not what was written.
-    """
-    frozen = read_json(run.data)
-    try:
-        data = run.examples.read_bytes()
-    except OSError as error:
-        msg = f"{run.examples} cannot be read ({error}): expected the run's frozen rows"
-        raise Damaged(f"{msg}; remove {run.data} and run sweep again") from error
-    if not isinstance(frozen, dict) or hashlib.sha256(data).hexdigest() != frozen.get("sha256"):
-        msg = (
-            f"{run.examples} is not what was frozen (its digest differs from {run.data.name}): "
-            f"restore both from a copy, or remove {run.data} and run sweep again"
-        )
-        raise Damaged(msg)
-    return pl.read_parquet(io.BytesIO(data))

@@ -127,15 +127,19 @@ def in_blocks(frame: pl.DataFrame, ids: Sequence[str], block_size: int) -> pl.Da
     blocks of *block_size*; all rows of a context share its block. Evaluated rows come first, by
     (block, context, id); the others follow by id with a null block.
     """
+    placed = in_order(frame.filter(pl.col("id").is_in(ids))).with_columns(
+        (pl.col("place") // block_size).cast(pl.Int32).alias("block")
+    )
+    rest = frame.filter(~pl.col("id").is_in(ids)).sort("id")
+    return pl.concat([placed.drop("place", "first"), rest], how="diagonal")
+
+
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return evaluated rows in the order of ``in_blocks``, with the ``place`` of their context."""
     contexts = (
-        frame.filter(pl.col("id").is_in(ids))
-        .group_by("context")
+        rows.group_by("context")
         .agg(pl.col("id").min().alias("first"))
         .sort(pl.col("context").str.len_chars(), "first")
         .with_row_index("place")
-        .with_columns((pl.col("place") // block_size).cast(pl.Int32).alias("block"))
     )
-    placed = frame.filter(pl.col("id").is_in(ids)).join(contexts, on="context", how="left")
-    rest = frame.filter(~pl.col("id").is_in(ids)).sort("id")
-    order = placed.sort("place", "id").drop("place", "first")
-    return pl.concat([order, rest], how="diagonal")
+    return rows.join(contexts, on="context", how="left").sort("place", "id")

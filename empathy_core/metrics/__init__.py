@@ -16,7 +16,9 @@ give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` 
 ``prepared``); ``misreads(text)`` and ``script_advice`` (see ``misread_note``); ``merged`` or
 ``united``, and ``references`` (see ``_several``); ``score_group``, the name of a task of its own
 that scores it with all others of that group; ``by_condition``, true where conditions share nothing,
-so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run.
+so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run;
+``compares_answers``, true where a row's statistics depend on the other rows of its unit: in a run
+that grew, units are then those of a run that was planned so large at once.
 """
 
 import json

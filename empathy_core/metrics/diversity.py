@@ -69,6 +69,7 @@ class Metric:
     tokenizer: BySacrebleu = "13a"
 
     script_advice: ClassVar[str] = advice("diversity")
+    compares_answers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_tokenizer(self.tokenizer, "metrics.diversity.tokenizer")

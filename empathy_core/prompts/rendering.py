@@ -306,9 +306,8 @@ def render_in(
     Raises:
         ModelError: See ``Renderer.prompts``.
     """
-    tokenizer = tokenizer_of(condition.model)
-    config = checkpoint.read_config(folder, condition.model.name)
-    renderer = Renderer(condition, tokenizer, context_window(config, tokenizer), overlong)
+    renderer = _renderer(condition, folder, overlong)
+    tokenizer = renderer.tokenizer
     prompts = renderer.prompts([context for _, context in examples])
     embedding.check_planned(condition.model, folder, tokenizer, [p.ids for p in prompts])
     spelled = re.compile("|".join(map(re.escape, special_spellings(tokenizer))) or r"\Z\A")
@@ -323,6 +322,31 @@ def render_in(
         overlong=tuple(e for (e, _), p in zip(examples, prompts, strict=True) if not p.fits),
         n_special_in_text=sum(bool(spelled.search(text_of(asked))) for _, asked in examples),
     )
+
+
+def _renderer(condition: Condition, folder: Path, overlong: Overlong) -> Renderer:
+    tokenizer = tokenizer_of(condition.model)
+    config = checkpoint.read_config(folder, condition.model.name)
+    return Renderer(condition, tokenizer, context_window(config, tokenizer), overlong)
+
+
+def prompt_digests(
+    condition: Condition, contexts: Sequence[Context], overlong: Overlong
+) -> list[str]:
+    """Return for each question or conversation what an answer to it bears as ``prompt_sha256``.
+
+    Raises:
+        ModelError: The tokenizer is absent, or cannot render the prompt.
+    """
+    if condition.model.rendered_elsewhere:
+        return [digest_of_turns(turns(condition, context)) for context in contexts]
+    if condition.model.backend != "hf" or condition.model.weights is None:
+        plain = (condition.prompt.plain(context) for context in contexts)
+        return [hashlib.sha256(prompt.encode()).hexdigest() for prompt in plain]
+    from empathy_core import weights
+
+    folder = weights.locate(condition.model.weights, condition.model.revision)
+    return [prompt.sha256 for prompt in _renderer(condition, folder, overlong).prompts(contexts)]
 
 
 def render(

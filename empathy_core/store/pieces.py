@@ -45,6 +45,11 @@ def versions(path: Path) -> dict[int, int]:
         return {int(block): version for block, version in json.loads(said).items()}
 
 
+def inputs_of(piece: Piece) -> dict[int, str]:
+    """Return score unit → digest of the answers that a piece of scores was made from."""
+    return {int(unit): digest for unit, digest in json.loads(piece.tags["inputs"]).items()}
+
+
 def versions_tag(versions: Mapping[int, int]) -> dict[str, str]:
     """Return the tag that ``versions`` reads; none where every block is of the condition's own."""
     listed = {str(block): versions[block] for block in sorted(versions)}

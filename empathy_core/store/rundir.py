@@ -1,16 +1,21 @@
 """The paths of a run."""
 
+import fcntl
 import shutil
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from empathy_core.errors import Busy, ConfigError
 from empathy_core.store.files import PARTIAL, disk_errors, make_dir
 from empathy_core.store.modes import file_mode
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 MOST_BYTES = 255
 """Of the name of a file or folder, on nearly every file system."""
@@ -127,6 +132,14 @@ class RunDir:
         """A piece of per-row statistics."""
         return self.scores(metric, condition) / shard_name(shard, n_shards)
 
+    def known_scores(self, metric: str, condition: str) -> Path:
+        """Statistics of answers that were copied from another run, a row each."""
+        return self.scores(metric, condition) / "copied" / "rows.parquet"
+
+    def kept_journal(self, condition: str) -> Path:
+        """Answers that were copied from another run, and whose blocks lack others."""
+        return self.journals(condition) / f"{shard_name(0, 0, '')}.copied.jsonl"
+
     def adapter(self, finetune: str) -> Path:
         """A trained adapter: complete, or not there."""
         return self.root / "adapters" / one_name(finetune)
@@ -220,19 +233,19 @@ class RunDir:
 
     @contextmanager
     def lock(self, timeout_s: float = 30.0) -> Iterator[None]:
-        """Hold the planning lock.
+        """Hold the planning lock; what ends by an error leaves neither it nor an empty folder.
 
         Raises:
             Busy: Another sweep held it for *timeout_s*.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        make_dir(self.root)
         path = self.root / ".lock"
-        lock = FileLock(path, timeout=timeout_s, mode=file_mode(path))
+        with disk_errors(self.root):
+            made = [folder for folder in path.parents if not folder.exists()]
+            known = path.exists()
         try:
-            with disk_errors(self.root):
-                lock.acquire()
+            lock = _acquired(path, timeout_s)
         except Timeout as error:
             msg = (
                 f"another sweep is planning {self.root}: waited {timeout_s:.0f} s for it; "
@@ -241,6 +254,13 @@ class RunDir:
             raise Busy(msg) from error
         try:
             yield
+        except BaseException:
+            if not known:
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # something is in it
+                for folder in made:
+                    folder.rmdir()
+            raise
         finally:
             lock.release()
 
@@ -257,6 +277,34 @@ class RunDir:
             yield
         finally:
             lock.release()
+
+
+def _acquired(path: Path, timeout_s: float) -> "FileLock":
+    """Return the lock of *path*, which this process holds.
+
+    Whoever removes the file holds its lock: one that waited for it may then hold the lock of a
+    file that is gone. It tries again if the file in its place is locked by nobody.
+    """
+    from filelock import FileLock
+
+    while True:
+        make_dir(path.parent)
+        lock = FileLock(path, timeout=timeout_s, mode=file_mode(path))
+        with disk_errors(path.parent):
+            lock.acquire()
+        if path.exists() and not _is_free(path):
+            return lock
+        lock.release()
+
+
+def _is_free(path: Path) -> bool:
+    """Tell whether nobody has the lock of a file; false where there are no such locks."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def shard_name(shard: int, n_shards: int, suffix: str = ".parquet") -> str:

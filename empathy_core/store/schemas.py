@@ -84,13 +84,19 @@ def paired_inputs(own: Mapping[int, str], other: Mapping[int, str]) -> dict[int,
     }
 
 
-def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
+UnitsOfBlocks = Mapping[int, tuple[int, ...]]
+"""Block → score units in which its rows are; ``UNIT_BLOCKS`` blocks a unit where it is empty."""
+
+
+def unit_inputs(blocks: Mapping[int, str], units_of: UnitsOfBlocks | None = None) -> dict[int, str]:
     """Return score unit → digest of the generated blocks it is made from.
 
     Args:
         blocks: Generation block → digest of its rows, as a piece's metadata has them.
+        units_of: Where units are not cut from the blocks as they follow each other.
     """
     units: dict[int, list[str]] = {}
     for block, digest in sorted(blocks.items()):
-        units.setdefault(block // UNIT_BLOCKS, []).append(f"{block}:{digest}")
+        for unit in units_of.get(block, ()) if units_of else (block // UNIT_BLOCKS,):
+            units.setdefault(unit, []).append(f"{block}:{digest}")
     return {u: hashlib.sha256(" ".join(b).encode()).hexdigest()[:16] for u, b in units.items()}

@@ -22,7 +22,7 @@ def cancel(options: CancelOptions) -> int:
     from jobs.commands.console import existing, print_out, warn
     from jobs.commands.submission import reached
     from jobs.executors.slurm import inspect as inspection
-    from jobs.executors.slurm.submit import ClusterError
+    from jobs.executors.slurm.launching import ClusterError
     from jobs.planning.plan_file import last_plan
     from jobs.planning.shown_commands import command
     from slurm.queue import SlurmError

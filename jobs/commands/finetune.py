@@ -59,23 +59,35 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
 
 def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.commands.console import print_out, typed, warn_all
-    from jobs.commands.submission import launch_of, settled, show_submitted, withdrawn_if_refused
+    from jobs.commands.submission import (
+        launch_of,
+        of_file,
+        refuse_growth,
+        settled,
+        show_submitted,
+        withdrawn_if_refused,
+    )
     from jobs.commands.views.fine_tunes import adapters_text
+    from jobs.executors.slurm import packing
+    from jobs.executors.slurm.asking import refuse_groups
     from jobs.executors.slurm.submit import submit_tasks
     from jobs.executors.slurm.wanted import missing
     from jobs.planning import versions
     from jobs.planning.stages import FINETUNE
-    from jobs.planning.sweep import plan_locked
+    from jobs.planning.sweep import accept, preview
 
     with run.lock():
         now = settled(run)
-        planned = plan_locked(config, run, typed(), now.awaited_ids())
+        drafted = preview(config, run, typed(), now.awaited_ids())
+        refuse_growth(run, drafted, now)
+        tasks = missing(FINETUNE, drafted.plan, drafted.progress, now)
+        launch = launch_of(config, run, drafted, options)
+        refuse_groups(launch, packing.groups(tasks), now)
+        planned = accept(drafted, run)
         warn_all(versions.advice(run, planned.plan))
         with withdrawn_if_refused(run, planned):
-            launch = launch_of(config, run, planned, options)
-            submitted = submit_tasks(
-                launch, missing(FINETUNE, planned.plan, planned.progress, now), now
-            )
+            tasks = missing(FINETUNE, planned.plan, planned.progress, now)
+            submitted = submit_tasks(of_file(launch, planned), tasks, now)
     if submitted.tried or submitted.n_before:
         return show_submitted(submitted, run, as_json=options.json)
     print_out(adapters_text(run, planned.plan, as_json=options.json))

@@ -12,10 +12,19 @@ from empathy_core.visible import nothing_visible
 from jobs.commands.console import print_out, typed, warn
 from jobs.commands.options import ResourceOptions
 from jobs.commands.status import LOOKS_S, longer
-from jobs.commands.submission import launch_of, settled, withdrawn_if_refused
+from jobs.commands.submission import (
+    launch_of,
+    of_file,
+    refuse_growth,
+    refuse_growth_here,
+    settled,
+    withdrawn_if_refused,
+)
 from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
 from jobs.executors.progress_bar import Bar
+from jobs.executors.slurm import packing
+from jobs.executors.slurm.asking import refuse_groups
 from jobs.executors.slurm.in_queue import read_queue_state
 from jobs.executors.slurm.submit import submit_tasks
 from jobs.planning.pilot import (
@@ -31,13 +40,19 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress
 from jobs.planning.shown_commands import command
 from jobs.planning.stages import GENERATE
-from jobs.planning.sweep import Planned, plan_locked
+from jobs.planning.sweep import BeforeWriting, Planned, accept, preview
 from slurm.queue import SlurmError
 
 SHOWN = 5
 
 
-def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) -> int:
+def pilot(
+    config: Config,
+    run: RunDir,
+    options: ResourceOptions,
+    executor: str,
+    before: BeforeWriting | None = None,
+) -> int:
     """Run array block of each model, show answers, propose resources; return the exit code.
 
     Raises:
@@ -45,14 +60,22 @@ def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) 
     """
     with run.lock():
         now = settled(run) if executor == "slurm" else None
-        planned = plan_locked(config, run, typed())
+        drafted = preview(config, run, typed(), now.awaited_ids() if now else ())
+        if now is None:
+            refuse_growth_here(run, drafted)
+        else:
+            refuse_growth(run, drafted, now)
+            to_submit = launch_of(config, run, drafted, options)
+            refuse_groups(to_submit, packing.groups(_tasks(drafted)), now)
+        if before is not None:
+            before(drafted)
+        planned = accept(drafted, run)
         for text in planned.warnings:
             warn(text)
-        tasks = pilot_tasks(planned.plan, {c: set(b) for c, b in planned.progress.done().items()})
+        tasks = _tasks(planned)
         if now is not None and planned.path is not None:
             with withdrawn_if_refused(run, planned):
-                to_submit = launch_of(config, run, planned, options)
-                submitted = submit_tasks(to_submit, tasks, now)
+                submitted = submit_tasks(of_file(to_submit, planned), tasks, now)
             for left in submitted.left:
                 warn(f"not submitted: {left}")
             for array in submitted.arrays:
@@ -64,6 +87,11 @@ def pilot(config: Config, run: RunDir, options: ResourceOptions, executor: str) 
         _here(run, planned, tasks, settings, quiet=options.json)
     target_min = config.generation.target_min or 30
     return _show(run, planned.plan, tasks, target_min, as_json=options.json)
+
+
+def _tasks(planned: Planned) -> list[Task]:
+    done = planned.progress.done()
+    return pilot_tasks(planned.plan, {condition: set(blocks) for condition, blocks in done.items()})
 
 
 def _here(
@@ -100,7 +128,7 @@ def _wait(run: RunDir) -> None:
 
 def _show(run: RunDir, plan: Plan, tasks: Sequence[Task], target_min: int, *, as_json: bool) -> int:
     progress = read_progress(run, plan)
-    middle = plan.n_blocks // 2
+    middle = plan.blocks[plan.n_blocks // 2]
     models = {t.key for t in tasks}
     lost = [
         c.id

@@ -8,7 +8,7 @@ from jobs.commands.options import Option, ResourceOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
-    from jobs.executors.slurm.submit import Submitted
+    from jobs.executors.slurm.launching import Submitted
     from jobs.planning.plan import Plan
     from jobs.planning.progress import RunProgress
 
@@ -51,7 +51,8 @@ def _submit(run: "RunDir", options: RetryOptions) -> "Submitted":
     from jobs.commands.console import alike
     from jobs.commands.submission import resources_given, settled
     from jobs.config.schema import Config
-    from jobs.executors.slurm.submit import launch, submit_missing, submit_tasks
+    from jobs.executors.slurm.launching import launch
+    from jobs.executors.slurm.submit import submit_missing, submit_tasks
     from jobs.executors.slurm.wanted import missing
     from jobs.planning import versions
     from jobs.planning.plan_file import last_plan

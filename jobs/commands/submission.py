@@ -3,36 +3,35 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 
 from empathy_core.counted import counted
-from empathy_core.errors import EmpathyError
+from empathy_core.errors import EmpathyError, RunMismatch
 from empathy_core.store import RunDir
 from jobs.commands.console import print_out, warn, warn_all
 from jobs.commands.options import ResourceOptions
 from jobs.config.schema import Config
 from jobs.executors.slurm import standby
+from jobs.executors.slurm.asking import refuse_missing
 from jobs.executors.slurm.in_queue import SETTLED_S, QueueState, read_queue_state
+from jobs.executors.slurm.launching import ClusterError, Launch, Submitted, launch
 from jobs.executors.slurm.submissions import Ledger, Submission
-from jobs.executors.slurm.submit import (
-    ClusterError,
-    Launch,
-    Submitted,
-    launch,
-    preview,
-    submit_missing,
-)
+from jobs.executors.slurm.submit import preview, submit_missing
 from jobs.planning import engines, space, sweep, versions
 from jobs.planning.shown_commands import command
-from jobs.planning.sweep import Planned
+from jobs.planning.sweep import BeforeWriting, Planned
 from slurm import submit
 from slurm.profile import Resources
 from slurm.queue import SlurmError
 
 
 def submit_sweep(
-    config: Config, run: RunDir, command: str, options: ResourceOptions
+    config: Config,
+    run: RunDir,
+    command: str,
+    options: ResourceOptions,
+    before: BeforeWriting | None = None,
 ) -> Submitted | None:
     """Plan and submit a sweep; null means that everything is done and nothing is in the queue.
 
@@ -40,17 +39,40 @@ def submit_sweep(
     """
     with run.lock():
         now = settled(run)  # before planning: a controller that is down costs nothing
-        planned = sweep.plan_locked(config, run, command, now.awaited_ids())
+        drafted = sweep.preview(config, run, command, now.awaited_ids())
+        refuse_growth(run, drafted, now)
+        to_submit = launch_of(config, run, drafted, options)
+        refuse_missing(to_submit, drafted.to_come, now)
+        if before is not None:
+            before(drafted)
+        planned = sweep.accept(drafted, run)
         warn_all(versions.advice(run, planned.plan))
         for text in planned.warnings:
             warn(text)
-        if planned.path is None:
-            return None
         warn_all(space.warnings(planned, run))
         with withdrawn_if_refused(run, planned):
-            to_submit = launch_of(config, run, planned, options)
-            submitted = submit_missing(to_submit, planned.progress, now)
+            submitted = submit_missing(of_file(to_submit, planned), planned.progress, now)
     return submitted if submitted.tried or submitted.n_before else None
+
+
+def refuse_growth(run: RunDir, drafted: Planned, now: QueueState) -> None:
+    """Refuse to add rows to a run while array tasks of it are in the queue.
+
+    Each was submitted for the rows that were there, and its job would score and report them alone.
+
+    Raises:
+        RunMismatch: Rows would be added.
+    """
+    added = drafted.resolved.rows.added
+    if not added or not now.queued:
+        return
+    msg = (
+        f"in the queue, for fewer rows: {counted(len(now.queued), 'array task')} of this run; "
+        f"expected none while rows are added (evaluate.limit adds {added}): wait until they have "
+        f"ended ({command(run, 'status', '--watch')}), or remove them ({command(run, 'cancel')}), "
+        "then run the same command again"
+    )
+    raise RunMismatch(msg)
 
 
 @contextmanager
@@ -68,6 +90,17 @@ def withdrawn_if_refused(run: RunDir, planned: Planned) -> Iterator[None]:
         raise
 
 
+def refuse_growth_here(run: RunDir, drafted: Planned) -> None:
+    """Do the same where the work is done on this machine, if Slurm can say what is in the queue.
+
+    Raises:
+        RunMismatch: Rows would be added while array tasks of the run are in the queue.
+    """
+    if drafted.resolved.rows.added and run.jobs.exists():
+        with suppress(SlurmError):  # what is in the queue does not touch blocks that are new to it
+            refuse_growth(run, drafted, read_queue_state(run))
+
+
 def resources_given(options: ResourceOptions) -> Resources:
     """Return the resources given on the command line."""
     given = {"mem_gb": options.mem, "time_min": options.time, "exclude": options.exclude}
@@ -81,6 +114,11 @@ def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOp
     engines.check_on_slurm(planned.plan, offline=config.slurm.offline)
     name = planned.path.name if planned.path else "NNNN.json"
     return launch(config, run, planned.plan, name, resources_given(options))
+
+
+def of_file(to_submit: Launch, planned: Planned) -> Launch:
+    """Return what was to be submitted for a plan that is on disk by now."""
+    return replace(to_submit, plan_file=planned.path.name) if planned.path else to_submit
 
 
 def reached(run: RunDir) -> QueueState:

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from jobs.commands.options import AllowOptions, ExecutorOptions, Option, ResourceOptions
@@ -9,6 +11,7 @@ from jobs.commands.options import AllowOptions, ExecutorOptions, Option, Resourc
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
     from jobs.config.schema import Config
+    from jobs.planning.sweep import Planned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,15 @@ class SweepOptions(ResourceOptions, AllowOptions, ExecutorOptions):
             "propose shards, time and memory for everything"
         ),
     ] = False
+    copy_from: Annotated[
+        Path | None,
+        Option(
+            "copy from another run, a folder or a name, the answers and scores that hold here: "
+            "same model, prompt, decoding and question, proven row by row; that run is only read",
+            "RUN",
+            ("--from",),
+        ),
+    ] = None
 
 
 def sweep(options: SweepOptions) -> int:
@@ -60,7 +72,7 @@ def sweep(options: SweepOptions) -> int:
     if options.pilot:
         from jobs.commands.pilot import pilot
 
-        return pilot(config, run, options, executor)
+        return pilot(config, run, options, executor, partial(_copy, run, options))
     return (_on_slurm if executor == "slurm" else _here)(config, run, options)
 
 
@@ -68,7 +80,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.console import typed
     from jobs.commands.submission import show_submitted, submit_sweep
 
-    submitted = submit_sweep(config, run, typed(), options)
+    submitted = submit_sweep(config, run, typed(), options, partial(_copy, run, options))
     if submitted is None:
         from jobs.commands.views.written_report import write_and_show
 
@@ -78,6 +90,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: SweepOptions) -> int:
 
 def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.console import show_failed, typed, warn_all
+    from jobs.commands.submission import refuse_growth_here
     from jobs.commands.views.written_report import write_and_show
     from jobs.executors import run_local
     from jobs.executors.local import Settings
@@ -85,7 +98,11 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.planning import versions
     from jobs.planning.sweep import plan
 
-    planned = plan(config, run, typed())
+    def before(drafted: "Planned") -> None:
+        refuse_growth_here(run, drafted)
+        _copy(run, options, drafted)
+
+    planned = plan(config, run, typed(), before)
     warn_all([*versions.advice(run, planned.plan), *planned.warnings])
     settings = Settings(config.local.workers, config.local.threads)
     outcomes = run_local.execute(planned, run, settings, Bar(quiet=options.json))
@@ -93,6 +110,21 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     if failed:
         return show_failed(failed, run, as_json=options.json)
     return write_and_show(run, as_json=options.json)
+
+
+def _copy(run: "RunDir", options: SweepOptions, drafted: "Planned") -> None:
+    """Copy what holds of another run into this one, once its plan is written."""
+    from empathy_core.store import RunDir
+    from jobs.commands.console import print_out, warn
+
+    if options.copy_from is None:
+        return
+    from jobs.stages import copied
+
+    by_name = options.runs / options.copy_from
+    folder = options.copy_from if options.copy_from.is_dir() else by_name
+    found = copied.add(RunDir(folder.absolute()), drafted, run)
+    (warn if options.json else print_out)(found.text())
 
 
 def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
@@ -107,6 +139,7 @@ def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     on_slurm = on_slurm or (options.executor == "auto" and detect.state() == "up")
     planned = preview(config, run, typed())
     warn_all(versions.advice(run, planned.plan))
+    _copy(run, options, planned)
     texts = scripts(config, run, planned, options, ask=options.test_only) if on_slurm else []
     if options.json:
         print_out(json.dumps(plan_preview.as_json(planned) | {"scripts": texts}, indent=1))

@@ -33,6 +33,12 @@ def chooser(name: str, computed: Mapping[str, MetricProtocol]) -> tuple[str, Col
             "that rates one reply; name another"
         )
         raise ConfigError(msg)
+    if getattr(computed[key], "compares_answers", False):
+        msg = (
+            f"'{name}' compares the answers of a condition with each other, and a choice needs a "
+            "score of each alone; expected a column that rates one reply; name another"
+        )
+        raise ConfigError(msg)
     if column.better is None:
         msg = (
             f"'{name}' has no better end, so that no answer is the best by it; expected a column "

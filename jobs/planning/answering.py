@@ -5,16 +5,20 @@ from dataclasses import asdict
 from empathy_core import weights
 from empathy_core.backends.generation_settings import CheckpointSettings, find
 from empathy_core.prompts.tokenizers import tokenizer_of
-from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.store import RunDir, read_json
 from empathy_core.types import GENERATION_VERSION, Condition, digest
+from jobs.planning.withheld import WithheldWrites
 
 
-def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[str, ...]]:
+def planned(
+    condition: Condition, run: RunDir, withheld: WithheldWrites
+) -> tuple[Condition, tuple[str, ...]]:
     """Return *condition* with what its model's files say, and what tables must say of it.
 
     Args:
         condition: Not yet rendered.
-        run: Where it is kept what was found; null: nowhere.
+        run: Where it is kept what was found.
+        withheld: Takes what is to be kept.
 
     Raises:
         ModelError: The end of an answer, or the token that begins one, cannot be told.
@@ -25,14 +29,13 @@ def planned(condition: Condition, run: RunDir | None) -> tuple[Condition, tuple[
         condition.fingerprint, condition.model.identity(), condition.chat,
         condition.decoding.stop, condition.model.tokenizer, GENERATION_VERSION,
     ]  # fmt: skip
-    known = run.rendering(f"answering-{digest(parts, 16)}") if run else None
-    if known and known.exists():
+    known = run.rendering(f"answering-{digest(parts, 16)}")
+    if known.exists():
         settings = _read(read_json(known))
     else:
         folder = weights.locate(str(condition.model.weights), condition.model.revision)
         settings = find(condition, folder, tokenizer_of(condition.model))
-        if known:
-            write_json(asdict(settings), known)
+        withheld.json(asdict(settings), known)
     return settings.applied(condition), settings.notes(condition.model.label)
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from empathy_core.store import RunDir
-from jobs.planning.pairs import audit_of
+from jobs.planning.pairs import Pairs
 from jobs.planning.plan import PlannedFinetune, PlannedMetric
 
 
 def same_again(
-    finetunes: Sequence[PlannedFinetune], metrics: Sequence[PlannedMetric], run: RunDir
+    finetunes: Sequence[PlannedFinetune], metrics: Sequence[PlannedMetric], pairs: Pairs
 ) -> Iterator[str]:
     """Yield a sentence for each adapter whose pairs were chosen by what reports on it.
 
@@ -17,7 +16,7 @@ def same_again(
     """
     reporting = {m.judged_by or m.name for m in metrics}
     for planned in finetunes:
-        origin = (audit_of(planned, run) or {}).get("origin", {})
+        origin = (pairs.audit(planned.spec) or {}).get("origin", {})
         if reporting.intersection(origin.get("chosen_by", ())):
             who = f"judge {origin['judge']}" if origin["judge"] else f"metric of {origin['label']}"
             yield (

@@ -1,5 +1,6 @@
 """Imported answers → conditions: ``[answers.*]``, and another therapist's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import polars as pl
 
 from empathy_core.counted import counted
-from empathy_core.errors import ConfigError, NoColumn
+from empathy_core.errors import ConfigError, Damaged, NoColumn
 from empathy_core.imported_answers import human, lm_eval
 from empathy_core.imported_answers import table as answers
+from empathy_core.store import RunDir, read_piece
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config.schema import AnswersTable, load_prompt
+from jobs.planning import versions
 
 NO_DECODING = Decoding(name="asis")
 """How imported answers were decoded is not known."""
@@ -111,6 +114,41 @@ def _repaired(read: answers.ImportedTexts) -> str:
         f"in {read.repaired} of the imported answers, characters that are not valid Unicode were "
         "replaced by U+FFFD"
     )
+
+
+def as_begun(of: Imported, earlier: Sequence[pl.DataFrame], run: RunDir) -> Condition:
+    """Return the condition as the run has it; of a run that grew, as it was named before.
+
+    Its name is made of its texts. Where those that the run holds are still the same, answers to
+    more rows are added to them, and scores and ratings of them stay.
+
+    Args:
+        of: With answers to all rows of today.
+        earlier: The evaluated rows before each enlargement, the first ones first.
+        run: May not be there yet.
+    """
+    for rows in earlier:
+        known = rows.select(example="id").join(of.texts, on="example", maintain_order="left_right")
+        begun = replace(of.condition, fingerprint=texts_digest(known.select(of.texts.columns)))
+        held = answers_in(run, versions.as_begun(begun, run).id)
+        if held is not None and _still(held, known, of.texts):
+            return versions.as_begun(begun, run)
+    return versions.as_begun(of.condition, run)
+
+
+def answers_in(run: RunDir, condition: str) -> pl.DataFrame | None:
+    """Return the imported answers that a run holds (``store.GENERATIONS``); null if none do."""
+    try:
+        return read_piece(run.generation(condition, 0, 1))[1]
+    except Damaged:
+        return None
+
+
+def _still(held: pl.DataFrame, known: pl.DataFrame, texts: pl.DataFrame) -> bool:
+    """Tell whether all answers of a run are among *texts*, and all that were known are held."""
+    columns = texts.columns
+    same = held.select(columns).join(texts, on=columns, how="semi").height == held.height
+    return same and known.join(held, on=columns[:2], how="anti").is_empty()
 
 
 def texts_digest(texts: pl.DataFrame) -> str:

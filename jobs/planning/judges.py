@@ -18,11 +18,12 @@ from jobs.config.schema import Config
 from jobs.planning import engines
 from jobs.planning.answering import planned
 from jobs.planning.plan import Plan
+from jobs.planning.withheld import WithheldWrites
 from reports.labels import full_name, row_labels
 
 
 def judges(
-    config: Config, conditions: Sequence[Condition], run: RunDir | None
+    config: Config, conditions: Sequence[Condition], run: RunDir, withheld: WithheldWrites
 ) -> dict[str, dict[str, Any]]:
     """Return name → settings of the metrics of all judges.
 
@@ -32,7 +33,8 @@ def judges(
     Args:
         config: The configuration.
         conditions: What is judged.
-        run: Where it is kept what was found in models' files; null: nowhere.
+        run: Where it is kept what was found in models' files.
+        withheld: Takes what is to be kept.
 
     Raises:
         ConfigError: A judge cannot be asked, a baseline is no single condition, or texts may not
@@ -43,7 +45,7 @@ def judges(
     for name, table in config.judges.items():
         spec = engines.pinned(judge_model(config, table), config.data_spec().sources)
         fingerprint = weights.model_fingerprint(spec)
-        condition, _ = planned(condition_of(spec, fingerprint), run)
+        condition, _ = planned(condition_of(spec, fingerprint), run, withheld)
         own: dict[str, Any] = {"fingerprint": fingerprint, "reasoning": condition.reasoning}
         if table.answer == "generated":
             engines.check_followed(condition)

@@ -9,18 +9,19 @@ from importlib.metadata import version
 
 from empathy_core import weights
 from empathy_core.errors import ModelError
-from empathy_core.store import RunDir, write_json
+from empathy_core.store import RunDir
 from empathy_core.types import ModelSpec, digest
 from empathy_core.weights import checkpoint
+from jobs.planning.withheld import WithheldWrites
 
 
-def stored_quantization(spec: ModelSpec, run: RunDir, *, write: bool) -> str:
+def stored_quantization(spec: ModelSpec, run: RunDir, withheld: WithheldWrites) -> str:
     """Return how the checkpoint of *spec* is quantised itself; empty if it is not.
 
     Args:
         spec: A model of whatever backend.
         run: Keeps that a model was looked at.
-        write: Whether it may; a dry run writes nothing.
+        withheld: Takes what is to be kept.
 
     Raises:
         ModelError: The model could not be loaded as *spec* says.
@@ -37,8 +38,7 @@ def stored_quantization(spec: ModelSpec, run: RunDir, *, write: bool) -> str:
     known = run.rendering(f"loadable-{_key(spec)}")
     if not known.exists():
         loading.check_loadable(spec, folder)
-        if write:
-            write_json({"stored": stored.label if stored else ""}, known)
+        withheld.json({"stored": stored.label if stored else ""}, known)
     return stored.label if stored else ""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jobs.config.schema import Config
 from jobs.planning.plan import PlannedFinetune
 from jobs.planning.said_of_replies import said_in
 from jobs.planning.scored_pairs import scored_pairs
+from jobs.planning.withheld import WithheldWrites
 
 
 @dataclass
@@ -25,12 +27,14 @@ class Pairs:
 
     Attributes:
         examples: The run's rows.
-        run: Where pairs are frozen; null where nothing is written.
+        run: Where pairs are frozen.
+        withheld: Takes what is to be frozen.
     """
 
     config: Config
     examples: pl.DataFrame
-    run: RunDir | None
+    run: RunDir
+    withheld: WithheldWrites
     _made: dict[str, PreferencePairs] = field(default_factory=dict)
 
     def of(self, spec: FinetuneSpec) -> tuple[FinetuneSpec, pl.DataFrame | None]:
@@ -46,24 +50,20 @@ class Pairs:
         tuned = replace(spec, preference=replace(spec.preference, digest=made.digest))
         return tuned, made.frame
 
-    def audit(self, spec: FinetuneSpec) -> str:
-        """Return how many pairs of a fine-tune were kept, and why others were not, for a terminal.
+    def audit(self, spec: FinetuneSpec) -> Mapping[str, Any] | None:
+        """Return what is known of the pairs of a fine-tune; null where it has none.
 
         Raises:
             ConfigError: See ``of``.
             DataError: Likewise.
         """
-        if spec.preference is None:
-            return ""
-        name = spec.preference.pairs
-        return audit_text(name, self._table(name).audit)
+        return self._table(spec.preference.pairs).audit if spec.preference else None
 
     def _table(self, name: str) -> PreferencePairs:
         if name not in self._made:
             settings = self.config.pairs[name]
             made = frozen.make(name, settings, self._found(name, settings), self.examples)
-            if self.run is not None:
-                frozen.freeze(name, made, self.run)
+            self.withheld.later(partial(frozen.freeze, name, made, self.run))
             self._made[name] = made
         return self._made[name]
 
@@ -77,6 +77,25 @@ class Pairs:
             return found
         return said_in(RunDir(Path(settings.path).expanduser())).marked(found)
 
+    def told(self, planned: PlannedFinetune) -> Iterator[str]:
+        """Yield what an author should know of the pairs of a fine-tune that was planned."""
+        of = planned.spec.preference
+        if (audit := self.audit(planned.spec)) and of:
+            yield audit_text(of.pairs, audit)
+            yield from (f"pairs {of.pairs}: {note}" for note in audit.get("warnings", ()))
+            if frozen.made_anew(of.pairs, of.digest, audit, self.run):
+                yield (
+                    f"pairs {of.pairs}: {audit['origin']['run']} has other answers or scores than "
+                    "when pairs were frozen from it before; these are frozen beside them, and "
+                    "adapters are tuned on them anew"
+                )
+
+    def notes(self, planned: PlannedFinetune) -> Iterator[str]:
+        """Yield what tables must say of the pairs that an adapter was tuned on."""
+        if (audit := self.audit(planned.spec)) and (sentences := _sentences(audit)):
+            label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
+            yield " ".join([label, *sentences])
+
 
 def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
     """Return the pairs that a fine-tune of a plan is tuned on; null where it is on none.
@@ -89,41 +108,16 @@ def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:
     return frozen.load(spec.preference.pairs, spec.preference.digest, run)
 
 
-def told(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
-    """Yield what an author should know of the pairs of a fine-tune that was planned."""
-    of = planned.spec.preference
-    if (audit := audit_of(planned, run)) and of:
-        yield audit_text(of.pairs, audit)
-        yield from (f"pairs {of.pairs}: {note}" for note in audit.get("warnings", ()))
-        if frozen.made_anew(of.pairs, of.digest, audit, run):
-            yield (
-                f"pairs {of.pairs}: {audit['origin']['run']} has other answers or scores than when "
-                "pairs were frozen from it before; these are frozen beside them, and adapters are "
-                "tuned on them anew"
-            )
-
-
-def notes(planned: PlannedFinetune, run: RunDir) -> Iterator[str]:
-    """Yield what tables must say of the pairs that an adapter was tuned on."""
-    if (audit := audit_of(planned, run)) and (sentences := _sentences(audit)):
-        label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
-        yield " ".join([label, *sentences])
-
-
 def pairs_of_card(planned: PlannedFinetune, run: RunDir) -> dict[str, Any]:
     """Return what the card of an adapter tells of its pairs; nothing where it has none."""
-    if not (audit := audit_of(planned, run)):
+    of = planned.spec.preference
+    path = run.pairs(of.pairs, of.digest).with_suffix(".json") if of else None
+    if path is None or not path.is_file():
         return {}
+    audit = read_json(path)
     return {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
 
 
 def _sentences(audit: Mapping[str, Any]) -> list[str]:
     """Return what whoever uses the adapter, or reads of it, must know."""
     return [of for of in (audit["assumed"], *audit.get("notes", ())) if of]
-
-
-def audit_of(planned: PlannedFinetune, run: RunDir) -> Mapping[str, Any] | None:
-    """Return what is known of the pairs of a fine-tune; null where it has none."""
-    of = planned.spec.preference
-    path = run.pairs(of.pairs, of.digest).with_suffix(".json") if of else None
-    return read_json(path) if path is not None and path.is_file() else None

@@ -65,7 +65,7 @@ def pilot_tasks(plan: Plan, done: dict[str, set[int]]) -> list[Task]:
 
     Adapters, which may not be trained yet, and their quantised bases are left out.
     """
-    middle = plan.n_blocks // 2
+    middle = plan.blocks[plan.n_blocks // 2]
     others = {name for f in plan.finetunes for name in (f.spec.name, f.spec.base.name)}
     others -= set(plan.config.get("models", ()))
     models = dict.fromkeys(task.key for task in GENERATE.tasks(plan) if task.key not in others)

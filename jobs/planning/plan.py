@@ -5,7 +5,7 @@ says the table of stages (``jobs.planning.stages``).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
@@ -30,6 +30,8 @@ class PlannedMetric:
         key: Its folder under ``scores/``: name and hash of the signature.
         group: Metrics of one group are scored by one task: an encoder each, all dimensions of a
             judge, or ``lexical``.
+        units: Block → score units in which its rows are, where these are not those of every other
+            metric: of one that compares answers with each other, in a run that grew.
     """
 
     name: str
@@ -37,6 +39,7 @@ class PlannedMetric:
     key: str
     signature: str
     group: str
+    units: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def judge(self) -> ModelSpec | None:
@@ -130,6 +133,8 @@ class Plan:
     Attributes:
         data_digest: Identity of the frozen rows; the tag ``data`` of every piece.
         n_blocks: Blocks of evaluated rows, the same for every condition.
+        steps: First block, and how many, of the rows that came together; empty where the run never
+            grew.
         shards: Model → number of shards of its work.
         finetunes: Adapters to be trained, before the conditions that answer with them.
         imported: Ids of the conditions that the planner writes itself (therapist, answers).
@@ -152,11 +157,19 @@ class Plan:
     made_from: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def blocks(self) -> Sequence[int]:
+        """The blocks; numbers are left out where a run grew."""
+        if not self.steps:
+            return range(self.n_blocks)
+        return [first + i for first, n in self.steps for i in range(n)]
 
     @property
     def n_units(self) -> int:
         """Score units: groups of ``UNIT_BLOCKS`` blocks."""
-        return -(-self.n_blocks // UNIT_BLOCKS)
+        return -(-(self.blocks[-1] + 1) // UNIT_BLOCKS) if self.blocks else 0
 
     def of_model(self, model: str) -> tuple[Condition, ...]:
         """Return the conditions that one generate task of *model* works through."""

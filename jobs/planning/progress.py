@@ -1,6 +1,5 @@
 """What a run directory already holds: the disk is the state, and this reads it."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import TypeVar
 
 from empathy_core import store
 from empathy_core.errors import Damaged
-from empathy_core.store import UNIT_BLOCKS, RunDir, check_folder
+from empathy_core.store import RunDir, UnitsOfBlocks, check_folder
 from empathy_core.training.adapter import adapters
 from jobs.planning.plan import Plan, PlannedMetric
 
@@ -69,8 +68,7 @@ def _read_pieces(folder: Path, expected: Mapping[str, str]) -> SoundPieces:
     pieces = [one.piece for one in checked.loaded if one.piece.path not in unusable]
     blocks: dict[int, str] = {}
     for piece in pieces:
-        inputs = piece.tags.get("inputs")
-        blocks |= {int(k): v for k, v in json.loads(inputs).items()} if inputs else piece.blocks
+        blocks |= store.inputs_of(piece) if "inputs" in piece.tags else piece.blocks
     return SoundPieces(blocks, tuple(piece.path for piece in pieces), tuple(unusable.items()))
 
 
@@ -83,7 +81,7 @@ class RunProgress:
         generated: Condition id → result files of its answers.
         scored: (metric key, condition id) → result files of its statistics.
         trained: Fine-tune id → digest of the weights of its finished adapter.
-        to_come: Condition id → score units that answers are awaited for.
+        to_come: Condition id → blocks of answers that are awaited.
     """
 
     run: RunDir
@@ -101,12 +99,15 @@ class RunProgress:
         """Condition id → score unit → digest of the answers it holds, or that they are to come."""
         return _WhenAsked(self.generated, self._units)
 
-    def _units(self, condition: str) -> dict[int, str]:
-        to_come = dict.fromkeys(self.to_come.get(condition, ()), "to come")
-        return store.unit_inputs(self.generated[condition].blocks) | to_come
+    def _units(self, condition: str, units: UnitsOfBlocks | None = None) -> dict[int, str]:
+        awaited = dict.fromkeys(self.to_come.get(condition, ()), "to come")
+        to_come = dict.fromkeys(store.unit_inputs(awaited, units), "to come")
+        return store.unit_inputs(self.generated[condition].blocks, units) | to_come
 
     def inputs_of(self, metric: PlannedMetric, condition: str) -> Mapping[int, str]:
         """Return score unit → digest of what a condition's statistics are made from."""
+        if metric.units:
+            return self._units(condition, metric.units)
         own = self.inputs.get(condition, {})
         if not metric.opponent:
             return own
@@ -130,9 +131,9 @@ class RunProgress:
 
     def expecting(self, plan: Plan) -> "RunProgress":
         """Return the same, with every answer that is lacking about to come."""
-        blocks, others = set(range(plan.n_blocks)), plan.not_generated
+        blocks, others = set(plan.blocks), plan.not_generated
         to_come = {
-            condition: frozenset(block // UNIT_BLOCKS for block in blocks - set(pieces.blocks))
+            condition: frozenset(blocks - set(pieces.blocks))
             for condition, pieces in self.generated.items()
             if condition not in others
         }

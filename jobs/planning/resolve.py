@@ -7,7 +7,7 @@ errors of the user's come from here, before a task starts.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,11 +17,12 @@ import polars as pl
 from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
 from empathy_core.counted import counted
+from empathy_core.data import growing
 from empathy_core.data.contexts import contexts_of, has_turns
-from empathy_core.errors import ConfigError, Damaged, RunMismatch
+from empathy_core.errors import ConfigError
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
-from empathy_core.store import EVALUATED, RunDir, read_json, write_json
+from empathy_core.store import RunDir, UnitsOfBlocks, read_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, digest
 from jobs.config import contrasts
@@ -36,12 +37,12 @@ from jobs.planning import (
     imported,
     judges,
     origins,
-    pairs,
     report_settings,
     versions,
 )
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
+from jobs.planning.pairs import Pairs
 from jobs.planning.pilot import measured, propose
 from jobs.planning.plan import (
     LEXICAL,
@@ -53,6 +54,8 @@ from jobs.planning.plan import (
 )
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
+from jobs.planning.run_rows import RunRows, rows_of
+from jobs.planning.withheld import WithheldWrites
 from reports.labels import template_words
 from reports.rows import subsets
 
@@ -64,60 +67,63 @@ class Resolved:
     """A plan, and what only its maker needs.
 
     Attributes:
-        examples: The run's rows (``store.EXAMPLES``).
-        audit: What the data audit found.
+        rows: The run's, frozen or to be frozen.
         made: Condition id → imported texts (``example``, ``sample``, ``text``).
         renderings: Condition id → what rendering its prompts showed.
+        withheld: What is to be written into the run once nothing refuses the plan.
         remarks: What the author may want to correct before anything is computed.
     """
 
     plan: Plan
-    examples: pl.DataFrame
-    audit: Mapping[str, Any]
+    rows: RunRows
     made: Mapping[str, pl.DataFrame]
     renderings: Mapping[str, Rendering]
+    withheld: WithheldWrites
     remarks: tuple[str, ...] = ()
 
+    @property
+    def examples(self) -> pl.DataFrame:
+        """The run's rows (``store.EXAMPLES``)."""
+        return self.rows.examples
 
-def resolve(
-    config: Config,
-    run: RunDir,
-    command: str,
-    *,
-    write: bool = True,
-    awaited: Collection[str] = (),
-) -> Resolved:
-    """Return the plan of *config* in *run*.
+    @property
+    def audit(self) -> Mapping[str, Any]:
+        """What the data audit found."""
+        return self.rows.audit
+
+
+def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] = ()) -> Resolved:
+    """Return the plan of *config* in *run*, and write nothing.
 
     Args:
         config: The checked configuration.
         run: Holds the frozen rows if it was planned before.
         command: As typed, for the provenance.
-        write: Whether rows and renderings are kept in the run; a dry run writes nothing.
         awaited: Ids of conditions and fine-tunes that are in the queue.
 
     Raises:
         RunMismatch: The run was made from other data or another split.
         ConfigError: A prompt does not fit in its model's context, or answers lack examples.
     """
-    later: list[Callable[[], object]] = []
-    examples, audit, identity, carried = _examples(config, run, later)
-    evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
+    withheld = WithheldWrites()
+    rows = rows_of(config, run, withheld)
+    examples, audit = rows.examples, rows.audit
+    evaluated = rows.evaluated.join(rows.carried, "id", "left", maintain_order="left")
     _check_report(config, evaluated)  # here, and not after hours of answering
-    scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
-    collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
+    collected = _Conditions(config, rows, evaluated, run, withheld, awaited)
+    scoring = tuple(collected.metric(n, o) for n, o in config.metrics.items())
     collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
     for name in config.models:
         _add_model(config, name, examples, collected)
-    frozen = Data(examples, digest(identity, 16))
-    trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
+    frozen = Data(examples, digest(rows.identity, 16))
+    trained = resolve_finetunes(config, frozen, run, withheld, collected.pairs, awaited)
     finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
     for name in config.answers:
         collected.add_imported(imported.condition(name, config.answers[name], examples))
     conditions = tuple(collected.conditions.values())
     scoring += _judged(config, collected, conditions)
     every = choices.with_chosen(config, conditions, scoring)
-    collected.tell_all(choosers.same_again(finetunes, scoring, run))
+    collected.tell_all(choosers.same_again(finetunes, scoring, collected.pairs))
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=every,
@@ -126,6 +132,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
+        steps=tuple((step.first, step.blocks) for step in rows.steps),
         metrics=scoring,
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
@@ -135,9 +142,7 @@ def resolve(
         config=config.model_dump(mode="json"),
     )
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
-    for keep in later if write else ():  # last: what is refused above binds nobody to these rows
-        keep()
-    return collected.resolved(plan, examples, audit)
+    return collected.resolved(plan)
 
 
 def _check_report(config: Config, evaluated: pl.DataFrame) -> None:
@@ -163,16 +168,19 @@ class _Conditions:
     """The conditions so far, in the order of the tables.
 
     Attributes:
-        write: Whether renderings are kept in the run.
+        rows: The run's.
+        evaluated: Those that are answered, with what they carry along.
+        withheld: Takes what is to be kept in the run.
         awaited: Ids of conditions that are in the queue.
         made: Condition id → imported texts.
         remarks: What the author should know before anything is computed.
     """
 
     config: Config
+    rows: RunRows
     evaluated: pl.DataFrame
     run: RunDir
-    write: bool
+    withheld: WithheldWrites
     awaited: Collection[str]
     conditions: dict[str, Condition] = field(default_factory=dict)
     renderings: dict[str, Rendering] = field(default_factory=dict)
@@ -180,20 +188,26 @@ class _Conditions:
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
-    def resolved(self, plan: Plan, examples: pl.DataFrame, audit: Mapping[str, Any]) -> Resolved:
+    def metric(self, name: str, options: Mapping[str, Any]) -> PlannedMetric:
+        """Return a metric as it scores this run's answers."""
+        return _metric(name, options, self.evaluated, _units_at_once(self.rows))
+
+    def resolved(self, plan: Plan) -> Resolved:
         """Return the plan with what was learned of its conditions."""
         of_choices = choices.remarks(self.config, plan.conditions)
         remarks = (*self.remarks, *of_choices, *_misread(self.config, self.evaluated))
-        return Resolved(plan, examples, audit, self.made, self.renderings, remarks)
+        return Resolved(plan, self.rows, self.made, self.renderings, self.withheld, remarks)
 
     def __post_init__(self) -> None:
         """Begin with what of the configuration has no effect."""
         self.remarks += _unused(self.config)
+        self.pairs = Pairs(self.config, self.rows.examples, self.run, self.withheld)
 
     def tell_of_pairs(self, made: PlannedFinetune) -> None:
         """Add what is to be said of the pairs that an adapter is tuned on; each table once."""
-        self.remarks += [r for r in pairs.told(made, self.run) if r not in self.remarks]
-        self.notes += pairs.notes(made, self.run)
+        told = self.pairs.told(made)
+        self.remarks += [remark for remark in told if remark not in self.remarks]
+        self.notes += self.pairs.notes(made)
 
     def tell_all(self, sentences: Iterator[str]) -> None:
         """Add what both the author and every reader of a table must know."""
@@ -203,11 +217,28 @@ class _Conditions:
 
     def add_imported(self, of: imported.Imported) -> None:
         """Add a condition of imported answers, and what must be said of it."""
-        final = versions.as_begun(of.condition, self.run)
+        final = imported.as_begun(of, self.rows.earlier(), self.run)
         self.conditions[final.id] = final
         self.made[final.id] = of.texts
         self.notes += of.notes
         self.remarks += of.remarks
+
+    def _rendered(self, condition: Condition) -> tuple[Condition, Rendering]:
+        """Render all prompts of a condition; what they are is told by those of the first rows.
+
+        Of a run that grew these are the rows that it began with: answers to them stay.
+        """
+        overlong = self.config.generation.overlong
+        render_rows = partial(
+            _rendering, self.config, condition, run=self.run, withheld=self.withheld
+        )
+        rendering = render_rows(self.evaluated)
+        if rendering.overlong and overlong == "error":
+            raise ConfigError(_overlong(condition, rendering))
+        earlier = self.rows.earlier()
+        first = render_rows(earlier[0]).digest if earlier else rendering.digest
+        template = rendering.template_digest
+        return replace(condition, rendered=first, template_digest=template), rendering
 
     def rendered(self, condition: Condition) -> Condition:
         """Render a condition's prompts, add it if it is new, and return it.
@@ -218,10 +249,9 @@ class _Conditions:
         _check_room(condition)
         if has_turns(self.evaluated):
             condition = replace(condition, turns=condition.prompt.turns)
-        where = self.run if self.write else None
-        answering, notes = planned(condition, where)
+        answering, notes = planned(condition, self.run, self.withheld)
         engines.check_followed(answering)
-        rendered, rendering = _rendered(self.config, answering, self.evaluated, where)
+        rendered, rendering = self._rendered(answering)
         final = versions.as_begun(rendered, self.run, self.awaited)
         if final.id not in self.conditions:
             self.conditions[final.id] = final
@@ -246,7 +276,7 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     if spec.is_human:
         conditions.add_imported(imported.therapist(spec, examples))
         return
-    stored = stored_quantization(spec, conditions.run, write=conditions.write)
+    stored = stored_quantization(spec, conditions.run, conditions.withheld)
     for condition in _of_model(config, name, spec, stored):
         conditions.notes += _trained_otherwise(conditions.rendered(condition))
 
@@ -271,8 +301,8 @@ def _judged(
 ) -> tuple[PlannedMetric, ...]:
     """Return everything that judges are asked, and note which of them are alike."""
     collected.notes += judges.checked(config, conditions)
-    found = judges.judges(config, conditions, collected.run if collected.write else None)
-    return tuple(_metric(n, o, collected.evaluated) for n, o in found.items())
+    found = judges.judges(config, conditions, collected.run, collected.withheld)
+    return tuple(collected.metric(n, o) for n, o in found.items())
 
 
 def _shards(
@@ -293,61 +323,6 @@ def _shards(
     n_rows = evaluated.height * max(c.decoding.n_samples for c in mine)
     n_blocks = int(evaluated["block"].n_unique())
     return propose(name, timings, n_rows, n_blocks, target).shards
-
-
-# ---------------------------------------------------------------------------- data
-
-
-def _examples(
-    config: Config, run: RunDir, later: list[Callable[[], object]]
-) -> tuple[pl.DataFrame, Mapping[str, Any], Mapping[str, Any], pl.DataFrame]:
-    """Return rows, audit, identity, and what the rows carry along.
-
-    What the run does not hold yet is written by the calls that are added to *later*. Frozen rows
-    bind from the first plan on: before it, nobody can have answered them.
-    """
-    spec, evaluate = config.data_spec(), config.evaluate_spec()
-    identity = data.identity(spec, evaluate)
-    if run.data.exists() and run.plans():
-        frozen = read_json(run.data)["identity"]
-        changed = data.changes(frozen, identity)
-        if changed:
-            msg = (
-                f"{run.root} was made from other data: {'; '.join(changed)}. The rows "
-                "of existing answers must not change: choose another --name, set the old values "
-                f"again, or remove {run.root}"
-            )
-            raise RunMismatch(msg)
-        examples = data.load(run)
-        carried = _carried(spec, examples["id"], run, later)
-        return examples, read_json(run.audit), frozen, carried
-    prepared = data.prepare(spec, evaluate)
-    versions.check_refrozen(run, digest(prepared.identity, 16))
-    later.append(partial(data.freeze, prepared, run))
-    return prepared.examples, prepared.audit, identity, prepared.carried.frame
-
-
-def _carried(
-    spec: data.DataSpec, ids: pl.Series, run: RunDir, later: list[Callable[[], object]]
-) -> pl.DataFrame:
-    """Return what frozen rows carry along, read again where that is not what is asked for.
-
-    A sweep that was killed while it replaced them is repaired in the same way.
-    """
-    try:
-        found = data.columns.load(run)
-    except Damaged:
-        found = None
-    if found is not None and found.keep == data.columns.wanted(spec.sources):
-        return found.frame
-    fresh = data.carried(spec, ids)
-    later.append(partial(data.columns.replace, fresh, run))
-    return fresh.frame
-
-
-def examples_of(config: Config, run: RunDir) -> pl.DataFrame:
-    """Return the run's rows, or what they would be; nothing is written."""
-    return _examples(config, run, [])[0]
 
 
 # ---------------------------------------------------------------------------- models
@@ -415,30 +390,23 @@ def _rendered_otherwise(condition: Condition, base: Mapping[str, Any]) -> list[s
     return unlike + ["another tokenizer"] * ((own or whole) != condition.tokenizer_digest)
 
 
-def _rendered(
-    config: Config, condition: Condition, evaluated: pl.DataFrame, run: RunDir | None
-) -> tuple[Condition, Rendering]:
-    """Render all prompts of a condition, or recall how they were rendered before."""
-    texts = hashlib.sha256("\0".join(evaluated["id"] + evaluated["context"]).encode()).hexdigest()
-    if has_turns(evaluated):  # one text may be that of several conversations
-        texts += digest(evaluated["turns"].to_list())
+def _rendering(
+    config: Config, condition: Condition, rows: pl.DataFrame, run: RunDir, withheld: WithheldWrites
+) -> Rendering:
+    """Render a condition's prompts of some rows, or recall how they were rendered before."""
+    texts = hashlib.sha256("\0".join(rows["id"] + rows["context"]).encode()).hexdigest()
+    if has_turns(rows):  # one text may be that of several conversations
+        texts += digest(rows["turns"].to_list())
     key = digest([dict(condition.identity), texts, config.generation.overlong], 16)
-    known = run.rendering(key) if run else None
-    if known and known.exists():
+    known = run.rendering(key)
+    if known.exists():
         found = read_json(known)
         lists = {name: tuple(found.get(name, ())) for name in ("notes", "overlong")}
-        rendering = Rendering(**{**found, **lists})
-    else:
-        pairs = list(zip(evaluated["id"], contexts_of(evaluated), strict=True))
-        rendering = render(condition, pairs, config.generation.overlong)
-        if known:
-            write_json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)
-    if rendering.overlong and config.generation.overlong == "error":
-        raise ConfigError(_overlong(condition, rendering))
-    pinned = replace(
-        condition, rendered=rendering.digest, template_digest=rendering.template_digest
-    )
-    return pinned, rendering
+        return Rendering(**{**found, **lists})
+    pairs = list(zip(rows["id"], contexts_of(rows), strict=True))
+    rendering = render(condition, pairs, config.generation.overlong)
+    withheld.json({f: getattr(rendering, f) for f in Rendering.__slots__}, known)
+    return rendering
 
 
 def _overlong(condition: Condition, rendering: Rendering) -> str:
@@ -480,10 +448,23 @@ def _cut(n: int) -> str:
 # ---------------------------------------------------------------------------- metrics and notes
 
 
-def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
+def _metric(
+    name: str, options: Mapping[str, Any], evaluated: pl.DataFrame, units: UnitsOfBlocks
+) -> PlannedMetric:
     metric = metrics.prepared(name, options, evaluated)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
-    return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
+    own = units if getattr(metric, "compares_answers", False) else {}
+    key = metrics.key(name, metric)
+    return PlannedMetric(name, dict(options), key, metric.signature(), group, own)
+
+
+def _units_at_once(rows: RunRows) -> UnitsOfBlocks:
+    """Return in which units the rows of each block would be, had the run not grown; else empty."""
+    if not rows.steps:
+        return {}
+    found = growing.units_at_once(rows.evaluated, rows.identity["evaluate"]["block_size"])
+    units = found.group_by("block").agg(pl.col("unit").unique().sort()).sort("block")
+    return {block: tuple(of) for block, of in units.iter_rows()}
 
 
 def _misread(config: Config, evaluated: pl.DataFrame) -> Iterator[str]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from empathy_core import weights
 from empathy_core.data.contexts import has_turns
-from empathy_core.store import RunDir, read_json, write_json
+from empathy_core.store import RunDir, read_json
 from empathy_core.training import modules
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.spec import Finding
@@ -17,6 +17,7 @@ from jobs.config.variants import Variant, variants
 from jobs.planning import loadable, versions
 from jobs.planning.pairs import Pairs
 from jobs.planning.plan import PlannedFinetune
+from jobs.planning.withheld import WithheldWrites
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,16 @@ class Data:
 
 
 def resolve_finetunes(
-    config: Config, data: Data, run: RunDir, *, write: bool, awaited: Collection[str] = ()
+    config: Config,
+    data: Data,
+    run: RunDir,
+    withheld: WithheldWrites,
+    pairs: Pairs,
+    awaited: Collection[str] = (),
 ) -> list[tuple[Variant, PlannedFinetune]]:
     """Return every adapter of the configuration, its rows encoded and looked at.
 
-    *awaited* are the ids of those that are in the queue.
+    *awaited* are the ids of those that are in the queue; what is to be kept goes to *withheld*.
 
     Raises:
         PreflightFailed: Something is wrong with the rows, and it is not allowed.
@@ -51,16 +57,15 @@ def resolve_finetunes(
         ModelError: Weights or tokenizer are absent, or cannot render the prompt.
     """
     found = []
-    pairs = Pairs(config, data.examples, run if write else None)
     for wanted in variants(config):
-        loadable.stored_quantization(wanted.spec.base, run, write=write)
+        loadable.stored_quantization(wanted.spec.base, run, withheld)
         loadable.check_trainable(wanted.spec.base)
         base = weights.model_fingerprint(wanted.spec.base)
         made_of = base, data.under(wanted.spec.prompt)
         spec, frame = pairs.of(modules.settled(wanted.spec))
         spec = versions.as_trained(spec, made_of, run, awaited)
         variant = replace(wanted, spec=spec)
-        planned = _planned(variant, base, data, frame, run, write=write)
+        planned = _planned(variant, base, data, frame, run, withheld)
         preflight.stop(planned.findings, planned.spec.allow)
         found.append((variant, planned))
     return found
@@ -72,8 +77,7 @@ def _planned(
     data: Data,
     frame: pl.DataFrame | None,
     run: RunDir,
-    *,
-    write: bool,
+    withheld: WithheldWrites,
 ) -> PlannedFinetune:
     spec = variant.spec
     id_ = spec.id(base, data.under(spec.prompt))
@@ -87,8 +91,7 @@ def _planned(
 
         prepared = prepare.prepare(spec, data.examples, frame)
         findings, n_rows = prepared.findings, len(prepared.train)
-        if write:
-            write_json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
+        withheld.json({"findings": [asdict(f) for f in findings], "n_rows": n_rows}, known)
     return PlannedFinetune(
         id=id_,
         digest=spec.digest(base, data.under(spec.prompt)),
@@ -116,7 +119,7 @@ def conditions_of(
         published=table.published,
     )
     prints = f"{planned.base_fingerprint}+finetune:{planned.digest}"
-    stored = loadable.stored_quantization(spec.base, run, write=False)
+    stored = loadable.stored_quantization(spec.base, run, WithheldWrites())
     tokenizer = weights.tokenizer_digest(weights.tokenizer_folder(spec.base))
     for name in config.generating(table.decodings):
         decoding = config.decoding_spec(name)

@@ -4,12 +4,17 @@ It is done twice where answers are chosen by scores (best of n): first of what w
 imported, and of what was chosen when that is known.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+
+import polars as pl
 
 from empathy_core import store
-from empathy_core.store import RunDir
+from empathy_core.store import Piece, RunDir
+from empathy_core.store.pieces import COMPACTED
 from empathy_core.types import Condition
 from jobs.planning.plan import LEXICAL, Plan, Task
 from jobs.planning.progress import RunProgress, read_progress
@@ -71,34 +76,61 @@ def n_batches(plan: Plan, progress: RunProgress, tasks: Sequence[Task]) -> int:
 
 
 def _stale(plan: Plan, progress: RunProgress, task: Task) -> Iterator[tuple[Column, list[int]]]:
-    """Yield the columns with a unit that was not scored from today's answers, and all of theirs."""
+    """Yield the columns with units that were not scored from today's answers, and those units."""
     units = store.blocks_of_shard(range(plan.n_units), task.shard, task.n_shards)
     for metric, condition in product(plan.of_group(task.key), scored_by(plan, task.stage)):
         answers = progress.inputs_of(metric, condition.id)
         column = metric.key, condition.id
-        mine = [unit for unit in units if unit in answers]
         scored = progress.scored.get(column)
         done = scored.blocks if scored else {}
-        if any(done.get(unit) != answers[unit] for unit in mine):
-            yield column, mine
+        if left := [u for u in units if u in answers and done.get(u) != answers[u]]:
+            yield column, left
 
 
 def clear_other_layouts(
     run: RunDir, plan: Plan, progress: RunProgress, tasks: Sequence[Task]
 ) -> RunProgress:
-    """Remove statistics that were cut otherwise than *tasks* will cut them; return what is left.
+    """Cut statistics that were cut otherwise than *tasks* will cut them; return what is there.
 
     Once a task has scored its own units anew, the two would overlap. Where it will not, since all
-    is current and no answers are to come, they stay.
+    is current and no answers are to come, they stay. Killed in between, both are there: equal
+    copies, of which the next sweep sets one aside.
     """
     expected = progress.expecting(plan)
     cuts = {(c, task.n_shards) for task in tasks for c, _ in _stale(plan, expected, task)}
-    others = [
-        path
-        for column, n_shards in sorted(cuts)
-        for path in progress.scored[column].paths
-        if not path.stem.endswith(f"-of-{n_shards:05d}")
-    ]
-    for path in others:
+    n_cut = sum(_cut_anew(run, column, n, progress.scored[column].paths) for column, n in cuts)
+    return read_progress(run, plan) if n_cut else progress
+
+
+def _cut_anew(run: RunDir, column: Column, n_shards: int, paths: Sequence[Path]) -> int:
+    """Cut a column's statistics into so many shards; return how many files were cut otherwise."""
+    own = {run.score(*column, shard, n_shards): shard for shard in range(n_shards)}
+    others = [path for path in paths if path not in own]
+    if not others:
+        return 0
+    read = [store.read_piece(path) for path in paths]
+    if len({tuple(rows.schema.items()) for _, rows in read}) == 1:
+        for path, shard in own.items():
+            _write_shard(path, shard, n_shards, read)
+    for path in others:  # of an older version's, which lack statistics, all are made anew
         path.unlink(missing_ok=True)
-    return read_progress(run, plan) if others else progress
+    return len(others)
+
+
+def _write_shard(
+    path: Path, shard: int, n_shards: int, read: Sequence[tuple[Piece, pl.DataFrame]]
+) -> None:
+    """Write what pieces hold of the units of one shard."""
+    inputs, frames = dict[int, str](), []
+    for piece, rows in read:
+        units = store.blocks_of_shard(sorted(piece.blocks), shard, n_shards)
+        new = [unit for unit in units if unit not in inputs]
+        made_from = store.inputs_of(piece)
+        inputs |= {unit: made_from[unit] for unit in new}
+        frames.append(rows.filter(pl.col("block").is_in(new)))
+    if not inputs:
+        return
+    whole = pl.concat(frames).sort("block", maintain_order=True)
+    tags = {**read[0][0].tags, "inputs": json.dumps({str(u): inputs[u] for u in sorted(inputs)})}
+    tags.pop(COMPACTED, None)
+    store.write_piece(whole, path, tags)

@@ -145,7 +145,7 @@ def _generate_tasks(plan: Plan) -> list[Task]:
 
 
 def _answers(plan: Plan, task: Task) -> dict[str, list[int]]:
-    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
+    blocks = store.blocks_of_shard(plan.blocks, task.shard, task.n_shards)
     return dict.fromkeys(plan.ids_of_models.get(task.key, ()), blocks)
 
 

@@ -132,17 +132,15 @@ def _height(path: Any) -> int:
 def _under_way(
     run: RunDir, condition: Condition, blocks: Mapping[int, str], sizes: Mapping[int, int]
 ) -> int:
-    """Return how many answers there are: of finished blocks, and single rows of a server's."""
+    """Return how many answers there are: of finished blocks, and single rows beside them."""
     journals = list(run.journals(condition.id).glob("*.jsonl"))
     whole = set(blocks).union(*(store.read_journal(path) for path in journals))
-    rows = set[store.RowKey]()
-    if condition.model.engine is not None:
-        rows |= {
-            key
-            for path in journals
-            for key, (row, _) in store.read_journal_rows(path).items()
-            if row["block"] not in whole
-        }
+    rows = {
+        key
+        for path in journals
+        for key, (row, _) in store.read_journal_rows(path).items()
+        if row["block"] not in whole
+    }
     return sum(sizes[b] for b in whole) * condition.decoding.n_samples + len(rows)
 
 

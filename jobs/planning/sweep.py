@@ -1,6 +1,6 @@
 """A sweep from configuration to tables: plan under the lock, do what is missing, report."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
-from jobs.planning import stages
+from jobs.planning import imported, stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan
 from jobs.planning.progress import RunProgress, read_progress
@@ -23,6 +23,7 @@ class Planned:
     Attributes:
         tasks: Of every stage, in the order of the table.
         aside: Files that could not be used: where each is now, and why.
+        written: What is done once the imported answers are written; null where they are.
     """
 
     resolved: Resolved
@@ -30,6 +31,12 @@ class Planned:
     progress: RunProgress
     tasks: tuple[Task, ...]
     aside: tuple[tuple[Path, str], ...] = ()
+    written: RunProgress | None = None
+
+    @property
+    def to_come(self) -> RunProgress:
+        """What will be done once the imported answers are written."""
+        return self.written or self.progress
 
     @property
     def plan(self) -> Plan:
@@ -43,28 +50,30 @@ class Planned:
         return [*aside, *self.resolved.remarks]
 
 
-def plan(config: Config, run: RunDir, command: str) -> Planned:
+BeforeWriting = Callable[[Planned], None]
+"""Raises where something refuses what would be planned, or adds what is to be written."""
+
+
+def plan(config: Config, run: RunDir, command: str, before: BeforeWriting | None = None) -> Planned:
     """Plan a sweep under the lock, and record the plan.
 
     Side effects: rows are frozen, unusable files set aside, imported answers written.
 
     Raises:
-        EmpathyError: Anything the user must correct first; nothing computed is touched.
+        EmpathyError: Anything the user must correct first; the run is as it was.
     """
     with run.lock():
-        return plan_locked(config, run, command)
+        drafted = preview(config, run, command)
+        if before is not None:
+            before(drafted)
+        return accept(drafted, run)
 
 
-def plan_locked(
-    config: Config, run: RunDir, command: str, awaited: Collection[str] = ()
-) -> Planned:
-    """Plan a sweep under a lock that the caller holds.
-
-    *awaited* are the ids of conditions and fine-tunes that are in the queue: they stay what they
-    are, whatever the version of the suite that submitted them.
-    """
+def accept(drafted: Planned, run: RunDir) -> Planned:
+    """Record a plan that ``preview`` returned under the same lock, and what it consists of."""
+    resolved = drafted.resolved
     store.remove_leftovers(run.root)
-    resolved = resolve(config, run, command, awaited=awaited)
+    resolved.withheld.write()
     _write_imported(run, resolved)
     progress = read_progress(run, resolved.plan)
     aside = tuple((run.set_aside(path), reason) for path, reason in progress.unusable())
@@ -76,12 +85,19 @@ def plan_locked(
     return Planned(resolved, path, progress, _tasks(resolved.plan, progress), aside)
 
 
-def preview(config: Config, run: RunDir, command: str) -> Planned:
-    """Return what ``plan`` would, and write nothing."""
-    resolved = resolve(config, run, command, write=False)
+def preview(config: Config, run: RunDir, command: str, awaited: Collection[str] = ()) -> Planned:
+    """Return what ``plan`` would, and write nothing.
+
+    *awaited* are the ids of conditions and fine-tunes that are in the queue: they stay what they
+    are, whatever the version of the suite that submitted them.
+
+    Raises:
+        EmpathyError: Anything the user must correct first.
+    """
+    resolved = resolve(config, run, command, awaited)
     progress = read_progress(run, resolved.plan)
     planned = progress.with_answers(_imported_blocks(resolved))
-    return Planned(resolved, None, progress, _tasks(resolved.plan, planned))
+    return Planned(resolved, None, progress, _tasks(resolved.plan, planned), written=planned)
 
 
 def _imported_blocks(resolved: Resolved) -> dict[str, list[int]]:
@@ -116,15 +132,22 @@ def _write_imported(run: RunDir, resolved: Resolved) -> None:
         expected = texts.select("example").unique(maintain_order=True)
         store.write_bytes(store.frame_bytes(expected), run.expected(condition))
         path = run.generation(condition, 0, 1)
-        if path.exists():
+        there = imported.answers_in(run, condition)
+        if path.exists() and (there is None or there.height == texts.height):
             continue
-        rows = texts.join(blocks, on="example", how="left", maintain_order="left")
+        new = texts if there is None else _lacking(texts, there)
+        rows = new.join(blocks, on="example", how="left", maintain_order="left")
         filled = rows.with_columns(condition=pl.lit(condition), stop=pl.lit("none"))
         blank = {n: pl.lit(_blank(t), dtype=t) for n, t in store.GENERATIONS.items()}
         frame = filled.with_columns(**{n: e for n, e in blank.items() if n not in filled.columns})
         frame = frame.select(pl.col(n).cast(t) for n, t in store.GENERATIONS.items())
         tags = {"kind": "generations", "condition": condition, "data": resolved.plan.data_digest}
-        store.write_piece(frame.sort("block", maintain_order=True), path, tags)
+        frame = frame.sort("block", maintain_order=True)
+        store.write_piece(frame if there is None else pl.concat([there, frame]), path, tags)
+
+
+def _lacking(texts: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    return texts.join(there, on=["example", "sample"], how="anti", maintain_order="left")
 
 
 def _blank(dtype: pl.DataType) -> object:

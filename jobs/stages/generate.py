@@ -87,7 +87,7 @@ def generate(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         StorageError: The disk is full; the journal keeps what was finished.
     """
     examples = data.load(run).filter(EVALUATED)
-    blocks = store.blocks_of_shard(range(plan.n_blocks), task.shard, task.n_shards)
+    blocks = store.blocks_of_shard(plan.blocks, task.shard, task.n_shards)
     by = adapters_of(plan, read_trained(run, plan))
     works = [
         _Shard(run, c, task.shard, task.n_shards, plan.data_digest, blocks, by.get(c.id))
@@ -119,7 +119,7 @@ def _finish(work: _Shard, examples: pl.DataFrame, overlong: str, listen: Listene
         return
     journal = Journal(work.journal)
     try:
-        for block, done in _answered(work, missing, examples, overlong):
+        for block, done in _answered(work, earlier, missing, examples, overlong):
             journal.append(block, done.rows, done.seconds, done.version)
             earlier.blocks[block] = done
             n_tokens = sum(row["n_output_tokens"] for row in done.rows)
@@ -148,18 +148,20 @@ def _end(work: _Shard, earlier: "_Resumed", journal: Journal, *, answered: bool)
 
 
 def _answered(
-    work: _Shard, blocks: Sequence[int], examples: pl.DataFrame, overlong: str
+    work: _Shard,
+    earlier: "_Resumed",
+    blocks: Sequence[int],
+    examples: pl.DataFrame,
+    overlong: str,
 ) -> Iterator[tuple[int, JournalBlock]]:
     condition = work.condition
     backend = _backend(work, overlong) if blocks else None
     for block in blocks:
         started = time.monotonic()
-        requests = _requests(work, block, examples)
-        answers = backend.answer(condition, requests) if backend else []
-        records = [
-            {"example": r.example, "sample": r.sample, **asdict(a)}
-            for r, a in zip(requests, answers, strict=True)
-        ]
+        asked = _requests(work, block, examples)
+        requests = [r for r in asked if (r.example, r.sample) not in earlier.rows]
+        answers = backend.answer(condition, requests) if backend and requests else []
+        records = _records(asked, requests, answers, earlier)
         seconds = time.monotonic() - started
         n_tokens = sum(a.n_output_tokens for a in answers)
         log.info(
@@ -174,6 +176,21 @@ def _answered(
             else "",
         )
         yield block, JournalBlock(records, seconds, work.version)
+
+
+def _records(
+    asked: Sequence[Request],
+    requests: Sequence[Request],
+    answers: Sequence[Answer],
+    earlier: "_Resumed",
+) -> list[dict[str, Any]]:
+    """Return the rows of a block, in its order: answers of now, and those that were copied."""
+    now = {
+        (r.example, r.sample): {"example": r.example, "sample": r.sample, **asdict(a)}
+        for r, a in zip(requests, answers, strict=True)
+    }
+    known = {key: dict(row) for key, (row, _) in earlier.rows.items()}
+    return [{**known, **now}[r.example, r.sample] for r in asked]
 
 
 def _requests(work: _Shard, block: int, examples: pl.DataFrame) -> list[Request]:
@@ -282,7 +299,8 @@ class _Resumed:
         blocks: Finished blocks of this shard.
         in_other_cuts: Blocks in result files of another number of shards.
         journals: Journals of this shard that can go once the piece is written.
-        rows: Single rows of a server's, each with the version of the code that made it.
+        rows: Single rows, of a server's or copied from another run, each with the version of the
+            code that made it.
     """
 
     blocks: dict[int, JournalBlock]
@@ -305,8 +323,7 @@ def _resumed(work: _Shard) -> _Resumed:
         if mine or int(layout[2]) != work.n_shards:
             written = store.read_journal(path)
             blocks |= {b: written[b] for b in written if b in wanted and b not in blocks}
-            if work.condition.model.engine is not None:
-                rows = {**store.read_journal_rows(path), **rows}
+            rows = {**store.read_journal_rows(path), **rows}
         if mine:
             own.append(path)
     return _Resumed(blocks, frozenset(in_other_cuts), tuple(own), rows)

@@ -6,8 +6,8 @@ of them once.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +18,33 @@ import polars.selectors as cs
 from empathy_core import data, metrics, store
 from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.data.specs import ALL_REFERENCES
-from empathy_core.errors import RunMismatch
+from empathy_core.errors import Damaged, RunMismatch
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
 from jobs.planning.plan import Plan, PlannedMetric, Task
 from jobs.planning.scoring import scored_by
+from jobs.stages.known_scores import NO_SCORES, KnownScores, shown
 from jobs.stages.protocol import Listener, Progress
 
 _NOT_GIVEN = ("id", "context", "response", "turns", ALL_REFERENCES)
 """Columns of the examples that every metric is given under names of their own."""
-
-_BESIDE = ("opponent", "condition", data.references.ROWS)
-"""Columns of the rows that are there for some metrics, or in some runs."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """A condition's answers in this shard, and the digests of the units they form."""
+    """A condition's answers in this shard, and the digests of the units they form.
+
+    Attributes:
+        known: What another run computed of them under the metric that is at work.
+    """
 
     condition: Condition
     rows: pl.DataFrame
     inputs: Mapping[int, str]
+    known: KnownScores = NO_SCORES
 
 
 def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
@@ -57,20 +60,103 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     mine = scored_by(plan, task.stage)
     others = {m.opponent for m in plan.of_group(task.key)} - {c.id for c in mine}
     read = (*mine, *(c for c in plan.conditions if c.id in others))
-    by_id = {c.id: _answers(run, c, examples, set(units)) for c in read}
-    answers = [by_id[c.id] for c in mine]
+    usual = [_answers(run, c, examples, _cut(run, examples, {}), units) for c in read]
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
-        compared = [_beside(a, by_id.get(planned.opponent or "")) for a in answers]
+        answers = usual
+        if planned.units:
+            cut = _cut(run, examples, planned.units)
+            answers = [_answers(run, c, examples, cut, units) for c in read]
+        by_id = {a.condition.id: a for a in answers}
+        compared = [_beside(by_id[c.id], by_id.get(planned.opponent or "")) for c in mine]
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in mine}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
         stale = [a for a in compared if a.inputs and not _current(path[a.condition.id], a.inputs)]
-        for done, frame in _scored(metric, stale, listen):
-            inputs = json.dumps({str(u): d for u, d in done.inputs.items()})
-            own = {**tags, "condition": done.condition.id, "inputs": inputs}
-            store.write_piece(frame, path[done.condition.id], own)
+        kept = {a.condition.id: _kept(metric, path[a.condition.id], tags, a) for a in stale}
+        ahead = [_without(a, kept[a.condition.id].units) for a in stale]
+        ahead = [
+            replace(a, known=KnownScores.read(run, planned.key, a.condition.id)) for a in ahead
+        ]
+        for done, frame in _scored(metric, ahead, listen):
+            own, known = {**tags, "condition": done.condition.id}, kept[done.condition.id]
+            inputs = {str(u): d for u, d in sorted({**known.units, **done.inputs}.items())}
+            frames = [known.rows] if frame is None else [known.rows, frame]
+            whole = pl.concat(frames).sort("block", maintain_order=True)
+            own |= {"inputs": json.dumps(inputs)}
+            store.write_piece(whole, path[done.condition.id], own)
             listen(Progress(0))
         log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
+
+
+@dataclass(frozen=True)
+class _KeptScores:
+    """What a piece holds that was scored from today's answers.
+
+    Attributes:
+        rows: Of the units that are kept.
+        units: Each with the digest of its answers.
+    """
+
+    rows: pl.DataFrame
+    units: Mapping[int, str]
+
+
+def _kept(
+    metric: MetricProtocol, path: Path, tags: Mapping[str, str], answers: _Answers
+) -> _KeptScores:
+    """Return what of a piece stays, where a run grew or some answers are new."""
+    schema = store.SCORES | dict.fromkeys(metric.statistics, pl.Float64)
+    nothing = _KeptScores(pl.DataFrame(schema=schema), {})
+    expected = {**tags, "condition": answers.condition.id}
+    try:
+        piece, rows = store.read_piece(path)
+    except Damaged:
+        return nothing
+    if not expected.items() <= piece.tags.items() or dict(rows.schema) != schema:
+        return nothing
+    scored = store.inputs_of(piece)
+    units = {u: d for u, d in answers.inputs.items() if scored.get(u) == d and u in piece.blocks}
+    return _KeptScores(rows.filter(pl.col("block").is_in(list(units))), units)
+
+
+def _without(answers: _Answers, units: Collection[int]) -> _Answers:
+    """Return a condition's answers but those of *units*."""
+    rows = answers.rows.filter(~pl.col("unit").is_in(list(units)))
+    inputs = {unit: digest for unit, digest in answers.inputs.items() if unit not in units}
+    return _Answers(answers.condition, rows, inputs)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How answers are cut into score units.
+
+    Attributes:
+        units_of: Block → units; empty where they are cut from the blocks as they follow each other.
+        places: ``example`` and ``unit``, where they are not.
+    """
+
+    units_of: store.UnitsOfBlocks
+    places: pl.DataFrame | None = None
+
+    def blocks(self, units: Collection[int]) -> set[int]:
+        """Return the blocks that some units are made from."""
+        if not self.units_of:
+            return {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
+        return {block for block, of in self.units_of.items() if not set(of).isdisjoint(units)}
+
+    def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with their ``unit``, in the order of units."""
+        if self.places is None:
+            return rows.with_columns(unit=pl.col("block") // UNIT_BLOCKS)
+        return self.places.join(rows, on="example", maintain_order="left_right")
+
+
+def _cut(run: RunDir, examples: pl.DataFrame, units_of: store.UnitsOfBlocks) -> _Cut:
+    if not units_of:
+        return _Cut(units_of)
+    block_size = data.load_frozen(run).identity["evaluate"]["block_size"]
+    places = data.growing.units_at_once(examples, block_size).select("unit", example="id")
+    return _Cut(units_of, places)
 
 
 def _beside(answers: _Answers, other: _Answers | None) -> _Answers:
@@ -130,19 +216,19 @@ def _current(path: Path, inputs: Mapping[int, str]) -> bool:
 
 def _scored_from(path: Path) -> dict[int, str]:
     """Return unit → digest of the answers that a piece was scored from."""
-    inputs = json.loads(store.verify_piece(path).tags["inputs"])
-    return {int(unit): digest for unit, digest in inputs.items()}
+    return store.inputs_of(store.verify_piece(path))
 
 
 def _answers(
-    run: RunDir, condition: Condition, examples: pl.DataFrame, units: set[int]
+    run: RunDir, condition: Condition, examples: pl.DataFrame, cut: _Cut, units: Sequence[int]
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
-    wanted = {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
-    digests, frames = store.read_rows(run.generations(condition.id), wanted)
+    digests, frames = store.read_rows(run.generations(condition.id), cut.blocks(units))
     empty = pl.DataFrame(schema=store.GENERATIONS)
     rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
-    return _Answers(condition, metric_rows(rows, condition, examples), store.unit_inputs(digests))
+    rows = cut.placed(metric_rows(rows, condition, examples)).filter(pl.col("unit").is_in(units))
+    inputs = store.unit_inputs(digests, cut.units_of).items()
+    return _Answers(condition, rows, {unit: d for unit, d in inputs if unit in set(units)})
 
 
 def metric_rows(
@@ -175,7 +261,7 @@ def metric_rows(
 
 def _scored(
     metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
-) -> Iterator[tuple[_Answers, pl.DataFrame]]:
+) -> Iterator[tuple[_Answers, pl.DataFrame | None]]:
     """Yield each condition's statistics, as soon as they are there where nothing is shared."""
     alone = getattr(metric, "by_condition", False)
     for together in [[answers] for answers in stale] if alone else [stale]:
@@ -184,25 +270,30 @@ def _scored(
 
 def _measured(
     metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
-) -> Iterator[tuple[_Answers, pl.DataFrame]]:
-    """Yield each condition's statistics; a unit's references are prepared once for all of them."""
+) -> Iterator[tuple[_Answers, pl.DataFrame | None]]:
+    """Yield each condition's statistics, null if there are none.
+
+    A unit's references are prepared once for all of them.
+    """
     found: dict[str, list[pl.DataFrame]] = {a.condition.id: [] for a in stale}
-    given = [metrics.given_column(name) for name in metrics.asked(metric)]
     for unit in sorted({u for a in stale for u in a.inputs}):
         states: dict[tuple[Any, ...], Any] = {}  # a subset of the rows has its own references
         for answers in stale:
-            rows = answers.rows.filter(pl.col("block") // UNIT_BLOCKS == unit)
+            rows = answers.rows.filter(pl.col("unit") == unit)
             if rows.is_empty():
                 continue
-            references = metrics.references_of(metric, rows)
-            if references not in states:
-                states[references] = metric.reference_state(references)
-            beside = cs.by_name(*_BESIDE, require_all=False)
-            values = metric.measure(rows.select(*metrics.ROWS, *given, beside), states[references])
+            values, there = answers.known.of(rows, metric)
+            lacking = rows if not there.any() else rows.filter(~pl.Series(there))
+            if lacking.height:
+                references = metrics.references_of(metric, lacking)
+                if references not in states:
+                    states[references] = metric.reference_state(references)
+                values[~there] = metric.measure(shown(lacking, metric), states[references])
             found[answers.condition.id].append(_frame(answers, rows, unit, values, metric))
             listen(Progress(1, kept=False))
     for answers in stale:
-        yield answers, pl.concat(found[answers.condition.id])
+        frames = found[answers.condition.id]
+        yield answers, pl.concat(frames) if frames else None
 
 
 def _frame(

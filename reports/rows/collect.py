@@ -28,13 +28,15 @@ from empathy_core.store import (
     UNIT_BLOCKS,
     Piece,
     RunDir,
+    UnitsOfBlocks,
     paired_inputs,
+    read_json,
     unit_inputs,
 )
 from empathy_core.types import Condition
 from empathy_core.visible import n_words, nothing_visible
 from reports.rows.chosen import read_choices
-from reports.rows.people import RatedAnswers, read_people
+from reports.rows.people import RatedAnswers, drawn_before, read_people
 from reports.rows.pieces import (
     KEY,
     ExpectedPiece,
@@ -188,6 +190,9 @@ def _with_people(run: RunDir, spec: ReportSpec, found: Collected) -> Collected:
     ids = [c.id for c in spec.conditions]
     sound = sound_ratings(run, spec.metrics, found.examples, ids, found.texts)
     said = read_people(run, spec.metrics, ids, found.texts)
+    if said is not None:
+        steps = data.growing.steps_of(read_json(run.data) if run.data.exists() else {})
+        said = replace(said, drawn_of=drawn_before(said.samples, found.examples, steps))
     rated = {
         (condition, key): scores_of_people(said, m.asked, condition, found.expected, m.thresholds)
         for key, m in spec.metrics.items()
@@ -268,12 +273,18 @@ class _Source:
 
 def _inputs(source: _Source, sources: Mapping[str, _Source], metric: MetricProtocol) -> _Inputs:
     """Return score unit → digest of what a condition's scores must have been made from."""
-    own = unit_inputs(source.folder.blocks)
+    own = unit_inputs(source.folder.blocks, _units(metric))
     opponent = getattr(metric, "opponent", None)
     if not opponent:
         return own
     other = sources[opponent].folder.blocks if opponent in sources else {}
     return paired_inputs(own, unit_inputs(other))
+
+
+def _units(metric: MetricProtocol) -> UnitsOfBlocks:
+    """Return in which score units the rows of a block are; empty where as everywhere."""
+    found: UnitsOfBlocks = getattr(metric, "units", {})
+    return found
 
 
 def _read_scores(
@@ -285,6 +296,9 @@ def _read_scores(
     problems: Problems,
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
+    if (units := _units(metric)) and source.lacking_units:  # a lacking answer may be in any of them
+        every = {unit for of in units.values() for unit in of} | set(source.want["unit"])
+        source = replace(source, lacking_units=frozenset(every))
     added = metrics.added(metric)
     inputs = _inputs(source, sources, metric)
 

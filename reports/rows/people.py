@@ -6,7 +6,7 @@ each rater's own severity is taken off first.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
 from empathy_core.annotation.points import NA, RATED
 from empathy_core.annotation.rounds import read_key, read_sample
 from empathy_core.annotation.settled import adjudications, settled
+from empathy_core.data.growing import GrowthStep
 from empathy_core.errors import EmpathyError
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import People, Question, instruments, people
@@ -65,6 +66,8 @@ class RatedAnswers:
         rounds: Name → round, of those whose questions were drawn by chance.
         samples: Name of such a round → ``annotation.SAMPLE``.
         instruments: (rubric, dimension) → the rubric with it alone.
+        drawn_of: Name of a round that was drawn before the run grew → of how many rows, and how
+            many are evaluated today.
     """
 
     answers: pl.DataFrame
@@ -72,6 +75,7 @@ class RatedAnswers:
     rounds: Mapping[str, Round]
     samples: Mapping[str, pl.DataFrame]
     instruments: Mapping[tuple[str, str], Rubric]
+    drawn_of: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def of(self, rubric: str, dimension: str) -> pl.DataFrame:
         """Return the answers of one question."""
@@ -82,6 +86,27 @@ class RatedAnswers:
         """Return how many people rated on a question."""
         rows = self.severities.filter(pl.col("rubric") == rubric, pl.col("dimension") == dimension)
         return rows.height
+
+
+def drawn_before(
+    samples: Mapping[str, pl.DataFrame], examples: pl.DataFrame, steps: Sequence[GrowthStep]
+) -> dict[str, tuple[int, int]]:
+    """Return which rounds were drawn when fewer rows were evaluated: of how many, and of today's.
+
+    Args:
+        samples: Name of a round → ``annotation.SAMPLE``.
+        examples: The evaluated rows of today.
+        steps: How they came to be; empty where the run never grew.
+    """
+    found = {}
+    for name, sample in samples.items() if steps else ():
+        drawn = examples.filter(pl.col("id").is_in(sample["example"].to_list()))
+        last = max(drawn["block"], default=-1)
+        reached = [step for step in steps if step.first <= last]
+        n = sum(step.rows for step in reached)
+        if n < examples.height:
+            found[name] = (n, examples.height)
+    return found
 
 
 def people_of(run: RunDir, metrics: Mapping[str, MetricProtocol]) -> dict[str, People]:

@@ -427,6 +427,11 @@ def _rest_notes(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
     if outside := int(mine.filter("drawn")["not_applicable"].sum()):
         n = counted(outside, "answer")
         yield f"People say that the question does not apply: {n}, left out."
+    for n_then, n_now in sorted(set(shown.said.drawn_of.values())):
+        yield (
+            f"Ratings were drawn when {count(n_then)} of the {count(n_now)} evaluated rows were "
+            "there, and are of these alone."
+        )
     chosen = mine.filter(~pl.col("drawn"), pl.col("value").is_not_null()).height
     if chosen:
         yield (

@@ -10,6 +10,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir, read_json
 from empathy_core.training import modules
 from empathy_core.training.adapter import adapters
+from empathy_core.training.preference.pairs import audit_text
 from empathy_core.training.preflight import run as checks
 from empathy_core.training.rows.prepare import prepare
 from empathy_core.training.spec import Finding
@@ -19,7 +20,8 @@ from jobs.config.schema import Config
 from jobs.config.variants import Variant
 from jobs.planning.pairs import Pairs
 from jobs.planning.plan import Plan
-from jobs.planning.resolve import examples_of
+from jobs.planning.run_rows import examples_of
+from jobs.planning.withheld import WithheldWrites
 from jobs.stages.finetune import model_findings
 
 
@@ -44,7 +46,7 @@ def checked(
 ) -> tuple[dict[str, Any], str]:
     """Return what the preflight finds in rows and model of a fine-tune: for JSON, and as text."""
     examples = examples_of(config, run)
-    pairs = Pairs(config, examples, None)
+    pairs = Pairs(config, examples, run, WithheldWrites())
     spec, frame = pairs.of(modules.settled(variant.spec))
     prepared = prepare(spec, examples, frame)
     findings = list(prepared.findings)
@@ -55,7 +57,8 @@ def checked(
     text = [f"== {spec.name}: {n_rows}, {len(prepared.validation)} to validate"]
     if prepared.train:
         text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
-    text += [audit] if (audit := pairs.audit(spec)) else []
+    if (audit := pairs.audit(spec)) and spec.preference:
+        text.append(audit_text(spec.preference.pairs, audit))
     text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]
     result = {
         "name": spec.name,

@@ -110,7 +110,7 @@ def _prepared(
 def _complete(plan: Plan, progress: RunProgress, condition: Condition) -> bool:
     """Tell whether every answer is there, and scored under every metric."""
     answers = progress.generated[condition.id].blocks
-    if condition.id not in plan.not_generated and set(answers) != set(range(plan.n_blocks)):
+    if condition.id not in plan.not_generated and set(answers) != set(plan.blocks):
         return False
     return all(
         progress.scored[metric.key, condition.id].blocks.get(unit) == digest

@@ -1,0 +1,134 @@
+"""Whether Slurm would take what is to be submitted: asked before anything is."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from jobs.executors.slurm.clusters import Placed, clusters_of, waits_elsewhere
+from jobs.executors.slurm.failing_nodes import to_avoid
+from jobs.executors.slurm.in_queue import QueueState
+from jobs.executors.slurm.launching import (
+    ClusterError,
+    Launch,
+    Submitted,
+    array_of,
+    submission_of,
+)
+from jobs.executors.slurm.room import Groups
+from jobs.executors.slurm.wanted import Waits, cut_as_in_queue, waits_of, wanted
+from jobs.planning.plan import Task
+from jobs.planning.progress import RunProgress
+from jobs.planning.stages import stage_of
+from slurm import reasons, submit
+from slurm.partitions import unavailable_nodes
+from slurm.profile import Resources
+from slurm.queue import SlurmError, SubmitError
+from slurm.site import Site
+
+
+def refuse_missing(what: Launch, progress: RunProgress, queue_state: QueueState) -> None:
+    """Raise what ``submit_missing`` would at once, before anything of a plan is written.
+
+    Raises:
+        ClusterError: Slurm would not take a job of these resources.
+    """
+    what = replace(what, plan=cut_as_in_queue(what.plan, queue_state))
+    refuse_groups(what, wanted(what.plan, progress, queue_state), queue_state)
+
+
+def refuse_groups(what: Launch, grouped: Groups, queue_state: QueueState) -> None:
+    """Ask Slurm about each kind of job of some groups, and write nothing.
+
+    Raises:
+        ClusterError: It would not take one.
+    """
+    nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
+    what = replace(what, code=what.run.code("DIGEST"))
+    try:
+        require_one_cluster(what, grouped, queue_state)
+        if nodes:
+            with suppress(ClusterError):  # perhaps no other node can do it
+                avoiding = replace(what, avoided=tuple(node.node for node in nodes))
+                return ask_slurm(avoiding, grouped, Submitted())
+        ask_slurm(what, grouped, Submitted())
+    except SlurmError as error:
+        msg = f"Slurm: {error}; correct it and run the same command again"
+        raise ClusterError(msg) from error
+
+
+def clusters(what: Launch, group: Sequence[Task], site: Site) -> tuple[str, ...]:
+    """Return the clusters that a group may go to."""
+    resources = what.resources(group[0].stage, group[0].key)
+    return clusters_of(resources.model_dump(), site.cluster)
+
+
+def require_one_cluster(what: Launch, grouped: Groups, queue_state: QueueState) -> None:
+    """Refuse to let a job wait for one on another cluster.
+
+    Raises:
+        ClusterError: One would.
+    """
+    site = queue_state.site
+    queued = {task.submission.job: task.submission for task in queue_state.queued}
+    by_id = {
+        job: Placed(f"job {job} of {s.stage} '{s.key}'", (s.cluster or site.cluster,))
+        for job, s in queued.items()
+        if job
+    }
+    to_come: dict[tuple[str, str], list[str]] = {}
+    for group in grouped:
+        name = f"{group[0].stage} '{group[0].key}'"
+        waits = waits_of(what.plan, group, queue_state, to_come)
+        by_id[name] = Placed(
+            name, clusters(what, group, site), (*waits.ok, *waits.one_ok, *waits.any)
+        )
+        if wrong := waits_elsewhere(by_id[name], by_id):
+            raise ClusterError(wrong)
+        to_come.setdefault((group[0].stage, group[0].key), []).append(name)
+
+
+def ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
+    """Ask Slurm about each kind of job, so that nothing is submitted if one would be refused.
+
+    Where nodes are out of service, it says the same as where no node has what is asked for, though
+    it takes such a job: that is noted, and left to sbatch.
+    """
+    kinds = {
+        (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
+    }
+    for group in kinds.values():
+        array = array_of(what, submission_of(what, [(group[0],)], Waits()), "check")
+        try:
+            submit.test_only(array, what.profile)
+        except SubmitError as error:
+            if away := _out_of_service(str(error), array.resources):
+                result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
+                continue
+            given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
+            table = stage_of(group[0].stage).resources
+            msg = (
+                f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
+                f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
+                f"under [slurm] or [slurm.{table}]{what_to_do(str(error))}; nothing was submitted"
+            )
+            raise ClusterError(msg) from error
+
+
+def _out_of_service(said: str, given: Resources) -> str:
+    """Return which nodes may be the reason of a refusal; empty if none can be."""
+    if "node configuration is not available" not in said:
+        return ""
+    nodes = unavailable_nodes(given.partition)
+    if not nodes:
+        return ""
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    return (
+        f"nodes are out of service, and without them none has what is asked for: "
+        f"{', '.join(nodes[:3])}{more}; jobs wait until they are back"
+    )
+
+
+def what_to_do(said: str) -> str:
+    """Return what to do about a refusal, as the end of a sentence; empty if nobody knows."""
+    found = reasons.advice(said)
+    return f": {found.text}" if found else ""
