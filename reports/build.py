@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from empathy_core.errors import ConfigError
-from reports.figures.panels import start_drawing
+from reports.figures.panels import Panels, start_drawing
 from reports.figures.people import agreement_figure, calibration_figure
 from reports.figures.scores import differences, distributions, forest
 from reports.figures.training import Figure, failures_figure, training_figure
@@ -145,12 +145,7 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
     spec = replace(people.spec, barred=spec.barred | confirmed(collected, spec))
     numbers, doubted = aggregate(collected, spec), flagged_answers(collected, spec)
     stamp = notes.stamp(collected) or notes.empties(doubted, spec)
-    asked = {
-        "table1": forest(numbers.summary, spec, stamp),
-        "differences": differences(numbers.pairs, numbers.contrasts, spec, stamp),
-        "answers": distributions(collected, spec, stamp),
-    }
-    panels = {file: one for file, one in asked.items() if one}
+    panels = _panels(collected, numbers, spec, stamp)
     with start_drawing(list(panels.values())) as drawn:
         compared, again = compare(collected, spec), repeats(collected, spec)
         found, most = spreads(collected, spec), moved(collected, spec)
@@ -197,6 +192,18 @@ def build(collected: Collected, spec: ReportSpec) -> Report:
         spec, collected, numbers, found, pl.concat([most, made_most]), again, rated, people,
         corrected, flags, liked, judged, compared, chosen, made, shown, stamp,
     )  # fmt: skip
+
+
+def _panels(
+    collected: Collected, numbers: Aggregated, spec: ReportSpec, stamp: str
+) -> dict[str, Panels]:
+    """Return section → what its figures show; figures of nothing are left out."""
+    asked = {
+        "table1": forest(numbers.summary, spec, stamp),
+        "differences": differences(numbers.pairs, numbers.contrasts, spec, stamp),
+        "answers": distributions(collected, spec, stamp),
+    }
+    return {file: one for file, one in asked.items() if one}
 
 
 def _of_made(
