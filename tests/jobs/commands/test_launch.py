@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from empathy_core.store import EVALUATED
+from tests.patience import until
 from tests.runs.command_line import ECHO, contents, environment, launch, write_config
 
 LOCAL = ("--config", "echo.toml", "--executor", "local")
@@ -163,10 +163,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("runs/echo/generations/*/journal/*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert until(lambda: list(tmp_path.glob("runs/echo/generations/*/journal/*")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=300)
 

@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.patience import until
 from tests.runs.command_line import environment, launch
 from tests.runs.finetunes import (
     LONG,
@@ -217,12 +217,12 @@ def _killed_in_the_middle(folder: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     run = folder / "runs" / "tuned"
-    started = time.monotonic()
-    while time.monotonic() - started < 240:
-        if list(run.glob("adapters/.*.partial/*/checkpoint-[3-9]0")):
-            break
-        assert process.poll() is None
-        time.sleep(0.05)
+    until(
+        lambda: (
+            process.poll() is not None or list(run.glob("adapters/.*.partial/*/checkpoint-[3-9]0"))
+        )
+    )
+    assert process.poll() is None, "it ended before it was killed"
     workers = _workers(run)
     assert workers
     for pid in workers:

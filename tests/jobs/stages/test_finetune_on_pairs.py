@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.patience import until
 from tests.runs.command_line import environment, launch
 from tests.runs.finetunes import adapters, distance
 from tests.runs.tuned_on_pairs import ON_PAIRS, write_on_pairs
@@ -79,11 +79,13 @@ def _killed_after(folder: Path, pattern: str) -> None:
         command, cwd=folder, env=environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        until = time.monotonic() + 300
-        while not list((folder / "runs" / "tuned" / "adapters").glob(f".*.partial/{pattern}")):
-            assert process.poll() is None, "it ended before it was killed"
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        adapters_ = folder / "runs" / "tuned" / "adapters"
+        found = until(
+            lambda: process.poll() is not None or list(adapters_.glob(f".*.partial/{pattern}")),
+            nap_s=0.02,
+        )
+        assert found
+        assert process.poll() is None, "it ended before it was killed"
         os.killpg(process.pid, signal.SIGKILL)
 
 
