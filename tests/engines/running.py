@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from tests import preloaded
 from tests.patience import until
 from tests.runs.command_line import environment
 
@@ -55,7 +55,7 @@ class RunningServer:
 
 def command(model: Path, *arguments: str, port: int = 0) -> list[str]:
     """Return the command that starts a stand-in; without a port it chooses one, and says which."""
-    module = [sys.executable, "-m", "tests.engines.stand_in"]
+    module = [preloaded.python(), "-m", "tests.engines.stand_in"]
     return [*module, "--model", str(model), "--port", str(port), "--served-name", NAME, *arguments]
 
 

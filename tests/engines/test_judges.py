@@ -1,7 +1,6 @@
 """A judge on a server is the judge here: the same scores, and the same mass where it has none."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -21,6 +20,7 @@ from empathy_core.types import EngineSpec, ModelSpec
 from empathy_core.weights import locate
 from jobs import launch
 from jobs.planning.plan_file import last_plan
+from tests import preloaded
 from tests.engines.running import KEY, NAME, RunningServer, running
 from tests.judging import PAIRS, asked, care, judged_rows, measured, tiny_judge
 from tests.runs.command_line import ROOT, write_config
@@ -167,7 +167,7 @@ def test_a_server_of_the_tasks_own_that_dies_is_started_again(
     )  # fmt: skip
     environment = (("PYTHONPATH", str(ROOT)), ("STAND_IN_API_KEY", "{key}"))
     engine = EngineSpec(
-        name="own", command=command, python=sys.executable, environment=environment,
+        name="own", command=command, python=preloaded.python(), environment=environment,
         returns_tokens=True, probabilities="echo", max_in_flight=1, max_restarts=5,
     )  # fmt: skip
     mortal = replace(spec, engine=engine)
@@ -277,7 +277,6 @@ def by_vllm(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Calla
     return swept
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("plant", [False, True])
 def test_vllm_judges_as_transformers_does_and_finds_a_judge_without_answers(
     by_vllm: Callable[[bool], RunDir], plant: bool
@@ -299,7 +298,6 @@ def test_vllm_judges_as_transformers_does_and_finds_a_judge_without_answers(
             assert served_["mass"].max() < 0.95
 
 
-@pytest.mark.timeout(1800)
 def test_guided_by_vllm_every_answer_is_a_rating_unless_it_is_cut(
     by_vllm: Callable[[bool], RunDir],
 ):

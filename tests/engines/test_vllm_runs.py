@@ -5,8 +5,6 @@ import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
-import pytest
-
 from empathy_core.store import RunDir
 from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import GENERATE
@@ -48,7 +46,6 @@ KILLS = 2
 """First the launcher, then a worker; each of them costs a start of vLLM."""
 
 
-@pytest.mark.timeout(1800)
 def test_vllm_gives_the_ids_of_transformers_in_every_row_whatever_is_killed(
     vllm_python: str, tmp_path: Path
 ):

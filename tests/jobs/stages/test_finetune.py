@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests import preloaded
 from tests.patience import until
 from tests.runs.command_line import environment, launch
 from tests.runs.finetunes import (
@@ -210,7 +210,7 @@ def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> No
 def _killed_in_the_middle(folder: Path) -> None:
     """Start a training and send SIGKILL to everything of it once it is past some checkpoints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.launch", "finetune", *LOCAL],
+        [preloaded.python(), "-m", "jobs.launch", "finetune", *LOCAL],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
