@@ -53,23 +53,28 @@ class RunningServer:
             return json.load(answer)
 
 
-def command(model: Path, *arguments: str, port: int = 0) -> list[str]:
+def command(model: Path, *arguments: str, port: int = 0, python: str = "") -> list[str]:
     """Return the command that starts a stand-in; without a port it chooses one, and says which."""
-    module = [preloaded.python(), "-m", "tests.engines.stand_in"]
+    module = [python or preloaded.python(), "-m", "tests.engines.stand_in"]
     return [*module, "--model", str(model), "--port", str(port), "--served-name", NAME, *arguments]
 
 
 @contextmanager
-def running(model: Path, *arguments: str, key: str = KEY) -> Iterator[RunningServer]:
+def running(
+    model: Path, *arguments: str, key: str = KEY, python: str = ""
+) -> Iterator[RunningServer]:
     """Start a stand-in for the folder *model*, wait until it answers, and end it at last.
 
     Args:
         model: Folder of a decoder.
         arguments: More of ``stand_in``'s.
         key: The key that it wants; empty for none.
+        python: The interpreter; empty for a fork of one that has imported the libraries, whose
+            children are not those of ``process``.
     """
     env = environment({"STAND_IN_API_KEY": key})
-    started = subprocess.Popen(command(model, *arguments), env=env, stdout=-1, text=True)
+    asked = command(model, *arguments, python=python)
+    started = subprocess.Popen(asked, env=env, stdout=-1, text=True)
     try:
         assert started.stdout is not None
         said = started.stdout.readline()

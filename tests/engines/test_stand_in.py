@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -398,7 +399,7 @@ def test_it_dies_at_start_as_for_lack_of_memory_but_only_once(folder: Path, tmp_
 
 
 def test_its_children_outlive_it_unless_someone_ends_them(folder: Path) -> None:
-    with running(folder, "--instant", "--children", "2") as server:
+    with running(folder, "--instant", "--children", "2", python=sys.executable) as server:
         started = [pid for pid in children(server.process.pid) if alive(pid)]
     try:
         assert len(started) >= 2
