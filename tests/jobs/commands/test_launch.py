@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from empathy_core.store import EVALUATED
+from tests import preloaded
 from tests.patience import until
 from tests.runs.command_line import ECHO, contents, environment, launch, write_config
 
@@ -175,7 +176,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
 def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
     """Started together on one run, both end well, and the tables are those of one."""
     write_config(tmp_path)
-    command = [sys.executable, "-m", "jobs.launch", "sweep", *LOCAL]
+    command = [preloaded.python(), "-m", "jobs.launch", "sweep", *LOCAL]
     both = [
         subprocess.Popen(
             command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True

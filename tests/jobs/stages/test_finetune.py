@@ -1,9 +1,7 @@
 """``finetune``, and fine-tunes inside a sweep, as a user calls them: real nf4, a tiny base."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from tests.runs.finetunes import (
     TUNED,
     adapters,
     distance,
+    kill_whole,
     weights_digest,
     write_experiment,
 )
@@ -223,24 +222,7 @@ def _killed_in_the_middle(folder: Path) -> None:
         )
     )
     assert process.poll() is None, "it ended before it was killed"
-    workers = _workers(run)
-    assert workers
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
-
-
-def _workers(run: Path) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"jobs.executors.worker" in words and str(run).encode() in words:
-            found.append(int(path.parent.name))
-    return found
+    kill_whole(process, run)
 
 
 def test_killed_in_the_middle_gives_the_same_adapter(long_adapter: Path, tmp_path: Path) -> None:

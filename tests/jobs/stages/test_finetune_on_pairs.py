@@ -1,18 +1,16 @@
 """Fine-tunes on preference pairs, as a user calls them; kills on answers and on pairs."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests import preloaded
 from tests.patience import until
 from tests.runs.command_line import environment, launch
-from tests.runs.finetunes import adapters, distance
+from tests.runs.finetunes import adapters, distance, kill_whole
 from tests.runs.tuned_on_pairs import ON_PAIRS, write_on_pairs
 
 CALL = ("finetune", "--config", "pairs.toml", "--executor", "local")
@@ -74,9 +72,9 @@ def test_a_kill_in_either_phase_changes_nothing(trained: Path, tmp_path: Path) -
 
 def _killed_after(folder: Path, pattern: str) -> None:
     """Start the training, and kill the whole of it once a file is there."""
-    command = [sys.executable, "-m", "jobs.launch", *CALL]
+    command = [preloaded.python(), "-m", "jobs.launch", *CALL]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(), start_new_session=True,
+        command, cwd=folder, env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         adapters_ = folder / "runs" / "tuned" / "adapters"
@@ -86,7 +84,7 @@ def _killed_after(folder: Path, pattern: str) -> None:
         )
         assert found
         assert process.poll() is None, "it ended before it was killed"
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_whole(process, folder / "runs" / "tuned")
 
 
 @pytest.mark.parametrize(
