@@ -33,7 +33,6 @@ LONGEST = (
     "tests/engines/test_engine_runs.py",
     "tests/jobs/stages/test_finetune.py",
     "tests/jobs/stages/test_finetune_on_pairs.py",
-    "tests/jobs/stages/test_finetune_on_pairs.py",
     "tests/reports/latex/test_tex.py",
     "tests/reports/tables/test_reports_finetuned.py",
     "tests/engines/test_vllm.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = (
@@ -133,12 +133,19 @@ class Opened:
         return [url for url in self.requests[1:] if not url.startswith(("data:", "blob:"))]
 
 
+PATIENCE_MS = 300_000
+"""Playwright's own is 5 seconds, which others may use up."""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Debian's Chromium; nothing is downloaded."""
+    expect.set_options(timeout=PATIENCE_MS)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -151,7 +158,7 @@ def opened(
     settings = {"viewport": {"width": 1280, "height": 900}, **context}
     with browser.new_context(**settings) as window:
         found = Opened(window.new_page())
-        found.page.set_default_timeout(60_000)
+        found.page.set_default_timeout(PATIENCE_MS)
         found.page.goto(path.absolute().as_uri() + address)
         if ready:
             found.page.locator("#browser[data-ready]").wait_for(state="attached")

@@ -30,10 +30,11 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from filelock import FileLock
@@ -239,14 +240,24 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
         import torch
 
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    os._exit(_run(sys.argv[0]))
+    what = sys.argv[0]
+    if asked["is_code"]:
+        sys.argv[0] = "-c"
+        os._exit(_run(lambda: _run_code(what)))
+    os._exit(_run(lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)))
 
 
-def _run(module: str) -> int:
-    """Run a module as the interpreter would, and return the exit code."""
+def _run_code(text: str) -> None:
+    """Run what follows ``-c``."""
+    sys.modules["__main__"] = main_ = ModuleType("__main__")
+    exec(compile(text, "<string>", "exec"), vars(main_))
+
+
+def _run(program: Callable[[], object]) -> int:
+    """Run a program as the interpreter would, and return the exit code."""
     code: Any = 0
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        program()
     except SystemExit as end:
         code = end.code
     except BaseException:

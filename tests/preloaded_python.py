@@ -1,7 +1,7 @@
-"""In the place of the interpreter: has a server of ``preloaded`` run a module, and ends as it does.
+"""In the place of the interpreter: has a server of ``preloaded`` run a module or code.
 
-It starts in some milliseconds, since it imports little and no site-packages. ``REAL`` and
-``VARIABLES`` are written above this by ``preloaded``.
+It ends as that does, and starts in some milliseconds: it imports little and no site-packages.
+``REAL`` and ``VARIABLES`` are written above this by ``preloaded``.
 """
 
 # ruff: noqa: PTH109, PTH118, PTH120 - importing pathlib takes as long as all of this
@@ -30,13 +30,13 @@ def main() -> None:
     unbuffered = arguments[:1] == ["-u"]
     asked = arguments[1:] if unbuffered else arguments
     ours = {name: value for name, value in os.environ.items() if is_read_by_imports(name)}
-    if asked[:1] != ["-m"] or ours != VARIABLES:  # noqa: F821
+    if asked[:1] not in (["-m"], ["-c"]) or ours != VARIABLES:  # noqa: F821
         os.execv(REAL, [REAL, *arguments])  # noqa: F821
     umask = os.umask(0)
     os.umask(umask)
     request = {
         "arguments": asked[1:], "cwd": os.getcwd(), "env": dict(os.environ), "umask": umask,
-        "python": sys.argv[0], "unbuffered": unbuffered,
+        "python": sys.argv[0], "unbuffered": unbuffered, "is_code": asked[0] == "-c",
     }  # fmt: skip
     server = socket.socket(socket.AF_UNIX)
     folder = os.path.dirname(sys.argv[0])

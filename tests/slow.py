@@ -17,7 +17,7 @@ import pytest
 SLOW = (
     "subprocess", "playwright", "torch", "peft", "reports.build.build",
     "reports.write.write_report", "empathy_core.training.loop.trainer.train",
-    "tests.tiny_models.tiny_", "tests.zoo_models.",
+    "tests.tiny_models.tiny_", "tests.zoo_models.", "tests.conftest.vllm_python",
 )  # fmt: skip
 """Beginnings of the names of modules and functions."""
 ENCODERS = ("bertscore", "classifier", "similarity")
@@ -50,13 +50,14 @@ def is_slow(item: pytest.Item) -> bool:
 
 
 def reached(functions: Iterable[Callable[..., Any]]) -> Iterator[str]:
-    """Yield the names that functions use, and those that the tests' own among these use."""
+    """Yield the names of functions, those that they use, and what the tests' own of these use."""
     ahead, known = [inspect.unwrap(function) for function in functions], set()
     while ahead:
         function = ahead.pop()
         if function in known:
             continue
         known.add(function)
+        yield f"{function.__module__}.{function.__qualname__}"
         for value in _used(function):
             if isinstance(value, ModuleType):
                 yield value.__name__

@@ -1,11 +1,11 @@
 """Killed wherever it changes a file, a sweep goes on, and ends with the same bytes."""
 
 import subprocess
-import time
 from pathlib import Path
 
 from tests import preloaded
 from tests.killed import RECORD, places
+from tests.patience import until
 from tests.runs.command_line import contents, environment, launch, write_config
 
 MOST = 200
@@ -54,10 +54,8 @@ def _every_kind_was_met(killed: list[list[str]]) -> None:
 
 def _all_gone(pids: Path) -> None:
     """Workers die with their parent."""
-    deadline = time.monotonic() + 120
-    while any(_alive(int(pid)) for pid in pids.read_text().split()):
-        assert time.monotonic() < deadline, "a worker outlived its parent"
-        time.sleep(0.02)
+    ended = until(lambda: not any(_alive(int(pid)) for pid in pids.read_text().split()), nap_s=0.02)
+    assert ended, "a worker outlived its parent"
     pids.unlink()
 
 

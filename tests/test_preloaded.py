@@ -28,6 +28,23 @@ def test_a_command_need_not_import_torch(
     assert done.stdout.splitlines()[0] == "True"
 
 
+def test_code_is_run_as_the_interpreter_runs_it(monkeypatch: pytest.MonkeyPatch):
+    """With its arguments, in a module ``__main__``, and by a fork that has torch."""
+    monkeypatch.setattr(preloaded, "_worth_while", True)
+    code = "import sys\ndef f(): return sys.argv\nprint(__name__, f(), 'torch' in sys.modules)\n1/0"
+    done = subprocess.run(
+        [preloaded.python(), "-c", code, "a"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "__main__ ['-c', 'a'] True\n"
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_a_path_of_the_users_own_hides_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """PYTHONPATH may name a folder that has nothing of the suite, which is installed."""
     monkeypatch.setattr(preloaded, "_worth_while", True)

@@ -39,6 +39,13 @@ def test_a_process_is_found_behind_the_functions_of_the_tests(function, found: b
     assert any(name.startswith(slow.SLOW) for name in slow.reached([function])) == found
 
 
+def test_no_fast_test_starts_vllm(request: pytest.FixtureRequest):
+    """Also where it starts deep in the product: a minute of both cores each."""
+    asks = [item for item in request.session.items if "vllm_python" in item.fixturenames]
+
+    assert [item.nodeid for item in asks if item.get_closest_marker("fast")] == []
+
+
 def test_few_slow_tests_are_fast_by_decree():
     """A mark by hand is an exception, or the selection would grow with each of them."""
     by_hand = [

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tests import preloaded
 from tests.slurm.cluster import without
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def commands(block: Block) -> list[list[str]]:
 
 def shell(text: str, folder: Path) -> str:
     """Run a shell block in *folder* as a reader without Slurm would, and return what it printed."""
-    python = shlex.quote(sys.executable)
+    python = shlex.quote(preloaded.python())
     script = re.sub(r"^python ", f"{python} ", text, flags=re.MULTILINE)
     done = subprocess.run(
         ["bash", "-ec", script], cwd=folder, env=_environment(), capture_output=True, text=True,

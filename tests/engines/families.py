@@ -2,9 +2,10 @@
 
 import os
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from tests.patience import until
 
 
 def writing_to(log: Path) -> dict[int, str]:
@@ -49,9 +50,7 @@ def kill(process: int, number: int = signal.SIGKILL) -> None:
         os.kill(process, number)
 
 
-def left_of(log: Path, patience_s: float = 30) -> dict[int, str]:
+def left_of(log: Path, patience_s: float = 120) -> dict[int, str]:
     """Return what is left after the time that it may take to end it all; best nothing."""
-    deadline = time.monotonic() + patience_s
-    while (found := writing_to(log)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
+    until(lambda: not writing_to(log), patience_s)
+    return writing_to(log)

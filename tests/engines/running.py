@@ -2,16 +2,15 @@
 
 import json
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from tests import preloaded
+from tests.patience import until
 from tests.runs.command_line import environment
 
 KEY = "key-of-the-stand-in"
@@ -38,39 +37,44 @@ class RunningServer:
     def set_faults(self, **faults: Any) -> dict[str, Any]:
         """Set faults and settings of ``stand_in``; return all, with how often each happened."""
         body = json.dumps(faults).encode()
-        with urlopen(Request(f"{self.url}/_faults", data=body), timeout=30) as answer:
+        with urlopen(Request(f"{self.url}/_faults", data=body), timeout=300) as answer:
             return json.load(answer)
 
     def seen(self) -> dict[str, Any]:
         """Return what was asked since it started; see ``stand_in.Seen``."""
-        with urlopen(f"{self.url}/_seen", timeout=30) as answer:
+        with urlopen(f"{self.url}/_seen", timeout=300) as answer:
             return json.load(answer)
 
     def ask(self, path: str, **body: Any) -> dict[str, Any]:
         """Return the answer at *path* of the API to a request with the key; a GET without body."""
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         data = json.dumps({"model": NAME, **body}).encode() if body else None
-        with urlopen(Request(self.base_url + path, data, headers), timeout=60) as answer:
+        with urlopen(Request(self.base_url + path, data, headers), timeout=300) as answer:
             return json.load(answer)
 
 
-def command(model: Path, *arguments: str, port: int = 0) -> list[str]:
+def command(model: Path, *arguments: str, port: int = 0, python: str = "") -> list[str]:
     """Return the command that starts a stand-in; without a port it chooses one, and says which."""
-    module = [sys.executable, "-m", "tests.engines.stand_in"]
+    module = [python or preloaded.python(), "-m", "tests.engines.stand_in"]
     return [*module, "--model", str(model), "--port", str(port), "--served-name", NAME, *arguments]
 
 
 @contextmanager
-def running(model: Path, *arguments: str, key: str = KEY) -> Iterator[RunningServer]:
+def running(
+    model: Path, *arguments: str, key: str = KEY, python: str = ""
+) -> Iterator[RunningServer]:
     """Start a stand-in for the folder *model*, wait until it answers, and end it at last.
 
     Args:
         model: Folder of a decoder.
         arguments: More of ``stand_in``'s.
         key: The key that it wants; empty for none.
+        python: The interpreter; empty for a fork of one that has imported the libraries, whose
+            children are not those of ``process``.
     """
     env = environment({"STAND_IN_API_KEY": key})
-    started = subprocess.Popen(command(model, *arguments), env=env, stdout=-1, text=True)
+    asked = command(model, *arguments, python=python)
+    started = subprocess.Popen(asked, env=env, stdout=-1, text=True)
     try:
         assert started.stdout is not None
         said = started.stdout.readline()
@@ -83,17 +87,15 @@ def running(model: Path, *arguments: str, key: str = KEY) -> Iterator[RunningSer
         started.wait()
 
 
-def wait_until_healthy(url: str, patience_s: float = 60) -> None:
+def wait_until_healthy(url: str) -> None:
     """Return when ``/health`` says 200."""
-    give_up = time.monotonic() + patience_s
-    while True:
-        try:
-            with urlopen(f"{url}/health", timeout=5):
-                return
-        except URLError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.02)
+
+    def healthy() -> bool:
+        with suppress(OSError), urlopen(f"{url}/health", timeout=60):
+            return True
+        return False
+
+    assert until(healthy, nap_s=0.02), f"{url} never answered"
 
 
 def alive(pid: int) -> bool:

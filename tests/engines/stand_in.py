@@ -64,7 +64,8 @@ FAULTS = {
 SETTINGS: dict[str, Any] = {
     "at": "/v1/c",  # beginning of the paths that faults meet: completions and chat, not models
     "retry_after": 1.0,  # seconds
-    "rate": 0,  # requests a second above which 429 is answered; 0: no limit
+    "rate": 0,  # requests in a window above which 429 is answered; 0: no limit
+    "rate_window_s": 1,
     "latency": 0.0,  # seconds that each answer waits besides
     "max_model_len": 0,  # a window smaller than the model's; 0: the model's
     "cut_prompt": 0,  # prompts are cut silently to their last n tokens; 0: never
@@ -376,7 +377,7 @@ class StandIn:
 
     def _check_rate(self) -> None:
         now, rate = time.monotonic(), self.faults["rate"]
-        while self._times and self._times[0] < now - 1:
+        while self._times and self._times[0] < now - self.faults["rate_window_s"]:
             self._times.popleft()
         if (rate and len(self._times) >= rate) or self._meets("rate_limited"):
             wait = {"Retry-After": str(self.faults["retry_after"])}
@@ -389,6 +390,8 @@ class StandIn:
         if unknown := set(given) - set(self.faults):
             raise web.HTTPBadRequest(text=f"unknown: {sorted(unknown)}")
         self.faults |= given
+        if "rate" in given:
+            self._times.clear()
         return web.json_response({**self.faults, "happened": self.seen.happened})
 
     async def _tell_seen(self, _: web.Request) -> web.Response:

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import GENERATE
 from tests import preloaded
 from tests.engines.running import alive
+from tests.patience import until
 from tests.runs.command_line import (
     ROOT,
     contents,
@@ -148,7 +148,7 @@ def test_fifty_kills_of_task_and_server_leave_the_same_bytes(tmp_path: Path):
 
     assert final.returncode == 0, final.stderr
     assert contents(run.root) == contents(tmp_path / "runs" / "calm")
-    assert len(set(kept)) > KILLS // 4  # they met work that was under way
+    assert len(set(kept)) > KILLS // 10  # they met work that was under way
 
 
 def _begin(run: RunDir, config: str, folder: Path) -> None:
@@ -158,7 +158,7 @@ def _begin(run: RunDir, config: str, folder: Path) -> None:
         [*command, "--name", "wild", "--executor", "local"],
         cwd=folder, env=environment(), stdout=-1, stderr=-1, start_new_session=True,
     )  # fmt: skip
-    _await(lambda: bool(run.plans()))
+    assert until(run.plans, nap_s=0.005)
     begun.kill()
     begun.communicate()
     _all_gone(folder)
@@ -182,7 +182,7 @@ def _kill_once(
     if starting:
         time.sleep(chance.uniform(0.0, 1.5))
     else:
-        _await(lambda: _written(run) > before)
+        until(lambda: _written(run) > before or _ended(run), nap_s=0.005)
         time.sleep(chance.uniform(0.0, 0.1))
     for pid in servers(folder) if server else ():
         with suppress(ProcessLookupError):
@@ -194,16 +194,15 @@ def _kill_once(
     return stand(run, plan, "served")
 
 
+def _ended(run: RunDir) -> bool:
+    """Tell whether the first shard has all its rows, under both prompts."""
+    return len(list(run.root.glob("generations/*/*.parquet"))) == 2
+
+
 def _written(run: RunDir) -> int:
     """Return the bytes of all journals and pieces."""
     paths = [*run.root.glob("generations/**/*.jsonl"), *run.root.glob("generations/*/*.parquet")]
     return sum(path.stat().st_size for path in paths if path.exists())
-
-
-def _await(true: Callable[[], bool], patience_s: float = 60) -> None:
-    deadline = time.monotonic() + patience_s
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
 
 
 def stand(run: RunDir, plan: Any, model: str) -> int:
@@ -219,10 +218,7 @@ def stand(run: RunDir, plan: Any, model: str) -> int:
 
 
 def _all_gone(folder: Path) -> None:
-    deadline = time.monotonic() + 30
-    while servers(folder):
-        assert time.monotonic() < deadline, "a server outlived its task"
-        time.sleep(0.02)
+    assert until(lambda: not servers(folder), nap_s=0.02), "a server outlived its task"
 
 
 # ---------------------------------------------------------------------------- bad input

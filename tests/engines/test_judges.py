@@ -1,9 +1,9 @@
 """A judge on a server is the judge here: the same scores, and the same mass where it has none."""
 
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from empathy_core.types import EngineSpec, ModelSpec
 from empathy_core.weights import locate
 from jobs import launch
 from jobs.planning.plan_file import last_plan
+from tests import preloaded
 from tests.engines.running import KEY, NAME, RunningServer, running
 from tests.judging import PAIRS, asked, care, judged_rows, measured, tiny_judge
 from tests.runs.command_line import ROOT, write_config
@@ -166,7 +167,7 @@ def test_a_server_of_the_tasks_own_that_dies_is_started_again(
     )  # fmt: skip
     environment = (("PYTHONPATH", str(ROOT)), ("STAND_IN_API_KEY", "{key}"))
     engine = EngineSpec(
-        name="own", command=command, python=sys.executable, environment=environment,
+        name="own", command=command, python=preloaded.python(), environment=environment,
         returns_tokens=True, probabilities="echo", max_in_flight=1, max_restarts=5,
     )  # fmt: skip
     mortal = replace(spec, engine=engine)
@@ -245,24 +246,43 @@ workers = 1
 """
 
 
-@pytest.mark.timeout(1800)
+WRITTEN = """
+[judges.written]
+model = "served"
+rubrics = ["./care.toml"]
+answer = "generated"
+reason = true
+"""
+
+
+@pytest.fixture(scope="module")
+def by_vllm(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], RunDir]:
+    """Return what makes a run that vLLM has judged, once; planted: by a judge without answers."""
+
+    @cache
+    def swept(plant: bool) -> RunDir:
+        folder = tmp_path_factory.mktemp("vllm")
+        weights = locate(str(model_named("smollm2_135m_instruct").weights))
+        if plant:
+            quietened(weights, folder / "silent")
+            weights = folder / "silent"
+        text = CONFIG.replace("@PYTHON@", vllm_python).replace("@WEIGHTS@", str(weights))
+        text = text.replace("@MASS@", "0.5" if plant else "0.0") + ("" if plant else WRITTEN)
+        config = write_config(folder, text, "vllm.toml")
+        (folder / "care.toml").write_text(CARE)
+        arguments = ["--config", str(config), "--runs", str(folder / "runs")]
+        assert launch.main(["sweep", *arguments, "--executor", "local"]) == 0
+        return RunDir(folder / "runs" / "vllm")
+
+    return swept
+
+
 @pytest.mark.parametrize("plant", [False, True])
 def test_vllm_judges_as_transformers_does_and_finds_a_judge_without_answers(
-    vllm_python: str, tmp_path: Path, plant: bool
+    by_vllm: Callable[[bool], RunDir], plant: bool
 ):
     """SmolLM2-135M in float32: expected value and mass to 1e-4; planted, both find low mass."""
-    weights = locate(str(model_named("smollm2_135m_instruct").weights))
-    if plant:
-        quietened(weights, tmp_path / "silent")
-        weights = tmp_path / "silent"
-    text = CONFIG.replace("@PYTHON@", vllm_python).replace("@WEIGHTS@", str(weights))
-    config = write_config(tmp_path, text.replace("@MASS@", "0.5" if plant else "0.0"), "vllm.toml")
-    (tmp_path / "care.toml").write_text(CARE)
-    arguments = ["--config", str(config), "--runs", str(tmp_path / "runs")]
-
-    assert launch.main(["sweep", *arguments, "--executor", "local"]) == 0
-
-    run = RunDir(tmp_path / "runs" / "vllm")
+    run = by_vllm(plant)
     plan, _ = last_plan(run)
     for dimension in ("warmth", "harm"):
         here, served_ = (
@@ -276,6 +296,20 @@ def test_vllm_judges_as_transformers_does_and_finds_a_judge_without_answers(
         else:
             assert served_["score"].null_count() < served_.height
             assert served_["mass"].max() < 0.95
+
+
+def test_guided_by_vllm_every_answer_is_a_rating_unless_it_is_cut(
+    by_vllm: Callable[[bool], RunDir],
+):
+    """Of a model too small to keep to a form by itself."""
+    run = by_vllm(False)
+    plan, _ = last_plan(run)
+    for dimension in ("warmth", "harm"):
+        found = judged_rows(run, plan, f"generated:written:care:{dimension}")
+        assert found.height >= 6
+        assert found["unreadable"].to_list() == found["cut"].to_list()
+        assert found["unreadable"].sum() < found.height
+        assert found["tokens"].max() <= 160
 
 
 def _alike(here: pl.DataFrame, served_: pl.DataFrame) -> None:

@@ -226,14 +226,15 @@ def test_what_passes_costs_no_row(folder: Path, server: RunningServer, tmp_path:
 
 
 def test_a_connection_that_hangs_is_given_up(folder: Path, server: RunningServer, tmp_path: Path):
-    made = condition(model(folder, engine(server, request_timeout_s=1, max_retries=2)))
+    made = condition(model(folder, engine(server, request_timeout_s=10, max_retries=2)))
     calm = answered(condition(model(folder, engine(server))), tmp_path)
     server.set_faults(hang=2)
     assert answered(made, tmp_path) == calm
 
     server.set_faults(hang=-1)
+    hasty = condition(model(folder, engine(server, request_timeout_s=1, max_retries=2)))
     with pytest.raises(ModelError, match="no answer within 1 s"):
-        answered(made, tmp_path)
+        answered(hasty, tmp_path)
     server.set_faults(hang=0)
 
 

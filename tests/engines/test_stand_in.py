@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from tests.engines.running import (
     running,
 )
 from tests.engines.stand_in import TinyModel
+from tests.patience import until
 from tests.runs.command_line import environment
 from tests.tiny_models import TEXT, tiny_llama
 from tests.zoo_models import make
@@ -69,7 +71,7 @@ def server(shared_server: RunningServer) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def client(server: RunningServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0, timeout=20) as made:
+    with openai.OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0, timeout=300) as made:
         yield made
 
 
@@ -368,13 +370,11 @@ def test_the_port_is_taken_before_the_model_is_loaded(folder: Path) -> None:
 
 def _second_server(folder: Path, port: int, first: Any) -> subprocess.CompletedProcess[bytes]:
     """Start one on the same port while the first loads, and return how it ended."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and first.poll() is None and _is_free(port):
-        time.sleep(0.02)
+    until(lambda: first.poll() is not None or not _is_free(port), nap_s=0.02)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
     second = command(folder, "--instant", port=port)
-    return subprocess.run(second, env=environment(), capture_output=True, check=False, timeout=60)
+    return subprocess.run(second, env=environment(), capture_output=True, check=False, timeout=300)
 
 
 def _is_free(port: int) -> bool:
@@ -399,7 +399,7 @@ def test_it_dies_at_start_as_for_lack_of_memory_but_only_once(folder: Path, tmp_
 
 
 def test_its_children_outlive_it_unless_someone_ends_them(folder: Path) -> None:
-    with running(folder, "--instant", "--children", "2") as server:
+    with running(folder, "--instant", "--children", "2", python=sys.executable) as server:
         started = [pid for pid in children(server.process.pid) if alive(pid)]
     try:
         assert len(started) >= 2
@@ -464,12 +464,11 @@ def test_a_client_waits_as_long_as_it_is_told(server: RunningServer) -> None:
     patient = openai.OpenAI(base_url=server.base_url, api_key=KEY, max_retries=3)
     started = time.monotonic()
     assert ask(patient).choices
-    assert 0.4 <= time.monotonic() - started < 20
+    assert time.monotonic() - started >= 0.4
 
 
 def test_requests_above_a_rate_are_refused(server: RunningServer, client: openai.OpenAI) -> None:
-    time.sleep(1.05)  # of what came before nothing is counted
-    server.set_faults(rate=3)
+    server.set_faults(rate=3, rate_window_s=3600)  # of what came before nothing is counted
     answered = []
     for _ in range(6):
         try:
@@ -485,7 +484,7 @@ def test_a_request_can_hang(server: RunningServer, client: openai.OpenAI) -> Non
     with pytest.raises(openai.APITimeoutError):
         ask(client, timeout=0.5)
     assert ask(client).choices
-    assert server.seen()["in_flight"] == 0
+    assert until(lambda: server.seen()["in_flight"] == 0)
 
 
 def test_html_of_a_proxy_is_no_answer(server: RunningServer, client: openai.OpenAI) -> None:

@@ -141,7 +141,7 @@ def test_the_supervisor_ends_where_it_is_told_nothing():
     from empathy_core.backends.server import supervisor
 
     done = subprocess.run(
-        [sys.executable, "-IS", supervisor.__file__], input=b'{"command"', timeout=30, check=False
+        [sys.executable, "-IS", supervisor.__file__], input=b'{"command"', timeout=300, check=False
     )
 
     assert done.returncode == 0
@@ -168,7 +168,7 @@ supervisor.be_inner(order, os.getppid(), supervisor.Ending())
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert held.wait(timeout=20) == 0
+        assert held.wait(timeout=300) == 0
     finally:
         held.kill()
     said, _ = held.communicate()

@@ -1,8 +1,13 @@
 """A small fine-tune for the tests: sixty-four made rows, a random Llama of one layer, real nf4."""
 
 import hashlib
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 from safetensors.numpy import load_file
 
@@ -71,6 +76,21 @@ def write_experiment(folder: Path, text: str = TUNED, name: str = "tuned.toml") 
     ]
     (folder / "made.csv").write_text("\n".join(["question,answer", *rows[::5][:64]]) + "\n")
     (folder / name).write_text(text)
+
+
+def kill_whole(process: subprocess.Popen[Any], run: Path) -> None:
+    """Send SIGKILL to the workers of a run, and to the launcher that started them."""
+    workers = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if b"jobs.executors.worker" in words and str(run).encode() in words:
+                workers.append(int(path.parent.name))
+    assert workers
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def adapters(run: Path) -> dict[str, Path]:

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.patience import until
 
 SIM = Path(__file__).parents[2] / "slurm" / "sim"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd", "mariadb")
@@ -104,12 +105,9 @@ class Cluster:
         Raises:
             TimeoutError: It does not within *timeout_s*.
         """
-        deadline = time.monotonic() + timeout_s
-        while not predicate():
-            if time.monotonic() > deadline:
-                msg = f"not within {timeout_s} s; squeue says {self.states()}"
-                raise TimeoutError(msg)
-            time.sleep(0.1)
+        if not until(predicate, timeout_s, nap_s=0.1):
+            msg = f"not within {timeout_s} s; squeue says {self.states()}"
+            raise TimeoutError(msg)
 
     def stop(self) -> None:
         """End everything of the cluster; its logs stay in ``folder / "log"``."""

@@ -24,8 +24,8 @@ def slurm_programs() -> None:
 def cluster(slurm_programs: None) -> Iterator[Cluster]:
     """Three nodes without and one with GPUs, and accounting; the same for all tests."""
     with tempfile.TemporaryDirectory(prefix="sim-", dir="/tmp") as folder:
-        # so that a power cut is noticed within the patience of a test
-        patience = {"slurmdtimeout": 5, "messagetimeout": 4}
+        # a power cut is noticed within half a minute, and a busy machine is not taken for one
+        patience = {"slurmdtimeout": 20, "messagetimeout": 10}
         started = Cluster.start(Path(folder), acct=True, **patience)
         try:
             yield started

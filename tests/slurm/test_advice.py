@@ -161,7 +161,7 @@ def test_nodes_out_of_service_are_no_refusal(cluster: Cluster, tmp_path: Path):
     try:
         done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        cluster.wait_for(lambda: "Nodes required" in cluster.run("squeue", "-h", "-o", "%r"), 30)
+        cluster.wait_for(lambda: "Nodes required" in cluster.run("squeue", "-h", "-o", "%r"))
         told = launch(
             cluster, "explain", "generate-echo-00000-of-00003", "--config", "echo.toml",
             cwd=tmp_path,
@@ -207,7 +207,7 @@ def test_a_reservation_for_maintenance_is_named(cluster: Cluster, tmp_path: Path
     )  # fmt: skip
     try:
         done = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path)
-        cluster.wait_for(lambda: "maintenance" in cluster.run("squeue", "-h", "-o", "%r"), 30)
+        cluster.wait_for(lambda: "maintenance" in cluster.run("squeue", "-h", "-o", "%r"))
         task = "generate-echo-00000-of-00003"
         told = launch(cluster, "explain", task, "--config", "echo.toml", cwd=tmp_path)
         launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)

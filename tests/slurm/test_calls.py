@@ -86,7 +86,7 @@ def test_watching_asks_the_accounting_only_of_what_has_ended(
         cluster.wait_for(lambda: log.exists() and log.read_text().count("squeue") >= 4)
         calls = Counter(line.split()[0] for line in log.read_text().splitlines())
         launch(cluster, "cancel", *watch[-2:], cwd=tmp_path)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
 
     assert said.count(b"1 failed: ") >= 3
     assert 1 <= calls["sacct"] <= 2

@@ -39,7 +39,7 @@ def test_answers_wait_for_their_adapter(cluster: Cluster, tuned: Path, tmp_path:
     assert len(trained) == 2
     waiting = [line for line in said.splitlines() if "generate q-" in line]
     assert all(any(f"after {job}" in line for job in trained) for line in waiting)
-    drained(cluster, 300)
+    drained(cluster)
     run = tmp_path / "runs" / "tuned"
 
     assert (run / "report" / "table2.tex").is_file()
@@ -62,7 +62,7 @@ def test_answers_of_a_training_that_failed_are_not_waited_for(
     spoilt["model.norm.weight"][:] = float("nan")
     save_file(spoilt, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     _submitted(cluster, tmp_path, "sweep")
-    drained(cluster, 300)
+    drained(cluster)
     told = launch(cluster, "explain", "--failed", "--config", "tuned.toml", "--json", cwd=tmp_path)
     kinds = {e["tasks"][0]: e["attempts"][-1]["kind"] for e in json.loads(told.stdout)}
 
@@ -81,15 +81,15 @@ def test_ended_in_the_middle_gives_the_same_adapter(
     said = _submitted(cluster, tmp_path, "finetune")
     job = next(line.split()[1].rstrip(":") for line in said.splitlines() if " finetune " in line)
     run = tmp_path / "runs" / "tuned"
-    cluster.wait_for(lambda: bool(_partial(run)), 120)
+    cluster.wait_for(lambda: bool(_partial(run)))
     if end == "killed":
         for pid in processes(cluster, job, 0):
             os.kill(pid, signal.SIGKILL)
-        drained(cluster, 120)
+        drained(cluster)
         _submitted(cluster, tmp_path, "retry")
     else:
         cluster.run("scancel", "--signal=USR2", "--batch", f"{job}_0")  # as a preemption warns
-    drained(cluster, 300)
+    drained(cluster)
     log = "".join(path.read_text() for path in run.glob("slurm/*/logs/*.log"))
 
     [adapter] = adapters(run).values()

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from empathy_core.store import RunDir
 from jobs.executors.slurm.submissions import Ledger
 from tests.judging import write_judged
@@ -15,7 +13,6 @@ CONFIG = ("--config", "judged.toml")
 RESOURCES = "[judges.one.slurm]\ntime_min = 7\nmem_gb = 1\n[scoring]\nshards = 2\n"
 
 
-@pytest.mark.timeout(900)
 def test_a_judged_run_on_a_cluster_has_the_bytes_of_one_here(cluster: Cluster, tmp_path: Path):
     """The judge's array tasks have the time and memory of its table, the others the stage's."""
     write_judged(tmp_path, quick(JUDGED + RESOURCES + SLURM))

@@ -75,7 +75,7 @@ def test_arrays_are_cut_at_the_largest_size(small: Cluster, tmp_path: Path):
     """20 shards under MaxArraySize = 8 are three arrays; all are done, without accounting."""
     many(tmp_path, 20)
     said = sweep(small, tmp_path)
-    drained(small, 240)
+    drained(small)
     sizes = re.findall(r"generate echo, (\d+) array tasks?", said)
 
     assert sizes == ["8", "8", "4"]
@@ -87,7 +87,7 @@ def test_elements_take_more_tasks_where_the_queue_has_little_room(strict: Cluste
     many(tmp_path, 120)
     said = sweep(strict, tmp_path)
     n_queued = len(strict.queue())
-    drained(strict, 240)
+    drained(strict)
 
     assert "generate echo, 24 array tasks for 120 tasks" in said
     assert n_queued <= 30
@@ -107,7 +107,7 @@ def of_partition(strict: Cluster) -> Iterator[Cluster]:
     """The same, where the partition's QOS lets a user have 12 jobs in the queue."""
     strict.run("sacctmgr", "-i", "-Q", "modify", "qos", "long", "set", "MaxSubmitJobsPerUser=12")
     strict.run("scontrol", "update", "partitionname=cpu", "qos=long")
-    strict.wait_for(lambda: not _takes(strict, "--array=1-13"), 30)
+    strict.wait_for(lambda: not _takes(strict, "--array=1-13"))
     yield strict
     strict.run("scontrol", "update", "partitionname=cpu", "qos=")
     strict.run("sacctmgr", "-i", "-Q", "modify", "qos", "long", "set", "MaxSubmitJobsPerUser=-1")
@@ -119,7 +119,7 @@ def test_the_limit_of_the_partitions_qos_is_read(of_partition: Cluster, tmp_path
     other = of_partition.submit("-p", "all", "-o", "/dev/null", "--hold", "--wrap", "true")
     said = sweep(of_partition, tmp_path)
     of_partition.run("scancel", other)
-    drained(of_partition, 240)
+    drained(of_partition)
 
     assert "generate echo, 8 array tasks for 24 tasks" in said
     assert all(line["done"] for line in status(of_partition, tmp_path)["conditions"])
@@ -130,9 +130,9 @@ def test_a_refusal_that_names_a_limit_packs_more(of_partition: Cluster, tmp_path
     many(tmp_path, 24)
     env = instead_of(of_partition, tmp_path, "sacctmgr", "exit 1")
     done = launch(of_partition, "sweep", "--config", "echo.toml", cwd=tmp_path, env=env)
-    drained(of_partition, 240)
+    drained(of_partition)
     rest = launch(of_partition, "retry", "--all", "--config", "echo.toml", cwd=tmp_path)
-    drained(of_partition, 240)
+    drained(of_partition)
 
     assert "generate echo, 12 array tasks for 24 tasks" in done.stdout
     assert done.returncode == 2

@@ -63,7 +63,7 @@ def test_where_no_scontrol_is_reached_a_task_ends_and_retry_picks_it_up(
     on_cluster(tmp_path, slow + WITHOUT_SCONTROL.format(path=path))
     few = ("--set", "generation.shards=1", "--set", "models.echo.prompts=['none']")
     [job, *_] = job_ids(sweep(cluster, tmp_path, *few))
-    cluster.wait_for(lambda: f"{job}_0" not in cluster.queue(), 240)
+    cluster.wait_for(lambda: f"{job}_0" not in cluster.queue(), 600)
     state = cluster.states()[f"{job}_0"]
     log = (tmp_path / "runs/echo/slurm/0001-generate-echo/logs/0.log").read_text()
     drained(cluster)
@@ -102,7 +102,7 @@ def test_one_query_that_fails_ends_no_watch(cluster: Cluster, tmp_path: Path):
         cluster.wait_for(lambda: calls.exists() and int(calls.read_text() or 0) >= 3)
         over = process.poll()
         launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
     looks = said.split("\033[2J")[1:]
 
     assert over is None

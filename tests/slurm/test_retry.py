@@ -70,10 +70,10 @@ def test_answers_wait_for_whichever_try_of_a_fine_tune_ends_well(cluster: Cluste
     assert done.returncode == 0, done.stdout + done.stderr
     first, second, third = job_ids(done.stdout)[:3]
     assert f", after {first} or {second} or {third}" in done.stdout
-    cluster.wait_for(lambda: bool(processes(cluster, first, 0)), 120)
+    cluster.wait_for(lambda: bool(processes(cluster, first, 0)))
     for pid in processes(cluster, first, 0):
         os.kill(pid, signal.SIGKILL)
-    drained(cluster, 300)
+    drained(cluster)
     run = tmp_path / "runs/tuned"
 
     assert len(adapters(run)) == 1
@@ -128,7 +128,7 @@ def test_efficiency_tells_what_was_used_and_what_would_fit(cluster: Cluster, tmp
     sweep(cluster, tmp_path)
     drained(cluster)
     command = ("status", "--efficiency", "--config", "echo.toml")
-    cluster.wait_for(lambda: cluster.run("sacct", "-n", "-o", "MaxRSS").strip(), 60)
+    cluster.wait_for(lambda: cluster.run("sacct", "-n", "-o", "MaxRSS").strip())
     told = launch(cluster, *command, cwd=tmp_path)
     read = json.loads(launch(cluster, *command, "--json", cwd=tmp_path).stdout)
     one = launch(cluster, *command, "--stage", "score", "--json", cwd=tmp_path)

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.patience import until
 from tests.slurm.cluster import SIM, Cluster, CommandFailed, without
 
 QUIET = ("-o", "/dev/null")
@@ -92,11 +92,8 @@ def test_it_ends_with_the_process_that_started_it(short_path: Path):
     command = [sys.executable, "-c", code, str(short_path)]
     killed = subprocess.run(command, cwd=SIM.parents[1], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    patience_ends = time.monotonic() + 120
 
-    while (short_path / "pid").exists() and time.monotonic() < patience_ends:
-        time.sleep(0.1)
-
+    assert until(lambda: not (short_path / "pid").exists())
     assert (short_path / "log" / "slurmctld.log").exists()
     assert _carriers({"SLURM_CONF": str(short_path / "slurm.conf")}) == []
 

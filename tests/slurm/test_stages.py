@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.jobs.planning.test_stages import counts, expected
 from tests.runs.command_line import ECHO
 from tests.slurm.cluster import Cluster
@@ -20,7 +18,6 @@ def arrays(said: str) -> dict[str, tuple[str, set[str]]]:
     return {name: (job, set(after.split())) for job, name, after in ARRAY.findall(said)}
 
 
-@pytest.mark.timeout(900)
 def test_a_stage_that_is_added_is_one_of_the_cluster(cluster: Cluster, tmp_path: Path):
     """Two places of code make a stage that every command about the cluster knows."""
     suite = {"PYTHONPATH": str(with_words(tmp_path / "suite"))}

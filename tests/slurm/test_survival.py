@@ -5,8 +5,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.runs.command_line import launch as locally
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import drained, explained, job_ids, launch, processes, status, sweep, tables
@@ -24,7 +22,7 @@ max_new_tokens = 64
 [models.therapist]
 [models.echo]
 prompts = ["none", "prompt1"]
-options = { delay_s = 0.8 }
+options = { delay_s = 1.5 }
 slurm = { partition = "scavenge", cpus = 4 }
 [models.slow]
 use = "echo"
@@ -72,17 +70,17 @@ class Broken:
 
 def _break(cluster: Cluster, job: str, run: Path) -> Broken:
     """Break everything at once: a process, two nodes, and one array task's place in the queue."""
-    cluster.wait_for(lambda: all(len(_on(cluster, job, f"c{i}")) == 2 for i in (1, 2, 3)), 60)
+    cluster.wait_for(lambda: all(len(_on(cluster, job, f"c{i}")) == 2 for i in (1, 2, 3)))
     (killed, preempted), cut, frozen = (_on(cluster, job, f"c{i}") for i in (1, 2, 3))
     journals = run / "generations"
-    cluster.wait_for(lambda: len(list(journals.glob("echo.*/journal/*.jsonl"))) >= 6, 60)
+    cluster.wait_for(lambda: len(list(journals.glob("echo.*/journal/*.jsonl"))) >= 6)
     for process in processes(cluster, job, killed):
         os.kill(process, signal.SIGKILL)
     cluster.node("crash", "c2")
     cluster.node("hang", "c3")
     cluster.submit("-p", "cpu", "-w", "c1", "-c", "8", "-o", "/dev/null", "--wrap", "sleep 12")
     gone = ("c2", "c3")
-    cluster.wait_for(lambda: not any(_on(cluster, job, node) for node in gone), 120)
+    cluster.wait_for(lambda: not any(_on(cluster, job, node) for node in gone))
     cluster.node("start", "c2")
     cluster.node("resume", "c3")  # and now two copies of its array tasks run side by side
     return Broken(killed, preempted, cut, frozen)
@@ -106,13 +104,12 @@ def _classes_are_right(cluster: Cluster, folder: Path, broken: Broken) -> None:
     assert kinds("generate-hog-00000-of-00001") == ["out of memory"]
 
 
-@pytest.mark.timeout(600)
 def test_everything_at_once(cluster: Cluster, tmp_path: Path):
     """Killed, preempted, out of time twice, power-cut, frozen, out of memory: the same bytes."""
     (tmp_path / "echo.toml").write_text(CONFIG)
     said = sweep(cluster, tmp_path)
     broken = _break(cluster, job_ids(said)[0], tmp_path / "runs/echo")
-    drained(cluster, 300)
+    drained(cluster)
     failed = {s["key"]: s["failed"] for s in status(cluster, tmp_path)["stages"] if s["failed"]}
 
     assert "PARTIAL" in (tmp_path / "runs/echo/report/table1.tex").read_text()

@@ -56,7 +56,7 @@ def test_the_demo_on_the_cluster_gives_the_same_tables(cluster: Cluster, tmp_pat
     few += ["--set", "decoding.greedy.max_new_tokens=12", "--set", "generation.shards=1"]
     done = launch(cluster, "sweep", *few, "--profile", "simulated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    drained(cluster, 300)
+    drained(cluster)
     local = ["--executor", "local", "--name", "local"]
     here = locally("sweep", *few, *local, cwd=tmp_path)
     assert here.returncode == 0, here.stderr

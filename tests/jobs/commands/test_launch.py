@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from empathy_core.store import EVALUATED
+from tests import preloaded
+from tests.patience import until
 from tests.runs.command_line import ECHO, contents, environment, launch, write_config
 
 LOCAL = ("--config", "echo.toml", "--executor", "local")
@@ -163,10 +164,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("runs/echo/generations/*/journal/*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert until(lambda: list(tmp_path.glob("runs/echo/generations/*/journal/*")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=300)
 
@@ -178,7 +176,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path):
 def test_two_sweeps_at_once_do_the_work_once(tmp_path: Path):
     """Started together on one run, both end well, and the tables are those of one."""
     write_config(tmp_path)
-    command = [sys.executable, "-m", "jobs.launch", "sweep", *LOCAL]
+    command = [preloaded.python(), "-m", "jobs.launch", "sweep", *LOCAL]
     both = [
         subprocess.Popen(
             command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True

@@ -325,11 +325,11 @@ def test_the_real_snapshot_runs(tmp_path: Path):
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(target)}
     done = subprocess.run(
         [sys.executable, "-m", "jobs.launch", "--help"],
-        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=60,
+        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     where = subprocess.run(
         [sys.executable, "-c", "import jobs, slurm; print(jobs.__file__, slurm.__file__)"],
-        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=60,
+        cwd=target, env=env, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -448,7 +448,7 @@ def warned(
     process.send_signal(by)
     if not (arguments[0] == "advanced" and requeue == 0 and by == signal.SIGUSR2):
         said += process.stdout.readline()  # it lives on and says so
-    rest, _ = process.communicate("\n", timeout=60)
+    rest, _ = process.communicate("\n", timeout=300)
     return [event for event in read_events(said + rest) if event["event"] != "ready"]
 
 

@@ -334,7 +334,7 @@ def wrong_in_bash(text: str) -> str:
 def run_script(text: str) -> subprocess.CompletedProcess[str]:
     """Run a batch script as a node would."""
     return subprocess.run(
-        ["bash", "-c", text], text=True, capture_output=True, check=False, timeout=60
+        ["bash", "-c", text], text=True, capture_output=True, check=False, timeout=300
     )
 
 
@@ -380,7 +380,7 @@ def test_odd_paths_reach_python_whole(tmp_path: Path, srun: Path, python: Path):
     array = an_array(tmp_path)
     text = submit.script(array, Profile())
     process = subprocess.Popen(["bash", "-c", text], stdout=subprocess.PIPE, text=True)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
 
     assert said.splitlines()[:6] == [
         f"pid={process.pid}", f"PYTHONPATH={array.code}", "-u", "-m", *array.command,

@@ -1,17 +1,15 @@
 """``finetune``, and fine-tunes inside a sweep, as a user calls them: real nf4, a tiny base."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests import preloaded
+from tests.patience import until
 from tests.runs.command_line import environment, launch
 from tests.runs.finetunes import (
     LONG,
@@ -19,6 +17,7 @@ from tests.runs.finetunes import (
     TUNED,
     adapters,
     distance,
+    kill_whole,
     weights_digest,
     write_experiment,
 )
@@ -210,37 +209,20 @@ def test_bad_input_is_named(tmp_path: Path, old: str, new: str, said: str) -> No
 def _killed_in_the_middle(folder: Path) -> None:
     """Start a training and send SIGKILL to everything of it once it is past some checkpoints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.launch", "finetune", *LOCAL],
+        [preloaded.python(), "-m", "jobs.launch", "finetune", *LOCAL],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     run = folder / "runs" / "tuned"
-    started = time.monotonic()
-    while time.monotonic() - started < 240:
-        if list(run.glob("adapters/.*.partial/*/checkpoint-[3-9]0")):
-            break
-        assert process.poll() is None
-        time.sleep(0.05)
-    workers = _workers(run)
-    assert workers
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
-
-
-def _workers(run: Path) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"jobs.executors.worker" in words and str(run).encode() in words:
-            found.append(int(path.parent.name))
-    return found
+    until(
+        lambda: (
+            process.poll() is not None or list(run.glob("adapters/.*.partial/*/checkpoint-[3-9]0"))
+        )
+    )
+    assert process.poll() is None, "it ended before it was killed"
+    kill_whole(process, run)
 
 
 def test_killed_in_the_middle_gives_the_same_adapter(long_adapter: Path, tmp_path: Path) -> None:

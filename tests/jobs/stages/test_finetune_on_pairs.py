@@ -1,18 +1,16 @@
 """Fine-tunes on preference pairs, as a user calls them; kills on answers and on pairs."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests import preloaded
+from tests.patience import until
 from tests.runs.command_line import environment, launch
-from tests.runs.finetunes import adapters, distance
+from tests.runs.finetunes import adapters, distance, kill_whole
 from tests.runs.tuned_on_pairs import ON_PAIRS, write_on_pairs
 
 CALL = ("finetune", "--config", "pairs.toml", "--executor", "local")
@@ -74,17 +72,19 @@ def test_a_kill_in_either_phase_changes_nothing(trained: Path, tmp_path: Path) -
 
 def _killed_after(folder: Path, pattern: str) -> None:
     """Start the training, and kill the whole of it once a file is there."""
-    command = [sys.executable, "-m", "jobs.launch", *CALL]
+    command = [preloaded.python(), "-m", "jobs.launch", *CALL]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(), start_new_session=True,
+        command, cwd=folder, env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        until = time.monotonic() + 300
-        while not list((folder / "runs" / "tuned" / "adapters").glob(f".*.partial/{pattern}")):
-            assert process.poll() is None, "it ended before it was killed"
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        adapters_ = folder / "runs" / "tuned" / "adapters"
+        found = until(
+            lambda: process.poll() is not None or list(adapters_.glob(f".*.partial/{pattern}")),
+            nap_s=0.02,
+        )
+        assert found
+        assert process.poll() is None, "it ended before it was killed"
+        kill_whole(process, folder / "runs" / "tuned")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from jobs.planning import sweep
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import REPORT
+from tests import preloaded
 from tests.judging import judged_rows, statistics, sweep_here, tokens_by_number, write_judged
 from tests.pages import examples_of
 from tests.runs.command_line import environment
@@ -147,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(copy: Path
         shutil.rmtree(run.root / "scores" / key)
     kept: list[int] = []
     for what, n in (("asked", 1), ("asked", 7), ("written", 9)):
-        script = [sys.executable, "-c", KILLED, str(run.root), what, str(n)]
+        script = [preloaded.python(), "-c", KILLED, str(run.root), what, str(n)]
         done = subprocess.run(script, env=environment(), capture_output=True, check=False)
         assert done.returncode == (0 if n == 9 else -signal.SIGKILL), done.stderr.decode()
         kept.append(sum(p.parts[-3] in keys for p in statistics(run)))

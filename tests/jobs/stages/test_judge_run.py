@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from jobs.planning.plan_file import last_plan
 from jobs.planning.stages import SCORE
 from jobs.stages.report import report_spec
 from jobs.stages.score import load
+from tests import preloaded
 from tests.judging import judged_rows, statistics, sweep_here, write_judged
 from tests.runs.command_line import environment
 from tests.runs.judged import CARE, JUDGED, N_QUESTIONS
@@ -109,7 +109,7 @@ def test_killed_in_the_middle_of_scoring_it_goes_on_and_ends_with_the_same_bytes
     shutil.rmtree(run.root / "scores")
     kept: list[int] = []
     for what, n in (("asked", 2), ("asked", 8), ("written", 1), ("written", 9)):
-        script = [sys.executable, "-c", KILLED, str(run.root), what, str(n)]
+        script = [preloaded.python(), "-c", KILLED, str(run.root), what, str(n)]
         done = subprocess.run(script, env=environment(), capture_output=True, check=False)
         assert done.returncode == (0 if n == 9 else -signal.SIGKILL), done.stderr.decode()
         kept.append(len(statistics(run)))

@@ -582,7 +582,7 @@ def test_macros_of_another_file_are_known():
 )  # fmt: skip
 def test_odd_texts_are_read_in_no_time(text: str):
     """Nothing that an author can type takes longer with its square, or ends in an error."""
-    begun = time.monotonic()
+    begun = time.process_time()
     read(text)
 
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 10

@@ -25,6 +25,8 @@ from tests.runs.by_hand import FLAN, LLAMA, LLAMA2
 from tests.runs.corrected import check_crises
 from tests.runs.crises import JudgeByHand, crisis_run, crisis_spec
 
+pytestmark = pytest.mark.slow  # a run and its rows for each test
+
 AT_RISK = ("sample-0", "sample-1", "sample-2")
 PROMPT2 = "LLaMA 3.1 8B Instruct, Prompt 2"
 
