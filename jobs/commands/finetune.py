@@ -58,7 +58,7 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
 
 
 def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
-    from jobs.commands.console import print_out, typed, warn_all
+    from jobs.commands.console import print_out, typed, use_cache_of_nodes, warn_all
     from jobs.commands.submission import launch_of, settled, show_submitted, withdrawn_if_refused
     from jobs.commands.views.fine_tunes import adapters_text
     from jobs.executors.slurm.submit import submit_tasks
@@ -67,6 +67,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.planning.stages import FINETUNE
     from jobs.planning.sweep import plan_locked
 
+    use_cache_of_nodes(config.slurm.cache)
     with run.lock():
         now = settled(run)
         planned = plan_locked(config, run, typed(), now.awaited_ids())

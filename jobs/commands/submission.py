@@ -14,6 +14,7 @@ from jobs.commands.options import ResourceOptions
 from jobs.config.schema import Config
 from jobs.executors.slurm import standby
 from jobs.executors.slurm.in_queue import SETTLED_S, QueueState, read_queue_state
+from jobs.executors.slurm.refusals import refused
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import (
     ClusterError,
@@ -204,6 +205,6 @@ def scripts(
             try:
                 texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")
             except SlurmError as error:
-                msg = f"Slurm would not take {array.name}: {error}; nothing was submitted"
-                raise ClusterError(msg) from error
+                who = f"the jobs '{array.name.rstrip('.')}'"
+                raise ClusterError(refused(who, array.resources, str(error))) from error
     return texts

@@ -17,6 +17,7 @@ from jobs.executors.slurm.clusters import Placed, clusters_of, waits_elsewhere
 from jobs.executors.slurm.failing_nodes import FailingNode, to_avoid
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.packing import TaskBundle
+from jobs.executors.slurm.refusals import out_of_service, refused, what_to_do
 from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.standby import Reserved, Try, is_followed, read_standby
@@ -34,7 +35,7 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import FINETUNE, GENERATE, SCORE, stage_of
 from slurm import reasons, submit
-from slurm.partitions import read_partitions, unavailable_nodes
+from slurm.partitions import read_partitions
 from slurm.profile import Profile, Resources
 from slurm.queue import SlurmError, SubmitError, Unanswered
 from slurm.script import Array
@@ -323,37 +324,12 @@ def _ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
         try:
             submit.test_only(array, what.profile)
         except SubmitError as error:
-            if away := _out_of_service(str(error), array.resources):
+            if away := out_of_service(str(error), array.resources):
                 result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
                 continue
-            given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
+            who = f"the {group[0].stage} jobs of '{group[0].key}'"
             table = stage_of(group[0].stage).resources
-            msg = (
-                f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
-                f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
-                f"under [slurm] or [slurm.{table}]{_what_to_do(str(error))}; nothing was submitted"
-            )
-            raise ClusterError(msg) from error
-
-
-def _out_of_service(said: str, given: Resources) -> str:
-    """Return which nodes may be the reason of a refusal; empty if none can be."""
-    if "node configuration is not available" not in said:
-        return ""
-    nodes = unavailable_nodes(given.partition)
-    if not nodes:
-        return ""
-    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
-    return (
-        f"nodes are out of service, and without them none has what is asked for: "
-        f"{', '.join(nodes[:3])}{more}; jobs wait until they are back"
-    )
-
-
-def _what_to_do(said: str) -> str:
-    """Return what to do about a refusal, as the end of a sentence; empty if nobody knows."""
-    found = reasons.advice(said)
-    return f": {found.text}" if found else ""
+            raise ClusterError(refused(who, array.resources, str(error), table)) from error
 
 
 def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Submitted) -> Launch:
@@ -428,7 +404,7 @@ def _submit_arrays(
                 waiting[:0] = smaller
                 continue
             result.left.append(
-                f"{counted(len(part), 'array task')} of {job_of}: {error}{_what_to_do(str(error))}"
+                f"{counted(len(part), 'array task')} of {job_of}: {error}{what_to_do(str(error))}"
             )
         except Unanswered as error:
             result.unanswered.append(f"{counted(len(part), 'array task')} of {job_of} ({error})")
@@ -481,7 +457,7 @@ def _follow(
         for taken in _stand_by(what, first, waits, standby.tries, site):
             result.arrays.append(taken)
     except SubmitError as error:
-        why = f"{error}{_what_to_do(str(error))}"
+        why = f"{error}{what_to_do(str(error))}"
     except Unanswered as error:
         result.unanswered.append(f"a retry of {first.stage} '{first.key}' ({error})")
     if why:
