@@ -415,7 +415,7 @@ def test_attempts_that_finished_nothing_are_counted_since_the_last_that_did(log:
 
 
 def test_a_python_that_lacks_a_package_is_a_set_up_that_failed():
-    """`module purge` hides an environment: before the array task has said a word it is no riddle."""
+    """`module purge` hides an environment; what went wrong is said before the first event."""
     trace = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
     lacks = "ModuleNotFoundError: No module named 'polars'"
 
