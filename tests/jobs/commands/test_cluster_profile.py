@@ -8,7 +8,7 @@ import pytest
 from jobs.commands.console import use_cache_of_nodes
 from jobs.executors.slurm.refusals import refused
 from jobs.launch import main
-from slurm.profile import Resources
+from slurm.profile import Profile, Resources
 from tests.runs.command_line import ECHO, write_config
 
 
@@ -64,3 +64,37 @@ def test_a_refusal_says_what_was_asked_for_and_where_it_is_changed():
     assert "gpus = 8" in told
     assert "under [slurm] or in the profile" in told
     assert "[slurm] or [slurm.generate]" in refused("them", given, said, "generate")
+
+
+def refusal(folder: Path, profile: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is said of a profile that cannot be used."""
+    config, path = write_config(folder, ECHO), folder / "mycluster.toml"
+    path.write_text(profile)
+    dry = ["sweep", "--config", str(config), "--profile", str(path), "--dry-run"]
+    assert main(dry) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ('partiton = "cpu"', "with the cluster profile"),
+        ('[slurm]\npartition = "cpu"', "take 'slurm' out of its lines in brackets"),
+        ('python = ".venv/bin/python"', "expected a whole path, as /…/.venv/bin/python"),
+    ],
+)
+def test_what_is_wrong_in_a_profile_is_said_of_the_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], profile: str, said: str
+):
+    """The configuration, which is right, was named alone; array tasks found no Python."""
+    told = refusal(tmp_path, profile, capsys)
+
+    assert said in told
+    assert "mycluster.toml" in told or "slurm.python" in told
+
+
+def test_a_python_of_the_users_home_is_a_whole_path():
+    """In the quotes of a script a ~ means nothing."""
+    assert Profile(python="~/venv/bin/python").python == str(Path.home() / "venv/bin/python")
+    assert Profile(python="$VENV/bin/python").python == "$VENV/bin/python"
+    assert Profile(python="python3").python == "python3"
