@@ -84,8 +84,8 @@ def launch_of(config: Config, run: RunDir, planned: Planned, options: ResourceOp
     return launch(config, run, planned.plan, name, resources_given(options))
 
 
-def reached(run: RunDir) -> QueueState:
-    """Return what of a run is in the queue.
+def reached(run: RunDir, *, to: str = "submit") -> QueueState:
+    """Return what of a run is in the queue; *to*: what the command is about to do.
 
     Raises:
         ClusterError: No controller answers.
@@ -93,9 +93,11 @@ def reached(run: RunDir) -> QueueState:
     try:
         return read_queue_state(run)
     except SlurmError as error:
+        done = "nothing was submitted" if to == "submit" else "nothing was cancelled"
+        local = ", or use --executor local" if to == "submit" else ""
         msg = (
             f"Slurm does not answer ({error}): expected its controller up (scontrol ping); "
-            "nothing was submitted; run the same command again when it is, or use --executor local"
+            f"{done}; run the same command again when it is{local}"
         )
         raise ClusterError(msg) from error
 
@@ -111,7 +113,7 @@ def settled(run: RunDir) -> QueueState:
     """
     told = False
     while unknown := (now := reached(run)).unknown:
-        left_s = max(submission.at for submission in unknown) + SETTLED_S - time.time()
+        left_s = max(submission.at for submission in unknown) + SETTLED_S - now.site.now()
         names = ", ".join(submission.name for submission in unknown)
         if left_s < 0 or any(submission.job for submission in unknown):
             msg = (

@@ -419,7 +419,7 @@ def _submit_one(what: Launch, wanted: Submission, site: Site) -> Submission:
         Unanswered: It is not known whether Slurm took it.
     """
     ledger = Ledger(what.run)
-    named = ledger.intend(wanted, site.cluster)
+    named = ledger.intend(wanted, site.cluster, site.now())
     array = _array(what, named, named.name)
     try:
         taken = submit.submit(array, what.profile, named.identity(what.run), site.cluster)
