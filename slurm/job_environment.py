@@ -2,8 +2,8 @@
 
 USR2 comes before the time limit: the array task asks Slurm to run it again. TERM comes before
 preemption and after scancel: it is noted and waited out, since an array task that ended by itself
-within its grace time would not be requeued. Neither is needed for safety: what is finished is
-on the disk already.
+within its grace time would not be requeued; what fails in that time does so because Slurm ends what
+the array task has started. Neither is needed for safety: what is finished is on the disk already.
 """
 
 import os
@@ -57,6 +57,10 @@ EARLY_S = 65
 """Slurm sends a warning up to a minute earlier than it was asked to (man sbatch, --signal)."""
 
 
+GRACE_S = 600.0
+"""How long Slurm may take to end what it has told to end (``GraceTime``, ``KillWait``)."""
+
+
 class Signals:
     """Handles USR2 and TERM from now on.
 
@@ -85,6 +89,7 @@ class Signals:
         self._warning_s = warning_s
         self._limit_from_s = limit_s - warning_s - EARLY_S
         self._waiting = False
+        self._told_at: float | None = None
         self.deferred = self.soon = False
         signal.signal(signal.SIGUSR2, self._warned)
         signal.signal(signal.SIGTERM, self._told)
@@ -128,7 +133,22 @@ class Signals:
         if code == 0:
             time.sleep(3600)  # Slurm ends this process; ending first would end the array task
 
+    def wait_out(self, grace_s: float = GRACE_S) -> None:
+        """Wait for the end, if Slurm has just told this process to end: what failed fails by that.
+
+        Slurm tells every process of the array task, servers and training processes too, in
+        whatever session they are. One that ended by itself now would have failed, and Slurm would
+        not run it again.
+        """
+        if self._told_at is None:
+            return
+        left_s = grace_s - (time.monotonic() - self._told_at)
+        if left_s > 0:
+            emit_event("waiting", message="told to end, and so was what it had started")
+            time.sleep(left_s)
+
     def _told(self, *_: object) -> None:
+        self._told_at = time.monotonic()
         emit_event("term", message="asked to end: preempted or cancelled")
 
 

@@ -262,6 +262,17 @@ class Profile(Resources):
                 raise ValueError(msg + "on a node with internet instead; array tasks need no token")
         return env
 
+    @field_validator("python")
+    @classmethod
+    def _found_from_anywhere(cls, python: str | None) -> str | None:
+        """Refuse a path that depends on the folder: array tasks start in the run's own."""
+        if python and python.startswith("~"):  # it will stand in quotes, for its variables
+            return str(Path(python).expanduser())
+        if python and "/" in python and not python.startswith(("/", "$")):
+            msg = f"array tasks start in another folder: expected a whole path, as /…/{python}"
+            raise ValueError(msg)
+        return python
+
     @field_validator("setup")
     @classmethod
     def _one_command_each(cls, lines: tuple[str, ...]) -> tuple[str, ...]:

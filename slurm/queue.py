@@ -59,12 +59,13 @@ class JobIdentity:
 
     Attributes:
         token: Words that no other job has: they are in its comment, its name and its log's path.
-        at: When sbatch was called, in seconds since 1970.
+        at: When sbatch was called, in seconds since 1970, by the controller's clock.
         uid: The user's number; null means whoever asks.
         cluster: Name of its cluster; empty means the one that is asked without naming any.
         job: Job id; null while it is not known.
         clusters: Names of those that sbatch could choose from; where its answer was lost, the job
             is on one of them.
+        random: Whether the token was drawn for this job alone: then no clock need agree.
     """
 
     token: str
@@ -73,6 +74,7 @@ class JobIdentity:
     cluster: str = ""
     job: str | None = None
     clusters: tuple[str, ...] = ()
+    random: bool = False
 
     def matches(self, job: str, submitted: int, *words: str) -> bool:
         """Tell whether a job that Slurm lists is this one.
@@ -83,7 +85,8 @@ class JobIdentity:
             words: Its comment and name: a site's plug-in may overwrite one of them.
         """
         known = self.job in (None, job) and any(self.token in word for word in words)
-        return known and (not submitted or submitted >= self.at - CLOCKS_S)
+        in_time = self.random or not submitted or submitted >= self.at - CLOCKS_S
+        return known and in_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def cancel(options: CancelOptions) -> int:
     from slurm.queue import SlurmError
 
     run = existing(options)
-    now = reached(run)
+    now = reached(run, to="cancel")
     tasks = list(now.queued)
     if options.what:
         plan, _ = last_plan(run)

@@ -1,6 +1,7 @@
 """What commands share: printing, and the run and executor that a command line means."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -159,6 +160,20 @@ def executor_of(choice: str, *, quiet: bool) -> str:
             "until it does, or add --executor local to run on this machine"
         )
     raise ConfigError(msg)
+
+
+def use_cache_of_nodes(cache: str | None, *, filling: bool = False) -> None:
+    """Let this process look for weights where array tasks will, if that folder is on this machine.
+
+    Otherwise a sweep would be planned with weights of the user's own cache, and each of its array
+    tasks would find none.
+
+    Args:
+        cache: ``slurm.cache``, the Hub's cache that the nodes share; null if there is none.
+        filling: Whether it is about to be filled, and may not be there yet.
+    """
+    if cache and (filling or Path(cache).expanduser().is_dir()):
+        os.environ["HF_HOME"] = cache
 
 
 def show_failed(failed: Sequence["Outcome"], run: RunDir, *, as_json: bool) -> int:

@@ -58,7 +58,7 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
 
 
 def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
-    from jobs.commands.console import print_out, typed, warn_all
+    from jobs.commands.console import print_out, typed, use_cache_of_nodes, warn_all
     from jobs.commands.submission import (
         launch_of,
         of_file,
@@ -76,6 +76,7 @@ def _on_slurm(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.planning.stages import FINETUNE
     from jobs.planning.sweep import accept, preview
 
+    use_cache_of_nodes(config.slurm.cache)
     with run.lock():
         now = settled(run)
         drafted = preview(config, run, typed(), now.awaited_ids())

@@ -58,13 +58,9 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutorOptions(RunOptions):
-    """Where work is done."""
+class ProfileOptions(RunOptions):
+    """Which cluster is meant."""
 
-    executor: Annotated[
-        Literal["auto", "local", "slurm"],
-        Option("auto: Slurm where there is an sbatch, else this machine"),
-    ] = "auto"
     profile: Annotated[
         str | None,
         Option(
@@ -77,6 +73,16 @@ class ExecutorOptions(RunOptions):
         """The profile goes first, so that ``--set`` is above it."""
         profile = (f"slurm.profile={json.dumps(self.profile)}",) if self.profile else ()
         return (*profile, *self.overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions(ProfileOptions):
+    """Where work is done."""
+
+    executor: Annotated[
+        Literal["auto", "local", "slurm"],
+        Option("auto: Slurm where there is an sbatch, else this machine"),
+    ] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

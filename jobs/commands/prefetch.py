@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobs.commands.options import RunOptions
+from jobs.commands.options import ProfileOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.types import ModelSpec
@@ -13,10 +13,11 @@ if TYPE_CHECKING:  # heavy: see jobs.commands
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrefetchOptions(RunOptions):
+class PrefetchOptions(ProfileOptions):
     """Fetch everything a configuration needs, on a node with internet.
 
-    Afterwards everything runs with HF_HUB_OFFLINE=1. Gated models need HF_TOKEN, or the Hub's own
+    Afterwards everything runs with HF_HUB_OFFLINE=1. Where a profile or [slurm] names a cache, it
+    is filled: array tasks look nowhere else. Gated models need HF_TOKEN, or the Hub's own
     login (hf auth login); never write a token into a configuration.
     """
 
@@ -28,10 +29,13 @@ def prefetch(options: PrefetchOptions) -> int:
         ConfigError: The configuration is wrong.
         EmpathyError: Something of it cannot be fetched.
     """
-    from jobs.commands.console import print_out
+    from jobs.commands.console import print_out, use_cache_of_nodes
     from jobs.config import read as configuration
 
     config = configuration.read(options.config, options.changes)
+    if config.slurm.cache:
+        print_out(f"into {config.slurm.cache} (slurm.cache), where array tasks look")
+        use_cache_of_nodes(config.slurm.cache, filling=True)
     for name, fetch in _fetches(config):
         print_out(f"{name}: {fetch()}")
     print_out("all there: set HF_HUB_OFFLINE=1 to run without the network")

@@ -16,6 +16,7 @@ from jobs.executors.slurm import standby
 from jobs.executors.slurm.asking import refuse_missing
 from jobs.executors.slurm.in_queue import SETTLED_S, QueueState, read_queue_state
 from jobs.executors.slurm.launching import ClusterError, Launch, Submitted, launch
+from jobs.executors.slurm.refusals import refused
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import preview, submit_missing
 from jobs.planning import engines, space, sweep, versions
@@ -121,8 +122,8 @@ def of_file(to_submit: Launch, planned: Planned) -> Launch:
     return replace(to_submit, plan_file=planned.path.name) if planned.path else to_submit
 
 
-def reached(run: RunDir) -> QueueState:
-    """Return what of a run is in the queue.
+def reached(run: RunDir, *, to: str = "submit") -> QueueState:
+    """Return what of a run is in the queue; *to*: what the command is about to do.
 
     Raises:
         ClusterError: No controller answers.
@@ -130,9 +131,11 @@ def reached(run: RunDir) -> QueueState:
     try:
         return read_queue_state(run)
     except SlurmError as error:
+        done = "nothing was submitted" if to == "submit" else "nothing was cancelled"
+        local = ", or use --executor local" if to == "submit" else ""
         msg = (
             f"Slurm does not answer ({error}): expected its controller up (scontrol ping); "
-            "nothing was submitted; run the same command again when it is, or use --executor local"
+            f"{done}; run the same command again when it is{local}"
         )
         raise ClusterError(msg) from error
 
@@ -148,7 +151,7 @@ def settled(run: RunDir) -> QueueState:
     """
     told = False
     while unknown := (now := reached(run)).unknown:
-        left_s = max(submission.at for submission in unknown) + SETTLED_S - time.time()
+        left_s = max(submission.at for submission in unknown) + SETTLED_S - now.site.now()
         names = ", ".join(submission.name for submission in unknown)
         if left_s < 0 or any(submission.job for submission in unknown):
             msg = (
@@ -242,6 +245,6 @@ def scripts(
             try:
                 texts.append(f"# Slurm: {submit.test_only(array, what.profile)}")
             except SlurmError as error:
-                msg = f"Slurm would not take {array.name}: {error}; nothing was submitted"
-                raise ClusterError(msg) from error
+                who = f"the jobs '{array.name.rstrip('.')}'"
+                raise ClusterError(refused(who, array.resources, str(error))) from error
     return texts

@@ -59,7 +59,7 @@ def sweep(options: SweepOptions) -> int:
         ConfigError: The configuration is wrong, or evaluates nothing.
         EmpathyError: Anything else that the user must fix first; nothing computed is touched.
     """
-    from jobs.commands.console import executor_of, run_dir
+    from jobs.commands.console import executor_of, run_dir, use_cache_of_nodes
     from jobs.config import read as configuration
     from jobs.config.schema import require_conditions
 
@@ -69,6 +69,8 @@ def sweep(options: SweepOptions) -> int:
     if options.dry_run or options.test_only:
         return _dry_run(config, run, options)
     executor = executor_of(options.executor, quiet=options.json)
+    if executor == "slurm":
+        use_cache_of_nodes(config.slurm.cache)
     if options.pilot:
         from jobs.commands.pilot import pilot
 
@@ -128,7 +130,7 @@ def _copy(run: "RunDir", options: SweepOptions, drafted: "Planned") -> None:
 
 
 def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
-    from jobs.commands.console import print_out, typed, warn_all
+    from jobs.commands.console import print_out, typed, use_cache_of_nodes, warn_all
     from jobs.commands.submission import scripts
     from jobs.commands.views import plan_preview
     from jobs.planning import versions
@@ -137,6 +139,8 @@ def _dry_run(config: "Config", run: "RunDir", options: SweepOptions) -> int:
 
     on_slurm = options.test_only or options.executor == "slurm"
     on_slurm = on_slurm or (options.executor == "auto" and detect.state() == "up")
+    if on_slurm:
+        use_cache_of_nodes(config.slurm.cache)
     planned = preview(config, run, typed())
     warn_all(versions.advice(run, planned.plan))
     _copy(run, options, planned)

@@ -63,15 +63,17 @@ def read(path_or_name: str, overrides: Sequence[str] = (), allow: Sequence[str] 
         change = texts.override(text)
         paths.anchor(change, Path.cwd())
         texts.merge(table, change, emptying=True)
-    _put_profile_below(table)
     for entry in paths.tables_below(table, "finetune", None) if allow else ():
         given = entry.get("allow")
         entry["allow"] = [*(given if isinstance(given, list) else ()), *allow]
-    return _checked(table, f"the configuration '{path_or_name}'", overrides)
+    shown = f"the configuration '{path_or_name}'"
+    if profiled := _put_profile_below(table):
+        shown += f" with the cluster profile '{profiled}'"
+    return _checked(table, shown, overrides)
 
 
-def _put_profile_below(table: dict[str, Any]) -> None:
-    """Put the cluster profile that ``slurm.profile`` names below the ``[slurm]`` table.
+def _put_profile_below(table: dict[str, Any]) -> str:
+    """Put the cluster profile that ``slurm.profile`` names below ``[slurm]``; return its name.
 
     Raises:
         ConfigError: There is no such profile, or its file is not TOML.
@@ -79,7 +81,7 @@ def _put_profile_below(table: dict[str, Any]) -> None:
     own = table.get("slurm")
     name = own.get("profile") if isinstance(own, dict) else None
     if not isinstance(own, dict) or not isinstance(name, str):
-        return
+        return ""
     path = profile.find(name)
     if path is None:
         close = get_close_matches(name, profile.names(), n=1)
@@ -92,9 +94,16 @@ def _put_profile_below(table: dict[str, Any]) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         msg = f"the cluster profile {path} is not valid TOML: {error}; correct that line"
         raise ConfigError(msg) from error
+    if isinstance(below.get("slurm"), dict):
+        msg = (
+            f"the cluster profile {path} has a table [slurm]: expected its keys at the top, and "
+            "[generate] instead of [slurm.generate]; take 'slurm' out of its lines in brackets"
+        )
+        raise ConfigError(msg)
     _one_way_to_ask_for_gpus(below, own)
     texts.merge(below, own)
     table["slurm"] = below
+    return name
 
 
 def _one_way_to_ask_for_gpus(below: dict[str, Any], own: Mapping[str, Any]) -> None:

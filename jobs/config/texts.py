@@ -71,7 +71,9 @@ def find(path_or_name: str) -> Path:
         raise ConfigError(msg)
     known = {p.stem: p for p in CONFIGS.glob("*.toml")}
     if path_or_name not in known:
+        beside = path.with_name(f"{path.name}.toml") if path.name else path
         close = get_close_matches(path_or_name, known, n=1)
+        close = [str(beside)] if beside.is_file() else close
         guess = f" Did you mean '{close[0]}'?" if close else ""
         msg = f"unknown configuration '{path_or_name}'.{guess} Known: {_shipped()}, or a TOML file"
         raise ConfigError(msg)

@@ -1,5 +1,6 @@
 """Array tasks that start a server each: two of them beside each other, and none that is left."""
 
+import json
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,32 @@ def test_array_tasks_have_a_server_each_and_leave_none(cluster: Cluster, tmp_pat
     ran, calm = (rows(tmp_path / "runs" / name, "served") for name in ("served", "here"))
     assert ran.height == 64
     assert ran.equals(calm)
+    assert servers(tmp_path) == []
+
+
+def test_a_preemption_that_ends_the_server_first_is_no_failure(cluster: Cluster, tmp_path: Path):
+    """Slurm tells the server to end, too: the task does not fail by it, and is run again.
+
+    It failed in its grace time for want of a server, and Slurm took it to have ended by itself.
+    """
+    slurm = SLURM + "partition = 'scavenge'\n"
+    written(tmp_path, 16, more=quick(slurm), instant=True, fault="latency=5")
+    once = ("--set", "engines.stand_in.max_restarts=0", "--set", "generation.shards=1")
+    begun = launch(cluster, "sweep", *CONFIG, *once, cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    run = tmp_path / "runs" / "served"
+    cluster.wait_for(lambda: list(run.glob("generations/*/journal/*.jsonl")))
+    cluster.submit(
+        "--partition=cpu", "-N3", "--exclusive", "-t1", "-o", "/dev/null", "--wrap", "sleep 8"
+    )
+    drained(cluster)
+
+    assert rows(run, "served").height == 32
+    told = launch(
+        cluster, "explain", "generate-served-00000-of-00001", *CONFIG, "--json", cwd=tmp_path
+    )
+    [array_task] = json.loads(told.stdout)
+    assert [attempt["kind"] for attempt in array_task["attempts"]] == ["preempted", "done"]
     assert servers(tmp_path) == []
 
 

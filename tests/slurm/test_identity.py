@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.command_line import ECHO
+from tests.runs.command_line import ECHO, ROOT
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import (
     SLURM,
@@ -287,3 +287,22 @@ def test_a_cluster_that_cannot_be_asked_from_here_is_named(cluster: Cluster, tmp
     assert all(stage["failed"] == {} for stage in as_json["stages"])
     assert sum(stage["unknown"] for stage in as_json["stages"]) == 6
     assert (n_there, n_here) == (0, 6)
+
+
+def test_a_login_node_whose_clock_is_wrong_submits_nothing_twice(cluster: Cluster, tmp_path: Path):
+    """Ten minutes ahead: what it has just submitted is its own, and what failed is told."""
+    on_cluster(tmp_path)
+    folder = tmp_path / "clock"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import time\nreal = time.time\ntime.time = lambda: real() + 600\n"
+    )
+    ahead = {"PYTHONPATH": f"{ROOT}:{folder}"}
+    with held(cluster):
+        first = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=ahead)
+        again = launch(cluster, "sweep", "--config", "echo.toml", cwd=tmp_path, env=ahead)
+        launch(cluster, "cancel", "--config", "echo.toml", cwd=tmp_path)
+
+    assert len(job_ids(first.stdout)) == 3
+    assert job_ids(again.stdout) == []
+    assert "of this run were in the queue already" in again.stdout

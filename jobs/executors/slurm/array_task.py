@@ -58,6 +58,7 @@ def main(folder: str) -> int:
         if tasks:
             check_gpu(plan, submission)
     except (EmpathyError, BadNode) as error:
+        counter.signals.wait_out()
         return _failed("start", error)
     is_last = stage_of(submission.stage).renewed  # the last job of a run
     if is_last:
@@ -109,6 +110,8 @@ def _do(run: RunDir, plan: Plan, task: Task, counter: Advances) -> int:
     try:
         _until_done(run, plan, task, counter)
     except Exception as error:  # the boundary of a task: the next one may still succeed
+        if counter.signals:
+            counter.signals.wait_out()
         return _failed(task.id, error)
     emit_event("done", task=task.id, seconds=round(time.monotonic() - started, 1))
     return 0

@@ -14,14 +14,13 @@ from jobs.executors.slurm.launching import (
     array_of,
     submission_of,
 )
+from jobs.executors.slurm.refusals import out_of_service, refused
 from jobs.executors.slurm.room import Groups
 from jobs.executors.slurm.wanted import Waits, cut_as_in_queue, waits_of, wanted
 from jobs.planning.plan import Task
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import stage_of
-from slurm import reasons, submit
-from slurm.partitions import unavailable_nodes
-from slurm.profile import Resources
+from slurm import submit
 from slurm.queue import SlurmError, SubmitError
 from slurm.site import Site
 
@@ -101,34 +100,9 @@ def ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
         try:
             submit.test_only(array, what.profile)
         except SubmitError as error:
-            if away := _out_of_service(str(error), array.resources):
+            if away := out_of_service(str(error), array.resources):
                 result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
                 continue
-            given = {k: v for k, v in array.resources.model_dump().items() if v not in (None, {})}
+            who = f"the {group[0].stage} jobs of '{group[0].key}'"
             table = stage_of(group[0].stage).resources
-            msg = (
-                f"Slurm would not take the {group[0].stage} jobs of '{group[0].key}': {error}. "
-                f"Asked for: {', '.join(f'{k} = {v}' for k, v in given.items())}. Change them "
-                f"under [slurm] or [slurm.{table}]{what_to_do(str(error))}; nothing was submitted"
-            )
-            raise ClusterError(msg) from error
-
-
-def _out_of_service(said: str, given: Resources) -> str:
-    """Return which nodes may be the reason of a refusal; empty if none can be."""
-    if "node configuration is not available" not in said:
-        return ""
-    nodes = unavailable_nodes(given.partition)
-    if not nodes:
-        return ""
-    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
-    return (
-        f"nodes are out of service, and without them none has what is asked for: "
-        f"{', '.join(nodes[:3])}{more}; jobs wait until they are back"
-    )
-
-
-def what_to_do(said: str) -> str:
-    """Return what to do about a refusal, as the end of a sentence; empty if nobody knows."""
-    found = reasons.advice(said)
-    return f": {found.text}" if found else ""
+            raise ClusterError(refused(who, array.resources, str(error), table)) from error

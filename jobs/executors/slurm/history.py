@@ -232,7 +232,17 @@ def _kind(events: Sequence[Mapping[str, Any]], text: str) -> tuple[str, str]:
     short = [entry for entry in said if entry[0] == "out of memory"]
     own = _own_words(names, [e for e in events if e["event"] == "failed"])
     ends = short or own or [(_class_of(kind, names), line) for kind, line in said]
+    ends = ends or ([] if "started" in names else _lacking(text))
     return ends[0] if ends else ("ended without a word", "")
+
+
+def _lacking(text: str) -> list[tuple[str, str]]:
+    """Return what Python could not import before the array task could say anything."""
+    lines = [line for line in text.splitlines() if _NO_MODULE.match(line)]
+    return [("setup failed", f"{line}: the Python of array tasks lacks it") for line in lines[-1:]]
+
+
+_NO_MODULE = re.compile(r"(ModuleNotFoundError|ImportError): ")
 
 
 def _own_words(

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -312,6 +311,6 @@ def _settled(run: RunDir, ledger: Ledger, submission: Submission, site: Site) ->
             return ledger.taken(submission, taken.job, taken.cluster or site.cluster)
         asked = {"" if name == site.cluster else name for name in who.clusters}
         may_hide = any(_may_hide(uid, name, site) for name in asked)
-    if not may_hide and time.time() - submission.at > SETTLED_S:
+    if not may_hide and site.now() - submission.at > SETTLED_S:
         return ledger.refused(submission, "Slurm does not know it")
     return submission

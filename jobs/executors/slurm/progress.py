@@ -102,7 +102,7 @@ def read_failed(
         inspected: What was submitted.
         accounting: What the accounting told at earlier looks; null means nothing.
     """
-    done = done_tasks(plan, progress)
+    done = done_tasks(plan, progress, inspected)
     array_tasks = failed_array_tasks(plan, progress, inspected, done)
     if not array_tasks:
         return Failed(done=done)
@@ -123,7 +123,7 @@ def failed_array_tasks(
         inspected: What was submitted.
         done: ``done_tasks``, where they are known already.
     """
-    done = done_tasks(plan, progress) if done is None else done
+    done = done_tasks(plan, progress, inspected) if done is None else done
     ended = {
         array_task.id: array_task
         for task, array_task in inspected.array_tasks.items()
@@ -142,10 +142,22 @@ def _well(array_task: ArrayTask) -> bool:
     return bool(events) and events[-1]["event"] == "ended" and events[-1]["code"] == 0
 
 
-def done_tasks(plan: Plan, progress: RunProgress) -> set[str]:
-    """Return the ids of the tasks of *plan* with nothing left to do, now or later."""
+def done_tasks(plan: Plan, progress: RunProgress, inspected: Inspected | None = None) -> set[str]:
+    """Return the ids of the tasks with nothing left to do, now or later.
+
+    Args:
+        plan: Its tasks.
+        progress: What is done.
+        inspected: Tasks that were submitted, too: a pilot, or a sweep before the number of shards
+            was changed, cut the same work otherwise.
+    """
     expected = progress.expecting(plan)
-    return {t.id for s in TABLE for t in s.tasks(plan) if s.done(plan, expected, t)}
+    known = {t.id: (s, t) for s in TABLE for t in s.tasks(plan)}
+    for id_, array_task in inspected.array_tasks.items() if inspected else ():
+        if id_ not in known:
+            stage = stage_of(array_task.submission.stage)
+            known |= {t.id: (stage, t) for t in array_task.tasks}
+    return {id_ for id_, (s, t) in known.items() if s.done(plan, expected, t)}
 
 
 def stage_progress(

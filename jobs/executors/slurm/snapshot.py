@@ -3,6 +3,7 @@
 import hashlib
 import py_compile
 import shutil
+import sys
 from pathlib import Path
 
 from empathy_core import store
@@ -34,10 +35,12 @@ def snapshot(run: RunDir) -> Path:
 
 def _compile(copy: Path) -> None:
     """Compile a file that will not change, so that a thousand array tasks need not."""
-    store.make_dir(copy.parent / "__pycache__")
+    folder = store.make_dir(copy.parent / "__pycache__")
+    # named here: PYTHONPYCACHEPREFIX of the launcher's names a place where array tasks do not look
+    compiled = folder / f"{copy.stem}.{sys.implementation.cache_tag}.pyc"
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    if compiled := py_compile.compile(str(copy), quiet=2, invalidation_mode=unchecked):
-        store.set_mode(Path(compiled))
+    if py_compile.compile(str(copy), str(compiled), quiet=2, invalidation_mode=unchecked):
+        store.set_mode(compiled)
 
 
 def _files(package: Path) -> list[Path]:

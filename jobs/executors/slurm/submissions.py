@@ -43,7 +43,7 @@ class Submission:
         after_not_ok: Job ids each of which must fail.
         retry: Which try it is for what others failed to do; 0 is not one.
         asked: Resources of one array task (``slurm.profile.Resources``), for people.
-        at: When it was submitted, in seconds since 1970.
+        at: When it was submitted, in seconds since 1970, by the controller's clock.
         token: Words that no other submission has; empty in those of older versions.
         uid: Number of the user who submitted it; in those of older versions, of whoever has the
             file.
@@ -104,8 +104,9 @@ class Submission:
         """Return what distinguishes its job from every other."""
         clusters = self.clusters or clusters_of(self.asked, "")
         return JobIdentity(
-            self.token or self.comment(run), self.at, self.uid, self.cluster, self.job, clusters
-        )
+            self.token or self.comment(run), self.at, self.uid, self.cluster, self.job, clusters,
+            random=bool(self.token),
+        )  # fmt: skip
 
 
 def log_path(run: RunDir, submission: str, index: int) -> Path:
@@ -174,13 +175,16 @@ class Ledger:
             self._plans[submission.plan] = read_plan(self.run.root / "plans" / submission.plan)
         return self._plans[submission.plan]
 
-    def intend(self, submission: Submission, here: str = "") -> Submission:
+    def intend(
+        self, submission: Submission, here: str = "", now: float | None = None
+    ) -> Submission:
         """Record what is about to be submitted, and return it under its name; call it locked.
 
         Args:
             submission: What is about to be submitted.
             here: Name of the cluster that this machine belongs to: if sbatch's answer is lost, the
                 job is looked for where sbatch was to submit it, from whatever machine.
+            now: The time by the controller's clock, in seconds since 1970; null means this one's.
         """
         names = [path.name for path in self.run.slurm.glob("[0-9]*-*")]
         names += [entry["submission"] for entry in self._entries()]  # their folders may be gone
@@ -188,10 +192,10 @@ class Ledger:
         plain = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(submission.key).name)[:40]
         name = f"{max(taken, default=0) + 1:04d}-{submission.stage}-{plain}".rstrip("-")
         token = secrets.token_hex(5)
-        now = round(time.time())
+        at = round(time.time() if now is None else now)
         clusters = clusters_of(submission.asked, here)
         named = replace(
-            submission, name=name, at=now, token=token, uid=os.getuid(), clusters=clusters
+            submission, name=name, at=at, token=token, uid=os.getuid(), clusters=clusters
         )
         folder = self.run.submission(name)
         store.make_dir(folder / "logs")

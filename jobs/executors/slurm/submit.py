@@ -6,7 +6,7 @@ from itertools import chain
 
 from empathy_core.counted import counted
 from jobs.executors.slurm import packing
-from jobs.executors.slurm.asking import ask_slurm, clusters, require_one_cluster, what_to_do
+from jobs.executors.slurm.asking import ask_slurm, clusters, require_one_cluster
 from jobs.executors.slurm.failing_nodes import to_avoid
 from jobs.executors.slurm.in_queue import QueueState
 from jobs.executors.slurm.launching import (
@@ -17,6 +17,7 @@ from jobs.executors.slurm.launching import (
     submission_of,
 )
 from jobs.executors.slurm.packing import TaskBundle
+from jobs.executors.slurm.refusals import what_to_do
 from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
 from jobs.executors.slurm.standby import Reserved, Try, is_followed, read_standby
@@ -226,7 +227,7 @@ def _submit_one(what: Launch, wanted: Submission, site: Site) -> Submission:
         Unanswered: It is not known whether Slurm took it.
     """
     ledger = Ledger(what.run)
-    named = ledger.intend(wanted, site.cluster)
+    named = ledger.intend(wanted, site.cluster, site.now())
     array = array_of(what, named, named.name)
     try:
         taken = submit.submit(array, what.profile, named.identity(what.run), site.cluster)

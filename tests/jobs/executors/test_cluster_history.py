@@ -419,3 +419,15 @@ ON = 'event: {"event": "advanced", "at": 2}\n'
 def test_attempts_that_finished_nothing_are_counted_since_the_last_that_did(log: str, n: int):
     """The attempt that has just begun is not one of them."""
     assert restarts_without_progress(log) == n
+
+
+def test_a_python_that_lacks_a_package_is_a_set_up_that_failed():
+    """`module purge` hides an environment; what went wrong is said before the first event."""
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
+    lacks = "ModuleNotFoundError: No module named 'polars'"
+
+    [attempt] = attempts(f"{trace}{lacks}\n", [], None)
+    assert attempt.kind == "setup failed"
+    assert attempt.message == f"{lacks}: the Python of array tasks lacks it"
+    [later] = attempts(started() + f"{trace}{lacks}\n", [], None)
+    assert later.kind == "ended without a word"

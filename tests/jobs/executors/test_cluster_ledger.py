@@ -413,6 +413,7 @@ emit_event("ready")
 sys.stdin.readline()
 finished.append(1)
 signals.progressed()
+signals.wait_out(0.5)
 emit_event("ended", code=0)
 """
 """An array task that finishes something when it is told to, and ends."""
@@ -507,9 +508,9 @@ def test_the_time_left_is_read(
 
 def test_the_request_to_end_is_noted_and_waited_out(tmp_path: Path):
     """An array task that ended by itself in its grace time would not be requeued."""
-    term, ended = warned(tmp_path, "advanced", "60", by=signal.SIGTERM)
+    term, waiting, ended = warned(tmp_path, "advanced", "60", by=signal.SIGTERM)
 
-    assert (term["event"], ended["event"]) == ("term", "ended")
+    assert (term["event"], waiting["event"], ended["event"]) == ("term", "waiting", "ended")
     assert not (tmp_path / "asked").exists()
 
 

@@ -1,6 +1,7 @@
 """What Slurm's commands print, read into values; and what it means when they fail."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,17 @@ def test_nothing_to_cancel_calls_nothing(fake: Fake):
 
     with pytest.raises(SlurmError, match="12_3: Access denied"):
         queue.cancel(["12_3"])
+
+
+def test_the_controllers_clock_counts_and_not_that_of_the_login_node():
+    """A login node ten minutes ahead took its own jobs for older ones, and submitted them again."""
+    text = "Configuration data as of 2026-11-29T23:43:32\nClusterName = science\n"
+    there = 1795995812.0
+
+    assert parse_site(text, there + 600.4).ahead_s == 600
+    assert parse_site(text, there - 90).ahead_s == -90
+    assert parse_site("ClusterName = science\n", there).ahead_s == 0
+    drawn = JobIdentity("token", at=1000, job="12", random=True)
+    assert drawn.matches("12", 400, "x:token:y")
+    assert not drawn.matches("12", 400, "x:other:y")
+    assert not replace(drawn, random=False).matches("12", 400, "x:token:y")
