@@ -16,7 +16,7 @@ from jobs.config.refinements import remarks, target_of
 from jobs.config.schema import Config
 from jobs.planning.refine_configs import TEST, config_of_test
 from jobs.planning.refine_settings import Begun
-from jobs.planning.test_looks import answered_before, take
+from jobs.planning.test_looks import take
 from reports.numbers.refined import PromptRows, RowsOfRun, corrected, moved
 from reports.refined import PromptGain, PromptOnTest, RefinementOutcome, write_outcome
 from reports.write import write_report
@@ -44,13 +44,12 @@ def outcome(
     ][: begun.table.tested]
     gains = {n: ranked.rows.gain(parent, n, target.better) for n in {ranked.best[0], *better}}
     seen: tuple[str, ...] = ()
-    look, part = 0, None
+    part = None
     if better:
         chosen = prompts.read(begun.folder.prompt(better[0]))
         store.write_bytes(as_toml(chosen).encode(), begun.folder.chosen)
         wordings = [prompts.read(begun.folder.prompt(name)) for name in better]
-        seen = answered_before(run, begun.table.model, wordings)
-        look = take(run, begun, wordings)
+        seen = take(run, begun, wordings).seen
         part = _test(config, begun, better, runner)
     found = RefinementOutcome(
         name=begun.name,
@@ -66,7 +65,7 @@ def outcome(
         chosen=better[0] if better else "",
         best=gains[ranked.best[0]],
         tested=_tested(config, begun, part, gains, better) if part else (),
-        look=look,
+        test=begun.test,
         seen=seen,
         remarks=tuple(_remarks(config, begun)),
     )
