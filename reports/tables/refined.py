@@ -204,6 +204,8 @@ def verdict(outcome: RefinementOutcome) -> str:
         f"validation gain {number(first.validation.value, column, signed=True)}, optimism "
         f"{number(first.optimism, column, signed=True)}"
     )
+    if not outcome.chosen:
+        told = f"none was better on validation; {told}"
     if _is_found(first.p_holm) and (first.test.value or 0) > 0:
         return f"{first.name} is better than {outcome.parent} on the test rows ({told})."
     if _is_found(first.p_holm):

@@ -30,27 +30,27 @@ def outcome(
     ranked: Ranked,
     runner: StepRunner,
 ) -> RefinementOutcome:
-    """Test the best candidates, if they are better than the parent, and write what came of it.
+    """Test the best candidates, as the table says, and write what came of it.
 
     Raises:
         StepPending: The test failed, or is on Slurm.
         RunMismatch: The test rows are not those that were locked.
     """
     target, parent = target_of(config, begun.table), begun.parent.name
-    better = [
-        name
-        for name in ranked.best
-        if (ranked.rows.advantage(parent, name, target.better) or 0) > 0
-    ][: begun.table.tested]
-    gains = {n: ranked.rows.gain(parent, n, target.better) for n in {ranked.best[0], *better}}
+    advantages = {n: ranked.rows.advantage(parent, n, target.better) or 0 for n in ranked.best}
+    always = begun.table.test_when == "always"
+    reached = [n for n in ranked.best if always or advantages[n] > 0][: begun.table.tested]
+    gains = {n: ranked.rows.gain(parent, n, target.better) for n in {ranked.best[0], *reached}}
     seen: tuple[str, ...] = ()
     part = None
-    if better:
-        chosen = prompts.read(begun.folder.prompt(better[0]))
-        store.write_bytes(as_toml(chosen).encode(), begun.folder.chosen)
-        wordings = [prompts.read(begun.folder.prompt(name)) for name in better]
+    chosen = ranked.best[0] if advantages[ranked.best[0]] > 0 else ""
+    if chosen:
+        words = prompts.read(begun.folder.prompt(chosen))
+        store.write_bytes(as_toml(words).encode(), begun.folder.chosen)
+    if reached:
+        wordings = [prompts.read(begun.folder.prompt(name)) for name in reached]
         seen = take(run, begun, wordings).seen
-        part = _test(config, begun, better, runner)
+        part = _test(config, begun, reached, runner)
     found = RefinementOutcome(
         name=begun.name,
         model=config.model_spec(begun.table.model).label,
@@ -62,9 +62,9 @@ def outcome(
         n_rounds=len(begun.rows.rounds),
         n_validation=len(ranked.rows.questions),
         n_test=begun.n_test,
-        chosen=better[0] if better else "",
+        chosen=chosen,
         best=gains[ranked.best[0]],
-        tested=_tested(config, begun, part, gains, better) if part else (),
+        tested=_tested(config, begun, part, gains, reached) if part else (),
         test=begun.test,
         seen=seen,
         remarks=tuple(_remarks(config, begun)),
