@@ -101,8 +101,8 @@ class RefinementOutcome:
         chosen: Name of the candidate that was best on validation; empty: none beat the parent.
         best: The best validation gain of all; what was not above 0 was not tested.
         tested: What reached the test, the best on validation first.
-        look: The how manieth look of a refinement at these test rows; 0 without any.
-        seen: Names of prompts that the run had answered test rows with before.
+        test: Digest of the ids of the test rows.
+        seen: Names of tested prompts under which the run had answered test rows before.
         remarks: What weakens the outcome, a sentence each.
     """
 
@@ -119,7 +119,7 @@ class RefinementOutcome:
     chosen: str
     best: PromptGain
     tested: tuple[PromptOnTest, ...]
-    look: int
+    test: str
     seen: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 

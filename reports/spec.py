@@ -254,7 +254,7 @@ class ReportSpec:
         elsewhere: (judge, rubric, dimension) → how its yes and no agreed with people's on other
             data.
         refinements: What came of prompt refinements of the run.
-        test_looks: How often they looked at test rows.
+        test_looks: Digest of test rows → how often refinements of the run looked at them.
     """
 
     conditions: tuple[Condition, ...]
@@ -283,7 +283,7 @@ class ReportSpec:
     requirements: Mapping[str, CalibrationRule] = field(default_factory=dict)
     elsewhere: Mapping[tuple[str, str, str], FlagsElsewhere] = field(default_factory=dict)
     refinements: tuple[RefinementOutcome, ...] = ()
-    test_looks: int = 0
+    test_looks: Mapping[str, int] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
     used: ClusterUse | None = None
 

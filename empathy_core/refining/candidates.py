@@ -25,6 +25,8 @@ Maker = Literal["hand", "file", "proposed"]
 MOST_WORDS = 400
 """Of a proposed instruction: a longer one is most likely an answer, or never ended."""
 _TAGGED = re.compile(r"<instruction>(.*?)(?:</instruction>|\Z)", re.DOTALL | re.IGNORECASE)
+_GOES_ON = re.compile(r"\n\s*(?:message|reply|version) \d+\b.*", re.DOTALL | re.IGNORECASE)
+"""A small model goes on with the form of what it was shown."""
 _FENCE = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
 _QUOTES = (
     ('"', '"'),
@@ -131,7 +133,7 @@ def _unusable(said: str) -> str:
 def cleaned(reply: str) -> str:
     """Return the instruction in a reply: without tags, fence and quotation marks around it."""
     tagged = _TAGGED.search(reply)
-    text = (tagged[1] if tagged else reply).strip()
+    text = _GOES_ON.sub("", tagged[1] if tagged else reply).strip()
     fenced = _FENCE.match(text)
     text = (fenced[1] if fenced else text).strip()
     for begin, end in _QUOTES:

@@ -76,7 +76,7 @@ def _steps(
     from jobs.commands.refining.found import found, taking_part
     from jobs.commands.refining.rounds import rank
     from jobs.commands.refining.tested import outcome
-    from jobs.planning.test_looks import looks
+    from jobs.planning.test_looks import counted_looks
     from reports.tables.refined import text
 
     made = found(config, begun, runner)
@@ -85,8 +85,7 @@ def _steps(
     if options.json:
         print_out(begun.folder.outcome.read_text())
     else:
-        n_looks = sum(look.test == begun.test for look in looks(run))
-        print_out(text(ended, n_looks))
+        print_out(text(ended, counted_looks(run)))
         print_out(f"\nprompts, rankings and outcome: {relative(begun.folder.root)}")
     return 0
 

@@ -28,8 +28,9 @@ class RefineTable(ConfigModel):
         decoding: Name of the decoding that all prompts are answered with.
         rounds: Questions of validation that candidates have been scored on after each round.
         keep: Share of the candidates that goes on to the next round, rounded up.
-        tested: How many candidates reach the test rows at most; only those that are better than the
-            parent on validation do.
+        tested: How many candidates reach the test rows at most.
+        test_when: ``better``: only candidates that are better than the parent on validation are
+            tested, so that the test rows stay unseen where none is. ``always``: the best whatever.
         worst_of: Questions of validation that the parent answers first, to find its worst replies.
             None of them is scored on.
         shown: Worst replies that each proposal is made from.
@@ -52,6 +53,7 @@ class RefineTable(ConfigModel):
     rounds: Annotated[tuple[Positive, ...], Field(min_length=1)] = (16, 32, 64)
     keep: Annotated[float, Field(gt=0, le=1)] = 0.5
     tested: Positive = 1
+    test_when: Literal["better", "always"] = "better"
     worst_of: NotNegative = 16
     shown: Positive = 3
     proposer: str | None = None

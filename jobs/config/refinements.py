@@ -70,8 +70,19 @@ def refine_column(config: Config, name: str, direction: str | None = None) -> Re
 
 
 def target_of(config: Config, table: RefineTable) -> RefineColumn:
-    """Return the column that candidates are chosen by."""
-    return refine_column(config, table.target, table.direction)
+    """Return the column that candidates are chosen by.
+
+    Raises:
+        ConfigError: As ``refine_column``; or it is of people's ratings, and has no direction.
+    """
+    found = refine_column(config, table.target, table.direction)
+    if found.column is None and table.direction is None:
+        msg = (
+            f"column '{found.name}' is not known before people have rated: expected to know which "
+            'values are good; set direction = "higher" or "lower"'
+        )
+        raise ConfigError(msg)
+    return found
 
 
 def worst_by(config: Config, table: RefineTable) -> RefineColumn:

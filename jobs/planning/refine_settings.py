@@ -22,7 +22,7 @@ from jobs.planning.refine_configs import WORST, round_name
 from jobs.planning.run_rows import examples_of
 
 LATER = ("candidates", "candidates_file", "proposer", "proposals", "proposer_decoding", "shown",
-         "report_by", "tested")  # fmt: skip
+         "report_by", "tested", "test_when")  # fmt: skip
 """Settings that may still change when rows are drawn: who writes candidates may look at the worst
 replies first. Those of candidates are frozen with them."""
 
@@ -129,6 +129,7 @@ def _settings(config: Config, table: RefineTable, parent: Prompt) -> dict[str, A
     return {
         **early,
         "better": target.better,
+        "test_rows": {key: getattr(config.evaluate, key) for key in ("limit", "unit", "seed")},
         "signature": signature,
         "parent": parent.name,
         "parent_digest": wording_digest(parent),

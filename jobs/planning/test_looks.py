@@ -1,8 +1,9 @@
 """How often refinements of a run looked at the test rows, and what else did."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from empathy_core import data, store
@@ -24,11 +25,13 @@ class LookAtTest:
         refinement: Name of its table.
         prompts: Digests of the wordings that were tested.
         test: Digest of the rows.
+        seen: Names of prompts of these under which the run had answered test rows before.
     """
 
     refinement: str
     prompts: tuple[str, ...]
     test: str
+    seen: tuple[str, ...] = field(default=(), compare=False)
 
 
 def looks(run: RunDir) -> list[LookAtTest]:
@@ -41,19 +44,26 @@ def looks(run: RunDir) -> list[LookAtTest]:
 
 
 def _look(line: dict[str, Any]) -> LookAtTest:
-    return LookAtTest(line["refinement"], tuple(line["prompts"]), line["test"])
+    seen = tuple(line.get("seen", ()))
+    return LookAtTest(line["refinement"], tuple(line["prompts"]), line["test"], seen)
 
 
-def take(run: RunDir, begun: Begun, prompts: Sequence[Prompt]) -> int:
-    """Record a look before it is taken, once, and return the how manieth at these rows it is."""
+def counted_looks(run: RunDir) -> dict[str, int]:
+    """Return digest of test rows → how many looks refinements of the run took at them."""
+    return dict(Counter(look.test for look in looks(run)))
+
+
+def take(run: RunDir, begun: Begun, prompts: Sequence[Prompt]) -> LookAtTest:
+    """Record a look before it is taken, and return it; taken again, it is the same look."""
     mine = LookAtTest(begun.name, tuple(sorted(map(wording_digest, prompts))), begun.test)
     with run.lock():
         before = looks(run)
-        if mine not in before:
-            before.append(mine)
-            lines = (json.dumps(asdict(look)) + "\n" for look in before)
-            store.write_bytes("".join(lines).encode(), run.test_looks)
-    return [look for look in before if look.test == begun.test].index(mine) + 1
+        if mine in before:
+            return before[before.index(mine)]
+        found = replace(mine, seen=answered_before(run, begun.table.model, prompts))
+        lines = (json.dumps(asdict(look)) + "\n" for look in (*before, found))
+        store.write_bytes("".join(lines).encode(), run.test_looks)
+    return found
 
 
 def answered_before(run: RunDir, model: str, prompts: Sequence[Prompt]) -> tuple[str, ...]:
@@ -88,4 +98,4 @@ def notes_of_step(run: RunDir) -> tuple[str, ...]:
     if run.root.name != TEST or folder.parent != whole.refinements:
         return ()
     test = {look.test for look in looks(whole) if look.refinement == folder.name}
-    return (looks_note(sum(look.test in test for look in looks(whole))),)
+    return (looks_note(max((counted_looks(whole)[rows] for rows in test), default=0)),)

@@ -103,7 +103,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         requirements=requirements(plan),
         elsewhere=_elsewhere(plan),
         refinements=test_looks.outcomes(run),
-        test_looks=len(test_looks.looks(run)),
+        test_looks=test_looks.counted_looks(run),
     )
 
 

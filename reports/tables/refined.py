@@ -1,6 +1,6 @@
 """The tables of prompt refinements: gains on validation and on test, and what else moved. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from empathy_core.counted import counted
@@ -21,26 +21,28 @@ GAIN_NOTE = (
 
 
 def refinement_tables(
-    outcomes: Sequence[RefinementOutcome], n_looks: int, words: TableText
+    outcomes: Sequence[RefinementOutcome], looks: Mapping[str, int], words: TableText
 ) -> tuple[Table, ...]:
     """Return the table of gains, and one of other columns for each prompt that was tested.
 
     Args:
         outcomes: Of the run's refinements.
-        n_looks: How often refinements looked at the test rows; every note says so.
+        looks: Digest of test rows → how often refinements looked at them; every note says so.
         words: What stands around tables.
     """
     if not outcomes:
         return ()
-    tables = [_gains(outcomes, n_looks, words)]
+    tables = [_gains(outcomes, looks, words)]
     for outcome in outcomes:
         for tested in outcome.tested:
             label = f"{words.label}-refined-{outcome.name}-{tested.name}"
-            tables.append(_moved(outcome, tested, n_looks, replace(words, label=label)))
+            tables.append(_moved(outcome, tested, looks, replace(words, label=label)))
     return tuple(tables)
 
 
-def _gains(outcomes: Sequence[RefinementOutcome], n_looks: int, words: TableText) -> Table:
+def _gains(
+    outcomes: Sequence[RefinementOutcome], looks: Mapping[str, int], words: TableText
+) -> Table:
     groups = tuple(
         Group(f"{one.name}: {column_title(one.target)} {ARROWS[one.better]}", _lines(one))
         for one in outcomes
@@ -49,7 +51,7 @@ def _gains(outcomes: Sequence[RefinementOutcome], n_looks: int, words: TableText
         ("Validation", "n"), ("Validation gain", "[95% interval]"), ("Test", "n"),
         ("Test gain", "[95% interval]"), "Optimism", "p",
     )  # fmt: skip
-    notes = [sentence for one in outcomes for sentence in notes_of(one, n_looks)]
+    notes = [sentence for one in outcomes for sentence in notes_of(one, looks)]
     words = replace(
         words,
         caption="Prompt refinement: candidates beside their parent prompt.",
@@ -88,7 +90,10 @@ def _is_found(p: float | None) -> bool:
 
 
 def _moved(
-    outcome: RefinementOutcome, tested: PromptOnTest, n_looks: int, words: TableText
+    outcome: RefinementOutcome,
+    tested: PromptOnTest,
+    looks: Mapping[str, int],
+    words: TableText,
 ) -> Table:
     rows = tuple(map(_moved_row, tested.moved))
     words = replace(
@@ -98,7 +103,7 @@ def _moved(
             f"(refinement {outcome.name})."
         ),
         notes=(
-            looks_note(n_looks),
+            looks_note(looks.get(outcome.test, 0)),
             "Difference: candidate \N{MINUS SIGN} parent. p: of each column alone, without "
             "correction; the target's own is corrected in the table of gains.",
         ),
@@ -124,7 +129,7 @@ def _moved_row(one: MovedColumn) -> Row:
 # ---------------------------------------------------------------------------- sentences
 
 
-def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
+def notes_of(outcome: RefinementOutcome, looks: Mapping[str, int]) -> Iterator[str]:
     """Yield what must be said wherever a refinement's numbers stand, its verdict first."""
     yield f"{outcome.name}: {verdict(outcome)}"
     dropped = "; ".join(f"{count(n)} ({reason})" for reason, n in outcome.dropped.items())
@@ -135,7 +140,7 @@ def notes_of(outcome: RefinementOutcome, n_looks: int) -> Iterator[str]:
     )
     if outcome.tested:
         yield from _left_out(outcome)
-        yield looks_note(n_looks)
+        yield looks_note(looks.get(outcome.test, 0))
         n = len(outcome.tested)
         yield from _reported(outcome)
         yield f"{DAGGER} p < 0.05 by randomisation, Holm over {counted(n, 'prompt')} tested."
@@ -199,6 +204,8 @@ def verdict(outcome: RefinementOutcome) -> str:
         f"validation gain {number(first.validation.value, column, signed=True)}, optimism "
         f"{number(first.optimism, column, signed=True)}"
     )
+    if not outcome.chosen:
+        told = f"none was better on validation; {told}"
     if _is_found(first.p_holm) and (first.test.value or 0) > 0:
         return f"{first.name} is better than {outcome.parent} on the test rows ({told})."
     if _is_found(first.p_holm):
@@ -214,8 +221,8 @@ def _ends(low: float | None, high: float | None, column: Column) -> str:
     return f" [{shown}]"
 
 
-def text(outcome: RefinementOutcome, n_looks: int) -> str:
+def text(outcome: RefinementOutcome, looks: Mapping[str, int]) -> str:
     """Return a refinement for the terminal: its tables, and below them what must be said."""
-    tables = refinement_tables([outcome], n_looks, TableText("", "", ()))
-    notes = "\n".join(notes_of(outcome, n_looks))
+    tables = refinement_tables([outcome], looks, TableText("", "", ()))
+    notes = "\n".join(notes_of(outcome, looks))
     return "\n\n".join([*map(terminal.text, tables), notes])

@@ -5,9 +5,8 @@ choose from.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,9 +74,11 @@ def _frozen(begun: Begun) -> list[PromptCandidate]:
         Damaged: A file is not what was written.
         RunMismatch: The table names other prompts than then.
     """
+    lines = begun.folder.candidates.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    _require_declared(begun, records)
     made = []
-    for line in begun.folder.candidates.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
+    for record in records:
         digest = record.pop("digest")
         one = PromptCandidate(prompt=None, **{**record, "shown": tuple(record["shown"])})
         if not one.dropped:
@@ -90,19 +91,29 @@ def _frozen(begun: Begun) -> list[PromptCandidate]:
                 raise Damaged(msg)
             one = replace(one, prompt=prompt)
         made.append(one)
-    _require_declared(begun, made)
     return made
 
 
-def _require_declared(begun: Begun, made: Sequence[PromptCandidate]) -> None:
-    """Refuse prompts by hand that changed since candidates were frozen."""
-    then = {one.name for one in made if one.made == "hand"}
-    now = {Path(name).stem if name.endswith(".toml") else name for name in begun.table.candidates}
-    if then != now:
-        changed = ", ".join(sorted(then ^ now))
+def _require_declared(begun: Begun, records: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a table that names other candidates than were frozen.
+
+    Raises:
+        RunMismatch: Naming what changed.
+    """
+    table = begun.table
+    then = {one["name"]: one["digest"] for one in records if one["made"] == "hand"}
+    now = {prompt.name: wording_digest(prompt) for prompt in prompts_by_hand(table)}
+    changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    n_proposed = sum(one["made"] == "proposed" for one in records)
+    if n_proposed != (table.proposals if table.proposer else 0):
+        changed.append("proposer or proposals")
+    if any(one["made"] == "file" for one in records) != (table.candidates_file is not None):
+        changed.append("candidates_file")
+    if changed:
         msg = (
-            f"the candidates of '{begun.name}' are frozen, and {changed} is not in both: expected "
-            "those that were declared then; restore the list, or begin a refinement of another name"
+            f"the candidates of '{begun.name}' are frozen, and not what the table says now "
+            f"({', '.join(changed)}): expected those that were declared then; restore them, or "
+            "begin a refinement of another name"
         )
         raise RunMismatch(msg)
 
@@ -156,7 +167,8 @@ def _ordered(part: RowsOfRun, rows: PromptRows, parent: str, by: RefineColumn) -
     order = pl.DataFrame({"example": _examples(part, parent), "score": scores})
     kept = order.filter(pl.Series(~np.isnan(scores)))
     whole = kept.join(examples, "example", "left").join(replies, "example", "left")
-    ordered = whole.sort("score", "example", descending=[by.better == "lower", False])
+    better = rows.column.better if by.column is None else by.better
+    ordered = whole.sort("score", "example", descending=[better == "lower", False])
     return ordered.select(*WORST_COLUMNS)
 
 

@@ -16,7 +16,7 @@ from jobs.config.refinements import remarks, target_of
 from jobs.config.schema import Config
 from jobs.planning.refine_configs import TEST, config_of_test
 from jobs.planning.refine_settings import Begun
-from jobs.planning.test_looks import answered_before, take
+from jobs.planning.test_looks import take
 from reports.numbers.refined import PromptRows, RowsOfRun, corrected, moved
 from reports.refined import PromptGain, PromptOnTest, RefinementOutcome, write_outcome
 from reports.write import write_report
@@ -30,28 +30,27 @@ def outcome(
     ranked: Ranked,
     runner: StepRunner,
 ) -> RefinementOutcome:
-    """Test the best candidates, if they are better than the parent, and write what came of it.
+    """Test the best candidates, as the table says, and write what came of it.
 
     Raises:
         StepPending: The test failed, or is on Slurm.
         RunMismatch: The test rows are not those that were locked.
     """
     target, parent = target_of(config, begun.table), begun.parent.name
-    better = [
-        name
-        for name in ranked.best
-        if (ranked.rows.advantage(parent, name, target.better) or 0) > 0
-    ][: begun.table.tested]
-    gains = {n: ranked.rows.gain(parent, n, target.better) for n in {ranked.best[0], *better}}
+    advantages = {n: ranked.rows.advantage(parent, n, target.better) or 0 for n in ranked.best}
+    always = begun.table.test_when == "always"
+    reached = [n for n in ranked.best if always or advantages[n] > 0][: begun.table.tested]
+    gains = {n: ranked.rows.gain(parent, n, target.better) for n in {ranked.best[0], *reached}}
     seen: tuple[str, ...] = ()
-    look, part = 0, None
-    if better:
-        chosen = prompts.read(begun.folder.prompt(better[0]))
-        store.write_bytes(as_toml(chosen).encode(), begun.folder.chosen)
-        wordings = [prompts.read(begun.folder.prompt(name)) for name in better]
-        seen = answered_before(run, begun.table.model, wordings)
-        look = take(run, begun, wordings)
-        part = _test(config, begun, better, runner)
+    part = None
+    chosen = ranked.best[0] if advantages[ranked.best[0]] > 0 else ""
+    if chosen:
+        words = prompts.read(begun.folder.prompt(chosen))
+        store.write_bytes(as_toml(words).encode(), begun.folder.chosen)
+    if reached:
+        wordings = [prompts.read(begun.folder.prompt(name)) for name in reached]
+        seen = take(run, begun, wordings).seen
+        part = _test(config, begun, reached, runner)
     found = RefinementOutcome(
         name=begun.name,
         model=config.model_spec(begun.table.model).label,
@@ -63,10 +62,10 @@ def outcome(
         n_rounds=len(begun.rows.rounds),
         n_validation=len(ranked.rows.questions),
         n_test=begun.n_test,
-        chosen=better[0] if better else "",
+        chosen=chosen,
         best=gains[ranked.best[0]],
-        tested=_tested(config, begun, part, gains, better) if part else (),
-        look=look,
+        tested=_tested(config, begun, part, gains, reached) if part else (),
+        test=begun.test,
         seen=seen,
         remarks=tuple(_remarks(config, begun)),
     )

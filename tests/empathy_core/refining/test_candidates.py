@@ -29,6 +29,7 @@ def proposed(reply: str, number: int = 1) -> PromptCandidate:
         "<Instruction>\nListen first.",
         '"Listen first."',
         "```text\nListen first.\n```",
+        "Listen first.\n\nMessage 3: I am sad.\nReply 3: Oh.",
         "\N{LEFT DOUBLE QUOTATION MARK}Listen first.\N{RIGHT DOUBLE QUOTATION MARK}\n",
     ],
 )

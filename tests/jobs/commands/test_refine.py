@@ -46,7 +46,7 @@ def test_gains_and_optimism_are_printed(refined: Path) -> None:
     assert outcome["chosen"] == first["name"]
     assert first["optimism"] == first["validation"]["value"] - first["test"]["value"]
     assert first["validation"]["value"] > 0
-    assert (outcome["n_validation"], outcome["n_test"], outcome["look"]) == (18, 32, 1)
+    assert (outcome["n_validation"], outcome["n_test"]) == (18, 32)
     assert "Optimism" in said
     assert f"What else moved on the test rows: {first['name']}" in said
     assert re.search(r"^Echo +ROUGE-1 ↑|Length \(Words\)", said, re.MULTILINE)
@@ -192,6 +192,7 @@ UNUSABLE = f"[decoding.silent]\nsample = true\nstop = {LETTERS}\n"
         ("[0.05, 0.55, 0.4]", "[0.4, 0.6, 0.0]", "split 'test' holds no row"),
         ('"rougeL"', '"rougeX"', "unknown column 'rougeX'"),
         ('"rougeL"', '"bertscore_f1"', "add [metrics.bertscore] to the configuration"),
+        ('"rougeL"\ndirection = "lower"', '"human_a_b"', "not known before people have rated"),
         ("18]", "118]", "are asked for: expected 123 at least; lower worst_of or rounds"),
         ('model = "echo"', 'model = "eco"', "Did you mean 'echo'?"),
         ('"more.jsonl"', '"less.jsonl"', "less.jsonl cannot be read"),
@@ -225,7 +226,8 @@ def test_candidates_that_all_fall_away_are_told_with_the_reason(tmp_path: Path) 
     write_refined(tmp_path, text.replace('["prompt2"]', '["prompt1"]'))
     again = launch(*CALL, cwd=tmp_path)
     changed = launch(*CALL, "--set", "refine.shorter.target=rouge1", cwd=tmp_path)
-    other = launch(*CALL, "--set", 'refine.shorter.candidates=["none"]', cwd=tmp_path)
+    fewer = ("refine.shorter.proposals=2", 'refine.shorter.candidates=["none"]')
+    other = launch(*CALL, "--set", fewer[0], "--set", fewer[1], cwd=tmp_path)
 
     assert done.returncode == 2
     assert "prompt2: it says what the parent prompt says; proposed-01: it is empty" in done.stderr
@@ -235,6 +237,7 @@ def test_candidates_that_all_fall_away_are_told_with_the_reason(tmp_path: Path) 
     assert (changed.returncode, other.returncode) == (2, 2)
     assert "target: rougeL → rouge1" in changed.stderr
     assert "the candidates of 'shorter' are frozen" in other.stderr
+    assert "(none, prompt1, proposer or proposals)" in other.stderr
 
 
 def test_without_a_candidate_the_worst_replies_are_there_to_write_from(tmp_path: Path) -> None:
@@ -249,3 +252,47 @@ def test_without_a_candidate_the_worst_replies_are_there_to_write_from(tmp_path:
     assert pl.read_csv(of(tmp_path) / "worst.csv").height == 5
     assert unknown.returncode == 2
     assert "unknown refinement 'longer'" in unknown.stderr
+
+
+PEOPLE = """
+[annotate]
+rubrics = ["counselbench"]
+dimensions = ["empathy"]
+questions = 5
+raters = 2
+raters_per_item = 2
+attention = 0.0
+helpline = "A helpline, 123"
+"""
+
+
+def test_people_can_say_which_replies_went_worst(tmp_path: Path) -> None:
+    """It stops for them with the commands, and goes on from what they said."""
+    text = re.sub(r"^(candidates.*|tested) = .*\n", "", REFINED, flags=re.MULTILINE)
+    text = text.replace("proposals = 3", 'proposals = 2\nworst_by = "human_counselbench_empathy"')
+    write_refined(tmp_path, text.replace("[6, 12, 18]", "[6]") + PEOPLE)
+    first = launch(*CALL, cwd=tmp_path)
+    step = ("--runs", str(of(tmp_path)), "--name", "worst")
+    exported = launch("annotate", "export", *step, cwd=tmp_path)
+    sheets = [_rated(path, tmp_path) for path in of(tmp_path).glob("worst/**/R0?/packet.csv")]
+    imported = launch("annotate", "import", *sheets, *step, cwd=tmp_path)
+    done = launch(*CALL, cwd=tmp_path)
+    worst = pl.read_csv(of(tmp_path) / "worst.csv")
+
+    assert first.returncode == 3
+    assert "annotate export --runs" in first.stderr
+    for ended in (exported, imported, done):
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert worst["score"].to_list() == sorted(worst["score"])
+    lengths = worst["reply"].str.split(" ").list.len()
+    assert (lengths % 5 + 1).cast(float).to_list() == worst["score"].to_list()
+
+
+def _rated(path: Path, folder: Path) -> str:
+    """Fill a rater's sheet in: the number of words decides."""
+    frame = pl.read_csv(path, schema_overrides={"counselbench__empathy": pl.String})
+    words = frame["answer"].str.split(" ").list.len()
+    filled = frame.with_columns(counselbench__empathy=(words % 5 + 1).cast(pl.String))
+    out = folder / f"{path.parent.name}.csv"
+    filled.write_csv(out)
+    return str(out)
