@@ -232,7 +232,7 @@ def columns_of(spec: ReportSpec, found: pl.DataFrame) -> list[list[Wanted]]:
     ]
     judges = dict.fromkeys(c.judge for m in spec.metrics.values() for c in m.columns if c.judge)
     beside = [*(red_column(judge) for judge in judges), WORDS, TOKENS]
-    of_metrics += [[(NO_METRIC, c)] for c in beside if (NO_METRIC, c.name) in there]
+    of_metrics.append([(NO_METRIC, c) for c in beside if (NO_METRIC, c.name) in there])
     return [of for of in of_metrics if of]
 
 

@@ -182,6 +182,7 @@ def _score_notes(of: pl.DataFrame) -> tuple[str, ...]:
 
 def _difference_notes(spec: ReportSpec, of: pl.DataFrame) -> tuple[str, ...]:
     n_tests = of[p_column(spec)].count()
+    family = f"the {count(n_tests)} differences of the table"
     made = of.filter(pl.col("base").is_not_null())
     names, labels = {c.id: c for c in spec.conditions}, row_labels(spec.conditions)
     pairs = made.select("condition", "base").unique(maintain_order=True).iter_rows()
@@ -189,7 +190,7 @@ def _difference_notes(spec: ReportSpec, of: pl.DataFrame) -> tuple[str, ...]:
     return (
         f"Difference: {'; '.join(against)}; on the examples that both have a score for, with the "
         "95% interval.",
-        f"{DAGGER} {how_tested(spec, f'the {count(n_tests)} differences of the table', n_tests)}.",
+        *([f"{DAGGER} {how_tested(spec, family, n_tests)}."] if n_tests else []),
         "At equal length: the same difference adjusted for the answers' lengths (regression of "
         "the differences of an example's answers on the difference of the logarithms of their "
         f"words); {NOTHING} where no answer has a score of its own.",
