@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._jury import JURY_OF
 from empathy_core.stats import length_adjusted, paired_difference
 from empathy_core.types import Column, Condition
 from reports.numbers.adapter_vs_base import differences
@@ -237,11 +238,21 @@ def columns_of(spec: ReportSpec, found: pl.DataFrame) -> list[list[Wanted]]:
 
 
 def chose_by(condition: Condition, column: Column) -> bool:
-    """Tell whether the answers of a condition were chosen by whoever gives the column's scores."""
+    """Tell whether the answers of a condition were chosen by whoever gives the column's scores.
+
+    A judge of a jury chose as well, and a jury rates as its judges do.
+    """
     choice = condition.choice
     if choice is None:
         return False
-    return choice.judge == column.judge if choice.judge else choice.column == column.name
+    if not choice.judge:
+        return choice.column == column.name
+    return bool(_judges(choice.judge) & _judges(column.judge))
+
+
+def _judges(label: str) -> set[str]:
+    """Return the judges of a column's label: one, or those of a jury."""
+    return set(label.removeprefix(JURY_OF).split(", "))
 
 
 # ---------------------------------------------------------------------------- rows that moved
