@@ -126,10 +126,8 @@ CHOSEN = "\N{DOUBLE DAGGER}"
 
 
 def _decoded(condition: Condition) -> str:
-    """Return the decoding's name, or among how many samples the answers were chosen."""
-    if condition.choice is None:
-        return condition.decoding.name
-    return f"{condition.decoding.name} (best of {count(condition.choice.n)}) {CHOSEN}"
+    """Return the decoding's name, marked where the answers were chosen."""
+    return condition.decoding.name + f" {CHOSEN}" * (condition.choice is not None)
 
 
 def _shared(conditions: Sequence[Condition], labels: dict[str, str]) -> set[str]:

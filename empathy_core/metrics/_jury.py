@@ -16,6 +16,9 @@ from empathy_core.metrics._parts import Remark, signature
 from empathy_core.metrics._standing import heading
 from empathy_core.types import Column, digest
 
+JURY_OF = "jury of "
+"""What the label of a jury begins with; its judges follow, divided by commas."""
+
 
 @dataclass(frozen=True)
 class Jury(MadeOfRatings):
@@ -40,7 +43,7 @@ class Jury(MadeOfRatings):
         kept = [column for column in first.columns if column.judge]
         return tuple(
             replace(column, name=f"{stem}_{column.name.removeprefix(f'{first.judge}_')}",
-                    group=group, judge=f"jury of {names}", ratio=(i, last))
+                    group=group, judge=f"{JURY_OF}{names}", ratio=(i, last))
             for i, column in enumerate(kept)
         )  # fmt: skip
 

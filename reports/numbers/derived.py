@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.metrics import MetricProtocol
+from empathy_core.metrics._jury import JURY_OF
 from empathy_core.stats import length_adjusted, paired_difference
 from empathy_core.types import Column, Condition
 from reports.numbers.adapter_vs_base import differences
@@ -232,16 +233,26 @@ def columns_of(spec: ReportSpec, found: pl.DataFrame) -> list[list[Wanted]]:
     ]
     judges = dict.fromkeys(c.judge for m in spec.metrics.values() for c in m.columns if c.judge)
     beside = [*(red_column(judge) for judge in judges), WORDS, TOKENS]
-    of_metrics += [[(NO_METRIC, c)] for c in beside if (NO_METRIC, c.name) in there]
+    of_metrics.append([(NO_METRIC, c) for c in beside if (NO_METRIC, c.name) in there])
     return [of for of in of_metrics if of]
 
 
 def chose_by(condition: Condition, column: Column) -> bool:
-    """Tell whether the answers of a condition were chosen by whoever gives the column's scores."""
+    """Tell whether the answers of a condition were chosen by whoever gives the column's scores.
+
+    A judge of a jury chose as well, and a jury rates as its judges do.
+    """
     choice = condition.choice
     if choice is None:
         return False
-    return choice.judge == column.judge if choice.judge else choice.column == column.name
+    if not choice.judge:
+        return choice.column == column.name
+    return bool(_judges(choice.judge) & _judges(column.judge))
+
+
+def _judges(label: str) -> set[str]:
+    """Return the judges of a column's label: one, or those of a jury."""
+    return set(label.removeprefix(JURY_OF).split(", "))
 
 
 # ---------------------------------------------------------------------------- rows that moved

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import polars as pl
 
+from empathy_core.choice import SampleChoice
 from empathy_core.types import Condition
-from reports.labels import CHOSEN, column_title, count, decimal, full_name, n_of, row_labels
+from reports.labels import CHOSEN, count, decimal, full_name, n_of, row_labels
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Table, TableText, signed
@@ -21,9 +22,10 @@ def best_of_tables(spec: ReportSpec, found: pl.DataFrame, words: TableText) -> t
     groups = tuple(
         Group(
             signed(full_name(named[row["condition"]], labels), row["condition"], words),
-            (Row((_chooser(spec, row),), _cells(row)),),
+            (Row((chooser(choice),), _cells(row)),),
         )
         for row in found.iter_rows(named=True)
+        if (choice := named[row["condition"]].choice)
     )
     shown = heads(
         "Chosen", ("None may", "be chosen"), "Tied", ("Samples", "unscored"),
@@ -65,10 +67,9 @@ def _mean(value: object) -> Cell:
     return Cell(decimal(known, 1), value=known)
 
 
-def _chooser(spec: ReportSpec, row: dict[str, object]) -> str:
-    columns = {c.name: c for c in spec.metrics[str(row["metric"])].columns}
-    title = column_title(columns[str(row["column"])])
-    return f"{title} ({row['judge']})" if row["judge"] else title
+def chooser(choice: SampleChoice) -> str:
+    """Return what chooses, e.g. ``Warmth by LLaMA``."""
+    return f"{choice.label} by {choice.judge}" if choice.judge else choice.label
 
 
 # ---------------------------------------------------------------------------- under every table
@@ -97,15 +98,11 @@ def _cost(condition: Condition) -> Iterator[str]:
     choice = condition.choice
     if choice is None:
         return
-    by = f"{choice.label} by {choice.judge}" if choice.judge else choice.label
-    itself = f"Ratings by {choice.judge}" if choice.judge else f"{choice.label}"
+    itself = f"Ratings by {choice.judge}" if choice.judge else f"Scores by {choice.label}"
     yield (
-        f"{CHOSEN} Best of {count(choice.n)}: the answer that has the best score ({by}) among "
-        f"{count(choice.n)} samples. It costs all of these and their rating, and is not ranked: "
-        "compare it at equal cost with one sample, drawn by chance, which is the mean over the "
-        "samples."
+        f"{CHOSEN} {condition.decoding.name}: best of {count(choice.n)}, the answer with the best "
+        f"score ({chooser(choice)}) among so many samples. It costs all of these and their rating, "
+        "and is not ranked: compare it at equal cost with one sample, drawn by chance, which is "
+        "the mean over the samples."
     )
-    yield (
-        f"{itself} of what {'it' if not choice.judge else choice.judge} chose are too good by "
-        "construction: read another judge, or people."
-    )
+    yield f"{itself} of what it chose (grey): too good by construction; read others, or people."

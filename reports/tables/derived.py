@@ -182,6 +182,7 @@ def _score_notes(of: pl.DataFrame) -> tuple[str, ...]:
 
 def _difference_notes(spec: ReportSpec, of: pl.DataFrame) -> tuple[str, ...]:
     n_tests = of[p_column(spec)].count()
+    family = f"the {count(n_tests)} differences of the table"
     made = of.filter(pl.col("base").is_not_null())
     names, labels = {c.id: c for c in spec.conditions}, row_labels(spec.conditions)
     pairs = made.select("condition", "base").unique(maintain_order=True).iter_rows()
@@ -189,7 +190,7 @@ def _difference_notes(spec: ReportSpec, of: pl.DataFrame) -> tuple[str, ...]:
     return (
         f"Difference: {'; '.join(against)}; on the examples that both have a score for, with the "
         "95% interval.",
-        f"{DAGGER} {how_tested(spec, f'the {count(n_tests)} differences of the table', n_tests)}.",
+        *([f"{DAGGER} {how_tested(spec, family, n_tests)}."] if n_tests else []),
         "At equal length: the same difference adjusted for the answers' lengths (regression of "
         "the differences of an example's answers on the difference of the logarithms of their "
         f"words); {NOTHING} where no answer has a score of its own.",
@@ -208,7 +209,7 @@ def _movers(
 ) -> Iterator[Table]:
     """Yield the table of the rows that moved most, by a judgement if there is one."""
     bases = {line.condition.id: str(_base(line)) for line in lines if line.how != BASE}
-    wanted = _shown(spec, lines)
+    wanted = _shown(spec, lines, most)
     if wanted is None:
         return
     key, column = wanted
@@ -241,12 +242,19 @@ def _base(line: _Line) -> object:
     return next(iter(line.found.values())).get("base")
 
 
-def _shown(spec: ReportSpec, lines: Sequence[_Line]) -> Wanted | None:
-    """Return the column by which rows move: a judge's that chose nothing, else any judge's."""
-    main = [(k, c) for k, c in spec.main_columns if k not in spec.rated_by_people]
-    judged = [w for w in main if w[1].judge]
-    apart = [w for w in judged if not any(chose_by(line.condition, w[1]) for line in lines)]
-    return next(iter((*apart, *judged, *main)), None)
+def _shown(spec: ReportSpec, lines: Sequence[_Line], most: pl.DataFrame) -> Wanted | None:
+    """Return the column by which rows move: a judge's rather than another, none that chose."""
+    ids = [line.condition.id for line in lines]
+    mine = most.filter(pl.col("lowest").is_in(ids), pl.col("highest").is_in(ids))
+    moved = set(mine.select("metric", "column").iter_rows())
+    main = [(k, c) for k, c in spec.main_columns if (k, c.name) in moved]
+
+    def chose(wanted: Wanted) -> bool:
+        return any(chose_by(line.condition, wanted[1]) for line in lines)
+
+    rated = [w for w in main if w[0] not in spec.rated_by_people]
+    judged_first = sorted(rated, key=lambda w: (not w[1].judge, chose(w)))
+    return next(iter(judged_first), None)
 
 
 def _moved(row: dict[str, object], column: Column, *, rises: bool) -> Row:

@@ -14,6 +14,7 @@ from empathy_core.stats import Interval
 from empathy_core.types import Column, Condition
 from reports.keys import ALL
 from reports.labels import NOT_APPLICABLE, column_title, count, number, row_labels
+from reports.numbers.derived import chose_by
 from reports.numbers.significance import (
     Mark,
     Ranking,
@@ -220,6 +221,7 @@ def score_table(
             interval=interval_text(value.bounds, column, spec.layout),
             key=keys.score(condition.id, (key, column.name), subset),
             value=value.score,
+            grey=chose_by(condition, column),
         )
 
     groups = tuple(

@@ -223,11 +223,11 @@ def test_the_report_marks_the_row_and_says_what_it_costs(copy: Path):
     assert float(row["one_output_tokens"]) == pytest.approx(float(row["output_tokens"]) / N)
     summary = written.summary.filter(pl.col("decoding") == "best", pl.col("subset") == "all")
     assert not summary["ranked"].any()
-    assert "best (best of 3) ‡" in written.text
+    assert "No Prompt, best ‡" in written.text
     notes = json.loads((report / "summary.json").read_text())["notes"]
     for file in ("table1", "table3", "best-of-n"):
         told = " ".join(notes[file][0])
-        assert "‡ Best of 3: the answer that has the best score (Warmth by judge)" in told
+        assert "‡ best: best of 3, the answer with the best score (Warmth by judge)" in told
         assert "too good by construction" in told
     assert "nobody" not in (report / "table3.tex").read_text()
     page = (report / "index.html").read_text()

@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from empathy_core.choice import SampleChoice
 from empathy_core.store import RunDir
-from empathy_core.types import Condition
+from empathy_core.types import Column, Condition
 from reports.build import build
-from reports.numbers.derived import families
+from reports.numbers.derived import chose_by, families
 from reports.rows.collect import collect
 from reports.spec import Derived, ReportSpec
 from reports.write import write_report
@@ -167,3 +168,26 @@ def test_a_report_without_such_rows_has_no_table_3(tmp_path: Path):
 
     assert not [p.name for p in run.report.iterdir() if "table3" in p.name or "best" in p.name]
     assert not (run.report / "movers.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("who", "column", "grey"),
+    [
+        ("One", "One", True),
+        ("One", "Two", False),
+        ("One", "jury of One, Two", True),
+        ("jury of One, Two", "Two", True),
+        ("jury of One, Two", "Three", False),
+        ("One", "", False),
+    ],
+)
+def test_ratings_by_whoever_chose_are_grey_also_those_of_a_jury(who: str, column: str, grey: bool):
+    """Other judges' ratings and other metrics are not; of a metric that chose, its own is."""
+    choice = SampleChoice(BASE.id, 4, "k", ("k",), "warmth", "Warmth", who, "higher")
+    of = replace(BASE, choice=choice)
+    by_metric = replace(BASE, choice=replace(choice, judge=""))
+
+    assert chose_by(of, Column("a", "A", judge=column)) is grey
+    assert not chose_by(BASE, Column("a", "A", judge=column))
+    assert chose_by(by_metric, Column("warmth", "Warmth"))
+    assert not chose_by(by_metric, Column("cold", "Cold"))
