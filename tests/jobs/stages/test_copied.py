@@ -17,6 +17,7 @@ from jobs.stages import copied, known_scores
 from jobs.stages.copied import CopiedAnswers
 from tests.jobs.commands.test_refused_sweeps import tree
 from tests.runs.growing import ECHO, reported, swept, tables, work, write_rows
+from tests.tiny_models import tiny_llama
 
 OLD = "evaluate.limit=40"
 OTHER = ("evaluate.limit=50", "evaluate.seed=9", "data.seed=3")
@@ -270,3 +271,46 @@ def test_a_draw_is_taken_for_the_same_example_alone(copy: Path):
     mine = kept.answers[_echo(of)]
     assert set(mine["example"]) == shared
     assert mine.height == 2 * len(shared)
+
+
+TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+@pytest.mark.slow
+def test_answers_of_a_model_are_taken_where_its_prompt_is_the_same_to_the_token(tmp_path: Path):
+    """The same weights under another chat template were asked something else."""
+    write_rows(tmp_path, 16)
+    text = re.sub(r"\[models.echo\].*\n.*", _tiny(tmp_path), ECHO).replace("[answers.mine]", "[a]")
+    text = re.sub(r"\[a\]\n(.*\n){3}", "", text) + "[decoding.greedy]\nmax_new_tokens = 5\n"
+    written(tmp_path, TEMPLATE)
+    old = swept(tmp_path, "evaluate.limit=9", name="old", text=text)
+    of, kept = planned_from(tmp_path, "evaluate.seed=4", text=text)
+    run = RunDir(tmp_path / "runs" / "new")
+    work(run, of)
+    reported(run, of)
+    once = swept(tmp_path, "evaluate.seed=4", name="once", text=text)
+
+    (taken,) = kept.answers.values()
+    (condition,) = kept.answers
+    theirs = {tuple(ids) for ids in answers(old, kept.taken_from[condition][0])["output_ids"]}
+    assert {tuple(ids) for ids in taken["output_ids"]} <= theirs
+    assert 0 < taken.height < 16
+    assert tables(run) == tables(once)
+
+    written(tmp_path, TEMPLATE + "!")
+    _, other = planned_from(tmp_path, "evaluate.seed=4", text=text, name="other")
+    assert other.n_kept == 0
+
+
+def _tiny(folder: Path) -> str:
+    tiny_llama(folder / "tiny")
+    return (
+        f'[models.tiny]\nweights = "{folder / "tiny"}"\narchitecture = "decoder"\n'
+        'chat_template = true\nprompts = ["none"]'
+    )
+
+
+def written(folder: Path, template: str) -> None:
+    """Give the model a chat template."""
+    path = folder / "tiny" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": template}))
