@@ -26,6 +26,7 @@ LONGEST = (
     "tests/slurm/test_refine.py",
     "tests/slurm/test_servers.py",
     "tests/slurm/test_retry.py",
+    "tests/slurm/test_growing.py",
     "tests/slurm/test_compaction.py",
     "tests/slurm/test_engines.py",
     "tests/engines/test_vllm_runs.py",

@@ -20,8 +20,10 @@ class SweepOptions(ResourceOptions, AllowOptions, ExecutorOptions):
 
     The run directory is the state: call the same command again after anything at all (Ctrl-C, a
     power cut, an error that you fixed) and it continues from the last finished block. A new model,
-    prompt, decoding or metric in the configuration simply grows the run; changed data or splits are
-    refused, since rows must not move under answers that are there.
+    prompt, decoding or metric in the configuration simply grows the run, and so does a larger
+    evaluate.limit; other changes of data or splits are refused, since rows must not move under
+    answers that are there. --from copies what of another run holds. What is refused leaves the run
+    as it was.
     """
 
     dry_run: Annotated[

@@ -245,7 +245,12 @@ def _scores(
             theirs = there.scores(planned.key, planned.signature, twin, of, of_metric)
             pairs = mine.select("example", "sample", "theirs")
             parts.append(pairs.join(theirs, on=["theirs", "sample"]).drop("theirs"))
-        if parts and (found := pl.concat(parts)).height:
+        if not parts:
+            continue
+        own = metric_rows(rows.select(list(store.GENERATIONS)), condition, evaluated)
+        keys = own.select(*_ROW).with_columns(known_scores.made_from(own, metric))
+        found = pl.concat(parts).join(keys, on=list(known_scores.KEY), how="semi")
+        if found.height:
             yield (planned.key, condition.id), found.sort(*_ROW)
 
 

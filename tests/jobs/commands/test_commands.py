@@ -47,7 +47,8 @@ def _required(command: str) -> list[str]:
 
 
 def _flag(name: str) -> str:
-    return "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
+    unlike = {"overrides": "--set", "copy_from": "--from"}  # from is no name of a field in Python
+    return unlike.get(name, f"--{name.replace('_', '-')}")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

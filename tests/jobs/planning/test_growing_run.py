@@ -17,6 +17,7 @@ from jobs.planning import stages
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from tests.runs.growing import ECHO, planned, reported, swept, tables, work, write_rows
+from tests.tiny_models import tiny_llama
 
 SMALL, LARGE = "evaluate.limit=17", "evaluate.limit=40"
 ECHOES = 2
@@ -211,3 +212,25 @@ def test_a_run_may_get_more_rows_and_a_model_at_once(copy: Path):
     once = swept(copy, LARGE, text=more, name="both")
 
     assert unnamed(tables(run)) == unnamed(tables(once))
+
+
+@pytest.mark.slow
+def test_a_model_with_a_tokenizer_keeps_its_name_and_begins_with_the_rows_there_were(
+    tmp_path: Path,
+):
+    """Its name is made of the prompts' token ids: those of the rows that the run began with."""
+    write_rows(tmp_path)
+    tiny_llama(tmp_path / "tiny")
+    weights = f'weights = "{tmp_path / "tiny"}"\narchitecture = "decoder"'
+    text = ECHO.replace('[models.echo]\nprompts = ["none", "prompt1"]', "[models.tiny]\n" + weights)
+    text = text.replace(weights, f'{weights}\nprompts = ["none"]')
+    first = planned(tmp_path, SMALL, text=text)
+    grown = planned(tmp_path, LARGE, text=text)
+    once = planned(tmp_path, LARGE, text=text, name="once")
+
+    names = [[c.id for c in p.plan.conditions if c.model.name == "tiny"] for p in (first, grown)]
+    assert names[0] == names[1]
+    assert names[1] != [c.id for c in once.plan.conditions if c.model.name == "tiny"]
+    (rendering,) = (r for c, r in grown.resolved.renderings.items() if c.startswith("tiny"))
+    (at_once,) = (r for c, r in once.resolved.renderings.items() if c.startswith("tiny"))
+    assert rendering == at_once
