@@ -323,7 +323,7 @@ def freeze(prepared: PreparedRows, run: RunDir) -> None:
     """Write the rows, the audit, and last the identity, which says that the others are there."""
     buffer = io.BytesIO()
     prepared.examples.write_parquet(buffer, compression="zstd")
-    data = buffer.getvalue()
+    data = buffer.getbuffer()  # no copy: it may be large
     write_bytes(data, run.examples)
     # not sorted: quantiles and counts are read in the order they were made
     write_bytes(json.dumps(prepared.audit, indent=1, ensure_ascii=False).encode(), run.audit)
