@@ -94,10 +94,15 @@ def resolve(
     examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
     _check_subgroups(config, evaluated)  # here, and not after hours of answering
-    scoring = tuple(_metric(n, o, evaluated) for n, o in config.metrics.items())
+    left_out = config.scoring.leave_one_out == "everyone"
+    metric = partial(_metric, evaluated=evaluated, own_left_out=left_out)
+    scoring = tuple(metric(n, o) for n, o in config.metrics.items())
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
-    collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
+    collected.notes += (
+        *audit.get("warnings", ()),
+        *data.references.note(evaluated, own_left_out=left_out),
+    )
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
@@ -116,7 +121,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=(*scoring, *(_metric(n, o, evaluated) for n, o in judged.items())),
+        metrics=(*scoring, *(metric(n, o) for n, o in judged.items())),
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -223,7 +228,9 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     """Add the conditions of a model, or the one of people."""
     spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
-        conditions.add_imported(imported.therapist(spec, examples))
+        conditions.add_imported(
+            imported.therapist(spec, examples, alike=config.scoring.leave_one_out == "everyone")
+        )
         return
     stored = stored_quantization(spec, conditions.run, write=conditions.write)
     for condition in _of_model(config, name, spec, stored):
@@ -450,8 +457,10 @@ def _cut(n: int) -> str:
 # ---------------------------------------------------------------------------- metrics and notes
 
 
-def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> PlannedMetric:
-    metric = metrics.prepared(name, options, evaluated)
+def _metric(
+    name: str, options: Mapping[str, Any], evaluated: pl.DataFrame, *, own_left_out: bool
+) -> PlannedMetric:
+    metric = metrics.prepared(name, options, evaluated, own_left_out=own_left_out)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     examples = evaluated_rows(run, plan)
     shard, n_shards = task.shard, task.n_shards
     units = store.blocks_of_shard(range(plan.n_units), shard, n_shards)
-    answers = [_answers(run, condition, examples, set(units)) for condition in plan.conditions]
+    left_out = any(metrics.leaves_own_out(m.signature) for m in plan.metrics)
+    of = partial(_answers, run, examples=examples, units=set(units), own_left_out=left_out)
+    answers = [of(condition) for condition in plan.conditions]
     by_id = {a.condition.id: a for a in answers}
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
@@ -104,7 +107,8 @@ def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
     Raises:
         RunMismatch: Its signature differs from the plan's.
     """
-    metric = metrics.prepared(planned.name, planned.options, examples)
+    left_out = metrics.leaves_own_out(planned.signature)
+    metric = metrics.prepared(planned.name, planned.options, examples, own_left_out=left_out)
     if metric.signature() != planned.signature:
         msg = (
             f"{planned.name} would be computed as {metric.signature()}, but the plan says "
@@ -131,18 +135,28 @@ def _scored_from(path: Path) -> dict[int, str]:
 
 
 def _answers(
-    run: RunDir, condition: Condition, examples: pl.DataFrame, units: set[int]
+    run: RunDir,
+    condition: Condition,
+    *,
+    examples: pl.DataFrame,
+    units: set[int],
+    own_left_out: bool,
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
     wanted = {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
     digests, frames = store.read_rows(run.generations(condition.id), wanted)
     empty = pl.DataFrame(schema=store.GENERATIONS)
     rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
-    return _Answers(condition, metric_rows(rows, condition, examples), store.unit_inputs(digests))
+    found = metric_rows(rows, condition, examples, own_left_out=own_left_out)
+    return _Answers(condition, found, store.unit_inputs(digests))
 
 
 def metric_rows(
-    answers: pl.DataFrame, condition: Condition, examples: pl.DataFrame
+    answers: pl.DataFrame,
+    condition: Condition,
+    examples: pl.DataFrame,
+    *,
+    own_left_out: bool = False,
 ) -> pl.DataFrame:
     """Return the columns that metrics take, with example, sample and block, in order of blocks.
 
@@ -154,7 +168,9 @@ def metric_rows(
         if name not in _NOT_GIVEN
     }
     turns = ["turns"] if has_turns(examples) else []
-    references = data.references.compared(examples, people=condition.model.is_human)
+    references = data.references.compared(
+        examples, people=condition.model.is_human, own_left_out=own_left_out
+    )
     texts = examples.select("id", "context", *turns, **given).join(references, "id")
     joined = answers.join(
         texts.rename({"id": "example"}),
