@@ -125,6 +125,18 @@ def _script(texts: pl.Series) -> pl.Series:
 
     Japanese is counted by its kana, too.
     """
+    latin = texts.str.contains(_LATIN) & ~texts.str.contains(_OF_OTHERS)
+    found = pl.Series("script", ["Latin"], dtype=pl.String).new_from_index(0, len(texts))
+    if latin.all():  # letters need not be counted
+        return found
+    return found.scatter(latin.not_().arg_true(), _counted_script(texts.filter(~latin)))
+
+
+_LATIN = rf"(?:[A-Za-z][^A-Za-z]*){{{_LEAST_LETTERS}}}"
+_OF_OTHERS = r"[\p{Hiragana}\p{Katakana}" + "".join(rf"\p{{{s}}}" for s in _SCRIPTS[1:]) + "]"
+
+
+def _counted_script(texts: pl.Series) -> pl.Series:
     found = pl.DataFrame(
         {script: texts.str.count_matches(rf"[\p{{{script}}}]") for script in _SCRIPTS}
     ).with_columns(Han=texts.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}]"))

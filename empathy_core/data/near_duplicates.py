@@ -195,13 +195,8 @@ def _candidates(keys: np.ndarray, sizes: np.ndarray, threshold: float) -> Iterat
     """
     keys.sort()
     bits = np.uint64(_bits(len(sizes)))
-    hashes = keys >> bits
-    twice = np.zeros(len(keys), bool)
-    same = hashes[1:] == hashes[:-1]
-    twice[1:] = same
-    twice[:-1] |= same
-    hashes, texts = hashes[twice], (keys[twice] & ((np.uint64(1) << bits) - np.uint64(1)))
-    del keys, twice, same
+    keys = keys[_twice(keys, bits)]
+    hashes, texts = keys >> bits, keys & ((np.uint64(1) << bits) - np.uint64(1))
     texts, apart, waiting = texts.astype(np.int64), 1, [np.empty((0, 2), np.int64)]
     here = np.arange(len(hashes))
     while len(here := here[here + apart < len(hashes)]):
@@ -216,6 +211,17 @@ def _candidates(keys: np.ndarray, sizes: np.ndarray, threshold: float) -> Iterat
         apart += 1
     if waiting:
         yield np.unique(np.concatenate(waiting), axis=0)
+
+
+def _twice(keys: np.ndarray, bits: np.uint64) -> np.ndarray:
+    """Return which sorted keys have the upper bits of a neighbour, with little memory."""
+    found = np.zeros(len(keys), bool)
+    for start in range(0, len(keys) - 1, _WAITING_PAIRS):
+        end = min(start + _WAITING_PAIRS, len(keys) - 1)
+        same = (keys[start:end] >> bits) == (keys[start + 1 : end + 1] >> bits)
+        found[start:end] |= same
+        found[start + 1 : end + 1] |= same
+    return found
 
 
 def _near(pairs: np.ndarray, sequences: _Sequences, threshold: float) -> np.ndarray:

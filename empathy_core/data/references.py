@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from empathy_core.counted import counted
 from empathy_core.data.cleaning import LONGEST_CHARACTERS, clean, example_id
 from empathy_core.data.contexts import answered_alike
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
@@ -101,20 +102,24 @@ def several(examples: pl.DataFrame) -> bool:
     return ALL_REFERENCES in examples.columns
 
 
-def compared(examples: pl.DataFrame, *, people: bool) -> pl.DataFrame:
+def compared(examples: pl.DataFrame, *, people: bool, own_left_out: bool = False) -> pl.DataFrame:
     """Return ``id`` and ``reference`` of rows, and where there are several all ``references``.
 
     Args:
         examples: Rows of a run.
         people: Whether the answers are the therapists' own: each is then compared with all
             references but itself, if there is another.
+        own_left_out: Whether models, too, are compared with all references but a row's own answer.
+            ``reference`` stays that answer for them.
     """
     if not several(examples):
         return examples.select("id", reference="response")
     every = pl.col(ALL_REFERENCES).fill_null(pl.concat_list("response"))  # of rows not evaluated
     rest = pl.when(every.list.len() > 1).then(every.list.slice(1)).otherwise(every)
-    found = examples.select("id", (rest if people else every).alias(ROWS))
-    return found.select("id", pl.col(ROWS).list.first().alias("reference"), ROWS)
+    lists = (rest if people or own_left_out else every).alias(ROWS)
+    found = examples.select("id", lists, own=every.list.first())
+    first = pl.col(ROWS).list.first() if people else pl.col("own")
+    return found.select("id", first.alias("reference"), ROWS)
 
 
 def shown(examples: pl.DataFrame) -> list[str]:
@@ -160,11 +165,19 @@ def audit(examples: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def note(examples: pl.DataFrame) -> tuple[str, ...]:
+def note(examples: pl.DataFrame, *, own_left_out: bool = False) -> tuple[str, ...]:
     """Say with how many references answers are compared; nothing where it is one."""
     if not several(examples):
         return ()
     counts = np.array(examples.filter(EVALUATED)[ALL_REFERENCES].list.len().to_list())
+    alone = int((counts == 1).sum())
+    counts = np.maximum(counts - own_left_out, 1)
     of = "each" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     how_many = f"{counts.min()} {of}" if of == "each" else f"{counts.mean():.1f} on average, {of}"
-    return (f"Each answer is compared with all references of its row: {how_many}.",)
+    if not own_left_out:
+        return (f"Each answer is compared with all references of its row: {how_many}.",)
+    kept = f" {counted(alone, 'row')} with one reference alone keep it." if alone else ""
+    return (
+        "Each answer, of people and of models, is compared with all references of its row but the "
+        f"row's own answer (leave-one-out): {how_many}.{kept}",
+    )

@@ -24,8 +24,8 @@ from empathy_core.errors import DataError
 
 LARGE = 8_000_000
 """Bytes from which on a file is read in parts."""
-RECORDS = 20_000
-CHARACTERS = 30_000_000
+RECORDS = 5_000
+CHARACTERS = 8_000_000
 """Most that a part holds."""
 
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

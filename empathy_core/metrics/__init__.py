@@ -37,12 +37,13 @@ from pydantic import TypeAdapter, ValidationError
 from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.metrics._parts import Remark, given_column
-from empathy_core.metrics._several import COLUMN, OfSeveral, takes_several
+from empathy_core.metrics._several import COLUMN, OWN_LEFT_OUT, OfSeveral, takes_several
 from empathy_core.types import Column, digest
 
 __all__ = [
     "GENERATED", "JUDGE", "PLUGIN", "PREFERENCE", "ROWS", "MetricProtocol", "Remark", "added",
-    "as_planned", "asked", "given_column", "is_judges", "judge_group", "key", "load",
+    "as_planned", "asked", "compares_alike", "given_column", "is_judges", "judge_group", "key",
+    "leaves_own_out", "load",
     "misread_note", "names", "prepared", "rates", "references_of", "remarks", "why_unscored",
 ]  # fmt: skip
 
@@ -189,7 +190,13 @@ def asked(metric: MetricProtocol) -> tuple[str, ...]:
     return found
 
 
-def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -> MetricProtocol:
+def prepared(
+    name: str,
+    options: Mapping[str, object],
+    examples: pl.DataFrame,
+    *,
+    own_left_out: bool = False,
+) -> MetricProtocol:
     """Return a metric with what it must know of all evaluated rows of the run.
 
     What it ``asks`` for, columns that the sources carry along or the suite's own, is handed to its
@@ -201,6 +208,7 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
         options: As before.
         examples: Evaluated rows, ``store.EXAMPLES``, with what the sources carry along, and with
             all references of each where any has several.
+        own_left_out: Whether models, too, are compared with all references but a row's own answer.
 
     Raises:
         ConfigError: There is no such column, or the metric refuses its values.
@@ -223,10 +231,10 @@ def prepared(name: str, options: Mapping[str, object], examples: pl.DataFrame) -
         found: MetricProtocol = metric.prepare(examples["response"].to_list())
         return found
     lists = examples[ALL_REFERENCES]
-    counts = lists.list.len().unique().to_list()
-    n = str(counts[0]) if len(counts) == 1 else "var"
+    counts = {max(n - own_left_out, 1) for n in lists.list.len()}
+    n = str(counts.pop()) if len(counts) == 1 else "var"
     prepared = metric.prepare([text for texts in lists for text in texts])
-    return cast("MetricProtocol", OfSeveral(prepared, n))
+    return cast("MetricProtocol", OfSeveral(prepared, n, own_left_out))
 
 
 def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -> tuple[str, ...]:
@@ -247,8 +255,19 @@ def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -
 def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:
     """Return a metric as one of this signature is: of one reference a row or of several."""
     n = signature.partition("|")[0].removeprefix("nrefs:")
-    several = takes_several(metric) and n not in ("1", signature)
-    return cast("MetricProtocol", OfSeveral(metric, n)) if several else metric
+    left_out = leaves_own_out(signature)
+    several = takes_several(metric) and (left_out or n not in ("1", signature))
+    return cast("MetricProtocol", OfSeveral(metric, n, left_out)) if several else metric
+
+
+def leaves_own_out(signature: str) -> bool:
+    """Tell whether models are compared with all references of a row but its own answer."""
+    return OWN_LEFT_OUT in signature.split("|")
+
+
+def compares_alike(metric: MetricProtocol) -> bool:
+    """Tell whether models and people are compared with the same references of a row."""
+    return leaves_own_out(metric.signature())
 
 
 def references_of(metric: MetricProtocol, rows: pl.DataFrame) -> tuple[Any, ...]:

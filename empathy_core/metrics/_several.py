@@ -25,6 +25,9 @@ Choice = Literal["best", "mean"]
 COLUMN = "references"
 """All references of a row, in the rows of a metric; there only where a run has several."""
 
+OWN_LEFT_OUT = "own:left-out"
+"""Part of a signature: models, too, are compared with all references but the row's own answer."""
+
 
 def greatest(statistics: np.ndarray) -> np.ndarray:
     """Return the greatest value of each statistic over the references of a row."""
@@ -51,13 +54,16 @@ class OfSeveral:
     Attributes:
         metric: As it is with one.
         n: How many references a row has, ``var`` if rows differ, as sacreBLEU's signatures say.
+        own_left_out: Whether the row's own answer, the first of its references, is none of those
+            that models are compared with: people's answers never are compared with themselves.
     """
 
     metric: Any
     n: str
+    own_left_out: bool = False
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("metric", "n"):
+        if name.startswith("__") or name in ("metric", "n", "own_left_out"):
             raise AttributeError(name)
         return getattr(self.metric, name)
 
@@ -68,7 +74,8 @@ class OfSeveral:
             msg = f"{type(self.metric).__module__}: the signature must begin with nrefs:1"
             raise TypeError(msg)
         how = getattr(self.metric, "references", "")
-        return "|".join(filter(None, (f"nrefs:{self.n}", f"refs:{how}" if how else "", rest)))
+        said = (f"refs:{how}" if how else "", OWN_LEFT_OUT if self.own_left_out else "")
+        return "|".join(filter(None, (f"nrefs:{self.n}", *said, rest)))
 
     def reference_state(self, references: Sequence[Sequence[str]]) -> tuple[Any, list[int]]:
         """Return the state of all references below each other, and where each row's begin."""

@@ -81,7 +81,7 @@ def _make_one(folder: Path) -> None:
             folder.chmod(SHARED_DIR)
 
 
-def write_bytes(data: bytes, path: Path, *, private: bool = False) -> None:
+def write_bytes(data: bytes | memoryview, path: Path, *, private: bool = False) -> None:
     """Write *data* so that *path* appears whole or not at all.
 
     The temporary file stands beside *path*, since a rename is atomic only within one file
@@ -103,7 +103,7 @@ def write_bytes(data: bytes, path: Path, *, private: bool = False) -> None:
             _write_whole(data, path, private=private)
 
 
-def _write_whole(data: bytes, path: Path, *, private: bool) -> None:
+def _write_whole(data: bytes | memoryview, path: Path, *, private: bool) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         descriptor = open_file(partial, os.O_WRONLY | os.O_EXCL)

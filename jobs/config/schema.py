@@ -177,9 +177,19 @@ class ScoringTable(ConfigModel):
 
     Attributes:
         shards: Into how many array tasks the work of an encoder is cut.
+        leave_one_out: Whose answers are compared with all references of their row but its own
+            answer, where rows have several: those of ``people`` (models have one reference more,
+            which favours them), or ``everyone``'s: models and people have the same references. It
+            is part of the signature, so the answers that are there are scored anew.
     """
 
     shards: Positive = 1
+    leave_one_out: Literal["people", "everyone"] = "people"
+
+    @property
+    def own_left_out(self) -> bool:
+        """Whether models, too, are compared with all references but a row's own answer."""
+        return self.leave_one_out == "everyone"
 
 
 class ContrastTable(ConfigModel):

@@ -38,8 +38,10 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def therapist(spec: ModelSpec, examples: pl.DataFrame) -> Imported:
+def therapist(spec: ModelSpec, examples: pl.DataFrame, *, alike: bool = False) -> Imported:
     """Return the condition of another therapist's answers to the same questions.
+
+    *alike*: whether models are compared with the same references of a row.
 
     Raises:
         ConfigError: An option of the model is none of the therapist's.
@@ -51,7 +53,11 @@ def therapist(spec: ModelSpec, examples: pl.DataFrame) -> Imported:
         raise ConfigError(f"{msg}, got {options}; correct it and run again")
     drawn = human.answers(examples, **options)
     found = human.coverage(examples, drawn, duplicates=options["duplicates"])
-    note = (_left_out if found.references else _another)(spec, found, options["duplicates"])
+    note = (
+        _left_out(spec, found, alike=alike)
+        if found.references
+        else _another(spec, found, options["duplicates"])
+    )
     made = Condition(spec, _HUMAN_PROMPT, NO_DECODING, fingerprint=texts_digest(drawn))
     texts = drawn.select("example", pl.lit(0, dtype=pl.Int32).alias("sample"), "text")
     return Imported(made, texts, (note,), ())
@@ -68,15 +74,15 @@ def _another(spec: ModelSpec, found: human.TherapistCoverage, duplicates: str) -
     )
 
 
-def _left_out(spec: ModelSpec, found: human.TherapistCoverage, _: str) -> str:
+def _left_out(spec: ModelSpec, found: human.TherapistCoverage, *, alike: bool) -> str:
     """Say how people are compared where rows have several references; these are distinct."""
+    more = "one reference more for the same rows, which raises BLEU and the best of several scores"
     one = found.without_partner == 1
     return (
         f"{spec.label}: each therapist's answer against all other references of its row "
         f"(leave-one-out), {found.references:.1f} on average; n = {found.n}; "
         f"{counted(found.without_partner, 'row')} {'has' if one else 'have'} one reference alone. "
-        "Models have one reference more for the same rows, which raises BLEU and the best of "
-        "several scores."
+        f"Models have {'the same references for the same rows' if alike else more}."
     )
 
 

@@ -112,7 +112,8 @@ def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] 
     _check_report(config, evaluated)  # here, and not after hours of answering
     collected = _Conditions(config, rows, evaluated, run, withheld, awaited)
     scoring = tuple(collected.metric(n, o) for n, o in config.metrics.items())
-    collected.notes += (*audit.get("warnings", ()), *data.references.note(evaluated))
+    collected.notes += audit.get("warnings", ())
+    collected.notes += data.references.note(evaluated, own_left_out=config.scoring.own_left_out)
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(rows.identity, 16))
@@ -190,7 +191,8 @@ class _Conditions:
 
     def metric(self, name: str, options: Mapping[str, Any]) -> PlannedMetric:
         """Return a metric as it scores this run's answers."""
-        return _metric(name, options, self.evaluated, _units_at_once(self.rows))
+        units, left_out = _units_at_once(self.rows), self.config.scoring.own_left_out
+        return _metric(name, options, self.evaluated, units, own_left_out=left_out)
 
     def resolved(self, plan: Plan) -> Resolved:
         """Return the plan with what was learned of its conditions."""
@@ -274,7 +276,9 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     """Add the conditions of a model, or the one of people."""
     spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
-        conditions.add_imported(imported.therapist(spec, examples))
+        conditions.add_imported(
+            imported.therapist(spec, examples, alike=config.scoring.own_left_out)
+        )
         return
     stored = stored_quantization(spec, conditions.run, conditions.withheld)
     for condition in _of_model(config, name, spec, stored):
@@ -449,9 +453,14 @@ def _cut(n: int) -> str:
 
 
 def _metric(
-    name: str, options: Mapping[str, Any], evaluated: pl.DataFrame, units: UnitsOfBlocks
+    name: str,
+    options: Mapping[str, Any],
+    evaluated: pl.DataFrame,
+    units: UnitsOfBlocks,
+    *,
+    own_left_out: bool,
 ) -> PlannedMetric:
-    metric = metrics.prepared(name, options, evaluated)
+    metric = metrics.prepared(name, options, evaluated, own_left_out=own_left_out)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     own = units if getattr(metric, "compares_answers", False) else {}
     key = metrics.key(name, metric)

@@ -17,7 +17,7 @@ from jobs.planning import choices
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, answer_tags, read_trained, read_when_asked
 from jobs.stages.protocol import Listener, Progress
-from jobs.stages.score import evaluated_rows, load, metric_rows
+from jobs.stages.score import evaluated_rows, leaves_own_out, load, metric_rows
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ def _costs(run: RunDir, plan: Plan, choice: SampleChoice, samples: pl.DataFrame)
     of = next(c for c in plan.conditions if c.id == choice.of)
     examples = evaluated_rows(run, plan)
     computed = {m.key: load(m, examples) for m in plan.metrics if m.key in choice.scores}
-    read = n_read(choice, computed, metric_rows(samples, of, examples))
+    given = metric_rows(samples, of, examples, own_left_out=leaves_own_out(plan))
+    read = n_read(choice, computed, given)
     rows = samples.select("example", "n_output_tokens", read=read)
     return rows.group_by("example", maintain_order=True).agg(
         output_tokens=pl.col("n_output_tokens").cast(pl.Int64).sum(),

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,15 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     mine = scored_by(plan, task.stage)
     others = {m.opponent for m in plan.of_group(task.key)} - {c.id for c in mine}
     read = (*mine, *(c for c in plan.conditions if c.id in others))
-    usual = [_answers(run, c, examples, _cut(run, examples, {}), units) for c in read]
+    left_out = leaves_own_out(plan)
+    of = partial(_answers, run, examples=examples, units=units, own_left_out=left_out)
+    usual = [of(c, cut=_cut(run, examples, {})) for c in read]
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
         answers = usual
         if planned.units:
             cut = _cut(run, examples, planned.units)
-            answers = [_answers(run, c, examples, cut, units) for c in read]
+            answers = [of(c, cut=cut) for c in read]
         by_id = {a.condition.id: a for a in answers}
         compared = [_beside(by_id[c.id], by_id.get(planned.opponent or "")) for c in mine]
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in mine}
@@ -194,7 +197,8 @@ def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
     Raises:
         RunMismatch: Its signature differs from the plan's.
     """
-    metric = metrics.prepared(planned.name, planned.options, examples)
+    left_out = metrics.leaves_own_out(planned.signature)
+    metric = metrics.prepared(planned.name, planned.options, examples, own_left_out=left_out)
     if metric.signature() != planned.signature:
         msg = (
             f"{planned.name} would be computed as {metric.signature()}, but the plan says "
@@ -202,6 +206,11 @@ def load(planned: PlannedMetric, examples: pl.DataFrame) -> MetricProtocol:
         )
         raise RunMismatch(msg)
     return metric
+
+
+def leaves_own_out(plan: Plan) -> bool:
+    """Tell whether models, too, are compared with all references but a row's own answer."""
+    return any(metrics.leaves_own_out(m.signature) for m in plan.metrics)
 
 
 def _current(path: Path, inputs: Mapping[int, str]) -> bool:
@@ -220,19 +229,30 @@ def _scored_from(path: Path) -> dict[int, str]:
 
 
 def _answers(
-    run: RunDir, condition: Condition, examples: pl.DataFrame, cut: _Cut, units: Sequence[int]
+    run: RunDir,
+    condition: Condition,
+    *,
+    examples: pl.DataFrame,
+    cut: _Cut,
+    units: Sequence[int],
+    own_left_out: bool,
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
     digests, frames = store.read_rows(run.generations(condition.id), cut.blocks(units))
     empty = pl.DataFrame(schema=store.GENERATIONS)
     rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
-    rows = cut.placed(metric_rows(rows, condition, examples)).filter(pl.col("unit").is_in(units))
+    found = metric_rows(rows, condition, examples, own_left_out=own_left_out)
+    placed = cut.placed(found).filter(pl.col("unit").is_in(units))
     inputs = store.unit_inputs(digests, cut.units_of).items()
-    return _Answers(condition, rows, {unit: d for unit, d in inputs if unit in set(units)})
+    return _Answers(condition, placed, {unit: d for unit, d in inputs if unit in set(units)})
 
 
 def metric_rows(
-    answers: pl.DataFrame, condition: Condition, examples: pl.DataFrame
+    answers: pl.DataFrame,
+    condition: Condition,
+    examples: pl.DataFrame,
+    *,
+    own_left_out: bool = False,
 ) -> pl.DataFrame:
     """Return the columns that metrics take, with example, sample and block, in order of blocks.
 
@@ -244,7 +264,9 @@ def metric_rows(
         if name not in _NOT_GIVEN
     }
     turns = ["turns"] if has_turns(examples) else []
-    references = data.references.compared(examples, people=condition.model.is_human)
+    references = data.references.compared(
+        examples, people=condition.model.is_human, own_left_out=own_left_out
+    )
     texts = examples.select("id", "context", *turns, **given).join(references, "id")
     joined = answers.join(
         texts.rename({"id": "example"}),

@@ -9,7 +9,7 @@ import polars.selectors as cs
 
 from empathy_core import data
 from empathy_core.data.contexts import contexts_of, has_turns
-from empathy_core.metrics import ROWS, MetricProtocol
+from empathy_core.metrics import ROWS, MetricProtocol, compares_alike
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
 from reports.keys import metric_name
@@ -95,7 +95,8 @@ def differences(
     """
     collected = collect(run, spec, partial=True)
     drawn = draw(collected, n, seed)
-    texts = pl.concat([_rows(collected, c, drawn) for c in spec.conditions])
+    alike = any(map(compares_alike, metrics.values()))
+    texts = pl.concat([_rows(collected, c, drawn, alike=alike) for c in spec.conditions])
     records = [
         record
         for key, metric in metrics.items()
@@ -115,13 +116,17 @@ def draw(collected: Collected, n: int, seed: int) -> pl.DataFrame:
     return every[np.sort(chosen)]
 
 
-def _rows(collected: Collected, condition: Condition, drawn: pl.DataFrame) -> pl.DataFrame:
+def _rows(
+    collected: Collected, condition: Condition, drawn: pl.DataFrame, *, alike: bool
+) -> pl.DataFrame:
     """Return what the metrics take (``ROWS``) of the drawn rows of one condition."""
     mine = drawn.filter(pl.col("condition") == condition.id).select(KEY)
     answers = collected.texts(condition.id, mine["example"].unique().to_list())
     examples = collected.examples
     turns = ["turns"] if has_turns(examples) else []
-    references = data.references.compared(examples, people=condition.model.is_human)
+    references = data.references.compared(
+        examples, people=condition.model.is_human, own_left_out=alike
+    )
     questions = examples.select("context", *turns, "id").join(references, "id")
     questions = questions.rename({"id": "example"})
     joined = answers.join(mine, on=KEY, how="semi", maintain_order="left").join(

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from empathy_core import data
+from empathy_core.metrics import compares_alike
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
 from reports.keys import metric_name
@@ -157,7 +158,12 @@ def therapist_notes(
     if human is None:
         return ()
     n = len(of_therapist(collected, human))
-    more = "Models have one reference more: people are compared with all but their own answer."
+    alike = any(map(compares_alike, spec.metrics.values()))
+    more = (
+        "People and models are compared with the same references: all but the row's own answer."
+        if alike
+        else "Models have one reference more: people are compared with all but their own answer."
+    )
     return (
         f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sacrebleu
 
 from empathy_core import data
 from empathy_core.data import DataSpec, EvaluateSpec, Source
@@ -229,3 +230,29 @@ def test_a_run_with_all_answers_to_a_question(tmp_path: Path):
     assert 0.0 <= bleu < 0.5
     again = launch("sweep", "--config", config, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+    # compared with the same references as people: scored anew, nothing generated
+    alike = str(write_config(tmp_path, f'{CONFIG}[scoring]\nleave_one_out = "everyone"\n'))
+    fair = launch("sweep", "--config", alike, cwd=tmp_path)
+    assert fair.returncode == 0, fair.stdout + fair.stderr
+    checked = launch("report", "--name", "r", "--recheck", "30", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "own left-out" in (run.report / "table1.html").read_text()
+    apart = (run.report / "table-therapist.html").read_text()
+    assert "People and models are compared with the same references" in apart
+    assert "one reference more" not in (run.report / "table1.html").read_text()
+    values = dict(pl.read_csv(run.report / "results.csv").select("key", "value").iter_rows())
+    assert values["therapist.human.bleu"] == bleu  # people's own row does not move
+    assert values["echo.none.bleu"] == pytest.approx(_bleu_of_echo(run), abs=1e-12)
+
+
+def _bleu_of_echo(run: RunDir) -> float:
+    """Return sacreBLEU's score of the questions, against all answers but each row's own."""
+    folder = next(run.generations("x").parent.glob("echo.none*"))
+    answers = pl.read_parquet(folder / "*.parquet").select(id="example", text="text")
+    frozen = data.load(run).filter(EVALUATED).join(answers, "id")
+    lists = [of[1:] or of for of in frozen[ALL_REFERENCES].to_list()]
+    most = max(map(len, lists))
+    streams = [[of[i] if i < len(of) else None for of in lists] for i in range(most)]
+    found = sacrebleu.corpus_bleu(frozen["text"].to_list(), streams, smooth_method="none")
+    return float(found.score) / 100

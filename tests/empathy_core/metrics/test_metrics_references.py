@@ -14,7 +14,7 @@ from sacrebleu.metrics import CHRF, TER
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import cos_sim
 
-from empathy_core import metrics, weights
+from empathy_core import data, metrics, weights
 from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.metrics._several import OfSeveral, takes_several
 from empathy_core.metrics._tokens import sacrebleu_tokenizer
@@ -247,3 +247,63 @@ def test_odd_texts_have_scores_under_several_references() -> None:
         metric = loaded(name, rows)
         ours, theirs = metric.score(statistics(metric, rows)), metric.recheck(rows)
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_with_its_own_answer_left_out_a_model_is_compared_as_people_are() -> None:
+    """One more therapist in a model's place scores as the others do; with all references, higher.
+
+    Answers to a question are drawn alike; the last stands for the model. By rouge_score itself.
+    """
+    rng = np.random.default_rng(0)
+    answers = []
+    for _ in range(300):
+        topic = rng.integers(0, 400, 25)
+        answers.append([" ".join(f"w{i}" for i in rng.choice(topic, 20)) for _ in range(5)])
+    examples = pl.DataFrame(
+        {"id": list(map(str, range(300))), "response": [of[0] for of in answers],
+         ALL_REFERENCES: [of[:4] for of in answers], "block": 0}
+    )  # fmt: skip
+    scorer = RougeScorer(["rouge1"])
+
+    def rouge1(texts: list[str], *, people: bool, own_left_out: bool) -> np.ndarray:
+        metric = metrics.prepared("rouge", {}, examples, own_left_out=own_left_out)
+        of = data.references.compared(examples, people=people, own_left_out=own_left_out)
+        rows = frame(texts, of["reference"].to_list()).with_columns(of["references"])
+        found = metric.score(statistics(metric, rows))[:, 0]
+        best = [
+            scorer.score_multi(lists, text)["rouge1"].fmeasure
+            for lists, text in zip(of["references"].to_list(), texts, strict=True)
+        ]
+        np.testing.assert_allclose(found, best, atol=1e-12)
+        return found
+
+    people = rouge1([of[0] for of in answers], people=True, own_left_out=True)
+    fair = rouge1([of[4] for of in answers], people=False, own_left_out=True)
+    more = rouge1([of[4] for of in answers], people=False, own_left_out=False)
+
+    def z(difference: np.ndarray) -> float:
+        return float(difference.mean() / (difference.std(ddof=1) / np.sqrt(len(difference))))
+
+    assert abs(z(fair - people)) < 2
+    assert z(more - people) > 3
+    assert (more >= fair).all()
+
+
+def test_a_signature_says_whether_models_lack_the_rows_own_answer() -> None:
+    """So that the two are never taken for one; a later report finds the metric by it."""
+    examples = pl.DataFrame({"response": ["a", "b"], ALL_REFERENCES: [["a", "c"], ["b", "d"]]})
+    single = metrics.load("bleu", {})
+    every, fair = (
+        metrics.prepared("bleu", {}, examples, own_left_out=left_out) for left_out in (False, True)
+    )
+
+    assert every.signature().startswith("nrefs:2|")
+    assert fair.signature().startswith("nrefs:1|own:left-out|")
+    assert metrics.leaves_own_out(fair.signature())
+    for metric in (every, fair):
+        assert metrics.as_planned(single, metric.signature()).signature() == metric.signature()
+    assert [metrics.compares_alike(metric) for metric in (single, every, fair)] == [
+        False,
+        False,
+        True,
+    ]
