@@ -28,7 +28,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "empathy_core": (
         ("diagnosis", "training"), ("metrics",), ("backends",),
         ("prompts", "imported_answers", "annotation"),
-        ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
+        ("data", "weights"), ("personal",), ("crisis",),
+        ("engines", "models", "rubrics", "store"), ("stats",),
         ("types",), ("shipped", "conversation"), ("bounds", "counted", "errors", "visible"),
     ),
     "empathy_core.training": (

@@ -11,7 +11,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from empathy_core.data import audit as _audit
 from empathy_core.data import cleaning, columns, files, placed, reading, references, splitting
 from empathy_core.data.audit_text import text as audit_text
 from empathy_core.data.cleaning import CLEANING_VERSION
-from empathy_core.data.frozen import VERSION, changes
+from empathy_core.data.frozen import REDACTION_VERSION, VERSION, changes
+from empathy_core.data.redaction import Redaction
 from empathy_core.data.specs import (
     DataSpec,
     EvaluateSpec,
@@ -32,6 +33,7 @@ from empathy_core.data.specs import (
     source_names,
 )
 from empathy_core.errors import ConfigError, Damaged, DataError
+from empathy_core.personal import kinds
 from empathy_core.store import (
     EVALUATED,
     EXAMPLES,
@@ -118,10 +120,13 @@ def _identity(
         settings = {key: getattr(entry, key) for key in (_COLUMNS if by_column else _PATTERN)}
         if by_column:
             settings["context"] = list(entry.context)
-        sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
+        # only where there are any: data of earlier versions have none of them
+        redact = {"redact": list(found)} if (found := data.redacted(entry)) else {}
+        sources[entry.name] = {**settings, **_unusual(entry), **redact, **contents[entry.name]}
     of_question = {"references": data.references} if data.references != "own" else {}
     return {
-        "cleaning_version": CLEANING_VERSION,
+        VERSION: CLEANING_VERSION,
+        **({REDACTION_VERSION: kinds.VERSION} if any(map(data.redacted, data.sources)) else {}),
         "sources": sources,
         "order": [entry.name for entry in data.sources],
         "protocol": data.protocol,
@@ -164,7 +169,10 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     """
     _check(data, evaluate)
     raws = {entry.name: reading.read(entry) for entry in data.sources}
-    clean = {name: cleaning.clean_rows(raw.rows, name) for name, raw in raws.items()}
+    redactions = {entry.name: Redaction(data.redacted(entry)) for entry in data.sources}
+    clean = {
+        name: cleaning.clean_rows(raw.rows, name, redactions[name]) for name, raw in raws.items()
+    }
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
     # a column of turns is there only where a source has some
@@ -177,9 +185,10 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         examples, splitting.evaluated(examples, evaluate), evaluate.block_size
     ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
     _require_evaluated(examples, evaluate)
-    own = references.of_sources(data.sources, raws)
+    own = references.of_sources(data.sources, raws, redactions)
     examples = references.united(examples, own, of_question=data.references == "question")
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
+    counts = [replace(one, redacted=redactions[one.source.name].counts()) for one in counts]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
     carried = columns.carried(data.sources, raws, examples["id"])

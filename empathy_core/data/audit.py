@@ -6,17 +6,18 @@ cleaned rows, before any was dropped.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from empathy_core.data import near_duplicates as neighbours
-from empathy_core.data import references
+from empathy_core.data import redaction, references
 from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.data.turns_audit import quantiles, turns_audited
+from empathy_core.personal.counts import counted
 from empathy_core.store import EVALUATED
 from empathy_core.types import digest
 
@@ -29,6 +30,8 @@ class SourceAudit:
         dropped: Reason → rows.
         repaired: Kind → rows.
         conversations: That the source holds; null for one of single questions.
+        redacted: Kind of personal data → where it stood → how often a placeholder took its place;
+            empty where nothing was to be replaced.
     """
 
     source: Source
@@ -37,6 +40,7 @@ class SourceAudit:
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
     conversations: int | None = None
+    redacted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def audit(
@@ -67,6 +71,7 @@ def audit(
         **references.audit(examples),
         "evaluated": _evaluated(examples),
         **turns_audited(examples),
+        "personal": counted(redaction.texts(examples)),
     }
 
 
@@ -84,6 +89,7 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "kept": entry.kept,
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
+        **({"redacted": entry.redacted} if entry.redacted else {}),
     }
 
 

@@ -16,6 +16,7 @@ import polars as pl
 from empathy_core.conversation import Conversation, Message
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
+from empathy_core.data.redaction import QUESTION, REFERENCE, Redaction
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
 from empathy_core.types import digest
@@ -193,8 +194,15 @@ def example_id(source: str, row: int, turn: int | None = None) -> str:
     return f"{source}-{row:05d}" + ("" if turn is None else f"-t{turn:03d}")
 
 
-def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
-    """Clean *rows*; those without a usable question and answer are dropped and counted."""
+def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None = None) -> Cleaned:
+    """Clean *rows*; those without a usable question and answer are dropped and counted.
+
+    Args:
+        rows: Of one source.
+        source: Its name.
+        redaction: Replaces personal data in what is clean; null means that nothing is replaced.
+    """
+    redaction = redaction or Redaction()
     kept: list[tuple[object, ...]] = []
     dropped: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
@@ -205,6 +213,8 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
         if reason:
             dropped[reason] += 1
             continue
+        context, turns = _redacted_context(context, turns, redaction)
+        response = redaction.text(response, REFERENCE)
         repaired.update(repairs | more)
         author = clean(raw.author or "")[0] or None
         asked = normalised(context)
@@ -233,6 +243,15 @@ def _clean_context(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...
     turns = alternating([(role, text) for role, (text, _) in cleaned])
     repairs = frozenset[str]().union(*(repairs for _, (_, repairs) in cleaned))
     return Conversation(turns).text if turns else "", repairs, turns
+
+
+def _redacted_context(
+    context: str, turns: tuple[Message, ...], redaction: Redaction
+) -> tuple[str, tuple[Message, ...]]:
+    if not turns:
+        return redaction.text(context, QUESTION), ()
+    turns = redaction.turns(turns)
+    return Conversation(turns).text, turns
 
 
 def _of_conversation(

@@ -103,8 +103,8 @@ def resolve(
     frozen = Data(examples, digest(identity, 16))
     trained = resolve_finetunes(config, frozen, run, write=write, awaited=awaited)
     finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
-    for name in config.answers:
-        collected.add_imported(imported.condition(name, config.answers[name], examples))
+    for made_elsewhere in imported.conditions(config, examples):
+        collected.add_imported(made_elsewhere)
     conditions = tuple(collected.conditions.values())
     collected.notes += judges.checked(config, conditions)
     judged = judges.judges(config, conditions, run if write else None)
