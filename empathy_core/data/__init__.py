@@ -248,7 +248,9 @@ def _counts(
     if surplus:
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
-    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired, raw.conversations)
+    return _audit.SourceAudit(
+        source, n_raw, kept, dropped, repaired, raw.conversations, misread=clean.misread
+    )
 
 
 def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:

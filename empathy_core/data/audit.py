@@ -32,6 +32,7 @@ class SourceAudit:
         conversations: That the source holds; null for one of single questions.
         redacted: Kind of personal data → where it stood → how often a placeholder took its place;
             empty where nothing was to be replaced.
+        misread: See ``cleaning.Cleaned``.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class SourceAudit:
     repaired: Mapping[str, int]
     conversations: int | None = None
     redacted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    misread: Sequence[tuple[str, str]] = ()
 
 
 def audit(
@@ -90,6 +92,22 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
         **({"redacted": entry.redacted} if entry.redacted else {}),
+        **({"misread": _misread(entry)} if entry.misread else {}),
+    }
+
+
+LISTED = 3
+"""Examples of characters that were decoded wrongly."""
+MOST_MISREAD = 0.01
+"""Share of such rows from which on it is a warning."""
+
+
+def _misread(entry: SourceAudit) -> dict[str, Any]:
+    """Return in how many rows characters were decoded wrongly, and the most frequent of them."""
+    often = Counter(entry.misread).most_common(LISTED)
+    return {
+        "rows": len(entry.misread),
+        "examples": [f"{written} for {meant}" for (written, meant), _ in often],
     }
 
 
@@ -105,6 +123,13 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     for found, said in suspicions:
         if (n := int(found.sum())) > rows.height / 2:
             yield f"{entry.source.name}: in {n:,} of {rows.height:,} rows {said}; {where}."
+    if len(entry.misread) > MOST_MISREAD * entry.raw:
+        examples = ", ".join(_misread(entry)["examples"])
+        yield (
+            f"{entry.source.name}: in {len(entry.misread):,} of {entry.raw:,} rows characters were "
+            f"decoded wrongly ({examples}); set {entry.source.where}.encoding if the file is read "
+            "wrongly here, else repair the texts (ftfy does it) and give the result as the file."
+        )
 
 
 def _one_word(texts: pl.Series) -> pl.Series:

@@ -55,6 +55,9 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
         yield _line("  rows kept", source["kept"])
         for kind, n in source["repaired"].items():
             yield _line("  repaired", n, kind)
+        if wrong := source.get("misread"):
+            said = f"rows with characters decoded wrongly: {', '.join(wrong['examples'])}"
+            yield _line("  misread", wrong["rows"], said)
         for kind, places in source.get("redacted", {}).items():
             yield _line("  redacted", sum(places.values()), _LABELS.get(kind, kind))
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 import polars as pl
 
 from empathy_core.conversation import Conversation, Message
+from empathy_core.data.mojibake import misread
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import RawRow
 from empathy_core.data.redaction import QUESTION, REFERENCE, Redaction
@@ -159,11 +160,14 @@ class Cleaned:
         frame: ``store.EXAMPLES`` without ``split`` and ``block``, in raw order.
         dropped: Reason → rows.
         repaired: Kind → rows that are kept.
+        misread: Of each kept row with characters that were decoded wrongly before it came here:
+            the first of them, and what they were.
     """
 
     frame: pl.DataFrame
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
+    misread: Sequence[tuple[str, str]] = ()
 
 
 SCHEMA = {
@@ -206,6 +210,7 @@ def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None 
     kept: list[tuple[object, ...]] = []
     dropped: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
+    wrong: list[tuple[str, str]] = []
     for raw in rows:
         context, repairs, turns = _clean_context(raw)
         response, more = clean(raw.response or "")
@@ -216,6 +221,7 @@ def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None 
         context, turns = _redacted_context(context, turns, redaction)
         response = redaction.text(response, REFERENCE)
         repaired.update(repairs | more)
+        wrong += filter(None, [misread(raw.context or "") or misread(raw.response or "")])
         author = clean(raw.author or "")[0] or None
         asked = normalised(context)
         kept.append((
@@ -227,7 +233,8 @@ def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None 
     # columns that hold nothing are left out: data of earlier versions have none of them
     empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
     frame = frame.drop(empty)
-    return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
+    frame = frame if "turns" in empty else _by_conversation(frame)
+    return Cleaned(frame, dropped, repaired, wrong)
 
 
 @lru_cache(maxsize=2_000)  # a turn is in the histories of all answers behind it

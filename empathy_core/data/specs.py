@@ -37,7 +37,8 @@ class TextLayout:
     Attributes:
         encoding: Python's name of it; null means UTF-8, or what a byte order mark says. Where
             ``utf-8`` is given, invalid bytes are replaced and counted.
-        separator: The character between cells; null means a comma in CSV and a tab in TSV.
+        separator: The character between cells; null means the comma, semicolon, tab or ``|`` by
+            which the header has the columns that are read.
         quotes: Whether quotation marks may enclose a cell.
         sheet: Of an Excel file; null where it has only one.
         table: Of an SQLite database; null where it has only one.
