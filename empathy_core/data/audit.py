@@ -124,10 +124,10 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
         if (n := int(found.sum())) > rows.height / 2:
             yield f"{entry.source.name}: in {n:,} of {rows.height:,} rows {said}; {where}."
     if len(entry.misread) > MOST_MISREAD * entry.raw:
-        examples = ", ".join(_misread(entry)["examples"])
+        named = ", ".join(_misread(entry)["examples"])
         yield (
             f"{entry.source.name}: in {len(entry.misread):,} of {entry.raw:,} rows characters were "
-            f"decoded wrongly ({examples}); set {entry.source.where}.encoding if the file is read "
+            f"decoded wrongly ({named}); set {entry.source.where}.encoding if the file is read "
             "wrongly here, else repair the texts (ftfy does it) and give the result as the file."
         )
 

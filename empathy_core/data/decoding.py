@@ -98,13 +98,12 @@ class Proposal:
 def proposed(data: bytes) -> list[Proposal]:
     """Return the encodings that all bytes of a file can be in, the likeliest first.
 
-    The order is charset-normalizer's, by what characters and words of languages are frequent. Of
-    encodings that read the file alike only one is there, cp1252 before others.
+    The order is charset-normalizer's, by what characters of languages are frequent; but where
+    cp1252 is about as likely as the first, it is proposed: most files that are not UTF-8 are in
+    it. Of encodings that read the file alike only one is there.
     """
-    from charset_normalizer import from_bytes
-
     lines = list(islice((line for line in data.splitlines() if not line.isascii()), _LINES))
-    found = [match.encoding for match in from_bytes(b"\n".join(lines), cp_isolation=[*_KNOWN])]
+    found = _ranked(b"\n".join(lines))
     first = {_read(data, name): name for name in reversed(found)}
     ordered = dict.fromkeys(_read(data, name) for name in found)
     if (usual := _read(data, "cp1252")) in first:
@@ -114,6 +113,24 @@ def proposed(data: bytes) -> list[Proposal]:
         for text in ordered
         if text
     ]
+
+
+_NEAR_CHAOS, _NEAR_COHERENCE = 0.05, 0.03
+"""By how much cp1252 may be worse than the likeliest encoding and still is proposed."""
+
+
+def _ranked(text: bytes) -> list[str]:
+    from charset_normalizer import from_bytes
+
+    matches = list(from_bytes(text, cp_isolation=[*_KNOWN]))
+    usual = next((match for match in matches if match.encoding == "cp1252"), None)
+    if (
+        usual is not None
+        and usual.chaos <= matches[0].chaos + _NEAR_CHAOS
+        and usual.coherence >= matches[0].coherence - _NEAR_COHERENCE
+    ):
+        matches.insert(0, usual)
+    return list(dict.fromkeys(match.encoding for match in matches))
 
 
 def _read(data: bytes, encoding: str) -> str | None:

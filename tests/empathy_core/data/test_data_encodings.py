@@ -21,7 +21,7 @@ from empathy_core.errors import ConfigError, DataError
 # real sentences: what is frequent in a language is what an encoding is proposed by
 WRITTEN = {
     "cp1252": "Ich fühle mich müde und traurig. Können Sie mir helfen? Größere Ängste quälen mich.",
-    "cp1250": "Nevím, co mám dělat. Maminka už týden nespí a já jsem úplně vyčerpaný, pomozte.",
+    "cp1250": "Jestem smutny i nie wiem, co robić. Proszę o pomoc. Moja mama źle się czuje.",
     "cp1251": "Мне грустно, и я не знаю, что делать. Помогите, пожалуйста. Моя мама не спит.",
     "koi8_r": "Мне грустно, и я не знаю, что делать. Помогите, пожалуйста. Моя мама не спит.",
     "cp1253": "Είμαι λυπημένος και δεν ξέρω τι να κάνω. Βοηθήστε με, παρακαλώ.",
