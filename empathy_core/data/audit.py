@@ -14,6 +14,7 @@ import polars as pl
 from empathy_core.data import near_duplicates as neighbours
 from empathy_core.data import redaction, references
 from empathy_core.data.cleaning import CLEANING_VERSION
+from empathy_core.data.contexts import has_turns
 from empathy_core.data.normal import normalised
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.data.turns_audit import quantiles, turns_audited
@@ -116,7 +117,7 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     rows = examples.filter(pl.col("source") == entry.source.name)
     where = f"check the columns of {entry.source.where}"
     suspicions = (
-        (rows["context"] == rows["response"], "the answer is the question once more"),
+        (_echoes(rows), "the answer is the question once more"),
         (_one_word(rows["response"]), "the answer is a single word"),
         (_scripts_differ(rows), "the answer is in another script than the question"),
     )
@@ -130,6 +131,19 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
             f"decoded wrongly ({named}); set {entry.source.where}.encoding if the file is read "
             "wrongly here, else repair the texts (ftfy does it) and give the result as the file."
         )
+
+
+def _echoes(rows: pl.DataFrame) -> pl.Series:
+    """Return which rows are answered by what was said last, but for case and spaces."""
+    said, answered = pl.col("context"), pl.col("response")
+    if has_turns(rows):
+        last = pl.col("turns").list.last().struct.field("content")
+        said = pl.coalesce(last, said)
+    return rows.select(_plain(said) == _plain(answered)).to_series()
+
+
+def _plain(texts: pl.Expr) -> pl.Expr:
+    return texts.str.to_lowercase().str.replace_all(r"\s+", " ")
 
 
 def _one_word(texts: pl.Series) -> pl.Series:

@@ -43,6 +43,7 @@ from jobs.planning.plan import (
 )
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
+from jobs.planning.scripts import misread
 from reports.labels import template_words
 from reports.rows import subsets
 
@@ -127,7 +128,7 @@ def resolve(
     contrasts.resolve(config.report.contrasts, plan.conditions)  # refused before it is answered
     for keep in later if write else ():  # last: what is refused above binds nobody to these rows
         keep()
-    made, remarks = collected.made, (*collected.remarks, *_misread(config, evaluated))
+    made, remarks = collected.made, (*collected.remarks, *misread(config, evaluated))
     return Resolved(plan, examples, audit, made, collected.renderings, remarks)
 
 
@@ -454,13 +455,6 @@ def _metric(name: str, options: Mapping[str, Any], evaluated: pl.DataFrame) -> P
     metric = metrics.prepared(name, options, evaluated)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
     return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
-
-
-def _misread(config: Config, evaluated: pl.DataFrame) -> Iterator[str]:
-    """Say which metrics find no words in most references."""
-    references = evaluated["response"].to_list()
-    for name, options in config.metrics.items():
-        yield from metrics.misread_note(name, metrics.load(name, options), references)
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:
