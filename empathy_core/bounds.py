@@ -7,6 +7,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+
+def _one_character(text: str) -> str:
+    if len(text) != 1 or text in '"\r\n\x00':
+        msg = "should be one character that is no quotation mark and no line break"
+        raise ValueError(msg)
+    return text
+
+
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -18,4 +26,4 @@ NotEmpty = Annotated[str, Field(min_length=1)]
 Visible = Annotated[str, Field(pattern=r"\S")]
 Label = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 """A text on one line; of blanks alone nothing remains."""
-Separator = Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')]
+Separator = Annotated[str, AfterValidator(_one_character)]

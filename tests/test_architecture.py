@@ -29,7 +29,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "empathy_core": (
         ("diagnosis", "training", "refining"), ("metrics",), ("backends",),
         ("prompts", "imported_answers", "annotation"),
-        ("data", "weights", "crisis"), ("engines", "models", "rubrics", "store"), ("stats",),
+        ("data", "weights"), ("personal",), ("crisis",),
+        ("engines", "models", "rubrics", "store"), ("stats",),
         ("types", "best_of"), ("shipped", "conversation", "choice"),
         ("bounds", "counted", "errors", "visible"),
     ),

@@ -94,6 +94,15 @@ def resource_list() -> ResourceList:
 
 
 @lru_cache(maxsize=1)
+def public_digits() -> frozenset[str]:
+    """Return the digits of every number of the list, without North America's leading 1."""
+    listed = (_digits(number) for r in resource_list().resources for number in r.numbers)
+    return frozenset(
+        digits[1:] if len(digits) == 11 and digits.startswith("1") else digits for digits in listed
+    )
+
+
+@lru_cache(maxsize=1)
 def resources_digest() -> str:
     """Return what changes with the list or with how replies are read; it begins with the date."""
     listed = digest([FILE.read_text(encoding="utf-8"), VERSION], 8)

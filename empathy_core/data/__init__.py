@@ -37,7 +37,8 @@ from empathy_core.data.freezing import (
     load,
     load_frozen,
 )
-from empathy_core.data.frozen import changes
+from empathy_core.data.frozen import REDACTION_VERSION, VERSION, changes
+from empathy_core.data.redaction import Redaction
 from empathy_core.data.specs import (
     DataSpec,
     EvaluateSpec,
@@ -49,6 +50,7 @@ from empathy_core.data.specs import (
 )
 from empathy_core.data.streamed import Unusual
 from empathy_core.errors import ConfigError, DataError
+from empathy_core.personal import kinds
 from empathy_core.store import EVALUATED, EXAMPLES, TURNS
 from empathy_core.types import digest
 
@@ -114,10 +116,13 @@ def _identity(
         settings = {key: getattr(entry, key) for key in (_COLUMNS if by_column else _PATTERN)}
         if by_column:
             settings["context"] = list(entry.context)
-        sources[entry.name] = {**settings, **_unusual(entry), **contents[entry.name]}
+        # only where there are any: data of earlier versions have none of them
+        redact = {"redact": list(found)} if (found := data.redacted(entry)) else {}
+        sources[entry.name] = {**settings, **_unusual(entry), **redact, **contents[entry.name]}
     of_question = {"references": data.references} if data.references != "own" else {}
     return {
-        "cleaning_version": CLEANING_VERSION,
+        VERSION: CLEANING_VERSION,
+        **({REDACTION_VERSION: kinds.VERSION} if any(map(data.redacted, data.sources)) else {}),
         "sources": sources,
         "order": [entry.name for entry in data.sources],
         "protocol": data.protocol,
@@ -166,7 +171,8 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         DataError: A source is missing, unreadable or holds no usable row; or nothing is evaluated.
     """
     _check(data, evaluate)
-    read = {entry.name: _read(entry) for entry in data.sources}
+    redactions = {entry.name: Redaction(data.redacted(entry)) for entry in data.sources}
+    read = {entry.name: _read(entry, redactions[entry.name]) for entry in data.sources}
     raws = {name: raw for name, (raw, _) in read.items()}
     clean = {name: cleaned for name, (_, cleaned) in read.items()}
     for entry in data.sources:
@@ -183,32 +189,38 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
         evaluate.block_size,
     ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
     _require_evaluated(examples, evaluate)
-    own = references.of_sources(data.sources, raws)
+    own = references.of_sources(data.sources, raws, redactions)
     examples = references.united(examples, own, of_question=data.references == "question")
     counts = [_counts(s, raws[s.name], clean[s.name], examples) for s in data.sources]
+    counts = [replace(one, redacted=redactions[one.source.name].counts()) for one in counts]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
     carried = columns.carried(data.sources, raws, examples["id"])
     return PreparedRows(examples, audit, _identity(data, evaluate, contents), carried)
 
 
-def _read(source: Source) -> tuple[reading.Raw, cleaning.Cleaned]:
+def _read(source: Source, redaction: Redaction) -> tuple[reading.Raw, cleaning.Cleaned]:
     """Return a source's clean rows, and of the raw ones what else is asked for."""
     try:
-        return _of_parts(source, reading.parts(source))
+        return _of_parts(source, reading.parts(source), redaction)
     except (Unusual, DataError):
-        return _of_parts(source, [reading.read(source)])
+        redaction.replaced.clear()  # all is read anew
+        return _of_parts(source, [reading.read(source)], redaction)
 
 
-def _of_parts(source: Source, parts: Iterable[reading.Raw]) -> tuple[reading.Raw, cleaning.Cleaned]:
+def _of_parts(
+    source: Source, parts: Iterable[reading.Raw], redaction: Redaction
+) -> tuple[reading.Raw, cleaning.Cleaned]:
     rows: list[reading.RawRow] = []
     frames: list[pl.DataFrame] = []
+    misread: list[tuple[str, str]] = []
     counts: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
     conversations = 0
     content: Mapping[str, str | None] = {}
     for raw in parts:
-        clean = cleaning.clean_rows(raw.rows, source.name)
+        clean = cleaning.clean_rows(raw.rows, source.name, redaction)
         frames.append(clean.frame)
+        misread += clean.misread
         for total, part in zip(
             counts, (raw.dropped, raw.repaired, clean.dropped, clean.repaired), strict=True
         ):
@@ -219,7 +231,8 @@ def _of_parts(source: Source, parts: Iterable[reading.Raw]) -> tuple[reading.Raw
         content = raw.content
     n = conversations if source.turn_layout.nested else None
     whole = reading.Raw(tuple(rows), counts[0], counts[1], content, n)
-    return whole, cleaning.Cleaned(pl.concat(frames, how="diagonal"), counts[2], counts[3])
+    frame = pl.concat(frames, how="diagonal")
+    return whole, cleaning.Cleaned(frame, counts[2], counts[3], misread)
 
 
 def _test_ids(data: DataSpec) -> frozenset[str] | None:
@@ -280,7 +293,9 @@ def _counts(
     if surplus:
         dropped["duplicate of an earlier row"] = surplus
     repaired = Counter(raw.repaired) + Counter(clean.repaired)
-    return _audit.SourceAudit(source, n_raw, kept, dropped, repaired, raw.conversations)
+    return _audit.SourceAudit(
+        source, n_raw, kept, dropped, repaired, raw.conversations, misread=clean.misread
+    )
 
 
 def carried(data: DataSpec, ids: pl.Series) -> columns.Carried:

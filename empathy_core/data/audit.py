@@ -6,16 +6,18 @@ cleaned rows, before any was dropped.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from empathy_core.data import near_duplicates as neighbours
-from empathy_core.data import references
+from empathy_core.data import redaction, references
 from empathy_core.data.cleaning import CLEANING_VERSION
+from empathy_core.data.contexts import has_turns
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.data.turns_audit import quantiles, turns_audited
+from empathy_core.personal.counts import counted
 from empathy_core.store import EVALUATED
 
 
@@ -27,6 +29,9 @@ class SourceAudit:
         dropped: Reason → rows.
         repaired: Kind → rows.
         conversations: That the source holds; null for one of single questions.
+        redacted: Kind of personal data → where it stood → how often a placeholder took its place;
+            empty where nothing was to be replaced.
+        misread: See ``cleaning.Cleaned``.
     """
 
     source: Source
@@ -35,6 +40,8 @@ class SourceAudit:
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
     conversations: int | None = None
+    redacted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    misread: Sequence[tuple[str, str]] = ()
 
 
 def audit(
@@ -65,6 +72,7 @@ def audit(
         **references.audit(examples),
         "evaluated": _evaluated(examples),
         **turns_audited(examples),
+        "personal": counted(redaction.texts(examples)),
     }
 
 
@@ -82,6 +90,23 @@ def _source(entry: SourceAudit) -> dict[str, Any]:
         "kept": entry.kept,
         "dropped": dict(sorted(entry.dropped.items())),
         "repaired": dict(sorted(entry.repaired.items())),
+        **({"redacted": entry.redacted} if entry.redacted else {}),
+        **({"misread": _misread(entry)} if entry.misread else {}),
+    }
+
+
+LISTED = 3
+"""Examples of characters that were decoded wrongly."""
+MOST_MISREAD = 0.01
+"""Share of such rows from which on it is a warning."""
+
+
+def _misread(entry: SourceAudit) -> dict[str, Any]:
+    """Return in how many rows characters were decoded wrongly, and the most frequent of them."""
+    often = Counter(entry.misread).most_common(LISTED)
+    return {
+        "rows": len(entry.misread),
+        "examples": [f"{written} for {meant}" for (written, meant), _ in often],
     }
 
 
@@ -90,13 +115,33 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     rows = examples.filter(pl.col("source") == entry.source.name)
     where = f"check the columns of {entry.source.where}"
     suspicions = (
-        (rows["context"] == rows["response"], "the answer is the question once more"),
+        (_echoes(rows), "the answer is the question once more"),
         (_one_word(rows["response"]), "the answer is a single word"),
         (_scripts_differ(rows), "the answer is in another script than the question"),
     )
     for found, said in suspicions:
         if (n := int(found.sum())) > rows.height / 2:
             yield f"{entry.source.name}: in {n:,} of {rows.height:,} rows {said}; {where}."
+    if len(entry.misread) > MOST_MISREAD * entry.raw:
+        named = ", ".join(_misread(entry)["examples"])
+        yield (
+            f"{entry.source.name}: in {len(entry.misread):,} of {entry.raw:,} rows characters were "
+            f"decoded wrongly ({named}); set {entry.source.where}.encoding if the file is read "
+            "wrongly here, else repair the texts (ftfy does it) and give the result as the file."
+        )
+
+
+def _echoes(rows: pl.DataFrame) -> pl.Series:
+    """Return which rows are answered by what was said last, but for case and spaces."""
+    said, answered = pl.col("context"), pl.col("response")
+    if has_turns(rows):
+        last = pl.col("turns").list.last().struct.field("content")
+        said = pl.coalesce(last, said)
+    return rows.select(_plain(said) == _plain(answered)).to_series()
+
+
+def _plain(texts: pl.Expr) -> pl.Expr:
+    return texts.str.to_lowercase().str.replace_all(r"\s+", " ")
 
 
 def _one_word(texts: pl.Series) -> pl.Series:

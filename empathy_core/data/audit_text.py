@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from empathy_core.personal.kinds import WORDS
+
 
 def text(audit: Mapping[str, Any]) -> str:
     """Return the audit in lines of at most 100 characters."""
@@ -16,6 +18,7 @@ def text(audit: Mapping[str, Any]) -> str:
         _shape,
         _turns,
         _references,
+        _personal,
         _evaluated,
     )
     shown = ("\n".join(part(audit)) for part in parts)
@@ -52,6 +55,11 @@ def _sources(audit: Mapping[str, Any]) -> Iterator[str]:
         yield _line("  rows kept", source["kept"])
         for kind, n in source["repaired"].items():
             yield _line("  repaired", n, kind)
+        if wrong := source.get("misread"):
+            said = f"rows with characters decoded wrongly: {', '.join(wrong['examples'])}"
+            yield _line("  misread", wrong["rows"], said)
+        for kind, places in source.get("redacted", {}).items():
+            yield _line("  redacted", sum(places.values()), _LABELS.get(kind, kind))
 
 
 def _duplicates(audit: Mapping[str, Any]) -> Iterator[str]:
@@ -110,6 +118,34 @@ def _shape(audit: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + " " * 14 + "".join(f"{name:>10}" for name in quantiles["context"])
     for column, label in (("context", "question"), ("response", "answer")):
         yield f"  {label:<14}" + "".join(f"{value:>10,.0f}" for value in quantiles[column].values())
+
+
+_LABELS: Mapping[str, str] = {kind: words.label for kind, words in WORDS.items()}
+
+
+def _personal(audit: Mapping[str, Any]) -> Iterator[str]:
+    found = audit.get("personal")  # audits of older runs have none
+    if not found:
+        return
+    yield "PERSONAL DATA FOUND BY PATTERNS (equal texts count once; examples are masked)"
+    yield f"  {'':<50}" + "".join(f"{place:>12}" for place in found["texts"])
+    for kind, of in found["kinds"].items():
+        times = [of["fields"].get(place, {}).get("found", 0) for place in found["texts"]]
+        label = f"{kind}: {_LABELS.get(kind, kind)}"
+        yield f"  {label:<50}" + "".join(f"{n:>12,}" for n in times)
+        for example in of["examples"]:
+            yield f"    {example}"[:100]
+    total = sum(found["texts"].values())
+    if found["searched"] < total:
+        yield _line("texts searched", found["searched"], f"in even steps, of {total:,}")
+    yield textwrap.fill(_NOT_FOUND, 100, initial_indent="  ", subsequent_indent="  ")
+
+
+_NOT_FOUND = (
+    "Patterns do not find names within sentences, places, employers, schools, ages, or a story "
+    "that only one person can tell: a text without a hit is not anonymous. Columns of author, "
+    "group and keep are not searched."
+)
 
 
 def _references(audit: Mapping[str, Any]) -> Iterator[str]:

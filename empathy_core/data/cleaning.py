@@ -16,8 +16,10 @@ import polars as pl
 
 from empathy_core.conversation import Conversation, Message
 from empathy_core.data import normal_bytes
+from empathy_core.data.mojibake import misread
 from empathy_core.data.normal import LETTER_OR_DIGIT
 from empathy_core.data.reading import RawRow
+from empathy_core.data.redaction import QUESTION, REFERENCE, Redaction
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
 from empathy_core.visible import nothing_visible
@@ -186,11 +188,14 @@ class Cleaned:
             digest of the normalised response.
         dropped: Reason → rows.
         repaired: Kind → rows that are kept.
+        misread: Of each kept row with characters that were decoded wrongly before it came here:
+            the first of them, and what they were.
     """
 
     frame: pl.DataFrame
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
+    misread: Sequence[tuple[str, str]] = ()
 
 
 SCHEMA = {
@@ -222,22 +227,33 @@ def example_id(source: str, row: int, turn: int | None = None) -> str:
     return f"{source}-{row:05d}" + ("" if turn is None else f"-t{turn:03d}")
 
 
-def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
-    """Clean *rows*; those without a usable question and answer are dropped and counted."""
+def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None = None) -> Cleaned:
+    """Clean *rows*; those without a usable question and answer are dropped and counted.
+
+    Args:
+        rows: Of one source.
+        source: Its name.
+        redaction: Replaces personal data in what is clean; null means that nothing is replaced.
+    """
+    redaction = redaction or Redaction()
     kept: list[tuple[object, ...]] = []
     dropped: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
+    wrong: list[tuple[str, str]] = []
     responses = clean_many([raw.response or "" for raw in rows])
     cleaned = zip(rows, _clean_contexts(rows), responses, strict=True)
-    for raw, (context, repairs, turns), (response, more) in cleaned:
-        reason = _unusable(context, response, turns)
+    for raw, (question, repairs, turns), (answer, more) in cleaned:
+        reason = _unusable(question, answer, turns)
         if reason:
             dropped[reason] += 1
             continue
+        context, history = _redacted_context(question, turns, redaction)
+        response = redaction.text(answer, REFERENCE)
         repaired.update(repairs | more)
+        wrong += filter(None, [misread(raw.context or "") or misread(raw.response or "")])
         kept.append((
             example_id(source, raw.row, raw.turn), context, response, raw.row, _raw_sha256(raw),
-            _clean_label(raw.author), *_of_conversation(raw, source, turns),
+            _clean_label(raw.author), *_of_conversation(raw, source, history),
             _clean_label(raw.group), raw.side,
         ))  # fmt: skip
     names = [name for name in _COLUMNS if name not in _MADE]
@@ -251,7 +267,8 @@ def clean_rows(rows: Sequence[RawRow], source: str) -> Cleaned:
     # columns that hold nothing are left out: data of earlier versions have none of them
     empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
     frame = frame.drop(empty)
-    return Cleaned(frame if "turns" in empty else _by_conversation(frame), dropped, repaired)
+    frame = frame if "turns" in empty else _by_conversation(frame)
+    return Cleaned(frame, dropped, repaired, wrong)
 
 
 _COLUMNS: dict[str, Any] = {**SCHEMA, **TURNS, **PLACED}
@@ -291,6 +308,15 @@ def _clean_turns(raw: RawRow) -> tuple[str, frozenset[str], tuple[Message, ...]]
     turns = alternating([(role, text) for role, (text, _) in cleaned])
     repairs = frozenset[str]().union(*(repairs for _, (_, repairs) in cleaned))
     return Conversation(turns).text if turns else "", repairs, turns
+
+
+def _redacted_context(
+    context: str, turns: tuple[Message, ...], redaction: Redaction
+) -> tuple[str, tuple[Message, ...]]:
+    if not turns:
+        return redaction.text(context, QUESTION), ()
+    turns = redaction.turns(turns)
+    return Conversation(turns).text, turns
 
 
 def _of_conversation(

@@ -1,11 +1,9 @@
 """The bytes of a file into records of named cells, exactly; what cannot be read so is refused."""
 
-import codecs
 import csv
 import io
 import json
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from empathy_core.data import binary_tables
+from empathy_core.data import binary_tables, separators
+from empathy_core.data.decoding import decoded
 from empathy_core.data.specs import TextLayout
 from empathy_core.data.unpacked import ENDINGS, unpacked
 from empathy_core.errors import DataError
@@ -187,89 +186,6 @@ def require_use(path: Path, layout: TextLayout, suffix: str, where: str) -> None
         raise DataError(f"{where}.{key} does nothing to the {suffix} file {path}: remove it")
 
 
-# ---------------------------------------------------------------------------- text
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins alike
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OFTEN = ("cp1252", "cp1251", "gb18030", "shift_jis", "euc_kr")
-"""Encodings that files without a mark are often in; which one, only a reader can see."""
-
-
-def decoded(path: Path, data: bytes, layout: TextLayout, where: str) -> str:
-    """Return a file's text: UTF-8, what a byte order mark says, or the layout's encoding.
-
-    Bytes that are not UTF-8 survive as lone surrogates where ``utf-8`` is the layout's encoding,
-    so that they can be counted row by row.
-
-    Raises:
-        DataError: The text is in another encoding.
-    """
-    codec, errors = codec_of(path, data, layout, where)
-    try:
-        text = data.decode(codec, errors=errors)
-    except (UnicodeError, ValueError) as error:
-        raise DataError(_undecoded(path, data, codec, error, where)) from error
-    return text.removeprefix("\ufeff")
-
-
-def codec_of(path: Path, begin: bytes, layout: TextLayout, where: str) -> tuple[str, str]:
-    """Return how a file that begins so is decoded, and what is done with what cannot be.
-
-    Raises:
-        DataError: It is UTF-16 without a mark.
-    """
-    said = layout.encoding
-    codec = said or next((c for mark, c in _MARKS if begin.startswith(mark)), "utf-8")
-    tolerant = said is not None and codecs.lookup(said).name == "utf-8"
-    _require_some_utf8(path, begin, codec, where)
-    return codec, "surrogateescape" if tolerant else "strict"
-
-
-def _require_some_utf8(path: Path, data: bytes, codec: str, where: str) -> None:
-    """Refuse UTF-16 without a byte order mark, which is UTF-8 with a NUL at every other place."""
-    begin = data[:200]
-    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if codec == "utf-8" and len(begin) > 3 and not any(begin[first::2]):
-            msg = (
-                f"{path} seems to be UTF-16 without a byte order mark: expected UTF-8; set "
-                f'{where}.encoding = "{name}"'
-            )
-            raise DataError(msg)
-
-
-def _undecoded(path: Path, data: bytes, codec: str, error: Exception, where: str) -> str:
-    place = getattr(error, "start", 0)
-    line = data.count(b"\n", 0, place) + 1
-    if codec != "utf-8":
-        return (
-            f"{path} is not {codec} (byte {place}, line {line}): expected what "
-            f"its byte order mark or {where}.encoding says; correct the encoding"
-        )
-    found = [(name, _excerpt(data, place, name)) for name in _OFTEN]
-    shown = ", ".join(f"{name} would read “{excerpt}”" for name, excerpt in found if excerpt)
-    return (
-        f"{path} is not UTF-8 (byte 0x{data[place]:02X}, line {line}): expected UTF-8, or UTF-16 "
-        f'with a byte order mark. Save it so, or set {where}.encoding: {shown}; "utf-8" takes the '
-        "file as UTF-8 with damaged bytes, which are replaced and counted"
-    )
-
-
-def _excerpt(data: bytes, place: int, codec: str) -> str:
-    """Return the words around a byte as *codec* reads them; empty if the file cannot be in it."""
-    try:
-        data.decode(codec)
-    except UnicodeDecodeError:
-        return ""
-    before = data[:place].decode(codec, errors="ignore").splitlines() or [""]
-    after = data[place : place + 40].decode(codec, errors="ignore").splitlines() or [""]
-    return f"{before[-1][-12:]}{after[0][:12]}"
-
-
 # ---------------------------------------------------------------------------- formats
 
 
@@ -277,13 +193,15 @@ def _text(file: _File) -> str:
     return decoded(file.path, file.data, file.layout, file.where)
 
 
-def _csv(file: _File, separator: str) -> RawRows:
-    csv.field_size_limit(sys.maxsize)  # a cell of 10 MB is for the cleaning to judge
+def _csv(file: _File, usual: str) -> RawRows:
     text = _text(file)
-    reader = csv_reader(io.StringIO(text, newline=""), file.layout, separator)
+    separator = separators.separator(text, file.layout, usual, file.columns)
+    if isinstance(separator, separators.Ambiguous):
+        raise DataError(f"{file.path} {separator.told(file.where)}")
     header: list[str] = []
     records: list[Record | None] = []
     lines, fault, begin = [], "", 1
+    reader = separators.reader(io.StringIO(text, newline=""), separator, file.layout)
     try:
         for row in reader:
             line, begin = begin, reader.line_num + 1
@@ -296,20 +214,10 @@ def _csv(file: _File, separator: str) -> RawRows:
             records.append(dict(zip(header, row, strict=True)) if whole else None)
             lines.append(line)
     except csv.Error as error:
-        head, separator = text.partition("\n")[0], file.layout.separator or separator
+        head = text.partition("\n")[0]
         guess = "" if separator in head else another_separator(head, file.where)
         raise DataError(_misquoted(file, begin, error) + guess) from error
     return RawRows(header, records, lines, fault, CELLS, UNQUOTED)
-
-
-def csv_reader(lines: Iterable[str], layout: TextLayout, separator: str) -> Any:
-    """Return what reads the rows of a table; *separator* where the layout says nothing else."""
-    return csv.reader(
-        lines,
-        delimiter=layout.separator or separator,
-        quoting=csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE,
-        strict=True,  # else a mark behind a quoted cell vanishes
-    )
 
 
 def whole_row(row: Sequence[str], header: Sequence[str], line: int, fault: str) -> tuple[bool, str]:

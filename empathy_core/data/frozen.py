@@ -14,6 +14,9 @@ from empathy_core.types import digest
 VERSION = "cleaning_version"
 """Key of an identity: which rules cleaned the rows. It names rows, but is no setting."""
 
+REDACTION_VERSION = "redaction_version"
+"""Likewise: which patterns found the personal data that was replaced."""
+
 LISTED = 5
 
 
@@ -24,7 +27,10 @@ def changes(frozen: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         frozen: The identity of a run's rows, by the version of the suite that froze them.
         now: That of the same configuration and files today.
     """
-    then, today = ({k: v for k, v in side.items() if k != VERSION} for side in (frozen, now))
+    then, today = (
+        {k: v for k, v in side.items() if k not in (VERSION, REDACTION_VERSION)}
+        for side in (frozen, now)
+    )
     return list(_changes(then, today))[:LISTED]
 
 

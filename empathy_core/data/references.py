@@ -17,6 +17,7 @@ from empathy_core.data.cleaning import LONGEST_CHARACTERS, clean, example_id
 from empathy_core.data.contexts import answered_alike
 from empathy_core.data.normal import LETTER_OR_DIGIT, normalised
 from empathy_core.data.reading import Raw
+from empathy_core.data.redaction import REFERENCE, Redaction
 from empathy_core.data.specs import ALL_REFERENCES, Source
 from empathy_core.store import EVALUATED
 from empathy_core.types import digest
@@ -25,11 +26,21 @@ ROWS = "references"
 """What the column is called in the rows that a metric measures."""
 
 
-def of_sources(sources: Sequence[Source], raws: Mapping[str, Raw]) -> dict[str, list[str]]:
-    """Return id of a row → the cleaned texts of its source's columns of references."""
+def of_sources(
+    sources: Sequence[Source], raws: Mapping[str, Raw], redactions: Mapping[str, Redaction]
+) -> dict[str, list[str]]:
+    """Return id of a row → the cleaned texts of its source's columns of references.
+
+    Args:
+        sources: Of the run.
+        raws: Source → its rows.
+        redactions: Source → what replaces personal data in its texts.
+    """
     return {
         example_id(source.name, raw.row): [
-            text for text in (clean(cell)[0] for cell in raw.references) if _usable(text)
+            redactions[source.name].text(text, REFERENCE)
+            for text in (clean(cell)[0] for cell in raw.references)
+            if _usable(text)
         ]
         for source in sources
         if source.references

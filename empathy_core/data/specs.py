@@ -12,6 +12,7 @@ from typing import Literal
 from empathy_core.bounds import Positive, Separator, Share
 from empathy_core.data.turn_layout import NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError, UnknownName
+from empathy_core.personal.kinds import Kind, in_order
 from empathy_core.store import EXAMPLES, TURNS
 
 SplitName = Literal["train", "validation", "test"]
@@ -36,7 +37,8 @@ class TextLayout:
     Attributes:
         encoding: Python's name of it; null means UTF-8, or what a byte order mark says. Where
             ``utf-8`` is given, invalid bytes are replaced and counted.
-        separator: The character between cells; null means a comma in CSV and a tab in TSV.
+        separator: The character between cells; null means the comma, semicolon, tab or ``|`` by
+            which the header has the columns that are read.
         quotes: Whether quotation marks may enclose a cell.
         sheet: Of an Excel file; null where it has only one.
         table: Of an SQLite database; null where it has only one.
@@ -105,6 +107,8 @@ class Source:
             broken JSON. ``drop`` leaves them out and counts them.
         missing: Texts that count as a missing value where one is all that a cell holds; case
             does not matter. Not looked for in the columns of ``keep``.
+        redact: Kinds of personal data that are replaced by placeholders in questions, references
+            and turns; null means those of ``data.redact``, an empty list none.
         licence: As the source states it; empty if unknown.
         redistribute: Whether that licence lets the texts be passed on.
         homepage: Where the data are described; empty if nowhere.
@@ -132,6 +136,7 @@ class Source:
     turn_layout: TurnLayout = NO_TURNS
     broken_rows: Literal["error", "drop"] = "error"
     missing: tuple[str, ...] = MISSING
+    redact: tuple[Kind, ...] | None = None
     licence: str = ""
     redistribute: bool = False
     homepage: str = ""
@@ -251,6 +256,8 @@ class SplitSettings:
         fractions: Shares of train, validation and test; they sum to 1.
         seed: Of the draw.
         duplicates: ``drop`` keeps the first of rows with equal normalised question and answer.
+        redact: Kinds of personal data that are replaced by placeholders such as ``[e-mail]`` in
+            questions, references and turns of all sources; by default none is.
         references: With what answers are compared: a row's ``own`` references, or those of all rows
             with the same ``question``.
         test_ids: A text file with the ids of the examples that are the test split, one a line;
@@ -263,6 +270,7 @@ class SplitSettings:
     duplicates: Literal["keep", "drop"] = "drop"
     test_ids: str | None = None
     references: Literal["own", "question"] = "own"
+    redact: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +282,10 @@ class DataSpec(SplitSettings):
     """
 
     sources: tuple[Source, ...]
+
+    def redacted(self, source: Source) -> tuple[Kind, ...]:
+        """Return the kinds of personal data that are replaced in the texts of a source."""
+        return in_order(self.redact if source.redact is None else source.redact)
 
     def check(self) -> None:
         """Prove that sources and fractions make sense.

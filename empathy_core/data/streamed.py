@@ -9,7 +9,6 @@ import csv
 import gzip
 import io
 import lzma
-import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any, TextIO
 
 import polars as pl
 
-from empathy_core.data import files
+from empathy_core.data import files, separators
+from empathy_core.data.decoding import codec_of
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import TextLayout
 from empathy_core.errors import DataError
@@ -55,8 +55,8 @@ def parts(
     elif suffix in ("csv", "tsv", "json", "jsonl", "ndjson"):
         as_csv = suffix in ("csv", "tsv")
         with _text(path, packing, layout, "" if as_csv else "\n") as text:
-            tab = "\t" if suffix == "tsv" else ","
-            yield from _csv(text, layout, tab) if as_csv else _json_lines(text)
+            usual = "\t" if suffix == "tsv" else ","
+            yield from _csv(text, layout, usual, columns) if as_csv else _json_lines(text)
     else:
         raise Unusual
     after = path.stat()
@@ -67,11 +67,11 @@ def parts(
 
 @contextmanager
 def _text(path: Path, packing: str, layout: TextLayout, newline: str) -> Iterator[TextIO]:
-    """Open a file as ``files.decoded`` would decode it."""
+    """Open a file as ``decoding.decoded`` would decode it."""
     opened: Callable[[Path], Any] = _OPEN.get(packing, lambda path: path.open("rb"))
     try:
         with opened(path) as file:
-            codec, errors = files.codec_of(path, file.read(200), layout, "")
+            codec, errors = codec_of(path, file.read(200), layout, "")
     except (OSError, EOFError, ValueError, DataError) as error:
         raise Unusual from error
     with opened(path) as file:
@@ -128,9 +128,10 @@ def _json_lines(text: TextIO) -> Iterator[RawRows]:
     yield found.taken(files.keys(found.records), files.BROKEN_LINE, files.CORRECT)
 
 
-def _csv(text: TextIO, layout: TextLayout, separator: str) -> Iterator[RawRows]:
-    csv.field_size_limit(sys.maxsize)
-    reader = files.csv_reader(text, layout, separator)
+def _csv(
+    text: TextIO, layout: TextLayout, usual: str, columns: Collection[str]
+) -> Iterator[RawRows]:
+    reader = separators.reader(text, layout.separator or usual, layout)
     header: list[str] = []
     found, begin = _Gathered(), 1
     try:
@@ -140,6 +141,8 @@ def _csv(text: TextIO, layout: TextLayout, separator: str) -> Iterator[RawRows]:
                 continue
             if not header:
                 header = row
+                if layout.separator is None and not set(columns) <= set(header):
+                    raise Unusual  # perhaps another separator
                 continue
             whole, found.fault = files.whole_row(row, header, line, found.fault)
             found.add(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from empathy_core.data import TextLayout, cells, files
+from empathy_core.data import TextLayout, cells, decoding, files
 from empathy_core.errors import DataError, NoColumn
 from empathy_core.imported_answers.table import ImportedTexts, of_rows
 
@@ -65,7 +65,7 @@ def _name(doc: object, field: str, place: str, where: str) -> str:
 
 def _lines(path: Path, layout: TextLayout, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     files.require_use(path, layout, "jsonl", where)
-    content = files.decoded(path, files.read(path), layout, where)
+    content = decoding.decoded(path, files.read(path), layout, where)
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue

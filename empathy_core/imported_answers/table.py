@@ -1,7 +1,7 @@
 """Answers made elsewhere: any table of question, or id, and text (vLLM, an API, a colleague)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from empathy_core.data import Source, TextLayout, reading
 from empathy_core.data.cleaning import clean, without_surrogates
 from empathy_core.data.normal import question_digest
 from empathy_core.errors import DataError
+from empathy_core.personal.kinds import Kind
+from empathy_core.personal.search import redacted
 from empathy_core.store import EVALUATED
 
 SCHEMA = {"example": pl.String, "sample": pl.Int32, "text": pl.String}
@@ -23,10 +25,21 @@ class ImportedTexts:
     Attributes:
         texts: ``SCHEMA``; samples are numbered from 0.
         repaired: Answers in which halves of surrogate pairs, or invalid bytes, were replaced.
+        redacted: Answers in which personal data was replaced by placeholders.
     """
 
     texts: pl.DataFrame
     repaired: int
+    redacted: int = 0
+
+    def without(self, kinds: Collection[Kind]) -> "ImportedTexts":
+        """Return the answers with placeholders for personal data of *kinds*."""
+        if not kinds:
+            return self
+        made = [redacted(text, kinds)[0] for text in self.texts["text"]]
+        texts = self.texts.with_columns(text=pl.Series(made, dtype=pl.String))
+        changed = int((texts["text"] != self.texts["text"]).sum())
+        return ImportedTexts(texts, self.repaired, changed)
 
 
 def of_rows(rows: Sequence[tuple[str, int, str]]) -> ImportedTexts:
@@ -101,10 +114,13 @@ class Key:
     Attributes:
         column: Of the file.
         by_question: Whether it holds questions; ids of examples otherwise.
+        redactions: Kinds of personal data that each source of the run replaces in its questions:
+            a question finds its example with them replaced, too.
     """
 
     column: str
     by_question: bool
+    redactions: tuple[tuple[Kind, ...], ...] = ()
 
 
 ID, QUESTION = Key("example", by_question=False), Key("question", by_question=True)
@@ -183,7 +199,8 @@ def matched(texts: pl.DataFrame, examples: pl.DataFrame, key: Key, where: str) -
     # not the digests that are frozen with the run: an older version may have made them
     known = map(question_digest, examples["context"]) if key.by_question else examples["id"]
     rows = examples.select("id", "block").with_columns(key=pl.Series(list(known), dtype=pl.String))
-    named = texts.with_columns(key=pl.Series(_names(texts, key), dtype=pl.String))
+    names = _names(texts, key, frozenset(rows["key"]))
+    named = texts.with_columns(key=pl.Series(names, dtype=pl.String))
     found = named.join(rows, on="key", how="left", maintain_order="left")
     asked = rows.filter(EVALUATED).select(example="id").with_row_index("at")
     own = found.filter(EVALUATED).select("sample", "text", example="id")
@@ -202,11 +219,19 @@ def matched(texts: pl.DataFrame, examples: pl.DataFrame, key: Key, where: str) -
     )
 
 
-def _names(texts: pl.DataFrame, key: Key) -> list[str]:
-    """Return under which name each answer's example is known."""
+def _names(texts: pl.DataFrame, key: Key, known: Collection[str]) -> list[str]:
+    """Return under which name each answer's example is known; *known*: those of the examples."""
     if not key.by_question:
         return texts["example"].to_list()
-    return [question_digest(clean(question)[0]) for question in texts["example"]]
+    return [_name(clean(question)[0], key, known) for question in texts["example"]]
+
+
+def _name(question: str, key: Key, known: Collection[str]) -> str:
+    plain = question_digest(question)
+    if plain in known:
+        return plain
+    others = (question_digest(redacted(question, kinds)[0]) for kinds in key.redactions)
+    return next((name for name in others if name in known), plain)
 
 
 def _once(found: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -253,7 +278,7 @@ def _nothing(
     what = "question" if key.by_question else "id"
     asked = examples.filter(EVALUATED)
     shown = asked["context" if key.by_question else "id"].to_list()
-    of_others = set(_names(texts, key)) & set(rows["key"])
+    of_others = set(_names(texts, key, frozenset(rows["key"]))) & set(rows["key"])
     split = f" (examples that it answers, not evaluated: {len(of_others)})" if of_others else ""
     return (
         f"{where}: none of its {texts.height} answers is of an evaluated example{split}; its "

@@ -41,13 +41,16 @@ def data(options: DataOptions) -> int:
     from empathy_core import data as core
     from empathy_core.counted import counted
     from empathy_core.data import audit_text
+    from empathy_core.store import EVALUATED
     from jobs.commands.console import print_out
     from jobs.config import read as configuration
+    from jobs.planning.scripts import misread
 
     config = configuration.read(options.config, options.changes)
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())
     if options.export is None:
-        audit = prepared.audit
+        told = misread(config, prepared.examples.filter(EVALUATED))
+        audit = {**prepared.audit, "warnings": [*prepared.audit["warnings"], *told]}
         if options.json:
             print_out(json.dumps(audit, indent=1))
             return 0

@@ -18,6 +18,7 @@ from empathy_core.data import DataSpec, EvaluateSpec, Source, SplitSettings, Tex
 from empathy_core.data.specs import SplitName
 from empathy_core.data.turn_layout import LAST, NO_TURNS, TurnLayout
 from empathy_core.errors import ConfigError
+from empathy_core.personal.kinds import Kind
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import (
     Decoding,
@@ -158,6 +159,8 @@ class AnswersTable(LayoutTable):
         sample: Column with the number of an answer to the same question, from 0; null means that
             each question has one answer.
         prompt: Name of the prompt that the texts were asked with, or path to one's own.
+        redact: Kinds of personal data that are replaced by placeholders in the answers; by default
+            they stay letter by letter what they are, whatever ``data.redact`` says.
         published: Name of these rows in the published tables; empty if none.
     """
 
@@ -169,6 +172,7 @@ class AnswersTable(LayoutTable):
     text: str = "text"
     sample: str | None = None
     prompt: str = "none"
+    redact: tuple[Kind, ...] = ()
     published: str = ""
 
 

@@ -1,6 +1,6 @@
 """Imported answers → conditions: ``[answers.*]``, and another therapist's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 
 from empathy_core.counted import counted
+from empathy_core.data import DataSpec
 from empathy_core.errors import ConfigError, Damaged, NoColumn
 from empathy_core.imported_answers import human, lm_eval
 from empathy_core.imported_answers import table as answers
 from empathy_core.store import RunDir, read_piece
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
-from jobs.config.schema import AnswersTable, load_prompt
+from jobs.config.schema import AnswersTable, Config, load_prompt
 from jobs.planning import versions
 
 NO_DECODING = Decoding(name="asis")
@@ -86,19 +87,29 @@ def _left_out(spec: ModelSpec, found: human.TherapistCoverage, *, alike: bool) -
     )
 
 
-def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Imported:
+def conditions(config: Config, examples: pl.DataFrame) -> Iterator[Imported]:
+    """Yield the conditions of all ``[answers.*]``; see ``condition``."""
+    for name, table in config.answers.items():
+        yield condition(name, table, examples, config.data_spec())
+
+
+def condition(name: str, table: AnswersTable, examples: pl.DataFrame, data: DataSpec) -> Imported:
     """Return the condition of ``[answers.<name>]``.
 
     Args:
         name: Key of the table.
         table: The table.
         examples: ``store.EXAMPLES``.
+        data: The rows of the run: which personal data is replaced in its questions.
 
     Raises:
         DataError: The file cannot be read, or its answers do not fit the examples.
     """
     where = f"answers.{name}"
     read, key = _read(table, where)
+    read = read.without(table.redact)
+    redactions = tuple(filter(None, dict.fromkeys(map(data.redacted, data.sources))))
+    key = replace(key, redactions=redactions)
     found = answers.matched(read.texts, examples, key, f"{where} ({table.path})")
     n_samples = int(found.texts["sample"].max() or 0) + 1  # type: ignore[arg-type]  # an Int32 column
     spec = ModelSpec(name, table.label or name, "answers", published=table.published)
@@ -108,7 +119,11 @@ def condition(name: str, table: AnswersTable, examples: pl.DataFrame) -> Importe
         replace(NO_DECODING, sample=n_samples > 1, samples=n_samples),
         fingerprint=texts_digest(found.texts),
     )
-    notes = [f"{spec.label}: {note}." for note in (found.note(), _repaired(read)) if note]
+    notes = [
+        f"{spec.label}: {note}."
+        for note in (found.note(), _repaired(read), _redacted(read))
+        if note
+    ]
     remarks = (f"{where}: {found.remark()}",) if found.note() else ()
     return Imported(made, found.texts, tuple(notes), remarks)
 
@@ -155,6 +170,12 @@ def _still(held: pl.DataFrame, known: pl.DataFrame, texts: pl.DataFrame) -> bool
     columns = texts.columns
     same = held.select(columns).join(texts, on=columns, how="semi").height == held.height
     return same and known.join(held, on=columns[:2], how="anti").is_empty()
+
+
+def _redacted(read: answers.ImportedTexts) -> str:
+    if not read.redacted:
+        return ""
+    return f"in {read.redacted} of the imported answers, placeholders stand for personal data"
 
 
 def texts_digest(texts: pl.DataFrame) -> str:

@@ -55,6 +55,7 @@ from jobs.planning.plan import (
 from jobs.planning.provenance import provenance
 from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
 from jobs.planning.run_rows import RunRows, rows_of
+from jobs.planning.scripts import misread
 from jobs.planning.withheld import WithheldWrites
 from reports.labels import template_words
 from reports.rows import subsets
@@ -119,8 +120,8 @@ def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] 
     frozen = Data(examples, digest(rows.identity, 16))
     trained = resolve_finetunes(config, frozen, run, withheld, collected.pairs, awaited)
     finetunes = tuple(_compared(config, collected, *finetune, run) for finetune in trained)
-    for name in config.answers:
-        collected.add_imported(imported.condition(name, config.answers[name], examples))
+    for made_elsewhere in imported.conditions(config, examples):
+        collected.add_imported(made_elsewhere)
     conditions = tuple(collected.conditions.values())
     scoring += _judged(config, collected, conditions)
     every = choices.with_chosen(config, conditions, scoring)
@@ -197,7 +198,7 @@ class _Conditions:
     def resolved(self, plan: Plan) -> Resolved:
         """Return the plan with what was learned of its conditions."""
         of_choices = choices.remarks(self.config, plan.conditions)
-        remarks = (*self.remarks, *of_choices, *_misread(self.config, self.evaluated))
+        remarks = (*self.remarks, *of_choices, *misread(self.config, self.evaluated))
         return Resolved(plan, self.rows, self.made, self.renderings, self.withheld, remarks)
 
     def __post_init__(self) -> None:
@@ -474,13 +475,6 @@ def _units_at_once(rows: RunRows) -> UnitsOfBlocks:
     found = growing.units_at_once(rows.evaluated, rows.identity["evaluate"]["block_size"])
     units = found.group_by("block").agg(pl.col("unit").unique().sort()).sort("block")
     return {block: tuple(of) for block, of in units.iter_rows()}
-
-
-def _misread(config: Config, evaluated: pl.DataFrame) -> Iterator[str]:
-    """Say which metrics find no words in most references."""
-    references = evaluated["response"].to_list()
-    for name, options in config.metrics.items():
-        yield from metrics.misread_note(name, metrics.load(name, options), references)
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

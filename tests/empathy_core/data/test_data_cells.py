@@ -126,8 +126,7 @@ LAYOUTS: dict[str, tuple[str, bytes, TextLayout, list[str]]] = {
                [f"{text} caf\u00e9" for text in PLAIN]),
     "UTF-16 without a mark": ("a.jsonl", _lines(lambda i: TEXTS[i]).decode().encode("utf-16-le"),
                               TextLayout("utf-16-le"), TEXTS),
-    "semicolons": ("a.csv", _whole(separator=";").encode(), TextLayout(separator=";"), TEXTS),
-    "tabs": ("a.csv", _whole(separator="\t").encode(), TextLayout(separator="\t"), TEXTS),
+    "tildes": ("a.csv", _whole(separator="~").encode(), TextLayout(separator="~"), TEXTS),
     "marks of the texts": ("a.tsv", _by_hand('{i}\t"{t}" he said\n', "example\ttext\n").encode(),
                            TextLayout(quotes=False), [f'"{text}" he said' for text in PLAIN]),
 }  # fmt: skip
@@ -141,10 +140,10 @@ def test_other_layouts_are_read_when_they_are_named(
     path = _write(tmp_path / name, data)
 
     assert _read(path, layout).texts["text"].to_list() == expected
-    with pytest.raises(DataError, match=r"answers\.x\.(encoding|separator|quotes)") as caught:
-        _read(path)
     named = next(value for value in (layout.encoding, layout.separator, "quotes = false") if value)
-    assert named.replace("\t", "\\t") in str(caught.value)
+    told = "has no column" if named == "~" else rf"answers\.x\..*{named.removeprefix('quotes')}"
+    with pytest.raises(DataError, match=told):
+        _read(path)
 
 
 def test_damaged_utf_8_is_read_when_the_author_says_that_it_is_utf_8(tmp_path: Path):
@@ -197,13 +196,10 @@ REFUSED: dict[str, tuple[str, Content, str]] = {
     "open quote": ("a.csv", (_by_hand("{i},{t}\n") + 'a,"b\n').encode(), "line 10: quotation"),
     "half quoted": ("a.tsv", _by_hand('{i}\t"{t}" he said\n', "example\ttext\n").encode(),
                     r"line 2: .*answers\.x\.quotes = false"),
-    "semicolons": ("a.csv", _whole(separator=";").encode(), r'answers\.x\.separator = ";"'),
-    "semicolons and quotes": ("a.csv", _by_hand('"{i}";"{t}"\n', '"example";"text"\n').encode(),
-                              r'answers\.x\.separator = ";"'),
     "spaces in the header": ("a.csv", _by_hand("{i}, {t}\n", "example, text\n").encode(),
                              "Did you mean ' text'"),
     "latin-1": ("a.csv", _by_hand("{i},{t} caf\u00e9\n").encode("latin-1"),
-                r"line 2.*answers\.x\.encoding: cp1252 would read “.*caf\u00e9”"),
+                r'0xE9 .*line 2.*answers\.x\.encoding = "cp1252" .*“breathe caf\u00e9”\.'),
     "UTF-16 without a mark": ("a.csv", _whole().encode("utf-16-be"), 'encoding = "utf-16-be"'),
     "half of UTF-16": ("a.csv", _whole().encode("utf-16")[:-1], "is not utf-16"),
     "no id": ("a.csv", _by_hand(" ,{t}\n").encode(), "line 2: column 'example' is empty"),

@@ -69,3 +69,53 @@ def test_a_model_on_this_machine_shows_its_own_rendering(
         f"I am sorry.<|eot|><|start|>user<|stop|>\n\nIt was in May {i}.<|eot|>"
         "<|start|>assistant<|stop|>\n\n"
     ) in text
+
+
+CHINESE = """
+name = "zh"
+[data.sources.zh]
+path = "zh.jsonl"
+context = "q"
+response = "a"
+[evaluate]
+split = "all"
+[models.echo]
+prompts = ["none"]
+[metrics.length]
+"""
+
+
+@pytest.mark.parametrize("metric", ["bleu", "rouge"])
+def test_languages_without_spaces_are_a_warning_with_the_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str
+):
+    """Before anything is answered; nothing is said once it is set, or of other metrics."""
+    rows = [{"q": f"我为什么难过{i}？", "a": f"我理解你的感受，慢慢来{i}。"} for i in range(5)]  # noqa: RUF001
+    (tmp_path / "zh.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    def warnings(table: str) -> list[str]:
+        (tmp_path / "zh.toml").write_text(CHINESE + table)
+        assert main(["data", "--config", str(tmp_path / "zh.toml"), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["warnings"]
+
+    (told,) = warnings(f"[metrics.{metric}]\n")
+    assert told.startswith(
+        f"metrics.{metric}: 5 of 5 references are of a script that its tokenizer"
+    )
+    assert f"set metrics.{metric}.tokenizer: zh for Chinese" in told
+    assert warnings(f'[metrics.{metric}]\ntokenizer = "zh"\n') == []
+    assert warnings("[metrics.chrf]\n") == []
+
+
+def test_an_answer_that_says_what_was_said_last_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The last turn of a conversation counts, and case and spaces do not."""
+    talks = [["Hello.", "Hi.", f"I lost job  {i}.", f"i lost job {i}."] for i in range(5)]
+    (tmp_path / "talks.jsonl").write_text("\n".join(json.dumps({"dialog": t}) for t in talks))
+    (tmp_path / "talks.toml").write_text(CONFIG.replace("MODEL", "echo"))
+
+    assert main(["data", "--config", str(tmp_path / "talks.toml"), "--json"]) == 0
+
+    (told,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert told.startswith("talks: in 5 of 5 rows the answer is the question once more")
