@@ -353,7 +353,6 @@ def asked(model: ModelSpec) -> list[tuple[int, ...]]:
     return rendered(Condition(model, prompt("none"), Decoding(max_new_tokens=16)), QUESTIONS)
 
 
-@pytest.mark.slow  # loads models
 @pytest.mark.fast
 def test_a_merged_model_is_the_adapter_on_its_base(llama: Path, tmp_path: Path) -> None:
     """Read again from the disk, it differs by rounding, and answers the same."""

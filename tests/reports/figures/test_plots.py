@@ -187,7 +187,6 @@ def test_a_pdf_holds_its_fonts(report: Report):
         assert b"CreationDate" not in figure.pdf
 
 
-@pytest.mark.slow  # draws all figures
 @pytest.mark.fast
 def test_figures_bear_the_stamp_of_a_partial_run(report: Report):
     """As tables do."""

@@ -129,7 +129,6 @@ def test_a_refused_report_leaves_the_old_one(tmp_path: Path, about: ReportSpec):
     assert not list(run.root.glob(".report*"))
 
 
-@pytest.mark.slow  # a whole report
 @pytest.mark.fast
 def test_a_partial_report_is_stamped_everywhere(tmp_path: Path, about: ReportSpec):
     """Each table and page says how much of the run it shows."""
