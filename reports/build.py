@@ -56,6 +56,7 @@ from reports.tables.preferences import preference_tables
 from reports.tables.prompts import prompt_tables
 from reports.tables.refined import refinement_tables
 from reports.tables.repeats import repeat_tables
+from reports.tables.signatures import signatures
 from reports.tables.table import Table, TableText, panels, score_table
 from reports.tables.training import training_tables
 from reports.tables.validity import validity_tables
@@ -410,7 +411,7 @@ def _detail(
                 caption=f"Additional metrics ({i} of {len(packed)}).",
                 label=f"{words.label}-detail-{i}",
                 warnings=notes.warnings(collected, spec, wanted),
-                notes=tuple(notes.signatures(spec, wanted)),
+                notes=tuple(signatures(spec, wanted)),
             ),
         )
         for i, wanted in enumerate(packed, 1)

@@ -119,7 +119,9 @@ def proposed(data: bytes) -> list[ProposedEncoding]:
     if (usual := _read(data, "cp1252")) in first:
         first[usual] = "cp1252"
     return [
-        ProposedEncoding(first[text], list(islice(dict.fromkeys(_samples(lines, first[text])), SAMPLES)))
+        ProposedEncoding(
+            first[text], list(islice(dict.fromkeys(_samples(lines, first[text])), SAMPLES))
+        )
         for text in ordered
         if text
     ]

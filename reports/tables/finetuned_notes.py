@@ -15,7 +15,8 @@ from reports.numbers.significance import how_tested, is_significant, p_column
 from reports.rows.collect import Collected, Coverage
 from reports.spec import Comparison, ReportSpec
 from reports.tables.failures import worse
-from reports.tables.notes import opposed_notes, partial, signatures
+from reports.tables.notes import opposed_notes, partial
+from reports.tables.signatures import signatures
 from reports.tables.table import DAGGER
 from reports.tables.uncounted import uncounted
 

@@ -1,7 +1,6 @@
 """The sentences below the tables and around them: what a reader must know of the numbers. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import polars as pl
 
@@ -9,7 +8,6 @@ from empathy_core import data
 from empathy_core.metrics import compares_alike
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
-from reports.keys import metric_name
 from reports.labels import (
     column_title,
     count,
@@ -23,7 +21,6 @@ from reports.labels import (
     reasoning_words,
     row_labels,
     share,
-    short_signature,
 )
 from reports.numbers.aggregate import ALL, THERAPIST, Aggregated, therapist
 from reports.numbers.flagged import FlaggedAnswers, emptiest
@@ -43,6 +40,7 @@ from reports.numbers.significance import (
 from reports.numbers.values import values_of
 from reports.rows.collect import Collected, Coverage
 from reports.spec import ReportSpec
+from reports.tables.signatures import signatures
 from reports.tables.table import DAGGER, Table, value_text
 from reports.tables.uncounted import rated, uncounted
 
@@ -476,29 +474,6 @@ def _assumed(spec: ReportSpec) -> list[str]:
         return []
     settings = "; ".join(f"{setting} = {value}" for setting, value in spec.assumed)
     return [f"Assumed, since the paper does not say: {settings}."]
-
-
-def signatures(spec: ReportSpec, wanted: Sequence[Wanted]) -> list[str]:
-    """Name the metrics of *wanted* with their settings."""
-    shown: dict[tuple[str, str], list[str]] = {}
-    for key in dict.fromkeys(key for key, _ in wanted):
-        metric: Any = spec.metrics[key]
-        dimension = ""
-        name, settings = metric_name(key), short_signature(metric.signature())
-        is_people = key in spec.rated_by_people
-        if is_people or hasattr(metric, "rubric"):  # a judge's, alike but for what is asked
-            dimension = metric.dimension.name
-            instrument = metric.instrument if is_people else metric.rubric
-            name = f"{'people' if is_people else metric.judge}_{instrument.name}"
-            settings = settings.replace(f"dimension {dimension}; ", "", 1)
-        shown.setdefault((name, settings), []).append(dimension)
-    listed = (_metric(name, of, settings) for (name, settings), of in shown.items())
-    return [f"Metrics: {', '.join(listed)}."]
-
-
-def _metric(name: str, dimensions: Sequence[str], settings: str) -> str:
-    asked = ", ".join(filter(None, dimensions))
-    return f"{name} ({f'dimensions {asked}; ' if asked else ''}{settings})"
 
 
 def _listed(names: Sequence[str]) -> str:
