@@ -8,6 +8,7 @@ from empathy_core import data
 from empathy_core.metrics import compares_alike
 from empathy_core.stats import LEAST_CLUSTERS, LEVEL, RESAMPLES
 from empathy_core.types import Condition
+from reports.keys import metric_name
 from reports.labels import (
     column_title,
     count,
