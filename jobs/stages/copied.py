@@ -32,7 +32,7 @@ from empathy_core.store import (
 from empathy_core.types import Condition, digest
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan
-from jobs.planning.progress import answer_tags, score_tags
+from jobs.planning.progress import answer_tags, read_answers, score_tags
 from jobs.planning.resolve import Resolved
 from jobs.planning.sweep import Planned
 from jobs.stages import known_scores
@@ -89,12 +89,14 @@ class CopiedAnswers:
         sizes = dict(blocks.group_by("block").len().iter_rows())
         for condition in plan.conditions:
             rows = self.answers.get(condition.id)
-            if rows is None or store.list_pieces(run.generations(condition.id)):
+            if rows is None:
                 continue
+            there = [*read_answers(run, condition.id, plan.data_digest).blocks]
+            rows = rows.filter(~pl.col("block").is_in(there))
             n = {block: size * condition.decoding.n_samples for block, size in sizes.items()}
             whole = [b for (b,), of in rows.group_by("block") if of.height == n[b]]
-            _write_pieces(rows.filter(pl.col("block").is_in(whole)), condition, plan, run)
-            _write_rows(rows.filter(~pl.col("block").is_in(whole)), condition, run)
+            written = _write_pieces(rows.filter(pl.col("block").is_in(whole)), condition, plan, run)
+            _write_rows(rows.filter(~pl.col("block").is_in(written)), condition, run)
         for (key, condition_id), scores in self.scores.items():
             known_scores.write(scores, run, key, condition_id)
         store.write_json(self._record(), run.root / RECORD)
@@ -113,13 +115,18 @@ class CopiedAnswers:
         }
 
 
-def _write_pieces(rows: pl.DataFrame, condition: Condition, plan: Plan, run: RunDir) -> None:
+def _write_pieces(rows: pl.DataFrame, condition: Condition, plan: Plan, run: RunDir) -> list[int]:
+    """Write whole blocks where nothing of their shard is there yet; return which."""
+    written: list[int] = []
     n_shards = min(plan.shards[condition.model.name], plan.n_blocks)
     tags = answer_tags(condition.id, plan.data_digest)
     for shard in range(n_shards):
         mine = rows.filter(pl.col("block") % n_shards == shard)
-        if mine.height:
-            store.write_piece(mine, run.generation(condition.id, shard, n_shards), tags)
+        path = run.generation(condition.id, shard, n_shards)
+        if mine.height and not path.exists():
+            store.write_piece(mine, path, tags)
+            written += mine["block"].unique().to_list()
+    return written
 
 
 def _write_rows(rows: pl.DataFrame, condition: Condition, run: RunDir) -> None:

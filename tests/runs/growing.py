@@ -1,7 +1,10 @@
 """Runs of echoes whose rows become more, done in this process: what it takes is the work itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from empathy_core.store import RunDir
 from jobs.config import read as configuration
@@ -100,3 +103,30 @@ def tables(run: RunDir) -> dict[str, bytes]:
     """
     told = ("index.html", "summary.json")
     return {p.name: p.read_bytes() for p in run.report.iterdir() if p.name not in told}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@contextmanager
+def killed_after(n: int) -> Iterator[list[str]]:
+    """End what is done by ``Killed`` before the file after *n* others appears; tell their names."""
+    real, names = Path.replace, list[str]()
+
+    def replace(path: Path, target: Path) -> Path:
+        if len(names) == n:
+            raise Killed
+        names.append(str(target))
+        return real(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        yield names
+
+
+def files(run: RunDir) -> dict[str, bytes]:
+    """Return path → content of all files of a run but plans and what only this machine knows."""
+    found = {str(p.relative_to(run.root)): p for p in run.root.rglob("*") if p.is_file()}
+    told = ("plans/", "report/", ".lock", "copied.json")
+    return {name: p.read_bytes() for name, p in found.items() if not name.startswith(told)}

@@ -16,7 +16,18 @@ from empathy_core.store import EVALUATED, RunDir
 from jobs.planning import stages
 from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
-from tests.runs.growing import ECHO, planned, reported, swept, tables, work, write_rows
+from tests.runs.growing import (
+    ECHO,
+    Killed,
+    files,
+    killed_after,
+    planned,
+    reported,
+    swept,
+    tables,
+    work,
+    write_rows,
+)
 from tests.tiny_models import tiny_llama
 
 SMALL, LARGE = "evaluate.limit=17", "evaluate.limit=40"
@@ -173,6 +184,27 @@ def test_a_kill_before_the_plan_is_written_leaves_the_run_as_it_reports(copy: Pa
     swept(copy, LARGE)
 
     assert unnamed(tables(run)) == unnamed(tables(RunDir(copy / "runs" / "once")))
+
+
+def test_a_kill_at_any_file_of_the_planning_leaves_the_same_run(copy: Path, tmp_path: Path):
+    """Rows, audit, imported answers and plan appear one after the other; each may be the last."""
+    calm = Path(shutil.copytree(copy, tmp_path / "calm"))
+    with killed_after(1000) as names:
+        planned(calm, LARGE)
+    undisturbed = files(RunDir(calm / "runs" / "grown"))
+    assert len(names) >= 8
+    for n in range(len(names)):
+        wild = Path(shutil.copytree(copy, tmp_path / f"wild{n}"))
+        with pytest.raises(Killed), killed_after(n):
+            planned(wild, LARGE)
+        run = RunDir(wild / "runs" / "grown")
+        assert data.load(run).filter(EVALUATED).height in (17, 40)
+
+        again = planned(wild, LARGE)
+
+        assert files(run) == undisturbed, names[n]
+        assert again.plan.n_blocks == 16
+        shutil.rmtree(wild)
 
 
 def without_first(text: str) -> str:

@@ -16,7 +16,17 @@ from jobs.planning import sweep
 from jobs.stages import copied, known_scores
 from jobs.stages.copied import CopiedAnswers
 from tests.jobs.commands.test_refused_sweeps import tree
-from tests.runs.growing import ECHO, reported, swept, tables, work, write_rows
+from tests.runs.growing import (
+    ECHO,
+    Killed,
+    files,
+    killed_after,
+    reported,
+    swept,
+    tables,
+    work,
+    write_rows,
+)
 from tests.tiny_models import tiny_llama
 
 OLD = "evaluate.limit=40"
@@ -224,6 +234,22 @@ def test_copying_twice_changes_nothing(copy: Path):
     assert same.n_kept == kept.n_kept
     after = {k: v[1] for k, v in tree(run.root).items() if not k.startswith("plans")}
     assert after == before
+
+
+def test_a_kill_at_any_file_of_the_copying_leaves_the_same_run(copy: Path, tmp_path: Path):
+    """The same command does the rest; what was written is neither doubled nor mixed."""
+    with killed_after(1000) as names:
+        planned_from(copy, *OTHER, name="calm")
+    undisturbed = files(RunDir(copy / "runs" / "calm"))
+    assert len(names) >= 15
+    for n in range(0, len(names), 2):
+        with pytest.raises(Killed), killed_after(n):
+            planned_from(copy, *OTHER)
+        planned_from(copy, *OTHER)
+        run = RunDir(copy / "runs" / "new")
+
+        assert files(run) == undisturbed, names[n]
+        shutil.rmtree(run.root)
 
 
 def test_scores_are_taken_and_not_computed_again(copy: Path):
