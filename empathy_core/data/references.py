@@ -37,6 +37,20 @@ def of_sources(sources: Sequence[Source], raws: Mapping[str, Raw]) -> dict[str, 
     }
 
 
+def lacking(sources: Sequence[Source], own: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say so where the columns of references of a source hold not one text.
+
+    *own*: see ``of_sources``.
+    """
+    there = {row.rpartition("-")[0] for row, texts in own.items() if texts}
+    return [
+        f"{source.name}: not one row has a text in its columns of references "
+        f"({', '.join(source.references)}); check {source.where}.references."
+        for source in sources
+        if source.references and source.name not in there
+    ]
+
+
 def _usable(text: str) -> bool:
     return LETTER_OR_DIGIT.search(text) is not None and len(text) < LONGEST_CHARACTERS
 
