@@ -179,6 +179,15 @@ def audit(examples: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+def note_on_people(examples: pl.DataFrame, *, own_left_out: bool) -> tuple[str, ...]:
+    """Say whether models have the references that people have; nothing where each row has one."""
+    if not several(examples):
+        return ()
+    if own_left_out:
+        return ("People and models are compared with the same references: all but the row's own.",)
+    return ("Models have one reference more: people are compared with all but their own answer.",)
+
+
 def note(examples: pl.DataFrame, *, own_left_out: bool = False) -> tuple[str, ...]:
     """Say with how many references answers are compared; nothing where it is one."""
     if not several(examples):

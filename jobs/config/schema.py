@@ -183,6 +183,11 @@ class ScoringTable(ConfigModel):
     shards: Positive = 1
     leave_one_out: Literal["people", "everyone"] = "people"
 
+    @property
+    def compares_alike(self) -> bool:
+        """Whether models are compared with the same references as people."""
+        return self.leave_one_out == "everyone"
+
 
 class ContrastTable(ConfigModel):
     """``[report.contrasts.<name>]``: the difference *second* less *first*.

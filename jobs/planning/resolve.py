@@ -94,15 +94,10 @@ def resolve(
     examples, audit, identity, carried = _examples(config, run, later)
     evaluated = examples.filter(EVALUATED).join(carried, "id", "left", maintain_order="left")
     _check_subgroups(config, evaluated)  # here, and not after hours of answering
-    left_out = config.scoring.leave_one_out == "everyone"
-    metric = partial(_metric, evaluated=evaluated, own_left_out=left_out)
-    scoring = tuple(metric(n, o) for n, o in config.metrics.items())
+    scoring = _metrics(config, config.metrics, evaluated)
     report_settings.check_margins(config.report.margins, metric_options(config))
     collected = _Conditions(config, evaluated, run, write=write, awaited=awaited)
-    collected.notes += (
-        *audit.get("warnings", ()),
-        *data.references.note(evaluated, own_left_out=left_out),
-    )
+    collected.notes += (*audit.get("warnings", ()), *_reference_notes(config, evaluated))
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(identity, 16))
@@ -121,7 +116,7 @@ def resolve(
         shards={**shards_of(config, trained), **shards},
         score_shards=config.scoring.shards,
         overlong=config.generation.overlong,
-        metrics=(*scoring, *(metric(n, o) for n, o in judged.items())),
+        metrics=(*scoring, *_metrics(config, judged, evaluated)),
         notes=_plan_notes(config, collected.notes),
         finetunes=finetunes,
         imported=tuple(collected.made),
@@ -228,9 +223,8 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     """Add the conditions of a model, or the one of people."""
     spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
-        conditions.add_imported(
-            imported.therapist(spec, examples, alike=config.scoring.leave_one_out == "everyone")
-        )
+        alike = config.scoring.compares_alike
+        conditions.add_imported(imported.therapist(spec, examples, alike=alike))
         return
     stored = stored_quantization(spec, conditions.run, write=conditions.write)
     for condition in _of_model(config, name, spec, stored):
@@ -455,6 +449,17 @@ def _cut(n: int) -> str:
 
 
 # ---------------------------------------------------------------------------- metrics and notes
+
+
+def _metrics(
+    config: Config, options: Mapping[str, Mapping[str, Any]], evaluated: pl.DataFrame
+) -> tuple[PlannedMetric, ...]:
+    alike = config.scoring.compares_alike
+    return tuple(_metric(*of, evaluated, own_left_out=alike) for of in options.items())
+
+
+def _reference_notes(config: Config, evaluated: pl.DataFrame) -> tuple[str, ...]:
+    return data.references.note(evaluated, own_left_out=config.scoring.compares_alike)
 
 
 def _metric(
