@@ -408,7 +408,7 @@ def shipped_sources() -> str:
             (
                 f"`{name}`",
                 where,
-                f"{columns} → {source.response or 'pattern'}",
+                f"{columns} → {source.response or ('pattern' if source.pattern else 'its turns')}",
                 source.licence or "—",
             )
         )

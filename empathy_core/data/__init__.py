@@ -195,6 +195,7 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     counts = [replace(one, redacted=redactions[one.source.name].counts()) for one in counts]
     contents = {name: raw.content for name, raw in raws.items()}
     audit = _audit.audit(counts, cleaned, examples)
+    audit["warnings"] += references.lacking(data.sources, own)
     carried = columns.carried(data.sources, raws, examples["id"])
     return PreparedRows(examples, audit, _identity(data, evaluate, contents), carried)
 
@@ -265,9 +266,15 @@ def _require_rows(source: Source, raw: reading.Raw, clean: cleaning.Cleaned) -> 
         return
     reasons = Counter(raw.dropped) + Counter(clean.dropped)
     why = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
+    wanted = "rows with a question and an answer; check the file and the columns of"
+    if source.turn_layout.nested:
+        wanted = (
+            "conversations in which the person speaks and is answered, after "
+            f"{source.turn_layout.least_history} or more turns (least_history); check roles and "
+            "least_history in"
+        )
     msg = (
-        f"{source.path or source.hub} holds no usable row ({why}): expected rows with a question "
-        f"and an answer; check the file and the columns of data.sources.{source.name}"
+        f"{source.path or source.hub} holds no usable row ({why}): expected {wanted} {source.where}"
     )
     raise DataError(msg)
 

@@ -214,13 +214,17 @@ def _exact(cleaned: pl.DataFrame) -> dict[str, Any]:
 def _answers(cleaned: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
     """Return one row a kept row with ``answer``, the digest of its normalised response."""
     wanted = ("id", "response", "source", "question", "split")
-    return examples.select(wanted).join(cleaned.select("id", "answer"), "id", maintain_order="left")
+    # the texts take no part in the join, which would copy them
+    keys = examples.select("id").join(cleaned.select("id", "answer"), "id", maintain_order="left")
+    return examples.select(*wanted, keys["answer"])
 
 
 def _near(answers: pl.DataFrame) -> pl.DataFrame:
     """Return pairs of distinct answers (``answer``, ``other``) that are nearly equal."""
-    distinct = answers.unique("answer", keep="first", maintain_order=True)
-    pairs = neighbours.near_duplicates(distinct["response"])
+    # by places, since the texts would be copied
+    numbered = answers.select("answer").with_row_index("place")
+    distinct = numbered.unique("answer", keep="first", maintain_order=True)
+    pairs = neighbours.near_duplicates(answers["response"].gather(distinct["place"]))
     keys = distinct["answer"]
     return pl.DataFrame({"answer": keys[pairs[:, 0]], "other": keys[pairs[:, 1]]})
 

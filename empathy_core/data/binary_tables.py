@@ -2,10 +2,10 @@
 
 import io
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import polars as pl
 
@@ -62,6 +62,8 @@ def sqlite(data: bytes, name: str | None, where: str) -> BinaryTable:
     Raises:
         NoTable: It is no database, or has no such table.
     """
+    if not data.startswith(b"SQLite format 3\0"):
+        raise NoTable("is no SQLite database: expected one; check the file, or convert it")
     connection = sqlite3.connect(":memory:")
     try:
         connection.deserialize(data)
@@ -71,17 +73,27 @@ def sqlite(data: bytes, name: str | None, where: str) -> BinaryTable:
         )
         there = [str(row[0]) for row in connection.execute(query)]
         chosen = _chosen(there, name, "table", where)
-        quoted = chosen.replace('"', '""')
-        cursor = connection.execute(f'SELECT * FROM "{quoted}"')  # noqa: S608  a name, quoted
-        columns = [str(column[0]) for column in cursor.description]
-        return BinaryTable(columns, [dict(zip(columns, row, strict=True)) for row in cursor])
-    except sqlite3.Error as error:
+        return _rows_of(connection, chosen, where)
+    except sqlite3.DatabaseError as error:
         raise NoTable(
             f"cannot be read as an SQLite database ({error}): expected a whole one in one file; "
             "close the program that writes it, or run 'PRAGMA journal_mode = DELETE' in it"
         ) from error
     finally:
         connection.close()
+
+
+def _rows_of(connection: sqlite3.Connection, table: str, where: str) -> BinaryTable:
+    quoted = table.replace('"', '""')
+    try:
+        cursor = connection.execute(f'SELECT * FROM "{quoted}"')  # noqa: S608  a name, quoted
+        columns = [str(column[0]) for column in cursor.description]
+        return BinaryTable(columns, [dict(zip(columns, row, strict=True)) for row in cursor])
+    except sqlite3.OperationalError as error:
+        raise NoTable(
+            f"has a table or view '{table}' that cannot be read ({error}): expected one that "
+            f"SQLite itself can read; correct it, or choose another as {where}.table"
+        ) from error
 
 
 def _chosen(there: Sequence[str], name: str | None, kind: str, where: str) -> str:
@@ -98,16 +110,18 @@ def _chosen(there: Sequence[str], name: str | None, kind: str, where: str) -> st
 # ---------------------------------------------------------------------------- Excel
 
 
-def excel(data: bytes, sheet: str | None, where: str) -> BinaryTable:
+def excel(data: bytes, sheet: str | None, where: str, wanted: Collection[str] = ()) -> BinaryTable:
     """Return the rows of a sheet; its first row that is not empty has the names of the columns.
 
     Args:
         data: An .xlsx file.
         sheet: Name of the sheet; null where there is only one.
         where: Dotted name of the configuration's table, for what is said.
+        wanted: Columns that are read, in which no cell may be that of several rows.
 
     Raises:
-        NoTable: It is no such file, has no such sheet, or a formula in it was never computed.
+        NoTable: It is no such file, has no such sheet, a formula in it was never computed or has
+            failed, or cells are merged.
     """
     rows = _cells(data, sheet, where, computed=False)
     formulas = [
@@ -122,15 +136,44 @@ def excel(data: bytes, sheet: str | None, where: str) -> BinaryTable:
                     f"row {line} of the sheet holds a formula whose value is not in the file: "
                     "expected values; open it in a spreadsheet program and save it again"
                 )
+    for line, row in rows:
+        if failed := next((cell for cell in row if cell in _FAILED), None):
+            raise NoTable(
+                f"row {line} of the sheet holds the error {failed}: expected a value; correct the "
+                "formula, or empty the cell, and save it again"
+            )
     if not rows:
         return BinaryTable((), ())
     (_, header), *body = rows
     columns = {i: str(name) for i, name in enumerate(header) if name is not None}
+    _require_single(data, sheet, {i + 1 for i, name in columns.items() if name in wanted})
     return BinaryTable(
         list(columns.values()),
         [{name: row[i] for i, name in columns.items()} for _, row in body],
         [line for line, _ in body],
     )
+
+
+def _require_single(data: bytes, sheet: str | None, columns: set[int]) -> None:
+    """Refuse cells that are merged over several rows: all but the first of them would be empty."""
+    import openpyxl
+
+    with ZipFile(io.BytesIO(data)) as archive:
+        parts = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        if not any(b"<mergeCell " in archive.read(name) for name in parts):
+            return
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    for merged in (book[sheet] if sheet else book.worksheets[0]).merged_cells.ranges:
+        of = set(range(merged.min_col, merged.max_col + 1))
+        if merged.max_row > merged.min_row and of & columns:
+            raise NoTable(
+                f"has merged cells ({merged.coord}), of which only the first holds the value: "
+                "expected a value in each row; unmerge them, fill them down, and save it again"
+            )
+
+
+_FAILED = ("#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!")
+"""What a spreadsheet shows in place of a value; ``#N/A`` is a missing one."""
 
 
 def _is_formula(cell: object) -> bool:

@@ -61,6 +61,20 @@ def _field(value: object, part: str) -> object:
     raise NoText(f"{kind(value)} where '{part}' is to be found")
 
 
+def every(record: Mapping[str, object], column: str) -> object:
+    """Return what ``at`` does; of a list of objects, ``column.field`` is that field of each.
+
+    Raises:
+        NoText: See ``at``.
+    """
+    head, _, field = column.rpartition(".")
+    if column not in record and head and not field.isdecimal():
+        entries = at(record, head)
+        if isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries):
+            return [at(entry, field) for entry in entries]
+    return at(record, column)
+
+
 def text(value: object) -> str | None:
     """Return the text of a cell; null where it holds nothing.
 
@@ -86,8 +100,13 @@ def texts(value: object) -> tuple[str, ...]:
         try:
             found = [text(entry) for entry in value]
         except NoText as error:
-            raise NoText(f"a list that holds {error.found}") from error
+            raise NoText(f"a list that holds {error.found}", _plain_field(error.field)) from error
     return tuple(entry for entry in found if entry is not None)
+
+
+def _plain_field(field: str) -> str:
+    """Return a path to a text if it is the same for each entry of a list, as ``every`` takes it."""
+    return "" if field.rpartition(".")[2].isdecimal() or field.count(".") != 1 else field
 
 
 def label(value: object) -> str | None:

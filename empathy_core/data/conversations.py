@@ -109,9 +109,29 @@ class Conversations:
         found: dict[str, list[tuple[str, Utterance]]] = {}
         for row, record in self._records():
             name, place, one = self._utterance(row, record)
+            if name in found:
+                self._require_one_file(name, found[name][-1][1].row, row)
             found.setdefault(name, []).append((place, one))
         for name, said in found.items():
             yield name, self._ordered(name, said)
+
+    def _require_one_file(self, name: str, earlier: int, row: int) -> None:
+        """Refuse a conversation that is in several files, unless places order its utterances.
+
+        Files that were numbered each from 1 would become one conversation silently.
+
+        Raises:
+            DataError: It is.
+        """
+        if not self.table.parts or self.source.turn_layout.turn_order:
+            return
+        if (one := self.table.file(earlier)) != self.table.file(row):
+            msg = (
+                f"{self.place(row)}: conversation '{name}' is in {one} already: expected each "
+                f"conversation in one file; make {self.source.where} two sources, one a file, or, "
+                'if it is one conversation, set turn_order = "…", the column with the places'
+            )
+            raise DataError(msg)
 
     def _utterance(self, row: int, record: Record) -> tuple[str, str, Utterance]:
         layout, (column,) = self.source.turn_layout, self.source.context

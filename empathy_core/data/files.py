@@ -65,6 +65,14 @@ class RawRows:
         """Return the record of a number."""
         return self.records[row - self.first]
 
+    def file(self, row: int) -> str:
+        """Return the name of the file that a row is in; empty where there is only one."""
+        for name, part in self.parts:
+            if row < len(part.records):
+                return name
+            row -= len(part.records)
+        return ""
+
     def place(self, row: int) -> str:
         """Return where a person finds a row."""
         for name, part in self.parts:
@@ -335,7 +343,7 @@ def _require_rows_first(file: _File, values: Sequence[object]) -> None:
         return
     columns = list(values[0].values())
     tables = columns and all(isinstance(column, dict) and column for column in columns)
-    if tables and len({tuple(column) for column in columns}) == 1:
+    if tables and not _has_turns(columns) and len({tuple(column) for column in columns}) == 1:
         msg = (
             f"{file.path} holds one object a column ({', '.join(values[0])[:80]}), or one a row "
             "under its name: expected an array of objects, or one object a line; write it with "
@@ -353,7 +361,7 @@ def by_column(whole: Mapping[str, Any], wanted: Collection[str]) -> list[object]
     cells, there = list(whole.values()), bool(wanted) and set(wanted) <= set(whole)
     if there and all(isinstance(column, dict) for column in cells):
         keys = {tuple(column) for column in cells}
-        if len(keys) == 1:
+        if len(keys) == 1 and not _has_turns(cells):
             return [{name: column[key] for name, column in whole.items()} for key in keys.pop()]
     # a single list may be the turns of the only conversation in a file
     if there and len(wanted) > 1 and all(map(_is_flat, cells)) and len(set(map(len, cells))) == 1:
@@ -361,6 +369,12 @@ def by_column(whole: Mapping[str, Any], wanted: Collection[str]) -> list[object]
     if wanted and all(isinstance(row, dict) and set(wanted) <= set(row) for row in cells):
         return cells
     return []
+
+
+def _has_turns(cells: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether objects are the turns of the only conversation of a file, a list a field."""
+    fields = [(name, of) for each in cells for name, of in each.items()]
+    return any(isinstance(of, list) and not name.isdecimal() for name, of in fields)
 
 
 def _is_flat(value: object) -> bool:
@@ -372,7 +386,8 @@ def _binary(file: _File, suffix: str) -> RawRows:
         if suffix == "arrow":
             found = binary_tables.arrow(file.data)
         elif suffix == "xlsx":
-            found = binary_tables.excel(file.data, file.layout.sheet, file.where)
+            sheet = file.layout.sheet
+            found = binary_tables.excel(file.data, sheet, file.where, file.columns)
         else:
             found = binary_tables.sqlite(file.data, file.layout.table, file.where)
     except binary_tables.NoTable as error:

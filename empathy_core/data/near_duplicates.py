@@ -49,7 +49,8 @@ def near_duplicates(
     Returns:
         Indices of shape (pairs, 2), int64; the first of a pair is the smaller; sorted.
     """
-    sequences = _Sequences(pl.Series(texts, dtype=pl.String), words)
+    given = texts if isinstance(texts, pl.Series) else pl.Series(texts, dtype=pl.String)
+    sequences = _Sequences(given, words)
     keys, sizes = _prefixes(sequences, threshold)
     found = [np.empty((0, 2), np.int64)]
     for pairs in _candidates(keys, sizes, threshold):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -256,7 +257,7 @@ def _has_field(table: RawRows, column: str) -> bool:
 
 def _any_at(record: Record, column: str) -> bool:
     try:
-        return cells.at(record, column) is not cells.ABSENT
+        return cells.every(record, column) is not cells.ABSENT
     except cells.NoText:  # what is there is told where it is read
         return True
 
@@ -369,7 +370,8 @@ class _Cutter:
 
     def _references(self, row: int, record: Record) -> tuple[str, ...]:
         """Return the texts of all columns of references; words for a missing value are none."""
-        cells_of = (self._cell(row, record, name, cells.texts) for name in self.source.references)
+        find = partial(self._cell, row, record, take=cells.texts, find=cells.every)
+        cells_of = (find(name) for name in self.source.references)
         known = (self._known(text) for texts in cells_of for text in texts)
         return tuple(text for text in known if text)
 
@@ -384,10 +386,15 @@ class _Cutter:
         return cell
 
     def _cell(
-        self, row: int, record: Record, column: str, take: Callable[[object], _Taken]
+        self,
+        row: int,
+        record: Record,
+        column: str,
+        take: Callable[[object], _Taken],
+        find: Callable[[Record, str], object] = cells.at,
     ) -> _Taken:
         try:
-            value = cells.at(record, column)
+            value = find(record, column)
             if value is not cells.ABSENT or not self.complete:
                 return take(value)
             found = cells.NoText("nothing, not even null")

@@ -48,6 +48,20 @@ def of_sources(
     }
 
 
+def lacking(sources: Sequence[Source], own: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say so where the columns of references of a source hold not one text.
+
+    *own*: see ``of_sources``.
+    """
+    there = {row.rpartition("-")[0] for row, texts in own.items() if texts}
+    return [
+        f"{source.name}: not one row has a text in its columns of references "
+        f"({', '.join(source.references)}); check {source.where}.references."
+        for source in sources
+        if source.references and source.name not in there
+    ]
+
+
 def _usable(text: str) -> bool:
     return LETTER_OR_DIGIT.search(text) is not None and len(text) < LONGEST_CHARACTERS
 
@@ -174,6 +188,15 @@ def audit(examples: pl.DataFrame) -> dict[str, Any]:
             "held_out_rows_reference_in_train": sum(leaked),
         }
     }
+
+
+def note_on_people(examples: pl.DataFrame, *, own_left_out: bool) -> tuple[str, ...]:
+    """Say whether models have the references that people have; nothing where each row has one."""
+    if not several(examples):
+        return ()
+    if own_left_out:
+        return ("People and models are compared with the same references: all but the row's own.",)
+    return ("Models have one reference more: people are compared with all but their own answer.",)
 
 
 def note(examples: pl.DataFrame, *, own_left_out: bool = False) -> tuple[str, ...]:

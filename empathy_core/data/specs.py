@@ -5,7 +5,7 @@ Values only; a name is looked up in ``sources/`` and nothing else is read.
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -356,6 +356,9 @@ class EvaluateSpec:
             raise ConfigError(msg)
 
 
+_TURN_KEYS = tuple(field.name for field in fields(TurnLayout))
+
+
 def source_names() -> list[str]:
     """Return the names of the sources that ship."""
     return sorted(path.stem for path in (HERE / "sources").glob("*.toml"))
@@ -374,4 +377,5 @@ def source(name: str) -> Source:
     table["context"] = tuple(table.get("context", ()))
     if "path" in table:  # of a file that ships beside this module
         table["path"] = str(HERE / table["path"])
-    return Source(name=name, **table)
+    of_turns = {key: table.pop(key) for key in _TURN_KEYS if key in table}
+    return Source(name=name, **table, turn_layout=TurnLayout(**of_turns))

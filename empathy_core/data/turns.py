@@ -83,6 +83,16 @@ def in_cell(
     value, rest = _list_at(record, column)
     prefix = column.removesuffix(f".{rest}") if rest else column
     field = layout.role.removeprefix(f"{prefix}.")
+    if len({isinstance(entry, str) for entry in value}) > 1:
+        place = next(
+            i
+            for i, entry in enumerate(value)
+            if isinstance(entry, str) != isinstance(value[0], str)
+        )
+        raise NoTurn(
+            f"turn {place + 1} is {cells.kind(value[place])}, and turn 1 is "
+            f"{cells.kind(value[0])}: expected turns that are all written alike; correct the file"
+        )
     found = []
     for i, entry in enumerate(value):
         try:
@@ -106,7 +116,7 @@ def _list_at(record: Mapping[str, object], column: str) -> tuple[Sequence[object
     names = [column] if column in record else column.split(".")
     value: object = record
     for i, name in enumerate(names):
-        if isinstance(value := _listed(value), list):
+        if i and isinstance(value := _listed(value), list):
             return value, ".".join(names[i:])
         value = cells.at(value, name) if isinstance(value, Mapping) else value
     value = _listed(value)
@@ -122,12 +132,16 @@ def _list_at(record: Mapping[str, object], column: str) -> tuple[Sequence[object
 
 
 def _listed(value: object) -> object:
-    """Return a value, of a text with a JSON list the list."""
+    """Return a value, of a text with a JSON list the list, of an object of lists its turns."""
     if isinstance(value, str) and value.strip()[:1] == "[":
         try:
             return json.loads(value, strict=False)
         except ValueError:
             return value
+    if isinstance(value, Mapping) and len(value) > 1:  # a Sequence of datasets: a list a field
+        fields = list(value.values())
+        if all(isinstance(of, list) for of in fields) and len(set(map(len, fields))) == 1:
+            return [dict(zip(value, turn, strict=True)) for turn in zip(*fields, strict=True)]
     return value
 
 

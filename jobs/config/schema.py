@@ -191,8 +191,8 @@ class ScoringTable(ConfigModel):
     leave_one_out: Literal["people", "everyone"] = "people"
 
     @property
-    def own_left_out(self) -> bool:
-        """Whether models, too, are compared with all references but a row's own answer."""
+    def compares_alike(self) -> bool:
+        """Whether models are compared with the same references as people."""
         return self.leave_one_out == "everyone"
 
 

@@ -114,7 +114,7 @@ def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] 
     collected = _Conditions(config, rows, evaluated, run, withheld, awaited)
     scoring = tuple(collected.metric(n, o) for n, o in config.metrics.items())
     collected.notes += audit.get("warnings", ())
-    collected.notes += data.references.note(evaluated, own_left_out=config.scoring.own_left_out)
+    collected.notes += data.references.note(evaluated, own_left_out=config.scoring.compares_alike)
     for name in config.models:
         _add_model(config, name, examples, collected)
     frozen = Data(examples, digest(rows.identity, 16))
@@ -192,7 +192,7 @@ class _Conditions:
 
     def metric(self, name: str, options: Mapping[str, Any]) -> PlannedMetric:
         """Return a metric as it scores this run's answers."""
-        units, left_out = _units_at_once(self.rows), self.config.scoring.own_left_out
+        units, left_out = _units_at_once(self.rows), self.config.scoring.compares_alike
         return _metric(name, options, self.evaluated, units, own_left_out=left_out)
 
     def resolved(self, plan: Plan) -> Resolved:
@@ -277,9 +277,8 @@ def _add_model(config: Config, name: str, examples: pl.DataFrame, conditions: _C
     """Add the conditions of a model, or the one of people."""
     spec = engines.pinned(config.model_spec(name), config.data_spec().sources)
     if spec.is_human:
-        conditions.add_imported(
-            imported.therapist(spec, examples, alike=config.scoring.own_left_out)
-        )
+        alike = config.scoring.compares_alike
+        conditions.add_imported(imported.therapist(spec, examples, alike=alike))
         return
     stored = stored_quantization(spec, conditions.run, conditions.withheld)
     for condition in _of_model(config, name, spec, stored):

@@ -158,15 +158,10 @@ def therapist_notes(
         return ()
     n = len(of_therapist(collected, human))
     alike = any(map(compares_alike, spec.metrics.values()))
-    more = (
-        "People and models are compared with the same references: all but the row's own answer."
-        if alike
-        else "Models have one reference more: people are compared with all but their own answer."
-    )
     return (
         f"Every row is scored on exactly the {count(n)} examples that the row {human.model.label} "
         "covers, so that people and models can be compared.",
-        *((more,) if data.references.several(collected.examples) else ()),
+        *data.references.note_on_people(collected.examples, own_left_out=alike),
         *marks(summary, spec, wanted, THERAPIST, stamp(collected)),
     )
 

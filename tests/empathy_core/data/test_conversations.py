@@ -371,3 +371,68 @@ def test_ids_say_where_a_conversation_is(tmp_path: Path) -> None:
         "s-00000-t001", "s-00000-t003", "s-00000-t005", "s-00001-t003", "s-00001-t005",
     ]  # fmt: skip
     assert [*last] == ["s-00000", "s-00001"]
+
+
+# ---------------------------------------------------------------------------- what misled
+
+
+def test_turns_may_be_an_object_of_lists(tmp_path: Path):
+    """As datasets stores sequences; one in a file is no table of columns. Both names of fields."""
+    turns = {"role": ["user", "assistant"], "content": ["one", "two"], "id": [1, 2]}
+    for n, context in ((1, "messages"), (2, "messages"), (2, "messages.content")):
+        path = written(tmp_path / "d.jsonl", *[turns] * n)
+        rows = reading.read(source(path, context=(context,))).rows
+        assert [(row.context, row.response) for row in rows] == [("one", "two")] * n
+
+
+def test_turns_with_and_without_speakers_are_not_mixed(tmp_path: Path):
+    """A bare text among messages was taken for whose turn it was by its place."""
+    path = written(tmp_path / "d.jsonl", [{"role": "user", "content": "one"}, "two"])
+    with pytest.raises(DataError, match=r"turn 2 is a text, and turn 1 is an object"):
+        reading.read(source(path))
+
+
+def test_equal_ids_in_several_files_are_no_single_conversation(tmp_path: Path):
+    """Unless places say in which order its utterances come."""
+    for n in (1, 2):
+        lines = [f"1,client,hello {n},{2 * n}", f"1,therapist,hi {n},{2 * n + 1}"]
+        (tmp_path / f"part{n}.csv").write_text("\n".join(["id,role,said,place", *lines]))
+    pattern, layout = tmp_path / "part*.csv", replace(EACH, conversation="id")
+    with pytest.raises(DataError, match=r"part2\.csv, line 2: conversation '1' is in part1\.csv"):
+        reading.read(source(pattern, layout, context=("said",)))
+    ordered = replace(layout, turn_order="place")
+    assert len(reading.read(source(pattern, ordered, context=("said",))).rows) == 2
+
+
+def test_too_long_a_history_is_told_as_the_reason(tmp_path: Path):
+    """Not as missing questions and answers."""
+    path = written(tmp_path / "d.jsonl", ["one", "two"])
+    spec = DataSpec((source(path, replace(EACH, least_history=5)),))
+    with pytest.raises(DataError, match=r"after 5 or more turns \(least_history\)"):
+        data.prepare(spec, ALL)
+
+
+@pytest.mark.parametrize("name", ["esconv", "annomi"])
+def test_a_source_that_ships_needs_a_path_alone(name: str, tmp_path: Path):
+    """In the shape of their files, none of their rows: three answers, two with enough history."""
+    if name == "esconv":
+        path = tmp_path / "ESConv.json"
+        speakers = ["seeker", "supporter"] * 3
+        dialog = [
+            {"speaker": who, "annotation": {}, "content": f"{who} {i}\n"}
+            for i, who in enumerate(speakers)
+        ]
+        path.write_text(json.dumps([{"emotion_type": "grief", "dialog": dialog}] * 1))
+    else:
+        path = tmp_path / "AnnoMI-full.csv"
+        lines = [
+            f"4,{i},{['client', 'therapist'][i % 2]},said {i},{by}" for i in range(6) for by in "xy"
+        ]
+        header = "transcript_id,utterance_id,interlocutor,utterance_text,annotator_id"
+        path.write_text("\n".join([header, *lines]))
+    shipped = replace(data.source(name), path=str(path))
+
+    found = data.prepare(DataSpec((shipped,)), ALL).examples.sort("id")
+
+    assert found["turns"].list.len().to_list() == [3, 5]
+    assert found["turns"].list.last().struct.field("role").to_list() == ["user", "user"]

@@ -1,5 +1,6 @@
 """Cleaning: what is repaired, what is left alone, what is dropped; on small and on real texts."""
 
+import random
 import re
 import time
 
@@ -207,3 +208,16 @@ def test_the_html_of_counselchat_becomes_plain_text():
         text for text, _ in cleaned if re.search(r"</?[a-zA-Z][^>]*>|&\w+;|mso-|\[endif", text)
     ]
     assert sum(not text for text, _ in cleaned) == 5
+
+
+def test_many_texts_are_cleaned_as_one_by_one():
+    """What is not looked at needs no repair: every character that a step knows, and lone ones."""
+    rng = random.Random(0)
+    signs = [*map(chr, range(0x180)), *"\u00ad\u1680\u2003\u200b\u2028\u202f\u2060\u3000\ufeff",
+             "a.B", "  ", " \n", "\n\n\n", "&amp;", "<b>", "word", "\u2019"]  # fmt: skip
+    texts = ["".join(rng.choices(signs, k=rng.randrange(6))) for _ in range(5_000)]
+    texts += ["plain words", *signs, *(f"a{sign}b" for sign in signs)]
+
+    assert cleaning.clean_many(texts) == [cleaning.clean(text) for text in texts]
+    broken = [*texts[:50], "\ud800 lone"]
+    assert cleaning.clean_many(broken) == [cleaning.clean(text) for text in broken]

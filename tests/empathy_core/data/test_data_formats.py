@@ -129,6 +129,9 @@ def test_what_is_no_database_is_refused(tmp_path: Path):
     """And what to do about one that is being written."""
     (tmp_path / "d.db").write_bytes(b"no database, but long enough to be looked at as one" * 20)
 
+    with pytest.raises(DataError, match=r"is no SQLite database: expected one"):
+        read(tmp_path / "d.db")
+    (tmp_path / "d.db").write_bytes(b"SQLite format 3\0" + b"cut" * 500)
     with pytest.raises(DataError, match=r"cannot be read as an SQLite database .*: expected"):
         read(tmp_path / "d.db")
 
@@ -286,3 +289,38 @@ def test_settings_of_files_are_not_for_the_hub():
     """A data set of the Hub has no sheet."""
     with pytest.raises(ConfigError, match=r"sheet and table are of a file; remove them"):
         Source("h", hub="a/b", context=("q",), response="a", layout=TextLayout(sheet="x")).check()
+
+
+# ---------------------------------------------------------------------------- what misled
+
+
+def test_merged_cells_of_a_column_that_is_read_are_refused(tmp_path: Path):
+    """Of them only the first row has the text; a title over several columns does no harm."""
+    path = workbook(tmp_path / "m.xlsx", one=[*CELLS, ["How?", "So.", None]])
+    book = openpyxl.load_workbook(path)
+    book["one"].merge_cells("A3:A4")
+    book.save(path)
+    with pytest.raises(DataError, match=r"m\.xlsx has merged cells \(A3:A4\)"):
+        read(path)
+    assert len(read(path, context=("a",), response="by", author=None)) == 3
+
+
+def test_a_formula_that_failed_is_no_answer(tmp_path: Path):
+    """The error is told with its row; #N/A is a missing value as ever."""
+    with pytest.raises(DataError, match=r"row 3 of the sheet holds the error #REF!"):
+        read(workbook(tmp_path / "f.xlsx", one=[CELLS[0], CELLS[1], ["Why?", "#REF!", None]]))
+    found = read(workbook(tmp_path / "n.xlsx", one=[CELLS[0], CELLS[1], ["Why?", "#N/A", None]]))
+    assert found[1][2] is None
+
+
+def test_a_database_that_is_none_and_a_broken_view_are_told(tmp_path: Path):
+    """An empty file ended in a MemoryError; a broken view was said to be a broken database."""
+    (tmp_path / "e.db").write_bytes(b"")
+    with pytest.raises(DataError, match=r"e\.db is no SQLite database"):
+        read(tmp_path / "e.db")
+    connection = sqlite3.connect(tmp_path / "v.db")
+    connection.execute("CREATE VIEW bad AS SELECT * FROM gone")
+    connection.commit()
+    connection.close()
+    with pytest.raises(DataError, match=r"view 'bad' that cannot be read .*gone"):
+        read(tmp_path / "v.db")

@@ -189,6 +189,22 @@ def test_people_are_compared_with_all_references_but_their_own(tmp_path: Path):
     )
 
 
+def test_columns_of_references_without_a_text_are_told(tmp_path: Path):
+    """A misspelt field reads as no reference at all; of a list of objects each field counts."""
+    rows = [
+        {"q": f"Why {i}?", "a": ["So."], "c": [{"text": "One."}, {"text": "Two."}]} for i in "ab"
+    ]
+    empty = source(tmp_path, [{**row, "c": []} for row in rows], references=("c",))
+    assert data.prepare(DataSpec((empty,)), ALL).audit["warnings"][-1] == (
+        "own: not one row has a text in its columns of references (c); check "
+        "data.sources.own.references."
+    )
+    with pytest.raises(DataError, match=r"write 'c\.text' to take the text in it"):
+        data.prepare(DataSpec((source(tmp_path, rows, references=("c",)),)), ALL)
+    found = data.prepare(DataSpec((source(tmp_path, rows, references=("c.text",)),)), ALL)
+    assert list(lists(found).values()) == [["So.", "One.", "Two."]] * 2
+
+
 CONFIG = """
 name = "r"
 [data]
