@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -319,10 +320,12 @@ def _ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
-    for group in kinds.values():
-        array = _array(what, _submission(what, [(group[0],)], Waits()), "check")
+    arrays = [_array(what, _submission(what, [(g[0],)], Waits()), "check") for g in kinds.values()]
+    with ThreadPoolExecutor(len(arrays)) as at_once:
+        asked = [at_once.submit(submit.test_only, array, what.profile) for array in arrays]
+    for group, array, answer in zip(kinds.values(), arrays, asked, strict=True):
         try:
-            submit.test_only(array, what.profile)
+            answer.result()
         except SubmitError as error:
             if away := out_of_service(str(error), array.resources):
                 result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
