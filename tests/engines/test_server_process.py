@@ -1,5 +1,6 @@
 """A server that a task starts: its port, key and name, how it is waited for, its failures."""
 
+import json
 import logging
 import os
 import socket
@@ -313,6 +314,32 @@ def test_a_server_that_serves_another_name_is_refused(family: MakeLaunch):
     error = _error(ServerLaunch("family", command, launch.environment, launch.log))
 
     assert "serves llama when asked for its models" in str(error)
+
+
+@pytest.mark.parametrize(("lives", "n_asked"), [(True, 3), (False, 1)])
+def test_a_busy_server_is_asked_for_its_models_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: bool, n_asked: int
+):
+    """Twice silent on a busy node and then right; one that has ended is not waited for."""
+    server = ServerProcess(ServerLaunch("busy", ("x",), {}, tmp_path / "log"))
+    right = json.dumps({"data": [{"id": server.served_name}]}).encode()
+    replies = [(0, b""), (0, b""), (200, right)]
+    asked: list[str] = []
+
+    def reply(address: str, _key: str = "", **_: float) -> tuple[int, bytes]:
+        asked.append(address)
+        return replies[len(asked) - 1]
+
+    monkeypatch.setattr(process, "request", reply)
+    monkeypatch.setattr(process, "PATIENCE_S", (0,) * 5)
+    monkeypatch.setattr(ServerProcess, "is_alive", lambda _: lives)
+
+    if lives:
+        server._check_model()
+    else:
+        with pytest.raises(EngineError, match="answers nothing"):
+            server._check_model()
+    assert len(asked) == n_asked
 
 
 def test_a_server_with_another_key_is_refused(family: MakeLaunch):

@@ -34,6 +34,9 @@ GRACE_S = 10.0
 STARTS = 4
 """How often a server is started on another port because its own was taken."""
 
+PATIENCE_S = (1, 2, 5, 10, 0)
+"""Pauses after each time that a server which runs and is healthy does not name its models."""
+
 TOLD_AFTER_S, TOLD_AGAIN_S = 10, 30
 """After how many seconds of waiting the log says so first, and how often then."""
 
@@ -218,7 +221,7 @@ class ServerProcess:
         Raises:
             EngineError: It is not the server that was started, or not started as it should be.
         """
-        status, body = request(f"{self.url}/v1/models", self.key)
+        status, body = self._asked_for_models()
         if status != 200:
             raise failures.not_ours(self._launch.name, self._port, f"answers {status or 'nothing'}")
         names = []
@@ -227,6 +230,15 @@ class ServerProcess:
         if self.served_name not in names:
             serves = ", ".join(names[:5]) or "no model"
             raise failures.not_ours(self._launch.name, self._port, f"serves {serves}")
+
+    def _asked_for_models(self) -> tuple[int, bytes]:
+        """Return status and body; a busy node may be silent for a while though all is well."""
+        for pause_s in PATIENCE_S:
+            status, body = request(f"{self.url}/v1/models", self.key)
+            if status or not self.is_alive():
+                break
+            time.sleep(pause_s)
+        return status, body
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-
 from empathy_core.backends import generation_settings
 from empathy_core.prompts import reasoning
 from empathy_core.training.spec import IGNORED, FinetuneSpec, Pair, TrainingRow
@@ -117,6 +115,8 @@ class Case:
         """Special tokens that may open a trained answer: the template's own, or forced ones."""
         if not self.spec.chat:
             return self.checked.forced
+        from jinja2 import TemplateError
+
         question = {"role": "user", "content": "probe question"}
         answer = {"role": "assistant", "content": "probe answer"}
         try:

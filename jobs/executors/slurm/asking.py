@@ -1,6 +1,7 @@
 """Whether Slurm would take what is to be submitted: asked before anything is."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -95,10 +96,14 @@ def ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
-    for group in kinds.values():
-        array = array_of(what, submission_of(what, [(group[0],)], Waits()), "check")
+    arrays = [
+        array_of(what, submission_of(what, [(g[0],)], Waits()), "check") for g in kinds.values()
+    ]
+    with ThreadPoolExecutor(max(1, len(arrays))) as at_once:
+        asked = [at_once.submit(submit.test_only, array, what.profile) for array in arrays]
+    for group, array, answer in zip(kinds.values(), arrays, asked, strict=True):
         try:
-            submit.test_only(array, what.profile)
+            answer.result()
         except SubmitError as error:
             if away := out_of_service(str(error), array.resources):
                 result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")

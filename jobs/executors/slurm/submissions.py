@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ class Ledger:
         )
         folder = self.run.submission(name)
         store.make_dir(folder / "logs")
-        raw = asdict(named)
+        raw = {each.name: getattr(named, each.name) for each in fields(named)}
         for answered in ("job", "cluster", "refused"):
             del raw[answered]
         store.write_bytes(json.dumps(raw).encode(), folder / "submission.json")
