@@ -242,6 +242,20 @@ def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -
     return (f"metrics.{name}: {told} that its tokenizer is not made for. {advice}",)
 
 
+CORPUS = "group:corpus"
+"""Part of the signature of a metric that compares all answers of a condition with each other."""
+
+
+def is_of_corpus(signature: str) -> bool:
+    """Tell whether a metric measures the rows of a whole condition at once.
+
+    What such a metric says of one row depends on every other answer of the condition, so that all
+    of its statistics are made anew where one answer is. It is read off the signature, since
+    scores of earlier versions are of units of rows.
+    """
+    return CORPUS in signature.split("|")
+
+
 def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:
     """Return a metric as one of this signature is: of one reference a row or of several."""
     n = signature.partition("|")[0].removeprefix("nrefs:")

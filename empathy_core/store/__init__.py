@@ -58,6 +58,7 @@ from empathy_core.store.schemas import (
     SCORES,
     TURNS,
     UNIT_BLOCKS,
+    corpus_inputs,
     paired_inputs,
     unit_inputs,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "can_compact",
     "check_folder",
     "compact",
+    "corpus_inputs",
     "disk_errors",
     "frame_bytes",
     "is_shared",

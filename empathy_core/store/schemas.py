@@ -84,6 +84,19 @@ def paired_inputs(own: Mapping[int, str], other: Mapping[int, str]) -> dict[int,
     }
 
 
+def corpus_inputs(own: Mapping[int, str]) -> dict[int, str]:
+    """Return what the scores of each unit are made from where all answers are compared.
+
+    Args:
+        own: Score unit → digest, of every unit of the condition that has answers.
+    """
+    every = " ".join(f"{unit}:{of}" for unit, of in sorted(own.items()))
+    return {
+        unit: hashlib.sha256(f"{of} among {every}".encode()).hexdigest()[:16]
+        for unit, of in own.items()
+    }
+
+
 def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
     """Return score unit → digest of the generated blocks it is made from.
 

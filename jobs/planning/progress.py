@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from empathy_core import store
+from empathy_core import metrics, store
 from empathy_core.errors import Damaged
 from empathy_core.store import UNIT_BLOCKS, RunDir, check_folder
 from empathy_core.training.adapter import adapters
@@ -108,6 +108,8 @@ class RunProgress:
     def inputs_of(self, metric: PlannedMetric, condition: str) -> Mapping[int, str]:
         """Return score unit → digest of what a condition's statistics are made from."""
         own = self.inputs.get(condition, {})
+        if metrics.is_of_corpus(metric.signature):
+            return store.corpus_inputs(own)
         if not metric.opponent:
             return own
         return store.paired_inputs(own, self.inputs.get(metric.opponent, {}))

@@ -7,7 +7,7 @@ of them once.
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Answers:
-    """A condition's answers in this shard, and the digests of the units they form."""
+    """A condition's answers, and the digests of the units of this shard.
+
+    Attributes:
+        rows: Of this shard; of the whole condition for a metric that compares them all.
+        inputs: Score unit → digest of what its statistics are made from.
+    """
 
     condition: Condition
     rows: pl.DataFrame
@@ -58,6 +63,8 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
         compared = [_beside(a, by_id.get(planned.opponent or "")) for a in answers]
+        if metrics.is_of_corpus(planned.signature):
+            compared = _corpora(run, plan, examples, set(units))
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in plan.conditions}
         tags = {"kind": "scores", "data": plan.data_digest, "signature": planned.signature}
         stale = [a for a in compared if a.inputs and not _current(path[a.condition.id], a.inputs)]
@@ -67,6 +74,16 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
             store.write_piece(frame, path[done.condition.id], own)
             listen(Progress(0))
         log.info("%s: %d conditions scored in shard %d", planned.name, len(stale), shard)
+
+
+def _corpora(run: RunDir, plan: Plan, examples: pl.DataFrame, units: set[int]) -> list[_Answers]:
+    """Return all answers of each condition; their inputs are those of *units* alone."""
+    every = [_answers(run, c, examples, set(range(plan.n_units))) for c in plan.conditions]
+    inputs = [store.corpus_inputs(answers.inputs) for answers in every]
+    return [
+        replace(answers, inputs={unit: of[unit] for unit in of if unit in units})
+        for answers, of in zip(every, inputs, strict=True)
+    ]
 
 
 def _beside(answers: _Answers, other: _Answers | None) -> _Answers:
@@ -173,9 +190,27 @@ def _scored(
     metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
 ) -> Iterator[tuple[_Answers, pl.DataFrame]]:
     """Yield each condition's statistics, as soon as they are there where nothing is shared."""
+    if metrics.is_of_corpus(metric.signature()):
+        for answers in stale:
+            yield answers, _measured_together(metric, answers)
+            listen(Progress(1, kept=False))
+        return
     alone = getattr(metric, "by_condition", False)
     for together in [[answers] for answers in stale] if alone else [stale]:
         yield from _measured(metric, together, listen)
+
+
+def _measured_together(metric: MetricProtocol, answers: _Answers) -> pl.DataFrame:
+    """Return the statistics of this shard's rows, measured among all of their condition."""
+    rows = answers.rows
+    state = metric.reference_state(metrics.references_of(metric, rows))
+    values = metric.measure(rows.select(*metrics.ROWS), state)
+    units = (rows["block"] // UNIT_BLOCKS).to_numpy()
+    frames = [
+        _frame(answers, rows.filter(units == unit), unit, values[units == unit], metric)
+        for unit in sorted(answers.inputs)
+    ]
+    return pl.concat(frames)
 
 
 def _measured(

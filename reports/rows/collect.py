@@ -28,6 +28,7 @@ from empathy_core.store import (
     UNIT_BLOCKS,
     Piece,
     RunDir,
+    corpus_inputs,
     paired_inputs,
     unit_inputs,
 )
@@ -263,6 +264,8 @@ class _Source:
 def _inputs(source: _Source, sources: Mapping[str, _Source], metric: MetricProtocol) -> _Inputs:
     """Return score unit → digest of what a condition's scores must have been made from."""
     own = unit_inputs(source.folder.blocks)
+    if metrics.is_of_corpus(metric.signature()):
+        return corpus_inputs(own)
     opponent = getattr(metric, "opponent", None)
     if not opponent:
         return own
