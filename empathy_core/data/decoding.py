@@ -84,7 +84,7 @@ SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ProposedEncoding:
     """An encoding that a file can be in.
 
     Attributes:
@@ -95,7 +95,7 @@ class Proposal:
     samples: Sequence[str]
 
 
-def proposed(data: bytes) -> list[Proposal]:
+def proposed(data: bytes) -> list[ProposedEncoding]:
     """Return the encodings that all bytes of a file can be in, the likeliest first.
 
     The order is charset-normalizer's, by what characters of languages are frequent; but where
@@ -109,7 +109,9 @@ def proposed(data: bytes) -> list[Proposal]:
     if (usual := _read(data, "cp1252")) in first:
         first[usual] = "cp1252"
     return [
-        Proposal(first[text], list(islice(dict.fromkeys(_samples(lines, first[text])), SAMPLES)))
+        ProposedEncoding(
+            first[text], list(islice(dict.fromkeys(_samples(lines, first[text])), SAMPLES))
+        )
         for text in ordered
         if text
     ]
@@ -147,7 +149,7 @@ def _samples(lines: Sequence[bytes], encoding: str) -> Iterator[str]:
         yield text[max(0, place - 12) : place + 13].strip()
 
 
-def _advice(proposals: Sequence[Proposal], where: str) -> str:
+def _advice(proposals: Sequence[ProposedEncoding], where: str) -> str:
     if not proposals:
         return "No encoding that is known here fits: look up what wrote the file, and set its name."
     best, *others = proposals
