@@ -147,6 +147,10 @@ def _rows(moved: Moved, _: Part) -> bool:
     return not moved.same_rows
 
 
+def _diversity(moved: Moved, part: Part) -> bool:
+    return part != "key" and moved.metric == "diversity" and not moved.same_metric
+
+
 TODAY = "2026-11-28"
 
 CHANGES: tuple[Change, ...] = (
@@ -229,6 +233,12 @@ CHANGES: tuple[Change, ...] = (
         "before, reasoning was scored as an answer, some answers went on after their turn, and "
         "these settings were dropped. Answers that were made before stay as they are.",
         _answers,
+    ),
+    Change(
+        13, "2026-11-29", "diversity",
+        "Distinct n-grams among answers and self-BLEU compare all answers of a condition, and "
+        "equal answers to one question count once; before, groups of 8 blocks were compared.",
+        _diversity,
     ),
 )  # fmt: skip
 

@@ -117,9 +117,3 @@ def until(evaluated: pl.DataFrame, step: GrowthStep) -> pl.DataFrame:
     """Return the rows that were evaluated after *step*, in the order that they had then."""
     rows = evaluated.filter(pl.col("block") < step.first + step.blocks)
     return splitting.in_order(rows).drop("place", "first")
-
-
-def units_at_once(evaluated: pl.DataFrame, block_size: int) -> pl.DataFrame:
-    """Return ``id``, ``block`` and ``unit``: the score unit in a run that was as large at once."""
-    unit = (pl.col("place") // (block_size * UNIT_BLOCKS)).cast(pl.Int32)
-    return splitting.in_order(evaluated).select("id", "block", unit=unit)

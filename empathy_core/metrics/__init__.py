@@ -16,9 +16,7 @@ give as the reason where rows are unscored; ``added`` (see ``added``); ``asks`` 
 ``prepared``); ``misreads(text)`` and ``script_advice`` (see ``misread_note``); ``merged`` or
 ``united``, and ``references`` (see ``_several``); ``score_group``, the name of a task of its own
 that scores it with all others of that group; ``by_condition``, true where conditions share nothing,
-so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run;
-``compares_answers``, true where a row's statistics depend on the other rows of its unit: in a run
-that grew, units are then those of a run that was planned so large at once.
+so that each is kept as soon as it is scored; ``in_run(run)``, the metric as it works in one run.
 """
 
 import json
@@ -250,6 +248,20 @@ def misread_note(name: str, metric: MetricProtocol, references: Sequence[str]) -
     told = f"{strange:,} of {len(references):,} references are of a script"
     advice = getattr(metric, "script_advice", "")
     return (f"metrics.{name}: {told} that its tokenizer is not made for. {advice}",)
+
+
+CORPUS = "group:corpus"
+"""Part of the signature of a metric that compares all answers of a condition with each other."""
+
+
+def is_of_corpus(signature: str) -> bool:
+    """Tell whether a metric measures the rows of a whole condition at once.
+
+    What such a metric says of one row depends on every other answer of the condition, so that all
+    of its statistics are made anew where one answer is. It is read off the signature, since
+    scores of earlier versions are of units of rows.
+    """
+    return CORPUS in signature.split("|")
 
 
 def as_planned(metric: MetricProtocol, signature: str) -> MetricProtocol:

@@ -2,9 +2,8 @@
 
 Li et al. (2016), https://aclanthology.org/N16-1014, for distinct-n; Zhu et al. (2018),
 https://arxiv.org/abs/1802.01886, for self-BLEU. Both compare the answers of one condition with
-each other, but a metric sees one unit of rows at a time: 8 blocks, which are 128 questions unless
-``evaluate.block_size`` says otherwise. That unit is the group here. It is fixed for the whole run
-and the same for all conditions, so that they compare; a run of fewer questions is one group.
+each other: all of them, however the rows are dealt to tasks. (Scores of earlier versions, whose
+signature says so, are of groups of 8 blocks.)
 """
 
 from collections import Counter
@@ -25,7 +24,6 @@ from empathy_core.metrics._tokens import (
     sacrebleu_tokenizer,
     tokenizer_version,
 )
-from empathy_core.store import UNIT_BLOCKS
 from empathy_core.types import Column
 from empathy_core.visible import NORM, as_read
 
@@ -55,12 +53,13 @@ class _Answer:
 
 @dataclass(frozen=True)
 class Metric:
-    """Shares of distinct n-grams, in an answer and in a group of answers; self-BLEU.
+    """Shares of distinct n-grams, in an answer and among all answers of a condition; self-BLEU.
 
-    Distinct-n falls as texts become longer: compare answers of like length. An n-gram that stands
-    *k* times in its group counts as 1 / *k* in each place, so that their sum is the number of
-    distinct ones and every row has its share. Equal answers to equal questions count once.
-    Self-BLEU is BLEU of each answer with all answers to other questions of its group as references.
+    Distinct-n falls as texts become longer or more: compare answers of like length to the same
+    questions. An n-gram that stands *k* times among the answers counts as 1 / *k* in each place, so
+    that their sum is the number of distinct ones and every row has its share. Equal answers to
+    equal questions count once: *m* rows that share one count as 1 / *m* each. Self-BLEU is BLEU of
+    each answer with all answers to other questions as references.
 
     Attributes:
         tokenizer: sacreBLEU's name of it; ``zh`` or ``char`` for scripts without spaces.
@@ -69,26 +68,25 @@ class Metric:
     tokenizer: BySacrebleu = "13a"
 
     script_advice: ClassVar[str] = advice("diversity")
-    compares_answers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_tokenizer(self.tokenizer, "metrics.diversity.tokenizer")
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Distinct-1 to 3 in an answer, in a group, and self-BLEU."""
+        """Distinct-1 to 3 in an answer, among all answers, and self-BLEU."""
         shared: dict[str, Any] = {"better": None, "group": GROUP, "least": 0, "most": 1}
         orders = range(1, DISTINCT + 1)
         own = [Column(f"distinct{n}", f"Distinct-{n} in an answer", ratio=(n - 1, n - 1 + DISTINCT),
                       **shared) for n in orders]  # fmt: skip
-        among = [Column(f"group_distinct{n}", f"Distinct-{n} in a group",
+        among = [Column(f"group_distinct{n}", f"Distinct-{n} among answers",
                         ratio=(n - 1 + 2 * DISTINCT, n - 1 + DISTINCT), **shared)
                  for n in orders]  # fmt: skip
         return (*own, *among, Column("self_bleu", "Self-BLEU", **shared))
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """By order: distinct n-grams of the answer, all, its share of the group's distinct ones.
+        """By order: distinct n-grams of the answer, all, its share of the distinct ones among all.
 
         Then BLEU's counts against the other answers; rows with no other; of other scripts; rows.
         """
@@ -100,10 +98,10 @@ class Metric:
         )  # fmt: skip
 
     def signature(self) -> str:
-        """Return the tokens, and what a group is."""
+        """Return the tokens, and what is compared."""
         return signature(
-            distinct=f"1-{DISTINCT}", selfbleu=f"1-{bleu.ORDER},others-of-group,closest",
-            group=f"unit-of-{UNIT_BLOCKS}-blocks", case="mixed", tok=self.tokenizer, smooth="none",
+            distinct=f"1-{DISTINCT}", selfbleu=f"1-{bleu.ORDER},others,closest",
+            group="corpus", case="mixed", tok=self.tokenizer, smooth="none",
             scale="0-1", empty="counted", norm=NORM, sacrebleu=version("sacrebleu"),
             **tokenizer_version(self.tokenizer),
         )  # fmt: skip
@@ -117,13 +115,16 @@ class Metric:
         return
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:  # noqa: ARG002 - see above
-        """Return the counts of each row; *rows* are those of one unit. None is unscored."""
+        """Return the counts of each row; *rows* are all of a condition. None is unscored."""
         texts = zip(rows["context"], map(as_read, rows["text"]), strict=True)
         keys = list(texts)
         answers = {key: self._answer(*key) for key in dict.fromkeys(keys)}
-        counts = sum((answer.ngrams for answer in answers.values()), Counter[Ngram]())
+        counts = Counter[Ngram]()
+        for answer in answers.values():  # the sum of many counters would copy all of them each time
+            counts.update(answer.ngrams)
         others = _Others(list(answers.values()))
-        found = {key: _row(answer, counts, others) for key, answer in answers.items()}
+        times = Counter(keys)
+        found = {key: _row(answer, counts, others, times[key]) for key, answer in answers.items()}
         return np.array([found[key] for key in keys], float).reshape(-1, len(self.statistics))
 
     def score(self, sums: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ class Metric:
         )
 
     def recheck(self, rows: pl.DataFrame) -> np.ndarray:
-        """Count each answer's n-grams by NLTK; a group is not known from single rows: NaN."""
+        """Count each answer's n-grams by NLTK; of all answers single rows tell nothing: NaN."""
         from nltk.util import ngrams  # type: ignore[import-untyped]  # has no stubs
 
         found = np.full((rows.height, len(self.columns)), np.nan)
@@ -173,39 +174,46 @@ class Metric:
 
 
 class _Others:
-    """The answers of a group, as each of them is compared with those to other questions.
+    """All answers, as each of them is compared with those to other questions.
 
     Attributes:
-        most: n-gram → its two greatest counts in answers to different questions, with the question.
-        lengths: Length and question of each answer that is not empty.
+        most: n-gram → its greatest count in an answer, the question of that answer, and its
+            greatest count in answers to other questions than that.
+        lengths: Length → how many answers have it; empty answers are left out.
+        own: (Length, question) → how many answers to it have it.
     """
 
     def __init__(self, answers: Sequence[_Answer]) -> None:
-        self.most: dict[Ngram, list[tuple[int, str]]] = {}
-        self.lengths = [(answer.length, answer.question) for answer in answers if answer.length]
+        self.most: dict[Ngram, tuple[int, str, int]] = {}
+        there = [answer for answer in answers if answer.length]
+        self.lengths = Counter(answer.length for answer in there)
+        self.own = Counter((answer.length, answer.question) for answer in there)
         for answer in answers:
             for ngram, count in answer.ngrams.items():
                 self._add(ngram, count, answer.question)
 
     def _add(self, ngram: Ngram, count: int, question: str) -> None:
-        best = dict[str, int]()
-        for n, of in (*self.most.get(ngram, ()), (count, question)):
-            best[of] = max(best.get(of, 0), n)
-        ordered = sorted(((n, of) for of, n in best.items()), reverse=True)
-        self.most[ngram] = ordered[:2]
+        best, of, second = self.most.get(ngram, (0, question, 0))
+        if question == of:
+            self.most[ngram] = max(best, count), of, second
+        elif count > best:
+            self.most[ngram] = count, question, best
+        elif count > second:
+            self.most[ngram] = best, of, count
 
     def count(self, ngram: Ngram, question: str) -> int:
         """Return the greatest count of an n-gram in an answer to another question."""
-        return next((n for n, of in self.most[ngram] if of != question), 0)
+        best, of, second = self.most[ngram]
+        return second if of == question else best
 
     def closest(self, length: int, question: str) -> int | None:
         """Return the length nearest to *length*, the shorter of two; null if there is no other."""
-        found = [n for n, of in self.lengths if of != question]
-        return min(found, key=lambda n: (abs(n - length), n)) if found else None
+        others = (n for n, times in self.lengths.items() if times > self.own[n, question])
+        return min(others, key=lambda n: (abs(n - length), n), default=None)
 
 
-def _row(answer: _Answer, counts: Mapping[Ngram, int], others: _Others) -> list[float]:
-    """Return the statistics of one answer."""
+def _row(answer: _Answer, counts: Mapping[Ngram, int], others: _Others, times: int) -> list[float]:
+    """Return the statistics of one of *times* rows that share an answer."""
     distinct, every, share = [0] * DISTINCT, [0] * DISTINCT, [0.0] * DISTINCT
     matched, possible = [0] * bleu.ORDER, [0] * bleu.ORDER
     reference = others.closest(answer.length, answer.question)
@@ -220,4 +228,5 @@ def _row(answer: _Answer, counts: Mapping[Ngram, int], others: _Others) -> list[
             matched[n] += min(count, others.count(ngram, answer.question))
     alone = reference is None
     lengths = [0, 0] if reference is None else [answer.length, reference]
-    return [*distinct, *every, *share, *lengths, *matched, *possible, alone, answer.misread, 1]
+    counted_once = [*distinct, *every, *share, *lengths, *matched, *possible]
+    return [*(number / times for number in counted_once), alone, answer.misread, 1]

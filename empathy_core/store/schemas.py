@@ -84,19 +84,26 @@ def paired_inputs(own: Mapping[int, str], other: Mapping[int, str]) -> dict[int,
     }
 
 
-UnitsOfBlocks = Mapping[int, tuple[int, ...]]
-"""Block → score units in which its rows are; ``UNIT_BLOCKS`` blocks a unit where it is empty."""
+def corpus_inputs(own: Mapping[int, str]) -> dict[int, str]:
+    """Return what the scores of each unit are made from where all answers are compared.
+
+    Args:
+        own: Score unit → digest, of every unit of the condition that has answers.
+    """
+    every = " ".join(f"{unit}:{of}" for unit, of in sorted(own.items()))
+    return {
+        unit: hashlib.sha256(f"{of} among {every}".encode()).hexdigest()[:16]
+        for unit, of in own.items()
+    }
 
 
-def unit_inputs(blocks: Mapping[int, str], units_of: UnitsOfBlocks | None = None) -> dict[int, str]:
+def unit_inputs(blocks: Mapping[int, str]) -> dict[int, str]:
     """Return score unit → digest of the generated blocks it is made from.
 
     Args:
         blocks: Generation block → digest of its rows, as a piece's metadata has them.
-        units_of: Where units are not cut from the blocks as they follow each other.
     """
     units: dict[int, list[str]] = {}
     for block, digest in sorted(blocks.items()):
-        for unit in units_of.get(block, ()) if units_of else (block // UNIT_BLOCKS,):
-            units.setdefault(unit, []).append(f"{block}:{digest}")
+        units.setdefault(block // UNIT_BLOCKS, []).append(f"{block}:{digest}")
     return {u: hashlib.sha256(" ".join(b).encode()).hexdigest()[:16] for u, b in units.items()}

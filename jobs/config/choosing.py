@@ -33,7 +33,7 @@ def chooser(name: str, computed: Mapping[str, MetricProtocol]) -> tuple[str, Col
             "that rates one reply; name another"
         )
         raise ConfigError(msg)
-    if getattr(computed[key], "compares_answers", False):
+    if metrics.is_of_corpus(computed[key].signature()):
         msg = (
             f"'{name}' compares the answers of a condition with each other, and a choice needs a "
             "score of each alone; expected a column that rates one reply; name another"

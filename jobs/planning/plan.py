@@ -30,8 +30,6 @@ class PlannedMetric:
         key: Its folder under ``scores/``: name and hash of the signature.
         group: Metrics of one group are scored by one task: an encoder each, all dimensions of a
             judge, or ``lexical``.
-        units: Block → score units in which its rows are, where these are not those of every other
-            metric: of one that compares answers with each other, in a run that grew.
     """
 
     name: str
@@ -39,7 +37,6 @@ class PlannedMetric:
     key: str
     signature: str
     group: str
-    units: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def judge(self) -> ModelSpec | None:

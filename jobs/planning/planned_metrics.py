@@ -8,14 +8,14 @@ from empathy_core import metrics
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._jury import juries
 from empathy_core.stats import CalibrationRule
-from jobs.planning.plan import Plan, PlannedMetric
+from jobs.planning.plan import Plan
 
 
 class _AsPlanned:
-    """A metric with the plan's signature and units: to read its scores takes no encoder."""
+    """A metric that bears the plan's signature: to read its scores takes no encoder."""
 
-    def __init__(self, metric: MetricProtocol, planned: PlannedMetric) -> None:
-        self._metric, self._signature, self.units = metric, planned.signature, planned.units
+    def __init__(self, metric: MetricProtocol, signature: str) -> None:
+        self._metric, self._signature = metric, signature
 
     def signature(self) -> str:
         return self._signature
@@ -27,7 +27,7 @@ class _AsPlanned:
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:
     """Return key → metric of everything that tables show: those of the plan, then the juries."""
     found: dict[str, MetricProtocol] = {
-        m.key: _AsPlanned(metrics.load(m.name, m.options), m) for m in plan.metrics
+        m.key: _AsPlanned(metrics.load(m.name, m.options), m.signature) for m in plan.metrics
     }
     return {**found, **juries(found)}
 

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from empathy_core import store
+from empathy_core import metrics, store
 from empathy_core.errors import Damaged
-from empathy_core.store import RunDir, UnitsOfBlocks, check_folder
+from empathy_core.store import RunDir, check_folder
 from empathy_core.training.adapter import adapters
 from jobs.planning.plan import Plan, PlannedMetric
 
@@ -99,16 +99,16 @@ class RunProgress:
         """Condition id → score unit → digest of the answers it holds, or that they are to come."""
         return _WhenAsked(self.generated, self._units)
 
-    def _units(self, condition: str, units: UnitsOfBlocks | None = None) -> dict[int, str]:
+    def _units(self, condition: str) -> dict[int, str]:
         awaited = dict.fromkeys(self.to_come.get(condition, ()), "to come")
-        to_come = dict.fromkeys(store.unit_inputs(awaited, units), "to come")
-        return store.unit_inputs(self.generated[condition].blocks, units) | to_come
+        to_come = dict.fromkeys(store.unit_inputs(awaited), "to come")
+        return store.unit_inputs(self.generated[condition].blocks) | to_come
 
     def inputs_of(self, metric: PlannedMetric, condition: str) -> Mapping[int, str]:
         """Return score unit → digest of what a condition's statistics are made from."""
-        if metric.units:
-            return self._units(condition, metric.units)
         own = self.inputs.get(condition, {})
+        if metrics.is_of_corpus(metric.signature):
+            return store.corpus_inputs(own)
         if not metric.opponent:
             return own
         return store.paired_inputs(own, self.inputs.get(metric.opponent, {}))

@@ -17,12 +17,11 @@ import polars as pl
 from empathy_core import data, metrics, weights
 from empathy_core.backends.positions import check_room
 from empathy_core.counted import counted
-from empathy_core.data import growing
 from empathy_core.data.contexts import contexts_of, has_turns
 from empathy_core.errors import ConfigError
 from empathy_core.prompts.rendering import Rendering, render
 from empathy_core.prompts.stops import read_settings
-from empathy_core.store import RunDir, UnitsOfBlocks, read_json
+from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
 from empathy_core.types import Condition, Decoding, ModelSpec, digest
 from jobs.config import contrasts
@@ -192,8 +191,8 @@ class _Conditions:
 
     def metric(self, name: str, options: Mapping[str, Any]) -> PlannedMetric:
         """Return a metric as it scores this run's answers."""
-        units, left_out = _units_at_once(self.rows), self.config.scoring.compares_alike
-        return _metric(name, options, self.evaluated, units, own_left_out=left_out)
+        left_out = self.config.scoring.compares_alike
+        return _metric(name, options, self.evaluated, own_left_out=left_out)
 
     def resolved(self, plan: Plan) -> Resolved:
         """Return the plan with what was learned of its conditions."""
@@ -453,27 +452,11 @@ def _cut(n: int) -> str:
 
 
 def _metric(
-    name: str,
-    options: Mapping[str, Any],
-    evaluated: pl.DataFrame,
-    units: UnitsOfBlocks,
-    *,
-    own_left_out: bool,
+    name: str, options: Mapping[str, Any], evaluated: pl.DataFrame, *, own_left_out: bool
 ) -> PlannedMetric:
     metric = metrics.prepared(name, options, evaluated, own_left_out=own_left_out)
     group = getattr(metric, "score_group", name if hasattr(metric, "model") else LEXICAL)
-    own = units if getattr(metric, "compares_answers", False) else {}
-    key = metrics.key(name, metric)
-    return PlannedMetric(name, dict(options), key, metric.signature(), group, own)
-
-
-def _units_at_once(rows: RunRows) -> UnitsOfBlocks:
-    """Return in which units the rows of each block would be, had the run not grown; else empty."""
-    if not rows.steps:
-        return {}
-    found = growing.units_at_once(rows.evaluated, rows.identity["evaluate"]["block_size"])
-    units = found.group_by("block").agg(pl.col("unit").unique().sort()).sort("block")
-    return {block: tuple(of) for block, of in units.iter_rows()}
+    return PlannedMetric(name, dict(options), metrics.key(name, metric), metric.signature(), group)
 
 
 def _plan_notes(config: Config, notes: Sequence[str]) -> PlanNotes:

@@ -38,7 +38,7 @@ def made_from(rows: pl.DataFrame, metric: MetricProtocol) -> pl.Series:
 
 def can_be_known(metric: MetricProtocol, options: Any) -> bool:
     """Tell whether a row's statistics under a metric depend on that row alone."""
-    return not getattr(metric, "compares_answers", False) and not options.get("opponent")
+    return not metrics.is_of_corpus(metric.signature()) and not options.get("opponent")
 
 
 @dataclass(frozen=True)

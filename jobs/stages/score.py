@@ -36,9 +36,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Answers:
-    """A condition's answers in this shard, and the digests of the units they form.
+    """A condition's answers, and the digests of the units of this shard.
 
     Attributes:
+        rows: Of this shard; of the whole condition for a metric that compares them all.
+        inputs: Score unit → digest of what its statistics are made from.
         known: What another run computed of them under the metric that is at work.
     """
 
@@ -62,14 +64,12 @@ def score(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
     others = {m.opponent for m in plan.of_group(task.key)} - {c.id for c in mine}
     read = (*mine, *(c for c in plan.conditions if c.id in others))
     left_out = leaves_own_out(plan)
-    of = partial(_answers, run, examples=examples, units=units, own_left_out=left_out)
-    usual = [of(c, cut=_cut(run, examples, {})) for c in read]
+    of = partial(_answers, run, examples=examples, own_left_out=left_out)
+    usual = [of(c, units) for c in read]
     for planned in plan.of_group(task.key):
         metric = _at_work(load(planned, examples), run)
-        answers = usual
-        if planned.units:
-            cut = _cut(run, examples, planned.units)
-            answers = [of(c, cut=cut) for c in read]
+        together = metrics.is_of_corpus(planned.signature)
+        answers = _corpora([of(c, range(plan.n_units)) for c in read], units) if together else usual
         by_id = {a.condition.id: a for a in answers}
         compared = [_beside(by_id[c.id], by_id.get(planned.opponent or "")) for c in mine]
         path = {c.id: run.score(planned.key, c.id, shard, n_shards) for c in mine}
@@ -110,6 +110,8 @@ def _kept(
     """Return what of a piece stays, where a run grew or some answers are new."""
     schema = store.SCORES | dict.fromkeys(metric.statistics, pl.Float64)
     nothing = _KeptScores(pl.DataFrame(schema=schema), {})
+    if metrics.is_of_corpus(tags["signature"]):  # one answer more changes what is said of all
+        return nothing
     expected = {**tags, "condition": answers.condition.id}
     try:
         piece, rows = store.read_piece(path)
@@ -129,37 +131,13 @@ def _without(answers: _Answers, units: Collection[int]) -> _Answers:
     return _Answers(answers.condition, rows, inputs)
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """How answers are cut into score units.
-
-    Attributes:
-        units_of: Block → units; empty where they are cut from the blocks as they follow each other.
-        places: ``example`` and ``unit``, where they are not.
-    """
-
-    units_of: store.UnitsOfBlocks
-    places: pl.DataFrame | None = None
-
-    def blocks(self, units: Collection[int]) -> set[int]:
-        """Return the blocks that some units are made from."""
-        if not self.units_of:
-            return {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
-        return {block for block, of in self.units_of.items() if not set(of).isdisjoint(units)}
-
-    def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows with their ``unit``, in the order of units."""
-        if self.places is None:
-            return rows.with_columns(unit=pl.col("block") // UNIT_BLOCKS)
-        return self.places.join(rows, on="example", maintain_order="left_right")
-
-
-def _cut(run: RunDir, examples: pl.DataFrame, units_of: store.UnitsOfBlocks) -> _Cut:
-    if not units_of:
-        return _Cut(units_of)
-    block_size = data.load_frozen(run).identity["evaluate"]["block_size"]
-    places = data.growing.units_at_once(examples, block_size).select("unit", example="id")
-    return _Cut(units_of, places)
+def _corpora(every: Sequence[_Answers], units: Sequence[int]) -> list[_Answers]:
+    """Return all answers of each condition; their inputs are those of *units* alone."""
+    inputs = [store.corpus_inputs(answers.inputs) for answers in every]
+    return [
+        replace(answers, inputs={unit: of[unit] for unit in units if unit in of})
+        for answers, of in zip(every, inputs, strict=True)
+    ]
 
 
 def _beside(answers: _Answers, other: _Answers | None) -> _Answers:
@@ -231,20 +209,19 @@ def _scored_from(path: Path) -> dict[int, str]:
 def _answers(
     run: RunDir,
     condition: Condition,
+    units: Sequence[int],
     *,
     examples: pl.DataFrame,
-    cut: _Cut,
-    units: Sequence[int],
     own_left_out: bool,
 ) -> _Answers:
     """Read a condition's answers in *units*, joined with their questions and references."""
-    digests, frames = store.read_rows(run.generations(condition.id), cut.blocks(units))
+    wanted = {u * UNIT_BLOCKS + i for u in units for i in range(UNIT_BLOCKS)}
+    digests, frames = store.read_rows(run.generations(condition.id), wanted)
     empty = pl.DataFrame(schema=store.GENERATIONS)
     rows = pl.concat(frames or [empty]).sort("block", maintain_order=True)
     found = metric_rows(rows, condition, examples, own_left_out=own_left_out)
-    placed = cut.placed(found).filter(pl.col("unit").is_in(units))
-    inputs = store.unit_inputs(digests, cut.units_of).items()
-    return _Answers(condition, placed, {unit: d for unit, d in inputs if unit in set(units)})
+    placed = found.with_columns(unit=pl.col("block") // UNIT_BLOCKS)
+    return _Answers(condition, placed, store.unit_inputs(digests))
 
 
 def metric_rows(
@@ -285,9 +262,27 @@ def _scored(
     metric: MetricProtocol, stale: Sequence[_Answers], listen: Listener
 ) -> Iterator[tuple[_Answers, pl.DataFrame | None]]:
     """Yield each condition's statistics, as soon as they are there where nothing is shared."""
+    if metrics.is_of_corpus(metric.signature()):
+        for answers in stale:
+            yield answers, _measured_together(metric, answers)
+            listen(Progress(len(answers.inputs), kept=False))
+        return
     alone = getattr(metric, "by_condition", False)
     for together in [[answers] for answers in stale] if alone else [stale]:
         yield from _measured(metric, together, listen)
+
+
+def _measured_together(metric: MetricProtocol, answers: _Answers) -> pl.DataFrame:
+    """Return the statistics of this shard's rows, measured among all of their condition."""
+    rows = answers.rows
+    state = metric.reference_state(metrics.references_of(metric, rows))
+    values = metric.measure(rows.select(*metrics.ROWS), state)
+    units = (rows["block"] // UNIT_BLOCKS).to_numpy()
+    frames = [
+        _frame(answers, rows.filter(units == unit), unit, values[units == unit], metric)
+        for unit in sorted(answers.inputs)
+    ]
+    return pl.concat(frames)
 
 
 def _measured(

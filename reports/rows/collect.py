@@ -28,7 +28,7 @@ from empathy_core.store import (
     UNIT_BLOCKS,
     Piece,
     RunDir,
-    UnitsOfBlocks,
+    corpus_inputs,
     paired_inputs,
     read_json,
     unit_inputs,
@@ -273,18 +273,14 @@ class _Source:
 
 def _inputs(source: _Source, sources: Mapping[str, _Source], metric: MetricProtocol) -> _Inputs:
     """Return score unit → digest of what a condition's scores must have been made from."""
-    own = unit_inputs(source.folder.blocks, _units(metric))
+    own = unit_inputs(source.folder.blocks)
+    if metrics.is_of_corpus(metric.signature()):
+        return corpus_inputs(own)
     opponent = getattr(metric, "opponent", None)
     if not opponent:
         return own
     other = sources[opponent].folder.blocks if opponent in sources else {}
     return paired_inputs(own, unit_inputs(other))
-
-
-def _units(metric: MetricProtocol) -> UnitsOfBlocks:
-    """Return in which score units the rows of a block are; empty where as everywhere."""
-    found: UnitsOfBlocks = getattr(metric, "units", {})
-    return found
 
 
 def _read_scores(
@@ -296,9 +292,6 @@ def _read_scores(
     problems: Problems,
 ) -> pl.DataFrame:
     metric = spec.metrics[key]
-    if (units := _units(metric)) and source.lacking_units:  # a lacking answer may be in any of them
-        every = {unit for of in units.values() for unit in of} | set(source.want["unit"])
-        source = replace(source, lacking_units=frozenset(every))
     added = metrics.added(metric)
     inputs = _inputs(source, sources, metric)
 

@@ -109,19 +109,6 @@ def test_a_row_keeps_its_block_and_new_rows_begin_a_score_unit(
     assert first.equals(states[0][0].filter(EVALUATED).select(first.columns))
 
 
-@given(many, st.integers(1, 4))
-def test_units_are_those_of_a_run_made_at_once(texts: list[int], block_size: int):
-    """Metrics that compare answers see the same rows together, however the run grew."""
-    frame = rows(texts)
-    spec = EvaluateSpec("all", None, block_size=block_size)
-    (_, _), (grown, _) = grow(frame, spec, [max(1, len(texts) // 3), None])
-    whole = at_once(frame, spec).select("id", at_once=pl.col("block") // UNIT_BLOCKS)
-
-    found = growing.units_at_once(grown.filter(EVALUATED), block_size).join(whole, on="id")
-
-    assert found["unit"].to_list() == found["at_once"].to_list()
-
-
 def test_rows_that_are_read_otherwise_today_are_refused():
     """Other cleaning rules, the same settings: no row is added to those that are answered."""
     frame = rows([1, 2, 4])
