@@ -22,6 +22,7 @@ from jobs.planning.plan import PlannedMetric
 from jobs.planning.plan_file import write_plan
 from jobs.planning.said_of_replies import said_of_replies
 from jobs.planning.scored_pairs import found_pairs
+from jobs.planning.withheld import WithheldWrites
 from tests.runs import preferred, rated, scored
 from tests.runs.by_hand import FLAN, LLAMA
 from tests.runs.corrected import check_crises
@@ -299,7 +300,8 @@ def _against_flan(run: store.RunDir, *examples: int) -> str:
     )
     spec: Any = SimpleNamespace(preference=SimpleNamespace(pairs="t"))
     frame = pl.DataFrame(rows, schema={name: EXAMPLES[name] for name in EXAMPLES})
-    return planned_pairs.Pairs(config, frame, None).audit(spec)
+    of_plan = planned_pairs.Pairs(config, frame, run, WithheldWrites())
+    return pairs.audit_text("t", of_plan.audit(spec) or {})
 
 
 # ---------------------------------------------------------------------------- who chose
@@ -324,17 +326,16 @@ def test_a_judge_is_uncalibrated_until_people_confirm_it(tmp_path: Path) -> None
     ("name", "fingerprint", "n_told"), [("judge:other:r:d", "abc", 1), ("judge:own:r:d", "xyz", 0)]
 )
 def test_a_judge_that_chose_and_reports_is_told_of(
-    tmp_path: Path, name: str, fingerprint: str, n_told: int
+    name: str, fingerprint: str, n_told: int
 ) -> None:
     """By its weights, however it is called here, and whatever it is asked."""
-    run = store.RunDir(tmp_path)
     origin = {"chosen_by": ["abc"], "judge": "Own", "label": "Warmth"}
-    store.write_json({"origin": origin}, run.pairs("s", "0" * 16).with_suffix(".json"))
+    chosen: Any = SimpleNamespace(audit=lambda _: {"origin": origin})
     preference = SimpleNamespace(pairs="s", digest="0" * 16)
     tuned: Any = SimpleNamespace(spec=SimpleNamespace(label="Tuned", preference=preference))
     model = {"name": "m", "label": "M", "backend": "hf"}
     reports = PlannedMetric(name, {"model": model, "fingerprint": fingerprint}, "k", "s", "g")
-    told = list(same_again([tuned], [reports], run))
+    told = list(same_again([tuned], [reports], chosen))
 
     assert len(told) == n_told
     assert all("judge Own chose the pairs that Tuned was tuned on" in one for one in told)
