@@ -1,13 +1,10 @@
-"""Best of n in a plan: the conditions whose answers are chosen, and what is done of them."""
+"""Best of n in a plan: the conditions whose answers are chosen."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from empathy_core import metrics, store
+from empathy_core import metrics
 from empathy_core.choice import SampleChoice
-from empathy_core.errors import Damaged
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._best_of import is_guard
 from empathy_core.metrics._jury import juries
@@ -15,8 +12,7 @@ from empathy_core.types import Condition
 from jobs.config.choosing import chooser
 from jobs.config.schema import Config
 from jobs.config.variants import variants
-from jobs.planning.plan import Plan, PlannedMetric
-from jobs.planning.progress import RunProgress, made_from
+from jobs.planning.plan import PlannedMetric
 
 
 def with_chosen(
@@ -107,50 +103,3 @@ def remarks(config: Config, conditions: Sequence[Condition]) -> Iterator[str]:
                 f"decoding.{name}: no judge looks for severe faults (Red), so that a reply with "
                 'one may be chosen; add the rubric "crisis" to a judge of the run'
             )
-
-
-# ---------------------------------------------------------------------------- what is done
-
-
-def made_of(progress: RunProgress, choice: SampleChoice) -> dict[int, str]:
-    """Return score unit → digest of the samples and scores that a choice is made of.
-
-    Only units that every score of the choice was computed for, from today's answers.
-    """
-    answers = progress.inputs[choice.of]
-    whole: dict[int, list[str]] = {unit: [digest] for unit, digest in answers.items()}
-    for key in choice.scores:
-        scored = progress.scored[key, choice.of]
-        contents = _contents(scored.paths)
-        current = {u for u in contents if scored.blocks.get(u) == answers.get(u, "none")}
-        whole = {u: [*of, contents[u]] for u, of in whole.items() if u in current}
-    return {u: hashlib.sha256(" ".join(of).encode()).hexdigest()[:16] for u, of in whole.items()}
-
-
-def _contents(paths: Sequence[Path]) -> dict[int, str]:
-    """Return score unit → digest of the scores of it themselves."""
-    found: dict[int, str] = {}
-    for path in paths:
-        try:
-            found |= store.verify_piece(path).blocks
-        except Damaged:  # it is computed again
-            continue
-    return found
-
-
-def is_chosen(plan: Plan, progress: RunProgress, condition: str) -> bool:
-    """Tell whether every unit that can be chosen for was, from today's answers and scores."""
-    choice = choice_of(plan, condition)
-    wanted = made_of(progress, choice)
-    done = made_from(progress.run.choice(condition).with_suffix(".json"))
-    sound = bool(progress.generated[condition].paths) or not wanted
-    return sound and all(done.get(unit) == digest for unit, digest in wanted.items())
-
-
-def choice_of(plan: Plan, condition: str) -> SampleChoice:
-    """Return how the answers of a condition are chosen.
-
-    Raises:
-        KeyError: They are not.
-    """
-    return {c.id: c.choice for c in plan.conditions if c.choice}[condition]

@@ -4,6 +4,7 @@ Only what was there is told: a file of texts has columns and a digest, and neith
 decoding that anybody knows of.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def _of_file(plan: Plan, condition: Condition) -> Iterator[Fact]:
 
 def _table(given: Mapping[str, object]) -> AnswersTable | None:
     known = {k: v for k, v in given.items() if k in AnswersTable.model_fields}
-    return AnswersTable.model_validate(known) if "path" in known else None
+    return AnswersTable.model_validate_json(json.dumps(known)) if "path" in known else None
 
 
 def _now(path: Path, then: str) -> str:

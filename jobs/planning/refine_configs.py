@@ -11,7 +11,7 @@ from typing import Any
 
 from empathy_core.metrics import is_judges
 from empathy_core.refining.proposing import TEMPLATE
-from empathy_core.types import DecodingSettings
+from jobs.config.decoding import DecodingTable
 from jobs.config.judge_table import JudgeTable
 from jobs.config.refine import RefineTable
 from jobs.config.refinements import RefineColumn
@@ -100,7 +100,7 @@ def propose_config(config: Config, table: RefineTable, briefs: Path) -> Config:
     source = SourceTable.model_validate({**told, "redistribute": may_leave})
     data = DataTable(sources={"briefs": source}, duplicates="keep")
     decoding = table.proposer_decoding or DRAWN
-    drawn = DecodingSettings(
+    drawn = DecodingTable(
         max_new_tokens=256, sample=True, temperature=0.8, top_p=0.95, seed=table.seed
     )
     asked = config.models[str(table.proposer)].model_copy(

@@ -13,7 +13,8 @@ from empathy_core.choice import SampleChoice
 from empathy_core.metrics._best_of import CHOICES, chosen, n_read
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
-from jobs.planning import choices
+from jobs.planning.choices import loaded
+from jobs.planning.chosen import choice_of, made_of
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import adapters_of, answer_tags, read_trained, read_when_asked
 from jobs.stages.protocol import Listener, Progress
@@ -31,8 +32,8 @@ def choose(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         Damaged: A result file of answers or scores is not what was written.
     """
     condition = next(c for c in plan.conditions if c.id == task.key)
-    choice = choices.choice_of(plan, task.key)
-    inputs = choices.made_of(read_when_asked(run, plan), choice)
+    choice = choice_of(plan, task.key)
+    inputs = made_of(read_when_asked(run, plan), choice)
     samples = _samples(run, choice, set(inputs))
     found = _chosen(run, plan, choice, set(inputs)).join(
         _costs(run, plan, choice, samples), on="example", how="left", maintain_order="left"
@@ -60,7 +61,7 @@ def _chosen(run: RunDir, plan: Plan, choice: SampleChoice, units: set[int]) -> p
         _, frames = store.read_rows(run.scores(key, choice.of), units)
         empty = pl.DataFrame(schema=store.SCORES)
         scores[key] = pl.concat([empty, *frames], how="diagonal").sort("block", maintain_order=True)
-    return chosen(choice, choices.loaded(plan.metrics), scores)
+    return chosen(choice, loaded(plan.metrics), scores)
 
 
 def _costs(run: RunDir, plan: Plan, choice: SampleChoice, samples: pl.DataFrame) -> pl.DataFrame:

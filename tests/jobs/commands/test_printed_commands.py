@@ -175,7 +175,7 @@ def test_what_is_to_be_done_about_an_element_can_be_pasted(run: Path, kind: str)
 
     assert all(means(line) == run for line in lines)
     sweeps = ("run directory not seen", "setup failed", "mistake")
-    assert bool(lines) == (kind not in ("done", "running", "queued", *sweeps))
+    assert bool(lines) == (kind not in ("done", "running", "queued", "unknown", *sweeps))
 
 
 def test_more_is_proposed_of_what_was_short():

@@ -285,7 +285,7 @@ def _against_flan(run: store.RunDir, *examples: int) -> str:
     """Return the audit of pairs of therapists, whose words are LLAMA's, against FLAN's answers."""
     write_plan(scored.PLAN, run.next_plan())
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
-    store.write_json({"sha256": sha256}, run.data)
+    store.write_json({"sha256": sha256, "identity": {}}, run.data)
     rows = [
         {"id": f"new-{i}", "context": question(i), "response": f"Llama says {i} to you!",
          "source": "new", "split": "train"}
