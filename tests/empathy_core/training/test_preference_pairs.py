@@ -206,7 +206,7 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     run.examples.parent.mkdir(parents=True)
     examples.write_parquet(run.examples)
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
-    run.data.write_text(json.dumps({"sha256": sha256}))
+    run.data.write_text(json.dumps({"sha256": sha256, "identity": {}}))
     piece = run.generation("tiny.prompt2.greedy-0123abcd", 0, 1)
     piece.parent.mkdir(parents=True)
     rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}

@@ -60,7 +60,7 @@ def test_all_but_reports_are_followed():
     """A report has nothing to do again."""
     followed = [stage.name for stage in TABLE if is_followed(stage)]
 
-    assert followed == ["finetune", "generate", "score"]
+    assert followed == ["finetune", "generate", "score", "choose", "score_chosen"]
 
 
 def test_a_stage_of_many_tasks_that_others_need_done_is_not_followed(
