@@ -1,6 +1,6 @@
 """Whether Slurm would take what is to be submitted: asked before anything is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -42,6 +42,8 @@ def refuse_groups(what: Launch, grouped: Groups, queue_state: QueueState) -> Non
     Raises:
         ClusterError: It would not take one.
     """
+    if not grouped:
+        return None
     nodes = to_avoid(what.run, what.profile.max_node_failures, queue_state)
     what = replace(what, code=what.run.code("DIGEST"))
     try:
@@ -96,17 +98,24 @@ def ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
     kinds = {
         (g[0].stage, what.resources(g[0].stage, g[0].key).model_dump_json()): g for g in grouped
     }
+    _ask(what, {kind: group for kind, group in kinds.items() if kind not in what.would_take})
+    result.notes += filter(None, (what.would_take[kind] for kind in kinds))
+
+
+def _ask(what: Launch, kinds: Mapping[tuple[str, str], Sequence[Task]]) -> None:
     arrays = [
         array_of(what, submission_of(what, [(g[0],)], Waits()), "check") for g in kinds.values()
     ]
     with ThreadPoolExecutor(max(1, len(arrays))) as at_once:
         asked = [at_once.submit(submit.test_only, array, what.profile) for array in arrays]
-    for group, array, answer in zip(kinds.values(), arrays, asked, strict=True):
+    for (kind, group), array, answer in zip(kinds.items(), arrays, asked, strict=True):
         try:
             answer.result()
+            what.would_take[kind] = ""
         except SubmitError as error:
             if away := out_of_service(str(error), array.resources):
-                result.notes.append(f"{array.resources.partition or 'the partition'}: {away}")
+                note = f"{array.resources.partition or 'the partition'}: {away}"
+                what.would_take[kind] = note
                 continue
             who = f"the {group[0].stage} jobs of '{group[0].key}'"
             table = stage_of(group[0].stage).resources

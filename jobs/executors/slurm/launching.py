@@ -34,6 +34,8 @@ class Launch:
         override: Resources given on the command line; they go over everything else.
         code: Folder of the suite that the array tasks will import.
         avoided: Nodes that array tasks keep away from, unless the nodes to use are given.
+        would_take: (stage, resources) of jobs that Slurm has said it would take → what is to be
+            noted of it; shared by all copies, so that nothing is asked twice.
     """
 
     run: RunDir
@@ -44,6 +46,7 @@ class Launch:
     override: Resources = field(default_factory=Resources)
     code: Path = Path()
     avoided: tuple[str, ...] = ()
+    would_take: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def resources(self, stage: str, key: str) -> Resources:
         """Return what an array task of this stage and key gets."""

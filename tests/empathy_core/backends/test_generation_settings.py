@@ -31,6 +31,7 @@ from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec
 from jobs.planning import answering, versions
+from jobs.planning.withheld import WithheldWrites
 from tests.empathy_core.backends.test_backends import QUESTIONS, one_by_one, requests
 from tests.empathy_core.prompts.test_reasoning import QWEN3
 from tests.tiny_models import bpe_tokenizer, tiny_llama, tiny_t5
@@ -252,6 +253,13 @@ def test_a_condition_without_structure_has_the_id_it_always_had(tmp_path: Path):
 # ---------------------------------------------------------------------------- kept in the run
 
 
+def _planned_and_kept(condition: Condition, run: RunDir) -> tuple[Condition, tuple[str, ...]]:
+    withheld = WithheldWrites()
+    found = answering.planned(condition, run, withheld)
+    withheld.write()
+    return found
+
+
 def test_what_was_found_is_kept_and_an_older_version_goes_on_without_it(tmp_path: Path):
     """A second plan reads it from the run; answers of version 2 stay under their own id."""
     model = spec(
@@ -259,8 +267,8 @@ def test_what_was_found_is_kept_and_an_older_version_goes_on_without_it(tmp_path
     )
     asked, run = Condition(model, prompt("none"), Decoding()), RunDir(tmp_path / "run")
 
-    first = answering.planned(asked, run)
-    again = answering.planned(replace(asked, model=replace(model, weights="/gone")), run)
+    first = _planned_and_kept(asked, run)
+    again = _planned_and_kept(replace(asked, model=replace(model, weights="/gone")), run)
     old = replace(asked, generation_version=2)
     run.journals(old.id).mkdir(parents=True)
     (run.journals(old.id) / "00000-of-00001.a.jsonl").write_text("")
@@ -362,8 +370,8 @@ def test_delimiters_that_replace_the_templates_own_are_said(tmp_path: Path) -> N
     told = {}
     for pair in (None, ("<think>", "</think>"), ("<thinking>", "</thinking>")):
         c = Condition(replace(spec, reasoning=pair), prompt("none"), Decoding(), chat=True)
-        told[pair] = answering.planned(c, RunDir(tmp_path / "run"))[1]
-        assert answering.planned(c, RunDir(tmp_path / "run"))[1] == told[pair]  # as it was kept
+        told[pair] = _planned_and_kept(c, RunDir(tmp_path / "run"))[1]
+        assert _planned_and_kept(c, RunDir(tmp_path / "run"))[1] == told[pair]  # as it was kept
 
     of_reasoning = {pair: [n for n in notes if "reasoning" in n] for pair, notes in told.items()}
     assert of_reasoning[None] == of_reasoning["<think>", "</think>"] == []

@@ -249,7 +249,7 @@ def test_a_stored_quantisation_is_in_plan_and_notes(
     text = CONFIG.format(weights=folder, more="")
     Path("run.toml").write_text(text[: text.index("[finetune.tuned]")])
     run = RunDir(tmp_path / "runs" / "run")
-    plan = resolve(configuration.read(Path("run.toml"), ()), run, "sweep", write=False).plan
+    plan = resolve(configuration.read(Path("run.toml"), ()), run, "sweep").plan
     (condition,) = plan.conditions
     assert condition.stored_quantization == "fp8 blocks 32x32"
     assert condition.block_size is not None
