@@ -20,6 +20,7 @@ from jobs.config import read as configuration
 from jobs.executors.worker import do_task
 from jobs.planning import sweep
 from jobs.planning.plan import Plan
+from jobs.planning.plan_file import last_plan
 from jobs.planning.sweep import Planned
 from tests.metric_rows import frame
 from tests.runs.command_line import write_config, write_questions
@@ -167,6 +168,12 @@ def sweep_here(folder: Path, *overrides: str) -> Planned:
         if task.stage != "report":
             do_task(run, planned.plan, task, lambda _: None)
     return planned
+
+
+def run_of(folder: Path) -> tuple[RunDir, Plan]:
+    """Return the run in a folder, and its last plan."""
+    run = RunDir(folder / "runs" / "judged")
+    return run, last_plan(run)[0]
 
 
 def statistics(run: RunDir) -> dict[Path, tuple[int, int]]:

@@ -3,16 +3,15 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from empathy_core import metrics
 from empathy_core.choice import SampleChoice
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._best_of import is_guard
-from empathy_core.metrics._jury import juries
 from empathy_core.types import Condition
 from jobs.config.choosing import chooser
 from jobs.config.schema import Config
 from jobs.config.variants import variants
 from jobs.planning.plan import PlannedMetric
+from jobs.planning.planned_metrics import loaded
 
 
 def with_chosen(
@@ -33,12 +32,6 @@ def with_chosen(
         for of in conditions
         for one in (of, *_chosen(config, of, asked.get(of.model.name, {}), computed))
     )
-
-
-def loaded(planned: Sequence[PlannedMetric]) -> dict[str, MetricProtocol]:
-    """Return key → metric of a plan, juries as well; no encoder is needed."""
-    found = {m.key: metrics.load(m.name, m.options) for m in planned}
-    return {**found, **juries(found)}
 
 
 def _chosen(

@@ -1,6 +1,6 @@
 """``[pairs.*]`` → the pairs that fine-tunes are tuned on, each table made once a plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from empathy_core.training.preference.pairs import PreferencePairs, audit_text
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.training.spec import FinetuneSpec
 from jobs.config.schema import Config
-from jobs.planning.plan import PlannedFinetune
+from jobs.planning.plan import PlannedFinetune, PlannedMetric
 from jobs.planning.said_of_replies import said_in
 from jobs.planning.scored_pairs import scored_pairs
 from jobs.planning.withheld import WithheldWrites
@@ -95,6 +95,25 @@ class Pairs:
         if (audit := self.audit(planned.spec)) and (sentences := _sentences(audit)):
             label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
             yield " ".join([label, *sentences])
+
+
+def same_again(
+    finetunes: Sequence[PlannedFinetune], metrics: Sequence[PlannedMetric], pairs: Pairs
+) -> Iterator[str]:
+    """Yield a sentence for each adapter whose pairs were chosen by what reports on it.
+
+    Whatever is tuned for is reached sooner than what it stands for: select with one judge, report
+    with another.
+    """
+    reporting = {m.judged_by or m.name for m in metrics}
+    for planned in finetunes:
+        origin = (pairs.audit(planned.spec) or {}).get("origin", {})
+        if reporting.intersection(origin.get("chosen_by", ())):
+            who = f"judge {origin['judge']}" if origin["judge"] else f"metric of {origin['label']}"
+            yield (
+                f"The {who} chose the pairs that {planned.spec.label} was tuned on, and scores it "
+                "here: it was tuned for this score. Select with one judge, report with another."
+            )
 
 
 def frozen_pairs(spec: FinetuneSpec, run: RunDir) -> pl.DataFrame | None:

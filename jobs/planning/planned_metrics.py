@@ -1,6 +1,6 @@
 """The metrics of a plan as whoever reads scores needs them: without encoder or judge at hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -8,7 +8,7 @@ from empathy_core import metrics
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._jury import juries
 from empathy_core.stats import CalibrationRule
-from jobs.planning.plan import Plan
+from jobs.planning.plan import Plan, PlannedMetric
 
 
 class _AsPlanned:
@@ -22,6 +22,12 @@ class _AsPlanned:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._metric, name)
+
+
+def loaded(planned: Sequence[PlannedMetric]) -> dict[str, MetricProtocol]:
+    """Return key → metric of a plan, juries as well; no encoder is needed."""
+    found = {m.key: metrics.load(m.name, m.options) for m in planned}
+    return {**found, **juries(found)}
 
 
 def metrics_of(plan: Plan) -> dict[str, MetricProtocol]:

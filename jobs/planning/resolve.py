@@ -31,7 +31,6 @@ from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
 from jobs.planning import (
     choices,
-    choosers,
     engines,
     imported,
     judges,
@@ -41,7 +40,7 @@ from jobs.planning import (
 )
 from jobs.planning.answering import planned
 from jobs.planning.loadable import stored_quantization
-from jobs.planning.pairs import Pairs
+from jobs.planning.pairs import Pairs, same_again
 from jobs.planning.pilot import measured, propose
 from jobs.planning.plan import (
     LEXICAL,
@@ -124,7 +123,7 @@ def resolve(config: Config, run: RunDir, command: str, awaited: Collection[str] 
     conditions = tuple(collected.conditions.values())
     scoring += _judged(config, collected, conditions)
     every = choices.with_chosen(config, conditions, scoring)
-    collected.tell_all(choosers.same_again(finetunes, scoring, collected.pairs))
+    collected.tell_all(same_again(finetunes, scoring, collected.pairs))
     shards = {name: _shards(config, name, conditions, evaluated, run) for name in config.models}
     plan = Plan(
         conditions=every,

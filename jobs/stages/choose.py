@@ -13,9 +13,9 @@ from empathy_core.choice import SampleChoice
 from empathy_core.metrics._best_of import CHOICES, chosen, n_read
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
-from jobs.planning.choices import loaded
 from jobs.planning.chosen import choice_of, made_of
 from jobs.planning.plan import Plan, Task
+from jobs.planning.planned_metrics import loaded
 from jobs.planning.progress import adapters_of, answer_tags, read_trained, read_when_asked
 from jobs.stages.protocol import Listener, Progress
 from jobs.stages.score import evaluated_rows, leaves_own_out, load, metric_rows

@@ -72,11 +72,6 @@ class Supervised:
             self._order_pipe.write(data)
             self._order_pipe.flush()
 
-    @property
-    def supervisor_pid(self) -> int:
-        """Process id of the outer supervisor."""
-        return self._supervisor.pid
-
     def is_alive(self) -> bool:
         """Tell whether the program runs, or is about to."""
         return not self._ended.is_set()

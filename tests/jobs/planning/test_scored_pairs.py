@@ -17,7 +17,7 @@ from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.settings import PairSettings
 from jobs.planning import pairs as planned_pairs
-from jobs.planning.choosers import same_again
+from jobs.planning.pairs import same_again
 from jobs.planning.plan import PlannedMetric
 from jobs.planning.plan_file import write_plan
 from jobs.planning.said_of_replies import said_of_replies

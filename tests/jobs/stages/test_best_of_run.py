@@ -19,12 +19,11 @@ from jobs.config import read as configuration
 from jobs.executors.worker import do_task
 from jobs.planning import sweep
 from jobs.planning.plan import Plan
-from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress
 from jobs.planning.stages import CHOOSE, SCORE_CHOSEN
 from jobs.stages.report import report_spec
 from reports.write import write_report
-from tests.judging import sweep_here
+from tests.judging import run_of, sweep_here
 from tests.runs.best_of import BEST_OF, SAMPLES, N, write_best_of
 from tests.runs.judged import N_QUESTIONS
 
@@ -48,12 +47,6 @@ def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     yield tmp_path
     CURRENT.close()
-
-
-def run_of(folder: Path) -> tuple[RunDir, Plan]:
-    """Return the run in a folder, and its last plan."""
-    run = RunDir(folder / "runs" / "judged")
-    return run, last_plan(run)[0]
 
 
 def named(plan: Plan, decoding: str) -> Condition:

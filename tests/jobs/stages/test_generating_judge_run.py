@@ -14,16 +14,21 @@ import pytest
 
 from empathy_core.backends.current import CURRENT
 from empathy_core.backends.hf import HfBackend
-from empathy_core.store import RunDir
 from jobs.commands.views.plan_preview import as_json, text
 from jobs.config import read as configuration
 from jobs.executors.worker import do_task
 from jobs.planning import sweep
-from jobs.planning.plan import Plan, Task
-from jobs.planning.plan_file import last_plan
+from jobs.planning.plan import Task
 from jobs.planning.stages import REPORT
 from tests import preloaded
-from tests.judging import judged_rows, statistics, sweep_here, tokens_by_number, write_judged
+from tests.judging import (
+    judged_rows,
+    run_of,
+    statistics,
+    sweep_here,
+    tokens_by_number,
+    write_judged,
+)
 from tests.pages import examples_of
 from tests.runs.command_line import environment
 from tests.runs.judged import JUDGED, N_QUESTIONS
@@ -56,12 +61,6 @@ def copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     yield tmp_path
     CURRENT.close()
-
-
-def run_of(folder: Path) -> tuple[RunDir, Plan]:
-    """Return the run in a folder, and its last plan."""
-    run = RunDir(folder / "runs" / "judged")
-    return run, last_plan(run)[0]
 
 
 def test_a_judge_of_each_kind_rates_the_same_answers_in_columns_of_its_own(finished: Path):

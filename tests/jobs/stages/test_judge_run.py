@@ -20,13 +20,12 @@ from empathy_core.store import RunDir
 from jobs.config import read as configuration
 from jobs.executors.worker import do_task
 from jobs.planning import sweep
-from jobs.planning.plan import Plan, Task
-from jobs.planning.plan_file import last_plan
+from jobs.planning.plan import Task
 from jobs.planning.stages import SCORE
 from jobs.stages.report import report_spec
 from jobs.stages.score import load
 from tests import preloaded
-from tests.judging import judged_rows, statistics, sweep_here, write_judged
+from tests.judging import judged_rows, run_of, statistics, sweep_here, write_judged
 from tests.runs.command_line import environment
 from tests.runs.judged import CARE, JUDGED, N_QUESTIONS
 
@@ -48,12 +47,6 @@ def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     yield tmp_path
     CURRENT.close()
-
-
-def run_of(folder: Path) -> tuple[RunDir, Plan]:
-    """Return the run in a folder, and its last plan."""
-    run = RunDir(folder / "runs" / "judged")
-    return run, last_plan(run)[0]
 
 
 # ---------------------------------------------------------------------------- how it is cut

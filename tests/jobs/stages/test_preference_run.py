@@ -25,13 +25,12 @@ from jobs.launch import main
 from jobs.planning import scoring
 from jobs.planning.judges import previews
 from jobs.planning.plan import Plan, Task
-from jobs.planning.plan_file import last_plan
 from jobs.planning.progress import read_progress, read_when_asked
 from jobs.planning.scored_pairs import scored_pairs
 from jobs.planning.status import condition_progress
 from jobs.stages.report import report_spec
 from reports.rows.collect import collect
-from tests.judging import judged_rows, statistics, sweep_here, write_judged
+from tests.judging import judged_rows, run_of, statistics, sweep_here, write_judged
 from tests.runs.judged import JUDGED, N_QUESTIONS
 
 COMPARED = JUDGED.replace(
@@ -79,12 +78,6 @@ def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     yield tmp_path
     CURRENT.close()
-
-
-def run_of(folder: Path) -> tuple[RunDir, Plan]:
-    """Return the run in a folder, and its last plan."""
-    run = RunDir(folder / "runs" / "judged")
-    return run, last_plan(run)[0]
 
 
 def ids(plan: Plan) -> dict[str, str]:
