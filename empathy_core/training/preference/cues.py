@@ -115,8 +115,8 @@ def cues_text(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return ""
     n, questions = found[0]["n"], found[0]["n_questions"]
-    said = ", ".join(f"{of['cue']} alone in {within(of)}" for of in found)
+    said = ", and ".join(f"by {of['cue']} alone in {within(of)}" for of in found)
     return (
-        f"classifiers that cannot read tell the chosen reply of the {n} held-out pairs "
-        f"({questions} questions) by {said}: what an adapter prefers more often is more than that"
+        f"classifiers that cannot read tell the chosen reply of {n} held-out pairs ({questions} "
+        f"questions) {said}; an adapter that does no better may have learnt no more"
     )
