@@ -100,7 +100,7 @@ class Renderer:
 
         A decoder's window holds prompt and answer; an encoder's holds the prompt alone.
         """
-        if self.window is None or self.condition.model.architecture == "encoder-decoder":
+        if self.window is None or self.condition.model.is_encoder_decoder:
             return self.window
         return self.window - self.condition.decoding.max_new_tokens
 
@@ -145,7 +145,7 @@ class Renderer:
 
         Empty for an encoder-decoder, whose encoder reads them, and for chat prompts.
         """
-        if self.condition.chat or self.condition.model.architecture == "encoder-decoder":
+        if self.condition.chat or self.condition.model.is_encoder_decoder:
             return []
         bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         whole = self.tokenizer("a")["input_ids"]
