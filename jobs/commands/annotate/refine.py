@@ -39,8 +39,8 @@ def refine(options: AnnotateRefineOptions) -> int:
     from jobs.commands.views.judge_scores import judge_scores
     from jobs.commands.views.rating import rating_settings
     from jobs.commands.views.rating_rounds_shown import refinement_record, refinement_text
-    from jobs.planning.refinement import Refining, refined
-    from jobs.planning.returned_ratings import rated_round
+    from jobs.planning.ratings.next_round import Refining, refined
+    from jobs.planning.ratings.returned import rated_round
 
     settings = rating_settings(options)
     of = rated_round(settings.run, options.round)

@@ -12,8 +12,8 @@ from empathy_core.errors import ConfigError
 from empathy_core.prompts.instructions import instruction_of
 from empathy_core.store import RunDir, write_bytes
 from jobs.config.schema import Config
-from jobs.planning.refine_settings import Begun
-from jobs.planning.run_rows import examples_of
+from jobs.planning.refining.settings import Begun
+from jobs.planning.resolving.run_rows import examples_of
 from reports.numbers.refined import RANKINGS
 
 EXAMPLES, CANDIDATES = "examples.jsonl", "candidates.jsonl"

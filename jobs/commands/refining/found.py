@@ -22,8 +22,8 @@ from empathy_core.store import write_bytes
 from jobs.commands.refining.steps import StepRunner, rated
 from jobs.config.refinements import RefineColumn, from_file, prompts_by_hand, worst_by
 from jobs.config.schema import Config
-from jobs.planning.refine_configs import PROPOSE, WORST, propose_config, round_config
-from jobs.planning.refine_settings import Begun, write_prompt
+from jobs.planning.refining.configs import PROPOSE, WORST, propose_config, round_config
+from jobs.planning.refining.settings import Begun, write_prompt
 from reports.labels import column_title, number
 from reports.numbers.refined import PromptRows, RowsOfRun
 

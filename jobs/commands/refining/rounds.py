@@ -11,8 +11,8 @@ from empathy_core.store import write_bytes
 from jobs.commands.refining.steps import StepRunner, rated, read_rows
 from jobs.config.refinements import target_of
 from jobs.config.schema import Config
-from jobs.planning.refine_configs import round_config, round_name
-from jobs.planning.refine_settings import Begun
+from jobs.planning.refining.configs import round_config, round_name
+from jobs.planning.refining.settings import Begun
 from reports.numbers.refined import RANKINGS, PromptRows, RoundResult, RowsOfRun, round_result
 
 

@@ -14,9 +14,9 @@ from jobs.commands.refining.rounds import Ranked
 from jobs.commands.refining.steps import StepRunner
 from jobs.config.refinements import remarks, target_of
 from jobs.config.schema import Config
-from jobs.planning.refine_configs import TEST, config_of_test
-from jobs.planning.refine_settings import Begun
-from jobs.planning.test_looks import take
+from jobs.planning.refining.configs import TEST, config_of_test
+from jobs.planning.refining.looks import take
+from jobs.planning.refining.settings import Begun
 from reports.numbers.refined import PromptRows, RowsOfRun, corrected, moved
 from reports.refined import PromptGain, PromptOnTest, RefinementOutcome, write_outcome
 from reports.write import write_report

@@ -10,9 +10,9 @@ from empathy_core.annotation.writing import PAGE
 from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.console import relative
-from jobs.planning.adjudication import AdjudicatedRound
 from jobs.planning.plan import Plan
-from jobs.planning.refinement import Refined
+from jobs.planning.ratings.adjudication import AdjudicatedRound
+from jobs.planning.ratings.next_round import Refined
 from jobs.planning.shown_commands import command
 
 

@@ -13,7 +13,7 @@ import pytest
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from empathy_core.training.preference.settings import PairSettings
-from jobs.planning.scored_run import scored_run
+from jobs.planning.pairs.scored_run import scored_run
 from tests.runs.command_line import launch
 from tests.runs.finetunes import FEELINGS, TUNED, adapters, write_experiment
 

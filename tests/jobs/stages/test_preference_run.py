@@ -23,10 +23,10 @@ from jobs.executors.slurm.compaction import _complete
 from jobs.executors.worker import do_task
 from jobs.launch import main
 from jobs.planning import scoring
-from jobs.planning.judges import previews
+from jobs.planning.pairs.from_scores import scored_pairs
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress, read_when_asked
-from jobs.planning.scored_pairs import scored_pairs
+from jobs.planning.resolving.judges import previews
 from jobs.planning.status import condition_progress
 from jobs.stages.report import report_spec
 from reports.rows.collect import collect

@@ -11,8 +11,8 @@ from empathy_core.prompts.instructions import wording_digest
 from empathy_core.store import EVALUATED, RefinementDir, RunDir, list_pieces
 from empathy_core.types import Prompt
 from jobs.planning.plan_file import last_plan
-from jobs.planning.refine_configs import TEST
-from jobs.planning.refine_settings import Begun
+from jobs.planning.refining.configs import TEST
+from jobs.planning.refining.settings import Begun
 from reports.refined import RefinementOutcome, read_outcome
 from reports.tables.refined import looks_note
 

@@ -23,8 +23,8 @@ from empathy_core.training.preference.scored import (
 )
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import Condition
-from jobs.planning.said_of_replies import said_of_replies
-from jobs.planning.scored_run import ScoredRun, scored_run
+from jobs.planning.pairs.said_of_replies import said_of_replies
+from jobs.planning.pairs.scored_run import ScoredRun, scored_run
 from reports.numbers.calibration import calibration_numbers
 from reports.rows.compared import comparisons
 from reports.rows.pieces import KEY

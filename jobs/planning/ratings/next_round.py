@@ -12,14 +12,14 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan
-from jobs.planning.rated_rows import rated_run
-from jobs.planning.rating_rounds import (
+from jobs.planning.ratings.returned import OpenRound
+from jobs.planning.ratings.rounds import (
     DrawnRound,
     ExportedRound,
     refinement_round,
     require_helpline,
 )
-from jobs.planning.returned_ratings import OpenRound
+from jobs.planning.ratings.rows import rated_run
 
 
 @dataclass(frozen=True, slots=True)

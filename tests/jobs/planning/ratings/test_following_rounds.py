@@ -16,11 +16,10 @@ from empathy_core.annotation.settled import adjudications, settled
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir
 from jobs.config.annotate import AnnotateTable
-from jobs.planning.adjudication import AdjudicatedRound, adjudication_round
 from jobs.planning.plan import Plan, PlanNotes
-from jobs.planning.rating_rounds import export_round
-from jobs.planning.refinement import Refined, Refining, refined
-from jobs.planning.returned_ratings import (
+from jobs.planning.ratings.adjudication import AdjudicatedRound, adjudication_round
+from jobs.planning.ratings.next_round import Refined, Refining, refined
+from jobs.planning.ratings.returned import (
     column_map,
     declared_raters,
     import_files,
@@ -29,6 +28,7 @@ from jobs.planning.returned_ratings import (
     round_of,
     survey_codes,
 )
+from jobs.planning.ratings.rounds import export_round
 from tests.runs.by_hand import DATA, FLAN, LLAMA, make, spec
 
 TABLE = AnnotateTable(

@@ -18,8 +18,8 @@ from jobs.config.judges import metric_options
 from jobs.config.refine import RefineTable
 from jobs.config.refinements import target_of
 from jobs.config.schema import Config, load_prompt
-from jobs.planning.refine_configs import WORST, round_name
-from jobs.planning.run_rows import examples_of
+from jobs.planning.refining.configs import WORST, round_name
+from jobs.planning.resolving.run_rows import examples_of
 
 LATER = ("candidates", "candidates_file", "proposer", "proposals", "proposer_decoding", "shown",
          "report_by", "tested", "test_when")  # fmt: skip

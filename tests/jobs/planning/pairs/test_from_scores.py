@@ -16,12 +16,12 @@ from empathy_core import rubrics, store
 from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.settings import PairSettings
-from jobs.planning import pairs as planned_pairs
-from jobs.planning.pairs import same_again
+from jobs.planning.pairs import planned as planned_pairs
+from jobs.planning.pairs.from_scores import found_pairs
+from jobs.planning.pairs.planned import same_again
+from jobs.planning.pairs.said_of_replies import said_of_replies
 from jobs.planning.plan import PlannedMetric
 from jobs.planning.plan_file import write_plan
-from jobs.planning.said_of_replies import said_of_replies
-from jobs.planning.scored_pairs import found_pairs
 from jobs.planning.withheld import WithheldWrites
 from tests.runs import preferred, rated, scored
 from tests.runs.by_hand import FLAN, LLAMA

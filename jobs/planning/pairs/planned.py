@@ -15,9 +15,9 @@ from empathy_core.training.preference.pairs import PreferencePairs, audit_text
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.training.spec import FinetuneSpec
 from jobs.config.schema import Config
+from jobs.planning.pairs.from_scores import scored_pairs
+from jobs.planning.pairs.said_of_replies import said_in
 from jobs.planning.plan import PlannedFinetune, PlannedMetric
-from jobs.planning.said_of_replies import said_in
-from jobs.planning.scored_pairs import scored_pairs
 from jobs.planning.withheld import WithheldWrites
 
 
