@@ -1,7 +1,8 @@
 """Large files a part at a time, so that no more than a part of them is in memory.
 
 Only what reads the same in parts is read so: JSON lines, CSV, TSV and parquet without a fault. For
-everything else ``Unusual`` is raised; then ``files`` reads the whole, and says what is wrong.
+everything else ``NeedsWholeFile`` is raised; then ``files`` reads the whole, and says what is
+wrong.
 """
 
 import bz2
@@ -31,7 +32,7 @@ CHARACTERS = 8_000_000
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
-class Unusual(Exception):
+class NeedsWholeFile(Exception):
     """A file must be read whole."""
 
 
@@ -41,14 +42,14 @@ def parts(
     """Yield the rows of a large file in parts; arguments as of ``files.parse``.
 
     Raises:
-        Unusual: It is no large file, or none that can be read in parts.
+        NeedsWholeFile: It is no large file, or none that can be read in parts.
         DataError: A setting of the layout does nothing to it.
     """
     name, before = path.name.lower(), path.stat()
     packing = next((ending for ending in _OPEN if name.endswith(ending)), "")
     suffix = name.removesuffix(packing).rpartition(".")[2]
     if before.st_size < LARGE:
-        raise Unusual
+        raise NeedsWholeFile
     files.require_use(path, layout, suffix, where)
     if suffix == "parquet" and not packing:
         yield from _parquet(path, columns)
@@ -58,7 +59,7 @@ def parts(
             usual = "\t" if suffix == "tsv" else ","
             yield from _csv(text, layout, usual, columns) if as_csv else _json_lines(text)
     else:
-        raise Unusual
+        raise NeedsWholeFile
     after = path.stat()
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         msg = f"{path} was changed while it was read: expected a file at rest; run this again"
@@ -73,7 +74,7 @@ def _text(path: Path, packing: str, layout: TextLayout, newline: str) -> Iterato
         with opened(path) as file:
             codec, errors = codec_of(path, file.read(200), layout, "")
     except (OSError, EOFError, ValueError, DataError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     with opened(path) as file:
         # its mark is no part of a text
         codec = "utf-8-sig" if codec == "utf-8" else codec
@@ -116,15 +117,15 @@ def _json_lines(text: TextIO) -> Iterator[RawRows]:
                 continue
             value, found.fault = files.json_line(line, number, found.fault)
             if not (found.first or found.records) and found.fault:
-                raise Unusual  # may be one value over several lines
+                raise NeedsWholeFile  # may be one value over several lines
             found.add(value, number, len(line))
             whole += value is not None
             if found.is_full:
                 yield found.taken(files.keys(found.records), files.BROKEN_LINE, files.CORRECT)
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     if found.first + len(found.records) < 2 or not whole:
-        raise Unusual
+        raise NeedsWholeFile
     yield found.taken(files.keys(found.records), files.BROKEN_LINE, files.CORRECT)
 
 
@@ -142,7 +143,7 @@ def _csv(
             if not header:
                 header = row
                 if layout.separator is None and not set(columns) <= set(header):
-                    raise Unusual  # perhaps another separator
+                    raise NeedsWholeFile  # perhaps another separator
                 continue
             whole, found.fault = files.whole_row(row, header, line, found.fault)
             found.add(
@@ -151,7 +152,7 @@ def _csv(
             if found.is_full:
                 yield found.taken(header, files.CELLS, files.UNQUOTED)
     except (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     yield found.taken(header, files.CELLS, files.UNQUOTED)
 
 
@@ -169,4 +170,4 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[RawRows]:
                 yield RawRows(names, frame.to_dicts(), first=first)
                 first += batch.num_rows
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error

@@ -5,9 +5,9 @@ from dataclasses import replace
 from textwrap import fill
 
 from reports.claims.checks import Check
+from reports.claims.citable_numbers import Citable
 from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import HALF, Typed
 from reports.labels import count, number, p_text
 

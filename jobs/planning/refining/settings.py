@@ -28,7 +28,7 @@ replies first. Those of candidates are frozen with them."""
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunRefinement:
     """A refinement that was begun.
 
     Attributes:
@@ -48,7 +48,7 @@ class Begun:
     n_test: int
 
 
-def begin(config: Config, name: str, run: RunDir) -> Begun:
+def begin(config: Config, name: str, run: RunDir) -> BegunRefinement:
     """Return a refinement, its rows drawn and frozen by the first call.
 
     Raises:
@@ -84,7 +84,7 @@ def _freeze(
     write_json(record, folder.settings)
 
 
-def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> Begun:
+def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> BegunRefinement:
     table, found = config.refine[name], read_json(folder.settings)
     try:
         listed = found["rows"]
@@ -92,7 +92,9 @@ def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> 
         rows = RefinementRows(tuple(listed[WORST]), rounds)
         tested = found["test"]
         _require_same(folder, found, _settings(config, table, parent), _identity(config))
-        return Begun(name, table, folder, parent, rows, tested["digest"], int(tested["rows"]))
+        return BegunRefinement(
+            name, table, folder, parent, rows, tested["digest"], int(tested["rows"])
+        )
     except (KeyError, TypeError) as error:
         msg = (
             f"{folder.settings} is not what was written (no {error}): expected the settings of a "
