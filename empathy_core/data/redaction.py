@@ -12,7 +12,7 @@ from empathy_core.data.contexts import has_turns
 from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.personal.counts import FIELDS
 from empathy_core.personal.kinds import KINDS, Kind
-from empathy_core.personal.search import redacted
+from empathy_core.personal.search import FINDERS, redacted
 
 QUESTION, HISTORY, REFERENCE = FIELDS
 
@@ -41,6 +41,10 @@ class Redaction:
         made, counts = _redacted(text, self.kinds)
         self.replaced.update({(kind, where): n for kind, n in counts.items()})
         return made
+
+    def hints(self) -> list[str]:
+        """Return patterns, of which every text matches one that does not stay as it is."""
+        return [hint for kind in self.kinds for hint in FINDERS[kind].hints]
 
     def turns(self, turns: Sequence[Message]) -> tuple[Message, ...]:
         """Return turns with placeholders; the last is the question."""
