@@ -105,7 +105,7 @@ def _escaped(packed: PackedTexts) -> np.ndarray:
 
 def sha256(texts: pl.Series) -> list[str]:
     """Return the SHA-256 of the UTF-8 of each text."""
-    data, bounds = _buffer(texts)
+    data, bounds = buffer(texts)
     view = memoryview(np.ascontiguousarray(data))
     return [hashlib.sha256(view[a:b]).hexdigest() for a, b in pairwise(bounds.tolist())]
 
@@ -180,7 +180,7 @@ class _Plain:
 
     def __init__(self, texts: pl.Series) -> None:
         ended = pl.select(pl.concat_str(texts, pl.lit("\0"))).to_series()
-        data, bounds = _buffer(ended if len(texts) else texts)
+        data, bounds = buffer(ended if len(texts) else texts)
         self.data, self.starts, self.ends = data.copy(), bounds[:-1], bounds[1:] - 1
         within, signs = self._ends_within(), _signs(self.data)
         places = np.concatenate([within, signs, self._other_characters()])
@@ -222,7 +222,7 @@ def _signs(data: np.ndarray) -> np.ndarray:
     return np.concatenate([digits[signed], one])
 
 
-def _buffer(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+def buffer(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     """Return the bytes of texts, and the places between which they stand."""
     array = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()

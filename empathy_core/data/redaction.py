@@ -42,9 +42,9 @@ class Redaction:
         self.replaced.update({(kind, where): n for kind, n in counts.items()})
         return made
 
-    def hints(self) -> list[str]:
-        """Return patterns, of which every text matches one that does not stay as it is."""
-        return [hint for kind in self.kinds for hint in FINDERS[kind].hints]
+    def maybe(self, texts: pl.Expr) -> pl.Expr:
+        """Return which texts may not stay as they are."""
+        return pl.any_horizontal(pl.lit(False), *(FINDERS[kind].maybe(texts) for kind in self.kinds))  # noqa: FBT003
 
     def turns(self, turns: Sequence[Message]) -> tuple[Message, ...]:
         """Return turns with placeholders; the last is the question."""
