@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from empathy_core.types import Column
+from reports.labels import label_below
 from reports.numbers.significance import significant
 
 
@@ -47,7 +48,7 @@ class Measure:
     @property
     def title(self) -> str:
         """Return the heading with the one above it, e.g. ``BERTScore F1``."""
-        return f"{self.column.group} {self.column.label}".strip()
+        return f"{self.column.group} {label_below(self.column)}".strip()
 
 
 @dataclass(frozen=True, slots=True)
