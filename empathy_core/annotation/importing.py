@@ -25,7 +25,7 @@ from empathy_core.annotation.round_items import AskedRound
 from empathy_core.annotation.rounds import RoundDir, read_round_ratings, write_ratings
 from empathy_core.annotation.writing import read_secret
 from empathy_core.errors import Damaged, DataError
-from empathy_core.store import append_json_line, write_bytes, write_json
+from empathy_core.store import append_json_line, json_lines, write_bytes, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ def read_imports(folder: RoundDir) -> dict[str, dict[str, Any]]:
     """
     found = {}
     if folder.imports.exists():
-        for line in folder.imports.read_text(encoding="utf-8").splitlines():
+        for line in json_lines(folder.imports.read_text(encoding="utf-8")):
             try:
                 record = json.loads(line)
             except ValueError:

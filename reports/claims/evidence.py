@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from empathy_core.stats import Interval, equivalent
 from empathy_core.types import Column
+from reports.labels import label_below
 from reports.numbers.significance import significant
 
 
@@ -48,7 +49,7 @@ class Measure:
     @property
     def title(self) -> str:
         """Return the heading with the one above it, e.g. ``BERTScore F1``."""
-        return f"{self.column.group} {self.column.label}".strip()
+        return f"{self.column.group} {label_below(self.column)}".strip()
 
 
 @dataclass(frozen=True, slots=True)

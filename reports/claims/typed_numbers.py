@@ -84,6 +84,13 @@ _INSTEAD = re.compile(
 )
 """A sentence with one of these speaks of a prompt that it need not name."""
 
+_OF_A_DIFFERENCE = re.compile(
+    r"[+\u2212]|\b(by|than|over|above|below|more|less|gains?|differ\w*|improve\w*|rises?|rose|drops?|"
+    r"dropped|falls?|fell|increases?d?|decreases?d?|reduc\w*)\b",
+    re.IGNORECASE,
+)
+"""A sentence without any of these speaks of scores, not of differences."""
+
 
 def _of_value(of: Number, known: CitableNumbers, said: NamesAround) -> Typed:
     """Return the score, difference or bound that a number is, or the nearest."""
@@ -127,12 +134,7 @@ def _scaled(of: Number, known: CitableNumbers) -> Iterator[tuple[float, str, np.
 
 
 def _found(
-    of: Number,
-    known: CitableNumbers,
-    said: NamesAround,
-    good: np.ndarray,
-    scale: float,
-    how: str,
+    of: Number, known: CitableNumbers, said: NamesAround, good: np.ndarray, scale: float, how: str
 ) -> Typed:
     """Return the best of *good*; in doubt where it is of another prompt than is named."""
     prompted = good & known.same_prompt(said)
@@ -167,6 +169,8 @@ def _nearest(of: Number, known: CitableNumbers, said: NamesAround) -> Citable | 
     values = np.isin(known.command, ("", "res"))
     agreed = values & known.agrees(said)
     among = agreed & known.same_prompt(said)
+    if not _OF_A_DIFFERENCE.search(of.sentence) and (among & (known.rank == 0)).any():
+        among = among & (known.rank == 0)
     for candidates in (among, agreed, values):
         if candidates.any():
             is_large = of.digits.value > 1 and not of.digits.percent

@@ -110,13 +110,15 @@ class Cluster:
             names = ",".join(drained)
             self.run("scontrol", "update", f"nodename={names}", "state=resume")
 
-    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 300) -> None:
-        """Return as soon as *predicate* holds.
+    def wait_for(
+        self, predicate: Callable[[], object], timeout_s: float = 300, nap_s: float = 0.1
+    ) -> None:
+        """Return soon after *predicate* holds; it is looked at every *nap_s* seconds.
 
         Raises:
             TimeoutError: It does not within *timeout_s*.
         """
-        if not until(predicate, timeout_s, nap_s=0.1):
+        if not until(predicate, timeout_s, nap_s=nap_s):
             msg = f"not within {timeout_s} s; squeue says {self.states()}"
             raise TimeoutError(msg)
 

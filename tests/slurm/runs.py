@@ -73,8 +73,11 @@ def sweep(cluster: Cluster, folder: Path, *arguments: str) -> str:
 
 
 def drained(cluster: Cluster, timeout_s: float = 600) -> None:
-    """Wait until nothing is in the queue."""
-    cluster.wait_for(lambda: not cluster.queue(), timeout_s)
+    """Wait until nothing is in the queue.
+
+    It takes longest of all waiting, and each look starts a program: few looks.
+    """
+    cluster.wait_for(lambda: not cluster.queue(), timeout_s, nap_s=0.4)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.training.adapter.held_out import held_out_text
 from empathy_core.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def card(record: "AdapterRecord") -> str:
             settings=list(_settings(record.settings)),
             turns=_turns(record.settings),
             versions=_versions(record.provenance),
+            held_out=held_out_text(record.pairs),
         )
     )
 

@@ -10,7 +10,7 @@ import polars as pl
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.prompts.instructions import instruction_of
-from empathy_core.store import RunDir, write_bytes
+from empathy_core.store import RunDir, json_lines, write_bytes
 from jobs.config.schema import Config
 from jobs.planning.refining.settings import BegunRefinement
 from jobs.planning.resolving.run_rows import examples_of
@@ -75,7 +75,7 @@ def _candidates(begun: BegunRefinement) -> Iterator[dict[str, Any]]:
     }
     if not begun.folder.candidates.exists():
         return
-    for line in begun.folder.candidates.read_text(encoding="utf-8").splitlines():
+    for line in json_lines(begun.folder.candidates.read_text(encoding="utf-8")):
         record = json.loads(line)
         known = {key: record[key] for key in ("name", "parent", "made", "dropped")}
         yield {**known, "instructions": record["said"], **scores.get(record["name"], {})}

@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core import data, metrics, store
 from empathy_core.data import splitting
-from empathy_core.errors import Damaged, DataError, RunMismatch
+from empathy_core.errors import Damaged, DataError, RunMismatch, first_line
 from empathy_core.prompts.instructions import as_toml, wording_digest
 from empathy_core.refining.rows import RefinementRows, draw_rows
 from empathy_core.store import RefinementDir, RunDir, read_json, write_bytes, write_json
@@ -85,8 +85,9 @@ def _freeze(
 
 
 def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> BegunRefinement:
-    table, found = config.refine[name], read_json(folder.settings)
+    table = config.refine[name]
     try:
+        found = read_json(folder.settings)
         listed = found["rows"]
         rounds = tuple(tuple(ids) for step, ids in listed.items() if step != WORST)
         rows = RefinementRows(tuple(listed[WORST]), rounds)
@@ -95,10 +96,11 @@ def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> 
         return BegunRefinement(
             name, table, folder, parent, rows, tested["digest"], int(tested["rows"])
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, Damaged) as error:
         msg = (
-            f"{folder.settings} is not what was written (no {error}): expected the settings of a "
-            f"refinement; restore it from a copy, or remove {folder.root}"
+            f"{folder.settings} is not what was written ({first_line(error)}): expected the "
+            "settings of a refinement, with which it was begun; restore it from a copy, or remove "
+            f"{folder.root}, which begins it anew"
         )
         raise Damaged(msg) from error
 

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import binomtest
 
 from empathy_core import rubrics, store
+from empathy_core.errors import DataError
 from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.settings import PairSettings
@@ -281,7 +282,17 @@ def test_people_may_have_compared_a_therapist_with_a_model(tmp_path: Path) -> No
     assert "of 2 pairs to 2 questions" in told  # the contrary at the first, and as said at the next
 
 
-def _against_flan(run: store.RunDir, *examples: int) -> str:
+def test_answers_of_a_model_without_a_licence_are_not_set_against_a_therapist(
+    tmp_path: Path,
+) -> None:
+    """They are trained on, too: FLAN's licence is not stated, and what is may not allow it."""
+    run = run_of(tmp_path, {})
+    for licence in (None, "some terms"):
+        with pytest.raises(DataError, match="the licence is not known to allow training: 2"):
+            _against_flan(run, 0, 2, licence=licence)
+
+
+def _against_flan(run: store.RunDir, *examples: int, licence: str | None = "MIT") -> str:
     """Return the audit of pairs of therapists, whose words are LLAMA's, against FLAN's answers."""
     write_plan(scored.PLAN, run.next_plan())
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
@@ -292,8 +303,9 @@ def _against_flan(run: store.RunDir, *examples: int) -> str:
         for i in examples
     ]  # fmt: skip
     settings = PairSettings(
-        path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep"
-    )
+        path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep",
+        licence=licence,
+    )  # fmt: skip
     sources = [SimpleNamespace(name="new", licence="MIT")]
     config: Any = SimpleNamespace(
         pairs={"t": settings}, data_spec=lambda: SimpleNamespace(sources=sources)
