@@ -211,8 +211,9 @@ def read_imports(folder: RoundDir) -> dict[str, dict[str, Any]]:
 def may_train(folder: RoundDir, of: Round) -> frozenset[str]:
     """Return the raters of a round who let models be trained on their ratings.
 
-    What a rater's file says of it counts, of several the one that was saved last. Sheets and files of other tools say nothing: then
-    it is what the round says for all (``annotate.may_train``), and no where each is to be asked.
+    What a rater's file says of it counts, of several the one that was saved last. Sheets and files
+    of other tools say nothing: then it is what the round says for all (``annotate.may_train``), and
+    no where each is to be asked.
     """
     said: dict[str, str] = {}
     for record in sorted(read_imports(folder).values(), key=_rank):
