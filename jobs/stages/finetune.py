@@ -22,7 +22,7 @@ from empathy_core.training.loop.job import Interrupted, StepReport, Trained, Tra
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
-from jobs.planning.pairs import frozen_pairs, pairs_of_card
+from jobs.planning.pairs.planned import frozen_pairs, pairs_of_card
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.stages.protocol import Listener, Progress, Saved
 from jobs.stages.training_job import Phase, phases, prepared_training, start_of, training_job

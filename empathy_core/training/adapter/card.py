@@ -35,7 +35,7 @@ def card(record: "AdapterRecord") -> str:
         .render(
             record=asdict(record),
             base_model=weights if _HUB_ID.fullmatch(weights) else "",
-            seq2seq=encoder_decoder,
+            encoder_decoder=encoder_decoder,
             auto="AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM",
             quantized=_quantized(record.base),
             settings=list(_settings(record.settings)),
@@ -63,7 +63,7 @@ def merged_card(model: ModelSpec, told: Mapping[str, Any], distances: str) -> st
             told=told,
             distances=distances.splitlines(),
             base_model=weights if _HUB_ID.fullmatch(weights) else "",
-            seq2seq=model.architecture == "encoder-decoder",
+            encoder_decoder=model.is_encoder_decoder,
         )
     )
 

@@ -85,7 +85,7 @@ class TrainingJob:
     @property
     def encoder_decoder(self) -> bool:
         """Whether prompts go to an encoder and answers to a decoder."""
-        return self.spec.base.architecture == "encoder-decoder"
+        return self.spec.base.is_encoder_decoder
 
 
 @dataclass(frozen=True, slots=True)

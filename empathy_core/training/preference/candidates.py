@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from empathy_core.data.cleaning import clean
 from empathy_core.data.normal import question_digest
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.store import EVALUATED, RunDir, list_pieces
-from empathy_core.training.preference.settings import PairSettings
+from empathy_core.training.preference.settings import PairSettings, without_effect
 
 SIDES = ("train", "validation")
 """Splits of the run whose reference answers may be preferred; the test rows are for testing."""
@@ -112,16 +112,28 @@ def find(
             'them with evaluate.split = "all" in a run of their own, and name that run'
         )
         raise DataError(msg)
+    if settings.licence:
+        found = tuple(replace(one, of_models=(settings.licence,)) for one in found)
     return FoundPairs(found, answers.origin, warnings=answers.warnings)
 
 
-def _check(name: str, settings: PairSettings) -> None:
-    if vain := [key for key in ("column", "margin", "conditions") if getattr(settings, key)]:
+def require_effect(name: str, settings: PairSettings) -> None:
+    """Refuse settings that have no effect: whoever set them counts on one.
+
+    Raises:
+        ConfigError: Naming them.
+    """
+    if vain := without_effect(settings):
         msg = (
             f"pairs.{name}: {', '.join(vain)} has no effect with made_from = "
-            f"'{settings.made_from}'; expected made_from = \"scores\"; set it, or leave it out"
+            f"'{settings.made_from}'; expected only settings of pairs that are made so; set "
+            "another made_from, or leave it out"
         )
         raise ConfigError(msg)
+
+
+def _check(name: str, settings: PairSettings) -> None:
+    require_effect(name, settings)
     is_run = Path(settings.path).expanduser().is_dir()
     if settings.made_from == "therapist" and is_run == (settings.condition is None):
         msg = (

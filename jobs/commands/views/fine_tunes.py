@@ -18,9 +18,9 @@ from jobs.commands.options import AllowOptions
 from jobs.config import read as configuration
 from jobs.config.schema import Config
 from jobs.config.variants import Variant
-from jobs.planning.pairs import Pairs
+from jobs.planning.pairs.planned import Pairs
 from jobs.planning.plan import Plan
-from jobs.planning.run_rows import examples_of
+from jobs.planning.resolving.run_rows import examples_of
 from jobs.planning.withheld import WithheldWrites
 from jobs.stages.finetune import model_findings
 
