@@ -9,7 +9,7 @@ import numpy as np
 from reports.claims.expand import definitions
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.prose import Number, numbers
-from reports.claims.shelf import Citable, Said, Shelf
+from reports.claims.shelf import NAMED_NEARBY, Citable, Said, Shelf
 from reports.claims.statements import DUST
 from reports.labels import decimal, number, percent
 
@@ -152,6 +152,9 @@ def _doubt(found: Citable, of: Number, shelf: Shelf, said: Said) -> str:
         return f"the text names {other}"
     if found.command == "resci" and not of.bounds:
         return "it is a bound of an interval"
+    about = [thing for thing in found.about if thing.kind in NAMED_NEARBY]
+    if about and about[0].kind == "statistic":
+        return f"it is another number ({about[0].label}), which the text does not name"
     return "it is of a subset that the text does not name"
 
 
