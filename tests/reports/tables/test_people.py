@@ -120,7 +120,7 @@ def test_a_requirement_that_failed_is_said_once_with_all_who_failed(report: Repo
         (CalibrationRule(bias=0.01), "bias is to be at most 0.01: Clean ("),
         (
             CalibrationRule(accuracy=0.999),
-            "pairs in order is to be at least 0.999: Clean (MentalAlign: Empathy 8",
+            "pairs in order is to be at least 0.999: Clean (",
         ),
         (CalibrationRule(sensitivity=1.0), "sensitivity is to be at least 1: Clean ("),
     ],
