@@ -270,6 +270,10 @@ NONE_HELD_OUT = (
     "none is held out, and the last checkpoint will be taken: answer the validation questions as "
     'well (evaluate.split = "all" in the run of the answers; test questions are left out)'
 )
+NONE_DRAWN = (
+    "none is held out by chance, and the last checkpoint will be taken: raise validation_share, or "
+    "draw with another seed"
+)
 
 
 def audit_text(name: str, audit: Mapping[str, Any]) -> str:
@@ -282,15 +286,22 @@ def audit_text(name: str, audit: Mapping[str, Any]) -> str:
             f", {audit['questions']} questions; the chosen reply is the longer one in "
             f"{audit['chosen_longer']:.0%}"
         )
-    lines = [f"left out, {why}: {n}" for why, n in audit["dropped"].items()]
-    lines += [NONE_HELD_OUT] if _of_a_run(audit) and set(splits_of) == {"train"} else []
+    lines = [
+        f"left out, {why.removeprefix('left out ')}: {n}" for why, n in audit["dropped"].items()
+    ]
+    lines += _none_held_out(audit) if set(splits_of) == {"train"} else []
     return "\n  ".join(
         [head, *lines, *_differences(audit), *map(view_text, audit.get("people", ()))]
     )
 
 
-def _of_a_run(audit: Mapping[str, Any]) -> bool:
-    return bool(audit.get("settings", {}).get("made_from", "file") != "file")
+def _none_held_out(audit: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what to do about it; of a file that was to be trained on whole, nothing."""
+    settings = audit.get("settings", {})
+    if settings.get("made_from", "file") != "file":
+        yield NONE_HELD_OUT
+    elif settings.get("validation_share"):
+        yield NONE_DRAWN
 
 
 def _differences(audit: Mapping[str, Any]) -> Iterator[str]:
