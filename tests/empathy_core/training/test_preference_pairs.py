@@ -241,18 +241,16 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
         _made("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
 
 
-@pytest.mark.parametrize(
-    ("share", "seed", "told"), [(0.1, 0, True), (0.3, 0, False), (0.1, 1, False), (0.0, 0, False)]
-)
+@pytest.mark.parametrize(("share", "told"), [(0.001, True), (0.5, False), (0.0, False)])
 def test_it_is_said_where_no_pair_happens_to_be_held_out(
-    tmp_path: Path, share: float, seed: int, *, told: bool
+    tmp_path: Path, share: float, *, told: bool
 ) -> None:
     """With few questions; where none was to be, there is nothing to say."""
     rows = [{"prompt": f"I can't sleep since week {i}. What should I do?", "chosen": GOOD.chosen,
              "rejected": GOOD.rejected} for i in range(20)]  # fmt: skip
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    settings = PairSettings(path=str(path), licence="MIT", validation_share=share, seed=seed)
+    settings = PairSettings(path=str(path), licence="MIT", validation_share=share)
     made = _made("p", settings, NO_ROWS, {})
 
     assert ("validation" not in made.audit["splits"]) == (told or not share)
