@@ -53,6 +53,7 @@ LIBRARIES = (
     "matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_pdf",
     "torch", "torch.utils.tensorboard", "transformers", "peft", "bitsandbytes", "accelerate",
     "bert_score", "sentence_transformers", "datasets", "evaluate", "gguf",
+    "aiohttp.web",
 )  # fmt: skip
 MANY_TESTS = 12
 _worth_while = False

@@ -219,7 +219,7 @@ def _of_parts(
     conversations = 0
     content: Mapping[str, str | None] = {}
     for raw in parts:
-        clean = cleaning.clean_rows(raw.rows, source.name, redaction)
+        clean = cleaning.clean_raw(raw, source.name, redaction)
         frames.append(clean.frame)
         misread += clean.misread
         for total, part in zip(
@@ -227,7 +227,7 @@ def _of_parts(
         ):
             total.update(part)
         if source.keep or source.references:
-            rows += (replace(row, context=None, response=None, turns=()) for row in raw.rows)
+            rows += reading.without_texts(raw)
         conversations += raw.conversations or 0
         content = raw.content
     n = conversations if source.turn_layout.nested else None

@@ -84,6 +84,13 @@ _INSTEAD = re.compile(
 )
 """A sentence with one of these speaks of a prompt that it need not name."""
 
+_OF_A_DIFFERENCE = re.compile(
+    r"[+\u2212]|\b(by|than|over|above|below|more|less|gains?|differ\w*|improve\w*|rises?|rose|drops?|"
+    r"dropped|falls?|fell|increases?d?|decreases?d?|reduc\w*)\b",
+    re.IGNORECASE,
+)
+"""A sentence without any of these speaks of scores, not of differences."""
+
 
 def _of_value(of: Number, shelf: Shelf, said: Said) -> Typed:
     """Return the score, difference or bound that a number is, or the nearest."""
@@ -163,6 +170,8 @@ def _nearest(of: Number, shelf: Shelf, said: Said) -> Citable | None:
     values = np.isin(shelf.command, ("", "res"))
     agreed = values & shelf.agrees(said)
     among = agreed & shelf.same_prompt(said)
+    if not _OF_A_DIFFERENCE.search(of.sentence) and (among & (shelf.rank == 0)).any():
+        among = among & (shelf.rank == 0)
     for candidates in (among, agreed, values):
         if candidates.any():
             is_large = of.digits.value > 1 and not of.digits.percent

@@ -15,9 +15,6 @@ from empathy_core.prompts.stops import before_stop
 FILTERED = ("content_filter", "content-filter", "safety", "recitation")
 """What servers call it when their filter ended an answer."""
 
-ENDED = ("stop", "eos", "end_turn")
-"""What servers call it when a model ended its answer itself."""
-
 Stop = Literal["eos", "length", "none", "filter"]
 
 

@@ -68,7 +68,8 @@ class Origin:
         datasets: Names or Hub ids of the sources that are trained on.
         findings: The whole preflight.
         provenance: Commit and package versions, by name.
-        pairs: Of preference pairs: ``found``, ``kept``, and ``notes``, sentences; else empty.
+        pairs: Of preference pairs: ``found``, ``kept``, ``notes``, sentences, ``cues`` as the audit
+            has them, and ``held_out``, where there are such pairs; else empty.
     """
 
     digest: str

@@ -86,10 +86,11 @@ def _replies(of: ScoredRun, settings: PairSettings) -> _AskedReplies:
     found = {}
     for condition in of.spec.conditions:
         licence = _licence(condition, settings)
-        rows = of.collected.texts(condition.id, list(questions)).select(*KEY, "text")
-        for example, sample, text in rows.iter_rows():
+        rows = of.collected.texts(condition.id, list(questions)).select(*KEY, "text", "stop")
+        for example, sample, text, stop in rows.iter_rows():
             by = f"{condition.id}#{sample}"
-            found[condition.id, example, sample] = WrittenReply(by, clean(text)[0], licence)
+            reply = WrittenReply(by, clean(text)[0], licence, cut=stop == "length")
+            found[condition.id, example, sample] = reply
     return _AskedReplies(questions, found)
 
 

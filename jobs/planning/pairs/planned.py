@@ -150,7 +150,8 @@ def pairs_of_card(planned: PlannedFinetune, run: RunDir) -> dict[str, Any]:
     if path is None or not path.is_file():
         return {}
     audit = read_json(path)
-    return {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+    told = {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+    return told | {"cues": audit.get("cues", [])}
 
 
 def _sentences(audit: Mapping[str, Any]) -> list[str]:

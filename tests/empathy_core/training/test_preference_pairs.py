@@ -231,12 +231,19 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     piece = run.generation("tiny.prompt2.greedy-0123abcd", 0, 1)
     piece.parent.mkdir(parents=True)
     rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}
+    rows |= {"stop": ["eos"]}
     pl.DataFrame(rows).write_parquet(piece)
     settings = PairSettings(path=str(run.root), made_from="therapist", condition="tiny.prompt2")
     made = _made("t", settings, examples, {"made": "MIT"})
 
     assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
     assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2.greedy-0123abcd"}
+    assert made.audit["cut"] == [0, 0]
+    pl.DataFrame(rows | {"stop": ["length"]}).write_parquet(piece)
+    cut = _made("t", settings, examples, {"made": "MIT"})
+    assert "1 rejected replies of 1 pairs stop in the middle" in pairs.audit_text("t", cut.audit)
+    assert "raise max_new_tokens" in pairs.audit_text("t", cut.audit)
+    assert any("stop in the middle" in note for note in cut.audit["notes"])
     with pytest.raises(DataError, match="0 conditions of"):
         _made("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
 

@@ -312,6 +312,17 @@ def test_a_bound_is_known_where_bounds_stand_and_doubted_elsewhere():
     assert alone.nearest.key == "t5.none.bleu"
 
 
+def test_nearest_to_a_score_that_is_none_is_a_score_and_not_a_difference():
+    """A sentence that names two models speaks of their scores, unless it says by how much."""
+    t5 = f"{TABLE['t5.prompt2', 'rouge1']:.4f}"
+    says = f"ROUGE-1 is {t5} for T5, and 0.1234 for LLaMA."
+
+    (wrong,) = [found.nearest for found in read(says) if found.same is None]
+
+    assert wrong is not None
+    assert wrong.rank == 0
+
+
 @pytest.mark.parametrize(("wrong", "known"), [(0.0, True), (0.07, False)])
 def test_ratios_of_two_scores_are_told(wrong: float, known: bool):
     """So many times, and so many percent more."""
