@@ -18,12 +18,11 @@ from empathy_core.rubrics.spec import Rubric
 from empathy_core.store import RunDir
 from empathy_core.types import EngineSpec, ModelSpec
 from empathy_core.weights import locate
-from jobs import launch
 from jobs.planning.plan_file import last_plan
 from tests import preloaded
 from tests.engines.running import KEY, RunningServer, judged_by, running
 from tests.judging import PAIRS, asked, care, judged_rows, measured, tiny_judge
-from tests.runs.command_line import ROOT, write_config
+from tests.runs.command_line import ROOT, launch, write_config
 from tests.runs.judged import CARE
 
 MASKS = (
@@ -202,7 +201,7 @@ name = "vllm"
 [evaluate]
 split = "all"
 unit = "question"
-limit = 4
+limit = 3
 [engines.vllm]
 python = "@PYTHON@"
 arguments = ["--enforce-eager"]
@@ -243,6 +242,7 @@ model = "served"
 rubrics = ["./care.toml"]
 answer = "generated"
 reason = true
+answer_tokens = 48
 """
 
 
@@ -259,10 +259,10 @@ def by_vllm(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Calla
             weights = folder / "silent"
         text = CONFIG.replace("@PYTHON@", vllm_python).replace("@WEIGHTS@", str(weights))
         text = text.replace("@MASS@", "0.5" if plant else "0.0") + ("" if plant else WRITTEN)
-        config = write_config(folder, text, "vllm.toml")
+        write_config(folder, text, "vllm.toml")
         (folder / "care.toml").write_text(CARE)
-        arguments = ["--config", str(config), "--runs", str(folder / "runs")]
-        assert launch.main(["sweep", *arguments, "--executor", "local"]) == 0
+        done = launch("sweep", "--config", "vllm.toml", cwd=folder)
+        assert done.returncode == 0, done.stderr
         return RunDir(folder / "runs" / "vllm")
 
     return swept
@@ -300,7 +300,7 @@ def test_guided_by_vllm_every_answer_is_a_rating_unless_it_is_cut(
         assert found.height >= 6
         assert found["unreadable"].to_list() == found["cut"].to_list()
         assert found["unreadable"].sum() < found.height
-        assert found["tokens"].max() <= 160
+        assert found["tokens"].max() <= 48
 
 
 def _alike(here: pl.DataFrame, served_: pl.DataFrame) -> None:

@@ -88,7 +88,7 @@ def test_array_tasks_start_a_vllm_each(cluster: Cluster, vllm_python: str, tmp_p
     """Two real servers at one time, on two ports: the ids of transformers, and nothing is left."""
     changes = {
         "@PYTHON@": vllm_python, '["none", "prompt1", "prompt2"]': '["none"]',
-        "limit = 32": "limit = 8\nblock_size = 4", "shards = 1": "shards = 2",
+        "limit = 24": "limit = 8\nblock_size = 4", "shards = 1": "shards = 2",
     }  # fmt: skip
     text = VLLM + SLURM.replace("mem_gb = 0.4", "mem_gb = 6")
     for old, new in changes.items():

@@ -44,23 +44,23 @@ def refine(options: AnnotateRefineOptions) -> int:
     from jobs.commands.views.gaps_shown import gaps_text
     from jobs.commands.views.judge_scores import judge_scores
     from jobs.commands.views.rating import rating_settings
-    from jobs.commands.views.rating_rounds_shown import refinement_record, refinement_text
-    from jobs.planning.ratings.next_round import Refining, refined
+    from jobs.commands.views.rating_rounds_shown import next_round_record, next_round_text
+    from jobs.planning.ratings.next_round import NextRoundOptions, next_round
     from jobs.planning.ratings.replies_with_gaps import questions_with_gaps
     from jobs.planning.ratings.returned import rated_round
 
     settings = rating_settings(options)
     of = rated_round(settings.run, options.round)
-    how = Refining(options.questions, options.times, options.also, options.dry_run)
+    how = NextRoundOptions(options.questions, options.times, options.also, options.dry_run)
     judged = judge_scores(settings.run, settings.plan)
-    found = refined(settings.run, settings.plan, settings.table, of, how, judged)
+    found = next_round(settings.run, settings.plan, settings.table, of, how, judged)
     first = found.questions["name"].head(max(0, options.texts)).to_list()
     ratings = read_round_ratings(of.folder)
     read = questions_with_gaps(settings.run, settings.plan, first, ratings, judged)
     if options.json:
-        record = refinement_record(found) | {"read": [asdict(one) for one in read]}
+        record = next_round_record(found) | {"read": [asdict(one) for one in read]}
         print_out(json.dumps(record, indent=1, ensure_ascii=False))
     else:
         print_out(gaps_text(settings.plan, of.asked.scales, read))
-        print_out(refinement_text(settings.run, settings.plan, of.of, found, options.shown))
+        print_out(next_round_text(settings.run, settings.plan, of.of, found, options.shown))
     return 0

@@ -23,7 +23,7 @@ from jobs.commands.refining.steps import StepRunner, rated
 from jobs.config.refinements import RefineColumn, from_file, prompts_by_hand, worst_by
 from jobs.config.schema import Config
 from jobs.planning.refining.configs import PROPOSE, WORST, propose_config, round_config
-from jobs.planning.refining.settings import Begun, write_prompt
+from jobs.planning.refining.settings import BegunRefinement, write_prompt
 from reports.labels import column_title, number
 from reports.numbers.refined import PromptRows, RowsOfRun
 
@@ -36,7 +36,7 @@ WORST_COLUMNS: dict[str, Any] = {
 """Columns of ``worst.csv``, the worst first."""
 
 
-def found(config: Config, begun: Begun, runner: StepRunner) -> list[PromptCandidate]:
+def found(config: Config, begun: BegunRefinement, runner: StepRunner) -> list[PromptCandidate]:
     """Return all candidates, those that take no part as well.
 
     Raises:
@@ -67,7 +67,7 @@ def taking_part(made: Sequence[PromptCandidate]) -> list[str]:
     return [one.name for one in made if one.prompt is not None and not one.dropped]
 
 
-def _frozen(begun: Begun) -> list[PromptCandidate]:
+def _frozen(begun: BegunRefinement) -> list[PromptCandidate]:
     """Return the candidates that were frozen, with their prompts.
 
     Raises:
@@ -96,7 +96,7 @@ _Recorded = tuple[PromptCandidate, str | None]
 """A candidate without its prompt, and the digest of that prompt's words; null without a prompt."""
 
 
-def _recorded(begun: Begun) -> list[_Recorded]:
+def _recorded(begun: BegunRefinement) -> list[_Recorded]:
     """Return what was written of the candidates.
 
     Raises:
@@ -116,7 +116,7 @@ def _recorded(begun: Begun) -> list[_Recorded]:
     return list(zip(made, digests, strict=True))
 
 
-def _require_declared(begun: Begun, recorded: Sequence[_Recorded]) -> None:
+def _require_declared(begun: BegunRefinement, recorded: Sequence[_Recorded]) -> None:
     """Refuse a table that names other candidates than were frozen.
 
     Raises:
@@ -141,7 +141,7 @@ def _require_declared(begun: Begun, recorded: Sequence[_Recorded]) -> None:
         raise RunMismatch(msg)
 
 
-def _require_some(begun: Begun, made: Sequence[PromptCandidate]) -> None:
+def _require_some(begun: BegunRefinement, made: Sequence[PromptCandidate]) -> None:
     if taking_part(made):
         return
     if not made:
@@ -162,7 +162,7 @@ def _require_some(begun: Begun, made: Sequence[PromptCandidate]) -> None:
 # ---------------------------------------------------------------------------- proposed
 
 
-def _worst(config: Config, begun: Begun, runner: StepRunner) -> list[WorstRow]:
+def _worst(config: Config, begun: BegunRefinement, runner: StepRunner) -> list[WorstRow]:
     """Return the parent's replies to the proposing rows, the worst first; they are written down."""
     by = worst_by(config, begun.table)
     folder = begun.folder
@@ -201,7 +201,7 @@ def _examples(part: RowsOfRun, prompt: str) -> pl.Series:
 
 
 def _proposed(
-    config: Config, begun: Begun, runner: StepRunner, worst: Sequence[WorstRow]
+    config: Config, begun: BegunRefinement, runner: StepRunner, worst: Sequence[WorstRow]
 ) -> list[PromptCandidate]:
     """Return what the proposer returned, what cannot be used with the reason."""
     table, folder = begun.table, begun.folder

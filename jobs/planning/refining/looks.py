@@ -13,7 +13,7 @@ from empathy_core.store import EVALUATED, RefinementDir, RunDir, list_pieces
 from empathy_core.types import Prompt
 from jobs.planning.plan_file import last_plan
 from jobs.planning.refining.configs import TEST
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement
 from reports.refined import RefinementOutcome, read_outcome
 from reports.tables.refined import looks_note
 
@@ -66,7 +66,7 @@ def counted_looks(run: RunDir) -> dict[str, int]:
     return dict(Counter(look.test for look in looks(run)))
 
 
-def take(run: RunDir, begun: Begun, prompts: Sequence[Prompt]) -> LookAtTest:
+def take(run: RunDir, begun: BegunRefinement, prompts: Sequence[Prompt]) -> LookAtTest:
     """Record a look before it is taken, and return it; taken again, it is the same look."""
     mine = LookAtTest(begun.name, tuple(sorted(map(wording_digest, prompts))), begun.test)
     with run.lock():

@@ -29,7 +29,7 @@ replies first. Those of candidates are frozen with them."""
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunRefinement:
     """A refinement that was begun.
 
     Attributes:
@@ -49,7 +49,7 @@ class Begun:
     n_test: int
 
 
-def begin(config: Config, name: str, run: RunDir) -> Begun:
+def begin(config: Config, name: str, run: RunDir) -> BegunRefinement:
     """Return a refinement, its rows drawn and frozen by the first call.
 
     Raises:
@@ -85,7 +85,7 @@ def _freeze(
     write_json(record, folder.settings)
 
 
-def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> Begun:
+def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> BegunRefinement:
     table = config.refine[name]
     try:
         found = read_json(folder.settings)
@@ -94,7 +94,9 @@ def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> 
         rows = RefinementRows(tuple(listed[WORST]), rounds)
         tested = found["test"]
         _require_same(folder, found, _settings(config, table, parent), _identity(config))
-        begun = Begun(name, table, folder, parent, rows, tested["digest"], int(tested["rows"]))
+        begun = BegunRefinement(
+            name, table, folder, parent, rows, tested["digest"], int(tested["rows"])
+        )
     except (KeyError, TypeError, AttributeError, Damaged) as error:
         msg = (
             f"{folder.settings} is not what was written ({first_line(error)}): expected the "

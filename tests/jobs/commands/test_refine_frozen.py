@@ -17,14 +17,14 @@ from jobs.commands.refining.found import found
 from jobs.config import read as configuration
 from jobs.config.refine import RefineTable
 from jobs.planning.refining import looks
-from jobs.planning.refining.settings import Begun, begin
+from jobs.planning.refining.settings import BegunRefinement, begin
 
 PARENT = prompts.prompt("prompt2")
 ODD = "Listen.\u2028Ask one question.\u0085Then wait.\x1c Ünïcode 🙂"
 """All of these characters may stand in a line of JSON; some of them end a line of a text."""
 
 
-def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> Begun:
+def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> BegunRefinement:
     """Return a refinement whose candidates, all of a file, are about to be frozen."""
     lines = [json.dumps({"instructions": of, "name": name}, ensure_ascii=False)
              for name, of in instructions]  # fmt: skip
@@ -33,10 +33,10 @@ def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> Begun:
         model="echo", parent="prompt2", target="rougeL", candidates_file=str(folder / "c.jsonl")
     )
     directory = RefinementDir.of(RunDir(folder / "run"), "r")
-    return Begun("r", table, directory, PARENT, RefinementRows((), ((),)), "test", 3)
+    return BegunRefinement("r", table, directory, PARENT, RefinementRows((), ((),)), "test", 3)
 
 
-def _found(begun: Begun) -> list[Any]:
+def _found(begun: BegunRefinement) -> list[Any]:
     unused: Any = None  # neither a configuration nor a step is needed for candidates of a file
     return found(unused, begun, unused)
 
@@ -131,7 +131,7 @@ worst_of = 4
 """
 
 
-def _begin(folder: Path) -> Begun:
+def _begin(folder: Path) -> BegunRefinement:
     (folder / "echo.toml").write_text(CONFIG)
     return begin(configuration.read(str(folder / "echo.toml"), ()), "r", RunDir(folder / "run"))
 

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from reports.build import Report, build
+from reports.claims.citable_numbers import Citable
 from reports.claims.citables import citables_of_run
 from reports.claims.evidence_of_run import evidence_of_run
 from reports.claims.manuscript import Manuscript, scan
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import Typed, find
 from reports.latex.macros import macros
 from reports.numbers.aggregate import SUMMARY

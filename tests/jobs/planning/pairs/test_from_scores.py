@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import binomtest
 
 from empathy_core import rubrics, store
+from empathy_core.annotation import RoundDir
 from empathy_core.errors import DataError
 from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
@@ -228,6 +229,28 @@ def test_pairs_of_peoples_ratings_need_enough_raters(tmp_path: Path) -> None:
     assert by[question(0)] == f"{FLAN.id}#0"
     assert all(one.people == {} for one in enough.candidates)
     assert "Empathy (people), at least 2 raters or an adjudication" in enough.notes[0]
+
+
+@pytest.mark.parametrize(("agreed", "n"), [(2, 9), (1, 0)])
+def test_only_ratings_of_raters_who_agreed_decide_pairs(
+    agreed: int, n: int, tmp_path: Path
+) -> None:
+    """The two who agreed are enough; one alone is not, though all three have rated."""
+    metrics, key = usual_metrics(), "people:mentalalign:empathy"
+    run = run_of(tmp_path, metrics)
+    rated.add_round(run, [LLAMA.id, FLAN.id], share=1.0, says=_as_classified, may_train="ask")
+    folder, said = RoundDir.of(run, rated.ROUND), ["yes"] * agreed + ["no"] * (3 - agreed)
+    for rater, answer in zip(rated.RATERS, said, strict=True):
+        record = {"file": rater, "raters": [rater], "facts": {"may_train": answer}, "at": "1"}
+        store.append_json_line(record, folder.imports, flush=False)
+
+    found = found_pairs(
+        opened(run, metrics, key), _settings(column="human_mentalalign_empathy", margin=1.0)
+    )
+
+    assert len(found.candidates) == n
+    assert found.left_out == ({pairs.CLOSE: 1} if n else {pairs.FEW_RATERS: 10})
+    assert f"{3 - agreed} of 3 raters have not agreed" in found.warnings[0]
 
 
 def test_a_reply_is_told_of_by_its_words(tmp_path: Path) -> None:
