@@ -281,6 +281,18 @@ def _run(program: Callable[[], object]) -> int:
     return int(code or 0)
 
 
+def _warm_up() -> None:
+    """Compile the templates of reports and draw a figure: what that makes, each report needs."""
+    for module, name in (("reports.page.html", "_html"), ("reports.latex.table", "_tex")):
+        templates = getattr(import_module(module), name)()
+        for template in templates.list_templates(extensions=["j2"]):
+            templates.get_template(template)
+    drawn = import_module("reports.figures.training").figure(
+        "warm", "", "", lambda drawing: drawing.subplots().plot([0, 1]), (1.0, "stamp")
+    )
+    assert drawn.files
+
+
 def _forget_the_end() -> None:
     """Leave out what libraries would do at the end of a fork for what they imported.
 
@@ -318,6 +330,7 @@ def main(owner: str, descriptor: str) -> None:
     for name in SUITE:
         for module in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
             import_module(module.name)
+    _warm_up()
     for package in ("tests", *SUITE):
         _modules[package] = [m for m in sys.modules if m.partition(".")[0] == package]
     gc.freeze()  # a fork copies no page because its collector has looked at it
