@@ -34,9 +34,19 @@ def printed(value: float, column: Column) -> float:
     return float(f"{value * factor:.{column.decimals}f}") / factor + 0.0
 
 
+def label_below(column: Column) -> str:
+    """Return a column's label below the heading of its group, which may end with the same words.
+
+    ``Empathy (people)`` alone says that people rated; below ``MentalAlign (people)`` it need not.
+    """
+    said = re.search(r" \([^()]*\)$", column.label)
+    ends_alike = said is not None and column.group.endswith(said[0])
+    return column.label.removesuffix(said[0]) if said and ends_alike else column.label
+
+
 def column_title(column: Column) -> str:
     """Return what a column is called in a sentence, e.g. ``BERTScore (F1)``."""
-    return f"{column.group} ({column.label})" if column.group else column.label
+    return f"{column.group} ({label_below(column)})" if column.group else column.label
 
 
 def p_text(p: float | None) -> str:

@@ -22,6 +22,12 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs": (
         ("launch",), ("commands",), ("executors",), ("stages",), ("planning",), ("config",),
     ),
+    "jobs.planning": (
+        ("space",), ("sweep", "refining"), ("resolving", "status"), ("pilot",), ("stages",),
+        ("scoring", "best_of_n", "pairs", "ratings"),
+        ("progress", "planned_metrics", "versions", "origins", "derived", "report_settings"),
+        ("plan_file",), ("plan", "provenance", "quotas", "shown_commands", "withheld"),
+    ),
     "reports": (
         ("write",), ("page",), ("build",), ("claims", "figures", "latex"), ("tables",),
         ("numbers",), ("rows",), ("spec",), ("keys", "labels", "changes", "refined"),

@@ -44,7 +44,7 @@ def data(options: DataOptions) -> int:
     from empathy_core.store import EVALUATED
     from jobs.commands.console import print_out
     from jobs.config import read as configuration
-    from jobs.planning.scripts import misread
+    from jobs.planning.resolving.scripts import misread
 
     config = configuration.read(options.config, options.changes)
     prepared = core.prepare(config.data_spec(), config.evaluate_spec())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
     from jobs.commands.refining.steps import StepRunner
     from jobs.config.schema import Config
-    from jobs.planning.refine_settings import Begun
+    from jobs.planning.refining.settings import BegunRefinement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def refine(options: RefineOptions) -> int:
     from jobs.commands.refining.steps import StepPending, StepRunner
     from jobs.config import read as configuration
     from jobs.config.refinements import remarks
-    from jobs.planning.refine_settings import begin
+    from jobs.planning.refining.settings import begin
 
     config = configuration.read(options.config, options.changes)
     name = _chosen(config, options)
@@ -70,13 +70,17 @@ def refine(options: RefineOptions) -> int:
 
 
 def _steps(
-    config: "Config", begun: "Begun", run: "RunDir", runner: "StepRunner", options: RefineOptions
+    config: "Config",
+    begun: "BegunRefinement",
+    run: "RunDir",
+    runner: "StepRunner",
+    options: RefineOptions,
 ) -> int:
     from jobs.commands.console import print_out, relative
     from jobs.commands.refining.found import found, taking_part
     from jobs.commands.refining.rounds import rank
     from jobs.commands.refining.tested import outcome
-    from jobs.planning.test_looks import counted_looks
+    from jobs.planning.refining.looks import counted_looks
     from reports.tables.refined import text
 
     made = found(config, begun, runner)

@@ -19,7 +19,8 @@ from jobs.executors.slurm.launching import ClusterError, Launch, Submitted, laun
 from jobs.executors.slurm.refusals import refused
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.submit import preview, submit_missing
-from jobs.planning import engines, space, sweep, versions
+from jobs.planning import space, sweep, versions
+from jobs.planning.resolving import engines
 from jobs.planning.shown_commands import command
 from jobs.planning.sweep import BeforeWriting, Planned
 from slurm import submit

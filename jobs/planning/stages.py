@@ -13,7 +13,8 @@ from typing import Literal
 from empathy_core import data, store
 from empathy_core.errors import RunMismatch
 from empathy_core.store import EVALUATED, RunDir
-from jobs.planning import chosen, scoring
+from jobs.planning import scoring
+from jobs.planning.best_of_n.done import is_chosen
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import RunProgress, made_from  # noqa: F401  for entries of the table
 from slurm.profile import StageResources
@@ -204,7 +205,7 @@ CHOOSE = Stage(
     after=(After("score"),),
     resources="report",
     tasks=lambda plan: [Task("choose", condition, 0, 1) for condition in plan.chosen],
-    done=lambda plan, progress, task: chosen.is_chosen(plan, progress, task.key),
+    done=lambda plan, progress, task: is_chosen(plan, progress, task.key),
     makes=lambda _plan, task: frozenset({("", task.key)}),
 )
 

@@ -9,11 +9,12 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir
 from jobs.config.schema import Config
-from jobs.planning import imported, stages
+from jobs.planning import stages
 from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import write_plan
 from jobs.planning.progress import RunProgress, read_progress
-from jobs.planning.resolve import Resolved, resolve
+from jobs.planning.resolving import imported
+from jobs.planning.resolving.resolve import Resolved, resolve
 
 
 @dataclass(frozen=True)

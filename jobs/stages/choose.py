@@ -13,7 +13,7 @@ from empathy_core.choice import SampleChoice
 from empathy_core.metrics._best_of import CHOICES, chosen, n_read
 from empathy_core.store import EVALUATED, UNIT_BLOCKS, RunDir
 from empathy_core.types import Condition
-from jobs.planning.chosen import choice_of, made_of
+from jobs.planning.best_of_n.done import choice_of, made_of
 from jobs.planning.plan import Plan, Task
 from jobs.planning.planned_metrics import loaded
 from jobs.planning.progress import adapters_of, answer_tags, read_trained, read_when_asked

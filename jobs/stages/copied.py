@@ -33,7 +33,7 @@ from empathy_core.types import Condition, digest
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan
 from jobs.planning.progress import answer_tags, read_answers, score_tags
-from jobs.planning.resolve import Resolved
+from jobs.planning.resolving.resolve import Resolved
 from jobs.planning.sweep import Planned
 from jobs.stages import known_scores
 from jobs.stages.score import load, metric_rows

@@ -8,15 +8,17 @@ from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.held_out import held_out_text
 from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
-from jobs.planning import test_looks, versions
+from jobs.planning import versions
 from jobs.planning.derived import derived
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.planning.plan_file import last_plan
 from jobs.planning.planned_metrics import metrics_of, requirements
 from jobs.planning.progress import adapters_of, read_trained
+from jobs.planning.refining import looks
 from jobs.planning.report_settings import Recorded
 from jobs.planning.shown_commands import command, shown_path
 from jobs.stages.protocol import Listener
@@ -80,7 +82,7 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         assumed=notes.assumed,
         published=table.published,
         provenance=plan.provenance,
-        notes=(*notes.notes, *test_looks.notes_of_step(run)),
+        notes=(*notes.notes, *looks.notes_of_step(run)),
         older=versions.notes(run, plan),
         audit_text=audit_text(found),
         withheld=withheld,
@@ -102,8 +104,8 @@ def spec_of(run: RunDir, plan: Plan, recorded: Recorded) -> ReportSpec:
         used=_used(run),
         requirements=requirements(plan),
         elsewhere=_elsewhere(plan),
-        refinements=test_looks.outcomes(run),
-        test_looks=test_looks.counted_looks(run),
+        refinements=looks.outcomes(run),
+        test_looks=looks.counted_looks(run),
     )
 
 
@@ -213,6 +215,8 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
     record = adapters.read(folder)
     if record.chosen != "validation":
         yield "the last checkpoint, not chosen on the validation split."
+    if said := held_out_text(record.pairs):
+        yield said
     if record.allowed:
         yield f"trained although the preflight found {', '.join(record.allowed)}."
 

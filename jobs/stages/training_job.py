@@ -16,7 +16,7 @@ from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import Decoding, digest
 from empathy_core.weights.digests import file_digest
-from jobs.planning.pairs import frozen_pairs
+from jobs.planning.pairs.planned import frozen_pairs
 from jobs.planning.plan import PlannedFinetune
 
 Phase = Literal["answers", "pairs"]

@@ -138,6 +138,26 @@ def drawable(text: str) -> str:
     return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+OVERHANG = 4
+"""Letters that a word may be longer than its line, since a panel leaves so much room beside it."""
+
+
+def broken(text: str, width: int) -> str:
+    """Return *text* in lines of about *width* letters, broken at spaces and behind hyphens.
+
+    A word is broken only where it is longer than *width* and ``OVERHANG``.
+    """
+    lines = [""]
+    for piece in re.split(r"(?<= )|(?<=-)(?=\w)", text):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip(" ")) > width:
+            lines.append("")
+        is_long = len(piece) > width + OVERHANG
+        parts = [piece[i : i + width] for i in range(0, len(piece), width)] if is_long else [piece]
+        lines[-1] += parts[0]
+        lines += parts[1:]
+    return "\n".join(line.strip(" ") for line in lines)
+
+
 def figure(
     name: str,
     caption: str,

@@ -44,8 +44,8 @@ from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.store import EVALUATED, Journal, RunDir
 from empathy_core.types import Condition, Decoding, EngineSpec, ModelSpec
 from jobs.config.read import read
-from jobs.planning.answering import planned
-from jobs.planning.resolve import examples_of
+from jobs.planning.resolving.answering import planned
+from jobs.planning.resolving.resolve import examples_of
 from tests.engines.running import KEY, NAME, running, wait_until_healthy
 from tests.tiny_models import tiny_llama
 

@@ -20,7 +20,7 @@ from empathy_core.types import EngineSpec, ModelSpec
 from empathy_core.weights import locate
 from jobs.planning.plan_file import last_plan
 from tests import preloaded
-from tests.engines.running import KEY, NAME, RunningServer, running
+from tests.engines.running import KEY, RunningServer, judged_by, running
 from tests.judging import PAIRS, asked, care, judged_rows, measured, tiny_judge
 from tests.runs.command_line import ROOT, launch, write_config
 from tests.runs.judged import CARE
@@ -67,15 +67,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     CURRENT.close()
 
 
-def served(spec: ModelSpec, server: RunningServer, **changes: object) -> ModelSpec:
-    """Return the judge on a stand-in."""
-    engine = EngineSpec(
-        name="stand_in", base_url=server.base_url, key_variable="STAND_IN_KEY",
-        returns_tokens=True, max_retries=1, max_in_flight=4,
-    )  # fmt: skip
-    return replace(spec, engine=replace(engine, **changes), served_name=NAME)
-
-
 def there(
     spec: ModelSpec, rubric: Rubric, run: Path, dimension: str = "harm", **settings: object
 ) -> dict[str, np.ndarray]:
@@ -96,7 +87,7 @@ def test_a_judge_on_a_server_scores_as_the_judge_here(
     And nothing restricted what it might have said.
     """
     with running(Path(str(spec.weights))) as server:
-        found = there(served(spec, server, probabilities=way), rubric, tmp_path)
+        found = there(judged_by(spec, server, probabilities=way), rubric, tmp_path)
         seen = json.dumps(server.seen()["requests"])
         n_read = len(sent(server))
     here = measured(asked(spec, rubric, "harm"), PAIRS)
@@ -118,7 +109,7 @@ def test_a_judge_that_says_other_things_is_found(
         found = measured(asked(silent, rubric, "harm", min_mass=0.5), PAIRS)
     else:
         with running(Path(str(silent.weights))) as server:
-            judge = served(silent, server, probabilities=way)
+            judge = judged_by(silent, server, probabilities=way)
             found = there(judge, rubric, tmp_path, min_mass=0.5)
 
     assert np.isnan(found["score"]).all()
@@ -131,7 +122,7 @@ def test_a_text_beyond_the_servers_window_is_missing_or_an_error(
 ):
     """A server may take less than the model does."""
     with running(Path(str(spec.weights))) as server:
-        judge = served(spec, server, probabilities="echo")
+        judge = judged_by(spec, server, probabilities="echo")
         whole = there(judge, rubric, tmp_path)
         lengths = [len(ids) for ids in sent(server)]
         server.set_faults(max_model_len=max(lengths))
@@ -187,7 +178,7 @@ def test_what_a_judge_costs_is_in_the_budget_of_the_run(
 ):
     """Of every label's prompt; and the limit ends the task."""
     with running(Path(str(spec.weights))) as server:
-        paid = served(
+        paid = judged_by(
             spec, server, probabilities="echo", usd_per_million_prompt_tokens=1.0, max_usd=1.0
         )
         there(paid, rubric, tmp_path)

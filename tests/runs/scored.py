@@ -17,8 +17,8 @@ import polars as pl
 from empathy_core import store
 from empathy_core.store import RunDir
 from empathy_core.types import Column, Condition
+from jobs.planning.pairs.scored_run import ScoredRun
 from jobs.planning.plan import Plan, PlanNotes
-from jobs.planning.scored_run import ScoredRun
 from reports.rows.collect import collect
 from reports.rows.people import people_of
 from reports.spec import ReportSpec

@@ -3,6 +3,7 @@
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -91,6 +92,16 @@ class Cluster:
     def _listed(self, *options: str) -> dict[str, str]:
         lines = self.run("squeue", "-h", "-r", *options, "-o", "%i|%T").splitlines()
         return dict(line.split("|") for line in lines)
+
+    def node_state(self, name: str) -> set[str]:
+        """Return the words of a node's state; ``sinfo`` shows one of DOWN and DRAIN alone."""
+        told = self.run("scontrol", "show", "node", name)
+        return set(re.search(r"State=(\S+)", told)[1].replace("*", "").split("+"))  # type: ignore[index]
+
+    def clear(self) -> None:
+        """Cancel what a test that failed has left in the queue."""
+        if left := self.queue():
+            self.run("scancel", "--full", *{job.partition("_")[0] for job in left})
 
     def back_in_service(self) -> None:
         """Return nodes to service that Slurm itself drained while a test broke what it could."""

@@ -23,6 +23,28 @@ time_min = 30
 """
 
 
+_OF_SHARDS = """
+name = "echo"
+[data.sources.made]
+path = "made.csv"
+context = "question"
+response = "answer"
+[evaluate]
+split = "all"
+block_size = 1
+[generation]
+shards = SHARDS
+[models.echo]
+prompts = ["none"]
+[metrics.bleu]
+"""
+
+
+def of_shards(n_shards: int) -> str:
+    """Return a configuration of so many shards, each of one question of ``write_questions``."""
+    return _OF_SHARDS.replace("SHARDS", str(n_shards))
+
+
 def launch(
     cluster: Cluster, *arguments: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -15,13 +15,16 @@ CONFIG = ("--config", "served.toml")
 
 def test_array_tasks_have_a_server_each_and_leave_none(cluster: Cluster, tmp_path: Path):
     """Two ports at one time; after scancel no server; after another sweep the same answers."""
-    written(tmp_path, 32, more=quick(SLURM), instant=True, fault="latency=0.2")
+    hold = tmp_path / "hold"
+    hold.touch()
+    written(tmp_path, 32, more=quick(SLURM), instant=True, fault=f"hold={hold}")
     first = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     cluster.wait_for(lambda: len(_ports(tmp_path)) == 2)
     cluster.run("scancel", job_ids(first.stdout)[0])
     cluster.wait_for(lambda: not servers(tmp_path))
     drained(cluster)
+    hold.unlink()
 
     again = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
     assert again.returncode == 0, again.stderr

@@ -32,8 +32,8 @@ def adjudicate(options: AnnotateAdjudicateOptions) -> int:
     from jobs.commands.console import print_out
     from jobs.commands.views.rating import rating_settings
     from jobs.commands.views.rating_rounds_shown import adjudication_record, adjudication_text
-    from jobs.planning.adjudication import adjudication_round
-    from jobs.planning.returned_ratings import rated_round
+    from jobs.planning.ratings.adjudication import adjudication_round
+    from jobs.planning.ratings.returned import rated_round
 
     settings = rating_settings(options)
     of = rated_round(settings.run, options.round)

@@ -8,7 +8,7 @@ from jobs.commands.options import RunOptions
 
 if TYPE_CHECKING:  # heavy: see jobs.commands
     from jobs.commands.views.rating import RatingSettings
-    from jobs.planning.rating_rounds import ExportedRound
+    from jobs.planning.ratings.rounds import ExportedRound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ def export(options: AnnotateExportOptions) -> int:
     """
     from jobs.commands.console import print_out, relative, warn_all
     from jobs.commands.views.rating import rating_settings
-    from jobs.planning.rated_rows import licence_notes
-    from jobs.planning.rating_rounds import export_round
+    from jobs.planning.ratings.rounds import export_round
+    from jobs.planning.ratings.rows import licence_notes
 
     settings = rating_settings(options)
     notes = licence_notes(settings.run, settings.licences)
@@ -98,7 +98,7 @@ def _lines(exported: "ExportedRound", settings: "RatingSettings") -> Iterator[st
 def _notes(exported: "ExportedRound", settings: "RatingSettings") -> Iterator[str]:
     from empathy_core.annotation.assignment import SHARED_ITEMS
     from empathy_core.counted import counted
-    from jobs.planning.rating_rounds import answers_shared, lacking_answers
+    from jobs.planning.ratings.rounds import answers_shared, lacking_answers
 
     if not settings.table.consent:
         yield "annotate.consent is empty: the first page asks for no consent"

@@ -51,7 +51,7 @@ def import_(options: AnnotateImportOptions) -> int:
     from jobs.commands.console import print_out, warn
     from jobs.commands.views.rating import rating_settings
     from jobs.commands.views.rating_import import exit_code, import_record, import_text
-    from jobs.planning import returned_ratings as returned
+    from jobs.planning.ratings import returned
 
     settings = rating_settings(options)
     rounds = returned.open_rounds(settings.run, options.round)

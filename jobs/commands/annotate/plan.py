@@ -36,7 +36,7 @@ def plan(options: AnnotatePlanOptions) -> int:
     from jobs.commands.console import print_out
     from jobs.commands.views.rating import rating_settings
     from jobs.commands.views.rating_plan import record, text
-    from jobs.planning.rating_plan import rating_plan
+    from jobs.planning.ratings.needed import rating_plan
 
     if options.difference is not None and not options.difference > 0:
         msg = (

@@ -18,9 +18,9 @@ from jobs.commands.options import AllowOptions
 from jobs.config import read as configuration
 from jobs.config.schema import Config
 from jobs.config.variants import Variant
-from jobs.planning.pairs import Pairs
+from jobs.planning.pairs.planned import Pairs
 from jobs.planning.plan import Plan
-from jobs.planning.run_rows import examples_of
+from jobs.planning.resolving.run_rows import examples_of
 from jobs.planning.withheld import WithheldWrites
 from jobs.stages.finetune import model_findings
 
@@ -59,6 +59,7 @@ def checked(
         text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
     if (audit := pairs.audit(spec)) and spec.preference:
         text.append(audit_text(spec.preference.pairs, audit))
+        text += [f"pairs {spec.preference.pairs}: {note}" for note in audit.get("warnings", ())]
     text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]
     result = {
         "name": spec.name,

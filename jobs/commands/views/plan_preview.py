@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core.counted import counted
 from empathy_core.store import EVALUATED
-from jobs.planning.judges import previews
+from jobs.planning.resolving.judges import previews
 from jobs.planning.stages import TABLE
 from jobs.planning.sweep import Planned
 

@@ -15,7 +15,7 @@ from empathy_core.annotation.settled import adjudications, disputes
 from empathy_core.counted import counted
 from empathy_core.store import RunDir
 from jobs.commands.console import relative
-from jobs.planning.returned_ratings import FileOutcome, OpenRound
+from jobs.planning.ratings.returned import FileOutcome, OpenRound
 from jobs.planning.shown_commands import command
 
 _SHOWN = 3

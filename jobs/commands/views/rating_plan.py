@@ -5,7 +5,7 @@ from typing import Any
 
 from empathy_core.counted import counted
 from empathy_core.stats import MOST_GAIN
-from jobs.planning.rating_plan import RATERS, DimensionPlan, RatingPlan
+from jobs.planning.ratings.needed import RATERS, DimensionPlan, RatingPlan
 from reports.labels import count, decimal, general
 
 

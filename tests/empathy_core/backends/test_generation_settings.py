@@ -30,7 +30,8 @@ from empathy_core.prompts import prompt
 from empathy_core.prompts.tokenizers import load_tokenizer
 from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding, ModelSpec
-from jobs.planning import answering, versions
+from jobs.planning import versions
+from jobs.planning.resolving import answering
 from jobs.planning.withheld import WithheldWrites
 from tests.empathy_core.backends.test_backends import QUESTIONS, one_by_one, requests
 from tests.empathy_core.prompts.test_reasoning import QWEN3

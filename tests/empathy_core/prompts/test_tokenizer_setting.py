@@ -21,7 +21,7 @@ from empathy_core.training.adapter.merging import rendered
 from empathy_core.training.rows import prepare
 from empathy_core.training.spec import FinetuneSpec
 from empathy_core.types import ModelSpec
-from jobs.planning import resolve
+from jobs.planning.resolving import resolve
 from tests.zoo_answers import condition, ours, plain, requests, spec, theirs
 from tests.zoo_models import make, make_adapter
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from empathy_core.store import RunDir
 from jobs.config import read as configuration
 from jobs.launch import main
-from jobs.planning.resolve import resolve
+from jobs.planning.resolving.resolve import resolve
 from tests.tiny_models import tiny_llama
 from tests.zoo_layouts import quantised, rewrite, rewrite_config, wide_llama
 from tests.zoo_models import make, make_adapter

@@ -13,7 +13,7 @@ import pytest
 from empathy_core.errors import EmpathyError
 from empathy_core.store import RunDir
 from empathy_core.training.preference.settings import PairSettings
-from jobs.planning.scored_run import scored_run
+from jobs.planning.pairs.scored_run import scored_run
 from tests.runs.command_line import launch
 from tests.runs.finetunes import FEELINGS, TUNED, adapters, write_experiment
 
@@ -111,7 +111,7 @@ def test_an_adapter_is_tuned_on_what_a_metric_prefers(folder: Path) -> None:
         ({"column": "words"}, "no better direction"),
         ({"column": None}, "column not given; expected column and margin"),
         ({"margin": None}, "margin not given"),
-        ({"condition": "warm.none"}, "condition is of therapist"),
+        ({"condition": "warm.none"}, "condition has no effect"),
         ({"conditions": ("hot",)}, "has no condition 'hot'; expected of cold.none"),
         ({"conditions": ("warm",)}, "one answer to each question"),
         ({"path": "runs/nothing"}, "is no run; expected the folder of one"),

@@ -23,10 +23,10 @@ from jobs.executors.slurm.compaction import _complete
 from jobs.executors.worker import do_task
 from jobs.launch import main
 from jobs.planning import scoring
-from jobs.planning.judges import previews
+from jobs.planning.pairs.from_scores import scored_pairs
 from jobs.planning.plan import Plan, Task
 from jobs.planning.progress import read_progress, read_when_asked
-from jobs.planning.scored_pairs import scored_pairs
+from jobs.planning.resolving.judges import previews
 from jobs.planning.status import condition_progress
 from jobs.stages.report import report_spec
 from reports.rows.collect import collect
@@ -69,14 +69,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_judged(folder, COMPARED)
     sweep_here(folder)
     yield folder
-    CURRENT.close()
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it that a test may change, at a path of its own."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    yield tmp_path
     CURRENT.close()
 
 

@@ -29,18 +29,9 @@ from jobs.config.judges import metric_options
 from jobs.config.read import setting
 from jobs.config.schema import Config, load_prompt
 from jobs.config.variants import Variant
-from jobs.planning import (
-    choices,
-    engines,
-    imported,
-    judges,
-    origins,
-    report_settings,
-    versions,
-)
-from jobs.planning.answering import planned
-from jobs.planning.loadable import stored_quantization
-from jobs.planning.pairs import Pairs, same_again
+from jobs.planning import origins, report_settings, versions
+from jobs.planning.best_of_n import choices
+from jobs.planning.pairs.planned import Pairs, same_again
 from jobs.planning.pilot import measured, propose
 from jobs.planning.plan import (
     LEXICAL,
@@ -51,9 +42,12 @@ from jobs.planning.plan import (
     PlanNotes,
 )
 from jobs.planning.provenance import provenance
-from jobs.planning.resolve_finetunes import Data, conditions_of, resolve_finetunes, shards_of
-from jobs.planning.run_rows import RunRows, rows_of
-from jobs.planning.scripts import misread
+from jobs.planning.resolving import engines, imported, judges
+from jobs.planning.resolving.answering import planned
+from jobs.planning.resolving.finetunes import Data, conditions_of, resolve_finetunes, shards_of
+from jobs.planning.resolving.loadable import stored_quantization
+from jobs.planning.resolving.run_rows import RunRows, rows_of
+from jobs.planning.resolving.scripts import misread
 from jobs.planning.withheld import WithheldWrites
 from reports.labels import template_words
 from reports.rows import subsets
@@ -266,7 +260,7 @@ class _Conditions:
 def _check_room(condition: Condition) -> None:
     """Refuse answers that are longer than the decoder of an encoder-decoder reaches."""
     model = condition.model
-    if model.backend == "hf" and model.architecture == "encoder-decoder":
+    if model.backend == "hf" and model.is_encoder_decoder:
         folder = weights.locate(str(model.weights), model.revision)
         check_room(condition, read_settings(folder)[1])
 

@@ -19,13 +19,13 @@ from empathy_core.store import RunDir
 from empathy_core.types import Condition, Decoding
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan, PlanNotes
-from jobs.planning.rated_rows import licence_notes
-from jobs.planning.rating_rounds import (
+from jobs.planning.ratings.rounds import (
     ExportedRound,
     answers_shared,
     export_round,
     lacking_answers,
 )
+from jobs.planning.ratings.rows import licence_notes
 from tests.runs.by_hand import DATA, FLAN, HUMAN, LLAMA, condition, make, spec
 from tests.runs.command_line import contents
 

@@ -15,9 +15,9 @@ from jobs.config import contrasts
 from jobs.config.judge_table import JudgeTable
 from jobs.config.judges import Opponent, judge_model, questions
 from jobs.config.schema import Config
-from jobs.planning import engines
-from jobs.planning.answering import planned
 from jobs.planning.plan import Plan
+from jobs.planning.resolving import engines
+from jobs.planning.resolving.answering import planned
 from jobs.planning.withheld import WithheldWrites
 from reports.labels import full_name, row_labels
 

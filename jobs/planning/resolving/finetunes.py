@@ -14,9 +14,10 @@ from empathy_core.training.spec import Finding
 from empathy_core.types import Condition, Decoding, ModelSpec, Prompt, digest
 from jobs.config.schema import Config
 from jobs.config.variants import Variant, variants
-from jobs.planning import loadable, versions
-from jobs.planning.pairs import Pairs
+from jobs.planning import versions
+from jobs.planning.pairs.planned import Pairs
 from jobs.planning.plan import PlannedFinetune
+from jobs.planning.resolving import loadable
 from jobs.planning.withheld import WithheldWrites
 
 

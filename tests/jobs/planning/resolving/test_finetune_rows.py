@@ -7,7 +7,7 @@ import polars as pl
 from empathy_core import prompts
 from empathy_core.conversation import TurnForm
 from empathy_core.store import TURNS
-from jobs.planning.resolve_finetunes import Data
+from jobs.planning.resolving.finetunes import Data
 
 NONE = prompts.prompt("none")
 OTHER = replace(NONE, turns=TurnForm(assistant="Counsellor: {turn}"))

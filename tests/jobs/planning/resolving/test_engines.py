@@ -13,7 +13,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.prompts import prompt
 from empathy_core.types import Condition, Decoding, EngineSpec, ModelSpec
 from jobs.config.engines import refused
-from jobs.planning.engines import check_followed, check_may_leave, check_on_slurm, leaves
+from jobs.planning.resolving.engines import check_followed, check_may_leave, check_on_slurm, leaves
 
 HOSTED = EngineSpec(name="gateway", base_url="https://models.example.org/v1", prompts="messages")
 

@@ -24,14 +24,14 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan
-from jobs.planning.rated_rows import RatedRun, rated_run
-from jobs.planning.rating_rounds import (
+from jobs.planning.ratings.returned import OpenRound
+from jobs.planning.ratings.rounds import (
     first_page,
     next_name,
     require_helpline,
     shown_settings,
 )
-from jobs.planning.returned_ratings import OpenRound
+from jobs.planning.ratings.rows import RatedRun, rated_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from empathy_core.store import RunDir
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.planning.plan import Plan
-from jobs.planning.rated_rows import RatedRun, rated_run
+from jobs.planning.ratings.rows import RatedRun, rated_run
 
 _NOT_SHOWN = ("minutes_per_item", "exclude")
 """The settings that change no packet."""

@@ -20,7 +20,7 @@ from empathy_core.types import Column
 from jobs.commands.views.rating_plan import record, text
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan, PlannedMetric, PlanNotes
-from jobs.planning.rating_plan import rating_plan
+from jobs.planning.ratings.needed import rating_plan
 from tests import ratings as public
 from tests.runs.by_hand import DATA, FLAN, LLAMA, make, spec, write_scores
 

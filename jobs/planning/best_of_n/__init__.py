@@ -1,0 +1,1 @@
+"""Best of n: the conditions whose answers are chosen among samples, and what of it is done."""

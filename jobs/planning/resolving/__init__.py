@@ -1,0 +1,1 @@
+"""From a configuration to its plan: names, weights and rows are found, or the sweep is refused."""
