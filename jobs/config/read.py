@@ -320,8 +320,10 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"models.{name}", partial(_model, config, name)
         for prompt in model.prompts or ():
             yield f"models.{name}.prompts", partial(load_prompt, prompt)
+        told = "decodings" in model.model_fields_set
+        key = f"models.{name}.decodings" if told else f"models.{name}"
         for wanted in model.decodings:
-            yield f"models.{name}.decodings", partial(_known_decoding, config, wanted, name)
+            yield key, partial(_known_decoding, config, wanted, name, told=told)
             yield (
                 f"models.{name}.decodings",
                 partial(choosing.require_source, config, wanted, model.decodings),
@@ -409,11 +411,21 @@ def _finetune(config: Config, name: str) -> None:
             raise UnknownName("preflight finding in allow", finding, preflight.NAMES)
 
 
-def _known_decoding(config: Config, name: str, model: str | None = None) -> None:
-    """Refuse a decoding that is not there, or that the engine of *model* cannot follow."""
+def _known_decoding(
+    config: Config, name: str, model: str | None = None, *, told: bool = True
+) -> None:
+    """Refuse a decoding that is not there, or that the engine of *model* cannot follow.
+
+    *told*: the configuration names it; else it is the usual one.
+    """
     if name not in config.decoding:
-        known = ", ".join(sorted(config.decoding))
-        msg = f"unknown decoding '{name}'. Known: {known}; define it as [decoding.{name}]"
+        known = sorted(config.decoding)
+        unset = f"decodings is not set, which means '{name}', and there is no [decoding.{name}]; "
+        msg = (
+            f"unknown decoding '{name}'. Known: {', '.join(known)}; define it as [decoding.{name}]"
+        )
+        if not told:
+            msg = f"{unset}set decodings = {json.dumps(known)}, or define [decoding.{name}]"
         raise ConfigError(msg)
     if config.decoding[name].chooses:
         return  # no engine is asked to

@@ -65,6 +65,11 @@ def test_all_errors_of_a_file_come_at_once(tmp_path: Path):
         ("max_new_tokens = 64", "max_new_tokens = -1", "decoding.greedy.max_new_tokens"),
         ("[models.echo]", '[models.echo]\nreasoning = [" ", "\\n"]', "models.echo.reasoning.0"),
         ('name = "echo"', 'name = "a/b"', "name:"),
+        ("[decoding.greedy]", "[decoding.warm]",
+         "models.echo: decodings is not set, which means 'greedy', and there is no "
+         '[decoding.greedy]; set decodings = ["warm"], or define [decoding.greedy]'),
+        ("[models.echo]", '[models.echo]\ndecodings = ["gredy"]',
+         "models.echo.decodings: unknown decoding 'gredy'"),
         ("[models.echo]", "[report.contrasts]\nc = [1]\n[models.echo]",
          "report.contrasts.c: expected a table with keys from first, label, second (given: [1])"),
         ("[metrics.bleu]", "[judges]\none = 3\n[metrics.bleu]", "judges.one: expected a table "),
