@@ -286,6 +286,11 @@ class ModelSpec:
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
 
     @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether prompts go to an encoder and answers to a decoder."""
+        return self.architecture == "encoder-decoder"
+
+    @property
     def runs_here(self) -> bool:
         """Whether weights are loaded where a task runs, by this process or a server it starts."""
         return self.backend == "hf" and not (self.engine and self.engine.is_elsewhere)

@@ -48,7 +48,7 @@ from empathy_core.data.specs import (
     source,
     source_names,
 )
-from empathy_core.data.streamed import Unusual
+from empathy_core.data.streamed import NeedsWholeFile
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.personal import kinds
 from empathy_core.store import EVALUATED, EXAMPLES, TURNS
@@ -204,7 +204,7 @@ def _read(source: Source, redaction: Redaction) -> tuple[reading.Raw, cleaning.C
     """Return a source's clean rows, and of the raw ones what else is asked for."""
     try:
         return _of_parts(source, reading.parts(source), redaction)
-    except (Unusual, DataError):
+    except (NeedsWholeFile, DataError):
         redaction.replaced.clear()  # all is read anew
         return _of_parts(source, [reading.read(source)], redaction)
 
@@ -219,7 +219,7 @@ def _of_parts(
     conversations = 0
     content: Mapping[str, str | None] = {}
     for raw in parts:
-        clean = cleaning.clean_rows(raw.rows, source.name, redaction)
+        clean = cleaning.clean_raw(raw, source.name, redaction)
         frames.append(clean.frame)
         misread += clean.misread
         for total, part in zip(
@@ -227,7 +227,7 @@ def _of_parts(
         ):
             total.update(part)
         if source.keep or source.references:
-            rows += (replace(row, context=None, response=None, turns=()) for row in raw.rows)
+            rows += reading.without_texts(raw)
         conversations += raw.conversations or 0
         content = raw.content
     n = conversations if source.turn_layout.nested else None

@@ -5,7 +5,7 @@ cleaned rows, before any was dropped.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from empathy_core.data.cleaning import CLEANING_VERSION
 from empathy_core.data.contexts import has_turns
 from empathy_core.data.specs import SPLITS, Source
 from empathy_core.data.turns_audit import quantiles, turns_audited
+from empathy_core.data.word_counts import word_counts
 from empathy_core.personal.counts import counted
 from empathy_core.store import EVALUATED
 
@@ -115,12 +116,12 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
     rows = examples.filter(pl.col("source") == entry.source.name)
     where = f"check the columns of {entry.source.where}"
     suspicions = (
-        (_echoes(rows), "the answer is the question once more"),
-        (_one_word(rows["response"]), "the answer is a single word"),
-        (_scripts_differ(rows), "the answer is in another script than the question"),
+        (_echoes, "the answer is the question once more"),
+        (_one_word, "the answer is a single word"),
+        (_scripts_differ, "the answer is in another script than the question"),
     )
-    for found, said in suspicions:
-        if (n := int(found.sum())) > rows.height / 2:
+    for suspicious, said in suspicions:
+        if n := _in_most(rows, suspicious):
             yield f"{entry.source.name}: in {n:,} of {rows.height:,} rows {said}; {where}."
     if len(entry.misread) > MOST_MISREAD * entry.raw:
         named = ", ".join(_misread(entry)["examples"])
@@ -131,22 +132,41 @@ def _warnings(entry: SourceAudit, examples: pl.DataFrame) -> Iterator[str]:
         )
 
 
+_LOOKED_AT = 50_000
+"""Rows at once."""
+
+
+def _in_most(rows: pl.DataFrame, found: Callable[[pl.DataFrame], pl.Series]) -> int:
+    """Return in how many rows something is found; 0 if that is not more than half of them."""
+    n = 0
+    for done, some in enumerate(rows.iter_slices(_LOOKED_AT)):
+        n += int(found(some).sum())
+        left = rows.height - done * _LOOKED_AT - some.height
+        if n + left <= rows.height / 2:
+            return 0
+    return n
+
+
 def _echoes(rows: pl.DataFrame) -> pl.Series:
     """Return which rows are answered by what was said last, but for case and spaces."""
     said, answered = pl.col("context"), pl.col("response")
     if has_turns(rows):
         last = pl.col("turns").list.last().struct.field("content")
         said = pl.coalesce(last, said)
-    return rows.select(_plain(said) == _plain(answered)).to_series()
+    both = rows.select(said=said, answered=answered)
+    begin = [pl.col(name).str.head(1).str.to_lowercase() for name in both.columns]
+    maybe = both.select(begin[0] == begin[1]).to_series()
+    same = both.filter(maybe).select(_plain(pl.col("said")) == _plain(pl.col("answered")))
+    return maybe.scatter(maybe.arg_true(), same.to_series())
 
 
 def _plain(texts: pl.Expr) -> pl.Expr:
     return texts.str.to_lowercase().str.replace_all(r"\s+", " ")
 
 
-def _one_word(texts: pl.Series) -> pl.Series:
-    """Return which texts are one word; a script without spaces cannot be judged."""
-    return ~texts.str.contains(
+def _one_word(rows: pl.DataFrame) -> pl.Series:
+    """Return which answers are one word; a script without spaces cannot be judged."""
+    return ~rows["response"].str.contains(
         r"\s|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
     )
 
@@ -296,7 +316,7 @@ def _histogram(names: Sequence[str]) -> dict[str, int]:
 
 
 def _quantiles(texts: pl.Series) -> dict[str, float]:
-    return quantiles(texts.str.count_matches(r"\S+"))
+    return quantiles(word_counts(texts))
 
 
 def _evaluated(examples: pl.DataFrame) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +16,9 @@ import polars as pl
 
 from empathy_core.conversation import Conversation, Message
 from empathy_core.data import normal_bytes
-from empathy_core.data.mojibake import misread
+from empathy_core.data.mojibake import MAYBE_MISREAD, misread
 from empathy_core.data.normal import LETTER_OR_DIGIT
-from empathy_core.data.reading import RawRow
+from empathy_core.data.reading import Raw, RawRow
 from empathy_core.data.redaction import QUESTION, REFERENCE, Redaction
 from empathy_core.data.turns import alternating
 from empathy_core.store import TURNS
@@ -61,18 +61,39 @@ def _without_html(text: str) -> str:
 
 def _unescaped(text: str) -> str:
     if _TAG.search(text):
-        return _soup_text(text)
+        return _shown(text)
     return re.sub(_ENTITY, lambda match: html.unescape(match[0]), text)
 
 
-def _soup_text(text: str) -> str:
+def _shown(text: str) -> str:
     """Return what a browser would show, with paragraphs and lines kept."""
-    from bs4 import BeautifulSoup
-
     text = _BARE_AMPERSAND.sub("&amp;", _NO_TAG.sub("&lt;", text))
     if _PARAGRAPH.search(text) or _LINE.search(text):
         text = re.sub(r"[\r\n\t]+", " ", text)  # a line break in HTML's source is a space
     text = _LINE.sub(r"\n\g<0>", _PARAGRAPH.sub(r"\n\n\g<0>", text))
+    pieces = _SIMPLE_TAG.split(text)
+    rest = _SIMPLE_ENTITY.sub("", "".join(pieces))
+    return _soup_text(text) if "<" in rest or "&" in rest else "".join(map(_simple_text, pieces))
+
+
+_SIMPLE_TAG = re.compile(
+    r"<(?:/?(?:b|blockquote|center|div|em|font|h[1-6]|i|li|ol|p|span|strike|strong|sub|sup|u|ul)|br ?/?)>"
+)
+_SIMPLE_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|nbsp|[lr][sd]quo|[nm]dash|hellip|#39|#34);")
+"""Markup of which it is known what the parser makes, which takes a millisecond a text."""
+
+
+def _simple_text(piece: str) -> str:
+    """Return the text between two tags; white space alone is one space or line break, if any."""
+    if piece and not piece.strip(" \n\t\f\r"):
+        return "\n" if "\n" in piece else " "
+    return html.unescape(piece) if "&" in piece else piece
+
+
+def _soup_text(text: str) -> str:
+    """Return the texts of a document."""
+    from bs4 import BeautifulSoup
+
     soup = BeautifulSoup(text, "html.parser")
     for hidden in soup(("script", "style", "xml")):
         hidden.decompose()
@@ -258,17 +279,75 @@ def clean_rows(rows: Sequence[RawRow], source: str, redaction: Redaction | None 
         ))  # fmt: skip
     names = [name for name in _COLUMNS if name not in _MADE]
     values = zip(*kept, strict=True) if kept else ([] for _ in names)
-    frame = _with_digests(
-        pl.DataFrame(
-            [pl.Series(n, v, dtype=_COLUMNS[n]) for n, v in zip(names, values, strict=True)]
-        ),
-        source,
+    frame = pl.DataFrame(
+        [pl.Series(n, v, dtype=_COLUMNS[n]) for n, v in zip(names, values, strict=True)]
     )
-    # columns that hold nothing are left out: data of earlier versions have none of them
+    return Cleaned(_finished(frame, source), dropped, repaired, wrong)
+
+
+def _finished(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return clean rows with all their columns; those that hold nothing are left out.
+
+    Data of earlier versions have none of them.
+    """
+    frame = _with_digests(frame, source)
     empty = [name for name in (*TURNS, *PLACED) if frame[name].null_count() == frame.height]
     frame = frame.drop(empty)
-    frame = frame if "turns" in empty else _by_conversation(frame)
-    return Cleaned(frame, dropped, repaired, wrong)
+    return frame if "turns" in empty else _by_conversation(frame)
+
+
+# ---------------------------------------------------------------------------- many rows
+
+
+def clean_raw(raw: Raw, source: str, redaction: Redaction) -> Cleaned:
+    """Clean the rows of a part of a source: those with turns and the like, or those of texts alone.
+
+    Of the latter most need nothing; the others are cleaned one by one.
+    """
+    if raw.plain is None:
+        return clean_rows(raw.rows, source, redaction)
+    clean = raw.plain.select(_as_it_is("context", redaction) & _as_it_is("response", redaction))
+    mask = clean.to_series().fill_null(value=False)
+    others = raw.plain.filter(~mask).select("row", "context", "response", "author", "group")
+    rows = [
+        RawRow(row, context, response, author, group=group)
+        for row, context, response, author, group in others.iter_rows()
+    ]
+    found = clean_rows(rows, source, redaction)
+    frame = pl.concat([_of_plain(raw.plain.filter(mask), source), found.frame], how="diagonal")
+    return replace(found, frame=frame.sort("row"))
+
+
+_VISIBLE = "^[A-Za-z0-9]"
+"""What begins so is visible, and has a letter or a digit."""
+
+
+def _as_it_is(column: str, redaction: Redaction) -> pl.Expr:
+    """Return which texts are kept without a change, and hold nothing to be counted."""
+    text = pl.col(column)
+    short = text.str.len_bytes() < LONGEST_CHARACTERS
+    found = text.str.contains(rf"{_MAYBE_UNCLEAN}|{MAYBE_MISREAD}") | redaction.maybe(text)
+    return text.str.contains(_VISIBLE) & short & ~found
+
+
+def _of_plain(rows: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return rows that are clean with all their columns."""
+    both = rows.select(pl.concat_str("context", "response", separator="\x1f")).to_series()
+    labels = [
+        rows[name].replace_strict(
+            {label: _clean_label(label) for label in rows[name].unique()}, return_dtype=pl.String
+        )
+        for name in ("author", "group")
+    ]
+    number = pl.col("row").cast(pl.String).str.zfill(5)
+    frame = rows.with_columns(
+        *labels,
+        *(pl.lit(None, dtype).alias(name) for name, dtype in TURNS.items()),
+        id=pl.concat_str(pl.lit(f"{source}-"), number),
+        raw_sha256=pl.Series(normal_bytes.sha256(both), dtype=pl.String),
+        side=pl.lit(None, PLACED["side"]),
+    )
+    return _finished(frame, source)
 
 
 _COLUMNS: dict[str, Any] = {**SCHEMA, **TURNS, **PLACED}
@@ -277,11 +356,7 @@ _MADE = ("source", "question", "pair", "answer")
 
 def _with_digests(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     """Return clean rows with what makes them the same: digests of their normal forms."""
-    asked, questions = normal_bytes.digests(frame["context"])
-    given, answers = normal_bytes.digests(frame["response"])
-    pairs = (b"[%b,%b]" % pair for pair in zip(asked, given, strict=True))
-    keys = {"question": questions, "pair": map(normal_bytes.short_digest, pairs), "answer": answers}
-    made = [pl.Series(name, values, dtype=pl.String) for name, values in keys.items()]
+    made = normal_bytes.digests(frame["context"], frame["response"])
     return frame.with_columns(pl.lit(source).alias("source"), *made).select(*_COLUMNS)
 
 

@@ -26,6 +26,10 @@ _MISREAD = re.compile(
 )
 
 
+MAYBE_MISREAD = r"[\u00c2\u00c3\u00ce-\u00d1\u00e2-\u00e9\u00f0][^\x00-\x7f]"
+"""What every text matches in which something was; for many texts, as polars reads it."""
+
+
 def misread(text: str) -> tuple[str, str] | None:
     """Return the first characters of a text that were decoded wrongly, and what they were.
 

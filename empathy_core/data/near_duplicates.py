@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.data import normal_bytes
-from empathy_core.data.normal_bytes import PackedTexts
+from empathy_core.data.normal_bytes import PackedWords
 
 WORDS = 5
 THRESHOLD = 0.8
@@ -34,9 +34,11 @@ _ROW_BITS, _RANK_BITS, _HASH_BITS = 12, 6, 46
 """Parts of a key: text of a chunk, frequency of a sequence, its hash."""
 _HASH_MASK = np.uint64(2**_HASH_BITS - 1)
 _RANK_HASH_BITS = np.uint64(_RANK_BITS + _HASH_BITS)
-_COUNTED_BITS = 22
-_FACTOR = 0x9E3779B97F4A7C15
-"""Odd, so that it has an inverse modulo 2⁶⁴."""
+_COUNTED_BITS = 20
+_FACTORS = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xBF58476D1CE4E5B9)))
+"""Odd: of words, of their further bytes, of sequences."""
+_LETTERS = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64)
+"""Number of a word's bytes → the bits of eight bytes that are its."""
 
 
 def near_duplicates(
@@ -73,13 +75,13 @@ class _Sequences:
 
     def __init__(self, texts: pl.Series, words: int) -> None:
         self.texts, self.words = texts, words
-        self.ranks = np.zeros(2**_COUNTED_BITS, np.uint64)
+        self.ranks = np.zeros(2**_COUNTED_BITS, np.uint8)
         step = max(1, -(-len(texts) // _SAMPLE))
         counts = np.zeros(2**_COUNTED_BITS, np.int64)
         for _, keys, _ in self.of(np.arange(0, len(texts), step)):
             np.add.at(counts, _bucket(keys), 1)
         seen = np.log2(np.maximum(counts, 1)) * 4
-        self.ranks = np.minimum(seen, 2**_RANK_BITS - 1).astype(np.uint64)
+        self.ranks = np.minimum(seen, 2**_RANK_BITS - 1).astype(np.uint8)
 
     def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield places of texts, the keys of their sequences below each other, and set sizes.
@@ -87,13 +89,12 @@ class _Sequences:
         A key is rank and hash; those of a text are distinct and in ascending order.
         """
         for some in self._chunks(places):
-            packed = normal_bytes.words(self.texts[some])
-            hashes, rows = _hashes(packed, self.words)
-            ranked = (self.ranks[_bucket(hashes)] << np.uint64(_HASH_BITS)) | hashes
-            keys = (rows << _RANK_HASH_BITS) | ranked
+            keys, rows = _hashes(normal_bytes.words(self.texts[some]), self.words)
+            keys |= self.ranks[_bucket(keys)].astype(np.uint64) << np.uint64(_HASH_BITS)
+            keys |= rows << _RANK_HASH_BITS
             keys.sort()
             first = np.ones(len(keys), bool)
-            first[1:] = keys[1:] != keys[:-1]
+            np.not_equal(keys[1:], keys[:-1], out=first[1:])
             keys = keys[first]
             rows = (keys >> _RANK_HASH_BITS).astype(np.int64)
             sizes = np.bincount(rows, minlength=len(some))
@@ -114,57 +115,41 @@ def _bucket(hashes: np.ndarray) -> np.ndarray:
     return (hashes & np.uint64(2**_COUNTED_BITS - 1)).astype(np.int64)
 
 
-def _hashes(packed: PackedTexts, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a hash of each sequence of words, and the text that it is in, in order.
+def _hashes(packed: PackedWords, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a hash of each sequence of words, and the text that it is in.
 
-    A hash is made of a polynomial of the bytes, modulo 2⁶⁴: that of a piece is the difference of
-    two sums from the beginning. 46 bits are kept; two sequences of a text, or of a pair that is
-    compared, have the same one with a probability of 10⁻⁹.
+    A hash is a polynomial of the hashes of its words, modulo 2⁶⁴. 46 bits are kept; two sequences
+    of a text, or of a pair that is compared, have the same one with a probability of 10⁻⁹.
     """
-    data = packed.data
-    space = data == 32
-    rows, begin, end = _words(packed, space)
-    last = len(begin) - words + 1
+    last = len(packed.begins) - words + 1
     if last < 1:
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
-    whole = rows[:last] == rows[words - 1 :]
-    a, b = begin[:last][whole], end[words - 1 :][whole]
-    powers, inverses = _powers(len(data) + 1)
-    sums = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[:-1], out=sums[1:])
-    hashes = (sums[b] - sums[a]) * inverses[a]
-    hashes ^= hashes >> np.uint64(32)  # the finaliser of SplitMix64
-    hashes *= np.uint64(0xD6E8FEB86659FD93)
+    of_words = _hashes_of_words(packed)
+    hashes = of_words[:last].copy()
+    for i in range(1, words):
+        hashes *= _FACTORS[2]
+        hashes += of_words[i : i + last]
     hashes ^= hashes >> np.uint64(32)
-    return hashes & _HASH_MASK, rows[:last][whole].astype(np.uint64)
+    hashes *= _FACTORS[1]
+    whole = packed.texts[:last] == packed.texts[words - 1 :]
+    return hashes[whole] >> np.uint64(64 - _HASH_BITS), packed.texts[:last][whole].astype(np.uint64)
 
 
-def _words(packed: PackedTexts, space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each word's text, and where it begins and ends; texts need not stand in order."""
-    order = np.argsort(packed.starts, kind="stable")
-    filled = order[packed.ends[order] > packed.starts[order]]
-    begins, ends = ~space, ~space
-    begins[1:] &= space[:-1]
-    ends[:-1] &= space[1:]
-    begins[packed.starts[filled]] = True
-    ends[packed.ends[filled] - 1] = True
-    begin, end = np.flatnonzero(begins), np.flatnonzero(ends) + 1
-    place = np.searchsorted(packed.starts[filled], begin, side="right") - 1
-    return filled[place], begin, end
-
-
-def _powers(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the powers 0 to n - 1 of the factor, and of its inverse, modulo 2⁶⁴."""
-    if n > len(_KNOWN[0]):
-        inverse = pow(_FACTOR, -1, 2**64)
-        for i, of in enumerate((_FACTOR, inverse)):
-            powers = np.full(n, of, np.uint64)
-            powers[0] = 1
-            _KNOWN[i] = np.cumprod(powers)
-    return _KNOWN[0][:n], _KNOWN[1][:n]
-
-
-_KNOWN = [np.ones(1, np.uint64), np.ones(1, np.uint64)]
+def _hashes_of_words(packed: PackedWords) -> np.ndarray:
+    """Return a hash of each word; of two words of up to eight bytes there is never the same."""
+    begins, sizes = packed.begins, packed.ends - packed.begins
+    eight = np.ndarray(len(packed.data) - 7, "<u8", packed.data, strides=(1,))
+    hashes = eight[begins] & _LETTERS[np.minimum(sizes, 8)]
+    hashes *= _FACTORS[0]
+    hashes ^= hashes >> np.uint64(32)
+    longer, done = np.flatnonzero(sizes > 8), 8
+    while len(longer):
+        more = eight[begins[longer] + done] & _LETTERS[np.minimum(sizes[longer] - done, 8)]
+        mixed = (hashes[longer] + more) * _FACTORS[1]
+        hashes[longer] = mixed ^ (mixed >> np.uint64(29))
+        done += 8
+        longer = longer[sizes[longer] > done]
+    return hashes
 
 
 # ---------------------------------------------------------------------------- pairs
@@ -178,10 +163,9 @@ def _prefixes(sequences: _Sequences, threshold: float) -> tuple[np.ndarray, np.n
     for places, keys, of in sequences.of(np.arange(n)):
         sizes[places] = of
         firsts = np.minimum(of - np.ceil(threshold * of - 1e-6).astype(np.int64) + 1, of)
-        within = np.arange(len(keys)) - np.repeat(np.cumsum(of) - of, of)
-        kept = within < np.repeat(firsts, of)
-        texts = np.repeat(places, of)[kept].astype(np.uint64)
-        parts.append((keys[kept] << bits) | texts)  # the upper bits of the key fall off
+        kept = keys[_of_each(np.cumsum(of) - of, firsts)]
+        texts = np.repeat(places, firsts).astype(np.uint64)
+        parts.append((kept << bits) | texts)  # the upper bits of the key fall off
     return np.concatenate(parts), sizes
 
 
@@ -244,6 +228,10 @@ def _near(pairs: np.ndarray, sequences: _Sequences, threshold: float) -> np.ndar
 
 def _of_pairs(keys: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the hashes of one side of each pair, with the pair's number above them."""
-    behind = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
     numbers = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
-    return np.asarray((numbers << np.uint64(_HASH_BITS)) | keys[behind])
+    return np.asarray((numbers << np.uint64(_HASH_BITS)) | keys[_of_each(starts, sizes)])
+
+
+def _of_each(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the numbers from each start on, so many as its size tells."""
+    return np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())

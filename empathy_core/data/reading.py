@@ -4,18 +4,22 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import polars as pl
+from polars import selectors as cs
+
 from empathy_core.conversation import Conversation, Message
-from empathy_core.data import cells, files, hub, places, streamed
+from empathy_core.data import cells, files, hub, places, plain, streamed
 from empathy_core.data.conversations import Conversations, TakenAnswer
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source, SplitName
-from empathy_core.data.streamed import Unusual
+from empathy_core.data.streamed import NeedsWholeFile
+from empathy_core.data.text_columns import TextColumns
 from empathy_core.data.turns import alternating, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
@@ -63,6 +67,8 @@ class Raw:
         repaired: Kind → rows that were bent into shape.
         content: Key and digest of the raw content: a file's SHA-256, or the Hub's commit.
         conversations: How many there were; null for a source of single questions.
+        plain: More rows, which consist of texts alone: ``row``, ``context``, ``response``,
+            ``author``, ``group`` and the columns of the source's ``keep``, each null if absent.
     """
 
     rows: tuple[RawRow, ...]
@@ -70,6 +76,15 @@ class Raw:
     repaired: Mapping[str, int]
     content: Mapping[str, str | None]
     conversations: int | None = None
+    plain: pl.DataFrame | None = None
+
+
+def without_texts(raw: Raw) -> Iterator[RawRow]:
+    """Yield all rows with what is carried along and their further references, no texts else."""
+    yield from (replace(row, context=None, response=None, turns=()) for row in raw.rows)
+    if raw.plain is not None:
+        for row, *kept in raw.plain.select("row", cs.starts_with("kept ")).iter_rows():
+            yield RawRow(row, None, None, kept=tuple(kept))
 
 
 _Taken = TypeVar("_Taken", str | None, tuple[str, ...])
@@ -114,33 +129,39 @@ def parts(source: Source) -> Iterator[Raw]:
     """Yield what ``read`` returns, of one large file in parts; its digest is in the last.
 
     Raises:
-        Unusual: It cannot be read in parts, which may show after some were yielded.
+        NeedsWholeFile: It cannot be read in parts, which may show after some were yielded.
         DataError: See ``read``, which tells it better.
     """
     source.check()
     if source.turn_layout.by_utterance or not source.path:
-        raise Unusual
+        raise NeedsWholeFile
     found = places.files_of(source.path, source.hub_split, source.where)
     if len(found) != 1 or not found[0].is_file():
-        raise Unusual
+        raise NeedsWholeFile
     yield from _parts(source, found[0])
 
 
 def _parts(source: Source, path: Path) -> Iterator[Raw]:
     roots = {name.partition(".")[0] for name in source.columns}
+    texts = source.columns if plain.may_be(source) else ()
     lacking, records = set(source.columns), 0
-    for table in streamed.parts(path, source.layout, source.where, roots):
+    for table in streamed.parts(path, source.layout, source.where, roots, texts):
         there = list(map(str, table.columns))
+        if any(there.count(c) > 1 for c in source.columns):
+            raise NeedsWholeFile
+        if isinstance(table, TextColumns):
+            lacking, records = lacking - set(there), records + table.frame.height
+            rows, missing = plain.rows(source, table)
+            yield Raw((), {}, +Counter({MISSING_WORD: missing}), {}, plain=rows)
+            continue
         lacking = {c for c in lacking if c not in there and not _has_field(table, c)}
         broken = sum(record is None for record in table.records)
-        if any(there.count(c) > 1 for c in source.columns) or (
-            broken and source.broken_rows == "error"
-        ):
-            raise Unusual
+        if broken and source.broken_rows == "error":
+            raise NeedsWholeFile
         records += len(table.records) - broken
         yield _cut(_Cutter(source, table, complete=False), table, broken, {})
     if lacking or not records:
-        raise Unusual
+        raise NeedsWholeFile
     yield Raw((), {}, {}, content(source), 0 if source.turn_layout.nested else None)
 
 
@@ -284,8 +305,7 @@ class _Cutter:
 
     def __init__(self, source: Source, table: RawRows, complete: bool) -> None:
         self.source, self.table, self.complete = source, table, complete
-        self.words = frozenset(word.strip().casefold() for word in source.missing)
-        self.longest = max(map(len, self.words), default=0)
+        self.words = plain.MissingWords(source.missing)
         self.missing = 0
 
     def rows(self) -> Iterator[RawRow]:
@@ -380,7 +400,7 @@ class _Cutter:
 
     def _known(self, cell: str | None) -> str | None:
         """Return a cell, or null where it only says that there is nothing."""
-        if cell and len(cell) < self.longest + 9 and cell.strip().casefold() in self.words:
+        if cell and self.words.say_it(cell):
             self.missing += 1
             return None
         return cell

@@ -12,7 +12,7 @@ from empathy_core.data.contexts import has_turns
 from empathy_core.data.specs import ALL_REFERENCES
 from empathy_core.personal.counts import FIELDS
 from empathy_core.personal.kinds import KINDS, Kind
-from empathy_core.personal.search import redacted
+from empathy_core.personal.search import FINDERS, redacted
 
 QUESTION, HISTORY, REFERENCE = FIELDS
 
@@ -41,6 +41,12 @@ class Redaction:
         made, counts = _redacted(text, self.kinds)
         self.replaced.update({(kind, where): n for kind, n in counts.items()})
         return made
+
+    def maybe(self, texts: pl.Expr) -> pl.Expr:
+        """Return which texts may not stay as they are."""
+        return pl.any_horizontal(
+            pl.lit(False), *(FINDERS[kind].maybe(texts) for kind in self.kinds)
+        )
 
     def turns(self, turns: Sequence[Message]) -> tuple[Message, ...]:
         """Return turns with placeholders; the last is the question."""

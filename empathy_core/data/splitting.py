@@ -6,7 +6,7 @@ machine and in every release of Python, and independent of the order in which ro
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import polars as pl
@@ -55,11 +55,19 @@ def by_question(
     counts = Counter(questions)
     room = dict(zip(SPLITS, sizes(len(questions), fractions), strict=True))
     sides: dict[str, SplitName] = {}
-    for question in sorted(counts, key=lambda q: draw_key("question", seed, q)):
-        free = (split for split in SPLITS if room[split] >= counts[question])
-        sides[question] = next(free, otherwise)
-        room[sides[question]] -= counts[question]
+    for question in _drawn(list(counts), "question", seed):
+        n = counts[question]
+        free = (split for split in SPLITS if room[split] >= n)
+        side = next(free, otherwise)
+        sides[question] = side
+        room[side] -= n
     return [sides[question] for question in questions]
+
+
+def _drawn(names: Sequence[str], purpose: str, seed: int) -> Iterator[str]:
+    """Return distinct names in drawn order."""
+    keys = pl.Series([draw_key(purpose, seed, name) for name in names], dtype=pl.String)
+    return map(names.__getitem__, keys.arg_sort().to_list())
 
 
 def split(

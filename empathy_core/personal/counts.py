@@ -36,10 +36,7 @@ def counted(texts: pl.DataFrame) -> dict[str, Any]:
     """
     every = texts.unique(["field", "text"], keep="first", maintain_order=True)
     distinct = every.gather_every(max(1, -(-every.height // MOST_TEXTS)))
-    hints = {
-        kind: pl.any_horizontal(pl.col("text").str.contains(hint) for hint in finder.hints)
-        for kind, finder in FINDERS.items()
-    }
+    hints = {kind: finder.maybe(pl.col("text")) for kind, finder in FINDERS.items()}
     maybe = distinct.with_columns(**hints).filter(pl.any_horizontal(KINDS))
     times: dict[Kind, dict[str, Counter[str]]] = {kind: defaultdict(Counter) for kind in KINDS}
     examples: dict[Kind, list[str]] = {kind: [] for kind in KINDS}

@@ -100,7 +100,7 @@ class NamePlace:
 
     @property
     def cheap(self) -> str:
-        """See ``search.Finder.hint``."""
+        """See ``search.Finder``."""
         return self.hint or rf"{self.before}\p{{Lu}}[\p{{Ll}}'\u2019.]"
 
     @property
@@ -109,7 +109,8 @@ class NamePlace:
         return regex.compile(f"{self.begin}{self.before}{_FULL}{self.after}")
 
 
-_LAST = 200
+LAST = 200
+"""Characters of a text in which a signature is looked for."""
 _GREETED = rf"(?:{_GREETINGS})(?: to you| there)?,?\s"
 _PLACES = (
     NamePlace(
@@ -121,21 +122,21 @@ _PLACES = (
     NamePlace(
         rf"(?:^|[\s.!?,;:~(])(?i:{_CLOSINGS})[\s,.!~\u2026\u2014\u2013-]{{1,6}}{_TITLE}?",
         _END,
-        last=_LAST,
+        last=LAST,
     ),
     NamePlace(
         rf"(?:^|[\n.!?,\"\u201d)]\s{{0,2}})[\u2014\u2013~-]{{1,2}}[ ]?{_TITLE}?",
         _END,
-        last=_LAST,
+        last=LAST,
     ),
-    NamePlace(rf"[\n.!?\u2026,~]\s{{0,3}}{_TITLE}", _END, last=_LAST),
+    NamePlace(rf"[\n.!?\u2026,~]\s{{0,3}}{_TITLE}", _END, last=LAST),
     NamePlace(
         r"[\n.!?\u2026]\s{1,3}",
         rf"{_TAIL}[\s~]{{0,3}}$",
         hint=r"\p{Lu}\p{Ll}+[^\p{Ll}]*$",
-        last=_LAST,
+        last=LAST,
     ),
-    NamePlace("", rf",? {_DEGREES}(?!\w)", r"(?<!\p{L})", rf"\p{{Ll}},? {_DEGREES}"),
+    NamePlace("", rf",? {_DEGREES}(?!\w)", r"(?<!\p{L})", rf" {_DEGREES}"),
     NamePlace(rf"\b(?:Hi|Hello|Hey)(?: there)?[,.!]? I(?: am|['\u2019]m) {_TITLE}?", r"(?=[.,!])"),
     NamePlace(rf"\b[Mm]y (?:{_RELATIVES}), ", r"(?=,)"),
     NamePlace(
@@ -143,7 +144,8 @@ _PLACES = (
         hint=r"(?i:name|call me|called|go by|hei(?:\u00df|ss)e|appelle|mon nom|llamo|nombre)",
     ),
 )
-NAME_HINTS = tuple(dict.fromkeys(place.cheap for place in _PLACES))
+NAME_HINTS = tuple(dict.fromkeys(place.cheap for place in _PLACES if not place.last))
+NAME_ENDS = tuple(dict.fromkeys(place.cheap for place in _PLACES if place.last))
 
 
 @lru_cache(maxsize=1)

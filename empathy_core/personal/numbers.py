@@ -7,7 +7,7 @@ from empathy_core.personal.spans import Span, groups
 
 # ---------------------------------------------------------------------------- bank accounts
 
-IBAN_HINTS = (r"[A-Z]{2}[0-9]{2}",)
+IBAN_HINTS = (r"[0-9]{2}(?:[ ]?[A-Z0-9]){11}",)
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _LENGTHS: Mapping[str, int] = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
@@ -80,7 +80,7 @@ def is_luhn(digits: str) -> bool:
 
 # ---------------------------------------------------------------------------- social security
 
-SSN_HINTS = (r"(?i:ssn|social)|[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}",)
+SSN_HINTS = (r"[0-9]{9}", r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}")
 _AREA, _GROUP, _SERIAL = r"(?!000|666|9)[0-9]{3}", r"(?!00)[0-9]{2}", r"(?!0000)[0-9]{4}"
 _WRITTEN = re.compile(
     rf"(?<![\w-])(?P<found>{_AREA}(?P<sign>[ -]){_GROUP}(?P=sign){_SERIAL})(?![\w-])"

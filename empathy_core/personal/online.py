@@ -15,7 +15,14 @@ _EMAIL = regex.compile(
     regex.IGNORECASE,
 )
 
-PROFILE_HINTS = (r"@|://|#\d{4}|(?i:\.com/|\.me/|\.gg/|\bu/|:)",)
+PROFILE_HINTS = (  # apart, since each is looked for by its first letters
+    r"@|://",
+    r"#\d{4}",
+    r"(?i:\.com/|\.me/|\.gg/)",
+    r"(?i:u/)",
+    r"(?i:insta|twitter|tiktok|whatsapp|reddit)[^:]*:",
+    r"(?i:kik|snap|discord|telegram|skype)[^:]*:",
+)
 _SITES = (
     "facebook", "fb", "instagram", "twitter", "x", "tiktok", "linkedin", "youtube", "reddit",
     "snapchat", "tumblr", "pinterest", "telegram", "vk", "twitch", "github", "medium", "onlyfans",

@@ -31,7 +31,7 @@ _ADDRESSES = (
 )
 _ADDRESS = regex.compile(rf"(?<![\w.,-])(?P<found>{'|'.join(_ADDRESSES)})(?![\w-])")
 ADDRESS_HINTS = (  # bounded repetitions, which the patterns have, are slow to look for
-    rf"[0-9].* (?:{'|'.join(_STREETS)})\b",
+    rf"[0-9].* (?:{'|'.join(_STREETS)})",
     r"[0-9].* ?(?:rue|avenue|boulevard|place) ",
     r"(?:stra(?:\u00df|ss)e|str\.|weg|platz|allee|gasse) [0-9]|Box [0-9]",
     rf"(?:{_STATES}),? [0-9]{{5}}",

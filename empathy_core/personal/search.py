@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+import polars as pl
+
 from empathy_core.personal import names, numbers, online, phones, places
 from empathy_core.personal.kinds import KINDS, WORDS, Kind, in_order
 from empathy_core.personal.spans import Span
@@ -18,10 +20,20 @@ class Finder:
         hints: Regular expressions, of which every text in which the kind is found matches one;
             fast to look for in many texts, as polars reads them.
         spans: Yields where the kind stands in a text.
+        ends: More hints, of the last ``names.LAST`` characters of a text.
     """
 
     hints: tuple[str, ...]
     spans: Callable[[str], Iterator[Span]]
+    ends: tuple[str, ...] = ()
+
+    def maybe(self, texts: pl.Expr) -> pl.Expr:
+        """Return in which texts the kind may be found; in all others it is not."""
+        tails = texts.str.tail(names.LAST)
+        return pl.any_horizontal(
+            *(texts.str.contains(hint) for hint in self.hints),
+            *(tails.str.contains(hint) for hint in self.ends),
+        )
 
 
 FINDERS: Mapping[Kind, Finder] = {
@@ -33,7 +45,7 @@ FINDERS: Mapping[Kind, Finder] = {
     "phone": Finder(phones.PHONE_HINTS, phones.phones),
     "birth_date": Finder(places.BIRTH_HINTS, places.birth_dates),
     "address": Finder(places.ADDRESS_HINTS, places.addresses),
-    "name": Finder(names.NAME_HINTS, names.names),
+    "name": Finder(names.NAME_HINTS, names.names, names.NAME_ENDS),
 }
 
 

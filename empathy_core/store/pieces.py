@@ -127,10 +127,17 @@ def write_piece(frame: pl.DataFrame, path: Path, tags: Mapping[str, str]) -> Non
 _ZEROS = "0" * 64
 
 
-def frame_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return *frame* as the bytes of a parquet file; equal frames give equal bytes."""
+def frame_bytes(
+    frame: pl.DataFrame, metadata: Mapping[str, str] | None = None, level: int | None = None
+) -> bytes:
+    """Return *frame* as the bytes of a parquet file; equal frames give equal bytes.
+
+    *level* is that of the compression; null means its own default.
+    """
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", metadata=dict(metadata or {}))
+    frame.write_parquet(
+        buffer, compression="zstd", compression_level=level, metadata=dict(metadata or {})
+    )
     return buffer.getvalue()
 
 

@@ -1,6 +1,5 @@
 """What judges are asked: ``[judges.<name>]`` → one metric for each dimension of its rubrics."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -179,11 +178,6 @@ def _check_baseline(config: Config, table: JudgeTable, rubric: Rubric) -> None:
         )
         raise ConfigError(msg)
     contrasts.check(config, table.baseline)
-
-
-def rubric_of(options: Mapping[str, Any]) -> Rubric:
-    """Return the rubric in the settings of a judge's metric."""
-    return _RUBRIC.validate_json(json.dumps(options["rubric"]))
 
 
 def judge_model(config: Config, table: JudgeTable) -> ModelSpec:

@@ -39,7 +39,6 @@ from reports.tables.columns import wrong_columns
 from slurm import profile
 
 LIST_EXPECTED = "expected a list in square brackets"
-CONFIGS = texts.CONFIGS
 
 
 # ---------------------------------------------------------------------------- reading

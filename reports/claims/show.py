@@ -6,9 +6,9 @@ from textwrap import fill
 
 from empathy_core.counted import counted
 from reports.claims.checks import Check
+from reports.claims.citable_numbers import Citable
 from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import HALF, Typed
 from reports.labels import count, number, p_text
 

@@ -190,6 +190,8 @@ def _saved(
     height_in, stamp = shape
     with _styled(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # its box is seen in the figure
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Drawing
 
         drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -201,10 +203,11 @@ def _saved(
             drawing.set_layout_engine("none")  # once is enough for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(svg, format="svg", metadata=nothing)
+        # savefig would draw each file twice: a first time to place what is placed already
+        FigureCanvasSVG(drawing).print_svg(svg, metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         with _shapes_alone():
-            drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
+            FigureCanvasPdf(drawing).print_pdf(pdf, metadata=nothing | {"Title": caption})
     return svg.getvalue().decode(), pdf.getvalue()
 
 

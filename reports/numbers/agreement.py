@@ -21,6 +21,7 @@ from empathy_core.stats import (
     rater_agreement,
 )
 from reports.keys import MARK
+from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.rated_tables import Asked, RatedDimension, rated_dimensions
 from reports.rows.ratings import PeoplesRatings
@@ -230,11 +231,9 @@ def _of_means(agreed: MeansAgree, found: Agreement) -> Iterator[tuple[str, Estim
 
 def estimated(estimate: Estimate) -> dict[str, object]:
     """Return an estimate as columns of a frame."""
-    bounds = estimate.interval
     return {
         "value": estimate.value,
-        "low": bounds.low if bounds else None,
-        "high": bounds.high if bounds else None,
+        **ends(estimate.interval),
         "n": estimate.n,
         "n_questions": estimate.n_clusters,
     }
@@ -294,13 +293,12 @@ def _rater(
     name: str, own: np.ndarray, severity: Estimate | None, again: OwnAgreement
 ) -> dict[str, object]:
     told = estimated(severity) if severity else dict.fromkeys(("value", "low", "high"))
-    same = again.interval
     return {
         "rater": name, "n": len(own), "mean": float(own.mean()),
         "deviation": float(own.std(ddof=1)) if len(own) > 1 else None,
         "severity": told["value"], "severity_low": told["low"], "severity_high": told["high"],
         "n_again": again.n, "same_again": again.same, "apart_again": again.apart,
-        "same_low": same.low if same else None, "same_high": same.high if same else None,
+        **ends(again.interval, "same"),
     }  # fmt: skip
 
 

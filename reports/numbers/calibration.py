@@ -25,6 +25,7 @@ from empathy_core.stats.rater_effects import rater_effects
 from empathy_core.types import Condition
 from reports.keys import Keys, column_keys
 from reports.numbers.agreement import estimated, head_of
+from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.rated_tables import (
     RatedDimension,
@@ -314,8 +315,7 @@ def _flags(found: Calibration) -> dict[str, dict[str, object]]:
     return {
         name: {
             "value": of.value, "n": of.n, "n_questions": of.n_questions,
-            "low": of.interval.low if of.interval else None,
-            "high": of.interval.high if of.interval else None,
+            **ends(of.interval),
             "reason": "" if of.n else "people say so of no answer",
         }
         for name, of in shares.items()

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.changes import Change, Constituent, Moved, Part, between, causes
+from reports.changes import Change, Constituent, MovedNumber, Part, between, causes
 from reports.keys import VERSUS
 
 TOLERANCE = 1.5e-6
@@ -54,7 +54,7 @@ class Movement:
         causes: The changes that can have moved it; empty: no declared change can.
     """
 
-    moved: Moved
+    moved: MovedNumber
     part: Part
     before: str
     now: str
@@ -134,13 +134,13 @@ def _moved(
     sides: Sides,
     contrasts: Mapping[str, Sequence[str]],
     repeated: set[str],
-) -> Moved:
+) -> MovedNumber:
     first, second = reports
     kind = row["kind"] or row["kind_before"]
     conditions, column = _made_of(row["key"], {**first.columns, **second.columns}, contrasts)
     metric, share = second.columns.get(column) or first.columns.get(column) or ("", False)
     known = [sides[c, metric] for c in conditions if (c, metric) in sides]
-    return Moved(
+    return MovedNumber(
         key=row["key"],
         kind=kind,
         parts=tuple(_parts(row)),

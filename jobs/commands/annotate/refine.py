@@ -38,17 +38,17 @@ def refine(options: AnnotateRefineOptions) -> int:
     from jobs.commands.console import print_out
     from jobs.commands.views.judge_scores import judge_scores
     from jobs.commands.views.rating import rating_settings
-    from jobs.commands.views.rating_rounds_shown import refinement_record, refinement_text
-    from jobs.planning.ratings.next_round import Refining, refined
+    from jobs.commands.views.rating_rounds_shown import next_round_record, next_round_text
+    from jobs.planning.ratings.next_round import NextRoundOptions, next_round
     from jobs.planning.ratings.returned import rated_round
 
     settings = rating_settings(options)
     of = rated_round(settings.run, options.round)
-    how = Refining(options.questions, options.times, options.also, options.dry_run)
+    how = NextRoundOptions(options.questions, options.times, options.also, options.dry_run)
     judged = judge_scores(settings.run, settings.plan)
-    found = refined(settings.run, settings.plan, settings.table, of, how, judged)
+    found = next_round(settings.run, settings.plan, settings.table, of, how, judged)
     if options.json:
-        print_out(json.dumps(refinement_record(found), indent=1))
+        print_out(json.dumps(next_round_record(found), indent=1))
     else:
-        print_out(refinement_text(settings.run, settings.plan, of.of, found, options.shown))
+        print_out(next_round_text(settings.run, settings.plan, of.of, found, options.shown))
     return 0

@@ -8,13 +8,13 @@ from pathlib import Path
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.store import RunDir
 from reports.claims import manuscript
+from reports.claims.citable_numbers import Citable
 from reports.claims.claim_files import Claim, Claims, Problem, read_comments, read_toml
 from reports.claims.evidence import Evidence
 from reports.claims.findings import Checked, Findings
 from reports.claims.judge import judge
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.names import Names
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import find
 from reports.tables import published
 

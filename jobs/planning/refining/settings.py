@@ -9,7 +9,7 @@ import polars as pl
 
 from empathy_core import data, metrics, store
 from empathy_core.data import splitting
-from empathy_core.errors import Damaged, DataError, RunMismatch
+from empathy_core.errors import Damaged, DataError, RunMismatch, first_line
 from empathy_core.prompts.instructions import as_toml, wording_digest
 from empathy_core.refining.rows import RefinementRows, draw_rows
 from empathy_core.store import RefinementDir, RunDir, read_json, write_bytes, write_json
@@ -28,7 +28,7 @@ replies first. Those of candidates are frozen with them."""
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunRefinement:
     """A refinement that was begun.
 
     Attributes:
@@ -48,7 +48,7 @@ class Begun:
     n_test: int
 
 
-def begin(config: Config, name: str, run: RunDir) -> Begun:
+def begin(config: Config, name: str, run: RunDir) -> BegunRefinement:
     """Return a refinement, its rows drawn and frozen by the first call.
 
     Raises:
@@ -84,19 +84,23 @@ def _freeze(
     write_json(record, folder.settings)
 
 
-def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> Begun:
-    table, found = config.refine[name], read_json(folder.settings)
+def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> BegunRefinement:
+    table = config.refine[name]
     try:
+        found = read_json(folder.settings)
         listed = found["rows"]
         rounds = tuple(tuple(ids) for step, ids in listed.items() if step != WORST)
         rows = RefinementRows(tuple(listed[WORST]), rounds)
         tested = found["test"]
         _require_same(folder, found, _settings(config, table, parent), _identity(config))
-        return Begun(name, table, folder, parent, rows, tested["digest"], int(tested["rows"]))
-    except (KeyError, TypeError) as error:
+        return BegunRefinement(
+            name, table, folder, parent, rows, tested["digest"], int(tested["rows"])
+        )
+    except (KeyError, TypeError, AttributeError, Damaged) as error:
         msg = (
-            f"{folder.settings} is not what was written (no {error}): expected the settings of a "
-            f"refinement; restore it from a copy, or remove {folder.root}"
+            f"{folder.settings} is not what was written ({first_line(error)}): expected the "
+            "settings of a refinement, with which it was begun; restore it from a copy, or remove "
+            f"{folder.root}, which begins it anew"
         )
         raise Damaged(msg) from error
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import random
 import stat
@@ -266,3 +267,13 @@ def test_blocks_are_dealt_to_shards_exactly_once():
     for n_shards in range(1, 9):
         dealt = [b for s in range(n_shards) for b in store.blocks_of_shard(range(23), s, n_shards)]
         assert sorted(dealt) == list(range(23))
+
+
+def test_a_line_of_json_ends_in_a_line_feed_alone(tmp_path: Path) -> None:
+    """What is written unescaped may hold characters at which other lines end."""
+    told = [{"said": f"a{char}b"} for char in "\u2028\u2029\x85\x1c\x0b\x0c\r\n"]
+    for flush, value in zip([True, False] * 4, told, strict=True):
+        store.append_json_line(value, tmp_path / "a.jsonl", flush=flush)
+
+    with (tmp_path / "a.jsonl").open(encoding="utf-8", newline="") as file:
+        assert [json.loads(line) for line in store.json_lines(file.read())] == told

@@ -17,6 +17,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
 from empathy_core.types import Decoding, DecodingSettings, ModelSpec
 from jobs.config import read as config
+from jobs.config import texts
 from jobs.config.finetune import FinetuneTable
 from jobs.config.schema import (
     Config,
@@ -30,7 +31,7 @@ from slurm.profile import Profile, Resources
 from tests.runs.command_line import ECHO, write_config
 
 
-@pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(texts.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_configuration_loads(path: Path):
     """A shipped file names only things that exist, and says its command on top."""
     loaded = config.read(path.stem)

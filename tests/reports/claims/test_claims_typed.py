@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from empathy_core.types import Column
 from reports.claims import show
+from reports.claims.citable_numbers import Citable
 from reports.claims.citables import citables_of_run
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.findings import DOES_NOT_HOLD, HOLDS, Findings
 from reports.claims.manuscript import Manuscript, scan
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import Typed, find
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text

@@ -18,7 +18,7 @@ from empathy_core.store import RunDir
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.ratings.adjudication import AdjudicatedRound, adjudication_round
-from jobs.planning.ratings.next_round import Refined, Refining, refined
+from jobs.planning.ratings.next_round import NextRound, NextRoundOptions, next_round
 from jobs.planning.ratings.returned import (
     column_map,
     declared_raters,
@@ -180,8 +180,8 @@ def test_flags_of_an_adjudication_are_not_adjudicated(run: RunDir):
         adjudication_round(run, PLAN, TABLE, rated_round(run, "round-002"))
 
 
-def _refined(run: RunDir, **how) -> Refined:
-    return refined(run, PLAN, TABLE, rated_round(run, None), Refining(**how), NO_JUDGE)
+def _next_round(run: RunDir, **how) -> NextRound:
+    return next_round(run, PLAN, TABLE, rated_round(run, None), NextRoundOptions(**how), NO_JUDGE)
 
 
 def _low_at(run: RunDir, low: set[str]) -> None:
@@ -197,7 +197,7 @@ def test_the_questions_and_conditions_with_gaps_come_first(run: RunDir):
     low = set(_chosen(run)[:2])
     _low_at(run, low)
 
-    found = _refined(run, dry_run=True)
+    found = _next_round(run, dry_run=True)
 
     assert set(found.questions["name"][:2]) == low
     assert found.conditions["name"].to_list() == [LLAMA.id, FLAN.id]
@@ -214,7 +214,7 @@ def test_the_next_round_has_known_chances_and_marks_what_was_not_drawn(run: RunD
     low = set(_chosen(run)[:2])
     _low_at(run, low)
 
-    found = _refined(run, times=4.0, also=1, questions=4)
+    found = _next_round(run, times=4.0, also=1, questions=4)
 
     assert found.exported is not None
     of, folder = found.exported.round, found.exported.folder
@@ -233,14 +233,14 @@ def test_the_next_round_has_known_chances_and_marks_what_was_not_drawn(run: RunD
     assert set(key.filter(pl.col("kind") == "answer")["example"]) == set(
         sample.filter("chosen")["example"]
     )
-    assert not _refined(run, times=4.0, also=1, questions=4).exported.new
+    assert not _next_round(run, times=4.0, also=1, questions=4).exported.new
 
 
 def test_only_rated_questions_that_were_not_drawn_are_added(run: RunDir):
     rated = set(_chosen(run))
     _low_at(run, rated)
 
-    found = _refined(run, also=8, questions=10, dry_run=True)
+    found = _next_round(run, also=8, questions=10, dry_run=True)
 
     cluster = dict(found.drawn.sample.select("example", "question").iter_rows())
     drawn = set(found.drawn.sample.filter("chosen")["question"])
@@ -250,7 +250,7 @@ def test_only_rated_questions_that_were_not_drawn_are_added(run: RunDir):
 
 def test_purposive_answers_are_in_no_settled_value(run: RunDir):
     _low_at(run, set(_chosen(run)[:2]))
-    found = _refined(run, also=2, questions=4)
+    found = _next_round(run, also=2, questions=4)
     assert found.exported is not None
     path = _fill(run, "round-002", "R01", lambda c, e, d: "3" if d == "empathy" else "No")
     import_files(run, open_rounds(run), [path], NOW)
@@ -272,20 +272,22 @@ def test_judges_decide_on_questions_that_nobody_has_rated(run: RunDir):
     ]
     judged = pl.DataFrame(scores, schema=NO_JUDGE.schema, orient="row")
 
-    found = refined(run, PLAN, TABLE, rated_round(run, None), Refining(dry_run=True), judged)
+    found = next_round(
+        run, PLAN, TABLE, rated_round(run, None), NextRoundOptions(dry_run=True), judged
+    )
 
     assert found.favoured == set(unrated[:5])
 
 
 def test_a_round_without_ratings_cannot_be_refined(run: RunDir):
     with pytest.raises(ConfigError, match="no ratings that count"):
-        _refined(run)
+        _next_round(run)
 
 
 @pytest.mark.parametrize("how", [{"times": 0.5}, {"also": -1}])
 def test_options_of_refine_have_bounds(run: RunDir, how: dict[str, float]):
     with pytest.raises(ConfigError, match="expected at least 1 and at least 0"):
-        _refined(run, **how)
+        _next_round(run, **how)
 
 
 # ---------------------------------------------------------------------------- files to rounds
