@@ -66,9 +66,21 @@ def test_all_errors_of_a_file_come_at_once(tmp_path: Path):
         ("max_new_tokens = 64", "max_new_tokens = -1", "decoding.greedy.max_new_tokens"),
         ("[models.echo]", '[models.echo]\nreasoning = [" ", "\\n"]', "models.echo.reasoning.0"),
         ('name = "echo"', 'name = "a/b"', "name:"),
+        ("[decoding.greedy]", "[decoding.warm]",
+         "models.echo: decodings is not set, which means 'greedy', and there is no "
+         '[decoding.greedy]; set decodings = ["warm"], or define [decoding.greedy]'),
+        ("[models.echo]", '[models.echo]\ndecodings = ["gredy"]',
+         "models.echo.decodings: unknown decoding 'gredy'"),
+        ("[models.echo]", "[report.contrasts]\nc = [1]\n[models.echo]",
+         "report.contrasts.c: expected a table with keys from first, label, second (given: [1])"),
+        ("[metrics.bleu]", "[judges]\none = 3\n[metrics.bleu]", "judges.one: expected a table "),
+        ("[metrics.bleu]", '[judges.j.elsewhere."crisis.x"]\n[metrics.bleu]',
+         'judges.j.elsewhere."crisis.x".source: missing'),
+        ("[metrics.bleu]", '[slurm]\nprofile = "nowhere"\n[metrics.bleu]',
+         "slurm.profile: unknown cluster profile 'nowhere'"),
         ('name = "echo"', 'name = "echo"\nassumed = ["decoding.warm"]', "no setting"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, expected: str):
     """Each mistake's message holds what a reader needs to mend it."""
     with pytest.raises(ConfigError) as caught:
