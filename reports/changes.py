@@ -137,6 +137,10 @@ def _keys(moved: MovedNumber, part: Part) -> bool:
     return part == "key" or moved.shared_key
 
 
+def _new_keys(moved: MovedNumber, part: Part) -> bool:
+    return part == "key" and moved.kind in ("made", "refinement")
+
+
 def _answers(moved: MovedNumber, part: Part) -> bool:
     """Answers are others: where the rows were compared, they are those of before."""
     seen = [side.unlike for side in moved.sides]
@@ -239,6 +243,12 @@ CHANGES: tuple[Change, ...] = (
         "Distinct n-grams among answers and self-BLEU compare all answers of a condition, and "
         "equal answers to one question count once; before, groups of 8 blocks were compared.",
         _diversity,
+    ),
+    Change(
+        14, "2026-11-30", "keys of Table 3",
+        "Numbers of Table 3 and of prompt refinements have keys of their own; before, they had "
+        "none.",
+        _new_keys,
     ),
 )  # fmt: skip
 

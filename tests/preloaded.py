@@ -17,7 +17,7 @@ read when they are imported, is a process of its own: see `preloaded_python`.
 import atexit
 import ctypes
 import gc
-import json
+import marshal
 import os
 import pkgutil
 import runpy
@@ -61,6 +61,8 @@ LIBRARIES = (
 )  # fmt: skip
 MANY_TESTS = 12
 _worth_while = False
+_modules: dict[str, list[str]] = {}
+"""Package of ours → what of it a server has imported: a fork that looked would copy many pages."""
 SUITE = ("empathy_core", "jobs", "reports", "slurm")
 LAZY = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoTokenizer", "Trainer",
         "LlamaForCausalLM", "T5ForConditionalGeneration", "PreTrainedTokenizerFast")  # fmt: skip
@@ -212,7 +214,7 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]] 
     text = b""
     while len(text) < int.from_bytes(length, "big"):
         text += connection.recv(2**20)
-    return json.loads(text), descriptors
+    return marshal.loads(text), descriptors
 
 
 def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
@@ -237,9 +239,9 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     rest = [p for p in sys.path[1:] if p != ROOT]
     sys.path[:] = [os.getcwd(), *paths, *rest, ROOT]  # noqa: PTH109  last, as where it is installed
-    other = {"tests"} if paths[:1] == [ROOT] else {"tests", *SUITE}
-    for name in [m for m in sys.modules if m.partition(".")[0] in other or m == sys.argv[0]]:
-        del sys.modules[name]
+    other = ("tests",) if paths[:1] == [ROOT] else ("tests", *SUITE)
+    for name in [sys.argv[0], *(name for package in other for name in _modules[package])]:
+        sys.modules.pop(name, None)
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         import_module("huggingface_hub.constants").HF_HUB_OFFLINE = True  # read when imported
     if "OMP_NUM_THREADS" in os.environ:
@@ -279,6 +281,18 @@ def _run(program: Callable[[], object]) -> int:
     return int(code or 0)
 
 
+def _warm_up() -> None:
+    """Compile the templates of reports and draw a figure: what that makes, each report needs."""
+    for module, name in (("reports.page.html", "_html"), ("reports.latex.table", "_tex")):
+        templates = getattr(import_module(module), name)()
+        for template in templates.list_templates(extensions=["j2"]):
+            templates.get_template(template)
+    drawn = import_module("reports.figures.training").figure(
+        "warm", "", "", lambda drawing: drawing.subplots().plot([0, 1]), (1.0, "stamp")
+    )
+    assert drawn.files
+
+
 def _forget_the_end() -> None:
     """Leave out what libraries would do at the end of a fork for what they imported.
 
@@ -316,6 +330,9 @@ def main(owner: str, descriptor: str) -> None:
     for name in SUITE:
         for module in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
             import_module(module.name)
+    _warm_up()
+    for package in ("tests", *SUITE):
+        _modules[package] = [m for m in sys.modules if m.partition(".")[0] == package]
     gc.freeze()  # a fork copies no page because its collector has looked at it
     _forget_the_end()
     _use_large_pages()

@@ -12,7 +12,9 @@ from reports.claims.prose import Number, WrittenRelation
 from reports.claims.statements import DUST, Digits
 from reports.labels import printed
 
-NameableKind = Literal["column", "model", "prompt", "subset", "contrast"]
+NameableKind = Literal["column", "model", "prompt", "subset", "contrast", "statistic"]
+NAMED_NEARBY = ("subset", "statistic")
+"""Kinds that no number is taken to be of unless the text names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +213,10 @@ class CitableNumbers:
             binding = named if all_columns or kind == "model" else named & self.distinct
             if binding.any():
                 agreed &= self.of_any(named) | ~self.of_any(of_kind)
-        divided = self.kinds == "subset"
-        if divided.any():
-            agreed &= ~self.of_any(divided) | self.of_any(said.near & divided)
+        for kind in NAMED_NEARBY:
+            divided = self.kinds == kind
+            if divided.any():
+                agreed &= ~self.of_any(divided) | self.of_any(said.near & divided)
         return agreed
 
     def same_prompt(self, said: NamesAround) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.claims.citable_numbers import Citable, CitableNumbers, NamesAround
+from reports.claims.citable_numbers import NAMED_NEARBY, Citable, CitableNumbers, NamesAround
 from reports.claims.expand import definitions
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.prose import Number, numbers
@@ -161,6 +161,9 @@ def _doubt(found: Citable, of: Number, known: CitableNumbers, said: NamesAround)
         return f"the text names {other}"
     if found.command == "resci" and not of.bounds:
         return "it is a bound of an interval"
+    about = [thing for thing in found.about if thing.kind in NAMED_NEARBY]
+    if about and about[0].kind == "statistic":
+        return f"it is another number ({about[0].label}), which the text does not name"
     return "it is of a subset that the text does not name"
 
 

@@ -20,7 +20,7 @@ from empathy_core.stats import (
     own_agreement,
     rater_agreement,
 )
-from reports.keys import MARK
+from reports.keys import head_of
 from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.rated_tables import Asked, RatedDimension, rated_dimensions
@@ -156,15 +156,10 @@ def agreement_numbers(collected: Collected, spec: ReportSpec) -> AgreementNumber
     )  # fmt: skip
 
 
-def head_of(what: str, spec: ReportSpec) -> str:
-    """Return what keys of *what* begin with: exactly spelled where a model is called so."""
-    return f"{what}{MARK}" if any(c.model.name == what for c in spec.conditions) else what
-
-
 def _heads(rated: Sequence[RatedDimension], spec: ReportSpec) -> dict[Asked, str]:
     """Return what the keys of each dimension begin with; of one asked in two texts, its digest."""
     times = Counter(of.name for of in rated)
-    head = head_of("agreement", spec)
+    head = head_of("agreement", spec.conditions)
     return {
         of.asked: f"{head}.{of.name}{f'.{of.asked[2][:8]}' if times[of.name] > 1 else ''}"
         for of in rated

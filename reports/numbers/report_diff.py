@@ -157,13 +157,13 @@ def _made_of(
     key: str, columns: Mapping[str, object], contrasts: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, ...], str]:
     """Return the keys of the conditions that a number is made of, and that of its column."""
-    body = key.partition("@")[0]
+    body = key.partition("@")[0].removesuffix(".equal_length")
     fitting = [name for name in columns if body.endswith(f".{name}")]
     column = max(fitting, key=len, default="")
     body = body.removesuffix(f".{column}")
     if body.startswith("contrast."):
         return tuple(contrasts.get(body.removeprefix("contrast."), ())), column
-    return tuple(body.split(VERSUS)), column
+    return tuple(body.removeprefix("made.").split(VERSUS)), column
 
 
 def _parts(row: Mapping[str, Any]) -> Iterator[Part]:

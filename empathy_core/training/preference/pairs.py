@@ -276,6 +276,10 @@ NONE_HELD_OUT = (
     "none is held out, and the last checkpoint will be taken: answer the validation questions as "
     'well (evaluate.split = "all" in the run of the answers; test questions are left out)'
 )
+NONE_DRAWN = (
+    "none is held out by chance, and the last checkpoint will be taken: raise validation_share, or "
+    "draw with another seed"
+)
 
 
 def audit_text(name: str, audit: Mapping[str, Any]) -> str:
@@ -288,12 +292,23 @@ def audit_text(name: str, audit: Mapping[str, Any]) -> str:
             f", {audit['questions']} questions; the chosen reply is the longer one in "
             f"{audit['chosen_longer']:.0%}"
         )
-    lines = [f"left out, {why}: {n}" for why, n in audit["dropped"].items()]
-    lines += [NONE_HELD_OUT] if _of_a_run(audit) and set(splits_of) == {"train"} else []
+    lines = [
+        f"left out, {why.removeprefix('left out ')}: {n}" for why, n in audit["dropped"].items()
+    ]
+    lines += _none_held_out(audit) if set(splits_of) == {"train"} else []
     lines += [text for text in (cut_text(audit), cues_text(audit.get("cues", ()))) if text]
     return "\n  ".join(
         [head, *lines, *_differences(audit), *map(view_text, audit.get("people", ()))]
     )
+
+
+def _none_held_out(audit: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what to do about it; of a file that was to be trained on whole, nothing."""
+    settings = audit.get("settings", {})
+    if settings.get("made_from", "file") != "file":
+        yield NONE_HELD_OUT
+    elif settings.get("validation_share"):
+        yield NONE_DRAWN
 
 
 def cut_text(audit: Mapping[str, Any]) -> str:
@@ -307,10 +322,6 @@ def cut_text(audit: Mapping[str, Any]) -> str:
         "them. Generate answers that end: raise max_new_tokens of that run, or set "
         "repetition_penalty where answers go round in circles"
     )
-
-
-def _of_a_run(audit: Mapping[str, Any]) -> bool:
-    return bool(audit.get("settings", {}).get("made_from", "file") != "file")
 
 
 def _differences(audit: Mapping[str, Any]) -> Iterator[str]:

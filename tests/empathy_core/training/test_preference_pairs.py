@@ -246,3 +246,30 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     assert any("stop in the middle" in note for note in cut.audit["notes"])
     with pytest.raises(DataError, match="0 conditions of"):
         _made("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.001, True), (0.5, False), (0.0, False)])
+def test_it_is_said_where_no_pair_happens_to_be_held_out(
+    tmp_path: Path, share: float, *, told: bool
+) -> None:
+    """With few questions; where none was to be, there is nothing to say."""
+    rows = [{"prompt": f"I can't sleep since week {i}. What should I do?", "chosen": GOOD.chosen,
+             "rejected": GOOD.rejected} for i in range(20)]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    settings = PairSettings(path=str(path), licence="MIT", validation_share=share)
+    made = _made("p", settings, NO_ROWS, {})
+
+    assert ("validation" not in made.audit["splits"]) == (told or not share)
+    assert ("none is held out by chance" in pairs.audit_text("p", made.audit)) == told
+
+
+def test_what_was_left_out_is_said_once() -> None:
+    """Not: left out, left out to match lengths."""
+    longer = [
+        replace(GOOD, context=f"Q{i}?", chosen="a b c d e f", rejected="a b c d z")
+        for i in range(3)
+    ]
+    told = pairs.audit_text("p", _select(*longer, matched=True).audit)
+
+    assert "left out, to match lengths: 3" in told

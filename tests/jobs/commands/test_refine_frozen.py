@@ -14,16 +14,17 @@ from empathy_core.refining.rows import RefinementRows
 from empathy_core.store import RefinementDir, RunDir
 from jobs.commands.refining.exported import CANDIDATES, export
 from jobs.commands.refining.found import found
+from jobs.config import read as configuration
 from jobs.config.refine import RefineTable
 from jobs.planning.refining import looks
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement, begin
 
 PARENT = prompts.prompt("prompt2")
 ODD = "Listen.\u2028Ask one question.\u0085Then wait.\x1c Ünïcode 🙂"
 """All of these characters may stand in a line of JSON; some of them end a line of a text."""
 
 
-def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> Begun:
+def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> BegunRefinement:
     """Return a refinement whose candidates, all of a file, are about to be frozen."""
     lines = [json.dumps({"instructions": of, "name": name}, ensure_ascii=False)
              for name, of in instructions]  # fmt: skip
@@ -32,10 +33,10 @@ def _begun(folder: Path, instructions: tuple[tuple[str, str], ...]) -> Begun:
         model="echo", parent="prompt2", target="rougeL", candidates_file=str(folder / "c.jsonl")
     )
     directory = RefinementDir.of(RunDir(folder / "run"), "r")
-    return Begun("r", table, directory, PARENT, RefinementRows((), ((),)), "test", 3)
+    return BegunRefinement("r", table, directory, PARENT, RefinementRows((), ((),)), "test", 3)
 
 
-def _found(begun: Begun) -> list[Any]:
+def _found(begun: BegunRefinement) -> list[Any]:
     unused: Any = None  # neither a configuration nor a step is needed for candidates of a file
     return found(unused, begun, unused)
 
@@ -109,3 +110,73 @@ def test_a_damaged_count_of_looks_is_named(tmp_path: Path, line: str) -> None:
     run.test_looks.write_text(f"{line}\n")
     with pytest.raises(Damaged, match=r"test-looks\.jsonl cannot be read .*expected .*restore"):
         looks.looks(run)
+
+
+ROUNDS = tuple(range(1, 12))  # more than nine: as text, round-10 comes before round-2
+CONFIG = f"""
+name = "echo"
+[data.sources.sample]
+[data]
+fractions = [0.05, 0.55, 0.4]
+[models.echo]
+prompts = []
+[metrics.rouge]
+[refine.r]
+model = "echo"
+parent = "prompt2"
+candidates = ["prompt1"]
+target = "rougeL"
+rounds = {list(ROUNDS)}
+worst_of = 4
+"""
+
+
+def _begin(folder: Path) -> BegunRefinement:
+    (folder / "echo.toml").write_text(CONFIG)
+    return begin(configuration.read(str(folder / "echo.toml"), ()), "r", RunDir(folder / "run"))
+
+
+def test_rounds_keep_their_order_and_share_no_question(tmp_path: Path) -> None:
+    """Begun, and begun again from what was frozen."""
+    first, again = _begin(tmp_path), _begin(tmp_path)
+    drawn = [*first.rows.proposing, *(i for ids in first.rows.rounds for i in ids)]
+
+    assert again.rows == first.rows
+    assert [len(ids) for ids in first.rows.rounds] == [1] * len(ROUNDS)
+    assert len(drawn) == len(set(drawn)) == 4 + ROUNDS[-1]
+    files = [first.folder.ids(f"round-{i}").read_text().split() for i in ROUNDS]
+    assert files == [list(ids) for ids in first.rows.rounds]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("rows/round-2.txt", "sample-00001\n", "the ids that were drawn"),
+        ("rows/round-1.txt", "", "the ids that were drawn"),
+        ("prompts/prompt2.toml", None, "the words of the parent prompt"),
+        ("settings.json", "{", "the settings of a refinement"),
+        ("settings.json", '{"settings": {}}', "the settings of a refinement"),
+        ("settings.json", "[]", "the settings of a refinement"),
+    ],
+)
+def test_a_frozen_file_that_was_changed_is_named(
+    tmp_path: Path, file: str, text: str | None, said: str
+) -> None:
+    """Rows to propose from could else be scored on, and the parent be another prompt."""
+    path = _begin(tmp_path).folder.root / file
+    path.write_text(path.read_text().replace("licensed", "famous") if text is None else text)
+    with pytest.raises(Damaged) as told:
+        _begin(tmp_path)
+
+    assert path.name in str(told.value)
+    assert f"expected {said}" in str(told.value)
+    assert "restore it from a copy" in str(told.value)
+
+
+@pytest.mark.parametrize("file", ["rows/round-1.txt", "prompts/prompt2.toml"])
+def test_a_frozen_file_that_is_gone_is_named(tmp_path: Path, file: str) -> None:
+    """Likewise."""
+    path = _begin(tmp_path).folder.root / file
+    path.unlink()
+    with pytest.raises(Damaged, match="is not what was frozen: expected"):
+        _begin(tmp_path)

@@ -15,10 +15,12 @@ from empathy_core.annotation.rounds import read_key, read_round_ratings, read_sa
 from empathy_core.annotation.settled import adjudications, settled
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir
+from jobs.commands.views.gaps_shown import gaps_text
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.ratings.adjudication import AdjudicatedRound, adjudication_round
 from jobs.planning.ratings.next_round import NextRound, NextRoundOptions, next_round
+from jobs.planning.ratings.replies_with_gaps import questions_with_gaps
 from jobs.planning.ratings.returned import (
     column_map,
     declared_raters,
@@ -400,3 +402,34 @@ def test_the_label_studio_tasks_of_a_packet_come_back_as_they_are_exported(run: 
     assert round_of is not None
     assert set(done.done.ratings["rater"]) == {"R01"}
     assert done.done.ratings.height == len(tasks)
+
+
+def test_what_people_read_stands_beside_what_they_gave_it(run: RunDir):
+    """The questions that come first, with each reply, its ratings, and the judges'."""
+    low = set(_chosen(run)[:2])
+    _low_at(run, low)
+    of = rated_round(run, None)
+    first = _next_round(run, dry_run=True).questions["name"].head(2).to_list()
+    rows = {
+        "condition": [LLAMA.id, LLAMA.id], "example": [first[0]] * 2,
+        "rubric": ["counselbench"] * 2, "dimension": ["empathy"] * 2, "score": [4.0, 5.0],
+    }  # fmt: skip
+    ratings = read_round_ratings(of.folder)
+    read = questions_with_gaps(run, PLAN, first, ratings, pl.DataFrame(rows))
+
+    assert [question.example for question in read] == first
+    for question in read:
+        assert question.message
+        assert [reply.condition for reply in question.replies] == [LLAMA.id, FLAN.id]
+        assert [r.people["counselbench.empathy"] for r in question.replies] == [(1, 1), (5, 5)]
+        assert all(reply.text for reply in question.replies)
+    assert read[0].replies[0].judges == {"counselbench.empathy": 4.5}
+    assert read[1].replies[0].judges == {}
+
+    shown = gaps_text(PLAN, of.asked.scales, read)
+    assert "counselbench.empathy 1, 1 of 1 to 5, higher is better, judges 4.50" in shown
+    assert str(read[0].replies[0].text).split()[0] in shown
+    changed = ratings.with_columns(answer_sha256=pl.lit("0" * 64))
+    gone = questions_with_gaps(run, PLAN, first[:1], changed, NO_JUDGE)
+    assert "the run has no such reply any more" in gaps_text(PLAN, of.asked.scales, gone)
+    assert gaps_text(PLAN, of.asked.scales, ()) == ""
