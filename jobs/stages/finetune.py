@@ -158,6 +158,7 @@ def _findings(
     except (Damaged, KeyError, TypeError):
         pass
     preflight.stop(prepared.findings, planned.spec.allow)  # before the weights are loaded
+    log.info("preflight: the base is tried on a few rows, which takes minutes on a CPU")
     found = (*prepared.findings, *model_findings(planned.spec, prepared))
     log.info("preflight:\n%s", preflight.text(found))
     store.write_json({"digest": planned.digest, "findings": [asdict(f) for f in found]}, path)

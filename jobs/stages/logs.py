@@ -5,6 +5,10 @@ import time
 
 from jobs import PACKAGES
 
+_ADVISERS = ("bitsandbytes",)
+"""Libraries that warn of packages which nothing here needs, whether they are used or only loaded;
+what they cannot do, they raise."""
+
 
 def log_progress(line: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
     """Send what is logged to standard error, in the format *line* of ``logging``.
@@ -19,3 +23,5 @@ def log_progress(line: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") 
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for package in PACKAGES:
         logging.getLogger(package).setLevel(logging.INFO)
+    for library in _ADVISERS:
+        logging.getLogger(library).setLevel(logging.ERROR)

@@ -166,6 +166,7 @@ def _objective(job: TrainingJob, model: Any, state: Any) -> tuple[TrainingJob, O
     known = _shared(state, lambda: reference.stored(tuning))
     absent = reference.lacking(pairs, known)
     if absent:
+        log.info("taking the reference's log-probabilities of %d pairs before step 1", len(absent))
         with _memory_errors(job):
             mine = absent[state.process_index :: state.num_processes]
             found = reference.take(objective, model.get_base_model(), job.spec, mine)

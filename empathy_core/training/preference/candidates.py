@@ -12,7 +12,7 @@ from empathy_core.data import Source, files, load, reading
 from empathy_core.data.cleaning import clean
 from empathy_core.data.normal import question_digest
 from empathy_core.errors import ConfigError, DataError
-from empathy_core.store import RunDir, list_pieces
+from empathy_core.store import EVALUATED, RunDir, list_pieces
 from empathy_core.training.preference.settings import PairSettings, without_effect
 
 SIDES = ("train", "validation")
@@ -103,18 +103,18 @@ def find(
     if settings.made_from == "file":
         candidates = tuple(_of_file(name, settings))
         return FoundPairs(candidates, _file_origin(Path(settings.path)))
-    answers, origin = _answers(name, settings)
-    found = tuple(_against(answers, examples, licences))
+    answers = _answers(name, settings)
+    found = tuple(_against(answers.of, examples, licences))
     if not found:
         msg = (
             f"pairs.{name}: {settings.path} answers no question of the run's training or "
-            f"validation rows ({len(answers)} questions are answered); expected some; generate "
+            f"validation rows ({len(answers.of)} questions are answered); expected some; generate "
             'them with evaluate.split = "all" in a run of their own, and name that run'
         )
         raise DataError(msg)
     if settings.licence:
         found = tuple(replace(one, of_models=(settings.licence,)) for one in found)
-    return FoundPairs(found, origin)
+    return FoundPairs(found, answers.origin, warnings=answers.warnings)
 
 
 def require_effect(name: str, settings: PairSettings) -> None:
@@ -200,25 +200,46 @@ class _ModelAnswer:
     cut: bool
 
 
-def _answers(name: str, settings: PairSettings) -> tuple[dict[str, _ModelAnswer], dict[str, str]]:
-    """Return question digest → a model's answer, and where they come from."""
+@dataclass(frozen=True, slots=True)
+class _ModelAnswers:
+    """A model's answers by digest of their question, where they come from, and how many lack."""
+
+    of: Mapping[str, _ModelAnswer]
+    origin: Mapping[str, str]
+    lacking: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.lacking:
+            return ()
+        return (
+            f"{self.lacking} answers of {self.origin['condition']} are not there yet. Pairs are "
+            "made of the others, and will be other pairs once it is complete: let the sweep of "
+            f"{self.origin['run']} end first.",
+        )
+
+
+def _answers(name: str, settings: PairSettings) -> _ModelAnswers:
+    """Return a model's answers, and where they come from."""
     path = Path(settings.path).expanduser()
     if settings.condition is None:
         rows = _column(name, settings, settings.text, ())
         texts = {question_digest(clean(r.context or "")[0]): r.response or "" for r in rows}
         found = {question: _ModelAnswer(text, cut=False) for question, text in texts.items()}
-        return found, _file_origin(path)
+        return _ModelAnswers(found, _file_origin(path))
     run = RunDir(path)
     folder = _condition(name, run, settings.condition)
     columns = ["example", "sample", "text", "stop"]
     pieces = [pl.read_parquet(p, columns=columns) for p in list_pieces(run.generations(folder))]
     replies = pl.concat(pieces).filter(sample=0)
-    rows_ = replies.join(load(run).select("context", example="id"), on="example").sort("example")
+    asked = load(run)
+    rows_ = replies.join(asked.select("context", example="id"), on="example").sort("example")
     answers = {
         question_digest(context): _ModelAnswer(text, cut=stop == "length")
         for context, text, stop in rows_.select("context", "text", "stop").iter_rows()
     }
-    return answers, {"run": run.root.name, "condition": folder}
+    lacking = asked.filter(EVALUATED, ~pl.col("id").is_in(replies["example"].to_list())).height
+    return _ModelAnswers(answers, {"run": run.root.name, "condition": folder}, lacking)
 
 
 def _condition(name: str, run: RunDir, wanted: str) -> str:

@@ -32,7 +32,15 @@ _SENTENCE_END = re.compile(r"[.!?\N{HORIZONTAL ELLIPSIS}]+")
 _ENDED = re.compile(r"[.!?\N{HORIZONTAL ELLIPSIS}][\"')\]\N{RIGHT DOUBLE QUOTATION MARK}]*\s*$")
 _FIRST = frozenset(("i", "i'm", "i've", "i'd", "i'll", "me", "my", "we", "us", "our"))
 _SECOND = frozenset(("you", "you're", "you've", "you'd", "you'll", "your", "yours", "yourself"))
-_MARKS = ("?", "!", ",", ":", "(", '"', "*", "\n")
+_MARKS = {
+    "question marks": "?", "exclamation marks": "!", "commas": ",", "colons": ":",
+    "brackets": "(", "quotation marks": '"', "asterisks": "*", "line breaks": "\n",
+}  # fmt: skip
+STYLE = (
+    *_MARKS, "words of the first person", "words of the second person", "letters of a word",
+    "words of a sentence", "capitals", "ends of replies",
+)  # fmt: skip
+"""What ``style`` counts, in its order."""
 
 
 def length(reply: str) -> tuple[float, ...]:
@@ -51,7 +59,7 @@ def style(reply: str) -> tuple[float, ...]:
     n = max(len(words), 1)
     lower = [word.lower() for word in words]
     return (
-        *(reply.count(mark) / n for mark in _MARKS),
+        *(reply.count(mark) / n for mark in _MARKS.values()),
         sum(word in _FIRST for word in lower) / n,
         sum(word in _SECOND for word in lower) / n,
         sum(map(len, words)) / n,
@@ -61,8 +69,11 @@ def style(reply: str) -> tuple[float, ...]:
     )
 
 
-CUES: Mapping[str, Callable[[str], tuple[float, ...]]] = {"length": length, "style": style}
-"""What a classifier sees of a reply, by name."""
+CUES: Mapping[str, tuple[Callable[[str], tuple[float, ...]], tuple[str, ...]]] = {
+    "length": (length, ()),
+    "style": (style, STYLE),
+}
+"""What a classifier sees of a reply, and what that is called where it is more than one thing."""
 
 
 def cues(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -72,22 +83,31 @@ def cues(frame: pl.DataFrame) -> list[dict[str, Any]]:
         frame: ``pairs.PAIRS``, by id.
 
     ``cue``, and of the held-out pairs what ``pair_share`` tells: the share in which the classifier
-    takes the chosen reply for the preferred one.
+    takes the chosen reply for the preferred one. ``most``: which of the things that it sees tells
+    most of the pairs that it learnt from, empty where there is one.
     """
     sides = [frame.filter(split=split).head(MOST) for split in ("train", "validation")]
     if min(side.height for side in sides) < LEAST:
         return []
     questions = sides[1]["question"].to_list()
-    return [
-        {"cue": name, **pair_share(_told(*(_differences(side, of) for side in sides)), questions)}
-        for name, of in CUES.items()
-    ]
+    found = []
+    for name, (of, called) in CUES.items():
+        train, held = (_differences(side, of) for side in sides)
+        told = pair_share(_told(train, held), questions)
+        found.append({"cue": name, **told, "most": called[_most(train)] if called else ""})
+    return found
 
 
 def _differences(side: pl.DataFrame, of: Callable[[str], tuple[float, ...]]) -> np.ndarray:
     """Return chosen less rejected, shape (pairs, features)."""
     chosen, rejected = (np.array([*map(of, side[name])]) for name in ("chosen", "rejected"))
     return np.asarray(chosen - rejected)
+
+
+def _most(train: np.ndarray) -> int:
+    """Return the feature that alone tells most pairs, the first of equals."""
+    signs = np.sign(train).mean(axis=0)
+    return int(np.abs(signs).argmax())
 
 
 def _told(train: np.ndarray, held: np.ndarray) -> list[float]:
@@ -116,7 +136,8 @@ def cues_text(found: Sequence[Mapping[str, Any]]) -> str:
         return ""
     n, questions = found[0]["n"], found[0]["n_questions"]
     said = ", and ".join(f"by {of['cue']} alone in {within(of)}" for of in found)
+    most = "".join(f"; of {of['cue']}, {of['most']} tell most" for of in found if of["most"])
     return (
         f"classifiers that cannot read tell the chosen reply of {n} held-out pairs ({questions} "
-        f"questions) {said}; an adapter that does no better may have learnt no more"
+        f"questions) {said}{most}. An adapter that does no better may have learnt no more"
     )

@@ -46,11 +46,13 @@ def test_where_length_tells_the_chosen_reply_length_alone_is_told() -> None:
 
 def test_where_punctuation_tells_the_chosen_reply_style_alone_is_told() -> None:
     draw = random.Random(0)
-    replies = [(_text(draw, 20), _text(draw, 20, " and")) for _ in range(60)]
-    replies = [(chosen + " so", rejected) for chosen, rejected in replies]  # 21 words each
-    by_length, by_style = cues(_frame([(c + ".", r) for c, r in replies], 30))
+    replies = [(_text(draw, 20, " so."), _text(draw, 20, " and")) for _ in range(60)]
+    by_length, by_style = cues(_frame(replies, 30))
     assert by_length["share"] == 0.5  # nothing tells them apart: a half, neither right nor wrong
     assert by_style["share"] == 1.0
+    assert by_style["most"] == "ends of replies"
+    assert "by style alone in 100%" in cues_text([by_length, by_style])
+    assert "of style, ends of replies tell most" in cues_text([by_length, by_style])
 
 
 def test_what_was_learnt_counts_on_other_pairs_and_not_on_its_own() -> None:

@@ -221,11 +221,18 @@ def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
 
 
 def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
-    """By the condition's name or its id; one that has no answers is named."""
+    """By the condition's name or its id; one that has no answers is named, and one that lacks some.
+
+    Replies that their model did not end are counted, and said of.
+    """
     examples = _examples(("How do I sleep?", "Tell me about your nights and days.", "train", None))
+    asked = _examples(
+        ("How do I sleep?", "Tell me about your nights and days.", "train", 0),
+        ("Why am I sad?", "It takes courage to ask this question.", "train", 1),
+    )
     run = RunDir(tmp_path / "run")
     run.examples.parent.mkdir(parents=True)
-    examples.write_parquet(run.examples)
+    asked.write_parquet(run.examples)
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
     run.data.write_text(json.dumps({"sha256": sha256, "identity": {}}))
     piece = run.generation("tiny.prompt2.greedy-0123abcd", 0, 1)
@@ -239,6 +246,12 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
     assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2.greedy-0123abcd"}
     assert made.audit["cut"] == [0, 0]
+    (lacking,) = made.audit["warnings"]
+    assert lacking.startswith("1 answers of tiny.prompt2.greedy-0123abcd are not there yet.")
+    asked.filter(pl.col("block") == 0).write_parquet(run.examples)
+    sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
+    run.data.write_text(json.dumps({"sha256": sha256, "identity": {}}))
+    assert _made("t", settings, examples, {"made": "MIT"}).audit["warnings"] == []
     pl.DataFrame(rows | {"stop": ["length"]}).write_parquet(piece)
     cut = _made("t", settings, examples, {"made": "MIT"})
     assert "1 rejected replies of 1 pairs stop in the middle" in pairs.audit_text("t", cut.audit)

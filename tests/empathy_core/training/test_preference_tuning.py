@@ -228,7 +228,7 @@ def test_a_killed_tuning_goes_on_to_the_same_adapter(folder: Path, tmp_path: Pat
 
 
 def test_a_lost_reference_is_taken_of_the_model_before_any_step(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the file went between two attempts, the policy as it stands is not the reference."""
     job = pair_job(folder, tmp_path)
@@ -237,7 +237,9 @@ def test_a_lost_reference_is_taken_of_the_model_before_any_step(
         train(stopped, lambda _: None)
     known = reference.stored(job.preference)
     reference.file_of(job.preference).unlink()
+    caplog.set_level("INFO")
     train(replace(job, attempt="second"), lambda _: None)
+    assert "log-probabilities of 24 pairs" in caplog.text  # it takes minutes: the log says what
 
     again = reference.stored(job.preference)
     assert max(abs(again[row] - known[row]) for row in known) < 1e-5
