@@ -217,10 +217,10 @@ def _counted_script(texts: pl.Series) -> pl.Series:
 
 
 def _exact(cleaned: pl.DataFrame) -> dict[str, Any]:
-    groups = cleaned.group_by("pair").agg(pl.len().alias("rows"), pl.col("source").n_unique())
-    per_source = cleaned.group_by("pair", "source").len()["len"]
+    per_source = cleaned.group_by("pair", "source").len()
+    groups = per_source.group_by("pair").agg(pl.col("len").sum().alias("rows"), source=pl.len())
     beyond = cleaned.height - groups.height
-    within = int((per_source - 1).sum())
+    within = int((per_source["len"] - 1).sum())
     return {
         "rows": cleaned.height,
         "distinct_pairs": groups.height,
