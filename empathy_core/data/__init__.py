@@ -172,9 +172,9 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     """
     _check(data, evaluate)
     redactions = {entry.name: Redaction(data.redacted(entry)) for entry in data.sources}
-    read = {entry.name: _read(entry, redactions[entry.name]) for entry in data.sources}
-    raws = {name: raw for name, (raw, _) in read.items()}
-    clean = {name: cleaned for name, (_, cleaned) in read.items()}
+    raws, clean = {}, {}
+    for entry in data.sources:
+        raws[entry.name], clean[entry.name] = _read(entry, redactions[entry.name])
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
     # a column of turns is there only where a source has some

@@ -139,7 +139,7 @@ def _hashes_of_words(packed: PackedWords) -> np.ndarray:
     """Return a hash of each word; of two words of up to eight bytes there is never the same."""
     begins, sizes = packed.begins, packed.ends - packed.begins
     eight = np.ndarray(len(packed.data) - 7, "<u8", packed.data, strides=(1,))
-    hashes = eight[begins] & _LETTERS[np.minimum(sizes, 8)]
+    hashes: np.ndarray = eight[begins] & _LETTERS[np.minimum(sizes, 8)]
     hashes *= _FACTORS[0]
     hashes ^= hashes >> np.uint64(32)
     longer, done = np.flatnonzero(sizes > 8), 8
@@ -253,4 +253,5 @@ def _of_pairs(keys: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.nda
 
 def _of_each(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the numbers from each start on, so many as its size tells."""
-    return np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    behind = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    return np.asarray(behind + np.arange(sizes.sum()))

@@ -111,7 +111,7 @@ def _escaped(packed: PackedTexts) -> np.ndarray:
 def sha256(texts: pl.Series) -> list[str]:
     """Return the SHA-256 of the UTF-8 of each text."""
     data, bounds = buffer(texts)
-    view = memoryview(np.ascontiguousarray(data))
+    view = memoryview(data.data)
     return [hashlib.sha256(view[a:b]).hexdigest() for a, b in pairwise(bounds.tolist())]
 
 
@@ -204,7 +204,7 @@ class _Plain:
         return within
 
     def _other_characters(self) -> np.ndarray:
-        """Return where characters begin that are not plain, after making the others what they are."""
+        """Return where characters begin that are not plain; the others are made what they are."""
         data = self.data
         high = np.flatnonzero(data >= 0x80)
         first = high[data[high] >= 0xC0]

@@ -44,7 +44,9 @@ class Redaction:
 
     def maybe(self, texts: pl.Expr) -> pl.Expr:
         """Return which texts may not stay as they are."""
-        return pl.any_horizontal(pl.lit(False), *(FINDERS[kind].maybe(texts) for kind in self.kinds))  # noqa: FBT003
+        return pl.any_horizontal(
+            pl.lit(False), *(FINDERS[kind].maybe(texts) for kind in self.kinds)
+        )
 
     def turns(self, turns: Sequence[Message]) -> tuple[Message, ...]:
         """Return turns with placeholders; the last is the question."""

@@ -37,7 +37,11 @@ class Unusual(Exception):
 
 
 def parts(
-    path: Path, layout: TextLayout, where: str, columns: Collection[str], texts: Collection[str] = ()
+    path: Path,
+    layout: TextLayout,
+    where: str,
+    columns: Collection[str],
+    texts: Collection[str] = (),
 ) -> Iterator[RawRows | TextColumns]:
     """Yield the rows of a large file in parts; arguments as of ``files.parse``.
 
