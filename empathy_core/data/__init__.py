@@ -183,12 +183,14 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     cleaned = pl.concat([part.frame for part in clean.values()])
     if data.duplicates == "drop":
         kept = kept.unique("pair", keep="first", maintain_order=True)
+    more = [name for name in (*TURNS, "group") if name in kept.columns]
     examples = placed.split(placed.in_groups(kept), data, _test_ids(data))
+    del kept
     examples = splitting.in_blocks(
         examples,
         splitting.evaluated(examples, evaluate, _listed(evaluate.ids, "evaluate.ids")),
         evaluate.block_size,
-    ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
+    ).select(*EXAMPLES, *more)
     _require_evaluated(examples, evaluate)
     own = references.of_sources(data.sources, raws, redactions)
     examples = references.united(examples, own, of_question=data.references == "question")
