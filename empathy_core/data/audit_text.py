@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from empathy_core.counted import counted
 from empathy_core.personal.kinds import WORDS
 
 
@@ -196,6 +197,8 @@ def _evaluated(audit: Mapping[str, Any]) -> Iterator[str]:
     yield "EVALUATED IN THIS RUN"
     yield _line("rows", rows["rows"], f"from {', '.join(rows['splits'])}")
     yield _line(_asked(audit), rows["questions"], "distinct but for case and punctuation")
-    yield _line("contexts", rows["contexts"], f"distinct texts, in {rows['blocks']:,} blocks")
+    yield _line(
+        "contexts", rows["contexts"], f"distinct texts, in {counted(rows['blocks'], 'block')}"
+    )
     if rows["pairs"] < rows["rows"]:
         yield _line("rows beyond the first of a pair", rows["rows"] - rows["pairs"], "duplicates")

@@ -50,6 +50,7 @@ from empathy_core.store.pieces import (
     versions,
     versions_tag,
     write_piece,
+    write_texts,
 )
 from empathy_core.store.refinementdir import RefinementDir
 from empathy_core.store.rundir import RunDir, one_name
@@ -115,4 +116,5 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_piece",
+    "write_texts",
 ]
