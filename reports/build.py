@@ -24,6 +24,7 @@ from reports.numbers.corrected import peoples_numbers
 from reports.numbers.correlations import correlations
 from reports.numbers.curves import curves
 from reports.numbers.derived import compare_derived, moved_most
+from reports.numbers.every_result import every_result
 from reports.numbers.failures import failure_series
 from reports.numbers.flagged import flagged_answers
 from reports.numbers.flags_elsewhere import flag_rates
@@ -33,7 +34,7 @@ from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.preferences import preferences
 from reports.numbers.prompt_effects import moved, spreads
 from reports.numbers.repeats import repeats
-from reports.numbers.results import Result, results
+from reports.numbers.results import Result
 from reports.rows.collect import Collected
 from reports.rows.subsets import subgroups
 from reports.spec import ReportSpec
@@ -127,8 +128,9 @@ class Report:
     @property
     def results(self) -> tuple[Result, ...]:
         """Every number that prose may cite."""
-        found = results(self.spec, self.numbers, self.compared, self.corrected)
-        return (*found, *self.people.results)
+        return every_result(
+            self.spec, self.numbers, self.people, self.compared, self.corrected, self.made
+        )
 
     @property
     def pairs(self) -> pl.DataFrame:

@@ -48,7 +48,7 @@ class Constituent:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedNumber:
     """A number of two reports, and what of it is another one.
 
     Attributes:
@@ -71,7 +71,7 @@ class Moved:
     shared_key: bool = False
 
 
-Moves = Callable[[Moved, Part], bool]
+Moves = Callable[[MovedNumber, Part], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Change:
 def _by_rows(*features: str) -> Moves:
     """A score of a row is another one: what is made of such rows moves in every part."""
 
-    def moves(moved: Moved, part: Part) -> bool:
+    def moves(moved: MovedNumber, part: Part) -> bool:
         if part == "key" or moved.same_metric:
             return False
         seen = [side.unlike for side in moved.sides]
@@ -113,41 +113,45 @@ def _by_rows(*features: str) -> Moves:
     return moves
 
 
-def _samples(moved: Moved, part: Part) -> bool:
+def _samples(moved: MovedNumber, part: Part) -> bool:
     return part != "key" and any(side.samples > 1 for side in moved.sides)
 
 
-def _lacking(moved: Moved, part: Part) -> bool:
+def _lacking(moved: MovedNumber, part: Part) -> bool:
     return part != "key" and any(side.lacking for side in moved.sides)
 
 
-def _tests(moved: Moved, part: Part) -> bool:
+def _tests(moved: MovedNumber, part: Part) -> bool:
     return part == "p" and moved.kind != "score"
 
 
-def _shares(moved: Moved, part: Part) -> bool:
+def _shares(moved: MovedNumber, part: Part) -> bool:
     return part == "interval" and moved.share
 
 
-def _means(moved: Moved, part: Part) -> bool:
+def _means(moved: MovedNumber, part: Part) -> bool:
     return part == "interval" and not moved.share
 
 
-def _keys(moved: Moved, part: Part) -> bool:
+def _keys(moved: MovedNumber, part: Part) -> bool:
     return part == "key" or moved.shared_key
 
 
-def _answers(moved: Moved, part: Part) -> bool:
+def _new_keys(moved: MovedNumber, part: Part) -> bool:
+    return part == "key" and moved.kind in ("made", "refinement")
+
+
+def _answers(moved: MovedNumber, part: Part) -> bool:
     """Answers are others: where the rows were compared, they are those of before."""
     seen = [side.unlike for side in moved.sides]
     return part != "key" and (not seen or None in seen)
 
 
-def _rows(moved: Moved, _: Part) -> bool:
+def _rows(moved: MovedNumber, _: Part) -> bool:
     return not moved.same_rows
 
 
-def _diversity(moved: Moved, part: Part) -> bool:
+def _diversity(moved: MovedNumber, part: Part) -> bool:
     return part != "key" and moved.metric == "diversity" and not moved.same_metric
 
 
@@ -240,6 +244,12 @@ CHANGES: tuple[Change, ...] = (
         "equal answers to one question count once; before, groups of 8 blocks were compared.",
         _diversity,
     ),
+    Change(
+        14, "2026-11-30", "keys of Table 3",
+        "Numbers of Table 3 and of prompt refinements have keys of their own; before, they had "
+        "none.",
+        _new_keys,
+    ),
 )  # fmt: skip
 
 VERSION = CHANGES[-1].version
@@ -252,6 +262,6 @@ def between(first: int, second: int) -> tuple[Change, ...]:
     return tuple(change for change in CHANGES if low < change.version <= high)
 
 
-def causes(moved: Moved, part: Part, among: Collection[Change]) -> tuple[Change, ...]:
+def causes(moved: MovedNumber, part: Part, among: Collection[Change]) -> tuple[Change, ...]:
     """Return the changes that can have moved a part of a number."""
     return tuple(c for c in among if c.moves is not None and c.moves(moved, part))

@@ -79,6 +79,17 @@ def _unlike(plainly: Mapping[Of, str], exactly: Mapping[Of, str]) -> dict[Of, st
     return {of: name if times[name] == 1 else _marked(exactly[of]) for of, name in plainly.items()}
 
 
+def spelled(names: Iterable[str]) -> dict[str, str]:
+    """Return each of some names → how keys spell it: plainly, or exactly where two are alike."""
+    known = dict.fromkeys(names)
+    return _unlike({name: plain(name) for name in known}, {name: exact(name) for name in known})
+
+
+def head_of(what: str, conditions: Iterable[Condition]) -> str:
+    """Return what keys of *what* begin with: exactly spelled where a model is called so."""
+    return f"{what}{MARK}" if any(c.model.name == what for c in conditions) else what
+
+
 # ---------------------------------------------------------------------------- parts of keys
 
 

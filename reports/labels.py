@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
-from empathy_core.types import Column, Condition, Decoding, EngineSpec
+from empathy_core.types import Column, Condition, Decoding, EngineSpec, ModelSpec
 
 NOTHING = "\N{EN DASH}"
 """Printed where no number is there yet."""
@@ -34,9 +35,19 @@ def printed(value: float, column: Column) -> float:
     return float(f"{value * factor:.{column.decimals}f}") / factor + 0.0
 
 
+def label_below(column: Column) -> str:
+    """Return a column's label below the heading of its group, which may end with the same words.
+
+    ``Empathy (people)`` alone says that people rated; below ``MentalAlign (people)`` it need not.
+    """
+    said = re.search(r" \([^()]*\)$", column.label)
+    ends_alike = said is not None and column.group.endswith(said[0])
+    return column.label.removesuffix(said[0]) if said and ends_alike else column.label
+
+
 def column_title(column: Column) -> str:
     """Return what a column is called in a sentence, e.g. ``BERTScore (F1)``."""
-    return f"{column.group} ({column.label})" if column.group else column.label
+    return f"{column.group} ({label_below(column)})" if column.group else column.label
 
 
 def p_text(p: float | None) -> str:
@@ -179,9 +190,22 @@ def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
     yield "decoding", decoded_words(condition)
 
 
+def dtype_words(model: ModelSpec) -> str:
+    """Return in which form numbers are: an engine that reads a file of its own takes the file's."""
+    file = model.engine.file_served if model.engine else ""
+    return f"that of {file}" if file else model.dtype
+
+
+def _version_words(name: str, value: str, engine: EngineSpec) -> str:
+    """Return a version, or the name and the beginning of the digest of a file that is used."""
+    if name in ("weights_file", "image"):
+        return f"{PurePath(getattr(engine, name)).name} {value[:12]}"
+    return value.partition(" files:")[0]
+
+
 def engine_words(engine: EngineSpec) -> str:
     """Return what generates, e.g. ``vllm (vllm 0.33.0)``; or where, e.g. ``a (example.org)``."""
-    told = [value.partition(" files:")[0] for _, value in engine.versions]
+    told = [_version_words(name, value, engine) for name, value in engine.versions]
     if engine.is_elsewhere:
         told = [engine.base_url.split("//")[-1].split("/")[0], *told]
     told += [f"{name} = {value}" for name, value in engine.request]

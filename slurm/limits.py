@@ -40,11 +40,11 @@ class Limit:
     accounts: frozenset[str] | None = None
     partition: str | None = None
 
-    def room(self, used: Iterable["Used"], partitions: Mapping[str, Partition]) -> int:
+    def room(self, used: Iterable["UsedSlot"], partitions: Mapping[str, Partition]) -> int:
         """Return how many more array tasks fit."""
         return max(self.most - sum(self._counts(task, partitions) for task in used), 0)
 
-    def _counts(self, task: "Used", partitions: Mapping[str, Partition]) -> bool:
+    def _counts(self, task: "UsedSlot", partitions: Mapping[str, Partition]) -> bool:
         names = task.partition.split(",")
         if self.qos is not None:
             theirs = {partitions[name].qos for name in names if name in partitions}
@@ -55,7 +55,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class UsedSlot:
     """One of the user's array tasks in the queue."""
 
     account: str
@@ -221,7 +221,7 @@ def _number(cell: str) -> int | None:
     return int(cell) if cell.isdigit() else None
 
 
-def list_used(uid: int, cluster: str = "") -> list[Used]:
+def list_used(uid: int, cluster: str = "") -> list[UsedSlot]:
     """Return all array tasks of a user that are in the queue, whatever they do.
 
     Raises:
@@ -233,7 +233,7 @@ def list_used(uid: int, cluster: str = "") -> list[Used]:
         line.split("|")
         for line in ask([*command, *(["-M", cluster] if cluster else [])]).splitlines()
     )
-    return [Used(*row) for row in rows if len(row) == 3]
+    return [UsedSlot(*row) for row in rows if len(row) == 3]
 
 
 def submit_limits(

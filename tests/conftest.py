@@ -1,7 +1,8 @@
 """What holds for all tests: none rests on the speed of the machine."""
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, before ``-m`` chooses."""
     slow.select(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while all modules are imported, and leave these alone from then on.
+
+    What is imported is not let go of; to look through all of it takes most of a second each time.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -187,3 +187,41 @@ def judged_rows(run: RunDir, plan: Plan, name: str) -> pl.DataFrame:
     [key] = [m.key for m in plan.metrics if m.name == name]
     frames = [pl.read_parquet(p) for p in sorted((run.root / "scores" / key).glob("*/*.parquet"))]
     return pl.concat(frames).sort("condition", "example", "sample")
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from empathy_core import store
+from empathy_core.backends.hf import HfBackend
+from empathy_core.store import RunDir
+from jobs.executors.worker import do_task
+from jobs.planning.plan import Task
+from jobs.planning.plan_file import last_plan
+from tests.judging import tokens_by_number
+
+HfBackend._new_tokens = tokens_by_number
+owner = HfBackend if "{function}" != "write_piece" else store
+run, left, real = RunDir(Path(sys.argv[1])), {left}, owner.{function}
+
+def killed(*arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+
+owner.{function} = killed
+do_task(run, last_plan(run)[0], Task("score", "{key}", 0, 1), lambda _: None)
+"""
+
+
+def killed_scoring(key: str, function: str, after: int) -> str:
+    """Return Python that scores the run ``sys.argv[1]`` and is killed -9 at a call of a function.
+
+    Args:
+        key: Of the task.
+        function: A method of ``HfBackend``, or ``write_piece``.
+        after: Calls that end well before.
+    """
+    return _KILLED.format(key=key, function=function, left=after)

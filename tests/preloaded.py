@@ -15,8 +15,9 @@ read when they are imported, is a process of its own: see `preloaded_python`.
 """
 
 import atexit
+import ctypes
 import gc
-import json
+import marshal
 import os
 import pkgutil
 import runpy
@@ -30,6 +31,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -46,6 +48,8 @@ HOME = "SUITE_TESTS_PRELOADED"
 
 ROOT = str(Path(__file__).parents[1])
 HASH_SEEDS = ("1", "2")
+LARGE_PAGE, MADV_COLLAPSE = 2**21, 25
+"""Bytes, and a number of Linux's ``mman.h`` that Python does not know."""
 
 LIBRARIES = (
     "polars", "pyarrow", "scipy.stats", "scipy.special", "sklearn.feature_extraction.text", "bs4",
@@ -53,9 +57,12 @@ LIBRARIES = (
     "matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_pdf",
     "torch", "torch.utils.tensorboard", "transformers", "peft", "bitsandbytes", "accelerate",
     "bert_score", "sentence_transformers", "datasets", "evaluate", "gguf",
+    "aiohttp.web",
 )  # fmt: skip
 MANY_TESTS = 12
 _worth_while = False
+_modules: dict[str, list[str]] = {}
+"""Package of ours → what of it a server has imported: a fork that looked would copy many pages."""
 SUITE = ("empathy_core", "jobs", "reports", "slurm")
 LAZY = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoTokenizer", "Trainer",
         "LlamaForCausalLM", "T5ForConditionalGeneration", "PreTrainedTokenizerFast")  # fmt: skip
@@ -108,6 +115,7 @@ def _start(owner: str, folder: Path, seed: str) -> None:
     left_out = {*_read_by_imports(), "OMP_NUM_THREADS", "MKL_NUM_THREADS"}
     env = {name: value for name, value in os.environ.items() if name not in left_out}
     env |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONHASHSEED": seed, "PYTHONPATH": ROOT}
+    env |= {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # see `_use_large_pages`
     with socket.socket(socket.AF_UNIX) as listening, (folder / f"log-{seed}").open("w") as log:
         listening.bind(str(folder / f"socket-{seed}"))
         listening.listen(256)
@@ -206,7 +214,7 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]] 
     text = b""
     while len(text) < int.from_bytes(length, "big"):
         text += connection.recv(2**20)
-    return json.loads(text), descriptors
+    return marshal.loads(text), descriptors
 
 
 def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
@@ -231,9 +239,9 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     rest = [p for p in sys.path[1:] if p != ROOT]
     sys.path[:] = [os.getcwd(), *paths, *rest, ROOT]  # noqa: PTH109  last, as where it is installed
-    other = {"tests"} if paths[:1] == [ROOT] else {"tests", *SUITE}
-    for name in [m for m in sys.modules if m.partition(".")[0] in other or m == sys.argv[0]]:
-        del sys.modules[name]
+    other = ("tests",) if paths[:1] == [ROOT] else ("tests", *SUITE)
+    for name in [sys.argv[0], *(name for package in other for name in _modules[package])]:
+        sys.modules.pop(name, None)
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         import_module("huggingface_hub.constants").HF_HUB_OFFLINE = True  # read when imported
     if "OMP_NUM_THREADS" in os.environ:
@@ -273,6 +281,45 @@ def _run(program: Callable[[], object]) -> int:
     return int(code or 0)
 
 
+def _warm_up() -> None:
+    """Compile the templates of reports and draw a figure: what that makes, each report needs."""
+    for module, name in (("reports.page.html", "_html"), ("reports.latex.table", "_tex")):
+        templates = getattr(import_module(module), name)()
+        for template in templates.list_templates(extensions=["j2"]):
+            templates.get_template(template)
+    drawn = import_module("reports.figures.training").figure(
+        "warm", "", "", lambda drawing: drawing.subplots().plot([0, 1]), (1.0, "stamp")
+    )
+    assert drawn.files
+
+
+def _forget_the_end() -> None:
+    """Leave out what libraries would do at the end of a fork for what they imported.
+
+    To let go of their objects one by one takes a third of a small command.
+    """
+    for known in weakref.finalize._registry.values():  # type: ignore[attr-defined]
+        known.atexit = False
+    atexit.unregister(import_module("torch._dynamo.utils").dump_compile_times)
+
+
+def _use_large_pages() -> None:
+    """Put the memory of this process into large pages, where Linux can.
+
+    A fork begins with a copy of the list of all pages and ends with a walk through it; half a
+    gigabyte in small ones takes longer than most commands.
+    """
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    with suppress(OSError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            place, modes, _, _, _, *name = line.split(None, 5)
+            if modes == "rw-p" and name in ([], ["[heap]"]):
+                start, end = (int(number, 16) for number in place.split("-"))
+                for page in range(-(-start // LARGE_PAGE) * LARGE_PAGE, end, LARGE_PAGE):
+                    madvise(page, min(LARGE_PAGE, end - page), MADV_COLLAPSE)  # or it stays
+
+
 def main(owner: str, descriptor: str) -> None:
     """Import everything, then serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -283,7 +330,12 @@ def main(owner: str, descriptor: str) -> None:
     for name in SUITE:
         for module in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
             import_module(module.name)
+    _warm_up()
+    for package in ("tests", *SUITE):
+        _modules[package] = [m for m in sys.modules if m.partition(".")[0] == package]
     gc.freeze()  # a fork copies no page because its collector has looked at it
+    _forget_the_end()
+    _use_large_pages()
     Server(int(owner), socket.socket(fileno=int(descriptor))).serve()
 
 

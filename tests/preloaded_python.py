@@ -5,11 +5,13 @@ It ends as that does, and starts in some milliseconds: it imports little and no 
 """
 
 # ruff: noqa: PTH109, PTH118, PTH120 - importing pathlib takes as long as all of this
+# json, socket and signal, which are written in Python, would take longer than all of this
 
-import json
+import _signal
+import _socket
+import array
+import marshal
 import os
-import signal
-import socket
 import sys
 
 READ_BY_IMPORTS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "PYTORCH_", "CUDA_", "MPL",
@@ -38,18 +40,19 @@ def main() -> None:
         "arguments": asked[1:], "cwd": os.getcwd(), "env": dict(os.environ), "umask": umask,
         "python": sys.argv[0], "unbuffered": unbuffered, "is_code": asked[0] == "-c",
     }  # fmt: skip
-    server = socket.socket(socket.AF_UNIX)
+    server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     folder = os.path.dirname(sys.argv[0])
     server.connect(os.path.join(folder, f"socket-{1 + os.urandom(1)[0] % 2}"))
-    text = json.dumps(request).encode()
-    socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
+    text = marshal.dumps(request)
+    streams = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))
+    server.sendmsg([len(text).to_bytes(8, "big")], [streams])
     server.sendall(text)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda n, _: server.sendall(bytes([n])))
+    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGUSR2):
+        _signal.signal(number, lambda n, _: server.sendall(bytes([n])))
     answer = server.recv(16)
     code = int(answer) if answer else 1
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        _signal.signal(-code, _signal.SIG_DFL) if -code != _signal.SIGKILL else None
         os.kill(os.getpid(), -code)
     os._exit(code)
 

@@ -9,6 +9,7 @@ that shows that every room of the suite still stands. See ``test_selection``.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -58,7 +59,7 @@ def reached(functions: Iterable[Callable[..., Any]]) -> Iterator[str]:
             continue
         known.add(function)
         yield f"{function.__module__}.{function.__qualname__}"
-        for value in _used(function):
+        for value in _values_used(function):
             if isinstance(value, ModuleType):
                 yield value.__name__
             elif isinstance(value, type | FunctionType):
@@ -72,6 +73,12 @@ def _functions(value: Any) -> list[FunctionType]:
     values = vars(value).values() if isinstance(value, type) else [value]
     values = [getattr(one, "func", getattr(one, "fget", one)) for one in values]  # properties
     return [inspect.unwrap(one) for one in values if isinstance(one, FunctionType)]
+
+
+@cache
+def _values_used(function: Any) -> tuple[Any, ...]:
+    """Return what `_used` yields; many tests call the same functions, and have many cases."""
+    return tuple(_used(function))
 
 
 def _used(function: Any) -> Iterator[Any]:

@@ -50,9 +50,3 @@ _APART = "__"
 def field_name(rubric: str, dimension: str) -> str:
     """Return what a dimension is called where each has a column: ``epitome__explorations``."""
     return f"{rubric}{_APART}{dimension}"
-
-
-def field_parts(name: str) -> tuple[str, str] | None:
-    """Return rubric and dimension of a ``field_name``; null if it is none."""
-    rubric, apart, dimension = name.partition(_APART)
-    return (rubric, dimension) if apart and rubric and dimension else None

@@ -82,21 +82,3 @@ def _mixed(dealt: Sequence[str], raters: Sequence[str], each: int) -> Teams:
         load.update(team)
         met.update(map(frozenset, combinations(team, 2)))
     return found
-
-
-def shared(teams: Teams, answers: Mapping[str, int]) -> dict[str, int]:
-    """Return rater → answers shared with the rater with whom most are.
-
-    Args:
-        teams: Of ``assigned``.
-        answers: Question → answers to it.
-    """
-    both: Counter[tuple[str, str]] = Counter()
-    for question, team in teams.items():
-        for first, second in combinations(team, 2):
-            both[first, second] += answers[question]
-            both[second, first] += answers[question]
-    most: dict[str, int] = {}
-    for (rater, _), n in both.items():
-        most[rater] = max(n, most.get(rater, 0))
-    return most

@@ -22,10 +22,10 @@ from empathy_core.annotation.raters import rater_names
 from empathy_core.annotation.readers import FileContent, FileMap, GivenFile, RatingFile, read_file
 from empathy_core.annotation.readers.protocol import NO_MAP
 from empathy_core.annotation.round_items import AskedRound
-from empathy_core.annotation.rounds import RoundDir, read_round_ratings, write_ratings
+from empathy_core.annotation.rounds import Round, RoundDir, read_round_ratings, write_ratings
 from empathy_core.annotation.writing import read_secret
 from empathy_core.errors import Damaged, DataError
-from empathy_core.store import append_json_line, write_bytes, write_json
+from empathy_core.store import append_json_line, json_lines, write_bytes, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ def read_imports(folder: RoundDir) -> dict[str, dict[str, Any]]:
     """
     found = {}
     if folder.imports.exists():
-        for line in folder.imports.read_text(encoding="utf-8").splitlines():
+        for line in json_lines(folder.imports.read_text(encoding="utf-8")):
             try:
                 record = json.loads(line)
             except ValueError:
@@ -208,14 +208,19 @@ def read_imports(folder: RoundDir) -> dict[str, dict[str, Any]]:
     return found
 
 
-def may_train(folder: RoundDir) -> dict[str, bool]:
-    """Return whether each rater lets the ratings be used for training; who said nothing: no."""
-    found: dict[str, bool] = {}
-    for record in read_imports(folder).values():
-        for rater in record["raters"]:
-            said = record["facts"].get("may_train")
-            found[rater] = said == "yes" if said else found.get(rater, False)
-    return found
+def may_train(folder: RoundDir, of: Round) -> frozenset[str]:
+    """Return the raters of a round who let models be trained on their ratings.
+
+    What a rater's file says of it counts, of several the one that was saved last. Sheets and files
+    of other tools say nothing: then it is what the round says for all (``annotate.may_train``), and
+    no where each is to be asked.
+    """
+    said: dict[str, str] = {}
+    for record in sorted(read_imports(folder).values(), key=_rank):
+        if fact := record["facts"].get("may_train"):
+            said |= dict.fromkeys(record["raters"], fact)
+    usual = of.settings.get("may_train", "ask")
+    return frozenset(rater for rater in of.raters if said.get(rater, usual) == "yes")
 
 
 def read_names(folder: RoundDir) -> dict[str, str]:

@@ -33,10 +33,12 @@
     try {
       localStorage.setItem(KEPT, JSON.stringify(state));
       keeps = true;
-      if (say) $("kept").textContent = "Saved";
+      if (say) tell("Saved");
     } catch { keeps = false; }
     warn(keeps ? "" : "This browser cannot keep your ratings. Download them before you close or reload this page.");
   };
+  // what is long has a line of its own, not what the buttons leave of theirs
+  const tell = (text, kind = "") => { $("kept").textContent = text; $("kept").className = kind; };
   const warn = (text) => { $("warning").hidden = !text; $("warning").textContent = text; };
 
   const labelsOf = (item) => state.labels[item.id] || {};
@@ -147,7 +149,7 @@
           onchange: () => { state.mayTrain = value; save(true); },
         }), make("span", { textContent: words })));
       }
-      add(ask, text("p", "If you choose neither, the answer is no.", { className: "keys" }));
+      add(ask, text("p", "If you choose neither, the answer is no.", { className: "hint" }));
     } else {
       add(text("p", packet.may_train === "yes" ? "Your ratings may also be used to train language models."
         : "Your ratings are used to evaluate language models, not to train them."));
@@ -310,14 +312,14 @@
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 60e3);
-    $("kept").textContent = "Downloaded: " + link.download;
+    tell("Downloaded: " + link.download, "file");
   };
   const erase = () => {
     if (!confirm("Erase all ratings that this browser keeps? What you have not downloaded is lost.")) return;
     try { localStorage.removeItem(KEPT); } catch { /* nothing was kept */ }
     state = fresh();
     draw(true);
-    $("kept").textContent = "Erased: this browser keeps nothing of this page.";
+    tell("Erased: this browser keeps nothing of this page.", "file");
   };
 
   // ------------------------------------------------------------------ keys and time

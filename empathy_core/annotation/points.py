@@ -15,7 +15,6 @@ from empathy_core.rubrics.spec import NOT_APPLICABLE, Dimension
 
 RATED, NA, SKIPPED = "rated", "not_applicable", "skipped"
 OUT, UNREADABLE = "out_of_range", "unreadable"
-STATES = (RATED, NA, SKIPPED, OUT, UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class PointRead:
     """What a cell means.
 
     Attributes:
-        state: One of ``STATES``; empty if nothing was said.
+        state: One of the five above; empty if nothing was said.
         value: What the point counts as; null unless ``state`` is ``rated``.
         label: The point's label, or ``X``; empty without one.
         repair: How the cell had to be read to mean this; empty if it stood there as it should.

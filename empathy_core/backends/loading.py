@@ -13,7 +13,7 @@ from empathy_core.prompts.stops import read_settings
 from empathy_core.types import ModelSpec
 from empathy_core.weights import checkpoint, peft_adapters
 from empathy_core.weights.peft_adapters import Adapter
-from empathy_core.weights.quantisation import Stored, check_asked
+from empathy_core.weights.quantisation import StoredQuantization, check_asked
 
 
 def load_model(model: ModelSpec, folder: Path) -> Any:
@@ -54,7 +54,7 @@ def load_model(model: ModelSpec, folder: Path) -> Any:
     return loaded.eval()
 
 
-def checked_quantization(model: ModelSpec, folder: Path) -> Stored | None:
+def checked_quantization(model: ModelSpec, folder: Path) -> StoredQuantization | None:
     """Return how the checkpoint in *folder* is quantised itself; null if it is not.
 
     Raises:
@@ -123,7 +123,7 @@ def _check_architecture(model: ModelSpec, is_encoder_decoder: bool) -> None:
         raise ModelError(msg)
 
 
-def _quantization(model: ModelSpec, stored: Stored | None) -> Mapping[str, Any]:
+def _quantization(model: ModelSpec, stored: StoredQuantization | None) -> Mapping[str, Any]:
     """Return bitsandbytes' settings as an argument, and none where nothing is to be quantised.
 
     Even a null would take the checkpoint's own settings away from transformers, which then loads
@@ -147,7 +147,7 @@ def _quantization(model: ModelSpec, stored: Stored | None) -> Mapping[str, Any]:
     return {"quantization_config": settings}
 
 
-def _alike_everywhere(stored: Stored) -> Mapping[str, Any]:
+def _alike_everywhere(stored: StoredQuantization) -> Mapping[str, Any]:
     """Return what keeps FP8 and MXFP4 weights from being run in another way where a GPU can.
 
     Elsewhere transformers multiplies them with their scales; there it rounds activations as well,

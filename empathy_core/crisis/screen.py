@@ -72,11 +72,6 @@ def tier(message: str) -> str:
     return max((shown for _, shown in found), key=tiers().index)
 
 
-def sign_classes(message: str) -> tuple[str, ...]:
-    """Return the classes of the signs in a message, each once."""
-    return tuple(dict.fromkeys(name for name, _ in _signs(_sentences(message))))
-
-
 def tiers_of(contexts: Sequence[str], given: Sequence[str | None] | None = None) -> list[str]:
     """Return the tier of each message: as given, or the screen's where none is.
 

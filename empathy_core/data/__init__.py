@@ -48,7 +48,7 @@ from empathy_core.data.specs import (
     source,
     source_names,
 )
-from empathy_core.data.streamed import Unusual
+from empathy_core.data.streamed import NeedsWholeFile
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.personal import kinds
 from empathy_core.store import EVALUATED, EXAMPLES, TURNS
@@ -207,7 +207,7 @@ def _read(source: Source, redaction: Redaction) -> tuple[reading.Raw, cleaning.C
     """Return a source's clean rows, and of the raw ones what else is asked for."""
     try:
         return _of_parts(source, reading.parts(source), redaction)
-    except (Unusual, DataError):
+    except (NeedsWholeFile, DataError):
         redaction.replaced.clear()  # all is read anew
         return _of_parts(source, [reading.read(source)], redaction)
 

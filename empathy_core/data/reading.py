@@ -18,7 +18,7 @@ from empathy_core.data import cells, files, hub, places, plain, streamed
 from empathy_core.data.conversations import SYSTEM_TURNS, Conversations, TakenAnswer, not_said
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source, SplitName
-from empathy_core.data.streamed import Unusual
+from empathy_core.data.streamed import NeedsWholeFile
 from empathy_core.data.text_columns import TextColumns
 from empathy_core.data.turns import NoTurn, alternating, in_cell, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
@@ -130,15 +130,15 @@ def parts(source: Source) -> Iterator[Raw]:
     """Yield what ``read`` returns, of one large file in parts; its digest is in the last.
 
     Raises:
-        Unusual: It cannot be read in parts, which may show after some were yielded.
+        NeedsWholeFile: It cannot be read in parts, which may show after some were yielded.
         DataError: See ``read``, which tells it better.
     """
     source.check()
     if source.turn_layout.by_utterance or not source.path:
-        raise Unusual
+        raise NeedsWholeFile
     found = places.files_of(source.path, source.hub_split, source.where)
     if len(found) != 1 or not found[0].is_file():
-        raise Unusual
+        raise NeedsWholeFile
     yield from _parts(source, found[0])
 
 
@@ -149,7 +149,7 @@ def _parts(source: Source, path: Path) -> Iterator[Raw]:
     for table in streamed.parts(path, source.layout, source.where, roots, texts):
         there = list(map(str, table.columns))
         if any(there.count(c) > 1 for c in source.columns):
-            raise Unusual
+            raise NeedsWholeFile
         if isinstance(table, TextColumns):
             lacking, records = lacking - set(there), records + table.frame.height
             rows, missing = plain.rows(source, table)
@@ -158,11 +158,11 @@ def _parts(source: Source, path: Path) -> Iterator[Raw]:
         lacking = {c for c in lacking if c not in there and not _has_field(table, c)}
         broken = sum(record is None for record in table.records)
         if broken and source.broken_rows == "error":
-            raise Unusual
+            raise NeedsWholeFile
         records += len(table.records) - broken
         yield _cut(_Cutter(source, table, complete=False), table, broken, {})
     if lacking or not records:
-        raise Unusual
+        raise NeedsWholeFile
     yield Raw((), {}, {}, content(source), 0 if source.turn_layout.nested else None)
 
 

@@ -1,7 +1,8 @@
 """Large files a part at a time, so that no more than a part of them is in memory.
 
 Only what reads the same in parts is read so: JSON lines, CSV, TSV and parquet without a fault. For
-everything else ``Unusual`` is raised; then ``files`` reads the whole, and says what is wrong.
+everything else ``NeedsWholeFile`` is raised; then ``files`` reads the whole, and says what is
+wrong.
 """
 
 import bz2
@@ -32,7 +33,7 @@ CHARACTERS = 8_000_000
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
-class Unusual(Exception):
+class NeedsWholeFile(Exception):
     """A file must be read whole."""
 
 
@@ -49,14 +50,14 @@ def parts(
     they do may come as columns; none where parts must come as records.
 
     Raises:
-        Unusual: It is no large file, or none that can be read in parts.
+        NeedsWholeFile: It is no large file, or none that can be read in parts.
         DataError: A setting of the layout does nothing to it.
     """
     name, before = path.name.lower(), path.stat()
     packing = next((ending for ending in _OPEN if name.endswith(ending)), "")
     suffix = name.removesuffix(packing).rpartition(".")[2]
     if before.st_size < LARGE:
-        raise Unusual
+        raise NeedsWholeFile
     files.require_use(path, layout, suffix, where)
     if suffix == "parquet" and not packing:
         yield from _parquet(path, columns, texts)
@@ -69,7 +70,7 @@ def parts(
             else:
                 yield from _json_lines(text, texts)
     else:
-        raise Unusual
+        raise NeedsWholeFile
     after = path.stat()
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         msg = f"{path} was changed while it was read: expected a file at rest; run this again"
@@ -84,7 +85,7 @@ def _text(path: Path, packing: str, layout: TextLayout, newline: str) -> Iterato
         with opened(path) as file:
             codec, errors = codec_of(path, file.read(200), layout, "")
     except (OSError, EOFError, ValueError, DataError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     with opened(path) as file:
         # its mark is no part of a text
         codec = "utf-8-sig" if codec == "utf-8" else codec
@@ -137,10 +138,10 @@ def _json_lines(text: TextIO, texts: Collection[str]) -> Iterator[RawRows | Text
                 yield _objects(found, texts)
                 found.next()
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     last = _objects(found, texts)
     if found.first + len(found.there) < 2 or not found.whole:
-        raise Unusual
+        raise NeedsWholeFile
     yield last
 
 
@@ -153,7 +154,7 @@ def _objects(found: _Gathered[str], texts: Collection[str]) -> RawRows | TextCol
     for line, number in zip(found.there, found.lines, strict=True):
         value, found.fault = files.json_line(line, number, found.fault)
         if not (found.first or records) and found.fault:
-            raise Unusual  # may be one value over several lines
+            raise NeedsWholeFile  # may be one value over several lines
         records.append(value)
         found.whole += value is not None
     return found.rows(records, files.keys(records), files.BROKEN_LINE, files.CORRECT)
@@ -185,12 +186,12 @@ def _csv(
             if not header:
                 header = row
                 if not cells.is_named and not set(columns) <= set(header):
-                    raise Unusual  # perhaps another separator
+                    raise NeedsWholeFile  # perhaps another separator
             elif found.add(row, line, sum(map(len, row))):
                 yield _rows(found, header, texts)
                 found.next()
     except (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error
     yield _rows(found, header, texts)
 
 
@@ -224,4 +225,4 @@ def _parquet(
                 yield plain or RawRows(names, frame.to_dicts(), first=first)
                 first += batch.num_rows
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        raise Unusual from error
+        raise NeedsWholeFile from error

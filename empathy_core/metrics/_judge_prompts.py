@@ -184,7 +184,7 @@ def _behind(asked: RatingPrompts, prompt: Sequence[int], label: str) -> list[int
     An encoder-decoder's answer is a text of its own.
     """
     renderer = asked.renderer
-    if renderer.condition.model.architecture == "encoder-decoder":
+    if renderer.condition.model.is_encoder_decoder:
         return list(renderer.tokenizer(label, add_special_tokens=False)["input_ids"])
     blank = "" if renderer.condition.chat else " "
     whole = renderer.with_answer(asked.empty, blank + label)

@@ -63,6 +63,15 @@ _PACKAGES: dict[str, dict[str, str]] = {
 _PIECES = ("flores101", "flores200")
 
 
+class Stemmer:
+    """Porter's stemmer that remembers words; NLTK and ``rouge_score`` ask it for ``stem``."""
+
+    def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]  # has no stubs
+
+        self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
+
+
 def require_tokenizer(name: Tokenizer, where: str) -> None:
     """Prove that what a tokenizer needs is here; *where*: the dotted name of its setting.
 

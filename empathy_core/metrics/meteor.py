@@ -18,6 +18,7 @@ from empathy_core.metrics._parts import Remark, counted, ratio, signature, versi
 from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.metrics._tokens import (
     BySacrebleu,
+    Stemmer,
     advice,
     misread,
     require_tokenizer,
@@ -94,7 +95,7 @@ class Metric:
 
     def measure(self, rows: pl.DataFrame, state: Any) -> np.ndarray:
         """Return the score of each row; unscored where the reference has no word."""
-        known = _Stems(), self._wordnet()
+        known = Stemmer(), self._wordnet()
         found = []
         for text, (reference, odd) in zip(map(as_read, rows["text"]), state, strict=True):
             score = self._score(self._words(text), [reference], *known)
@@ -157,15 +158,6 @@ class Metric:
     def misreads(self, text: str) -> bool:
         """Tell whether a text is of a script without words for the tokenizer."""
         return misread(text, "none" if self.tokenizer == "nltk" else self.tokenizer)
-
-
-class _Stems:
-    """Porter's stemmer that remembers words."""
-
-    def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer
-
-        self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
 
 
 class _NoWordNet:

@@ -21,6 +21,7 @@ from empathy_core.metrics._rouge_lsum import lines, union_hits
 from empathy_core.metrics._several import Choice, greatest, of_rows
 from empathy_core.metrics._tokens import (
     LATIN_WORDS,
+    Stemmer,
     Tokenize,
     Tokenizer,
     advice,
@@ -259,15 +260,6 @@ class _ForScorer:
         self.tokenize = _tokenizer(name, use_stemmer=False)
 
 
-class _Stemmer:
-    """Porter's stemmer that remembers words; ``rouge_score`` asks it for ``stem``."""
-
-    def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]  # has no stubs
-
-        self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
-
-
 def _rouges(lsum: bool) -> tuple[tuple[str, str], ...]:
     return (*ROUGES, LSUM) if lsum else ROUGES
 
@@ -303,7 +295,7 @@ def _tokenizer(name: Tokenizer, use_stemmer: bool) -> Tokenize:
         return lambda text: LATIN_WORDS.findall(text.lower())
     from rouge_score.tokenize import tokenize
 
-    stemmer = _Stemmer()
+    stemmer = Stemmer()
     return lambda text: tokenize(text, stemmer)
 
 

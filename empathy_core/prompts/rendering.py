@@ -6,7 +6,6 @@ spells, never both.
 
 import hashlib
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from empathy_core.conversation import Context, Conversation, last_turn, text_of
+from empathy_core.conversation import Context, Conversation, last_turn
 from empathy_core.errors import ModelError
-from empathy_core.prompts.chat import ChatTemplate, special_spellings
+from empathy_core.prompts.chat import ChatTemplate
 from empathy_core.prompts.tokenizers import tokenizer_of
 from empathy_core.types import Condition
 from empathy_core.weights import checkpoint, embedding
@@ -40,7 +39,6 @@ class Rendering:
         max_prompt_tokens: Length of the longest prompt.
         context_window: The model's limit of prompt and answer together; null if it has none.
         overlong: Ids of the examples whose prompt and answer do not fit.
-        n_special_in_text: Examples whose text holds a special token's spelling.
     """
 
     digest: str
@@ -51,7 +49,6 @@ class Rendering:
     max_prompt_tokens: int = 0
     context_window: int | None = None
     overlong: tuple[str, ...] = ()
-    n_special_in_text: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Renderer:
 
         A decoder's window holds prompt and answer; an encoder's holds the prompt alone.
         """
-        if self.window is None or self.condition.model.architecture == "encoder-decoder":
+        if self.window is None or self.condition.model.is_encoder_decoder:
             return self.window
         return self.window - self.condition.decoding.max_new_tokens
 
@@ -148,7 +145,7 @@ class Renderer:
 
         Empty for an encoder-decoder, whose encoder reads them, and for chat prompts.
         """
-        if self.condition.chat or self.condition.model.architecture == "encoder-decoder":
+        if self.condition.chat or self.condition.model.is_encoder_decoder:
             return []
         bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         whole = self.tokenizer("a")["input_ids"]
@@ -310,7 +307,6 @@ def render_in(
     tokenizer = renderer.tokenizer
     prompts = renderer.prompts([context for _, context in examples])
     embedding.check_planned(condition.model, folder, tokenizer, [p.ids for p in prompts])
-    spelled = re.compile("|".join(map(re.escape, special_spellings(tokenizer))) or r"\Z\A")
     return Rendering(
         digest=hashlib.sha256("\n".join(p.sha256 for p in prompts).encode()).hexdigest(),
         first=tokenizer.decode(list(prompts[0].ids), clean_up_tokenization_spaces=False),
@@ -320,7 +316,6 @@ def render_in(
         max_prompt_tokens=max(p.n_whole for p in prompts),
         context_window=renderer.window,
         overlong=tuple(e for (e, _), p in zip(examples, prompts, strict=True) if not p.fits),
-        n_special_in_text=sum(bool(spelled.search(text_of(asked))) for _, asked in examples),
     )
 
 

@@ -187,7 +187,7 @@ def read_instructions(path: Path) -> list[tuple[str, str]]:
         ConfigError: The file cannot be read, or a line holds no instruction.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # see store.json_lines
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read ({error}): expected JSONL in UTF-8; fix the file or its path"
         raise ConfigError(msg) from error

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from empathy_core import prompts
 from empathy_core.prompts.instructions import instruction_of
 from empathy_core.types import Prompt
 
@@ -29,11 +28,6 @@ class WorstRow:
     message: str
     reply: str
     score: str
-
-
-def template() -> Prompt:
-    """Return the proposer's prompt."""
-    return prompts.read(TEMPLATE)
 
 
 def dealt(worst: Sequence[WorstRow], n_proposals: int, shown: int) -> list[tuple[WorstRow, ...]]:

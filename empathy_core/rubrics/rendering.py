@@ -87,16 +87,6 @@ def quoted(text: str) -> str:
     return "\n".join(f"{_QUOTE}{line}" for line in apart.splitlines() or [""])
 
 
-def digest(rubric: Rubric) -> str:
-    """Return the digest of everything that a rater reads, and of nothing else.
-
-    The values of the points are no part of it, since no rater reads them: what turns answers into
-    numbers must state them too.
-    """
-    texts = [empty_text(rubric, dimension) for dimension in rubric.dimensions]
-    return types.digest([_FORMAT, texts])
-
-
 def dimension_digest(rubric: Rubric, dimension: Dimension, request: str = "") -> str:
     """Return the digest of what a rater reads of one dimension, and of what its points count as."""
     text = empty_text(rubric, dimension, request)

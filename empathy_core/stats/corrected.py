@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from empathy_core.stats.intervals import ROUNDING, Interval
-from empathy_core.stats.rated_frame import Frame, RatedSample
+from empathy_core.stats.rated_frame import RatedSample, SamplingFrame
 from empathy_core.stats.refusals import Refusal
 from empathy_core.stats.resampling import LEAST_CLUSTERS
 
@@ -120,7 +120,7 @@ def _corrected(
     if human.shape != shape or np.shape(sample.clusters) != shape:
         raise ValueError("ratings, judge scores and questions must have one shape: (rows,)")
     scored = np.isfinite(judge)
-    frame = Frame.of(sample, scored)
+    frame = SamplingFrame.of(sample, scored)
     rated, f = human[scored], judge[scored]
     labelled = ~np.isnan(rated)
     weights, rate = frame.weights(labelled)
@@ -174,7 +174,7 @@ def _interval(low: np.ndarray, high: np.ndarray) -> Interval:
 
 
 def _refused(
-    labelled: np.ndarray, weights: np.ndarray, judge: np.ndarray, frame: Frame
+    labelled: np.ndarray, weights: np.ndarray, judge: np.ndarray, frame: SamplingFrame
 ) -> Refusal | None:
     """Return why ratings that are so few, or so unlike the rest, say nothing of all."""
     by_cluster = frame.by_cluster(labelled.astype(float))

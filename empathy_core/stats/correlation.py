@@ -6,7 +6,7 @@ better one under the first score is the better one under the second. Here the la
 apart. Within questions a score says something of single answers; over conditions, of systems.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 
@@ -262,9 +262,6 @@ def across_conditions(
         return Correlation(CorrelationValue(pearson), CorrelationValue(spearman), n, m)
     wider = sqrt(1 + (spearman or 0.0) ** 2 / 2)
     return Correlation(_fisher(pearson, 1.0, m), _fisher(spearman, wider, m), n, m)
-
-
-_Change = Callable[[np.ndarray], np.ndarray]
 
 
 def _same(values: np.ndarray) -> np.ndarray:

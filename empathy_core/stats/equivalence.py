@@ -1,12 +1,12 @@
 """What may be said of a difference that no test has found. Pure."""
 
+from empathy_core.stats.intervals import Interval
 from empathy_core.stats.resampling import ALPHA
-from empathy_core.stats.results import Difference
 
 POWER = 0.8
 
 
-def equivalent(difference: Difference, margin: float) -> bool | None:
+def equivalent(narrow: Interval, margin: float) -> bool:
     """Tell whether a difference is shown to be less than *margin* either way.
 
     Two one-sided tests at 5 % each (TOST), which both find what they look for where the whole
@@ -15,11 +15,8 @@ def equivalent(difference: Difference, margin: float) -> bool | None:
     Biopharmaceutics 15(6). That a test finds no difference shows nothing of the kind.
 
     Args:
-        difference: Of ``compare_all`` and the like.
+        narrow: The 90 % interval of the difference.
         margin: The least difference that matters, in the scores' units; declared beforehand.
-
-    Returns:
-        Null where the difference has no interval.
 
     Raises:
         ValueError: The margin is not above zero.
@@ -29,9 +26,7 @@ def equivalent(difference: Difference, margin: float) -> bool | None:
             f"the margin of an equivalence test is {margin}; it must be above zero, in the units "
             "of the score"
         )
-    if difference.narrow is None:
-        return None
-    return bool(-margin < difference.narrow.low and difference.narrow.high < margin)
+    return bool(-margin < narrow.low and narrow.high < margin)
 
 
 def least_detectable(standard_error: float, n_tests: int = 1) -> float:

@@ -63,7 +63,7 @@ class CorrectedMeans:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class SamplingFrame:
     """The rows of a ``RatedSample``, sorted by question.
 
     Attributes:
@@ -79,7 +79,7 @@ class Frame:
     stratum: np.ndarray
 
     @classmethod
-    def of(cls, sample: RatedSample, kept: np.ndarray) -> "Frame":
+    def of(cls, sample: RatedSample, kept: np.ndarray) -> "SamplingFrame":
         """Return that of the rows *kept* (rows,) of *sample*."""
         n = int(kept.sum())
         chances = np.broadcast_to(np.asarray(sample.chances, float), kept.shape)[kept]
@@ -194,14 +194,14 @@ class _Spread:
         effective: Shape (...,): rated clusters, or fewer of unequal weight (Kish).
     """
 
-    frame: Frame
+    frame: SamplingFrame
     weights: np.ndarray
     rated: np.ndarray
     factors: np.ndarray
     effective: np.ndarray
 
     @classmethod
-    def of(cls, frame: Frame, weights: np.ndarray, labelled: np.ndarray) -> "_Spread":
+    def of(cls, frame: SamplingFrame, weights: np.ndarray, labelled: np.ndarray) -> "_Spread":
         n_rows = frame.by_cluster(labelled.astype(float))
         of_clusters = frame.by_cluster(weights)
         whole = np.maximum(ROUNDING, frame.by_stratum(of_clusters))[..., frame.stratum]

@@ -23,6 +23,7 @@ nothing.
 from empathy_core.store.files import (
     append_json_line,
     disk_errors,
+    json_lines,
     make_dir,
     read_json,
     remove_leftovers,
@@ -94,6 +95,7 @@ __all__ = [
     "frame_bytes",
     "inputs_of",
     "is_shared",
+    "json_lines",
     "list_pieces",
     "make_dir",
     "one_name",

@@ -199,6 +199,15 @@ def append_json_line(value: Mapping[str, object], path: Path, *, flush: bool) ->
             os.close(descriptor)
 
 
+def json_lines(text: str) -> list[str]:
+    """Return the lines of a text of JSON lines, without empty ones.
+
+    A line ends in a line feed alone: a string of JSON may hold U+2028, U+0085 and other characters
+    at which ``str.splitlines`` would part it.
+    """
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def write_line(descriptor: int, line: bytes, path: Path) -> None:
     """Write *line* in one go; a nearly full disk, which takes a part of it, raises ENOSPC."""
     if os.write(descriptor, line) != len(line):

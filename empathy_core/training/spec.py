@@ -205,8 +205,8 @@ class FinetuneSpec(TrainingSettings):
     @property
     def modules(self) -> tuple[str, ...]:
         """Names of the layers that get an update."""
-        seq2seq = self.base.architecture == "encoder-decoder"
-        return self.lora.modules or (("q", "v") if seq2seq else ("q_proj", "v_proj"))
+        encoder_decoder = self.base.is_encoder_decoder
+        return self.lora.modules or (("q", "v") if encoder_decoder else ("q_proj", "v_proj"))
 
     def identity(self) -> dict[str, object]:
         """Return the settings that change the adapter; rows and weights are not among them."""

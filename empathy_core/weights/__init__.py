@@ -8,7 +8,6 @@ from empathy_core.weights.folders import (
     locate,
     model_fingerprint,
     recorded,
-    resolved_revision,
     same,
     tokenizer_digest,
     tokenizer_folder,
@@ -17,5 +16,5 @@ from empathy_core.weights.folders import (
 __all__ = [
     "ADAPTER", "RECORD",
     "adapter_fingerprint", "fingerprint", "locate", "model_fingerprint", "recorded",
-    "resolved_revision", "same", "tokenizer_digest", "tokenizer_folder",
+    "same", "tokenizer_digest", "tokenizer_folder",
 ]  # fmt: skip

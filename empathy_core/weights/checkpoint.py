@@ -18,7 +18,7 @@ from typing import Any
 
 from empathy_core.errors import ModelError
 from empathy_core.weights import quantisation as layouts
-from empathy_core.weights.quantisation import Shape, Stored, Tensor
+from empathy_core.weights.quantisation import Shape, StoredQuantization, Tensor
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def read_config(folder: Path, who: str) -> Any:
         raise ModelError(_broken(who, folder / "config.json", error)) from error
 
 
-def stored_in(folder: Path, who: str) -> Stored | None:
+def stored_in(folder: Path, who: str) -> StoredQuantization | None:
     """Return how the checkpoint in *folder* is quantised; null if it is not.
 
     Raises:

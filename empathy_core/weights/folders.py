@@ -214,12 +214,6 @@ def _hub_errors(repo: str, revision: str | None) -> Iterator[None]:
         raise ModelError(msg) from error
 
 
-def resolved_revision(folder: Path) -> str | None:
-    """Return the commit of a located Hub snapshot; null for any other folder."""
-    found = _SNAPSHOT.fullmatch(folder.as_posix())
-    return found["commit"] if found else None
-
-
 # ---------------------------------------------------------------------------- fingerprints
 
 

@@ -34,7 +34,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredQuantization:
     """The quantisation of a checkpoint.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stored:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def stored_quantization(config: Mapping[str, Any], who: str) -> Stored | None:
+def stored_quantization(config: Mapping[str, Any], who: str) -> StoredQuantization | None:
     """Return how a checkpoint is quantised; null if it is not.
 
     Args:
@@ -82,46 +82,46 @@ def stored_quantization(config: Mapping[str, Any], who: str) -> Stored | None:
     raise ModelError(msg)
 
 
-def _bitsandbytes(settings: Mapping[str, Any]) -> Stored:
+def _bitsandbytes(settings: Mapping[str, Any]) -> StoredQuantization:
     if settings.get("load_in_8bit"):
-        return Stored("bitsandbytes", "int8", same_as="int8", settings=settings)
+        return StoredQuantization("bitsandbytes", "int8", same_as="int8", settings=settings)
     kind = str(settings.get("bnb_4bit_quant_type") or "fp4")  # transformers' default
     double = bool(settings.get("bnb_4bit_use_double_quant"))
     label = f"{kind} double" if double else kind
-    return Stored("bitsandbytes", label, same_as=kind, double=double, settings=settings)
+    return StoredQuantization("bitsandbytes", label, same_as=kind, double=double, settings=settings)
 
 
-def _fp8(settings: Mapping[str, Any]) -> Stored:
+def _fp8(settings: Mapping[str, Any]) -> StoredQuantization:
     block = settings.get("weight_block_size")
     label = f"fp8 blocks {'x'.join(map(str, block))}" if block else "fp8"
-    return Stored("fp8", label, settings=settings)
+    return StoredQuantization("fp8", label, settings=settings)
 
 
-def _compressed(settings: Mapping[str, Any]) -> Stored:
+def _compressed(settings: Mapping[str, Any]) -> StoredQuantization:
     groups = list((settings.get("config_groups") or {}).values())
     bits = sorted({int((g.get("weights") or {}).get("num_bits") or 0) for g in groups} - {0})
     widths = "/".join(map(str, bits))
     label = f"compressed-tensors {settings.get('format') or 'dense'}"
     label += f" {widths}-bit" if widths else ""
     packages = ("compressed-tensors",)
-    return Stored("compressed-tensors", label, packages=packages, settings=settings)
+    return StoredQuantization("compressed-tensors", label, packages=packages, settings=settings)
 
 
-def _gptq(settings: Mapping[str, Any]) -> Stored:
+def _gptq(settings: Mapping[str, Any]) -> StoredQuantization:
     label = f"gptq {settings.get('bits', 4)}-bit"
-    return Stored("gptq", label, packages=("optimum", "gptqmodel"), settings=settings)
+    return StoredQuantization("gptq", label, packages=("optimum", "gptqmodel"), settings=settings)
 
 
-def _awq(settings: Mapping[str, Any]) -> Stored:
+def _awq(settings: Mapping[str, Any]) -> StoredQuantization:
     bits = settings.get("bits", settings.get("w_bit", 4))
-    return Stored("awq", f"awq {bits}-bit", packages=("gptqmodel",), settings=settings)
+    return StoredQuantization("awq", f"awq {bits}-bit", packages=("gptqmodel",), settings=settings)
 
 
-def _mxfp4(settings: Mapping[str, Any]) -> Stored:
-    return Stored("mxfp4", "mxfp4", settings=settings)
+def _mxfp4(settings: Mapping[str, Any]) -> StoredQuantization:
+    return StoredQuantization("mxfp4", "mxfp4", settings=settings)
 
 
-_KNOWN: Mapping[str, Callable[[Mapping[str, Any]], Stored]] = {
+_KNOWN: Mapping[str, Callable[[Mapping[str, Any]], StoredQuantization]] = {
     "bitsandbytes": _bitsandbytes,
     "fp8": _fp8,
     "compressed-tensors": _compressed,
@@ -131,7 +131,9 @@ _KNOWN: Mapping[str, Callable[[Mapping[str, Any]], Stored]] = {
 }
 
 
-def check_asked(model: ModelSpec, stored: Stored | None, installed: Callable[[str], bool]) -> None:
+def check_asked(
+    model: ModelSpec, stored: StoredQuantization | None, installed: Callable[[str], bool]
+) -> None:
     """Refuse settings that contradict the checkpoint, and what these packages cannot load.
 
     Args:
@@ -188,7 +190,9 @@ class Packed:
 
 
 def unpacked(
-    stored: Stored, tensors: Mapping[str, Tensor], state: Callable[[str], Mapping[str, Any]]
+    stored: StoredQuantization,
+    tensors: Mapping[str, Tensor],
+    state: Callable[[str], Mapping[str, Any]],
 ) -> tuple[dict[str, Shape | None], list[str]]:
     """Return the tensors of the same model without quantisation, and what is wrong.
 
@@ -221,7 +225,7 @@ def unpacked(
     return names, faults
 
 
-def can_unpack(stored: Stored) -> bool:
+def can_unpack(stored: StoredQuantization) -> bool:
     """Tell whether ``unpacked`` knows the layout."""
     return stored.method in _LAYOUTS
 
@@ -242,7 +246,9 @@ def _bare(shape: Shape) -> Shape:
 
 
 def _bnb(
-    stored: Stored, tensors: Mapping[str, Tensor], state: Callable[[str], Mapping[str, Any]]
+    stored: StoredQuantization,
+    tensors: Mapping[str, Tensor],
+    state: Callable[[str], Mapping[str, Any]],
 ) -> Iterator[Packed]:
     if stored.same_as == "int8":
         for name, tensor in tensors.items():
@@ -261,7 +267,9 @@ def _bnb(
         yield Packed(name, name, shape, dict.fromkeys(wanted))
 
 
-def _fine_fp8(stored: Stored, tensors: Mapping[str, Tensor], _: object) -> Iterator[Packed]:
+def _fine_fp8(
+    stored: StoredQuantization, tensors: Mapping[str, Tensor], _: object
+) -> Iterator[Packed]:
     block = stored.settings.get("weight_block_size")
     for name, tensor in tensors.items():
         if not tensor.dtype.startswith("F8_E4M3") or name.endswith("scale_inv"):
@@ -280,7 +288,9 @@ _CACHE = (".k_scale", ".v_scale")
 _EXTRAS = ("weight_zero_point", "input_scale", "input_zero_point", "output_scale", "weight_g_idx")
 
 
-def _tensors_compressed(_: Stored, tensors: Mapping[str, Tensor], __: object) -> Iterator[Packed]:
+def _tensors_compressed(
+    _: StoredQuantization, tensors: Mapping[str, Tensor], __: object
+) -> Iterator[Packed]:
     for name, tensor in tensors.items():
         module = name.removesuffix("weight").removesuffix("weight_packed")
         may = tuple(module + extra for extra in _EXTRAS)
@@ -291,7 +301,9 @@ def _tensors_compressed(_: Stored, tensors: Mapping[str, Tensor], __: object) ->
             yield Packed(name, name, tensor.shape, {f"{module}weight_scale": None}, may)
 
 
-def _gptq_tensors(stored: Stored, tensors: Mapping[str, Tensor], _: object) -> Iterator[Packed]:
+def _gptq_tensors(
+    stored: StoredQuantization, tensors: Mapping[str, Tensor], _: object
+) -> Iterator[Packed]:
     bits = int(stored.settings.get("bits", 4))
     for name, tensor in tensors.items():
         if name.endswith(".qweight"):
@@ -305,7 +317,9 @@ def _gptq_tensors(stored: Stored, tensors: Mapping[str, Tensor], _: object) -> I
             yield Packed(name, f"{module}weight", (outside, inside), needs, may)
 
 
-def _awq_tensors(stored: Stored, tensors: Mapping[str, Tensor], _: object) -> Iterator[Packed]:
+def _awq_tensors(
+    stored: StoredQuantization, tensors: Mapping[str, Tensor], _: object
+) -> Iterator[Packed]:
     bits = int(stored.settings.get("bits", stored.settings.get("w_bit", 4)))
     for name, tensor in tensors.items():
         if name.endswith(".qweight"):

@@ -40,7 +40,7 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     from jobs.commands.views.fine_tunes import adapters_text
     from jobs.executors import run_local
     from jobs.executors.local import Settings
-    from jobs.executors.progress_bar import Bar
+    from jobs.executors.progress_bar import ProgressBar
     from jobs.planning import versions
     from jobs.planning.stages import FINETUNE
     from jobs.planning.sweep import plan
@@ -48,7 +48,7 @@ def _here(config: "Config", run: "RunDir", options: FinetuneOptions) -> int:
     planned = plan(config, run, typed())
     warn_all([*versions.advice(run, planned.plan), *planned.warnings])
     settings = Settings(config.local.workers, config.local.threads)
-    bar = Bar(quiet=options.json)
+    bar = ProgressBar(quiet=options.json)
     outcomes = run_local.execute(planned, run, settings, bar, only=[FINETUNE])
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:

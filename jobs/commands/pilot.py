@@ -22,7 +22,7 @@ from jobs.commands.submission import (
 )
 from jobs.config.schema import Config
 from jobs.executors.local import LocalExecutor, Settings
-from jobs.executors.progress_bar import Bar
+from jobs.executors.progress_bar import ProgressBar
 from jobs.executors.slurm import packing
 from jobs.executors.slurm.asking import refuse_groups
 from jobs.executors.slurm.in_queue import read_queue_state
@@ -99,7 +99,7 @@ def _here(
 ) -> None:
     if planned.path is None or not tasks:
         return
-    with Bar(quiet=quiet).stage("pilot", "models", len(tasks)) as advance:
+    with ProgressBar(quiet=quiet).stage("pilot", "models", len(tasks)) as advance:
         executor = LocalExecutor(run, planned.path, settings)
         outcomes = executor.execute(tasks, lambda _rows, tokens: advance(0, tokens))
         advance(len(tasks), 0)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # heavy: see jobs.commands
     from empathy_core.store import RunDir
     from jobs.commands.refining.steps import StepRunner
     from jobs.config.schema import Config
-    from jobs.planning.refining.settings import Begun
+    from jobs.planning.refining.settings import BegunRefinement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,11 @@ def refine(options: RefineOptions) -> int:
 
 
 def _steps(
-    config: "Config", begun: "Begun", run: "RunDir", runner: "StepRunner", options: RefineOptions
+    config: "Config",
+    begun: "BegunRefinement",
+    run: "RunDir",
+    runner: "StepRunner",
+    options: RefineOptions,
 ) -> int:
     from jobs.commands.console import print_out, relative
     from jobs.commands.refining.found import found, taking_part

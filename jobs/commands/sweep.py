@@ -98,7 +98,7 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     from jobs.commands.views.written_report import write_and_show
     from jobs.executors import run_local
     from jobs.executors.local import Settings
-    from jobs.executors.progress_bar import Bar
+    from jobs.executors.progress_bar import ProgressBar
     from jobs.planning import versions
     from jobs.planning.sweep import plan
 
@@ -109,7 +109,7 @@ def _here(config: "Config", run: "RunDir", options: SweepOptions) -> int:
     planned = plan(config, run, typed(), before)
     warn_all([*versions.advice(run, planned.plan), *planned.warnings])
     settings = Settings(config.local.workers, config.local.threads)
-    outcomes = run_local.execute(planned, run, settings, Bar(quiet=options.json))
+    outcomes = run_local.execute(planned, run, settings, ProgressBar(quiet=options.json))
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
         return show_failed(failed, run, as_json=options.json)

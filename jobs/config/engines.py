@@ -176,7 +176,7 @@ def on_engine(spec: ModelSpec, engine: EngineSpec) -> ModelSpec:
 
 
 def _unlike(spec: ModelSpec, engine: EngineSpec) -> Iterator[str]:
-    if spec.architecture == "encoder-decoder":
+    if spec.is_encoder_decoder:
         yield f"engine '{engine.name}' runs decoders; expected no encoder-decoder; take engine = hf"
     if spec.quantization:
         yield (

@@ -1,9 +1,9 @@
 """What judges are asked: ``[judges.<name>]`` → one metric for each dimension of its rubrics."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,29 +153,31 @@ def _comparisons(
         yield f"{PREFERENCE}{stem}{f':{other.id}' if i else ''}", {**asked, **own}
 
 
+def _require_askable(*asked: Rubric) -> None:
+    """Refuse a rubric that neither compares replies nor may be asked of one."""
+    for rubric in asked:
+        if not rubric.pairwise:
+            rubrics.require_single_reply(rubric)
+
+
 def _check_baseline(config: Config, table: JudgeTable, rubric: Rubric) -> None:
+    _require_askable(rubric)
     if not rubric.pairwise:
-        rubrics.require_single_reply(rubric)
-    elif table.answer == "generated":
+        return
+    if table.answer == "generated":
         msg = (
             f"rubric '{rubric.name}' compares two replies, and a judge that writes its answer is "
             "not asked to; expected a rubric that rates one reply; leave it out, or give it to a "
             'judge with answer = "labels"'
         )
         raise ConfigError(msg)
-    elif table.baseline is None:
+    if table.baseline is None:
         msg = (
             f"rubric '{rubric.name}' compares two replies, and no baseline is named; expected a "
             'model, or model.prompt; set baseline = "…"'
         )
         raise ConfigError(msg)
-    else:
-        contrasts.check(config, table.baseline)
-
-
-def rubric_of(options: Mapping[str, Any]) -> Rubric:
-    """Return the rubric in the settings of a judge's metric."""
-    return _RUBRIC.validate_json(json.dumps(options["rubric"]))
+    contrasts.check(config, table.baseline)
 
 
 def judge_model(config: Config, table: JudgeTable) -> ModelSpec:
@@ -274,6 +276,19 @@ def _require_one(first: Rubric, other: Rubric) -> None:
             "rename the file of your own"
         )
         raise ConfigError(msg)
+
+
+def judge_lookups(config: Config, name: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what a judge's table names, as (key, what raises if it is wrong); the model first."""
+    table = config.judges[name]
+    chosen = partial(chosen_rubrics, table.rubrics, wordings=table.wordings)
+    yield "model", partial(judge_model, config, table)
+    yield "rubrics", lambda: _require_askable(*chosen(()))
+    yield "dimensions", lambda: list(chosen(table.dimensions))
+    if table.baseline is not None:
+        yield "baseline", partial(contrasts.check, config, table.baseline)
+    if table.elsewhere:
+        yield "elsewhere", partial(check_elsewhere, config, name)
 
 
 def check_elsewhere(config: Config, name: str) -> None:

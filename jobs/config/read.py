@@ -29,7 +29,7 @@ from jobs.config import choosing, contrasts, decoding, names, paths, refinements
 from jobs.config.annotate import AnnotateTable
 from jobs.config.asked_of_people import rubrics_asked
 from jobs.config.engines import refused
-from jobs.config.judges import check_elsewhere, metric_options, questions
+from jobs.config.judges import judge_lookups, metric_options, questions
 from jobs.config.judges_apart import indistinct
 from jobs.config.schema import Config, ReportTable, load_prompt, source_of
 from jobs.config.strict import NAME, ConfigModel
@@ -39,7 +39,6 @@ from reports.tables.columns import wrong_columns
 from slurm import profile
 
 LIST_EXPECTED = "expected a list in square brackets"
-CONFIGS = texts.CONFIGS
 
 
 # ---------------------------------------------------------------------------- reading
@@ -87,7 +86,10 @@ def _put_profile_below(table: dict[str, Any]) -> str:
         close = get_close_matches(name, profile.names(), n=1)
         guess = f" Did you mean '{close[0]}'?" if close else ""
         listed = ", ".join(profile.names())
-        msg = f"unknown cluster profile '{name}'.{guess} Known: {listed}, or a path to a TOML file"
+        msg = (
+            f"slurm.profile: unknown cluster profile '{name}'.{guess} Known: {listed}, or a path "
+            "to a TOML file; correct it and run again"
+        )
         raise ConfigError(msg)
     try:
         below = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -209,7 +211,8 @@ def _quoting(key: str, value: str, problem: str) -> str:
 
 def _explain(error: Any) -> str:
     """Return one line: dotted path, what is wrong, what is allowed, the closest match."""
-    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    parts = (str(part) for part in error["loc"] if part != "[key]")
+    path = ".".join(f'"{part}"' if "." in part else part for part in parts)  # as TOML quotes it
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # model, dataclass
         allowed = _allowed(error["loc"][:-1])
         close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
@@ -224,6 +227,8 @@ def _explain(error: Any) -> str:
     shown = f" (given: {json.dumps(given, default=str)[:60]})" if given is not None else ""
     if error["type"] in ("tuple_type", "list_type"):
         return f"{path}: {LIST_EXPECTED}{shown}"
+    if error["type"] in ("model_type", "dataclass_type", "dict_type"):
+        return f"{path}: expected a table{_with_keys(error['loc'])}{shown}"
     return f"{path}: {_of_value(error, shown)}"
 
 
@@ -252,6 +257,13 @@ def _allowed(loc: Sequence[str | int]) -> list[str]:
     return sorted(_keys(table))
 
 
+def _with_keys(loc: Sequence[str | int]) -> str:
+    """Return the keys of the table that was expected at *loc*; empty where any name may stand."""
+    with suppress(KeyError, AttributeError, IndexError, TypeError):
+        return f" with keys from {', '.join(_allowed(loc))}"
+    return ""
+
+
 def _keys(table: Any) -> dict[str, Any]:
     """Return the keys of a table, a model or a dataclass, and their types."""
     if is_dataclass(table):
@@ -259,9 +271,16 @@ def _keys(table: Any) -> dict[str, Any]:
     return {name: field.annotation for name, field in table.model_fields.items()}
 
 
+_ASKED = re.compile(r"^(judges\.[^.]+|annotate)\..*")
+"""Tables in which one key is looked up with another: dimensions within rubrics."""
+
+
 def _names(config: Config) -> list[str]:
-    """Return what is wrong with names that point elsewhere, one line each."""
-    problems = []
+    """Return what is wrong with names that point elsewhere, one line each.
+
+    What is wrong with what a judge or people are asked is told once, at the first key.
+    """
+    problems, told = [], set()
     for path, look_up in (
         *_lookups(config),
         *_metric_lookups(config),
@@ -272,7 +291,9 @@ def _names(config: Config) -> list[str]:
         try:
             look_up()
         except EmpathyError as error:
-            problems.append(f"{path}: {error}")
+            once = _ASKED.sub(r"\1", path), str(error)
+            problems += [] if once in told else [f"{path}: {error}"]
+            told.add(once)
     problems += [f"report.columns: {p}" for p in _columns(config)]
     problems += decoding.problems(config.decoding)
     problems += choosing.problems(config)
@@ -298,8 +319,10 @@ def _lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"models.{name}", partial(_model, config, name)
         for prompt in model.prompts or ():
             yield f"models.{name}.prompts", partial(load_prompt, prompt)
+        told = "decodings" in model.model_fields_set
+        key = f"models.{name}.decodings" if told else f"models.{name}"
         for wanted in model.decodings:
-            yield f"models.{name}.decodings", partial(_known_decoding, config, wanted, name)
+            yield key, partial(_known_decoding, config, wanted, name, told=told)
             yield (
                 f"models.{name}.decodings",
                 partial(choosing.require_source, config, wanted, model.decodings),
@@ -314,10 +337,13 @@ def _metric_lookups(config: Config) -> Iterator[tuple[str, Callable[[], object]]
     for name, options in config.metrics.items():
         yield f"metrics.{name}", partial(metrics.load, name, options)
     for name in config.judges:
+        for key, look_up in judge_lookups(config, name):
+            yield f"judges.{name}.{key}", look_up
         yield f"judges.{name}", partial(questions, config, name)
-        yield f"judges.{name}.elsewhere", partial(check_elsewhere, config, name)
-    if config.annotate.rubrics:
-        yield "annotate.rubrics", partial(rubrics_asked, config.annotate)
+    if (people := config.annotate).rubrics:
+        whole = people.model_copy(update={"dimensions": ()})
+        yield "annotate.rubrics", partial(rubrics_asked, whole)
+        yield "annotate.dimensions", partial(rubrics_asked, people)
     for selector in config.annotate.conditions:
         yield "annotate.conditions", partial(contrasts.check, config, selector)
 
@@ -384,11 +410,21 @@ def _finetune(config: Config, name: str) -> None:
             raise UnknownName("preflight finding in allow", finding, preflight.NAMES)
 
 
-def _known_decoding(config: Config, name: str, model: str | None = None) -> None:
-    """Refuse a decoding that is not there, or that the engine of *model* cannot follow."""
+def _known_decoding(
+    config: Config, name: str, model: str | None = None, *, told: bool = True
+) -> None:
+    """Refuse a decoding that is not there, or that the engine of *model* cannot follow.
+
+    *told*: the configuration names it; else it is the usual one.
+    """
     if name not in config.decoding:
-        known = ", ".join(sorted(config.decoding))
-        msg = f"unknown decoding '{name}'. Known: {known}; define it as [decoding.{name}]"
+        known = sorted(config.decoding)
+        unset = f"decodings is not set, which means '{name}', and there is no [decoding.{name}]; "
+        msg = (
+            f"unknown decoding '{name}'. Known: {', '.join(known)}; define it as [decoding.{name}]"
+        )
+        if not told:
+            msg = f"{unset}set decodings = {json.dumps(known)}, or define [decoding.{name}]"
         raise ConfigError(msg)
     if config.decoding[name].chooses:
         return  # no engine is asked to

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Bar:
+class ProgressBar:
     """A bar on the terminal; in a log, a line now and then."""
 
     def __init__(self, *, quiet: bool = False) -> None:

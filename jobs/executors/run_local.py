@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from empathy_core.store import RunDir
 from jobs.executors.local import LocalExecutor, Outcome, Settings
-from jobs.executors.progress_bar import Bar
+from jobs.executors.progress_bar import ProgressBar
 from jobs.planning import stages
 from jobs.planning.plan import Plan
 from jobs.planning.progress import RunProgress, read_progress
@@ -15,7 +15,11 @@ from jobs.planning.sweep import Planned
 
 
 def execute(
-    planned: Planned, run: RunDir, settings: Settings, bar: Bar, only: Collection[Stage] = ()
+    planned: Planned,
+    run: RunDir,
+    settings: Settings,
+    bar: ProgressBar,
+    only: Collection[Stage] = (),
 ) -> list[Outcome]:
     """Do on this machine what the plan lacks, stage after stage; all but the report.
 
@@ -43,7 +47,12 @@ def execute(
 
 
 def _do(
-    stage: Stage, planned: Planned, run: RunDir, progress: RunProgress, settings: Settings, bar: Bar
+    stage: Stage,
+    planned: Planned,
+    run: RunDir,
+    progress: RunProgress,
+    settings: Settings,
+    bar: ProgressBar,
 ) -> list[Outcome]:
     """Do the tasks of one stage that have something left to do and can begin."""
     plan = planned.plan

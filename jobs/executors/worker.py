@@ -22,7 +22,7 @@ from jobs.planning.plan import Plan, Task
 from jobs.planning.plan_file import read_plan
 from jobs.planning.progress import read_own_answers, read_when_asked
 from jobs.planning.stages import Stage, stage_of
-from jobs.stages.events import Sender
+from jobs.stages.events import EventSender
 from jobs.stages.logs import log_progress
 from jobs.stages.protocol import Listener
 
@@ -67,7 +67,7 @@ def _answers(run: RunDir, stage: Stage) -> frozenset[tuple[Path, int]]:
 
 def main(root: str, plan_path: str) -> None:
     """Serve tasks until the input ends."""
-    parent = Sender(os.dup(1))
+    parent = EventSender(os.dup(1))
     os.dup2(2, 1)  # what a library prints belongs into the log
     run, plan = RunDir(Path(root)), read_plan(Path(plan_path))
     if store.is_shared(run.root):  # for what libraries write
@@ -84,7 +84,7 @@ def _listen(tasks: Queue[Task]) -> None:
     os._exit(0)
 
 
-def _serve(run: RunDir, plan: Plan, task: Task, parent: Sender) -> None:
+def _serve(run: RunDir, plan: Plan, task: Task, parent: EventSender) -> None:
     try:
         _log_to(run.log(task.id))
         log.info("started %s in process %d", task.id, os.getpid())

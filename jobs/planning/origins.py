@@ -14,7 +14,7 @@ from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights.digests import file_digest
 from jobs.config.schema import AnswersTable, Config
 from jobs.planning.plan import Plan, PlannedFinetune
-from reports.labels import answering_facts, engine_words
+from reports.labels import answering_facts, dtype_words, engine_words
 
 Fact = tuple[str, object]
 
@@ -55,12 +55,13 @@ def _of_weights(condition: Condition) -> Iterator[Fact]:
     model = condition.model
     if model.weights and not model.runs_here:
         yield "weights there", "not checked: what follows is the configuration's"
-    yield "weights", model.weights
+    of_file = model.engine is not None and model.engine.file_served
+    yield "weights (tokenizer and chat template)" if of_file else "weights", model.weights
     yield "revision", model.revision
     yield "fingerprint of the weights", condition.fingerprint
     yield "adapter", "@".join(filter(None, (model.adapter, model.adapter_revision)))
     yield "tokenizer", model.tokenizer
-    yield "dtype", model.dtype if model.runs_here else None
+    yield "dtype", dtype_words(model) if model.runs_here else None
     yield "attention", model.attention
     yield "quantization", model.quantization
     yield "quantization of the checkpoint", condition.stored_quantization

@@ -87,7 +87,7 @@ def _n_shards(plan: Plan, model: str) -> int:
 
 
 @dataclass(frozen=True)
-class Faster:
+class EngineComparison:
     """Two models of one plan with the same weights on different engines.
 
     Attributes:
@@ -103,11 +103,11 @@ LEAST_TIMES = 1.5
 """Below it, one engine is not said to be faster: so much may be the node's."""
 
 
-def faster(plan: Plan, proposals: Sequence[Proposal]) -> list[Faster]:
+def faster(plan: Plan, proposals: Sequence[Proposal]) -> list[EngineComparison]:
     """Return where the same weights answered faster on another engine, the most first."""
     first = {p.model: plan.of_model(p.model)[0] for p in proposals}
     pairs = [
-        Faster(a.model, b.model, a.tokens_per_s / b.tokens_per_s)
+        EngineComparison(a.model, b.model, a.tokens_per_s / b.tokens_per_s)
         for a in proposals
         for b in proposals
         if first[a.model].fingerprint and first[a.model].fingerprint == first[b.model].fingerprint

@@ -82,7 +82,7 @@ def _training(run: RunDir, planned: PlannedFinetune, *, trained: bool) -> Finetu
 
 def _points(path: Path) -> list[dict[str, Any]]:
     points = []
-    for line in path.read_text().splitlines():
+    for line in store.json_lines(path.read_text()):
         try:
             points.append(json.loads(line))
         except ValueError:  # torn, or being written

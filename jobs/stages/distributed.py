@@ -22,7 +22,7 @@ from empathy_core.training.loop.job import Interrupted, StepReport, Trained, Tra
 from empathy_core.training.spec import FinetuneSpec
 from jobs.planning.plan import Plan
 from jobs.planning.plan_file import read_plan, write_plan
-from jobs.stages.events import Sender, failure, raise_failure, received
+from jobs.stages.events import EventSender, failure, raise_failure, received
 from jobs.stages.logs import log_progress
 from jobs.stages.training_job import Phase, prepared_training, training_job
 
@@ -161,7 +161,7 @@ def _send(event: str, **details: Any) -> None:
     """Tell the parent, from the main process alone."""
     if os.environ.get("RANK", "0") == "0":
         sys.stdout.flush()
-        Sender(1).send(event, **details)
+        EventSender(1).send(event, **details)
 
 
 def _end_with(parent: int) -> None:

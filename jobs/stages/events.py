@@ -14,7 +14,7 @@ from empathy_core.errors import EmpathyError, ModelError
 from slurm.events import emit_event, read_event
 
 
-class Sender:
+class EventSender:
     """Writes events to the parent; ends this process where nobody reads them any more."""
 
     def __init__(self, descriptor: int) -> None:

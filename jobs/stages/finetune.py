@@ -16,12 +16,13 @@ from empathy_core import store
 from empathy_core.errors import Damaged, ModelError
 from empathy_core.store import RunDir
 from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.held_out import held_out
 from empathy_core.training.loop.checkpoints import copy_adapter
 from empathy_core.training.loop.job import Interrupted, StepReport, Trained, TrainingJob
 from empathy_core.training.preflight import run as preflight
 from empathy_core.training.rows.prepare import PreparedTraining
 from empathy_core.training.spec import TRAINING_VERSION, Finding, FinetuneSpec
-from jobs.planning.pairs.planned import pairs_of_card
+from jobs.planning.pairs.planned import frozen_pairs, pairs_of_card
 from jobs.planning.plan import Plan, PlannedFinetune, Task
 from jobs.stages.protocol import Listener, Progress, Saved
 from jobs.stages.training_job import Phase, phases, prepared_training, start_of, training_job
@@ -63,6 +64,8 @@ def finetune(run: RunDir, plan: Plan, task: Task, listen: Listener) -> None:
         raise Saved(str(saved)) from saved
     origin = _origin(plan, planned, prepared, findings)
     told = pairs_of_card(planned, run)
+    if found := held_out(trained, frozen_pairs(planned.spec, run)):
+        told |= {"held_out": found}
     adapters.publish(trained, final, replace(origin, pairs=told))
     shutil.rmtree(work, ignore_errors=True)
 

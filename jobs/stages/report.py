@@ -8,6 +8,7 @@ from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
 from empathy_core.store import RunDir, read_json
 from empathy_core.training.adapter import adapters
+from empathy_core.training.adapter.held_out import held_out_text
 from jobs.config import contrasts
 from jobs.config.schema import ReportTable, values
 from jobs.planning import report_settings as settings
@@ -214,6 +215,8 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
     record = adapters.read(folder)
     if record.chosen != "validation":
         yield "the last checkpoint, not chosen on the validation split."
+    if said := held_out_text(record.pairs):
+        yield said
     if record.allowed:
         yield f"trained although the preflight found {', '.join(record.allowed)}."
 

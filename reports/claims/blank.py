@@ -5,7 +5,7 @@ import re
 from reports.claims.expand import closed
 from reports.claims.manuscript import MARKER, TexFile
 
-SETTING = re.compile(
+_SETTING = re.compile(
     r"(?:learning[ -]rates?|weight[ -]decay|dropout|temperatures?|top[-_ ]?\$?[pk]|"
     r"warm-?up(?: ratio)?|momentum|penalty|thresholds?|patience|margin|tolerance|clip\w*|"
     r"gradient norm|smoothing|"
@@ -13,7 +13,16 @@ SETTING = re.compile(
     r"(?:_(?:\w|\{[^{}]*\}))?)"
     r"(?:[\s~$({:=\d.^}-]|\\times|\\approx|\\in\b|\b(?:of|is|was|to|set|at|by|a|or|and)\b)*$"
 )
-"""Before a number that is a setting of a training, or of sampling."""
+_ALPHA = re.compile(r"Krippendorff[^.;]{0,30}\\alpha[^.;]{0,20}$", re.IGNORECASE)
+
+
+def is_setting(before: str) -> bool:
+    """Tell whether a number behind *before* is a setting of a training, or of sampling.
+
+    Krippendorff's alpha is a result.
+    """
+    return bool(_SETTING.search(before)) and not _ALPHA.search(before)
+
 
 _COMMANDS: dict[str, int] = {
     **dict.fromkeys(("res", "resci", "resn", "resp", "resfull"), 1),
@@ -91,7 +100,7 @@ def _blank_formula(text: list[str], found: re.Match[str]) -> None:
     kept = []
     for result in _RESULT_OF_FORMULA.finditer(found[0]):
         left = found[0][: result.start()]
-        if not SETTING.search(left):
+        if not is_setting(left):
             kept += [result.span(1)]
     at = found.start()
     for start, end in kept:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from empathy_core.types import Column
+from reports.claims.citable_numbers import Citable, Nameable, told_by, words
 from reports.claims.evidence import Evidence, Measure, Subject
-from reports.claims.shelf import Citable, Thing, told_by, words
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text
-from reports.numbers.results import Result
+from reports.numbers.results import CitedAs, Result
 
 Contrasts = Mapping[str, tuple[str, tuple[str, ...]]]
 """Name of a declared contrast → its label, and the keys of the conditions that it compares."""
@@ -35,6 +35,9 @@ def citables_of_run(
     columns = {m.key: m.column for m in evidence.measures}
     found = []
     for result in results:
+        if result.prose is not None:
+            found += list(_parts(result, result.prose.column, _spoken(result.prose, evidence)))
+            continue
         plain, _, subset = result.key.partition("@")
         about, column = known.get(plain, ((), None))
         column = column or columns.get(_column_of(plain, columns))
@@ -44,7 +47,7 @@ def citables_of_run(
     return tuple(found)
 
 
-def _parts(result: Result, column: Column, about: tuple[Thing, ...]) -> Iterator[Citable]:
+def _parts(result: Result, column: Column, about: tuple[Nameable, ...]) -> Iterator[Citable]:
     rank = 2 * (result.kind != "score") + ("@" in result.key)
     p = Column("p", "p", None, 3)
     both = result.interval_text
@@ -68,7 +71,7 @@ def _widths(result: Result) -> tuple[float, ...]:
     return (high - low) / 2, high - value, value - low
 
 
-Known = Iterator[tuple[str, tuple[tuple[Thing, ...], Column]]]
+Known = Iterator[tuple[str, tuple[tuple[Nameable, ...], Column]]]
 
 
 def _known(evidence: Evidence) -> Known:
@@ -84,7 +87,7 @@ def _declared(evidence: Evidence, contrasts: Contrasts) -> Known:
     by_key = {subject.key: subject for subject in evidence.subjects}
     for name, (label, keys) in contrasts.items():
         sides = tuple(by_key[key] for key in keys if key in by_key)
-        own = Thing("contrast", told_by((name, label)), label)
+        own = Nameable("contrast", told_by((name, label)), label)
         for measure in evidence.measures:
             key = score_key(f"contrast.{name}", measure.key)
             yield key, ((*_about(sides, measure), own), measure.column)
@@ -99,25 +102,42 @@ _COMMON = ("none", "our", "ours", "the", "my", "a", "an", "base", "model", "huma
 """Words of prose that name nothing by themselves, whatever is called so."""
 
 
-def _about(subjects: Iterable[Subject], measure: Measure) -> tuple[Thing, ...]:
+def _about(subjects: Iterable[Subject], measure: Measure) -> tuple[Nameable, ...]:
     names = (measure.key, measure.column.name, measure.title, measure.column.label)
-    found = [Thing("column", told_by(names), measure.title, _is_distinct(measure))]
+    found = [Nameable("column", told_by(names), measure.title, _is_distinct(measure.title))]
     for subject in subjects:
         shortened = [re.split(r"[\W_]+", name)[0] for name in subject.model_names]
         short = (s for s in shortened if len(s) > 1 and s.casefold() not in _COMMON)
         label = (subject.model_names or ("",))[-1]
-        found.append(Thing("model", told_by((*subject.model_names, *short)), label))
+        found.append(Nameable("model", told_by((*subject.model_names, *short)), label))
         prompts = [name for name in subject.prompt_names if name.casefold() not in _COMMON]
-        found.append(Thing("prompt", told_by(prompts), (subject.prompt_names or ("",))[-1]))
+        found.append(Nameable("prompt", told_by(prompts), (subject.prompt_names or ("",))[-1]))
     return tuple(dict.fromkeys(thing for thing in found if thing.spellings))
 
 
-def _is_distinct(measure: Measure) -> bool:
+def _is_distinct(title: str) -> bool:
     """Tell whether a column's label is no plain word of prose: ``ROUGE-1``, and not ``Words``."""
-    capitals = sum(letter.isupper() for letter in measure.title)
-    return capitals > 1 or bool(re.search(r"\d", measure.title)) or " " in measure.title
+    capitals = sum(letter.isupper() for letter in title)
+    return capitals > 1 or bool(re.search(r"\d", title)) or " " in title
 
 
-def _subset(name: str) -> Thing:
+def _spoken(of: CitedAs, evidence: Evidence) -> tuple[Nameable, ...]:
+    """Return what a number is of that is no column's of a condition."""
+    measures = {m.key: m for m in evidence.measures}
+    subjects = tuple(s for s in evidence.subjects if s.key in of.conditions)
+    measure = measures.get(of.measure, Measure(of.column.name, of.column))
+    about = list(_about(subjects, measure)) if subjects or of.measure else []
+    if of.columns:
+        about = [thing for thing in about if thing.kind != "column"]
+        title = of.columns[0]
+        about.append(Nameable("column", told_by(of.columns), title, _is_distinct(title)))
+    about += [Nameable("model", told_by((name,)), name) for name in of.models]
+    about += [Nameable("prompt", told_by((name,)), name) for name in of.prompts]
+    if of.statistic:
+        about.append(Nameable("statistic", told_by(of.statistic), of.statistic[0]))
+    return tuple(dict.fromkeys(thing for thing in about if thing.spellings))
+
+
+def _subset(name: str) -> Nameable:
     parts = [part for part in words(name).split() if len(part) > 2 and not part.isdigit()]
-    return Thing("subset", tuple(dict.fromkeys(parts)), name)
+    return Nameable("subset", tuple(dict.fromkeys(parts)), name)

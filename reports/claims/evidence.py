@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from empathy_core.stats import Interval, equivalent
 from empathy_core.types import Column
+from reports.labels import label_below
 from reports.numbers.significance import significant
 
 
@@ -47,7 +49,7 @@ class Measure:
     @property
     def title(self) -> str:
         """Return the heading with the one above it, e.g. ``BERTScore F1``."""
-        return f"{self.column.group} {self.column.label}".strip()
+        return f"{self.column.group} {label_below(self.column)}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ class Gap:
         """
         if self.narrow is None or self.least is None or self.most is None:
             return None
-        low, high = min(self.narrow[0], self.least), max(self.narrow[1], self.most)
-        return not self.opposed and -margin < low and high < margin
+        widest = Interval(min(self.narrow[0], self.least), max(self.narrow[1], self.most))
+        return not self.opposed and equivalent(widest, margin)
 
     def turned(self) -> "Gap":
         """Return the first less the second."""

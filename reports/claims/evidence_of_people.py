@@ -46,6 +46,8 @@ def with_corrected(evidence: Evidence, spec: ReportSpec, people: pl.DataFrame) -
             scores[at] = Score(row["value"], row["low"], row["high"], row["n_rated"])
         elif row["kind"] == DIFFERENCE:
             gaps[keys[row["condition"]], keys[row["less"]], measure] = _gap(row, p)
+    gaps = {(a, b, of): _beside(gap, scores.get((a, of)), scores.get((b, of)))
+            for (a, b, of), gap in gaps.items()}  # fmt: skip
     measures = [
         Measure(columns[key, column.name], column, main=False, aliases=names_of(judge))
         for key, judge in spec.corrected.items()
@@ -58,6 +60,13 @@ def with_corrected(evidence: Evidence, spec: ReportSpec, people: pl.DataFrame) -
         gaps={**evidence.gaps, **gaps},
         places={**evidence.places, **gaps},
     )
+
+
+def _beside(gap: Gap, score: Score | None, other: Score | None) -> Gap:
+    """Return a difference with the two corrected means, each with its own lambda, if both are."""
+    if score is None or other is None:
+        return gap
+    return replace(gap, scores=(score.value, other.value))
 
 
 def _gap(row: Mapping[str, Any], p: str) -> Gap:

@@ -16,6 +16,7 @@ from reports.keys import ALL, column_keys
 from reports.labels import row_labels
 from reports.numbers.adapter_vs_base import as_pairs
 from reports.numbers.significance import COMMON, p_column
+from reports.numbers.values import both
 from reports.spec import ReportSpec
 from reports.tables.published import Published, PublishedRow
 
@@ -134,13 +135,9 @@ def _gap(row: Mapping[str, Any], p: str, names: tuple[str, str, str]) -> Gap:
         value, row["low"], row["high"], row[p], row["n"], row["n_questions"], scores,
         opposed=row.get("opposed") is True,
         least=row.get("least", value), most=row.get("most", value),
-        narrow=_both(row.get("narrow_low"), row.get("narrow_high")),
+        narrow=both(row.get("narrow_low"), row.get("narrow_high")),
         detectable=row.get("detectable"),
     )  # fmt: skip
-
-
-def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)
 
 
 def _interactions(

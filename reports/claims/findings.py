@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from reports.claims.checks import Check
+from reports.claims.citable_numbers import Citable
 from reports.claims.claim_files import Claim, Problem
 from reports.claims.judge import Judged, Verdict
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import Typed
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -138,8 +138,7 @@ class Names:
         for among in ([m for m in measures if m.main], measures):
             if found := tuple(m for m in among if _begins(m.title, words)):
                 return found
-        known = [m.key for m in measures if m.main] + [m.key for m in measures if not m.main]
-        raise UnknownName("column", words.strip(), known, "Or: all, all but …, most.")
+        raise _no_column(words.strip(), measures)
 
     def _meant(self, words: str) -> str:
         """Return *words*, or what they are an alias for."""
@@ -240,6 +239,29 @@ class Names:
         guess = f" The nearest: {', '.join(near[:_LISTED])}." if near else ""
         listed = ", ".join(alike) or "none"
         return f"unknown condition '{words}'.{guess} There are: {listed}. {_HINT}"
+
+
+_OF_PEOPLE = re.compile(r"\((human|people|corrected)\b|^(human|people|corrected) ", re.IGNORECASE)
+_NOBODY = {
+    "human": "no answer of this report was rated by people; expected their ratings (annotate "
+    "import, then report)",
+    "corrected": "no judge of this report is corrected by people; expected their ratings (annotate "
+    "import) and a judge of the same rubric ([judges.<name>], then sweep)",
+}
+
+
+def _no_column(words: str, measures: Sequence[Measure]) -> ConfigError:
+    """Return what is wrong with the name of a column: of people's, only theirs are meant."""
+    if (asked := _OF_PEOPLE.search(words)) is None:
+        known = [m.key for m in measures if m.main] + [m.key for m in measures if not m.main]
+        return UnknownName("column", words, known, "Or: all, all but …, most.")
+    kind = "corrected" if "corrected" in asked[0].lower() else "human"
+    theirs = [m for m in measures if m.aliases and m.column.name.startswith(f"{kind}_")]
+    if theirs:
+        return UnknownName("column", words, [m.aliases[-1] for m in theirs])
+    without = _OF_PEOPLE.sub("(", words).partition("(")[0].strip()
+    own = f"; or say '{without}', without people" if without else ""
+    return ConfigError(f"'{words}': {_NOBODY[kind]}{own}")
 
 
 def _ambiguous(words: str, found: Sequence[Subject]) -> ConfigError:

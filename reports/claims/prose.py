@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.claims import tabular
-from reports.claims.blank import SETTING, blanked, without_generated
+from reports.claims.blank import blanked, is_setting, without_generated
 from reports.claims.claim_files import is_ignored
 from reports.claims.expand import definitions, expanded
 from reports.claims.manuscript import Place, TexFile
@@ -251,7 +251,7 @@ class _Around:
         end = found.end()
         if _AFTER.match(self.text, end) or _TIMES.match(self.text, end) or _BEFORE.search(near):
             return True
-        if SETTING.search(near) or (found["percent"] and re.match(_SHARE, self.text[end:])):
+        if is_setting(near) or (found["percent"] and re.match(_SHARE, self.text[end:])):
             return True
         return bool(re.fullmatch(r"(?:19|20)\d\d\.\d\d", digits.text))
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from textwrap import fill
 
+from empathy_core.counted import counted
 from reports.claims.checks import Check
+from reports.claims.citable_numbers import Citable
 from reports.claims.findings import VERDICTS, Checked, Findings
 from reports.claims.judge import Judged
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import HALF, Typed
 from reports.labels import count, number, p_text
 
@@ -197,7 +198,7 @@ def _written(of: Typed, same: Citable) -> str:
 
 
 def _same(of: Typed, same: Citable) -> str:
-    others = f" (or {of.n_same - 1} others)" if of.n_same > 1 else ""
+    others = f" (or {counted(of.n_same - 1, 'other')})" if of.n_same > 1 else ""
     written = _written(of, same)
     if not of.named:
         return f"{of.place}: {of.text} has the digits of {written}{others}, not named near it"

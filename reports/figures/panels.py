@@ -6,7 +6,6 @@ inside functions.
 
 import os
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from empathy_core.types import Column
-from reports.figures.training import COLOURS, INK, PAPER, Figure, drawable, figure
+from reports.figures.training import COLOURS, INK, PAPER, Figure, broken, drawable, figure
 from reports.numbers.significance import Wanted
 from reports.tables.table import line_label
 
@@ -237,8 +236,7 @@ def _title(column: Column) -> str:
 
 
 def _wrapped(text: str, width: int) -> str:
-    text = drawable(text)
-    return "\n".join(textwrap.wrap(text, width)) or text
+    return broken(drawable(text), width)
 
 
 def _draw_panels(

@@ -3,12 +3,11 @@
 matplotlib is imported inside functions.
 """
 
-import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from reports.figures.training import COLOURS, INK, MARKERS, PAPER, Figure, drawable, figure
+from reports.figures.training import COLOURS, INK, MARKERS, PAPER, Figure, broken, drawable, figure
 from reports.labels import count, decimal, general
 from reports.numbers.agreement import RESPONSE, SYSTEM, AgreementNumbers
 from reports.numbers.calibration import CalibrationNumbers
@@ -112,7 +111,7 @@ def _draw_calibration(drawing: Any, panels: Sequence[Any], found: CalibrationNum
         points = found.points.filter(found.points["metric"] == rows[0]["metric"])
         _draw_panel(axes, rows, points)
         title = drawable(f"{judge}, {label.rpartition(': ')[2]}")
-        axes.set_title("\n".join(textwrap.wrap(title, _WIDE)), fontsize=8)
+        axes.set_title(broken(title, _WIDE), fontsize=8)
     for axes in every[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
@@ -126,7 +125,7 @@ def _draw_panel(axes: Any, rows: Sequence[dict[str, Any]], points: Any) -> None:
     n = points["n"].to_numpy()
     axes.scatter(
         points["people"], points["judge_value"], s=70 * n / max(n.max(), 1), facecolor="none",
-        edgecolor=COLOURS[6], linewidth=0.6,
+        edgecolor=COLOURS[6], linewidth=0.6, clip_on=False,
     )  # fmt: skip
     room = 0.06 * (high - low)
     axes.plot([low - room, high + room], [low - room, high + room], color=INK, linewidth=0.7)

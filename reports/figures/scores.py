@@ -25,6 +25,7 @@ from reports.keys import ALL
 from reports.labels import full_name, row_labels
 from reports.numbers.prompt_effects import prompted
 from reports.numbers.significance import ALPHA, Wanted, is_significant, p_column
+from reports.numbers.values import both
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
 
@@ -121,7 +122,7 @@ def _prompt_lines(spec: ReportSpec) -> Iterator[PanelLine]:
 def _scores(summary: pl.DataFrame) -> Points:
     rows = summary.filter(pl.col("subset") == ALL, pl.col("score").is_not_null())
     named = rows.select("condition", "metric", "column", "score", "low", "high")
-    return {(c, m, name): Point(score, _bounds(low, high))
+    return {(c, m, name): Point(score, both(low, high))
             for c, m, name, score, low, high in named.iter_rows()}  # fmt: skip
 
 
@@ -137,16 +138,12 @@ def _differences(pairs: pl.DataFrame, contrasts: pl.DataFrame, p: str) -> Points
     return {
         (row["key"], row["metric"], row["column"]): Point(
             row["difference"],
-            _bounds(row["low"], row["high"]),
+            both(row["low"], row["high"]),
             filled=is_significant(row, p) is True,
         )
         for row in rows.iter_rows(named=True)
         if row["difference"] is not None
     }
-
-
-def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)
 
 
 def _singles(collected: Collected, spec: ReportSpec, wanted: Sequence[Wanted]) -> Singles:

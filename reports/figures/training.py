@@ -138,6 +138,26 @@ def drawable(text: str) -> str:
     return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+OVERHANG = 4
+"""Letters that a word may be longer than its line, since a panel leaves so much room beside it."""
+
+
+def broken(text: str, width: int) -> str:
+    """Return *text* in lines of about *width* letters, broken at spaces and behind hyphens.
+
+    A word is broken only where it is longer than *width* and ``OVERHANG``.
+    """
+    lines = [""]
+    for piece in re.split(r"(?<= )|(?<=-)(?=\w)", text):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip(" ")) > width:
+            lines.append("")
+        is_long = len(piece) > width + OVERHANG
+        parts = [piece[i : i + width] for i in range(0, len(piece), width)] if is_long else [piece]
+        lines[-1] += parts[0]
+        lines += parts[1:]
+    return "\n".join(line.strip(" ") for line in lines)
+
+
 def figure(
     name: str,
     caption: str,
@@ -170,6 +190,8 @@ def _saved(
     height_in, stamp = shape
     with _styled(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # its box is seen in the figure
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Drawing
 
         drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -181,10 +203,11 @@ def _saved(
             drawing.set_layout_engine("none")  # once is enough for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(svg, format="svg", metadata=nothing)
+        # savefig would draw each file twice: a first time to place what is placed already
+        FigureCanvasSVG(drawing).print_svg(svg, metadata=nothing)
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         with _shapes_alone():
-            drawing.savefig(pdf, format="pdf", metadata=nothing | {"Title": caption})
+            FigureCanvasPdf(drawing).print_pdf(pdf, metadata=nothing | {"Title": caption})
     return svg.getvalue().decode(), pdf.getvalue()
 
 

@@ -15,6 +15,7 @@ from reports.keys import ALL
 from reports.numbers.bounds import Possible, possible
 from reports.numbers.pairs import CONTRASTS, PAIRS, corrected, record
 from reports.numbers.significance import COMMON, LEAST_COVERED
+from reports.numbers.values import ends, or_null
 from reports.rows.align import Aligned, reduced
 from reports.rows.collect import Collected
 from reports.rows.subsets import THERAPIST, subsets, therapist
@@ -277,20 +278,15 @@ def _summary(
         }  # fmt: skip
         for k, (column, estimate) in enumerate(zip(of.metric.columns, estimates[i], strict=True)):
             interval = estimate.interval
-            ends = {name: _or_null(found[k]) for name, found in decisive.get(i, {}).items()}
-            yield _named(condition) | counts | ends | {
+            printed = {name: or_null(found[k]) for name, found in decisive.get(i, {}).items()}
+            yield _named(condition) | counts | printed | {
                 "column": column.name,
-                "score": _or_null(scores[i][k]),
-                "low": interval.low if interval else None,
-                "high": interval.high if interval else None,
+                "score": or_null(scores[i][k]),
+                **ends(interval),
                 "one_sided": interval.one_sided if interval else None,
                 "n_questions": estimate.n_clusters,
                 "n_common": n_common if i in decisive else None,
             }  # fmt: skip
-
-
-def _or_null(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def _named(condition: Condition) -> dict[str, object]:

@@ -20,7 +20,8 @@ from empathy_core.stats import (
     own_agreement,
     rater_agreement,
 )
-from reports.keys import MARK
+from reports.keys import head_of
+from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.rated_tables import Asked, RatedDimension, rated_dimensions
 from reports.rows.ratings import PeoplesRatings
@@ -155,15 +156,10 @@ def agreement_numbers(collected: Collected, spec: ReportSpec) -> AgreementNumber
     )  # fmt: skip
 
 
-def head_of(what: str, spec: ReportSpec) -> str:
-    """Return what keys of *what* begin with: exactly spelled where a model is called so."""
-    return f"{what}{MARK}" if any(c.model.name == what for c in spec.conditions) else what
-
-
 def _heads(rated: Sequence[RatedDimension], spec: ReportSpec) -> dict[Asked, str]:
     """Return what the keys of each dimension begin with; of one asked in two texts, its digest."""
     times = Counter(of.name for of in rated)
-    head = head_of("agreement", spec)
+    head = head_of("agreement", spec.conditions)
     return {
         of.asked: f"{head}.{of.name}{f'.{of.asked[2][:8]}' if times[of.name] > 1 else ''}"
         for of in rated
@@ -230,11 +226,9 @@ def _of_means(agreed: MeansAgree, found: Agreement) -> Iterator[tuple[str, Estim
 
 def estimated(estimate: Estimate) -> dict[str, object]:
     """Return an estimate as columns of a frame."""
-    bounds = estimate.interval
     return {
         "value": estimate.value,
-        "low": bounds.low if bounds else None,
-        "high": bounds.high if bounds else None,
+        **ends(estimate.interval),
         "n": estimate.n,
         "n_questions": estimate.n_clusters,
     }
@@ -294,13 +288,12 @@ def _rater(
     name: str, own: np.ndarray, severity: Estimate | None, again: OwnAgreement
 ) -> dict[str, object]:
     told = estimated(severity) if severity else dict.fromkeys(("value", "low", "high"))
-    same = again.interval
     return {
         "rater": name, "n": len(own), "mean": float(own.mean()),
         "deviation": float(own.std(ddof=1)) if len(own) > 1 else None,
         "severity": told["value"], "severity_low": told["low"], "severity_high": told["high"],
         "n_again": again.n, "same_again": again.same, "apart_again": again.apart,
-        "same_low": same.low if same else None, "same_high": same.high if same else None,
+        **ends(again.interval, "same"),
     }  # fmt: skip
 
 

@@ -23,8 +23,9 @@ from empathy_core.stats import (
 )
 from empathy_core.stats.rater_effects import rater_effects
 from empathy_core.types import Condition
-from reports.keys import Keys, column_keys
-from reports.numbers.agreement import estimated, head_of
+from reports.keys import Keys, column_keys, head_of
+from reports.numbers.agreement import estimated
+from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.rated_tables import (
     RatedDimension,
@@ -160,7 +161,8 @@ def calibration_numbers(collected: Collected, spec: ReportSpec) -> CalibrationNu
         name: [] for name in ("statistics", "standing", "alternative", "biases", "points")
     }
     rated = {of.asked: of for of in rated_dimensions(collected, spec)}
-    head, columns, keys = head_of("calibration", spec), column_keys(spec.metrics), spec.keys()
+    head, keys = head_of("calibration", spec.conditions), spec.keys()
+    columns = column_keys(spec.metrics)
     for key, metric in spec.metrics.items():
         asked = asked_of(metric)
         if asked is None:
@@ -314,8 +316,7 @@ def _flags(found: Calibration) -> dict[str, dict[str, object]]:
     return {
         name: {
             "value": of.value, "n": of.n, "n_questions": of.n_questions,
-            "low": of.interval.low if of.interval else None,
-            "high": of.interval.high if of.interval else None,
+            **ends(of.interval),
             "reason": "" if of.n else "people say so of no answer",
         }
         for name, of in shares.items()

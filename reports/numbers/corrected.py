@@ -25,6 +25,7 @@ from empathy_core.stats import (
     holm,
 )
 from reports.labels import percent
+from reports.numbers.values import or_null
 from reports.rows.collect import Collected
 from reports.rows.people import RatedAnswers
 from reports.rows.population import MOST_OUTSIDE, Population, population
@@ -228,7 +229,7 @@ def _record(
         scored = np.isfinite(judge).all(axis=0)
         signs = np.array([1, -1])[: len(judge), None]
         raw = float((signs * judge)[:, scored].sum(axis=0).mean()) if scored.any() else math.nan
-        counts |= {"n": int(scored.sum()), "n_unscored": int((~scored).sum()), "raw": _known(raw)}
+        counts |= {"n": int(scored.sum()), "n_unscored": int((~scored).sum()), "raw": or_null(raw)}
     if isinstance(found, Refusal):
         return counts | {"refusal": str(found)}
     told: dict[str, object] = {
@@ -245,10 +246,6 @@ def _record(
         "narrow_low": narrow[0], "narrow_high": narrow[1], "weight": found.weight,
         "n_effective": found.n_effective, "raw": found.judge, "p": p,
     }  # fmt: skip
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _tested(rows: pl.DataFrame) -> pl.DataFrame:

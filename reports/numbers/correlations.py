@@ -12,6 +12,7 @@ from empathy_core.types import Condition
 from reports.keys import ALL
 from reports.numbers.judged_faults import looks_for_faults
 from reports.numbers.significance import Wanted
+from reports.numbers.values import ends
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
@@ -138,10 +139,5 @@ def _record(level: str, first: Wanted, second: Wanted, found: Correlation) -> di
         "n": found.n, "n_clusters": found.n_clusters,
     }  # fmt: skip
     for name, one in (("pearson", found.pearson), ("spearman", found.spearman)):
-        bounds = one.interval
-        record |= {
-            name: one.value,
-            f"{name}_low": bounds.low if bounds else None,
-            f"{name}_high": bounds.high if bounds else None,
-        }
+        record |= {name: one.value, **ends(one.interval, name)}
     return record

@@ -16,6 +16,7 @@ from reports.numbers.judged_faults import RED, judged_faults
 from reports.numbers.pairs import PAIRS, corrected, record
 from reports.numbers.prompt_effects import MOVERS, N_MOVERS, own_scores
 from reports.numbers.significance import Wanted
+from reports.numbers.values import ends, or_null
 from reports.rows.align import Aligned, reduced
 from reports.rows.collect import Collected
 from reports.spec import SFT, Derived, ReportSpec
@@ -118,7 +119,7 @@ def _of_metric(
             if column.main:
                 n = int((~np.isnan(rows[i]).any(axis=1)).sum()) if some else int(common.sum())
                 yield named | {
-                    "metric": key, "column": column.name, "score": _or_null(scores[i][k]),
+                    "metric": key, "column": column.name, "score": or_null(scores[i][k]),
                     "n_common": n, **compared.get((str(named["condition"]), column.name), {}),
                 }  # fmt: skip
 
@@ -137,11 +138,9 @@ def _difference(
         if own is not None:
             resampler = pair.resampler().for_tests(n_tests)
             found = length_adjusted(own[0], own[1], words[0], words[1], resampler)
-        bounds = found.interval if found else None
         yield line | {
             "adjusted": found.adjusted if found else None,
-            "adjusted_low": bounds.low if bounds else None,
-            "adjusted_high": bounds.high if bounds else None,
+            **ends(found.interval if found else None, "adjusted"),
         }
 
 
@@ -154,10 +153,6 @@ def _named(family: Family) -> list[dict[str, object]]:
         {"family": first, "condition": d.condition, "how": d.how, "base": d.base}
         for d in family.members
     ]
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 # ---------------------------------------------------------------------------- what is no metric's

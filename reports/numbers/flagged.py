@@ -68,7 +68,7 @@ def flagged_answers(collected: Collected, spec: ReportSpec) -> list[FlaggedAnswe
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RowsWithoutFlag:
     """A condition's answers without those that have a flag; all where *flag* is empty."""
 
     of: FlaggedAnswers

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.stats import Estimate, judge_agreement
+from reports.numbers.values import ends
 from reports.rows.align import Aligned
 
 AGREEMENTS: dict[str, Any] = {
@@ -64,9 +65,7 @@ def _record(aligned: Aligned, members: Sequence[tuple[str, Any]]) -> dict[str, o
 
 
 def _estimate(name: str, of: Estimate) -> dict[str, object]:
-    bounds = of.interval
     return {
         name: of.value if of.n > 1 else None,  # of one answer it would be 0 whatever was said
-        f"{name}_low": bounds.low if bounds else None,
-        f"{name}_high": bounds.high if bounds else None,
+        **ends(of.interval, name),
     }

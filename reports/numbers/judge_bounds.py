@@ -3,7 +3,6 @@
 The bounds are those that every dagger must hold under (``bounds``).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from reports.numbers.bounds import Possible, possible
+from reports.numbers.values import or_null
 from reports.rows.align import Aligned, reduced
 
 BOUNDS: dict[str, Any] = {
@@ -52,15 +52,10 @@ def _records(
     for i, condition in enumerate(aligned.conditions):
         scored = ~np.isnan(every[i]).any(axis=1)
         missing = ~scored & (np.nansum(asked[i], axis=1) > 0)
-        ends = [_or_null(float(of[0, 0])) for of in bounds.scores([i])]
+        ends = [or_null(float(of[0, 0])) for of in bounds.scores([i])]
         worst, best = reversed(ends) if column.better == "lower" else ends
         yield {
             "metric": key, "column": column.name, "judge": column.judge, "condition": condition,
             "n": int(scored.sum()), "n_missing": int(missing.sum()),
-            "mean": _or_null(float(reduced(metric, every[i])[0])), "worst": worst, "best": best,
+            "mean": or_null(float(reduced(metric, every[i])[0])), "worst": worst, "best": best,
         }  # fmt: skip
-
-
-def _or_null(value: float) -> float | None:
-    """Return a number; null if it is none."""
-    return None if math.isnan(value) else value

@@ -12,6 +12,7 @@ from empathy_core.stats import BiasFinding, BiasPanel, JudgedPairs, JudgedScores
 from empathy_core.types import Column, Condition
 from reports.numbers.judge_agreement import judges_agreement
 from reports.numbers.judge_bounds import judge_bounds
+from reports.numbers.values import ends
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.rows.compared import ComparedAnswers, comparing, comparisons
@@ -270,10 +271,8 @@ def _pairs(compared: Sequence[ComparedAnswers]) -> JudgedPairs | None:
 
 
 def _finding(found: BiasFinding) -> dict[str, object]:
-    bounds = found.interval
     return {
-        "check": found.check, "value": found.value,
-        "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
+        "check": found.check, "value": found.value, **ends(found.interval),
         "named": found.named, "fault": found.fault, "reason": found.reason,
         "n": found.n, "n_questions": found.n_clusters,
     }  # fmt: skip

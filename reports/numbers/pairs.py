@@ -4,7 +4,6 @@ A difference is the second less the first, on the examples that both have scored
 several samples counts once, as their mean.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import polars as pl
 
 from empathy_core.stats import Difference, benjamini_hochberg, holm, least_detectable
 from reports.numbers.significance import opposed
+from reports.numbers.values import ends, or_null
 
 PAIRS: dict[str, Any] = {
     "first": pl.String,  # condition
@@ -69,26 +69,20 @@ def record(
         "first_score": found.first,
         "second_score": found.second,
         "difference": found.value,
-        "low": found.interval.low if found.interval else None,
-        "high": found.interval.high if found.interval else None,
+        **ends(found.interval),
         "p_bootstrap": found.p_bootstrap,
         "p_randomization": found.p_randomization,
         "p_floor": found.p_floor,
         "effect": found.effect,
         "standard_error": found.standard_error,
-        "narrow_low": found.narrow.low if found.narrow else None,
-        "narrow_high": found.narrow.high if found.narrow else None,
+        **ends(found.narrow, "narrow"),
         "n": found.n,
         "n_left_out": found.n_left_out,
         "n_questions": found.n_clusters,
         "opposed": opposed(cells, found.value),
-        "least": _or_null(least),
-        "most": _or_null(most),
+        "least": or_null(least),
+        "most": or_null(most),
     }
-
-
-def _or_null(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
 
 
 def corrected(frame: pl.DataFrame, family: Sequence[str]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from empathy_core.stats import AdjustedPreference, Strengths
 from empathy_core.types import Condition
 from reports.keys import ALL
 from reports.labels import full_name, row_labels
+from reports.numbers.values import ends
 from reports.rows.collect import Collected
 from reports.rows.compared import ComparedAnswers, comparing, comparisons
 from reports.spec import ReportSpec
@@ -120,11 +121,9 @@ def _n_alone(rows: pl.DataFrame) -> int:
 
 
 def _adjusted(found: AdjustedPreference) -> dict[str, object]:
-    bounds = found.interval
     return {
         "adjusted": found.adjusted,
-        "adjusted_low": bounds.low if bounds else None,
-        "adjusted_high": bounds.high if bounds else None,
+        **ends(found.interval, "adjusted"),
         "moved": found.moved,
         "refusal": str(found.refusal) if found.refusal else "",
     }
@@ -157,10 +156,8 @@ def _strength(ranked: Strengths | None, condition: str) -> dict[str, object]:
     if ranked is None:
         return {"unranked": ""}
     one = ranked.of(condition)
-    bounds = one.interval if one else None
     return {
         "strength": one.value if one else None,
-        "strength_low": bounds.low if bounds else None,
-        "strength_high": bounds.high if bounds else None,
+        **ends(one.interval if one else None, "strength"),
         "unranked": str(ranked.refusal) if ranked.refusal else "",
     }

@@ -14,6 +14,7 @@ from empathy_core.metrics import MetricProtocol
 from empathy_core.stats import Adjusted, Spread, benjamini_hochberg, holm, length_adjusted, movers
 from empathy_core.types import Column, Condition
 from reports.numbers.bounds import is_mean
+from reports.numbers.values import ends
 from reports.rows.align import Aligned, same_rows
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
@@ -216,14 +217,12 @@ def _spread_records(
 
 
 def _spread(one: Spread, ids: tuple[str, str], adjusted: Adjusted | None) -> dict[str, object]:
-    bounds, other = one.interval, adjusted.interval if adjusted else None
     return {
         "lowest": ids[0], "highest": ids[1],
         "low_score": one.low_score, "high_score": one.high_score,
-        "low": bounds.low if bounds else None, "high": bounds.high if bounds else None,
+        **ends(one.interval),
         "adjusted": adjusted.adjusted if adjusted else None,
-        "adjusted_low": other.low if other else None,
-        "adjusted_high": other.high if other else None,
+        **ends(adjusted.interval if adjusted else None, "adjusted"),
         "value": one.value, "p": one.p, "n": one.n, "n_questions": one.n_clusters,
     }  # fmt: skip
 

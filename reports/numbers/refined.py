@@ -4,7 +4,6 @@ The rounds of a refinement are runs of different rows, so that statistics of the
 candidate's score after round r is that of all rows of rounds 1 to r.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from empathy_core.stats import Difference, Resampler, holm, paired_difference
 from empathy_core.stats.halving import best_first, survivors
 from empathy_core.types import Column, Condition
 from reports.numbers.significance import Wanted
+from reports.numbers.values import or_null
 from reports.refined import MovedColumn, PromptGain
 from reports.rows.align import Aligned, reduced
 from reports.rows.collect import Collected
@@ -101,7 +101,7 @@ class PromptRows:
 
     def score(self, prompt: str) -> float | None:
         """Return the score of a prompt on its scored rows; null without any."""
-        return _or_null(reduced(self.metric, self.rows[prompt])[self.place])
+        return or_null(reduced(self.metric, self.rows[prompt])[self.place])
 
     def n_scored(self, prompt: str) -> int:
         """Return how many rows of a prompt have a score."""
@@ -112,7 +112,7 @@ class PromptRows:
         both = self.rows[parent], self.rows[prompt]
         kept = ~np.isnan(both[0]).any(axis=1) & ~np.isnan(both[1]).any(axis=1)
         one, other = (reduced(self.metric, rows[kept])[self.place] for rows in both)
-        return _or_null((other - one) * (1 if better == "higher" else -1))
+        return or_null((other - one) * (1 if better == "higher" else -1))
 
     def each(self, prompt: str) -> np.ndarray:
         """Return the score of each row alone: shape (rows,), NaN where unscored."""
@@ -239,10 +239,6 @@ def _require_one_model(parts: Sequence[RowsOfRun], prompt: str) -> None:
         "of another name"
     )
     raise RunMismatch(msg)
-
-
-def _or_null(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def _signed(value: float | None, sign: int) -> float | None:

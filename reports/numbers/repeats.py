@@ -11,6 +11,7 @@ import polars as pl
 from empathy_core.stats import Components, components
 from empathy_core.types import Condition
 from reports.labels import count, full_name, row_labels
+from reports.numbers.values import ends
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
 from reports.spec import ReportSpec
@@ -111,7 +112,6 @@ def _runs(aligned: Aligned, key: str, names: Sequence[str]) -> list[np.ndarray]:
 def _record(part: Components) -> dict[str, object]:
     return {
         "mean": part.mean, "deviation": part.deviation, "error_questions": part.error_questions,
-        "error": part.error, "low": part.interval.low if part.interval else None,
-        "high": part.interval.high if part.interval else None, "share": part.share,
+        "error": part.error, **ends(part.interval), "share": part.share,
         "n": part.n, "n_questions": part.n_clusters,
     }  # fmt: skip

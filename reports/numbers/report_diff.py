@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.changes import Change, Constituent, Moved, Part, between, causes
+from reports.changes import Change, Constituent, MovedNumber, Part, between, causes
 from reports.keys import VERSUS
 
 TOLERANCE = 1.5e-6
@@ -54,7 +54,7 @@ class Movement:
         causes: The changes that can have moved it; empty: no declared change can.
     """
 
-    moved: Moved
+    moved: MovedNumber
     part: Part
     before: str
     now: str
@@ -134,13 +134,13 @@ def _moved(
     sides: Sides,
     contrasts: Mapping[str, Sequence[str]],
     repeated: set[str],
-) -> Moved:
+) -> MovedNumber:
     first, second = reports
     kind = row["kind"] or row["kind_before"]
     conditions, column = _made_of(row["key"], {**first.columns, **second.columns}, contrasts)
     metric, share = second.columns.get(column) or first.columns.get(column) or ("", False)
     known = [sides[c, metric] for c in conditions if (c, metric) in sides]
-    return Moved(
+    return MovedNumber(
         key=row["key"],
         kind=kind,
         parts=tuple(_parts(row)),
@@ -157,13 +157,13 @@ def _made_of(
     key: str, columns: Mapping[str, object], contrasts: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, ...], str]:
     """Return the keys of the conditions that a number is made of, and that of its column."""
-    body = key.partition("@")[0]
+    body = key.partition("@")[0].removesuffix(".equal_length")
     fitting = [name for name in columns if body.endswith(f".{name}")]
     column = max(fitting, key=len, default="")
     body = body.removesuffix(f".{column}")
     if body.startswith("contrast."):
         return tuple(contrasts.get(body.removeprefix("contrast."), ())), column
-    return tuple(body.split(VERSUS)), column
+    return tuple(body.removeprefix("made.").split(VERSUS)), column
 
 
 def _parts(row: Mapping[str, Any]) -> Iterator[Part]:

@@ -19,13 +19,37 @@ from reports.spec import ReportSpec
 
 
 @dataclass(frozen=True, slots=True)
+class CitedAs:
+    """What prose calls a number that is no column's of a condition, or needs more words than that.
+
+    Attributes:
+        column: How it is printed.
+        statistic: What it is of what it is about, e.g. ``optimism``: only where the text says one
+            of these is it meant. Empty: whatever the text says.
+        conditions: Keys of the conditions that it is of.
+        measure: Key of the column that it is of; empty where *columns* has the names.
+        columns: Names of what is rated or measured, where that is no column of the report.
+        models: Names of models that are no conditions of the report; *prompts* likewise.
+    """
+
+    column: Column
+    statistic: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    measure: str = ""
+    columns: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One number that prose may cite.
 
     Attributes:
         key: See ``keys``.
-        kind: A score, a difference of two conditions, a declared contrast, or a number of people's
-            agreement and of judges held against people.
+        kind: A score, a difference of two conditions, a declared contrast, a number of people's
+            agreement and of judges held against people, one of Table 3 (``made``), or of a prompt
+            refinement.
         value: Null where no row is scored, as is *text* then a dash.
         low: Lower bound of the 95 % interval; null where there is none, as is *high*.
         p: Corrected for the family that the table notes name; null for a score, and where there
@@ -40,10 +64,12 @@ class Result:
         metric: Key of the metric; *column*: name of its column; *subset*: name of the rows.
         one_sided: The interval is one bound alone, of a share of 0 or 1; the other end is the
             scale's.
+        prose: What it is called, where conditions and columns do not say it; no part of the
+            frame.
     """
 
     key: str
-    kind: Literal["score", "difference", "contrast", "agreement"]
+    kind: Literal["score", "difference", "contrast", "agreement", "made", "refinement"]
     value: float | None
     low: float | None
     high: float | None
@@ -61,6 +87,7 @@ class Result:
     column: str = ""
     subset: str = ""
     one_sided: bool = False
+    prose: CitedAs | None = None
 
     @property
     def interval_text(self) -> str:
@@ -199,8 +226,9 @@ def _result(
 def frame(found: Sequence[Result]) -> pl.DataFrame:
     """Return results as a frame, a row each."""
     numbers = dict.fromkeys(("value", "low", "high", "p"), pl.Float64)
-    schema = {f.name: pl.String for f in fields(Result)} | numbers
-    as_row = attrgetter(*(f.name for f in fields(Result)))
+    names = [f.name for f in fields(Result) if f.name != "prose"]
+    schema = dict.fromkeys(names, pl.String) | numbers
+    as_row = attrgetter(*names)
     return pl.DataFrame(
         [as_row(r) for r in found],
         schema | {"n": pl.Int64, "n_questions": pl.Int64, "one_sided": pl.Boolean},

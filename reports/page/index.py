@@ -10,6 +10,7 @@ from reports.labels import (
     answering_facts,
     count,
     decimal,
+    dtype_words,
     engine_words,
     full_name,
     n_of,
@@ -124,7 +125,7 @@ def _answering(condition: Condition, c: Coverage, spec: ReportSpec) -> Iterator[
     yield "adapter digest", spec.adapters.get(condition.id, "")
     yield "tokenizer", model.tokenizer or ""
     yield "licence of the weights", model.licence
-    yield "dtype", model.dtype if is_hf else ""
+    yield "dtype", dtype_words(model) if is_hf else ""
     yield "attention", model.attention or ""
     yield "quantization", model.quantization or condition.stored_quantization
     yield from answering_facts(condition) if is_hf else ()

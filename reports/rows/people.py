@@ -15,6 +15,7 @@ import polars as pl
 
 from empathy_core import rubrics
 from empathy_core.annotation import Round, RoundDir, read_ratings, read_rounds
+from empathy_core.annotation.importing import may_train
 from empathy_core.annotation.points import NA, RATED
 from empathy_core.annotation.rounds import read_key, read_sample
 from empathy_core.annotation.settled import adjudications, settled
@@ -132,17 +133,30 @@ def own_rubrics(rounds: Iterable[Round]) -> list[Rubric]:
 
 
 def read_people(
-    run: RunDir, metrics: Mapping[str, MetricProtocol], conditions: Sequence[str], texts: Texts
+    run: RunDir,
+    metrics: Mapping[str, MetricProtocol],
+    conditions: Sequence[str],
+    texts: Texts,
+    *,
+    to_train: bool = False,
 ) -> RatedAnswers | None:
-    """Return the ratings of *conditions* (ids); null before the first import.
+    """Return the ratings of *conditions* (ids); null without any.
+
+    Args:
+        run: The run.
+        metrics: Its judges say by which rubrics is asked.
+        conditions: Of the answers.
+        texts: The answers as they are now.
+        to_train: Only ratings of raters who let models be trained on them.
 
     Raises:
         Damaged: A round cannot be read.
     """
-    ratings = read_ratings(run)
+    ratings, rounds = read_ratings(run), read_rounds(run)
+    if to_train:
+        ratings = _allowed(run, ratings, rounds)
     if ratings.is_empty():
         return None
-    rounds = read_rounds(run)
     asked: list[Question] = [of for r in rounds.values() for of in r.dimensions]
     known = instruments(dict.fromkeys(asked), metrics, own_rubrics(rounds.values()))
     drawn = {name: of for name, of in rounds.items() if of.kind == "ratings"}
@@ -159,6 +173,17 @@ def read_people(
         {name: read_sample(RoundDir.of(run, name)) for name in drawn},
         {of[:2]: rubric for of, rubric in known.items()},
     )  # fmt: skip
+
+
+def _allowed(run: RunDir, ratings: pl.DataFrame, rounds: Mapping[str, Round]) -> pl.DataFrame:
+    """Return the ratings on which models may be trained."""
+    raters = [
+        (name, rater)
+        for name, of in rounds.items()
+        for rater in may_train(RoundDir.of(run, name), of)
+    ]
+    allowed = pl.DataFrame(raters, {"round": pl.String, "rater": pl.String}, orient="row")
+    return ratings.join(allowed, on=["round", "rater"], how="semi", maintain_order="left")
 
 
 def _shown(

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from empathy_core.annotation import Round
-from empathy_core.stats.rated_frame import Frame, RatedSample
+from empathy_core.stats.rated_frame import RatedSample, SamplingFrame
 from reports.rows.people import RatedAnswers
 from reports.rows.pieces import KEY
 
@@ -49,7 +49,7 @@ class Population:
     def weights(self, place: int = 0) -> np.ndarray:
         """Return what each example of a condition counts (examples,), 0 where it is not rated."""
         every = np.ones(self.examples.height, bool)
-        frame = Frame.of(self.sample_of(place), every)
+        frame = SamplingFrame.of(self.sample_of(place), every)
         return frame.weights(np.isfinite(self.human[place]))[0]
 
     def sample_of(self, place: int) -> RatedSample:

@@ -11,7 +11,7 @@ from empathy_core.stats import LEAST_CLUSTERS
 from reports.labels import NOTHING, count, decimal, full_name, percent, row_labels
 from reports.numbers.agreement import RESPONSE, SYSTEM, AgreementNumbers
 from reports.numbers.people_results import interval, printed
-from reports.rows.ratings import REASONS
+from reports.rows.ratings import reasons
 from reports.spec import ReportSpec
 from reports.tables.cells import count_cell, heads
 from reports.tables.table import Cell, Group, Row, Table, TableText
@@ -84,10 +84,7 @@ def _left_out(left_out: pl.DataFrame) -> Iterator[str]:
     if left_out.is_empty():
         return
     by = left_out.group_by("reason", "rule", maintain_order=True).agg(pl.col("n").sum())
-    told = []
-    for reason, rule, n in by.iter_rows():
-        named = f" ({rule})" if rule else ""
-        told.append(f"{count(n)} {REASONS.get(reason, reason)}{named}")
+    told = [f"{count(n)} {words}" for words, n in reasons(by)]
     yield f"Ratings that count in no number: {'; '.join(told)}."
 
 

@@ -3,7 +3,7 @@
 Which of its ratings count as calibrated stands in every heading; here stands why.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -92,30 +92,75 @@ def calibration_tables(
 
 
 def standings(found: CalibrationNumbers) -> Iterator[str]:
-    """Say of each judge and dimension whether it is calibrated, or which requirement failed."""
-    for row in found.standing.iter_rows(named=True):
-        who = f"{row['judge']}, {row['label']}: {row['standing']}"
-        if row["refusal"]:
-            yield f"{who}: {row['refusal']}"
-        elif row["calibrated"]:
-            yield f"{who}."
-        else:
-            lacking = zip(row["unmet"], row["found"], row["asked"], strict=True)
-            yield f"{who}: {'; '.join(_unmet(*one) for one in lacking)}."
+    """Say which judges are calibrated on what; then each requirement that failed, once.
+
+    Behind a requirement stands who did not reach it, on which dimensions, and with what value.
+    """
+    rows = list(found.standing.iter_rows(named=True))
+    calibrated = [row for row in rows if row["calibrated"]]
+    for standing, of in _together(calibrated, lambda row: str(row["standing"])):
+        yield f"{standing[:1].upper()}{standing[1:]}: {_of_whom(of, lambda _: '')}."
+    refused = [row for row in rows if row["refusal"]]
+    for why, of in _together(refused, lambda row: str(row["refusal"])):
+        yield f"{_of_whom(of, lambda _: '')}: {of[0]['standing']}: {why}"
+    failures = [
+        row | {"name": name, "value": value, "least": asked}
+        for row in rows
+        if not row["refusal"] and not row["calibrated"]
+        for name, value, asked in zip(row["unmet"], row["found"], row["asked"], strict=True)
+    ]
+    order = list(_REQUIRED)
+    failures.sort(key=lambda one: order.index(one["name"]))
+    for what, of in _together(failures, lambda one: _requirement(one["name"], one["least"])):
+        yield f"Uncalibrated, since {what}: {_of_whom(of, _value)}."
 
 
-def _unmet(name: str, value: float | None, asked: float | None) -> str:
+_Rows = Sequence[Mapping[str, Any]]
+_Says = Callable[[Mapping[str, Any]], str]
+
+
+def _together(rows: _Rows, by: _Says) -> Iterator[tuple[str, _Rows]]:
+    """Yield rows of which *by* says the same, in the order of the first of each."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(by(row), []).append(row)
+    yield from groups.items()
+
+
+def _of_whom(rows: _Rows, value: _Says) -> str:
+    """Return judges with their dimensions, and what *value* says of each."""
+    return "; ".join(
+        f"{judge} ({', '.join(' '.join(filter(None, (one['label'], value(one)))) for one in of)})"
+        for judge, of in _together(rows, lambda row: str(row["judge"]))
+    )
+
+
+def _requirement(name: str, asked: float | None) -> str:
+    """Return what is required, in a clause that says that it is not reached."""
     what = _REQUIRED[name]
     if name.startswith("beats_"):
         return f"not {what}"
     if name == "alt_test":
-        won = "no test" if value is None else f"may stand in for {printed('omega', value)}"
-        return f"{what} at epsilon {general(asked or 0.0)} not passed ({won} of the people)"
+        return (
+            f"the {what} at epsilon {general(asked or 0.0)} is not passed (share of the people for "
+            "whom the judge may stand in)"
+        )
     if name in _COUNTED:
-        return f"{count(int(value or 0))} {what}, and {count(int(asked or 0))} are required"
+        return f"{count(int(asked or 0))} {what} are required"
     least = "at most" if name == "bias" else "at least"
-    shown = printed(name, value) if value is not None else "not defined"
-    return f"{what} {shown}, {least} {general(round(asked or 0.0, 6))} required"
+    return f"{what} is to be {least} {general(round(asked or 0.0, 6))}"
+
+
+def _value(failed: Mapping[str, Any]) -> str:
+    """Return what was found of a requirement that failed; nothing of what has no number."""
+    name, value = failed["name"], failed["value"]
+    if name.startswith("beats_"):
+        return ""
+    if value is None:
+        return "no test" if name == "alt_test" else "not defined"
+    if name in _COUNTED:
+        return count(int(value))
+    return printed("omega" if name == "alt_test" else name, value)
 
 
 # ---------------------------------------------------------------------------- tables

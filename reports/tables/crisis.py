@@ -184,11 +184,15 @@ def _by_people(shown: _Shown) -> Iterator[Table]:
     people = checked_faults(shown.collected, shown.spec)
     if people is None:
         return
-    columns = people.found.columns
+    for j, part, which in _parts(people.found.columns):
+        yield _of_people(shown, people, part, which, j)
+
+
+def _parts(columns: Sequence[Column]) -> Iterator[tuple[int, Sequence[Column], str]]:
+    """Yield the columns of each table: its number, they, and which of the tables it is, if many."""
     parts = [columns[j : j + PANEL_COLUMNS] for j in range(0, len(columns), PANEL_COLUMNS)]
     for j, part in enumerate(parts, 1):
-        which = f" ({j} of {len(parts)})" if len(parts) > 1 else ""
-        yield _of_people(shown, people, part, which, j)
+        yield j, part, f" ({j} of {len(parts)})" if len(parts) > 1 else ""
 
 
 def _of_people(
@@ -224,10 +228,7 @@ def _of_people(
 def _by_judges(shown: _Shown) -> Iterator[Table]:
     judged = judged_faults(shown.collected, shown.spec)
     for i, found in enumerate(judged, 1):
-        columns = found.columns
-        parts = [columns[j : j + PANEL_COLUMNS] for j in range(0, len(columns), PANEL_COLUMNS)]
-        for j, part in enumerate(parts, 1):
-            which = f" ({j} of {len(parts)})" if len(parts) > 1 else ""
+        for j, part, which in _parts(found.columns):
             number = "-".join(str(n) for n in ([i] if len(judged) > 1 else []) + [j])
             yield _of_judge(shown, found, part, which, number)
 

@@ -36,9 +36,6 @@ SHOWN = 5
 """Examples whose score rises, and as many whose falls; ``movers.csv`` has more."""
 
 
-_DIFFERENCE = ("difference", "low", "high")
-
-
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One condition of a family.

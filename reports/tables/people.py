@@ -442,6 +442,13 @@ def _rest_notes(shown: _PeopleShown, rows: pl.DataFrame) -> Iterator[str]:
         yield f"No interval with fewer than {LEAST_CLUSTERS} rated questions."
 
 
+def _over_pairs(k: int, spec: ReportSpec) -> str:
+    """Return over how many pairs p is corrected: over one there is nothing to correct."""
+    if k == 1:
+        return "of the one pair of a question"
+    return f"{corrected(spec)} over the {count(k)} pairs of a question"
+
+
 def _difference_notes(
     shown: _PeopleShown, rows: pl.DataFrame, judge: str, groups: Sequence[Group]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -453,7 +460,7 @@ def _difference_notes(
     k = max((part["p"].count() for _, part in whole.group_by("metric", "dimension")), default=0)
     is_dagger = any(c.dagger for g in groups for row in g.rows for c in row.cells)
     tested = (
-        f"p: two-sided, Student's, {corrected(spec)} over the {count(k)} pairs of a question"
+        f"p: two-sided, Student's, {_over_pairs(k, spec)}"
         f"{f'; {DAGGER} p < {general(ALPHA)}' if is_dagger else ''}."
     )
     few: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from empathy_core.stats import Resampler, holm, paired_difference
 from reports.keys import column_keys, exact_condition_keys
 from reports.labels import NOTHING, count
 from reports.numbers.significance import ALPHA
+from reports.numbers.values import ends
 from reports.rows.align import statistics_of
 from reports.rows.collect import Collected
 from reports.rows.pieces import KEY
@@ -133,8 +134,7 @@ def _changes(
         yield named | {
             "why_not": "" if found.n else "no row in common",
             "first": found.first, "second": found.second, "difference": found.value,
-            "low": found.interval.low if found.interval else None,
-            "high": found.interval.high if found.interval else None,
+            **ends(found.interval),
             "p": found.p_randomization, "n": found.n, "n_left_out": found.n_left_out + n_unlike,
             "n_questions": found.n_clusters,
         }  # fmt: skip

@@ -13,7 +13,7 @@ import polars as pl
 from empathy_core.stats import Interval
 from empathy_core.types import Column, Condition
 from reports.keys import ALL
-from reports.labels import NOT_APPLICABLE, column_title, count, number, row_labels
+from reports.labels import NOT_APPLICABLE, column_title, count, label_below, number, row_labels
 from reports.numbers.derived import chose_by
 from reports.numbers.significance import (
     Mark,
@@ -332,7 +332,7 @@ def headings(wanted: Sequence[Column], n_stubs: int) -> tuple[tuple[Span, ...], 
         position = last + 1
     heads = [
         Head(
-            tuple(textwrap.wrap(c.label, HEAD_WIDTH, break_long_words=False)) or ("",),
+            tuple(textwrap.wrap(label_below(c), HEAD_WIDTH, break_long_words=False)) or ("",),
             ARROWS[c.better],
         )
         for c in wanted

@@ -9,7 +9,7 @@ import numpy as np
 from empathy_core.stats import Estimate, Ratios, compare_all
 from empathy_core.types import Column
 from reports.labels import full_name, number, row_labels, share
-from reports.numbers.flagged import FlaggedAnswers, Kept, kinds
+from reports.numbers.flagged import FlaggedAnswers, RowsWithoutFlag, kinds
 from reports.numbers.significance import Wanted, columns
 from reports.rows.align import Aligned
 from reports.rows.collect import Collected
@@ -70,7 +70,7 @@ def _without(
     wanted = [w for of_metric in columns(spec, main=True) for w in of_metric]
     names = row_labels(spec.conditions)
     kept = [
-        Kept(of, flag, text)
+        RowsWithoutFlag(of, flag, text)
         for of in found
         if any(of.count(flag) for flag, _, _ in kinds(spec))
         for flag, text in (("", "all"), *((flag, text) for flag, _, text in kinds(spec)))
@@ -106,7 +106,10 @@ def _without(
 
 
 def _lines(
-    collected: Collected, spec: ReportSpec, kept: Sequence[Kept], wanted: Sequence[Wanted]
+    collected: Collected,
+    spec: ReportSpec,
+    kept: Sequence[RowsWithoutFlag],
+    wanted: Sequence[Wanted],
 ) -> list[Row]:
     """Return the scores of each; all under one metric at once, since they share the resamples."""
     aligned = Aligned.of(collected, dict.fromkeys(one.of.condition.id for one in kept))

@@ -10,7 +10,6 @@ is shared.
 
 import sys
 import time
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -28,25 +27,14 @@ from empathy_core.stats import (
     order_agreement,
     preference_at_equal_length,
     rater_agreement,
-    resampling,
     strengths,
 )
+from tests.benchmarks.bench_stats import best
 
-N_CONDITIONS, N_QUESTIONS, ROUNDS = 24, 787, 3
+N_CONDITIONS, N_QUESTIONS = 24, 787
 BUDGET_S, AGREEMENT_BUDGET_S = 2.0, 10.0
 N_DIMENSIONS, N_SYSTEMS, N_RATED, N_RATERS = 7, 10, 1000, 5
 THEIR_RESAMPLES, THEIR_TIMED = 1000, 3
-
-
-def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Return the seconds that *work* takes at best, each time without draws kept from before."""
-    found = []
-    for _ in range(rounds):
-        resampling._kept.clear()
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -19,8 +19,6 @@ and whatever comes before it, is not timed, but its memory counts.
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -45,6 +43,7 @@ from tests.benchmarks.bench_training import (
     Result,
     clocked,
     lora_config,
+    measured,
     middle,
     model_in,
     shared,
@@ -129,24 +128,13 @@ def trl_stored(folder: Path, work: Path) -> Result:
 CONTENDERS = {"ours": ours, "trl": trl, "trl_stored": trl_stored}
 
 
-def measured(name: str, folder: Path) -> Result:
-    """Let a contender train in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_dpo", name, str(folder)]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
-
-
 def compare(folder: Path, rounds: int) -> None:
     """Print all measures and the ratios that are asked for."""
     model_in(folder)
     found: dict[str, list[Result]] = {name: [] for name in CONTENDERS}
     for _ in range(rounds):
         for name in CONTENDERS:
-            found[name].append(measured(name, folder))
+            found[name].append(measured(name, folder, "bench_dpo"))
     rate = {name: middle(results, "tokens_per_s") for name, results in found.items()}
     peak = {name: middle(results, "peak_mb") for name, results in found.items()}
     for name, results in found.items():

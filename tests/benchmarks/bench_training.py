@@ -253,9 +253,9 @@ def padding(folder: Path, work: Path) -> Result:
 CONTENDERS = {"ours": ours, "trl": trl, "padding": padding, "trl_grouped": trl_grouped}
 
 
-def measured(name: str, folder: Path) -> Result:
-    """Let a contender train in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_training", name, str(folder)]
+def measured(name: str, folder: Path, benchmark: str = "bench_training") -> Result:
+    """Let a contender of a benchmark train in a process of its own."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{benchmark}", name, str(folder)]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )

@@ -36,7 +36,7 @@ from empathy_core.stats.corrected import (
     corrected_difference,
     corrected_mean,
 )
-from empathy_core.stats.rated_frame import Frame, RatedSample
+from empathy_core.stats.rated_frame import RatedSample, SamplingFrame
 from empathy_core.stats.refusals import Refusal
 from empathy_core.types import Column
 from tests.ratings import ATTRIBUTES, JUDGES, mentalalign
@@ -79,7 +79,7 @@ def cell(
     known = ~np.isnan(human + judge)
     human, judge = human[known], judge[known]
     sample = RatedSample(np.arange(len(human)), RATED / len(human), finite=True)
-    frame, truth = Frame.of(sample, np.ones(len(human), bool)), human.mean()
+    frame, truth = SamplingFrame.of(sample, np.ones(len(human), bool)), human.mean()
     random = np.random.default_rng(21)
     seen = []
     for _ in range(-(-n_draws // BATCH)):
@@ -302,7 +302,7 @@ def column(world: World, truth: float, seed: int) -> tuple[bool, bool]:
         return np.asarray(sums[..., :1] / sums[..., 1:])
 
     of, columns = made(world, np.random.default_rng((29, seed))), [Column("a", "a", ratio=(0, 1))]
-    frame = Frame.of(of.sample, np.ones(of.rated.shape[1], bool))
+    frame = SamplingFrame.of(of.sample, np.ones(of.rated.shape[1], bool))
     rows = []
     for rated in of.rated:
         w, _ = frame.weights(np.isfinite(rated))

@@ -13,6 +13,7 @@ import pytest
 from empathy_core import prompts, rubrics
 from jobs import launch
 from jobs.config import read as config
+from jobs.config import texts
 from reports.claims import claim_files, grammar
 from tests.docs.markdown_pages import (
     LAUNCH,
@@ -64,7 +65,7 @@ def _check_configuration(text: str, folder: Path) -> None:
     """Read a whole configuration alone, a part of one over the paper's."""
     table = tomllib.loads(text)
     if not {"name", "data", "metrics"} <= set(table):
-        base = tomllib.loads((config.CONFIGS / "paper.toml").read_text())
+        base = tomllib.loads((texts.CONFIGS / "paper.toml").read_text())
         table = _merged({**base, "assumed": []}, table)
     (folder / "plan.json").write_text(json.dumps({"config": table}))
     config.read(str(folder / "plan.json"))

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from empathy_core import diagnosis
+from empathy_core import diagnosis, metrics
 from empathy_core.annotation import KEY, RATINGS, SAMPLE
 from empathy_core.annotation.answers import COLUMNS as ANSWERS
 from empathy_core.store import schemas
@@ -71,7 +71,8 @@ def test_every_part_stands_on_a_page():
 
 def test_every_key_and_option_is_described():
     """A key without a word about it cannot be used."""
-    without = [name for name, part in reference().PARTS.items() if reference().NO_TEXT in part()]
+    lacking = reference().commands.NO_TEXT
+    without = [name for name, part in reference().PARTS.items() if lacking in part()]
 
     assert not without
 
@@ -192,10 +193,10 @@ def test_every_table_of_a_report_is_described():
 def _keys() -> set[str]:
     """Return the dotted names of all keys of a configuration, and their last parts."""
     found = set()
-    for path, cls in reference().tables():
-        names = [key.name for key in reference().keys(cls)]
+    for path, cls in reference().configuration.tables():
+        names = [key.name for key in reference().configuration.keys(cls)]
         found |= {f"{path}.{name}".lstrip(".") for name in names} | set(names) | {path}
-    for name in reference().metrics.names():
+    for name in metrics.names():
         cls = importlib.import_module(f"empathy_core.metrics.{name}").Metric
         found |= {f.name for f in fields(cls) if f.init} | {f"metrics.{name}"}
     return found
@@ -232,7 +233,7 @@ def test_options_in_the_text_exist():
         "--help",
         "--no-deps",
     }
-    known = set(re.findall(r"--[a-z-]+", reference().commands())) | others
+    known = set(re.findall(r"--[a-z-]+", reference().PARTS["commands"]())) | others
     named = {
         option
         for page in PAGES

@@ -4,11 +4,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from empathy_core.types import EngineSpec, ModelSpec
 from tests import preloaded
 from tests.patience import until
 from tests.runs.command_line import environment
@@ -117,3 +118,12 @@ def children(pid: int) -> list[int]:
         if parent == pid:
             found.append(int(folder.name))
     return sorted(found)
+
+
+def judged_by(spec: ModelSpec, server: RunningServer, **changes: object) -> ModelSpec:
+    """Return a judge that is asked on a stand-in."""
+    engine = EngineSpec(
+        name="stand_in", base_url=server.base_url, key_variable="STAND_IN_KEY",
+        returns_tokens=True, max_retries=1, max_in_flight=4,
+    )  # fmt: skip
+    return replace(spec, engine=replace(engine, **changes), served_name=NAME)

@@ -67,6 +67,7 @@ SETTINGS: dict[str, Any] = {
     "rate": 0,  # requests in a window above which 429 is answered; 0: no limit
     "rate_window_s": 1,
     "latency": 0.0,  # seconds that each answer waits besides
+    "hold": "",  # while there is a file of this path, answers wait
     "max_model_len": 0,  # a window smaller than the model's; 0: the model's
     "cut_prompt": 0,  # prompts are cut silently to their last n tokens; 0: never
     "list_as": "",  # the name in /v1/models; empty: the served one
@@ -332,9 +333,12 @@ class StandIn:
 
     async def _slowly(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if self.faults["latency"]:
-            await asyncio.sleep(self.faults["latency"])
-        if request.path.startswith(self.faults["at"]) and self._meets("cut"):
+        if not request.path.startswith(self.faults["at"]):
+            return response
+        await asyncio.sleep(self.faults["latency"])
+        while self.faults["hold"] and Path(self.faults["hold"]).exists():
+            await asyncio.sleep(0.05)
+        if self._meets("cut"):
             return await _cut(request, response)
         return response
 

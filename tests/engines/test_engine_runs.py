@@ -182,7 +182,7 @@ def _kill_once(
     if starting:
         time.sleep(chance.uniform(0.0, 1.5))
     else:
-        until(lambda: _written(run) > before or _ended(run), nap_s=0.005)
+        until(lambda: _written(run) > before or _ended(run), nap_s=0.02)
         time.sleep(chance.uniform(0.0, 0.1))
     for pid in servers(folder) if server else ():
         with suppress(ProcessLookupError):

@@ -15,10 +15,10 @@ from empathy_core.rubrics import written
 from empathy_core.rubrics.rendering import rating_text
 from empathy_core.rubrics.spec import Rubric
 from empathy_core.store import RunDir
-from empathy_core.types import EngineSpec, ModelSpec
+from empathy_core.types import ModelSpec
 from jobs import launch
 from jobs.planning.plan_file import last_plan
-from tests.engines.running import KEY, NAME, RunningServer, running
+from tests.engines.running import KEY, RunningServer, judged_by, running
 from tests.judging import (
     PAIRS,
     RATED,
@@ -61,15 +61,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     CURRENT.close()
 
 
-def served(spec: ModelSpec, server: RunningServer, **changes: object) -> ModelSpec:
-    """Return the judge on a stand-in."""
-    engine = EngineSpec(
-        name="stand_in", base_url=server.base_url, key_variable="STAND_IN_KEY",
-        returns_tokens=True, max_retries=1, max_in_flight=4,
-    )  # fmt: skip
-    return replace(spec, engine=replace(engine, **changes), served_name=NAME)
-
-
 def at_work(spec: ModelSpec, rubric: Rubric, run: Path, **settings: object) -> Metric:
     """Return the judge in a run."""
     found: Metric = writing(spec, rubric, **settings).in_run(RunDir(run))
@@ -87,7 +78,7 @@ def test_what_a_server_writes_is_one_rating_or_missing(
         "messages": {"prompts": "messages", "returns_tokens": False},
         "elsewhere": {"prompts": "messages", "returns_tokens": False},
     }[way]  # fmt: skip
-    judge = served(spec, server, **changes)
+    judge = judged_by(spec, server, **changes)
     if way == "elsewhere":
         judge = replace(judge, backend="server", weights=None, architecture=None)
 
@@ -105,7 +96,7 @@ def test_a_server_that_can_is_told_the_schema_and_no_other(
     """Temperature 0 in any case; what comes is read as strictly as without."""
     server.set_faults(says={"\n> ok\n": '{"answer": "3"}', "I": '{"answer": "1"}'})
     before = len(server.seen()["requests"])
-    judge = served(spec, server, guided=guided)
+    judge = judged_by(spec, server, guided=guided)
 
     found = measured(at_work(judge, rubric, tmp_path, reason=False), [("I am sad.", "ok")])
 
@@ -130,9 +121,9 @@ def test_a_server_is_asked_what_the_judge_here_reads(
     server.set_faults(says={"I": "{}"})
     before = len(server.seen()["requests"])
     metric = writing(spec, rubric)
-    messages = served(spec, server, prompts="messages", returns_tokens=False)
+    messages = judged_by(spec, server, prompts="messages", returns_tokens=False)
 
-    measured(at_work(served(spec, server), rubric, tmp_path), PAIRS[:1])
+    measured(at_work(judged_by(spec, server), rubric, tmp_path), PAIRS[:1])
     CURRENT.close()
     measured(at_work(messages, rubric, tmp_path), PAIRS[:1])
 
@@ -151,7 +142,7 @@ def test_a_text_beyond_the_servers_window_is_missing(
     sizes = [len(p.ids) for p in metric._prompts.prompts(PAIRS)]
     server.set_faults(says={"I": '{"answer": "1"}'}, max_model_len=max(sizes) + 31)
     try:
-        found = measured(at_work(served(spec, server), rubric, tmp_path), PAIRS)
+        found = measured(at_work(judged_by(spec, server), rubric, tmp_path), PAIRS)
     finally:
         server.set_faults(max_model_len=0)
 
@@ -165,7 +156,7 @@ def test_what_a_judge_writes_is_in_the_budget_of_the_run(
 ):
     """And the limit ends the task."""
     server.set_faults(says={"I": '{"answer": "1"}'})
-    paid = served(spec, server, usd_per_million_output_tokens=1.0, max_usd=1.0)
+    paid = judged_by(spec, server, usd_per_million_output_tokens=1.0, max_usd=1.0)
     found = measured(at_work(paid, rubric, tmp_path), PAIRS)
     [kept] = (tmp_path / "budget").glob("*.json")
     # equal prompts would be one answer; these differ

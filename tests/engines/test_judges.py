@@ -18,12 +18,11 @@ from empathy_core.rubrics.spec import Rubric
 from empathy_core.store import RunDir
 from empathy_core.types import EngineSpec, ModelSpec
 from empathy_core.weights import locate
-from jobs import launch
 from jobs.planning.plan_file import last_plan
 from tests import preloaded
-from tests.engines.running import KEY, NAME, RunningServer, running
+from tests.engines.running import KEY, RunningServer, judged_by, running
 from tests.judging import PAIRS, asked, care, judged_rows, measured, tiny_judge
-from tests.runs.command_line import ROOT, write_config
+from tests.runs.command_line import ROOT, launch, write_config
 from tests.runs.judged import CARE
 
 MASKS = (
@@ -68,15 +67,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     CURRENT.close()
 
 
-def served(spec: ModelSpec, server: RunningServer, **changes: object) -> ModelSpec:
-    """Return the judge on a stand-in."""
-    engine = EngineSpec(
-        name="stand_in", base_url=server.base_url, key_variable="STAND_IN_KEY",
-        returns_tokens=True, max_retries=1, max_in_flight=4,
-    )  # fmt: skip
-    return replace(spec, engine=replace(engine, **changes), served_name=NAME)
-
-
 def there(
     spec: ModelSpec, rubric: Rubric, run: Path, dimension: str = "harm", **settings: object
 ) -> dict[str, np.ndarray]:
@@ -97,7 +87,7 @@ def test_a_judge_on_a_server_scores_as_the_judge_here(
     And nothing restricted what it might have said.
     """
     with running(Path(str(spec.weights))) as server:
-        found = there(served(spec, server, probabilities=way), rubric, tmp_path)
+        found = there(judged_by(spec, server, probabilities=way), rubric, tmp_path)
         seen = json.dumps(server.seen()["requests"])
         n_read = len(sent(server))
     here = measured(asked(spec, rubric, "harm"), PAIRS)
@@ -119,7 +109,7 @@ def test_a_judge_that_says_other_things_is_found(
         found = measured(asked(silent, rubric, "harm", min_mass=0.5), PAIRS)
     else:
         with running(Path(str(silent.weights))) as server:
-            judge = served(silent, server, probabilities=way)
+            judge = judged_by(silent, server, probabilities=way)
             found = there(judge, rubric, tmp_path, min_mass=0.5)
 
     assert np.isnan(found["score"]).all()
@@ -132,7 +122,7 @@ def test_a_text_beyond_the_servers_window_is_missing_or_an_error(
 ):
     """A server may take less than the model does."""
     with running(Path(str(spec.weights))) as server:
-        judge = served(spec, server, probabilities="echo")
+        judge = judged_by(spec, server, probabilities="echo")
         whole = there(judge, rubric, tmp_path)
         lengths = [len(ids) for ids in sent(server)]
         server.set_faults(max_model_len=max(lengths))
@@ -188,7 +178,7 @@ def test_what_a_judge_costs_is_in_the_budget_of_the_run(
 ):
     """Of every label's prompt; and the limit ends the task."""
     with running(Path(str(spec.weights))) as server:
-        paid = served(
+        paid = judged_by(
             spec, server, probabilities="echo", usd_per_million_prompt_tokens=1.0, max_usd=1.0
         )
         there(paid, rubric, tmp_path)
@@ -211,7 +201,7 @@ name = "vllm"
 [evaluate]
 split = "all"
 unit = "question"
-limit = 4
+limit = 3
 [engines.vllm]
 python = "@PYTHON@"
 arguments = ["--enforce-eager"]
@@ -252,6 +242,7 @@ model = "served"
 rubrics = ["./care.toml"]
 answer = "generated"
 reason = true
+answer_tokens = 48
 """
 
 
@@ -268,10 +259,10 @@ def by_vllm(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Calla
             weights = folder / "silent"
         text = CONFIG.replace("@PYTHON@", vllm_python).replace("@WEIGHTS@", str(weights))
         text = text.replace("@MASS@", "0.5" if plant else "0.0") + ("" if plant else WRITTEN)
-        config = write_config(folder, text, "vllm.toml")
+        write_config(folder, text, "vllm.toml")
         (folder / "care.toml").write_text(CARE)
-        arguments = ["--config", str(config), "--runs", str(folder / "runs")]
-        assert launch.main(["sweep", *arguments, "--executor", "local"]) == 0
+        done = launch("sweep", "--config", "vllm.toml", cwd=folder)
+        assert done.returncode == 0, done.stderr
         return RunDir(folder / "runs" / "vllm")
 
     return swept
@@ -309,7 +300,7 @@ def test_guided_by_vllm_every_answer_is_a_rating_unless_it_is_cut(
         assert found.height >= 6
         assert found["unreadable"].to_list() == found["cut"].to_list()
         assert found["unreadable"].sum() < found.height
-        assert found["tokens"].max() <= 160
+        assert found["tokens"].max() <= 48
 
 
 def _alike(here: pl.DataFrame, served_: pl.DataFrame) -> None:

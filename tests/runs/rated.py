@@ -172,6 +172,7 @@ def add_round(
     says: Callable[[str, str, str, str], float] = person,
     name: str = ROUND,
     raters: Sequence[str] = tuple(RATERS),
+    may_train: str = "yes",
 ) -> pl.DataFrame:
     """Rate answers of any run that is there, and keep the round; return its ratings.
 
@@ -187,7 +188,8 @@ def add_round(
     asked = tuple((RUBRIC.name, d.name, dimension_digest(RUBRIC, d)) for d in DIMENSIONS)
     made = Round(
         name=name, conditions=tuple(conditions), dimensions=asked, raters=tuple(raters),
-        raters_per_item=len(raters), data=by_hand.DATA, seed=0, settings={"shared": 30},
+        raters_per_item=len(raters), data=by_hand.DATA, seed=0,
+        settings={"shared": 30, "may_train": may_train},
     )  # fmt: skip
     folder = write_round(run, made, sample, key)
     ratings = pl.DataFrame(list(_ratings(key, made, says)), schema=RATINGS)

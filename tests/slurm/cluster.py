@@ -3,6 +3,7 @@
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -92,6 +93,16 @@ class Cluster:
         lines = self.run("squeue", "-h", "-r", *options, "-o", "%i|%T").splitlines()
         return dict(line.split("|") for line in lines)
 
+    def node_state(self, name: str) -> set[str]:
+        """Return the words of a node's state; ``sinfo`` shows one of DOWN and DRAIN alone."""
+        told = self.run("scontrol", "show", "node", name)
+        return set(re.search(r"State=(\S+)", told)[1].replace("*", "").split("+"))  # type: ignore[index]
+
+    def clear(self) -> None:
+        """Cancel what a test that failed has left in the queue."""
+        if left := self.queue():
+            self.run("scancel", "--full", *{job.partition("_")[0] for job in left})
+
     def back_in_service(self) -> None:
         """Return nodes to service that Slurm itself drained while a test broke what it could."""
         drained = sorted(set(self.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split()))
@@ -99,13 +110,15 @@ class Cluster:
             names = ",".join(drained)
             self.run("scontrol", "update", f"nodename={names}", "state=resume")
 
-    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 300) -> None:
-        """Return as soon as *predicate* holds.
+    def wait_for(
+        self, predicate: Callable[[], object], timeout_s: float = 300, nap_s: float = 0.1
+    ) -> None:
+        """Return soon after *predicate* holds; it is looked at every *nap_s* seconds.
 
         Raises:
             TimeoutError: It does not within *timeout_s*.
         """
-        if not until(predicate, timeout_s, nap_s=0.1):
+        if not until(predicate, timeout_s, nap_s=nap_s):
             msg = f"not within {timeout_s} s; squeue says {self.states()}"
             raise TimeoutError(msg)
 

@@ -23,6 +23,28 @@ time_min = 30
 """
 
 
+_OF_SHARDS = """
+name = "echo"
+[data.sources.made]
+path = "made.csv"
+context = "question"
+response = "answer"
+[evaluate]
+split = "all"
+block_size = 1
+[generation]
+shards = SHARDS
+[models.echo]
+prompts = ["none"]
+[metrics.bleu]
+"""
+
+
+def of_shards(n_shards: int) -> str:
+    """Return a configuration of so many shards, each of one question of ``write_questions``."""
+    return _OF_SHARDS.replace("SHARDS", str(n_shards))
+
+
 def launch(
     cluster: Cluster, *arguments: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -51,8 +73,11 @@ def sweep(cluster: Cluster, folder: Path, *arguments: str) -> str:
 
 
 def drained(cluster: Cluster, timeout_s: float = 600) -> None:
-    """Wait until nothing is in the queue."""
-    cluster.wait_for(lambda: not cluster.queue(), timeout_s)
+    """Wait until nothing is in the queue.
+
+    It takes longest of all waiting, and each look starts a program: few looks.
+    """
+    cluster.wait_for(lambda: not cluster.queue(), timeout_s, nap_s=0.4)
 
 
 @contextmanager

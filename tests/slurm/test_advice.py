@@ -14,27 +14,13 @@ from tests.slurm.runs import (
     held,
     job_ids,
     launch,
+    of_shards,
     on_cluster,
     quick,
     status,
     sweep,
 )
 
-MANY = """
-name = "echo"
-[data.sources.made]
-path = "made.csv"
-context = "question"
-response = "answer"
-[evaluate]
-split = "all"
-block_size = 1
-[generation]
-shards = 18
-[models.echo]
-prompts = ["none"]
-[metrics.bleu]
-"""
 BROKEN = """
 [slurm]
 cpus = 8
@@ -47,7 +33,7 @@ setup = ['[ "$(hostname -s)" != c2 ]', '[ "$(hostname -s)" = c2 ] || sleep 1']
 def test_a_broken_node_among_three_is_named_and_left_out(cluster: Cluster, tmp_path: Path):
     """It swallows most of an array; all its failures are one entry, and retry keeps away."""
     write_questions(tmp_path, 18)
-    on_cluster(tmp_path, quick(MANY + BROKEN))
+    on_cluster(tmp_path, quick(of_shards(18) + BROKEN))
     sweep(cluster, tmp_path)
     drained(cluster)
     told = launch(cluster, "explain", "--failed", "--config", "echo.toml", cwd=tmp_path)
@@ -72,7 +58,7 @@ def test_a_broken_node_among_three_is_named_and_left_out(cluster: Cluster, tmp_p
 def test_a_broken_node_is_not_left_out_where_that_is_switched_off(cluster: Cluster, tmp_path: Path):
     """With max_node_failures = 0 nothing is excluded by itself."""
     write_questions(tmp_path, 18)
-    on_cluster(tmp_path, quick(MANY + BROKEN + "max_node_failures = 0\n"))
+    on_cluster(tmp_path, quick(of_shards(18) + BROKEN + "max_node_failures = 0\n"))
     sweep(cluster, tmp_path)
     drained(cluster)
     with held(cluster):
@@ -87,9 +73,7 @@ def test_a_broken_node_is_not_left_out_where_that_is_switched_off(cluster: Clust
 
 def test_times_do_not_depend_on_time_zones(cluster: Cluster, tmp_path: Path):
     """Array tasks nine hours ahead, a login node eight behind: the same times, in UTC."""
-    config = MANY.replace("shards = 18", "shards = 2").replace(
-        "[models.echo]", "[models.echo]\noptions = { fail = 'number 1' }"
-    )
+    config = of_shards(2).replace("[models.echo]", "[models.echo]\noptions = { fail = 'number 1' }")
     write_questions(tmp_path, 2)
     on_cluster(tmp_path, quick(config + SLURM + "env = { TZ = 'Asia/Tokyo' }\n"))
     sweep(cluster, tmp_path)

@@ -4,24 +4,9 @@ from pathlib import Path
 
 from tests.runs.command_line import write_questions
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import SLURM, drained, on_cluster, quick, status, sweep, tables
+from tests.slurm.runs import SLURM, drained, of_shards, on_cluster, quick, status, sweep, tables
 
 N_SHARDS = 110
-TEXT = """
-name = "echo"
-[data.sources.made]
-path = "made.csv"
-context = "question"
-response = "answer"
-[evaluate]
-split = "all"
-block_size = 1
-[generation]
-shards = 110
-[models.echo]
-prompts = ["none"]
-[metrics.bleu]
-"""
 
 
 def test_a_hundred_pieces_are_few_files_when_the_last_job_has_ended(
@@ -29,7 +14,7 @@ def test_a_hundred_pieces_are_few_files_when_the_last_job_has_ended(
 ):
     """A run in 110 pieces that lacked one: tables are the same bytes, and nothing is left to do."""
     write_questions(tmp_path, N_SHARDS)
-    on_cluster(tmp_path, quick(TEXT + SLURM))
+    on_cluster(tmp_path, quick(of_shards(N_SHARDS) + SLURM))
     sweep(cluster, tmp_path, "--executor", "local")
     run = tmp_path / "runs" / "echo"
     before = report_of(run)

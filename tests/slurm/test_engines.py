@@ -15,13 +15,16 @@ CONFIG = ("--config", "served.toml")
 
 def test_array_tasks_have_a_server_each_and_leave_none(cluster: Cluster, tmp_path: Path):
     """Two ports at one time; after scancel no server; after another sweep the same answers."""
-    written(tmp_path, 32, more=quick(SLURM), instant=True, fault="latency=0.2")
+    hold = tmp_path / "hold"
+    hold.touch()
+    written(tmp_path, 32, more=quick(SLURM), instant=True, fault=f"hold={hold}")
     first = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     cluster.wait_for(lambda: len(_ports(tmp_path)) == 2)
     cluster.run("scancel", job_ids(first.stdout)[0])
     cluster.wait_for(lambda: not servers(tmp_path))
     drained(cluster)
+    hold.unlink()
 
     again = launch(cluster, "sweep", *CONFIG, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -85,7 +88,7 @@ def test_array_tasks_start_a_vllm_each(cluster: Cluster, vllm_python: str, tmp_p
     """Two real servers at one time, on two ports: the ids of transformers, and nothing is left."""
     changes = {
         "@PYTHON@": vllm_python, '["none", "prompt1", "prompt2"]': '["none"]',
-        "limit = 32": "limit = 8\nblock_size = 4", "shards = 1": "shards = 2",
+        "limit = 24": "limit = 8\nblock_size = 4", "shards = 1": "shards = 2",
     }  # fmt: skip
     text = VLLM + SLURM.replace("mem_gb = 0.4", "mem_gb = 6")
     for old, new in changes.items():

@@ -15,33 +15,18 @@ from tests.slurm.runs import (
     instead_of,
     job_ids,
     launch,
+    of_shards,
     on_cluster,
     quick,
     status,
     sweep,
 )
 
-MANY = """
-name = "echo"
-[data.sources.made]
-path = "made.csv"
-context = "question"
-response = "answer"
-[evaluate]
-split = "all"
-block_size = 1
-[generation]
-shards = SHARDS
-[models.echo]
-prompts = ["none"]
-[metrics.bleu]
-"""
-
 
 def many(folder: Path, n_shards: int) -> None:
     """Write a configuration of many shards, a question each."""
     write_questions(folder, n_shards)
-    on_cluster(folder, quick(MANY.replace("SHARDS", str(n_shards)) + SLURM))
+    on_cluster(folder, quick(of_shards(n_shards) + SLURM))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
 from tests.runs.command_line import ECHO, ROOT, environment
 from tests.runs.command_line import launch as locally
 from tests.slurm.cluster import Cluster, without
@@ -22,6 +23,7 @@ from tests.slurm.runs import (
     launch,
     on_cluster,
     processes,
+    quick,
     status,
     sweep,
     tables,
@@ -54,6 +56,7 @@ def test_the_demo_on_the_cluster_gives_the_same_tables(cluster: Cluster, tmp_pat
     """SmolLM2's answers, scores and tables are the same to the byte (few and short here)."""
     few = ["--config", "demo", "--set", "evaluate.limit=4", "--set", "evaluate.block_size=2"]
     few += ["--set", "decoding.greedy.max_new_tokens=12", "--set", "generation.shards=1"]
+    few += ["--set", f"slurm.python={preloaded.python()!r}"]
     done = launch(cluster, "sweep", *few, "--profile", "simulated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     drained(cluster)
@@ -205,7 +208,7 @@ def test_everything_is_told_without_accounting_and_without_slurm(
 ):
     """Status, explain and logs work with squeue alone, and from the files alone."""
     config = ECHO.replace("[models.echo]", "[models.echo]\noptions = { fail = 'panic' }")
-    on_cluster(tmp_path, config + SLURM)
+    on_cluster(tmp_path, quick(config + SLURM))
     sweep(cluster, tmp_path)
     drained(cluster)
     env = without(cluster.env, *lacking)

@@ -19,7 +19,7 @@ from empathy_core.backends.reading import AnswerRules, ModelText, closed
 from empathy_core.backends.server import asking, replies
 from empathy_core.backends.server.asking import Question
 from empathy_core.backends.server.budget import Budget
-from empathy_core.backends.server.client import Client, NoReply, OddReply, Withheld
+from empathy_core.backends.server.client import Client, MalformedReply, NoReply, Withheld
 from empathy_core.backends.server.connection import Connection, Link
 from empathy_core.backends.server.labels import label_probabilities
 from empathy_core.errors import ModelError
@@ -203,7 +203,7 @@ class _Work:
                 return await self._once(link.client, batch, asked)
             except NoReply as error:
                 await link.revive(generation, str(error))
-            except OddReply as error:
+            except MalformedReply as error:
                 log.warning("engine '%s': %s; asked again", self.connection.engine.name, error)
                 odd = error
                 await asyncio.sleep(min(0.2 * 2**attempt, 5.0))

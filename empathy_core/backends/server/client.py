@@ -20,7 +20,7 @@ class NoReply(Exception):
     """The server cannot be reached, or broke off: it may have died."""
 
 
-class OddReply(Exception):
+class MalformedReply(Exception):
     """The server answered what no answer can be made of; asked again, it may do better."""
 
 
@@ -99,7 +99,7 @@ class Client:
 
         Raises:
             NoReply: There was none.
-            OddReply: It is not JSON, or has another number of choices.
+            MalformedReply: It is not JSON, or has another number of choices.
             ModelError: The server refused.
         """
         asked = [list(p) if not isinstance(p, str) else p for p in prompts]
@@ -108,7 +108,7 @@ class Client:
         choices = sorted(reply["choices"], key=lambda c: c.get("index", 0))
         if len(choices) != len(prompts):
             msg = f"{len(choices)} choices for {len(prompts)} prompts"
-            raise OddReply(msg)
+            raise MalformedReply(msg)
         return {**reply, "choices": choices}
 
     async def chat(
@@ -118,7 +118,7 @@ class Client:
         reply = await self._post("/chat/completions", {"messages": list(messages), **fields})
         if len(reply["choices"]) != 1:
             msg = f"{len(reply['choices'])} choices for one prompt"
-            raise OddReply(msg)
+            raise MalformedReply(msg)
         return reply
 
     async def models(self) -> list[dict[str, Any]] | None:
@@ -181,10 +181,10 @@ class Client:
             listed = found["choices"]
         except (ValueError, KeyError, TypeError) as error:
             msg = f"no JSON with choices: {self._without_key(reply.text)[:80]!r}"
-            raise OddReply(msg) from error
+            raise MalformedReply(msg) from error
         if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
             msg = "'choices' is no list of objects"
-            raise OddReply(msg)
+            raise MalformedReply(msg)
         return dict(found)
 
     def _silent(self, error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from empathy_core.backends.probabilities import Ids, LabelProbabilities, check_labels
 from empathy_core.backends.server import replies
 from empathy_core.backends.server.budget import Budget
-from empathy_core.backends.server.client import Client, NoReply, OddReply
+from empathy_core.backends.server.client import Client, MalformedReply, NoReply
 from empathy_core.backends.server.connection import Connection, Link
 from empathy_core.errors import ModelError
 
@@ -78,7 +78,7 @@ async def _all(
 
         try:
             return list(await asyncio.gather(*map(one, prompts)))
-        except OddReply as error:
+        except MalformedReply as error:
             msg = (
                 f"engine '{connection.engine.name}': the server did not tell the probabilities of "
                 f"labels ({error}); expected the logarithm of each token's; see that it runs, and "
@@ -142,21 +142,21 @@ def _of_next(choice: Mapping[str, Any], labels: Sequence[Ids]) -> list[float]:
     """Return the natural logarithm of each label's probability to come next.
 
     Raises:
-        OddReply: One is not there.
+        MalformedReply: One is not there.
     """
     try:
         told = choice["logprobs"]["top_logprobs"][0]
         return [float(told[f"token_id:{token}"]) for (token,) in labels]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         msg = "the answer holds no logarithms of the tokens that were asked for"
-        raise OddReply(msg) from error
+        raise MalformedReply(msg) from error
 
 
 def _of_tokens(choice: Mapping[str, Any], sent: Ids, way: str) -> list[float]:
     """Return the natural logarithm of each token's probability but the first's.
 
     Raises:
-        OddReply: They are not there, or are of another number of tokens.
+        MalformedReply: They are not there, or are of another number of tokens.
     """
     try:
         if way == "prompt_logprobs":
@@ -166,8 +166,8 @@ def _of_tokens(choice: Mapping[str, Any], sent: Ids, way: str) -> list[float]:
             found = [float(value) for value in choice["logprobs"]["token_logprobs"][1:]]
     except (KeyError, TypeError, ValueError) as error:
         msg = "the answer holds no logarithms of the prompt's tokens"
-        raise OddReply(msg) from error
+        raise MalformedReply(msg) from error
     if len(found) < len(sent) - 1:
         msg = f"logarithms of {len(found) + 1} tokens for {len(sent)}"
-        raise OddReply(msg)
+        raise MalformedReply(msg)
     return found[: len(sent) - 1]

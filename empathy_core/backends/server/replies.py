@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from empathy_core.backends.protocol import Answer
 from empathy_core.backends.reading import AnswerRules, ModelText
-from empathy_core.backends.server.client import OddReply
+from empathy_core.backends.server.client import MalformedReply
 from empathy_core.errors import ModelError
 from empathy_core.prompts import reasoning
 from empathy_core.prompts.rendering import PromptTokens
@@ -14,9 +14,6 @@ from empathy_core.prompts.stops import before_stop
 
 FILTERED = ("content_filter", "content-filter", "safety", "recitation")
 """What servers call it when their filter ended an answer."""
-
-ENDED = ("stop", "eos", "end_turn")
-"""What servers call it when a model ended its answer itself."""
 
 Stop = Literal["eos", "length", "none", "filter"]
 
@@ -66,12 +63,12 @@ def of_tokens(
         rules: How.
 
     Raises:
-        OddReply: There are no ids.
+        MalformedReply: There are no ids.
     """
     ids = choice.get("token_ids")
     if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
         msg = "a choice has no 'token_ids'"
-        raise OddReply(msg)
+        raise MalformedReply(msg)
     whole = _with_end(list(ids), choice, rules)
     cut = whole[: _up_to_text(whole, prompt, text, rules)]
     answer = text.answer(prompt, cut, rules)
@@ -120,7 +117,7 @@ def of_text(
         rules: How texts are read.
 
     Raises:
-        OddReply: There is neither a text nor a reason for its absence.
+        MalformedReply: There is neither a text nor a reason for its absence.
     """
     message = choice.get("message")
     written = message.get("content") if isinstance(message, dict) else choice.get("text")
@@ -129,7 +126,7 @@ def of_text(
     if not isinstance(written, str):
         if refusal is None and not _may_be_silent(choice, message):
             msg = "a choice has neither text nor a reason for its absence"
-            raise OddReply(msg)
+            raise MalformedReply(msg)
         written = str(refusal or "")
     text, inside = _split(written, rules)
     said = before_stop(text, rules.texts)

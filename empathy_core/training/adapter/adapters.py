@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from empathy_core.errors import Damaged, ModelError
-from empathy_core.store import read_json, whole_folder, write_bytes, write_json
+from empathy_core.store import json_lines, read_json, whole_folder, write_bytes, write_json
 from empathy_core.training.adapter import card
 from empathy_core.training.adapter.record import AdapterRecord, RowCounts
 from empathy_core.training.loop.job import Losses, Trained
@@ -68,7 +68,8 @@ class Origin:
         datasets: Names or Hub ids of the sources that are trained on.
         findings: The whole preflight.
         provenance: Commit and package versions, by name.
-        pairs: Of preference pairs: ``found``, ``kept``, and ``notes``, sentences; else empty.
+        pairs: Of preference pairs: ``found``, ``kept``, ``notes``, sentences, ``cues`` as the audit
+            has them, and ``held_out``, where there are such pairs; else empty.
     """
 
     digest: str
@@ -231,7 +232,7 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     if not is_complete(folder):
         return []
     names = ("step", "epoch", "loss", "validation_loss", "sample_tokens")
-    points = map(json.loads, (folder / LOG).read_text(encoding="utf-8").splitlines())
+    points = map(json.loads, json_lines((folder / LOG).read_text(encoding="utf-8")))
     return [{name: point.get(name) for name in names} for point in points]
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from empathy_core.training.adapter.held_out import held_out_text
 from empathy_core.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def card(record: "AdapterRecord") -> str:
         .render(
             record=asdict(record),
             base_model=weights if _HUB_ID.fullmatch(weights) else "",
-            seq2seq=encoder_decoder,
+            encoder_decoder=encoder_decoder,
             auto="AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM",
             quantized=_quantized(record.base),
             settings=list(_settings(record.settings)),
             turns=_turns(record.settings),
             versions=_versions(record.provenance),
+            held_out=held_out_text(record.pairs),
         )
     )
 
@@ -61,7 +63,7 @@ def merged_card(model: ModelSpec, told: Mapping[str, Any], distances: str) -> st
             told=told,
             distances=distances.splitlines(),
             base_model=weights if _HUB_ID.fullmatch(weights) else "",
-            seq2seq=model.architecture == "encoder-decoder",
+            encoder_decoder=model.is_encoder_decoder,
         )
     )
 

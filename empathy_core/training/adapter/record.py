@@ -41,7 +41,8 @@ class AdapterRecord:
         chosen: ``validation`` or ``last``: how the checkpoint was chosen.
         adapter_sha256: Of ``adapter_model.safetensors``.
         files: Name → bytes of every other file of the folder.
-        pairs: Of preference pairs: ``found``, ``kept``, and ``notes``, sentences; else empty.
+        pairs: Of preference pairs: ``found``, ``kept``, ``notes``, sentences, ``cues`` as the audit
+            has them, and ``held_out``, where there are such pairs; else empty.
     """
 
     digest: str

@@ -71,15 +71,15 @@ class MicroBatches:
 
 def batch_of(rows: Sequence[TrainingRow], job: TrainingJob) -> tuple[Tensors, Micro]:
     """Return *rows* as tensors, and what is known of them."""
-    seq2seq = job.encoder_decoder
-    batch = collate(rows, job.pad, encoder_decoder=seq2seq)
-    labels = batch["labels"] if seq2seq else batch["labels"][:, 1:]
+    encoder_decoder = job.encoder_decoder
+    batch = collate(rows, job.pad, encoder_decoder=encoder_decoder)
+    labels = batch["labels"] if encoder_decoder else batch["labels"][:, 1:]
     real = [row for row in rows if row.example]
     micro = Micro(
         examples=tuple(row.example for row in real),
         n_labels=int((labels != IGNORED).sum()),
-        n_tokens=sum(row_tokens(row, encoder_decoder=seq2seq) for row in real),
-        n_cells=batch["input_ids"].numel() + (batch["labels"].numel() if seq2seq else 0),
+        n_tokens=sum(row_tokens(row, encoder_decoder=encoder_decoder) for row in real),
+        n_cells=batch["input_ids"].numel() + (batch["labels"].numel() if encoder_decoder else 0),
     )
     return batch, micro
 

@@ -85,7 +85,7 @@ class TrainingJob:
     @property
     def encoder_decoder(self) -> bool:
         """Whether prompts go to an encoder and answers to a decoder."""
-        return self.spec.base.architecture == "encoder-decoder"
+        return self.spec.base.is_encoder_decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,8 @@ class LogPoint:
         sample_tokens: Mean length of the answers that were sampled at an evaluation; null where
             none were.
         samples_cut: Share of these that reached the limit: the mean is then too low.
+        margins: Of an evaluation on pairs: id of each held-out pair → its margin, as above; null
+            elsewhere.
     """
 
     step: int
@@ -153,6 +155,7 @@ class LogPoint:
     accuracy: float | None = None
     sample_tokens: float | None = None
     samples_cut: float | None = None
+    margins: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

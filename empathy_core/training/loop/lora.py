@@ -29,7 +29,7 @@ def attach(model: Any, spec: FinetuneSpec) -> Any:
 
     found = modules.anatomy(model)
     layers = modules.updated(found, spec)
-    seq2seq = spec.base.architecture == "encoder-decoder"
+    encoder_decoder = spec.base.is_encoder_decoder
     config = LoraConfig(
         r=spec.lora.r,
         lora_alpha=spec.lora.alpha,
@@ -37,7 +37,7 @@ def attach(model: Any, spec: FinetuneSpec) -> Any:
         target_modules=list(spec.modules),
         exclude_modules=modules.excluded(found, spec),
         fan_in_fan_out=not found.transposed.isdisjoint(layers),
-        task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
+        task_type="SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM",
         base_model_name_or_path=spec.base.weights,
         revision=spec.base.revision,
     )

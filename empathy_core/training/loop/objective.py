@@ -48,10 +48,12 @@ class LossPart:
     Attributes:
         loss: With gradients.
         watched: Of each of ``Objective.watches``, in their order, without gradients; shape (n,).
+        margins: Of each real row, what ``LogPoint.margins`` tells; null where rows are no pairs.
     """
 
     loss: "Tensor"
     watched: "Tensor"
+    margins: "Tensor | None" = None
 
 
 class Objective(Protocol):

@@ -88,7 +88,7 @@ class PreferenceObjective:
         watched = torch.stack(
             [pairs.chosen.detach(), pairs.rejected.detach(), delta, (delta > 0).to(delta.dtype)]
         )
-        return LossPart(loss, (watched * real).sum(1) / max(whole.n_rows, 1))
+        return LossPart(loss, (watched * real).sum(1) / max(whole.n_rows, 1), delta[real > 0])
 
     def _logs(self, model: Any, base: Any, tensors: Tensors) -> PairLogs:
         (chosen, rejected), (n_chosen, n_rejected) = log_probabilities(model, base, tensors)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 SAMPLES = "samples.jsonl"
 SAMPLED = ("sample_tokens", "samples_cut")
 """What a point of the curve says of answers that were sampled."""
+_UNTRACKED = ("step", "margins")
+"""What a point of the curve holds that is no number of its step."""
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ class TrainingLoop:
         self.rate = rate_of(spec, run.progress.n_steps)
         self.step = 0
         self._watched: dict[str, float] = {}
+        self._margins: dict[str, float] = {}
 
     # ------------------------------------------------------------------------ all steps
 
@@ -234,7 +237,8 @@ class TrainingLoop:
         run.progress.n_tokens += report.n_tokens
         point = LogPoint(
             self.step, run.epochs(self.step), loss, None, rate, norm, run.progress.n_tokens,
-            report.tokens_per_s, padding, report.memory_mb, report.eta_s, **self._named(watched),
+            report.tokens_per_s, padding, report.memory_mb, report.eta_s, margins=None,
+            **self._named(watched),
         )  # fmt: skip
         self._note(point)
         if run.log is not None:
@@ -245,7 +249,7 @@ class TrainingLoop:
         self.run.progress.curve.append(point)
         if self.run.log is not None:
             self.run.log.append(asdict(point))
-        values = {k: v for k, v in asdict(point).items() if v is not None and k != "step"}
+        values = {k: v for k, v in asdict(point).items() if v is not None and k not in _UNTRACKED}
         if "validation_loss" in values:
             shown = (*self.run.objective.watches, *SAMPLED)
             watched = {f"eval/{k}": values[k] for k in shown if k in values}
@@ -271,6 +275,7 @@ class TrainingLoop:
             self._note(LogPoint(
                 self.step, run.epochs(self.step), validation_loss=loss,
                 n_tokens=run.progress.n_tokens, memory_mb=memory_mb(), **watched,
+                margins=self._margins or None,
             ))  # fmt: skip
             log.info("step %d of %d: validation loss %.4f", self.step, run.progress.n_steps, loss)
             if enough:
@@ -301,14 +306,26 @@ class TrainingLoop:
         whole = Whole(n_rows, n_labels)
         n = 1 + len(run.objective.watches)
         total = torch.zeros(n, dtype=torch.float64, device=mine.device)
-        for tensors, _ in batches:
+        margins: dict[str, float] = {}
+        for tensors, micro in batches:
             with torch.inference_mode(), self._precision():
                 part = self._part(self.adapted, tensors, whole)
                 total[0] += part.loss
                 total[1:] += part.watched
+            if part.margins is not None:
+                margins |= dict(zip(micro.examples, part.margins.tolist(), strict=True))
+        self._margins = self._of_all(margins)
         loss, *_ = means = mine.reduce(total, "sum").tolist()
         self._watched = self._named(means[1:])
         return float(loss)
+
+    def _of_all(self, margins: dict[str, float]) -> dict[str, float]:
+        """Return the margins of all processes, by id of the pair."""
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            margins = dict(of for mine in gather_object([margins]) for of in mine.items())
+        return dict(sorted(margins.items()))
 
     def _named(self, watched: Iterable[float]) -> dict[str, float]:
         return dict(zip(self.run.objective.watches, map(float, watched), strict=True))

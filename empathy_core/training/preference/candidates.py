@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from empathy_core.data.cleaning import clean
 from empathy_core.data.normal import question_digest
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.store import RunDir, list_pieces
-from empathy_core.training.preference.settings import PairSettings
+from empathy_core.training.preference.settings import PairSettings, without_effect
 
 SIDES = ("train", "validation")
 """Splits of the run whose reference answers may be preferred; the test rows are for testing."""
@@ -32,6 +32,7 @@ class PairCandidate:
         chosen_by: What wrote the chosen reply, and which sample it is; empty if not known.
         rejected_by: The same of the other reply.
         scores: Of the chosen reply and the other, as the column has them; null without a column.
+        cut: Of the chosen reply and the other, whether its model was stopped at its token limit.
         people: Dimension that people rated both replies on → the value of the chosen one and of
             the other, the higher the better.
     """
@@ -47,6 +48,7 @@ class PairCandidate:
     chosen_by: str = ""
     rejected_by: str = ""
     scores: tuple[float, float] | None = None
+    cut: tuple[bool, bool] = (False, False)
     people: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -110,16 +112,28 @@ def find(
             'them with evaluate.split = "all" in a run of their own, and name that run'
         )
         raise DataError(msg)
+    if settings.licence:
+        found = tuple(replace(one, of_models=(settings.licence,)) for one in found)
     return FoundPairs(found, origin)
 
 
-def _check(name: str, settings: PairSettings) -> None:
-    if vain := [key for key in ("column", "margin", "conditions") if getattr(settings, key)]:
+def require_effect(name: str, settings: PairSettings) -> None:
+    """Refuse settings that have no effect: whoever set them counts on one.
+
+    Raises:
+        ConfigError: Naming them.
+    """
+    if vain := without_effect(settings):
         msg = (
             f"pairs.{name}: {', '.join(vain)} has no effect with made_from = "
-            f"'{settings.made_from}'; expected made_from = \"scores\"; set it, or leave it out"
+            f"'{settings.made_from}'; expected only settings of pairs that are made so; set "
+            "another made_from, or leave it out"
         )
         raise ConfigError(msg)
+
+
+def _check(name: str, settings: PairSettings) -> None:
+    require_effect(name, settings)
     is_run = Path(settings.path).expanduser().is_dir()
     if settings.made_from == "therapist" and is_run == (settings.condition is None):
         msg = (
@@ -178,22 +192,32 @@ def _is_true(cell: str | None) -> bool:
 # ---------------------------------------------------------------------------- against a model
 
 
-def _answers(name: str, settings: PairSettings) -> tuple[dict[str, str], dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _ModelAnswer:
+    """Its words, and whether the model was stopped at its token limit."""
+
+    text: str
+    cut: bool
+
+
+def _answers(name: str, settings: PairSettings) -> tuple[dict[str, _ModelAnswer], dict[str, str]]:
     """Return question digest → a model's answer, and where they come from."""
     path = Path(settings.path).expanduser()
     if settings.condition is None:
         rows = _column(name, settings, settings.text, ())
-        found = {question_digest(clean(r.context or "")[0]): r.response or "" for r in rows}
+        texts = {question_digest(clean(r.context or "")[0]): r.response or "" for r in rows}
+        found = {question: _ModelAnswer(text, cut=False) for question, text in texts.items()}
         return found, _file_origin(path)
     run = RunDir(path)
     folder = _condition(name, run, settings.condition)
-    pieces = [
-        pl.read_parquet(piece, columns=["example", "sample", "text"])
-        for piece in list_pieces(run.generations(folder))
-    ]
-    texts = pl.concat(pieces).filter(sample=0)
-    rows_ = texts.join(load(run).select("context", example="id"), on="example").sort("example")
-    answers = {question_digest(c): t for c, t in rows_.select("context", "text").iter_rows()}
+    columns = ["example", "sample", "text", "stop"]
+    pieces = [pl.read_parquet(p, columns=columns) for p in list_pieces(run.generations(folder))]
+    replies = pl.concat(pieces).filter(sample=0)
+    rows_ = replies.join(load(run).select("context", example="id"), on="example").sort("example")
+    answers = {
+        question_digest(context): _ModelAnswer(text, cut=stop == "length")
+        for context, text, stop in rows_.select("context", "text", "stop").iter_rows()
+    }
     return answers, {"run": run.root.name, "condition": folder}
 
 
@@ -218,11 +242,13 @@ def _called(id_: str) -> tuple[str, ...]:
 
 
 def _against(
-    answers: Mapping[str, str], examples: pl.DataFrame, licences: Mapping[str, str]
+    answers: Mapping[str, _ModelAnswer], examples: pl.DataFrame, licences: Mapping[str, str]
 ) -> Iterator[PairCandidate]:
     rows = examples.filter(pl.col("split").is_in(SIDES)).sort("id")
     for context, response, source in rows.select("context", "response", "source").iter_rows():
         answer = answers.get(question_digest(context))
         if answer is not None:
-            rejected = clean(answer)[0]
-            yield PairCandidate(context, response, rejected, source, licences.get(source, ""))
+            rejected, licence = clean(answer.text)[0], licences.get(source, "")
+            yield PairCandidate(
+                context, response, rejected, source, licence, cut=(False, answer.cut)
+            )

@@ -55,10 +55,21 @@ def make(
         "origin": dict(found.origin),
         "settings": asdict(settings),
         "assumed": assumed if settings.made_from == "therapist" else "",
-        "notes": [*found.notes, *found.warnings, *map(view_text, own or views)],
+        "notes": [
+            *found.notes,
+            *found.warnings,
+            *map(view_text, own or views),
+            *_stopped(kept.audit),
+        ],
         "warnings": list(found.warnings),
     }
     return PreferencePairs(kept.frame, audit)
+
+
+def _stopped(audit: Mapping[str, Any]) -> list[str]:
+    """Return what tables say where many replies stop in the middle."""
+    said, *_ = pairs.cut_text(audit).split(":")
+    return [f"Of them, {said}."] if said else []
 
 
 def _remedies(settings: PairSettings) -> str:

@@ -17,6 +17,7 @@ from empathy_core.data.normal import normalised, question_digest
 from empathy_core.data.splitting import draw_key
 from empathy_core.store import EVALUATED
 from empathy_core.training.preference.candidates import FoundPairs, PairCandidate
+from empathy_core.training.preference.cues import cues, cues_text
 from empathy_core.training.preference.peoples_view import peoples_view, view_text
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import digest
@@ -70,8 +71,9 @@ class PreferencePairs:
         audit: ``found``, ``kept``, ``dropped`` (reason → pairs), ``splits``, ``questions``,
             ``chosen_longer`` (share, ties half), ``mean_log_length_ratio`` (chosen over rejected,
             of words), ``differences`` of scores before any was left out, ``people`` (how often
-            their ratings prefer the same reply, see ``peoples_view``), ``licences``,
-            ``crisis_screen``.
+            their ratings prefer the same reply, see ``peoples_view``), ``cues`` (how often length
+            or style alone tells the chosen reply, see there), ``cut`` (chosen and rejected replies
+            that their model did not end), ``licences``, ``crisis_screen``.
     """
 
     frame: pl.DataFrame
@@ -123,6 +125,8 @@ def select(found: FoundPairs, settings: PairSettings, examples: pl.DataFrame) ->
     frame = _frame(kept, settings, _sides(examples))
     audit = _audit(n_found, frame, dropped)
     audit |= {"differences": _spread(found.differences), "people": peoples_view(kept)}
+    cut = [sum(sides) for sides in zip(*(one.of.cut for one in kept), strict=True)]
+    audit |= {"cues": cues(frame), "cut": cut or [0, 0]}
     return PreferencePairs(frame, audit)
 
 
@@ -266,9 +270,15 @@ def _spread(differences: Sequence[float]) -> dict[str, float] | None:
     return {"n": len(ordered), **{name: ordered[round(p * last)] for name, p in places.items()}}
 
 
+_MOST_CUT = 0.1
+"""Share of pairs with a reply that was stopped, above which it is told."""
 NONE_HELD_OUT = (
     "none is held out, and the last checkpoint will be taken: answer the validation questions as "
     'well (evaluate.split = "all" in the run of the answers; test questions are left out)'
+)
+NONE_DRAWN = (
+    "none is held out by chance, and the last checkpoint will be taken: raise validation_share, or "
+    "draw with another seed"
 )
 
 
@@ -282,15 +292,36 @@ def audit_text(name: str, audit: Mapping[str, Any]) -> str:
             f", {audit['questions']} questions; the chosen reply is the longer one in "
             f"{audit['chosen_longer']:.0%}"
         )
-    lines = [f"left out, {why}: {n}" for why, n in audit["dropped"].items()]
-    lines += [NONE_HELD_OUT] if _of_a_run(audit) and set(splits_of) == {"train"} else []
+    lines = [
+        f"left out, {why.removeprefix('left out ')}: {n}" for why, n in audit["dropped"].items()
+    ]
+    lines += _none_held_out(audit) if set(splits_of) == {"train"} else []
+    lines += [text for text in (cut_text(audit), cues_text(audit.get("cues", ()))) if text]
     return "\n  ".join(
         [head, *lines, *_differences(audit), *map(view_text, audit.get("people", ()))]
     )
 
 
-def _of_a_run(audit: Mapping[str, Any]) -> bool:
-    return bool(audit.get("settings", {}).get("made_from", "file") != "file")
+def _none_held_out(audit: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what to do about it; of a file that was to be trained on whole, nothing."""
+    settings = audit.get("settings", {})
+    if settings.get("made_from", "file") != "file":
+        yield NONE_HELD_OUT
+    elif settings.get("validation_share"):
+        yield NONE_DRAWN
+
+
+def cut_text(audit: Mapping[str, Any]) -> str:
+    """Return in words how many replies their model did not end; empty where they are few."""
+    cut, kept = audit.get("cut", (0, 0)), audit["kept"]  # earlier versions did not count them
+    if max(cut) <= _MOST_CUT * kept:
+        return ""
+    return (
+        f"{cut[0]} chosen and {cut[1]} rejected replies of {kept} pairs stop in the middle, at the "
+        "token limit of the model that wrote them: to tell such replies, a tuning need not read "
+        "them. Generate answers that end: raise max_new_tokens of that run, or set "
+        "repetition_penalty where answers go round in circles"
+    )
 
 
 def _differences(audit: Mapping[str, Any]) -> Iterator[str]:

@@ -8,15 +8,11 @@ not independent, hence the interval by question.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
-from empathy_core.stats import LEAST_CLUSTERS, LEVEL, Resampler, interval, of_few_clusters
 from empathy_core.training.preference.candidates import PairCandidate
-from empathy_core.types import Column
+from empathy_core.training.preference.pair_share import pair_share, within
 
 _NEAR = 1e-9
 """Ratings that differ by less are equal: means of raters are not exact."""
-_SHARE = Column("same", "Same reply preferred", share=True, least=0, most=1, ratio=(0, 1))
 
 
 class QuestionedPair(Protocol):
@@ -49,21 +45,9 @@ def peoples_view(pairs: Iterable[QuestionedPair]) -> list[dict[str, Any]]:
 
 def _share(told: Sequence[tuple[str, float]]) -> dict[str, Any]:
     apart = [(question, gap > 0) for question, gap in told if abs(gap) > _NEAR]
-    counts = {"n": len(apart), "n_equal": len(told) - len(apart)}
-    questions = [question for question, _ in apart]
-    counts |= {"n_questions": len(set(questions))}
-    if not apart:
-        return {"same": None, "low": None, "high": None, **counts}
-    same = np.array([is_same for _, is_same in apart], float)
-    rows = np.column_stack([same, np.ones_like(same)])
-    (found,) = interval(
-        rows, lambda sums: sums[..., :1] / sums[..., 1:], Resampler.by(questions), [_SHARE]
-    )
-    bounds = found.interval
-    if bounds is None and counts["n_questions"] < LEAST_CLUSTERS:
-        bounds = of_few_clusters(float(same.mean()), counts["n_questions"], LEVEL)
-    low, high = (bounds.low, bounds.high) if bounds else (None, None)
-    return {"same": float(same.mean()), "low": low, "high": high, **counts}
+    counts = {"n_equal": len(told) - len(apart)}
+    found = pair_share([float(is_same) for _, is_same in apart], [q for q, _ in apart])
+    return {"same": found.pop("share"), **found, **counts}
 
 
 def view_text(of: Mapping[str, Any]) -> str:
@@ -71,8 +55,8 @@ def view_text(of: Mapping[str, Any]) -> str:
     equal = f"; they rate {of['n_equal']} more equal" if of["n_equal"] else ""
     if of["same"] is None:
         return f"People rate both replies of {of['n_equal']} pairs equal on {of['dimension']}."
-    within = "" if of["low"] is None else f" (95 % interval {of['low']:.0%} to {of['high']:.0%})"
     return (
-        f"People's ratings ({of['dimension']}) prefer the same reply in {of['same']:.0%}{within} "
+        f"People's ratings ({of['dimension']}) prefer the same reply in "
+        f"{within({**of, 'share': of['same']})} "
         f"of {of['n']} pairs to {of['n_questions']} questions{equal}."
     )

@@ -39,11 +39,13 @@ class WrittenReply:
         by: Its condition and sample.
         text: Clean.
         licence: Of the model that wrote it, as stated; empty if unknown; null if a person did.
+        cut: Whether the model was stopped at its token limit.
     """
 
     by: str
     text: str
     licence: str | None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _candidate(both: ComparedReplies) -> PairCandidate:
         question.context, chosen.text, rejected.text, question.source, question.licence,
         of_models=tuple(_licences(sides)), tested=question.tested,
         chosen_by=chosen.by, rejected_by=rejected.by, scores=scores,
+        cut=(chosen.cut, rejected.cut),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What a user says of preference pairs. Values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -40,10 +40,11 @@ class PairSettings:
         rejected: Column with the other reply; of ``file`` alone.
         text: Column with the model's answers; of ``therapist`` alone.
         condition: Id of a condition, or ``model.prompt``, where ``path`` is a run.
-        source: Column that names where a pair comes from; null means the file's name.
-        licence: Of all pairs of a file; null where a column has it. Of ``scores``, of the answers
-            whose model states none.
-        licence_column: Column with each pair's licence.
+        source: Column that names where a pair comes from; null means the file's name. Of ``file``
+            alone.
+        licence: Of all pairs of a file; null where a column has it. Of ``scores`` and of
+            ``therapist``, of the answers whose model states none.
+        licence_column: Column with each pair's licence; of ``file`` alone.
         flagged: Column of a file that is not empty, 0 or false where the preferred reply was found
             harmful (Red): such pairs are never trained on. What people or judges of a run found is
             read from the run.
@@ -84,3 +85,18 @@ class PairSettings:
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     limit: Positive | None = None
     seed: NotNegative = 0
+
+
+_OF_SCORES = ("column", "margin", "conditions", "least_raters", "least_mass")
+_OF_FILE = ("chosen", "rejected", "source", "licence_column", "flagged")
+_VAIN = {
+    "file": (*_OF_SCORES, "text", "condition"),
+    "therapist": (*_OF_SCORES, *_OF_FILE),
+    "scores": (*_OF_FILE, "context", "text", "condition"),
+}
+
+
+def without_effect(settings: PairSettings) -> list[str]:
+    """Return the settings that say something, and nothing of pairs that are made in this way."""
+    usual = {field.name: field.default for field in fields(settings)}
+    return [key for key in _VAIN[settings.made_from] if getattr(settings, key) != usual[key]]

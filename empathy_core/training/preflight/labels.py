@@ -14,7 +14,7 @@ _MOSTLY = 0.9  # of a row's labels: the same token may occur twice by chance
 
 def _misplaced(case: Case) -> list[tuple[CollatedRow, int | None]]:
     """Return decoders' rows with a label that is not the id at its position, and their shift."""
-    if case.seq2seq:
+    if case.encoder_decoder:
         return []
     wrong = (
         s
@@ -39,7 +39,7 @@ def _shift(seen: CollatedRow) -> int | None:
 
 def labels_shifted(case: Case) -> Answer:
     """Tell whether labels equal the ids one position off."""
-    if case.seq2seq:
+    if case.encoder_decoder:
         shifted = [s for s in case.seen if s.trained[:1] == [case.checked.pad]]
         where = "labels begin with the token that the decoder starts with"
     else:
@@ -55,7 +55,7 @@ def labels_shifted(case: Case) -> Answer:
 
 def labels_misaligned(case: Case) -> Answer:
     """Tell whether labels are other tokens than those at their positions."""
-    if case.seq2seq:
+    if case.encoder_decoder:
         echoes = [s for s in case.seen if s.labels == s.ids]
         if echoes:
             return f"{some(echoes, case)}: labels are the question", "label the response"

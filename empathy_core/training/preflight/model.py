@@ -91,7 +91,7 @@ def _found(
     if not named.ok:
         return
     layers = modules.updated(found, spec)
-    encoder_decoder = spec.base.architecture == "encoder-decoder"
+    encoder_decoder = spec.base.is_encoder_decoder
     few = select_rows(rows, ends, encoder_decoder=encoder_decoder)
     if not few:
         yield _nothing_to_learn(len(rows))

@@ -35,7 +35,7 @@ def check_pair_model(
         rows: Pairs that are trained on.
         pad: Token that fills a batch.
     """
-    encoder_decoder = spec.base.architecture == "encoder-decoder"
+    encoder_decoder = spec.base.is_encoder_decoder
     tuning = spec.preference
     if tuning is None:
         raise ValueError(f"{spec.name} is not tuned on pairs")

@@ -81,7 +81,7 @@ def _pad_stops(case: Case) -> Answer:
 
 
 def _special_tokens_doubled(case: Case) -> Answer:
-    marker = () if case.seq2seq or not case.spec.chat else _turn_marker(case)
+    marker = () if case.encoder_decoder or not case.spec.chat else _turn_marker(case)
     wrong = [(s, what) for s in case.seen if (what := _doubled(case, s, marker))]
     if not wrong:
         return "special tokens stand once", ""
@@ -98,13 +98,13 @@ def _doubled(case: Case, seen: CollatedRow, marker: Sequence[int]) -> str:
     messages = case.spec.prompt.chat(seen.pair.context)
     turns = 1 + sum(message.role == "assistant" for message in messages)
     last = [seen.ids[seen.row.n_prompt - 1]] if 0 < seen.row.n_prompt <= len(seen.ids) else []
-    doubled = seen.ids[-2:] if case.seq2seq else []
+    doubled = seen.ids[-2:] if case.encoder_decoder else []
     twos = [two for two in (seen.trained[-2:], doubled) if len(two) == 2 and stops.issuperset(two)]
     if bos is not None and seen.ids[:2] == [bos, bos]:
         return f"{case.token(bos)} begins it twice"
     if twos:
         return f"two end tokens end it ({case.token(twos[0][0])}, {case.token(twos[0][1])})"
-    if not case.seq2seq and stops.intersection(last):
+    if not case.encoder_decoder and stops.intersection(last):
         return f"the prompt ends in {case.token(last[0])}, before the answer"
     if inside:
         return f"{case.token(inside[0])} stands inside the answer"

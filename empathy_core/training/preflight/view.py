@@ -83,9 +83,9 @@ class Case:
         return self.checked.spec
 
     @property
-    def seq2seq(self) -> bool:
+    def encoder_decoder(self) -> bool:
         """Whether labels are a sequence of their own."""
-        return self.spec.base.architecture == "encoder-decoder"
+        return self.spec.base.is_encoder_decoder
 
     @cached_property
     def seen(self) -> list[CollatedRow]:
@@ -206,7 +206,7 @@ def _unpadded(
     # a mask that was made by id hides real tokens, too: then padding is what follows the row
     real = [i for i, is_real in enumerate(mask) if is_real]
     places = real if len(real) == n else list(range(n))
-    of_labels = list(range(len(row.labels))) if case.seq2seq else places
+    of_labels = list(range(len(row.labels))) if case.encoder_decoder else places
     kept = [labels[i] for i in of_labels if i < len(labels)]
     n_all = len(labels) - labels.count(IGNORED)
     trained = [label for label in kept if label != IGNORED]

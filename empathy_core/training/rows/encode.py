@@ -79,8 +79,8 @@ class Encoder:
     # ------------------------------------------------------------------------ settings
 
     @property
-    def _seq2seq(self) -> bool:
-        return self.spec.base.architecture == "encoder-decoder"
+    def _encoder_decoder(self) -> bool:
+        return self.spec.base.is_encoder_decoder
 
     @property
     def _limit(self) -> int:
@@ -89,14 +89,14 @@ class Encoder:
         return limit if self.window is None else min(limit, self.window)
 
     def _check(self) -> None:
-        if self._seq2seq and self.spec.labels != "response":
+        if self._encoder_decoder and self.spec.labels != "response":
             msg = (
                 f"{self.spec.name}: labels = '{self.spec.labels}' on the encoder-decoder "
                 f"{self.spec.base.name}, whose labels are the answer alone; expected 'response'; "
                 "change 'labels', or take a decoder as base"
             )
             raise ConfigError(msg)
-        if not self._seq2seq and self.spec.min_response_tokens >= self._limit:
+        if not self._encoder_decoder and self.spec.min_response_tokens >= self._limit:
             msg = (
                 f"{self.spec.name}: min_response_tokens = {self.spec.min_response_tokens} leaves "
                 f"no room for a question in rows of {self._limit} tokens (the smaller of "
@@ -128,7 +128,7 @@ class Encoder:
         prompt = self.spec.prompt
         if self.spec.chat:
             return self._turn()
-        bare = self._seq2seq or prompt.text[-1:].isspace() or _TAG.search(prompt.text)
+        bare = self._encoder_decoder or prompt.text[-1:].isspace() or _TAG.search(prompt.text)
         return _Form("", "" if bare else " ", self._ending(), self._end_of_text())
 
     def _ending(self) -> str:

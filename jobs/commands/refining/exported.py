@@ -10,16 +10,16 @@ import polars as pl
 from empathy_core.counted import counted
 from empathy_core.errors import ConfigError
 from empathy_core.prompts.instructions import instruction_of
-from empathy_core.store import RunDir, write_bytes
+from empathy_core.store import RunDir, json_lines, write_bytes
 from jobs.config.schema import Config
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement
 from jobs.planning.resolving.run_rows import examples_of
 from reports.numbers.refined import RANKINGS
 
 EXAMPLES, CANDIDATES = "examples.jsonl", "candidates.jsonl"
 
 
-def export(begun: Begun, config: Config, run: RunDir, folder: Path) -> str:
+def export(begun: BegunRefinement, config: Config, run: RunDir, folder: Path) -> str:
     """Write ``examples.jsonl`` and ``candidates.jsonl``, and return what was written, in words.
 
     An example is ``question``, ``answer`` (the reference), ``example`` and ``use`` (``propose`` or
@@ -49,7 +49,7 @@ def _written(lines: Iterable[Mapping[str, Any]], path: Path) -> int:
     return len(whole)
 
 
-def _examples(begun: Begun, config: Config, run: RunDir) -> Iterator[dict[str, Any]]:
+def _examples(begun: BegunRefinement, config: Config, run: RunDir) -> Iterator[dict[str, Any]]:
     """Yield the validation rows of the refinement, in the order in which they were drawn."""
     uses = dict.fromkeys(begun.rows.proposing, "propose")
     uses |= dict.fromkeys((i for ids in begun.rows.rounds for i in ids), "score")
@@ -64,7 +64,7 @@ def _examples(begun: Begun, config: Config, run: RunDir) -> Iterator[dict[str, A
         }
 
 
-def _candidates(begun: Begun) -> Iterator[dict[str, Any]]:
+def _candidates(begun: BegunRefinement) -> Iterator[dict[str, Any]]:
     """Yield the parent, and the candidates with their score in the last round that they were in."""
     scores = _scores(begun)
     instruction = instruction_of(begun.parent)
@@ -75,13 +75,13 @@ def _candidates(begun: Begun) -> Iterator[dict[str, Any]]:
     }
     if not begun.folder.candidates.exists():
         return
-    for line in begun.folder.candidates.read_text(encoding="utf-8").splitlines():
+    for line in json_lines(begun.folder.candidates.read_text(encoding="utf-8")):
         record = json.loads(line)
         known = {key: record[key] for key in ("name", "parent", "made", "dropped")}
         yield {**known, "instructions": record["said"], **scores.get(record["name"], {})}
 
 
-def _scores(begun: Begun) -> dict[str, dict[str, Any]]:
+def _scores(begun: BegunRefinement) -> dict[str, dict[str, Any]]:
     if not begun.folder.rankings.exists():
         return {}
     frame = pl.read_csv(begun.folder.rankings, schema=RANKINGS).sort("round")

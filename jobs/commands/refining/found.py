@@ -5,7 +5,7 @@ choose from.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,12 @@ from empathy_core.prompts.instructions import wording_digest
 from empathy_core.refining import candidates, proposing
 from empathy_core.refining.candidates import PromptCandidate, ProposalOrigin
 from empathy_core.refining.proposing import WorstRow
-from empathy_core.store import write_bytes
+from empathy_core.store import json_lines, write_bytes
 from jobs.commands.refining.steps import StepRunner, rated
 from jobs.config.refinements import RefineColumn, from_file, prompts_by_hand, worst_by
 from jobs.config.schema import Config
 from jobs.planning.refining.configs import PROPOSE, WORST, propose_config, round_config
-from jobs.planning.refining.settings import Begun, write_prompt
+from jobs.planning.refining.settings import BegunRefinement, write_prompt
 from reports.labels import column_title, number
 from reports.numbers.refined import PromptRows, RowsOfRun
 
@@ -36,7 +36,7 @@ WORST_COLUMNS: dict[str, Any] = {
 """Columns of ``worst.csv``, the worst first."""
 
 
-def found(config: Config, begun: Begun, runner: StepRunner) -> list[PromptCandidate]:
+def found(config: Config, begun: BegunRefinement, runner: StepRunner) -> list[PromptCandidate]:
     """Return all candidates, those that take no part as well.
 
     Raises:
@@ -67,20 +67,17 @@ def taking_part(made: Sequence[PromptCandidate]) -> list[str]:
     return [one.name for one in made if one.prompt is not None and not one.dropped]
 
 
-def _frozen(begun: Begun) -> list[PromptCandidate]:
+def _frozen(begun: BegunRefinement) -> list[PromptCandidate]:
     """Return the candidates that were frozen, with their prompts.
 
     Raises:
         Damaged: A file is not what was written.
         RunMismatch: The table names other prompts than then.
     """
-    lines = begun.folder.candidates.read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
-    _require_declared(begun, records)
+    recorded = _recorded(begun)
+    _require_declared(begun, recorded)
     made = []
-    for record in records:
-        digest = record.pop("digest")
-        one = PromptCandidate(prompt=None, **{**record, "shown": tuple(record["shown"])})
+    for one, digest in recorded:
         if not one.dropped:
             prompt = prompts.read(begun.folder.prompt(one.name))
             if wording_digest(prompt) != digest:
@@ -89,25 +86,51 @@ def _frozen(begun: Begun) -> list[PromptCandidate]:
                     "its words unchanged; restore it, or begin a refinement of another name"
                 )
                 raise Damaged(msg)
-            one = replace(one, prompt=prompt)
-        made.append(one)
+            made.append(replace(one, prompt=prompt))
+        else:
+            made.append(one)
     return made
 
 
-def _require_declared(begun: Begun, records: Sequence[Mapping[str, Any]]) -> None:
+_Recorded = tuple[PromptCandidate, str | None]
+"""A candidate without its prompt, and the digest of that prompt's words; null without a prompt."""
+
+
+def _recorded(begun: BegunRefinement) -> list[_Recorded]:
+    """Return what was written of the candidates.
+
+    Raises:
+        Damaged: The file is not what was written.
+    """
+    path = begun.folder.candidates
+    try:
+        records = list(map(json.loads, json_lines(path.read_text(encoding="utf-8"))))
+        digests = [record.pop("digest") for record in records]
+        made = [PromptCandidate(prompt=None, **{**r, "shown": tuple(r["shown"])}) for r in records]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"{path} cannot be read ({error}): expected the candidates as they were frozen, a line "
+            "of JSON each; restore it from a copy, or begin a refinement of another name"
+        )
+        raise Damaged(msg) from error
+    return list(zip(made, digests, strict=True))
+
+
+def _require_declared(begun: BegunRefinement, recorded: Sequence[_Recorded]) -> None:
     """Refuse a table that names other candidates than were frozen.
 
     Raises:
         RunMismatch: Naming what changed.
     """
-    table = begun.table
-    then = {one["name"]: one["digest"] for one in records if one["made"] == "hand"}
+    table, parent = begun.table, begun.parent
+    then = {one.name: digest for one, digest in recorded if one.made == "hand"}
     now = {prompt.name: wording_digest(prompt) for prompt in prompts_by_hand(table)}
     changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
-    n_proposed = sum(one["made"] == "proposed" for one in records)
+    n_proposed = sum(one.made == "proposed" for one, _ in recorded)
     if n_proposed != (table.proposals if table.proposer else 0):
         changed.append("proposer or proposals")
-    if any(one["made"] == "file" for one in records) != (table.candidates_file is not None):
+    in_file = [(one.name, one.said) for one, _ in recorded if one.made == "file"]
+    if in_file != [(one.name, one.said) for one in from_file(table, parent)]:
         changed.append("candidates_file")
     if changed:
         msg = (
@@ -118,7 +141,7 @@ def _require_declared(begun: Begun, records: Sequence[Mapping[str, Any]]) -> Non
         raise RunMismatch(msg)
 
 
-def _require_some(begun: Begun, made: Sequence[PromptCandidate]) -> None:
+def _require_some(begun: BegunRefinement, made: Sequence[PromptCandidate]) -> None:
     if taking_part(made):
         return
     if not made:
@@ -139,7 +162,7 @@ def _require_some(begun: Begun, made: Sequence[PromptCandidate]) -> None:
 # ---------------------------------------------------------------------------- proposed
 
 
-def _worst(config: Config, begun: Begun, runner: StepRunner) -> list[WorstRow]:
+def _worst(config: Config, begun: BegunRefinement, runner: StepRunner) -> list[WorstRow]:
     """Return the parent's replies to the proposing rows, the worst first; they are written down."""
     by = worst_by(config, begun.table)
     folder = begun.folder
@@ -178,7 +201,7 @@ def _examples(part: RowsOfRun, prompt: str) -> pl.Series:
 
 
 def _proposed(
-    config: Config, begun: Begun, runner: StepRunner, worst: Sequence[WorstRow]
+    config: Config, begun: BegunRefinement, runner: StepRunner, worst: Sequence[WorstRow]
 ) -> list[PromptCandidate]:
     """Return what the proposer returned, what cannot be used with the reason."""
     table, folder = begun.table, begun.folder

@@ -12,7 +12,7 @@ from jobs.commands.refining.steps import StepRunner, rated, read_rows
 from jobs.config.refinements import target_of
 from jobs.config.schema import Config
 from jobs.planning.refining.configs import round_config, round_name
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement
 from reports.numbers.refined import RANKINGS, PromptRows, RoundResult, RowsOfRun, round_result
 
 
@@ -29,7 +29,9 @@ class Ranked:
     rows: PromptRows
 
 
-def rank(config: Config, begun: Begun, names: Sequence[str], runner: StepRunner) -> Ranked:
+def rank(
+    config: Config, begun: BegunRefinement, names: Sequence[str], runner: StepRunner
+) -> Ranked:
     """Do the rounds, as far as they are not done, and return the candidates in order.
 
     Raises:
@@ -47,7 +49,11 @@ def rank(config: Config, begun: Begun, names: Sequence[str], runner: StepRunner)
 
 
 def _rows_of(
-    config: Config, begun: Begun, number: int, alive: Sequence[str], runner: StepRunner | None
+    config: Config,
+    begun: BegunRefinement,
+    number: int,
+    alive: Sequence[str],
+    runner: StepRunner | None,
 ) -> RowsOfRun:
     """Return the rows of one round; without a *runner* it is done already."""
     step = round_name(number)
@@ -61,7 +67,11 @@ def _rows_of(
 
 
 def _result(
-    config: Config, begun: Begun, number: int, alive: tuple[str, ...], parts: Sequence[RowsOfRun]
+    config: Config,
+    begun: BegunRefinement,
+    number: int,
+    alive: tuple[str, ...],
+    parts: Sequence[RowsOfRun],
 ) -> RoundResult:
     """Return where candidates stand on the rows of all rounds so far.
 
@@ -79,12 +89,12 @@ def _result(
     return round_result(number, rows, parent, alive, target.better, (share, begun.table.tested))
 
 
-def _write(begun: Begun, lines: Sequence[dict[str, Any]]) -> None:
+def _write(begun: BegunRefinement, lines: Sequence[dict[str, Any]]) -> None:
     frame = pl.DataFrame(lines, schema=RANKINGS)
     write_bytes(frame.write_csv().encode(), begun.folder.rankings)
 
 
-def _known(begun: Begun) -> set[int]:
+def _known(begun: BegunRefinement) -> set[int]:
     """Return the rounds whose rankings are written: their rows are there."""
     if not begun.folder.rankings.exists():
         return set()

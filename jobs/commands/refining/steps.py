@@ -13,7 +13,7 @@ from jobs.commands.views import failures
 from jobs.config.schema import Config
 from jobs.executors import run_local
 from jobs.executors.local import Settings
-from jobs.executors.progress_bar import Bar
+from jobs.executors.progress_bar import ProgressBar
 from jobs.planning import sweep
 from jobs.planning.plan_file import last_plan
 from jobs.planning.shown_commands import command
@@ -70,7 +70,7 @@ class StepRunner:
         planned = sweep.plan(config, run, typed())
         warn_all(planned.warnings)
         settings = Settings(config.local.workers, config.local.threads)
-        outcomes = run_local.execute(planned, run, settings, Bar(quiet=self.quiet))
+        outcomes = run_local.execute(planned, run, settings, ProgressBar(quiet=self.quiet))
         failed = [outcome for outcome in outcomes if not outcome.ok]
         if failed:
             raise StepPending(show_failed(failed, run, as_json=self.quiet))

@@ -16,7 +16,7 @@ from jobs.config.refinements import remarks, target_of
 from jobs.config.schema import Config
 from jobs.planning.refining.configs import TEST, config_of_test
 from jobs.planning.refining.looks import take
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement
 from reports.numbers.refined import PromptRows, RowsOfRun, corrected, moved
 from reports.refined import PromptGain, PromptOnTest, RefinementOutcome, write_outcome
 from reports.write import write_report
@@ -24,7 +24,7 @@ from reports.write import write_report
 
 def outcome(
     config: Config,
-    begun: Begun,
+    begun: BegunRefinement,
     run: RunDir,
     made: Sequence[PromptCandidate],
     ranked: Ranked,
@@ -73,7 +73,9 @@ def outcome(
     return found
 
 
-def _test(config: Config, begun: Begun, better: Sequence[str], runner: StepRunner) -> RowsOfRun:
+def _test(
+    config: Config, begun: BegunRefinement, better: Sequence[str], runner: StepRunner
+) -> RowsOfRun:
     paths = [begun.folder.prompt(name) for name in (begun.parent.name, *better)]
     step = begun.folder.step(TEST)
     part = runner.rows(config_of_test(config, begun.table, paths), step)
@@ -90,7 +92,7 @@ def _test(config: Config, begun: Begun, better: Sequence[str], runner: StepRunne
 
 def _tested(
     config: Config,
-    begun: Begun,
+    begun: BegunRefinement,
     part: RowsOfRun,
     gains: dict[str, PromptGain],
     better: Sequence[str],
@@ -120,7 +122,7 @@ def _less(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
 
 
-def _remarks(config: Config, begun: Begun) -> Iterator[str]:
+def _remarks(config: Config, begun: BegunRefinement) -> Iterator[str]:
     """Yield what weakens the outcome."""
     yield from remarks(config, begun.table)
     if config.data.protocol == "row":

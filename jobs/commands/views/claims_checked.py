@@ -8,13 +8,13 @@ from pathlib import Path
 from empathy_core.errors import ConfigError, DataError
 from empathy_core.store import RunDir
 from reports.claims import manuscript
+from reports.claims.citable_numbers import Citable
 from reports.claims.claim_files import Claim, Claims, Problem, read_comments, read_toml
 from reports.claims.evidence import Evidence
 from reports.claims.findings import Checked, Findings
 from reports.claims.judge import judge
 from reports.claims.manuscript import Manuscript, Place
 from reports.claims.names import Names
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import find
 from reports.tables import published
 
@@ -142,10 +142,11 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
     from reports.numbers.adapter_vs_base import compare
     from reports.numbers.aggregate import aggregate
     from reports.numbers.corrected import peoples_numbers
+    from reports.numbers.derived import compare_derived
+    from reports.numbers.every_result import every_result
     from reports.numbers.flagged import flagged_answers
     from reports.numbers.people_results import HeldAgainstPeople
     from reports.numbers.prompt_effects import spreads
-    from reports.numbers.results import results
     from reports.rows.collect import collect
     from reports.tables import notes
 
@@ -161,7 +162,8 @@ def numbers_of_run(run: RunDir, changes: Sequence[str], *, partial: bool) -> Che
         f"the run {run.root.name}", compared,
     )  # fmt: skip
     evidence = with_corrected(evidence, spec, corrected)
-    printed = (*results(spec, aggregated, compared, corrected), *people.results)
+    made = compare_derived(collected, spec)
+    printed = every_result(spec, aggregated, people, compared, corrected, made)
     stamp = notes.stamp(collected) or notes.empties(flagged_answers(collected, spec), spec)
     keys = condition_keys(spec.conditions)
     contrasts = {

@@ -59,6 +59,7 @@ def checked(
         text += [checks.show(prepared.train[0], prepared.tokenizer), ""]
     if (audit := pairs.audit(spec)) and spec.preference:
         text.append(audit_text(spec.preference.pairs, audit))
+        text += [f"pairs {spec.preference.pairs}: {note}" for note in audit.get("warnings", ())]
     text += [checks.text(findings, spec.allow), _verdict(wrong, findings, with_model=with_model)]
     result = {
         "name": spec.name,

@@ -12,7 +12,7 @@ from empathy_core.store import RunDir
 from jobs.commands.console import relative
 from jobs.planning.plan import Plan
 from jobs.planning.ratings.adjudication import AdjudicatedRound
-from jobs.planning.ratings.next_round import Refined
+from jobs.planning.ratings.next_round import NextRound
 from jobs.planning.shown_commands import command
 
 
@@ -56,7 +56,7 @@ def adjudication_record(run: RunDir, found: AdjudicatedRound) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- refinement
 
 
-def refinement_text(run: RunDir, plan: Plan, of: Round, found: Refined, shown: int) -> str:
+def next_round_text(run: RunDir, plan: Plan, of: Round, found: NextRound, shown: int) -> str:
     """Return the ranked lists, and what the next round asks."""
     labels = {c.id: f"{c.model.name}.{c.prompt.name}" for c in plan.conditions}
     lines = [
@@ -82,7 +82,7 @@ def refinement_text(run: RunDir, plan: Plan, of: Round, found: Refined, shown: i
     return "\n".join(lines)
 
 
-def _made(run: RunDir, found: Refined) -> Iterator[str]:
+def _made(run: RunDir, found: NextRound) -> Iterator[str]:
     exported = found.exported
     if exported is None:
         yield "no round was made: --dry-run"
@@ -109,7 +109,7 @@ def _table(what: str, gaps: pl.DataFrame, labels: Mapping[str, str], shown: int)
         yield f"and {gaps.height - shown} more (--shown)"
 
 
-def refinement_record(found: Refined) -> dict[str, Any]:
+def next_round_record(found: NextRound) -> dict[str, Any]:
     """Return the same for other programs, whole."""
     exported = found.exported
     return {

@@ -27,6 +27,8 @@ from reports.labels import full_name, row_labels
 from reports.numbers import adapter_vs_base, results
 from reports.numbers.aggregate import aggregate
 from reports.numbers.corrected import peoples_numbers
+from reports.numbers.derived import compare_derived
+from reports.numbers.every_result import every_result
 from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.report_diff import Movements, Reported, compare_reports
 from reports.rows.collect import Collected, collect
@@ -123,8 +125,9 @@ def _of_run(name: str, rows: _Rows | None) -> Reported:
     people = HeldAgainstPeople.of(collected, rows.spec)
     spec = people.spec
     compared, corrected = adapter_vs_base.compare(collected, spec), peoples_numbers(collected, spec)
-    numbers = (
-        *results.results(spec, aggregate(collected, spec), compared, corrected), *people.results
+    numbers = every_result(
+        spec, aggregate(collected, spec), people, compared, corrected,
+        compare_derived(collected, spec),
     )  # fmt: skip
     metrics = {
         key: (metric.signature(), [asdict(column) for column in metric.columns])

@@ -17,7 +17,7 @@ from jobs.executors.slurm.launching import (
 )
 from jobs.executors.slurm.refusals import out_of_service, refused
 from jobs.executors.slurm.room import Groups
-from jobs.executors.slurm.wanted import Waits, cut_as_in_queue, waits_of, wanted
+from jobs.executors.slurm.wanted import Dependencies, cut_as_in_queue, waits_of, wanted
 from jobs.planning.plan import Task
 from jobs.planning.progress import RunProgress
 from jobs.planning.stages import stage_of
@@ -104,7 +104,8 @@ def ask_slurm(what: Launch, grouped: Groups, result: Submitted) -> None:
 
 def _ask(what: Launch, kinds: Mapping[tuple[str, str], Sequence[Task]]) -> None:
     arrays = [
-        array_of(what, submission_of(what, [(g[0],)], Waits()), "check") for g in kinds.values()
+        array_of(what, submission_of(what, [(g[0],)], Dependencies()), "check")
+        for g in kinds.values()
     ]
     with ThreadPoolExecutor(max(1, len(arrays))) as at_once:
         asked = [at_once.submit(submit.test_only, array, what.profile) for array in arrays]

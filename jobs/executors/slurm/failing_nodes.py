@@ -35,7 +35,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class NodeAttempt:
     """One attempt at an array task.
 
     Attributes:
@@ -74,7 +74,7 @@ class FailingNode:
         )
 
 
-def failing_nodes(tried: Iterable[Tried], least: int) -> list[FailingNode]:
+def failing_nodes(tried: Iterable[NodeAttempt], least: int) -> list[FailingNode]:
     """PURE: return the nodes to keep away from, those with most failures first.
 
     Such a node has failed *least* attempts, and more than half of those that it took. Were all
@@ -86,7 +86,7 @@ def failing_nodes(tried: Iterable[Tried], least: int) -> list[FailingNode]:
         tried: All attempts of a run.
         least: Failures that a node may not have; 0 means that none is named.
     """
-    by_work: dict[tuple[str, str], list[Tried]] = {}
+    by_work: dict[tuple[str, str], list[NodeAttempt]] = {}
     for attempt in tried:
         by_work.setdefault(attempt.work, []).append(attempt)
     named: dict[str, FailingNode] = {}
@@ -96,7 +96,7 @@ def failing_nodes(tried: Iterable[Tried], least: int) -> list[FailingNode]:
     return sorted(named.values(), key=lambda node: (-node.n_failed, node.node))
 
 
-def _failing(attempts: Sequence[Tried], least: int) -> Iterable[FailingNode]:
+def _failing(attempts: Sequence[NodeAttempt], least: int) -> Iterable[FailingNode]:
     taken = Counter(attempt.node for attempt in attempts)
     failed = Counter(attempt.node for attempt in attempts if attempt.failed)
     suspect = [node for node in taken if 2 * failed[node] > taken[node]]
@@ -119,10 +119,10 @@ def _chance(node: FailingNode) -> float:
 
 def tried(
     array_tasks: Iterable[ArrayTask], rows: Mapping[tuple[str, int], Attempts]
-) -> list[Tried]:
+) -> list[NodeAttempt]:
     """Return all attempts of which the node is known, from the logs and the accounting."""
     return [
-        Tried(
+        NodeAttempt(
             (array_task.submission.stage, str(array_task.submission.asked.get("partition", ""))),
             attempt.node,
             attempt.kind not in NOT_THE_NODE,

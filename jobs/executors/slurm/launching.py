@@ -13,7 +13,7 @@ from jobs.config.schema import Config
 from jobs.executors.slurm.failing_nodes import FailingNode
 from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.submissions import Submission
-from jobs.executors.slurm.wanted import Waits
+from jobs.executors.slurm.wanted import Dependencies
 from jobs.planning.plan import Plan
 from jobs.planning.stages import FINETUNE, GENERATE, SCORE, stage_of
 from slurm.profile import Profile, Resources
@@ -127,7 +127,7 @@ class Submitted:
         return jobs
 
 
-def submission_of(what: Launch, bundles: Sequence[TaskBundle], waits: Waits) -> Submission:
+def submission_of(what: Launch, bundles: Sequence[TaskBundle], waits: Dependencies) -> Submission:
     """Return what is recorded of one array job, not yet named."""
     first = bundles[0][0]
     asked = what.resources(first.stage, first.key).model_dump(exclude_none=True)

@@ -1,11 +1,9 @@
 """PURE: how tasks are bundled, and bundles become array jobs, within a cluster's limits."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from jobs.planning.plan import Task
 
-T = TypeVar("T")
 TaskBundle = tuple[Task, ...]
 """The tasks that one array task does, one after the other."""
 

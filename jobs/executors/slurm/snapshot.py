@@ -1,6 +1,7 @@
 """The suite as it is now, copied into the run: an edit cannot change what waits in the queue."""
 
 import hashlib
+import importlib.util
 import py_compile
 import shutil
 import sys
@@ -11,6 +12,8 @@ from empathy_core.store import RunDir
 from jobs import PACKAGES
 
 SOURCE = Path(__file__).resolve().parents[3]
+UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+"""How compiled code begins that is taken without a look at its source (PEP 552)."""
 
 
 def snapshot(run: RunDir) -> Path:
@@ -29,18 +32,44 @@ def snapshot(run: RunDir) -> Path:
             shutil.copyfile(path, copy)
             store.set_mode(copy)
             if copy.suffix == ".py":
-                _compile(copy)
+                _compile(path, copy)
     return target
 
 
-def _compile(copy: Path) -> None:
+def _compile(source: Path, copy: Path) -> None:
     """Compile a file that will not change, so that a thousand array tasks need not."""
     folder = store.make_dir(copy.parent / "__pycache__")
     # named here: PYTHONPYCACHEPREFIX of the launcher's names a place where array tasks do not look
     compiled = folder / f"{copy.stem}.{sys.implementation.cache_tag}.pyc"
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    if py_compile.compile(str(copy), str(compiled), quiet=2, invalidation_mode=unchecked):
-        store.set_mode(compiled)
+    known = _compiled_already(source)
+    if known is not None:
+        compiled.write_bytes(UNCHECKED + importlib.util.source_hash(copy.read_bytes()) + known)
+    elif not py_compile.compile(
+        str(copy), str(compiled), quiet=2,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    ):  # fmt: skip
+        return
+    store.set_mode(compiled)
+
+
+def _compiled_already(source: Path) -> bytes | None:
+    """Return the code that the interpreter keeps of *source* in its cache; null without it.
+
+    It is held to be of this source by the time and length that the cache names, as the interpreter
+    itself does, and if it is newer: so an edit within the second is not overlooked for ever. The
+    interpreter puts the name of the copy into it when it is imported.
+    """
+    cached = Path(importlib.util.cache_from_source(str(source)))
+    try:
+        written, code, found = source.stat(), cached.read_bytes(), cached.stat()
+    except OSError:
+        return None
+    of_this = (int(written.st_mtime), written.st_size)
+    named = tuple(int.from_bytes(part, "little") for part in (code[8:12], code[12:16]))
+    is_checked = code[:8] == importlib.util.MAGIC_NUMBER + bytes(4)
+    if not is_checked or named != of_this or found.st_mtime_ns <= written.st_mtime_ns:
+        return None
+    return code[16:]
 
 
 def _files(package: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from slurm.profile import Resources, Retry
 
 
 @dataclass(frozen=True)
-class Try:
+class StandbyArray:
     """One array that stands by.
 
     Attributes:
@@ -44,7 +44,7 @@ class Reserved:
         lacking: Why there are fewer than asked for; empty if there are not.
     """
 
-    tries: Sequence[Try]
+    tries: Sequence[StandbyArray]
     lacking: str = ""
 
 
@@ -104,7 +104,7 @@ class Standby:
         else:
             times, size = 0, 0
         why = "" if times == len(tries) else self._lacking(hours, share, share_h, places)
-        return Reserved([Try(given, size) for given in tries[:times]], why)
+        return Reserved([StandbyArray(given, size) for given in tries[:times]], why)
 
     def _numbers(self) -> range:
         return range(1, self.retry.times + 1)

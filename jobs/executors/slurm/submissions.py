@@ -150,7 +150,7 @@ class Ledger:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            lines = self.run.jobs.read_text().splitlines()
+            lines = store.json_lines(self.run.jobs.read_text())
         except FileNotFoundError:
             return []
         entries = []

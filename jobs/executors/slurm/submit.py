@@ -20,10 +20,10 @@ from jobs.executors.slurm.packing import TaskBundle
 from jobs.executors.slurm.refusals import what_to_do
 from jobs.executors.slurm.room import Groups, Room, closed_partitions, fitted, read_rooms
 from jobs.executors.slurm.snapshot import snapshot
-from jobs.executors.slurm.standby import Reserved, Try, is_followed, read_standby
+from jobs.executors.slurm.standby import Reserved, StandbyArray, is_followed, read_standby
 from jobs.executors.slurm.submissions import Ledger, Submission
 from jobs.executors.slurm.wanted import (
-    Waits,
+    Dependencies,
     cut_as_in_queue,
     is_claimed,
     nowhere,
@@ -92,7 +92,7 @@ def submit_tasks(what: Launch, tasks: Sequence[Task], queue_state: QueueState) -
     try:
         what = _checked(what, packing.groups(free), queue_state, result)
         for group in packing.groups(free):
-            _submit_arrays(what, [tuple(group)], queue_state.site, Waits(), result)
+            _submit_arrays(what, [tuple(group)], queue_state.site, Dependencies(), result)
     except SlurmError as error:
         raise ClusterError(f"Slurm: {error}; correct it and run the same command again") from error
     return result
@@ -197,7 +197,7 @@ def _checked(what: Launch, grouped: Groups, queue_state: QueueState, result: Sub
 
 
 def _submit_arrays(
-    what: Launch, bundles: Sequence[TaskBundle], site: Site, waits: Waits, result: Submitted
+    what: Launch, bundles: Sequence[TaskBundle], site: Site, waits: Dependencies, result: Submitted
 ) -> None:
     """Submit one group's array tasks, in as few arrays as the cluster allows."""
     waiting = packing.arrays(bundles, site.largest_array)
@@ -238,7 +238,7 @@ def _submit_one(what: Launch, wanted: Submission, site: Site) -> Submission:
 
 
 def _stand_by(
-    what: Launch, first: Submission, waits: Waits, tries: Sequence[Try], site: Site
+    what: Launch, first: Submission, waits: Dependencies, tries: Sequence[StandbyArray], site: Site
 ) -> Iterator[Submission]:
     """Submit what does again what one array fails to do; each waits for all before it.
 
@@ -257,7 +257,12 @@ def _stand_by(
 
 
 def _follow(
-    what: Launch, first: Submission, waits: Waits, standby: Reserved, site: Site, result: Submitted
+    what: Launch,
+    first: Submission,
+    waits: Dependencies,
+    standby: Reserved,
+    site: Site,
+    result: Submitted,
 ) -> None:
     """Submit what stands by for one array, and say what of it does not."""
     why = standby.lacking

@@ -14,7 +14,7 @@ from jobs.planning.stages import Stage, awaited_by, stage_of
 
 
 @dataclass(frozen=True)
-class Waits:
+class Dependencies:
     """The jobs that an array waits for.
 
     Attributes:
@@ -63,7 +63,7 @@ def missing(
 
 def _before(
     stage: Stage, key: str, plan: Plan, queue_state: QueueState, submitted: Jobs | None = None
-) -> Waits:
+) -> Dependencies:
     """Return the jobs, in the queue or just submitted, that tasks of *key* start after."""
     submitted = submitted or {}
     jobs: dict[str, list[str]] = {"afterany": [], "afterok": [], "one": []}
@@ -79,7 +79,7 @@ def _before(
             of += submitted.get((other.name, theirs), ())
             jobs["one" if tries else after.how] += of
     unique = {how: list(dict.fromkeys(ids)) for how, ids in jobs.items()}
-    return Waits(any=unique["afterany"], ok=unique["afterok"], one_ok=unique["one"])
+    return Dependencies(any=unique["afterany"], ok=unique["afterok"], one_ok=unique["one"])
 
 
 def wanted(
@@ -121,7 +121,9 @@ def is_claimed(plan: Plan, task: Task, claimed: Mapping[str, Collection[int]]) -
     )
 
 
-def waits_of(plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs) -> Waits:
+def waits_of(
+    plan: Plan, group: Sequence[Task], queue_state: QueueState, submitted: Jobs
+) -> Dependencies:
     """Return the jobs that a group waits for: those of the table, and those it overlaps with."""
     before = _before(stage_of(group[0].stage), group[0].key, plan, queue_state, submitted)
     return replace(before, any=list(dict.fromkeys([*before.any, *queue_state.overlapping(group)])))

@@ -25,8 +25,10 @@ from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import Condition
 from jobs.planning.pairs.said_of_replies import said_of_replies
 from jobs.planning.pairs.scored_run import ScoredRun, scored_run
+from reports.labels import n_of
 from reports.numbers.calibration import calibration_numbers
 from reports.rows.compared import comparisons
+from reports.rows.people import RatedAnswers, read_people
 from reports.rows.pieces import KEY
 from reports.rows.rated_tables import asked_of
 
@@ -86,10 +88,11 @@ def _replies(of: ScoredRun, settings: PairSettings) -> _AskedReplies:
     found = {}
     for condition in of.spec.conditions:
         licence = _licence(condition, settings)
-        rows = of.collected.texts(condition.id, list(questions)).select(*KEY, "text")
-        for example, sample, text in rows.iter_rows():
+        rows = of.collected.texts(condition.id, list(questions)).select(*KEY, "text", "stop")
+        for example, sample, text, stop in rows.iter_rows():
             by = f"{condition.id}#{sample}"
-            found[condition.id, example, sample] = WrittenReply(by, clean(text)[0], licence)
+            reply = WrittenReply(by, clean(text)[0], licence, cut=stop == "length")
+            found[condition.id, example, sample] = reply
     return _AskedReplies(questions, found)
 
 
@@ -107,7 +110,8 @@ def _beside(
 ) -> Iterator[ComparedReplies]:
     """Yield every two answers to an example, with what the column says of each."""
     sign = 1 if of.column.better == "higher" else -1
-    values = pl.concat([_values(of, settings, c.id) for c in of.spec.conditions])
+    said = _allowed(of)
+    values = pl.concat([_values(of, settings, c.id, said) for c in of.spec.conditions])
     rows = values.rows_by_key("example", named=True)
     for example, question in known.questions.items():
         for a, b in combinations(rows.get(example, ()), 2):
@@ -118,11 +122,13 @@ def _beside(
             yield ComparedReplies(question, first, second, scores, apart, missing)
 
 
-def _values(of: ScoredRun, settings: PairSettings, condition: str) -> pl.DataFrame:
+def _values(
+    of: ScoredRun, settings: PairSettings, condition: str, said: RatedAnswers | None
+) -> pl.DataFrame:
     """Return ``VALUES`` of a condition, a row each of its answers."""
     rows = of.collected.answers[condition].select(KEY)
     if isinstance(of.metric, People):
-        found = _of_people(of, settings, condition)
+        found = _of_people(of, settings, condition, said)
     else:
         found = _of_metric(of, settings, condition)
     rows = rows.join(found, on=KEY, how="left", maintain_order="left")
@@ -150,9 +156,18 @@ def _of_metric(of: ScoredRun, settings: PairSettings, condition: str) -> pl.Data
     )
 
 
-def _of_people(of: ScoredRun, settings: PairSettings, condition: str) -> pl.DataFrame:
+def _allowed(of: ScoredRun) -> RatedAnswers | None:
+    """Return what people said who let models be trained on it; null if nobody, or not asked for."""
+    if not isinstance(of.metric, People):
+        return None
+    conditions = [c.id for c in of.spec.conditions]
+    return read_people(of.run, of.spec.metrics, conditions, of.collected.texts, to_train=True)
+
+
+def _of_people(
+    of: ScoredRun, settings: PairSettings, condition: str, said: RatedAnswers | None
+) -> pl.DataFrame:
     """Return what people said of answers, where enough of them did, or one has settled it."""
-    said = of.collected.people
     if said is None:
         return pl.DataFrame(schema={name: VALUES[name] for name in list(VALUES)[1:]})
     rows = said.of(*of.metric.asked).filter(pl.col("condition") == condition)
@@ -252,6 +267,15 @@ def _chosen_by(of: ScoredRun, settings: PairSettings) -> str:
 
 def _warnings(of: ScoredRun) -> Iterator[str]:
     column = of.column
+    if isinstance(of.metric, People) and of.collected.people:
+        every, allowed = of.collected.people, _allowed(of)
+        n = every.raters(*of.metric.asked)
+        lost = n - (allowed.raters(*of.metric.asked) if allowed else 0)
+        if lost:
+            yield (
+                f"{n_of(lost, n)} raters have not agreed that models may be trained on their "
+                "ratings, which decide no pair."
+            )
     if column.judge and not _is_calibrated(of):
         yield (
             f"{column.judge} is uncalibrated on {column.label}: people's ratings do not confirm "

@@ -18,6 +18,7 @@ from jobs.config.schema import Config
 from jobs.planning.pairs.from_scores import scored_pairs
 from jobs.planning.pairs.said_of_replies import said_in
 from jobs.planning.plan import PlannedFinetune, PlannedMetric
+from jobs.planning.plan_file import last_plan
 from jobs.planning.withheld import WithheldWrites
 
 
@@ -75,7 +76,8 @@ class Pairs:
         found = candidates.find(name, settings, self.examples, licences)
         if settings.condition is None:
             return found
-        return said_in(RunDir(Path(settings.path).expanduser())).marked(found)
+        run = RunDir(Path(settings.path).expanduser())
+        return said_in(run).marked(_under_licence(found, run, settings))
 
     def told(self, planned: PlannedFinetune) -> Iterator[str]:
         """Yield what an author should know of the pairs of a fine-tune that was planned."""
@@ -95,6 +97,20 @@ class Pairs:
         if (audit := self.audit(planned.spec)) and (sentences := _sentences(audit)):
             label = f"{planned.spec.label} was tuned on {planned.n_pairs} preference pairs."
             yield " ".join([label, *sentences])
+
+
+def _under_licence(found: FoundPairs, run: RunDir, settings: PairSettings) -> FoundPairs:
+    """Return a therapist's pairs with the licence of the model whose answers are rejected.
+
+    A run without a plan (answers that were copied by hand) says nothing of its models.
+    """
+    if not run.plans():
+        return found
+    models = {c.id: c.model for c in last_plan(run)[0].conditions}
+    model = models.get(str(found.origin["condition"]))
+    licence = (model.licence if model else "") or settings.licence or ""
+    of = () if model and model.is_human else (licence,)
+    return replace(found, candidates=tuple(replace(c, of_models=of) for c in found.candidates))
 
 
 def same_again(
@@ -134,7 +150,8 @@ def pairs_of_card(planned: PlannedFinetune, run: RunDir) -> dict[str, Any]:
     if path is None or not path.is_file():
         return {}
     audit = read_json(path)
-    return {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+    told = {"found": audit["found"], "kept": audit["kept"], "notes": _sentences(audit)}
+    return told | {"cues": audit.get("cues", [])}
 
 
 def _sentences(audit: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from empathy_core.errors import ConfigError, DataError, Incomplete, first_line
 from empathy_core.metrics import MetricProtocol
 from empathy_core.metrics._people import CORRECTED, People, once_rated
 from empathy_core.store import RunDir
+from empathy_core.training.preference.candidates import require_effect
 from empathy_core.training.preference.settings import PairSettings
 from empathy_core.types import Column, Condition
 from jobs.config.contrasts import selected
@@ -88,11 +89,11 @@ def scored_run(name: str, settings: PairSettings) -> ScoredRun:
 
 def _planned(name: str, settings: PairSettings) -> tuple[RunDir, Plan]:
     lacking = [key for key in ("column", "margin") if getattr(settings, key) is None]
-    if lacking or settings.condition is not None:
-        wrong = f"{' and '.join(lacking)} not given" if lacking else "condition is of therapist"
+    require_effect(name, settings)
+    if lacking:
         msg = (
-            f"pairs.{name}: {wrong}; expected column and margin, and conditions where not all are "
-            "compared; correct the table"
+            f"pairs.{name}: {' and '.join(lacking)} not given; expected column and "
+            "margin, and conditions where not all are compared; correct the table"
         )
         raise ConfigError(msg)
     run = RunDir(Path(settings.path).expanduser())

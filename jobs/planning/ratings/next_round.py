@@ -23,7 +23,7 @@ from jobs.planning.ratings.rows import rated_run
 
 
 @dataclass(frozen=True, slots=True)
-class Refining:
+class NextRoundOptions:
     """What the command line says.
 
     Attributes:
@@ -40,7 +40,7 @@ class Refining:
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
+class NextRound:
     """What ratings show, and the round that follows.
 
     Attributes:
@@ -58,14 +58,14 @@ class Refined:
     exported: ExportedRound | None
 
 
-def refined(
+def next_round(
     run: RunDir,
     plan: Plan,
     table: AnnotateTable,
     of: OpenRound,
-    how: Refining,
+    how: NextRoundOptions,
     judged: pl.DataFrame,
-) -> Refined:
+) -> NextRound:
     """Rank what was rated, and draw and write the next round.
 
     Args:
@@ -101,11 +101,11 @@ def refined(
     )
     drawn = _drawn(of, how, sample, questions, favoured)
     if how.dry_run:
-        return Refined(questions, conditions, favoured, drawn, None)
+        return NextRound(questions, conditions, favoured, drawn, None)
     require_helpline(table)
     rated = rated_run(run, plan, table)
     exported = refinement_round(run, plan, table, rated, drawn)
-    return Refined(questions, conditions, favoured, drawn, exported)
+    return NextRound(questions, conditions, favoured, drawn, exported)
 
 
 def _number(of: OpenRound) -> int:
@@ -115,7 +115,7 @@ def _number(of: OpenRound) -> int:
 
 def _drawn(
     of: OpenRound,
-    how: Refining,
+    how: NextRoundOptions,
     sample: pl.DataFrame,
     questions: pl.DataFrame,
     favoured: frozenset[str],

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from empathy_core import data, store
+from empathy_core.errors import Damaged
 from empathy_core.prompts.instructions import wording_digest
 from empathy_core.store import EVALUATED, RefinementDir, RunDir, list_pieces
 from empathy_core.types import Prompt
 from jobs.planning.plan_file import last_plan
 from jobs.planning.refining.configs import TEST
-from jobs.planning.refining.settings import Begun
+from jobs.planning.refining.settings import BegunRefinement
 from reports.refined import RefinementOutcome, read_outcome
 from reports.tables.refined import looks_note
 
@@ -35,11 +36,23 @@ class LookAtTest:
 
 
 def looks(run: RunDir) -> list[LookAtTest]:
-    """Return every look at test rows that refinements of a run took, the oldest first."""
+    """Return every look at test rows that refinements of a run took, the oldest first.
+
+    Raises:
+        Damaged: The file is not what was written.
+    """
     if not run.test_looks.exists():
         return []
-    lines = run.test_looks.read_text(encoding="utf-8").splitlines()
-    found = [_look(json.loads(line)) for line in lines if line.strip()]
+    try:
+        lines = store.json_lines(run.test_looks.read_text(encoding="utf-8"))
+        found = [_look(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"{run.test_looks} cannot be read ({error}): expected a line of JSON for each look at "
+            "the test rows, which every note counts; remove what does not belong there, or restore "
+            "it from a copy"
+        )
+        raise Damaged(msg) from error
     return list(dict.fromkeys(found))
 
 
@@ -53,7 +66,7 @@ def counted_looks(run: RunDir) -> dict[str, int]:
     return dict(Counter(look.test for look in looks(run)))
 
 
-def take(run: RunDir, begun: Begun, prompts: Sequence[Prompt]) -> LookAtTest:
+def take(run: RunDir, begun: BegunRefinement, prompts: Sequence[Prompt]) -> LookAtTest:
     """Record a look before it is taken, and return it; taken again, it is the same look."""
     mine = LookAtTest(begun.name, tuple(sorted(map(wording_digest, prompts))), begun.test)
     with run.lock():

@@ -1,15 +1,16 @@
 """What a refinement was begun with: frozen before anything is answered, and compared ever after."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from empathy_core import data, metrics, store
+from empathy_core import data, metrics, prompts, store
 from empathy_core.data import splitting
-from empathy_core.errors import Damaged, DataError, RunMismatch
+from empathy_core.errors import Damaged, DataError, EmpathyError, RunMismatch, first_line
 from empathy_core.prompts.instructions import as_toml, wording_digest
 from empathy_core.refining.rows import RefinementRows, draw_rows
 from empathy_core.store import RefinementDir, RunDir, read_json, write_bytes, write_json
@@ -28,7 +29,7 @@ replies first. Those of candidates are frozen with them."""
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunRefinement:
     """A refinement that was begun.
 
     Attributes:
@@ -48,7 +49,7 @@ class Begun:
     n_test: int
 
 
-def begin(config: Config, name: str, run: RunDir) -> Begun:
+def begin(config: Config, name: str, run: RunDir) -> BegunRefinement:
     """Return a refinement, its rows drawn and frozen by the first call.
 
     Raises:
@@ -72,7 +73,7 @@ def _freeze(
     steps = {WORST: rows.proposing}
     steps |= {round_name(i): ids for i, ids in enumerate(rows.rounds, start=1)}
     for step, ids in steps.items():
-        write_bytes(("\n".join(ids) + "\n").encode(), folder.ids(step))
+        write_bytes(_ids_text(ids).encode(), folder.ids(step))
     write_prompt(folder, parent)
     tested = _test_ids(config, examples)
     record = {
@@ -84,21 +85,27 @@ def _freeze(
     write_json(record, folder.settings)
 
 
-def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> Begun:
-    table, found = config.refine[name], read_json(folder.settings)
+def _begun(config: Config, name: str, folder: RefinementDir, parent: Prompt) -> BegunRefinement:
+    table = config.refine[name]
     try:
+        found = read_json(folder.settings)
         listed = found["rows"]
-        rounds = tuple(tuple(ids) for step, ids in listed.items() if step != WORST)
+        rounds = tuple(tuple(listed[round_name(i)]) for i in range(1, len(listed)))
         rows = RefinementRows(tuple(listed[WORST]), rounds)
         tested = found["test"]
         _require_same(folder, found, _settings(config, table, parent), _identity(config))
-        return Begun(name, table, folder, parent, rows, tested["digest"], int(tested["rows"]))
-    except (KeyError, TypeError) as error:
+        begun = BegunRefinement(
+            name, table, folder, parent, rows, tested["digest"], int(tested["rows"])
+        )
+    except (KeyError, TypeError, AttributeError, Damaged) as error:
         msg = (
-            f"{folder.settings} is not what was written (no {error}): expected the settings of a "
-            f"refinement; restore it from a copy, or remove {folder.root}"
+            f"{folder.settings} is not what was written ({first_line(error)}): expected the "
+            "settings of a refinement, with which it was begun; restore it from a copy, or remove "
+            f"{folder.root}, which begins it anew"
         )
         raise Damaged(msg) from error
+    _require_frozen(folder, listed, parent)
+    return begun
 
 
 def _require_same(
@@ -117,6 +124,40 @@ def _require_same(
             "table [refine.<name>] another name"
         )
         raise RunMismatch(msg)
+
+
+def _require_frozen(
+    folder: RefinementDir, listed: Mapping[str, Sequence[str]], parent: Prompt
+) -> None:
+    """Refuse lists of rows, or a copy of the parent, that are not what was frozen.
+
+    Steps read these files: with other rows, what is proposed from might be scored on.
+
+    Raises:
+        Damaged: Naming the first.
+    """
+    for step, ids in listed.items():
+        path = folder.ids(step)
+        if not path.exists() or path.read_text(encoding="utf-8") != _ids_text(ids):
+            raise Damaged(_not_frozen(path, "the ids that were drawn, as settings.json has them"))
+    path = folder.prompt(parent.name)
+    try:
+        same = wording_digest(prompts.read(path)) == wording_digest(parent)
+    except EmpathyError:
+        same = False
+    if not same:
+        raise Damaged(_not_frozen(path, "the words of the parent prompt"))
+
+
+def _not_frozen(path: Path, expected: str) -> str:
+    return (
+        f"{path} is not what was frozen: expected {expected}; restore it from a copy, or begin a "
+        "refinement of another name"
+    )
+
+
+def _ids_text(ids: Sequence[str]) -> str:
+    return "\n".join(ids) + "\n"
 
 
 def _settings(config: Config, table: RefineTable, parent: Prompt) -> dict[str, Any]:

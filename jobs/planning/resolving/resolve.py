@@ -260,7 +260,7 @@ class _Conditions:
 def _check_room(condition: Condition) -> None:
     """Refuse answers that are longer than the decoder of an encoder-decoder reaches."""
     model = condition.model
-    if model.backend == "hf" and model.architecture == "encoder-decoder":
+    if model.backend == "hf" and model.is_encoder_decoder:
         folder = weights.locate(str(model.weights), model.revision)
         check_room(condition, read_settings(folder)[1])
 

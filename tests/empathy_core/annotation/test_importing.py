@@ -129,7 +129,12 @@ def test_whether_ratings_may_be_used_for_training_is_recorded(tmp_path: Path):
     around.take("1.json", _page("2026-01-01T10:00:00.000Z", "5"))
     around.take("2.csv", sheet(_said("R02"), "R02"))
 
-    assert may_train(around.folder) == {"R01": True, "R02": False}
+    asked = around.of
+    told = replace(asked, settings={"may_train": "yes"})
+    assert may_train(around.folder, asked) == {"R01"}
+    assert may_train(around.folder, told) == set(asked.raters)
+    around.take("3.json", _page("2026-01-03T10:00:00.000Z", "2"))
+    assert may_train(around.folder, told) == set(asked.raters) - {"R01"}
 
 
 def test_every_repair_is_recorded_with_its_place(tmp_path: Path):

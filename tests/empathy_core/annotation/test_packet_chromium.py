@@ -265,6 +265,31 @@ def test_it_fits_a_phone_and_can_be_read(browser: Browser, path: Path, scheme: A
         assert [row["label"] for row in downloaded(page)["answers"]] == ["1", "2"]
 
 
+def test_a_phone_shows_that_no_choice_about_training_means_no(browser: Browser, path: Path):
+    """What consent rests on is no hint about keys, which a phone does without."""
+    with opened(browser, path, **PHONE) as found:
+        expect(found.page.get_by_text("If you choose neither, the answer is no.")).to_be_visible()
+        expect(found.page.get_by_text("answer the marked question")).to_be_hidden()
+
+
+def test_the_name_of_the_file_has_a_line_of_its_own(browser: Browser, path: Path):
+    """Between progress and buttons it would be broken into four."""
+    with opened(browser, path, viewport={"width": 1366, "height": 768}) as found:
+        start(found.page)
+        downloaded(found.page)
+        height = found.page.locator("#kept").evaluate("one => one.getBoundingClientRect().height")
+        assert 0 < height < 30
+
+
+def test_a_long_question_stands_within_its_frame(browser: Browser, path: Path):
+    with opened(browser, path, **PHONE) as found:
+        start(found.page)
+        frame, question = found.page.locator("fieldset").first.evaluate(
+            "one => [one, one.querySelector('legend')].map((it) => it.getBoundingClientRect().top)"
+        )
+        assert question > frame
+
+
 def test_every_field_has_a_name_and_focus_goes_with_the_rater(browser: Browser, path: Path):
     """Labels and legends for all inputs; a new reply begins at its heading."""
     with opened(browser, path) as found:

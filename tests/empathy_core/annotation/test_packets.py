@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from empathy_core import rubrics
-from empathy_core.annotation.answers import NOT_ASKED, field_name, field_parts
+from empathy_core.annotation.answers import NOT_ASKED, field_name
 from empathy_core.annotation.asked import asked_dimensions
 from empathy_core.annotation.frames import KEY
 from empathy_core.annotation.packets import Packet, PacketItem, key
@@ -266,11 +266,3 @@ def test_qualtrics_gets_a_code_for_each_item_and_dimension(both: list[Packet], t
     assert {(row["rubric"], row["dimension"]) for row in rows} == {
         ("care", "warmth"), ("care", "harm"),
     }  # fmt: skip
-
-
-def test_the_name_of_a_field_is_read_back():
-    assert field_parts(field_name("epitome", "emotional_reactions")) == (
-        "epitome", "emotional_reactions",
-    )  # fmt: skip
-    assert field_parts("note") is None
-    assert field_parts("__x") is None

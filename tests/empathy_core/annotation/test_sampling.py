@@ -1,12 +1,13 @@
 """Which questions people get, with what chance, and who rates them with whom."""
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import combinations
 
 import polars as pl
 import pytest
 
-from empathy_core.annotation.assignment import assigned, rater_names, shared
+from empathy_core.annotation.assignment import Teams, assigned, rater_names
 from empathy_core.annotation.sampling import Candidate, chances_by_stratum, draw
 from empathy_core.errors import ConfigError
 
@@ -114,6 +115,19 @@ def test_all_pairs_meet_equally_often_where_they_share_enough():
 
     assert len(met) == 10
     assert max(met.values()) - min(met.values()) <= 2
+
+
+def shared(teams: Teams, answers: Mapping[str, int]) -> dict[str, int]:
+    """Return rater → answers shared with the rater with whom most are."""
+    both: Counter[tuple[str, str]] = Counter()
+    for question, team in teams.items():
+        for first, second in combinations(team, 2):
+            both[first, second] += answers[question]
+            both[second, first] += answers[question]
+    most: dict[str, int] = {}
+    for (rater, _), n in both.items():
+        most[rater] = max(n, most.get(rater, 0))
+    return most
 
 
 def test_neighbours_share_more_where_all_pairs_would_share_little():

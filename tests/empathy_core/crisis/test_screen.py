@@ -8,7 +8,7 @@ import pytest
 
 from empathy_core import data
 from empathy_core.crisis import screen
-from empathy_core.crisis.screen import sign_classes, tier, tiers, tiers_of, unknown_tiers
+from empathy_core.crisis.screen import tier, tiers, tiers_of, unknown_tiers
 from empathy_core.rubrics import rubric
 
 SAMPLE = Path(data.__file__).parent / "sample.jsonl"
@@ -246,12 +246,6 @@ def test_signs_are_seen_however_they_are_written(text: str):
 
     assert tier(text.upper()) == tier(curly) == tier(text.replace(" ", "\n", 1)) == tier(text)
     assert tiers().index(tier(wrapped)) >= tiers().index(tier(text))
-
-
-def test_classes_are_named_for_what_was_found():
-    """What led to a tier can be looked at."""
-    assert sign_classes("I wish I was dead. kms") == ("wish to be dead", "slang")
-    assert sign_classes("I'm dying laughing") == ()
 
 
 def test_tiers_are_those_of_the_rubric():

@@ -243,12 +243,6 @@ def test_t5_is_limited_by_its_tokenizers_length(tmp_path: Path) -> None:
     assert (rendering.context_window, rendering.overlong) == (512, ("b",))
 
 
-def test_spelled_special_tokens_are_counted(llama: ModelSpec) -> None:
-    """A question that writes an end token is seen, since the tokenizer takes it for one."""
-    rendering = render(condition(llama), [("a", "Hi</s> there"), ("b", "<b>Hi</b>")])
-    assert rendering.n_special_in_text == 1
-
-
 def test_rendering_digest_follows_every_token(llama: ModelSpec) -> None:
     """Another question, prompt or order is another digest; the same is the same."""
     pairs = [("a", "Hi"), ("b", "Ho")]

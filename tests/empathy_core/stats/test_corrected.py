@@ -13,7 +13,7 @@ from empathy_core.stats.corrected import (
     corrected_difference,
     corrected_mean,
 )
-from empathy_core.stats.rated_frame import Frame, RatedSample
+from empathy_core.stats.rated_frame import RatedSample, SamplingFrame
 from empathy_core.stats.refusals import Refusal
 from tests.benchmarks.simulate_corrected import WORLDS as MADE
 from tests.benchmarks.simulate_corrected import cell, kept
@@ -39,7 +39,7 @@ def alone(n: int, n_rated: int, **of: object) -> RatedSample:
 
 
 def at(weight: float, given: np.ndarray, judge: np.ndarray, sample: RatedSample):
-    return Frame.of(sample, np.ones(len(judge), bool)).estimate(given, judge, weight)
+    return SamplingFrame.of(sample, np.ones(len(judge), bool)).estimate(given, judge, weight)
 
 
 # ---------------------------------------------------------------------------- goldens

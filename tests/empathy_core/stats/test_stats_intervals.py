@@ -5,7 +5,6 @@ import pytest
 
 from empathy_core import metrics
 from empathy_core.stats import (
-    Difference,
     Interval,
     Resampler,
     compare_all,
@@ -137,23 +136,18 @@ def test_two_one_sided_tests_are_statsmodels(n: int):
 
     ours = max(-found.narrow.low, found.narrow.high)
     assert ours - abs(apart.mean()) == pytest.approx(theirs - abs(apart.mean()), rel=0.05)
-    assert equivalent(found, theirs + 0.1 * apart.std() / np.sqrt(n)) is True
-    assert equivalent(found, theirs - 0.1 * apart.std() / np.sqrt(n)) is False
+    assert equivalent(found.narrow, theirs + 0.1 * apart.std() / np.sqrt(n)) is True
+    assert equivalent(found.narrow, theirs - 0.1 * apart.std() / np.sqrt(n)) is False
 
 
 def test_equivalence_needs_the_whole_narrow_interval_within_the_margin():
-    """And a margin above zero; without an interval nothing is told."""
-
-    def difference(narrow: Interval | None) -> Difference:
-        return Difference(1, 1, 0, None, None, None, 9, 0, 9, narrow=narrow)
-
-    assert equivalent(difference(Interval(-0.01, 0.02)), 0.021) is True
-    assert equivalent(difference(Interval(-0.01, 0.02)), 0.02) is False
-    assert equivalent(difference(Interval(-0.03, 0.01)), 0.02) is False
-    assert equivalent(difference(None), 0.02) is None
+    """And a margin above zero."""
+    assert equivalent(Interval(-0.01, 0.02), 0.021) is True
+    assert equivalent(Interval(-0.01, 0.02), 0.02) is False
+    assert equivalent(Interval(-0.03, 0.01), 0.02) is False
     for margin in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="must be above zero"):
-            equivalent(difference(None), margin)
+            equivalent(Interval(-0.01, 0.02), margin)
 
 
 def test_the_least_detectable_difference_of_a_family_is_that_of_its_first_test():

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import random
 import stat
@@ -287,3 +288,13 @@ def test_a_full_disk_is_told_as_one_when_texts_are_written():
     with Path("/dev/full").open("wb") as file, pytest.raises(OSError, match="No space") as error:
         pieces._write_texts(frame, file)
     assert error.value.errno == errno.ENOSPC
+
+
+def test_a_line_of_json_ends_in_a_line_feed_alone(tmp_path: Path) -> None:
+    """What is written unescaped may hold characters at which other lines end."""
+    told = [{"said": f"a{char}b"} for char in "\u2028\u2029\x85\x1c\x0b\x0c\r\n"]
+    for flush, value in zip([True, False] * 4, told, strict=True):
+        store.append_json_line(value, tmp_path / "a.jsonl", flush=flush)
+
+    with (tmp_path / "a.jsonl").open(encoding="utf-8", newline="") as file:
+        assert [json.loads(line) for line in store.json_lines(file.read())] == told

@@ -167,11 +167,30 @@ def test_a_file_without_licence_or_pairs_is_refused(tmp_path: Path) -> None:
         _made("p", PairSettings(path=path, licence="MIT", flagged="red"), NO_ROWS, {})
 
 
-def test_settings_of_scores_are_not_passed_over_without_a_word(tmp_path: Path) -> None:
-    """Where made_from was forgotten, the file would be read as one of pairs."""
-    settings = PairSettings(path=str(_file(tmp_path)), licence="MIT", column="bleu", margin=0.1)
-    with pytest.raises(ConfigError, match="column, margin has no effect with made_from = 'file'"):
-        _made("p", settings, NO_ROWS, {})
+@pytest.mark.parametrize(
+    ("made_from", "vain"),
+    [
+        ("file", {"column": "bleu", "margin": 0.1}),
+        ("file", {"least_raters": 3, "least_mass": 0.5, "text": "answer"}),
+        ("therapist", {"flagged": "red"}),
+        ("therapist", {"source": "where", "chosen": "better"}),
+        ("scores", {"flagged": "red"}),
+        ("scores", {"licence_column": "licence", "context": "question", "condition": "a.b"}),
+    ],
+)
+def test_settings_without_effect_are_not_passed_over_without_a_word(
+    tmp_path: Path, made_from: Any, vain: dict[str, Any]
+) -> None:
+    """Whoever names the column of harmful replies counts on their being left out."""
+    settings = PairSettings(path=str(_file(tmp_path)), licence="MIT", made_from=made_from, **vain)
+    with pytest.raises(ConfigError) as told:
+        candidates.require_effect("p", settings)
+
+    assert all(key in str(told.value) for key in vain)
+    assert f"has no effect with made_from = '{made_from}'; expected" in str(told.value)
+    if made_from != "scores":
+        with pytest.raises(ConfigError, match="has no effect"):
+            _made("p", settings, NO_ROWS, {})
 
 
 def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
@@ -195,6 +214,8 @@ def test_a_therapist_is_set_against_a_models_answers(tmp_path: Path) -> None:
     assert made.frame.filter(split="train")["chosen"][0].startswith("Tell me")
     with pytest.raises(DataError, match="the licence is not known"):
         _made("t", settings, examples, {"made": "see its card"})
+    with pytest.raises(DataError, match="the licence is not known"):
+        _made("t", replace(settings, licence="llama3.1"), examples, {"made": "MIT"})
     with pytest.raises(ConfigError, match="expected condition of a run"):
         _made("t", replace(settings, path=str(tmp_path)), examples, {})
 
@@ -210,11 +231,45 @@ def test_a_models_answers_may_be_those_of_a_run(tmp_path: Path) -> None:
     piece = run.generation("tiny.prompt2.greedy-0123abcd", 0, 1)
     piece.parent.mkdir(parents=True)
     rows = {"example": ["made-00000"], "sample": [0], "text": ["You should sleep much more now."]}
+    rows |= {"stop": ["eos"]}
     pl.DataFrame(rows).write_parquet(piece)
     settings = PairSettings(path=str(run.root), made_from="therapist", condition="tiny.prompt2")
     made = _made("t", settings, examples, {"made": "MIT"})
 
     assert made.frame["rejected"].to_list() == ["You should sleep much more now."]
     assert made.audit["origin"] == {"run": "run", "condition": "tiny.prompt2.greedy-0123abcd"}
+    assert made.audit["cut"] == [0, 0]
+    pl.DataFrame(rows | {"stop": ["length"]}).write_parquet(piece)
+    cut = _made("t", settings, examples, {"made": "MIT"})
+    assert "1 rejected replies of 1 pairs stop in the middle" in pairs.audit_text("t", cut.audit)
+    assert "raise max_new_tokens" in pairs.audit_text("t", cut.audit)
+    assert any("stop in the middle" in note for note in cut.audit["notes"])
     with pytest.raises(DataError, match="0 conditions of"):
         _made("t", replace(settings, condition="other.prompt2"), examples, {"made": "MIT"})
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.001, True), (0.5, False), (0.0, False)])
+def test_it_is_said_where_no_pair_happens_to_be_held_out(
+    tmp_path: Path, share: float, *, told: bool
+) -> None:
+    """With few questions; where none was to be, there is nothing to say."""
+    rows = [{"prompt": f"I can't sleep since week {i}. What should I do?", "chosen": GOOD.chosen,
+             "rejected": GOOD.rejected} for i in range(20)]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    settings = PairSettings(path=str(path), licence="MIT", validation_share=share)
+    made = _made("p", settings, NO_ROWS, {})
+
+    assert ("validation" not in made.audit["splits"]) == (told or not share)
+    assert ("none is held out by chance" in pairs.audit_text("p", made.audit)) == told
+
+
+def test_what_was_left_out_is_said_once() -> None:
+    """Not: left out, left out to match lengths."""
+    longer = [
+        replace(GOOD, context=f"Q{i}?", chosen="a b c d e f", rejected="a b c d z")
+        for i in range(3)
+    ]
+    told = pairs.audit_text("p", _select(*longer, matched=True).audit)
+
+    assert "left out, to match lengths: 3" in told

@@ -186,6 +186,11 @@ def test_tuning_learns_the_preference_and_its_curve_tells(folder: Path, tmp_path
     assert held_out[-1].validation_loss < held_out[0].validation_loss
     assert held_out[-1].margin > 1
     assert held_out[-1].accuracy > 0.5
+    margins = held_out[-1].margins
+    assert sorted(margins) == [f"v{i:03d}" for i in range(6)]
+    assert sum(margins.values()) / 6 == pytest.approx(held_out[-1].margin, rel=1e-5)
+    assert sum(of > 0 for of in margins.values()) / 6 == pytest.approx(held_out[-1].accuracy)
+    assert lines(trained.log)[-1]["margins"] == margins
     steps = [p for p in trained.curve if p.loss is not None]
     assert steps[0].loss == pytest.approx(math.log(2), abs=1e-5)
     assert steps[-1].accuracy > 0.9

@@ -28,7 +28,7 @@ try:
     folder = weights.locate(sys.argv[1], sys.argv[2] or None)
     print(json.dumps({
         "files": sorted(p.name for p in folder.iterdir()),
-        "commit": weights.resolved_revision(folder),
+        "commit": folder.name,
         "fingerprint": weights.fingerprint(folder),
     }))
 except ModelError as error:

@@ -48,7 +48,10 @@ def test_a_rubric_of_ones_own_is_found_beside_the_configuration(tmp_path: Path):
         ('rubrics = ["epitom"]', r"annotate\.rubrics: unknown rubric 'epitom'.*'epitome'"),
         ('rubrics = ["ctrs"]', r"annotate\.rubrics: rubric 'ctrs' cannot be asked"),
         ('rubrics = ["emrank"]', r"cannot be asked of a single reply: it compares"),
-        ('rubrics = ["epitome"]\ndimensions = ["explore"]', "unknown dimension 'explore'"),
+        ('rubrics = ["epitome"]\ndimensions = ["explore"]',
+         r"1 problem:\s+annotate\.dimensions: unknown dimension 'explore'"),
+        ('rubrics = ["epitom"]\ndimensions = ["explore"]',
+         r"1 problem:\s+annotate\.rubrics: unknown rubric 'epitom'"),
         ('conditions = ["ecco"]', r"annotate\.conditions: unknown model 'ecco'.*'echo'"),
         ("raters_per_item = 1", r"annotate\.raters_per_item: .*greater than or equal to 2"),
         ("raters = 2", "raters_per_item = 3 needs as many raters, and raters = 2"),
@@ -57,7 +60,7 @@ def test_a_rubric_of_ones_own_is_found_beside_the_configuration(tmp_path: Path):
         ('strata = ["topic"]', r"annotate\.strata\.0: .*'source' or 'tier'"),
         ("question = 5", r"annotate\.question: unknown key\. Did you mean 'questions'"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_value_is_named(tmp_path: Path, text: str, said: str):
     with pytest.raises(ConfigError, match=said):
         _read(tmp_path, text)

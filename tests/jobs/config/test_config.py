@@ -17,6 +17,7 @@ from empathy_core.errors import ConfigError
 from empathy_core.training.spec import FinetuneSpec, Lora, TrainingSettings
 from empathy_core.types import Decoding, DecodingSettings, ModelSpec
 from jobs.config import read as config
+from jobs.config import texts
 from jobs.config.finetune import FinetuneTable
 from jobs.config.schema import (
     Config,
@@ -30,7 +31,7 @@ from slurm.profile import Profile, Resources
 from tests.runs.command_line import ECHO, write_config
 
 
-@pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(texts.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_configuration_loads(path: Path):
     """A shipped file names only things that exist, and says its command on top."""
     loaded = config.read(path.stem)
@@ -65,9 +66,21 @@ def test_all_errors_of_a_file_come_at_once(tmp_path: Path):
         ("max_new_tokens = 64", "max_new_tokens = -1", "decoding.greedy.max_new_tokens"),
         ("[models.echo]", '[models.echo]\nreasoning = [" ", "\\n"]', "models.echo.reasoning.0"),
         ('name = "echo"', 'name = "a/b"', "name:"),
+        ("[decoding.greedy]", "[decoding.warm]",
+         "models.echo: decodings is not set, which means 'greedy', and there is no "
+         '[decoding.greedy]; set decodings = ["warm"], or define [decoding.greedy]'),
+        ("[models.echo]", '[models.echo]\ndecodings = ["gredy"]',
+         "models.echo.decodings: unknown decoding 'gredy'"),
+        ("[models.echo]", "[report.contrasts]\nc = [1]\n[models.echo]",
+         "report.contrasts.c: expected a table with keys from first, label, second (given: [1])"),
+        ("[metrics.bleu]", "[judges]\none = 3\n[metrics.bleu]", "judges.one: expected a table "),
+        ("[metrics.bleu]", '[judges.j.elsewhere."crisis.x"]\n[metrics.bleu]',
+         'judges.j.elsewhere."crisis.x".source: missing'),
+        ("[metrics.bleu]", '[slurm]\nprofile = "nowhere"\n[metrics.bleu]',
+         "slurm.profile: unknown cluster profile 'nowhere'"),
         ('name = "echo"', 'name = "echo"\nassumed = ["decoding.warm"]', "no setting"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, expected: str):
     """Each mistake's message holds what a reader needs to mend it."""
     with pytest.raises(ConfigError) as caught:

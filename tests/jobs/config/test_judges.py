@@ -104,7 +104,8 @@ REFUSED = {
         'rubrics = ["epitome"]', 'rubrics = ["epitom"]', "unknown rubric 'epitom'.*'epitome'"
     ),
     "a file that is not there": (
-        'rubrics = ["epitome"]', 'rubrics = ["./nowhere.toml"]', "rubric .*nowhere.toml cannot be"
+        'rubrics = ["epitome"]', 'rubrics = ["./nowhere.toml"]',
+        "1 problem:.  judges.one.rubrics: rubric .*nowhere.toml cannot be",
     ),
     "no rubric": (
         'rubrics = ["epitome"]', "rubrics = []",
@@ -116,12 +117,12 @@ REFUSED = {
     "an instrument for sessions": (
         'rubrics = ["epitome"]',
         'rubrics = ["ctrs"]',
-        "judges.one: rubric 'ctrs' cannot be asked of a single reply: .* whole session of therapy",
+        "judges.one.rubrics: rubric 'ctrs' cannot be asked of a single .* whole session of",
     ),
     "an unknown dimension": (
         'rubrics = ["epitome"]',
         'rubrics = ["epitome"]\ndimensions = ["explorations", "interpretation"]',
-        "unknown dimension 'interpretation'. Did you mean 'interpretations'",
+        "1 problem:.  judges.one.dimensions: unknown dimension 'interpretation'. Did you mean 'int",
     ),
     "a rubric of which nothing is asked": (
         'rubrics = ["epitome"]',
@@ -139,11 +140,12 @@ REFUSED = {
         "rubric 'emrank' compares two replies, and no baseline is named",
     ),
     "an unknown baseline": (
-        '["epitome"]', '["emrank"]\nbaseline = "ecko"', "judges.one: unknown model 'ecko'.*'echo'"
+        '["epitome"]', '["emrank"]\nbaseline = "ecko"',
+        "judges.one.baseline: unknown model 'ecko'.*'echo'",
     ),
     "a prompt that the baseline is not asked with": (
         '["epitome"]', '["emrank"]\nbaseline = "echo.prompt1"',
-        "judges.one: unknown prompt of echo 'prompt1'.*none",
+        "judges.one.baseline: unknown prompt of echo 'prompt1'.*none",
     ),
     "a baseline of nothing": (
         '["epitome"]', '["epitome"]\nbaseline = "echo"', "baseline = 'echo' has no effect.*emrank"
@@ -168,9 +170,12 @@ REFUSED = {
         "judges.one.opponents: .*'baseline' or 'all'",
     ),
     "an unknown model": (
-        '"mine"', '"mina"', "unknown model 'mina'.*Did you mean 'mine'.* Known: echo, flan_t5_base"
+        '"mine"', '"mina"',
+        "1 problem:.  judges.one.model: unknown model 'mina'.*Did you mean 'mine'.* Known: echo",
     ),
-    "an echo": ('"mine"', '"echo"', "'echo' cannot judge: it has no weights .backend echo"),
+    "an echo": (
+        '"mine"', '"echo"', "judges.one.model: model 'echo' cannot judge: it has no weights .back"
+    ),
     "a therapist": ('"mine"', '"therapist"', "'therapist' cannot judge: it has no weights"),
     "a server that is sent texts": (
         '"mine"', '"remote"', "'remote' cannot judge: its server is sent texts, not tokens"
@@ -279,7 +284,7 @@ def test_a_rubric_that_is_none_is_refused_with_the_judge(tmp_path: Path, case: s
     assert old in CARE
     (tmp_path / "broken.toml").write_text(CARE.replace(old, new, 1))
 
-    with pytest.raises(ConfigError, match=f"(?s)judges.one: rubric .*broken.toml.*{said}"):
+    with pytest.raises(ConfigError, match=f"(?s)judges.one.rubrics: rubric .*broken.toml.*{said}"):
         read(tmp_path, JUDGE.replace('"epitome"', '"./broken.toml"'))
 
 

@@ -9,8 +9,9 @@ from empathy_core.errors import ConfigError
 from empathy_core.store import RunDir
 from jobs.commands.console import existing, hint_at_others
 from jobs.commands.options import RunOptions
-from jobs.config.read import CONFIGS, read, report_table, setting
+from jobs.config.read import read, report_table, setting
 from jobs.config.schema import model_of
+from jobs.config.texts import CONFIGS
 from tests.runs.command_line import ECHO, write_config
 
 MORE = """

@@ -1,6 +1,8 @@
 """What was submitted, the code that it runs, and the array task that finds itself."""
 
+import importlib.util
 import os
+import py_compile
 import shutil
 import signal
 import stat
@@ -280,6 +282,28 @@ def test_a_snapshot_is_compiled_once_for_all_array_tasks(tmp_path: Path, suite: 
 
     assert compiled == ["__init__", "launch"]
     assert modes == {0o600}
+
+
+def test_code_that_is_compiled_already_is_copied_unless_it_may_be_of_another_text(
+    tmp_path: Path, suite: Path
+):
+    """Copied, it runs as what is compiled anew; an edit within the same second is seen."""
+    source = suite / "jobs" / "launch.py"
+    found = []
+    for text, compiles_after in (("NAME = __file__, 1", 5), ("NAME = __file__, 2", -5)):
+        source.write_text("NAME = __file__, 0")
+        os.utime(source, ns=(10**18, 10**18))
+        compiled = Path(py_compile.compile(str(source)))
+        source.write_text(text)
+        os.utime(source, ns=(10**18 + 10, 10**18 + 10))
+        os.utime(compiled, ns=(0, 10**18 + 10 + compiles_after))
+        copy = snapshot(RunDir(tmp_path / "run")) / "jobs" / "launch.py"
+        spec = importlib.util.spec_from_file_location("copied", copy)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append((Path(module.NAME[0]) == copy, module.NAME[1]))
+
+    assert found == [(True, 0), (True, 2)]  # the first was told to be of this text
 
 
 def test_equal_code_is_copied_once(tmp_path: Path, suite: Path):

@@ -10,12 +10,12 @@ from empathy_core.errors import ConfigError, Damaged, EmpathyError, StorageError
 from jobs.stages.events import failure, raise_failure, received
 
 CHATTY = """
-from jobs.stages.events import Sender
+from jobs.stages.events import EventSender
 print("a line without an end", end="", flush=True)
-Sender(1).send("step", text="é\\n\\u2028", n=3)
+EventSender(1).send("step", text="é\\n\\u2028", n=3)
 print('event: {"event": "torn', flush=True)
 print("event: 5")
-Sender(1).send("done")
+EventSender(1).send("done")
 """
 
 
@@ -36,7 +36,11 @@ def test_a_sender_that_nobody_reads_ends():
     """A child whose parent is gone does no work that nobody would take."""
     read, write = os.pipe()
     os.close(read)
-    code = f"from jobs.stages.events import Sender; Sender({write}).send('done'); print('on')"
+    code = (
+        "from jobs.stages.events import EventSender\n"
+        f"EventSender({write}).send('done')\n"
+        "print('on')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], pass_fds=[write], capture_output=True, text=True, check=False
     )

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import fisher_exact
 
 from jobs.executors.faults import Failure, cause, faults
-from jobs.executors.slurm.failing_nodes import ALPHA, Tried, failing_nodes
+from jobs.executors.slurm.failing_nodes import ALPHA, NodeAttempt, failing_nodes
 
 
 def failure(message: str, node: str = "c1", kind: str = "exception", n: int = 0) -> Failure:
@@ -51,12 +51,12 @@ def test_a_thousand_tasks_with_one_error_are_one_fault():
     assert not fault.alike
 
 
-def attempts(node: str, n_failed: int, n_well: int, work: str = "generate") -> list[Tried]:
+def attempts(node: str, n_failed: int, n_well: int, work: str = "generate") -> list[NodeAttempt]:
     flags = [True] * n_failed + [False] * n_well
-    return [Tried((work, "cpu"), node, failed) for failed in flags]
+    return [NodeAttempt((work, "cpu"), node, failed) for failed in flags]
 
 
-def named(*groups: list[Tried], least: int = 3) -> list[str]:
+def named(*groups: list[NodeAttempt], least: int = 3) -> list[str]:
     return [node.node for node in failing_nodes([t for group in groups for t in group], least)]
 
 
@@ -77,7 +77,7 @@ def test_a_broken_node_among_others_is_named():
         (attempts("c1", 9, 0, "generate"), attempts("c2", 0, 9, "score")),  # other work
     ],
 )
-def test_no_node_is_named_without_evidence(groups: tuple[list[Tried], ...]):
+def test_no_node_is_named_without_evidence(groups: tuple[list[NodeAttempt], ...]):
     """One that is alone, what fails everywhere, chance, and other work are no evidence."""
     assert named(*groups) == []
 

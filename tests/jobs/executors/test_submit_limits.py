@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobs.executors.slurm.room import Room, closed_partitions, fitted
 from jobs.planning.plan import Task
 from slurm import limits
-from slurm.limits import Accounting, Association, Limit, Placement, Quality, Used
+from slurm.limits import Accounting, Association, Limit, Placement, Quality, UsedSlot
 from slurm.partitions import Partition, parse_partitions
 from slurm.profile import Resources
 
@@ -64,8 +64,12 @@ def test_an_account_that_is_not_the_users_has_no_limits_of_theirs():
 
 def test_only_what_counts_against_a_limit_takes_its_room():
     """Jobs of the partition count for its QOS; other accounts do not count for an association."""
-    used = [Used("lab", "normal", "gpu"), Used("lab", "gpu", "cpu"), Used("lab", "normal", "cpu")]
-    used += [Used("other", "normal", "cpu")]
+    used = [
+        UsedSlot("lab", "normal", "gpu"),
+        UsedSlot("lab", "gpu", "cpu"),
+        UsedSlot("lab", "normal", "cpu"),
+    ]
+    used += [UsedSlot("other", "normal", "cpu")]
 
     assert Limit("", 10, qos="gpu").room(used, PARTITIONS) == 8
     assert Limit("", 10, accounts=frozenset({"lab"})).room(used, PARTITIONS) == 7

@@ -4,14 +4,12 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from empathy_core import store
-from empathy_core.backends.current import CURRENT
 from empathy_core.errors import Incomplete
 from empathy_core.store import RunDir
 from empathy_core.types import Condition
@@ -39,14 +37,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = list(dict.fromkeys(task.stage for task in planned.tasks))
     assert stages == ["generate", "score", "choose", "score_chosen", "report"]
     return folder
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it that a test may change, at a path of its own."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    yield tmp_path
-    CURRENT.close()
 
 
 def named(plan: Plan, decoding: str) -> Condition:

@@ -111,7 +111,7 @@ def test_an_adapter_is_tuned_on_what_a_metric_prefers(folder: Path) -> None:
         ({"column": "words"}, "no better direction"),
         ({"column": None}, "column not given; expected column and margin"),
         ({"margin": None}, "margin not given"),
-        ({"condition": "warm.none"}, "condition is of therapist"),
+        ({"condition": "warm.none"}, "condition has no effect"),
         ({"conditions": ("hot",)}, "has no condition 'hot'; expected of cold.none"),
         ({"conditions": ("warm",)}, "one answer to each question"),
         ({"path": "runs/nothing"}, "is no run; expected the folder of one"),

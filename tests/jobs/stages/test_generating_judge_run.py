@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from jobs.planning.stages import REPORT
 from tests import preloaded
 from tests.judging import (
     judged_rows,
+    killed_scoring,
     run_of,
     statistics,
     sweep_here,
@@ -55,12 +55,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of it that a test may change, at a path of its own."""
+def copy(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, whose judge writes what is planted."""
     monkeypatch.setattr(HfBackend, "_new_tokens", tokens_by_number)
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    yield tmp_path
-    CURRENT.close()
+    return copy
 
 
 def test_a_judge_of_each_kind_rates_the_same_answers_in_columns_of_its_own(finished: Path):
@@ -109,34 +107,6 @@ def test_any_number_of_score_shards_gives_the_same_rows(copy: Path, n_shards: in
     assert judged_rows(run, plan, WRITTEN).equals(before)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from empathy_core import store
-from empathy_core.backends.hf import HfBackend
-from empathy_core.store import RunDir
-from jobs.executors.worker import do_task
-from jobs.planning.plan import Task
-from jobs.planning.plan_file import last_plan
-from tests.judging import tokens_by_number
-
-HfBackend._new_tokens = tokens_by_number
-run, what, left = RunDir(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-owner, name = (HfBackend, "answer") if what == "asked" else (store, "write_piece")
-real = getattr(owner, name)
-
-def killed(*arguments):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-
-setattr(owner, name, killed)
-do_task(run, last_plan(run)[0], Task("score", "judge-two", 0, 1), lambda _: None)
-"""
-
-
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(copy: Path):
     """Killed -9 with a batch under way and with conditions written; these are not asked again."""
     run, plan = run_of(copy)
@@ -145,8 +115,8 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(copy: Path
     for key in keys:
         shutil.rmtree(run.root / "scores" / key)
     kept: list[int] = []
-    for what, n in (("asked", 1), ("asked", 7), ("written", 9)):
-        script = [preloaded.python(), "-c", KILLED, str(run.root), what, str(n)]
+    for what, n in (("answer", 1), ("answer", 7), ("write_piece", 9)):
+        script = [preloaded.python(), "-c", killed_scoring("judge-two", what, n), str(run.root)]
         done = subprocess.run(script, env=environment(), capture_output=True, check=False)
         assert done.returncode == (0 if n == 9 else -signal.SIGKILL), done.stderr.decode()
         kept.append(sum(p.parts[-3] in keys for p in statistics(run)))

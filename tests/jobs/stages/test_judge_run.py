@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from jobs.planning.stages import SCORE
 from jobs.stages.report import report_spec
 from jobs.stages.score import load
 from tests import preloaded
-from tests.judging import judged_rows, run_of, statistics, sweep_here, write_judged
+from tests.judging import judged_rows, killed_scoring, run_of, statistics, sweep_here, write_judged
 from tests.runs.command_line import environment
 from tests.runs.judged import CARE, JUDGED, N_QUESTIONS
 
@@ -39,14 +38,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_judged(folder)
     sweep_here(folder)
     return folder
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it that a test may change, at a path of its own."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    yield tmp_path
-    CURRENT.close()
 
 
 # ---------------------------------------------------------------------------- how it is cut
@@ -69,40 +60,15 @@ def test_any_number_of_score_shards_gives_the_same_bytes(copy: Path, n_shards: i
     assert {p.stem[-5:] for p in statistics(run)} == {f"{n_shards:05d}"}
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from empathy_core import store
-from empathy_core.backends.hf import HfBackend
-from empathy_core.store import RunDir
-from jobs.executors.worker import do_task
-from jobs.planning.plan import Task
-from jobs.planning.plan_file import last_plan
-
-run, what, left = RunDir(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-owner, name = (HfBackend, "label_probabilities") if what == "asked" else (store, "write_piece")
-real = getattr(owner, name)
-
-def killed(*arguments):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-
-setattr(owner, name, killed)
-do_task(run, last_plan(run)[0], Task("score", "judge-one", 0, 1), lambda _: None)
-"""
-
-
 def test_killed_in_the_middle_of_scoring_it_goes_on_and_ends_with_the_same_bytes(copy: Path):
     """Killed -9 with a batch under way and with conditions written; these are not judged again."""
     run, _ = run_of(copy)
     before = {p.relative_to(run.root): p.read_bytes() for p in statistics(run)}
     shutil.rmtree(run.root / "scores")
     kept: list[int] = []
-    for what, n in (("asked", 2), ("asked", 8), ("written", 1), ("written", 9)):
-        script = [preloaded.python(), "-c", KILLED, str(run.root), what, str(n)]
+    asked, written = "label_probabilities", "write_piece"
+    for what, n in ((asked, 2), (asked, 8), (written, 1), (written, 9)):
+        script = [preloaded.python(), "-c", killed_scoring("judge-one", what, n), str(run.root)]
         done = subprocess.run(script, env=environment(), capture_output=True, check=False)
         assert done.returncode == (0 if n == 9 else -signal.SIGKILL), done.stderr.decode()
         kept.append(len(statistics(run)))

@@ -72,14 +72,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     CURRENT.close()
 
 
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it that a test may change, at a path of its own."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    yield tmp_path
-    CURRENT.close()
-
-
 def ids(plan: Plan) -> dict[str, str]:
     """Return prompt → id of its condition."""
     return {c.prompt.name: c.id for c in plan.conditions}

@@ -7,12 +7,12 @@ import pytest
 from empathy_core.errors import DataError
 from empathy_core.types import Column
 from reports.claims import manuscript
+from reports.claims.citable_numbers import Citable
 from reports.claims.citables import citables_of_published
 from reports.claims.claim_files import Claims, read_comments, read_toml
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.manuscript import Manuscript, scan
 from reports.claims.prose import numbers
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import Typed, find
 
 # ---------------------------------------------------------------------------- a file of claims

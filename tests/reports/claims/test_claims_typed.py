@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from empathy_core.types import Column
 from reports.claims import show
+from reports.claims.citable_numbers import Citable
 from reports.claims.citables import citables_of_run
 from reports.claims.evidence import Evidence, Measure, Score, Subject
 from reports.claims.findings import DOES_NOT_HOLD, HOLDS, Findings
 from reports.claims.manuscript import Manuscript, scan
-from reports.claims.shelf import Citable
 from reports.claims.typed_numbers import Typed, find
 from reports.keys import difference_key, score_key
 from reports.labels import number, p_text
@@ -310,6 +310,17 @@ def test_a_bound_is_known_where_bounds_stand_and_doubted_elsewhere():
     assert alone.doubt == "it is a bound of an interval"
     assert alone.nearest is not None
     assert alone.nearest.key == "t5.none.bleu"
+
+
+def test_nearest_to_a_score_that_is_none_is_a_score_and_not_a_difference():
+    """A sentence that names two models speaks of their scores, unless it says by how much."""
+    t5 = f"{TABLE['t5.prompt2', 'rouge1']:.4f}"
+    says = f"ROUGE-1 is {t5} for T5, and 0.1234 for LLaMA."
+
+    (wrong,) = [found.nearest for found in read(says) if found.same is None]
+
+    assert wrong is not None
+    assert wrong.rank == 0
 
 
 @pytest.mark.parametrize(("wrong", "known"), [(0.0, True), (0.07, False)])

@@ -19,7 +19,7 @@ from empathy_core.types import Condition
 from reports.build import Report, build
 from reports.figures import panels
 from reports.figures import scores as plots
-from reports.figures.training import Figure
+from reports.figures.training import Figure, broken
 from reports.rows.collect import collect
 from reports.spec import Analysis, Contrast
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, Toy, make, relabelled, spec
@@ -271,6 +271,21 @@ def test_many_lines_still_fit_a_page(report: Report):
     ] * 8
 
     assert 2 * (panels.PANEL_IN + panels._height(lines)) < 9.7
+
+
+@pytest.mark.parametrize(
+    ("title", "lines"),
+    [
+        ("(judge: SmolLM2-135M-Instruct)", ["(judge:", "SmolLM2-135M-", "Instruct)"]),
+        ("(Interpretations)\N{NO-BREAK SPACE}\N{UPWARDS ARROW}",
+         ["(Interpretations)\N{NO-BREAK SPACE}\N{UPWARDS ARROW}"]),
+        ("a b", ["a b"]),
+        ("w" * 40, ["w" * 15, "w" * 15, "w" * 10]),
+        ("", [""]),
+    ],
+)  # fmt: skip
+def test_a_title_is_broken_between_words_and_behind_hyphens(title: str, lines: list[str]):
+    assert broken(title, 15).split("\n") == lines
 
 
 @pytest.mark.filterwarnings("error")

@@ -14,7 +14,13 @@ from sklearn.metrics import cohen_kappa_score
 from empathy_core.metrics._standing import is_calibrated, rubric_of
 from empathy_core.stats import CalibrationRule
 from empathy_core.store import RunDir
+from reports.claims.citables import citables_of_run
+from reports.claims.evidence_of_run import evidence_of_run
+from reports.claims.manuscript import Manuscript, scan
+from reports.claims.typed_numbers import find
 from reports.keys import ALL
+from reports.numbers.aggregate import SUMMARY
+from reports.numbers.pairs import PAIRS
 from reports.numbers.people_results import HeldAgainstPeople
 from reports.numbers.results import Result
 from reports.rows.collect import Collected, collect
@@ -340,6 +346,25 @@ def test_every_number_has_a_key_of_its_own(held):
     assert found["calibration.clean_mentalalign_empathy.judge.R02.p"].text == "< 0.001"
     assert "calibration.clean_mentalalign_empathy.llama.prompt1.bias" in found
     assert all(r.subset == ALL or not r.subset for r in held.results)
+
+
+def test_every_number_is_known_where_prose_says_what_it_is(held):
+    """Typed as it is printed, beside its statistic and its dimension."""
+    evidence = evidence_of_run(held.spec, pl.DataFrame(schema=SUMMARY), pl.DataFrame(schema=PAIRS))
+    shelf = citables_of_run(held.results, evidence)
+    looked_at = 0
+    for result in held.results:
+        if result.value is None or result.text.startswith("<"):
+            continue
+        statistic, dimension = result.prose.statistic[0], result.prose.columns[0]
+        typed = result.text.replace("%", r"\%")
+        text = f"The {statistic} of {dimension} ({' '.join(result.prose.models)}) is {typed}."
+        for found in find(Manuscript((scan(text, "a.tex"),), ()), shelf):
+            looked_at += 1
+            assert found.same is not None, text
+            digits = [of.lstrip("+\N{MINUS SIGN}") for of in (found.same.text, result.text)]
+            assert (digits[0], found.doubt) == (digits[1], ""), text  # words say which way
+    assert looked_at > len(held.results) // 2
 
 
 def test_a_model_called_agreement_takes_no_key(tmp_path: Path):

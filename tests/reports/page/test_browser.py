@@ -11,18 +11,11 @@ from playwright.sync_api import Browser, expect
 from empathy_core.types import Decoding
 from reports.write import write_report
 from tests.browsing import Desk, written
-from tests.pages import Opened, chromium, needs_chromium, opened
+from tests.pages import Opened, needs_chromium, opened
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, N_SHARDS, make, spec
 
 pytestmark = needs_chromium
 N = 40
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    """Return one Chromium for the module."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,19 @@
 """Texts and names that try to be more, in a real Chromium; and texts that are withheld."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-import pytest
 from playwright.sync_api import Browser, expect
 
 from empathy_core import store
 from reports.write import write_report
 from tests.browsing import Desk, written
-from tests.pages import EVIL, chromium, needs_chromium, opened
+from tests.pages import EVIL, needs_chromium, opened
 from tests.runs.by_hand import FLAN, LLAMA, LLAMA2, make, relabelled, spec
 
 pytestmark = needs_chromium
 N = 40
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    """Return one Chromium for the module."""
-    with chromium() as browser:
-        yield browser
 
 
 def test_a_hostile_answer_is_shown_and_never_run(window: Browser, tmp_path: Path):

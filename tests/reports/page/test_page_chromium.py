@@ -11,20 +11,13 @@ from playwright.sync_api import Browser, Page, expect
 from reports.page import html
 from reports.spec import Analysis, Commands, Contrast
 from reports.write import write_report
-from tests.pages import CONTRAST, Opened, chromium, needs_chromium, opened
+from tests.pages import CONTRAST, Opened, needs_chromium, opened
 from tests.paper_tables import paper_table
 from tests.papers import pdf_text
 from tests.patience import until
 from tests.runs.by_hand import FLAN, HUMAN, LLAMA, LLAMA2, make, spec
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    """Return one Chromium for the module."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,15 @@
 """Texts about suicide are folded behind a warning, in a real Chromium."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from reports.write import write_report
-from tests.pages import chromium, needs_chromium, opened
+from tests.pages import needs_chromium, opened
 from tests.runs.crises import AT_RISK, crisis_run, crisis_spec
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    """Return one Chromium for the module."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

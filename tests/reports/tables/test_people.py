@@ -91,36 +91,46 @@ def test_the_ceiling_is_said_below_the_table(report: Report):
     assert told in words.brief
 
 
-def test_each_judge_says_what_it_lacks_in_a_line(report: Report):
+def test_a_requirement_that_failed_is_said_once_with_all_who_failed(report: Report):
     first = section(report, "calibration")[0]
     rows = cells(first)
+    notes = first.words.notes
 
     assert rows["Clean", "Empathy"]["Meets rule"].text == "yes"
     assert rows["Fives", "Safety"]["Meets rule"].text == "no"
-    assert "Clean, MentalAlign: Empathy: calibrated on 120 items, 3 raters." in first.words.notes
-    [line] = [of for of in first.words.notes if of.startswith("Fives, MentalAlign: Empathy")]
-    assert line.startswith("Fives, MentalAlign: Empathy: uncalibrated: kappa 0.00, at least 0.4")
-    assert "bias +1." in line
-    assert line.endswith("not nearer to people than its own scores in another order.")
+    both = "MentalAlign: Safety, MentalAlign: Empathy"
+    assert notes[0] == f"Calibrated on 120 items, 3 raters: Clean ({both})."
+    [kappa] = [of for of in notes if "kappa is to be" in of]
+    assert kappa == (
+        "Uncalibrated, since kappa is to be at least 0.4: "
+        "Fives (MentalAlign: Safety 0.00, MentalAlign: Empathy 0.00)."
+    )
+    assert any("bias is to be at most 0.4: Fives (MentalAlign: Empathy +1." in of for of in notes)
+    shuffled = "not nearer to people than its own scores in another order"
+    assert f"Uncalibrated, since {shuffled}: Fives ({both})." in notes
+    assert sum(of.count("nearer to people than its own") for of in notes) == 1
 
 
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        (CalibrationRule(items=500), "120 answers, and 500 are required"),
-        (CalibrationRule(raters=9), "3 raters, and 9 are required"),
-        (CalibrationRule(kappa=0.99), "at least 0.99 required"),
-        (CalibrationRule(bias=0.01), "at most 0.01 required"),
-        (CalibrationRule(accuracy=0.999), "pairs in order 8"),
-        (CalibrationRule(sensitivity=1.0), "sensitivity "),
+        (CalibrationRule(items=500), "500 answers are required: Clean (MentalAlign: Empathy 120)"),
+        (CalibrationRule(raters=9), "9 raters are required: Clean (MentalAlign: Empathy 3)"),
+        (CalibrationRule(kappa=0.99), "kappa is to be at least 0.99: Clean ("),
+        (CalibrationRule(bias=0.01), "bias is to be at most 0.01: Clean ("),
+        (
+            CalibrationRule(accuracy=0.999),
+            "pairs in order is to be at least 0.999: Clean (",
+        ),
+        (CalibrationRule(sensitivity=1.0), "sensitivity is to be at least 1: Clean ("),
     ],
 )
 def test_a_declared_requirement_that_fails_is_named(folder: Path, rule: CalibrationRule, told: str):
     about = replace(rated_spec(judges(("empathy",))), requirements={"clean": rule})
     found = build(collect(by_hand.RunDir(folder.parent), about), about)
-    [line] = [of for of in section(found, "calibration")[0].words.notes if of.startswith("Clean, ")]
+    notes = section(found, "calibration")[0].words.notes
+    [line] = [of for of in notes if of.startswith("Uncalibrated, since ") and "Clean (" in of]
 
-    assert ": uncalibrated: " in line
     assert told in line
 
 

@@ -104,6 +104,11 @@ def test_differences_are_tested_over_all_pairs_of_a_question(report: Report):
     assert len(daggers) == 6
 
 
+def test_over_one_pair_nothing_is_corrected(report: Report):
+    assert people._over_pairs(1, report.spec) == "of the one pair of a question"
+    assert people._over_pairs(2, report.spec) == "Holm-corrected over the 2 pairs of a question"
+
+
 def test_notes_say_who_rated_what_and_how_strict_they_are(report: Report):
     means, _ = of_clean(report)
     text = " ".join(means.words.notes)
@@ -163,6 +168,51 @@ def test_a_claim_that_could_mean_several_corrected_judges_lists_them(names: Name
     found = judge("LLaMA prompt2 > prompt1 on empathy (corrected)", names)
 
     assert "Empathy (corrected by clean); Empathy (corrected by fives)" in found.reason
+
+
+def test_a_claim_about_corrected_judges_says_the_two_means_beside_their_difference(names: Names):
+    found = judge("LLaMA prompt2 > prompt1 on empathy (corrected by Clean)", names)
+    (check,) = found.checks
+
+    both = (check.left, check.right)
+    means = [names.evidence.scores[key, check.measure.key].value for key in both]
+    assert [check.score, check.other] == means
+    assert check.gap.value == pytest.approx(means[0] - means[1], abs=0.3)
+    assert check.gap.value > 0
+
+
+def test_a_claim_about_corrected_judges_where_none_is_says_what_to_do(report: Report):
+    """Nobody can guess from a list of columns that a judge is missing, or ratings."""
+    found = evidence_of_run(report.spec, report.summary, report.pairs, report.spreads, "a run")
+    nobody = tuple(m for m in found.measures if not m.column.name.startswith("human_"))
+
+    corrected = judge("LLaMA prompt2 > prompt1 on empathy (corrected)", Names(found))
+    human = judge(
+        "LLaMA prompt2 > prompt1 on empathy (human)", Names(replace(found, measures=nobody))
+    )
+
+    assert corrected.reason.startswith(
+        "'empathy (corrected)': no judge of this report is corrected"
+    )
+    assert "[judges.<name>], then sweep" in corrected.reason
+    assert "or say 'empathy', without people" in corrected.reason
+    assert "annotate import, then report" in human.reason
+
+
+def test_a_claim_about_people_that_names_no_question_lists_theirs_alone(names: Names):
+    found = judge("LLaMA prompt2 > prompt1 on warmth (human)", names)
+
+    assert "Known: MentalAlign Empathy (people), MentalAlign Safety (people)" in found.reason
+    assert "rouge" not in found.reason
+
+
+def test_people_are_named_once_in_a_heading(report: Report):
+    (main,) = [t for s in report.sections if s.file == "table1" for t in s.tables]
+    below = {" ".join(head.lines) for head in main.heads}
+
+    assert "MentalAlign (people)" in {span.label for span in main.spans}
+    assert "Empathy" in below
+    assert not any("(people)" in text for text in below)
 
 
 def test_every_number_of_a_corrected_judge_has_a_macro(report: Report):

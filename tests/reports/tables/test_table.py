@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 
 from empathy_core import store
-from empathy_core.types import Column, Condition, Decoding
+from empathy_core.types import Column, Condition, Decoding, EngineSpec, ModelSpec
 from jobs.planning import origins
 from reports.build import build
 from reports.labels import (
     answering_facts,
     decoding_words,
+    dtype_words,
+    engine_words,
     number,
     row_labels,
     short_signature,
@@ -372,3 +374,19 @@ def test_a_heading_over_one_column_is_broken_into_lines():
     assert Span(judge, 3, 9).lines == (judge,)
     assert "<br>".join(lines) in html.table_page([table], "T", "")
     assert rf"\reportlines{{{lines[0]}\\" in fragment([table])
+
+
+def test_a_file_of_weights_that_an_engine_reads_is_named_and_its_form_not_claimed():
+    """llama.cpp reads a quantised file: the configuration's float32 is not what it computes in."""
+    digest = "0123456789abcdef" * 4
+    engine = EngineSpec(
+        name="llama_cpp", weights_file="/models/small.Q4.gguf",
+        command=("llama-server", "--model", "{weights_file}"),
+        versions=(("program", "version: 9931"), ("weights_file", digest)),
+    )  # fmt: skip
+    served = ModelSpec("m", "M", "hf", "decoder", "w", dtype="float32", engine=engine)
+
+    assert engine_words(engine) == "llama_cpp (version: 9931, small.Q4.gguf 0123456789ab)"
+    assert dtype_words(served) == "that of small.Q4.gguf"
+    assert dtype_words(replace(served, engine=replace(engine, command=("vllm",)))) == "float32"
+    assert dtype_words(replace(served, engine=None)) == "float32"

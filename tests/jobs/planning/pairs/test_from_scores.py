@@ -13,6 +13,8 @@ import pytest
 from scipy.stats import binomtest
 
 from empathy_core import rubrics, store
+from empathy_core.annotation import RoundDir
+from empathy_core.errors import DataError
 from empathy_core.store import EXAMPLES
 from empathy_core.training.preference import frozen, pairs
 from empathy_core.training.preference.settings import PairSettings
@@ -229,6 +231,28 @@ def test_pairs_of_peoples_ratings_need_enough_raters(tmp_path: Path) -> None:
     assert "Empathy (people), at least 2 raters or an adjudication" in enough.notes[0]
 
 
+@pytest.mark.parametrize(("agreed", "n"), [(2, 9), (1, 0)])
+def test_only_ratings_of_raters_who_agreed_decide_pairs(
+    agreed: int, n: int, tmp_path: Path
+) -> None:
+    """The two who agreed are enough; one alone is not, though all three have rated."""
+    metrics, key = usual_metrics(), "people:mentalalign:empathy"
+    run = run_of(tmp_path, metrics)
+    rated.add_round(run, [LLAMA.id, FLAN.id], share=1.0, says=_as_classified, may_train="ask")
+    folder, said = RoundDir.of(run, rated.ROUND), ["yes"] * agreed + ["no"] * (3 - agreed)
+    for rater, answer in zip(rated.RATERS, said, strict=True):
+        record = {"file": rater, "raters": [rater], "facts": {"may_train": answer}, "at": "1"}
+        store.append_json_line(record, folder.imports, flush=False)
+
+    found = found_pairs(
+        opened(run, metrics, key), _settings(column="human_mentalalign_empathy", margin=1.0)
+    )
+
+    assert len(found.candidates) == n
+    assert found.left_out == ({pairs.CLOSE: 1} if n else {pairs.FEW_RATERS: 10})
+    assert f"{3 - agreed} of 3 raters have not agreed" in found.warnings[0]
+
+
 def test_a_reply_is_told_of_by_its_words(tmp_path: Path) -> None:
     """Whoever chooses them: also a therapist whose reply a run repeats."""
     metrics = usual_metrics()
@@ -281,7 +305,17 @@ def test_people_may_have_compared_a_therapist_with_a_model(tmp_path: Path) -> No
     assert "of 2 pairs to 2 questions" in told  # the contrary at the first, and as said at the next
 
 
-def _against_flan(run: store.RunDir, *examples: int) -> str:
+def test_answers_of_a_model_without_a_licence_are_not_set_against_a_therapist(
+    tmp_path: Path,
+) -> None:
+    """They are trained on, too: FLAN's licence is not stated, and what is may not allow it."""
+    run = run_of(tmp_path, {})
+    for licence in (None, "some terms"):
+        with pytest.raises(DataError, match="the licence is not known to allow training: 2"):
+            _against_flan(run, 0, 2, licence=licence)
+
+
+def _against_flan(run: store.RunDir, *examples: int, licence: str | None = "MIT") -> str:
     """Return the audit of pairs of therapists, whose words are LLAMA's, against FLAN's answers."""
     write_plan(scored.PLAN, run.next_plan())
     sha256 = hashlib.sha256(run.examples.read_bytes()).hexdigest()
@@ -292,8 +326,9 @@ def _against_flan(run: store.RunDir, *examples: int) -> str:
         for i in examples
     ]  # fmt: skip
     settings = PairSettings(
-        path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep"
-    )
+        path=str(run.root), made_from="therapist", condition="flan_t5.prompt1", crisis="keep",
+        licence=licence,
+    )  # fmt: skip
     sources = [SimpleNamespace(name="new", licence="MIT")]
     config: Any = SimpleNamespace(
         pairs={"t": settings}, data_spec=lambda: SimpleNamespace(sources=sources)

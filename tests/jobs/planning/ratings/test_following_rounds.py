@@ -15,10 +15,12 @@ from empathy_core.annotation.rounds import read_key, read_round_ratings, read_sa
 from empathy_core.annotation.settled import adjudications, settled
 from empathy_core.errors import ConfigError, UnknownName
 from empathy_core.store import RunDir
+from jobs.commands.views.gaps_shown import gaps_text
 from jobs.config.annotate import AnnotateTable
 from jobs.planning.plan import Plan, PlanNotes
 from jobs.planning.ratings.adjudication import AdjudicatedRound, adjudication_round
-from jobs.planning.ratings.next_round import Refined, Refining, refined
+from jobs.planning.ratings.next_round import NextRound, NextRoundOptions, next_round
+from jobs.planning.ratings.replies_with_gaps import questions_with_gaps
 from jobs.planning.ratings.returned import (
     column_map,
     declared_raters,
@@ -180,8 +182,8 @@ def test_flags_of_an_adjudication_are_not_adjudicated(run: RunDir):
         adjudication_round(run, PLAN, TABLE, rated_round(run, "round-002"))
 
 
-def _refined(run: RunDir, **how) -> Refined:
-    return refined(run, PLAN, TABLE, rated_round(run, None), Refining(**how), NO_JUDGE)
+def _next_round(run: RunDir, **how) -> NextRound:
+    return next_round(run, PLAN, TABLE, rated_round(run, None), NextRoundOptions(**how), NO_JUDGE)
 
 
 def _low_at(run: RunDir, low: set[str]) -> None:
@@ -197,7 +199,7 @@ def test_the_questions_and_conditions_with_gaps_come_first(run: RunDir):
     low = set(_chosen(run)[:2])
     _low_at(run, low)
 
-    found = _refined(run, dry_run=True)
+    found = _next_round(run, dry_run=True)
 
     assert set(found.questions["name"][:2]) == low
     assert found.conditions["name"].to_list() == [LLAMA.id, FLAN.id]
@@ -214,7 +216,7 @@ def test_the_next_round_has_known_chances_and_marks_what_was_not_drawn(run: RunD
     low = set(_chosen(run)[:2])
     _low_at(run, low)
 
-    found = _refined(run, times=4.0, also=1, questions=4)
+    found = _next_round(run, times=4.0, also=1, questions=4)
 
     assert found.exported is not None
     of, folder = found.exported.round, found.exported.folder
@@ -233,14 +235,14 @@ def test_the_next_round_has_known_chances_and_marks_what_was_not_drawn(run: RunD
     assert set(key.filter(pl.col("kind") == "answer")["example"]) == set(
         sample.filter("chosen")["example"]
     )
-    assert not _refined(run, times=4.0, also=1, questions=4).exported.new
+    assert not _next_round(run, times=4.0, also=1, questions=4).exported.new
 
 
 def test_only_rated_questions_that_were_not_drawn_are_added(run: RunDir):
     rated = set(_chosen(run))
     _low_at(run, rated)
 
-    found = _refined(run, also=8, questions=10, dry_run=True)
+    found = _next_round(run, also=8, questions=10, dry_run=True)
 
     cluster = dict(found.drawn.sample.select("example", "question").iter_rows())
     drawn = set(found.drawn.sample.filter("chosen")["question"])
@@ -250,7 +252,7 @@ def test_only_rated_questions_that_were_not_drawn_are_added(run: RunDir):
 
 def test_purposive_answers_are_in_no_settled_value(run: RunDir):
     _low_at(run, set(_chosen(run)[:2]))
-    found = _refined(run, also=2, questions=4)
+    found = _next_round(run, also=2, questions=4)
     assert found.exported is not None
     path = _fill(run, "round-002", "R01", lambda c, e, d: "3" if d == "empathy" else "No")
     import_files(run, open_rounds(run), [path], NOW)
@@ -272,20 +274,22 @@ def test_judges_decide_on_questions_that_nobody_has_rated(run: RunDir):
     ]
     judged = pl.DataFrame(scores, schema=NO_JUDGE.schema, orient="row")
 
-    found = refined(run, PLAN, TABLE, rated_round(run, None), Refining(dry_run=True), judged)
+    found = next_round(
+        run, PLAN, TABLE, rated_round(run, None), NextRoundOptions(dry_run=True), judged
+    )
 
     assert found.favoured == set(unrated[:5])
 
 
 def test_a_round_without_ratings_cannot_be_refined(run: RunDir):
     with pytest.raises(ConfigError, match="no ratings that count"):
-        _refined(run)
+        _next_round(run)
 
 
 @pytest.mark.parametrize("how", [{"times": 0.5}, {"also": -1}])
 def test_options_of_refine_have_bounds(run: RunDir, how: dict[str, float]):
     with pytest.raises(ConfigError, match="expected at least 1 and at least 0"):
-        _refined(run, **how)
+        _next_round(run, **how)
 
 
 # ---------------------------------------------------------------------------- files to rounds
@@ -398,3 +402,34 @@ def test_the_label_studio_tasks_of_a_packet_come_back_as_they_are_exported(run: 
     assert round_of is not None
     assert set(done.done.ratings["rater"]) == {"R01"}
     assert done.done.ratings.height == len(tasks)
+
+
+def test_what_people_read_stands_beside_what_they_gave_it(run: RunDir):
+    """The questions that come first, with each reply, its ratings, and the judges'."""
+    low = set(_chosen(run)[:2])
+    _low_at(run, low)
+    of = rated_round(run, None)
+    first = _next_round(run, dry_run=True).questions["name"].head(2).to_list()
+    rows = {
+        "condition": [LLAMA.id, LLAMA.id], "example": [first[0]] * 2,
+        "rubric": ["counselbench"] * 2, "dimension": ["empathy"] * 2, "score": [4.0, 5.0],
+    }  # fmt: skip
+    ratings = read_round_ratings(of.folder)
+    read = questions_with_gaps(run, PLAN, first, ratings, pl.DataFrame(rows))
+
+    assert [question.example for question in read] == first
+    for question in read:
+        assert question.message
+        assert [reply.condition for reply in question.replies] == [LLAMA.id, FLAN.id]
+        assert [r.people["counselbench.empathy"] for r in question.replies] == [(1, 1), (5, 5)]
+        assert all(reply.text for reply in question.replies)
+    assert read[0].replies[0].judges == {"counselbench.empathy": 4.5}
+    assert read[1].replies[0].judges == {}
+
+    shown = gaps_text(PLAN, of.asked.scales, read)
+    assert "counselbench.empathy 1, 1 of 1 to 5, higher is better, judges 4.50" in shown
+    assert str(read[0].replies[0].text).split()[0] in shown
+    changed = ratings.with_columns(answer_sha256=pl.lit("0" * 64))
+    gone = questions_with_gaps(run, PLAN, first[:1], changed, NO_JUDGE)
+    assert "the run has no such reply any more" in gaps_text(PLAN, of.asked.scales, gone)
+    assert gaps_text(PLAN, of.asked.scales, ()) == ""

@@ -12,11 +12,13 @@ from reports.claims.prose import Number, WrittenRelation
 from reports.claims.statements import DUST, Digits
 from reports.labels import printed
 
-ThingKind = Literal["column", "model", "prompt", "subset", "contrast"]
+NameableKind = Literal["column", "model", "prompt", "subset", "contrast", "statistic"]
+NAMED_NEARBY = ("subset", "statistic")
+"""Kinds that no number is taken to be of unless the text names them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class Nameable:
     """Something that prose may name.
 
     Attributes:
@@ -25,7 +27,7 @@ class Thing:
         distinct: Its name is no plain word of prose: where it stands, it is meant.
     """
 
-    kind: ThingKind
+    kind: NameableKind
     spellings: tuple[str, ...]
     label: str
     distinct: bool = True
@@ -49,7 +51,7 @@ class Citable:
     value: float
     column: Column
     text: str
-    about: tuple[Thing, ...] = ()
+    about: tuple[Nameable, ...] = ()
     rank: int = 0
     widths: tuple[float, ...] = ()
 
@@ -70,7 +72,7 @@ def told_by(names: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NamesAround:
     """What the words around one number name; arrays of shape (things + 1,), the last names nothing.
 
     Attributes:
@@ -94,7 +96,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class CitableNumbers:
     """All that can be cited, a number of each in arrays of shape (citables,).
 
     Attributes:
@@ -103,7 +105,7 @@ class Shelf:
             filled up with ``len(things)``.
         set_of: Which of *sets* each citable is about.
         kinds: Of *things*, and an empty one at the end.
-        distinct: As ``Thing.distinct``, of *things*, and false at the end.
+        distinct: As ``Nameable.distinct``, of *things*, and false at the end.
         names: Finds any spelling in ``words``, the longest first.
         meant: Spelling → places of the things that it names.
     """
@@ -114,7 +116,7 @@ class Shelf:
     percent: np.ndarray
     rank: np.ndarray
     command: np.ndarray
-    things: tuple[Thing, ...]
+    things: tuple[Nameable, ...]
     sets: np.ndarray
     set_of: np.ndarray
     kinds: np.ndarray
@@ -123,8 +125,8 @@ class Shelf:
     meant: dict[str, list[int]]
 
     @classmethod
-    def of(cls, citables: Sequence[Citable]) -> "Shelf":
-        """Put *citables* on a shelf."""
+    def of(cls, citables: Sequence[Citable]) -> "CitableNumbers":
+        """Return *citables* as arrays."""
         things = tuple(dict.fromkeys(thing for c in citables for thing in c.about))
         places = {thing: i for i, thing in enumerate(things)}
         sets = dict.fromkeys(c.about for c in citables)
@@ -154,7 +156,7 @@ class Shelf:
 
     # ------------------------------------------------------------------------ words
 
-    def read(self, of: Number) -> Said:
+    def read(self, of: Number) -> NamesAround:
         """Return what the words around a number name."""
         before, after = words(of.before), words(of.after)
         here = self._named(words(of.sentence))
@@ -167,7 +169,7 @@ class Shelf:
                 if distance < away[i]:
                     away[i], n_words[i] = distance, len(text.split())
         near = here | (n_words > 0)
-        return Said(here, near, away, n_words, self._in_a_name(before, of, after))
+        return NamesAround(here, near, away, n_words, self._in_a_name(before, of, after))
 
     def _mentions(self, text: str) -> list[tuple[int, int, str]]:
         return [] if self.names is None else [
@@ -198,7 +200,7 @@ class Shelf:
         found: np.ndarray = named[self.sets].any(1)[self.set_of]
         return found
 
-    def agrees(self, said: Said, *, all_columns: bool = False) -> np.ndarray:
+    def agrees(self, said: NamesAround, *, all_columns: bool = False) -> np.ndarray:
         """Return which citables are of what the sentence names: shape (citables,).
 
         Where it names no thing of a kind, any will do. *all_columns*: columns bind too whose
@@ -211,12 +213,13 @@ class Shelf:
             binding = named if all_columns or kind == "model" else named & self.distinct
             if binding.any():
                 agreed &= self.of_any(named) | ~self.of_any(of_kind)
-        divided = self.kinds == "subset"
-        if divided.any():
-            agreed &= ~self.of_any(divided) | self.of_any(said.near & divided)
+        for kind in NAMED_NEARBY:
+            divided = self.kinds == kind
+            if divided.any():
+                agreed &= ~self.of_any(divided) | self.of_any(said.near & divided)
         return agreed
 
-    def same_prompt(self, said: Said) -> np.ndarray:
+    def same_prompt(self, said: NamesAround) -> np.ndarray:
         """Return which citables are of a prompt that the sentence names, if it names one."""
         of_prompts = self.kinds == "prompt"
         named = said.here & of_prompts
@@ -225,7 +228,7 @@ class Shelf:
         agreed: np.ndarray = self.of_any(named) | ~self.of_any(of_prompts)
         return agreed
 
-    def unlike(self, found: Citable, said: Said) -> str:
+    def unlike(self, found: Citable, said: NamesAround) -> str:
         """Return what the sentence names that *found* is not of."""
         own = {self.things.index(thing) for thing in found.about}
         for kind in ("model", "column"):
@@ -234,7 +237,7 @@ class Shelf:
                 return self.things[int(named[0])].label
         return ""
 
-    def n_named(self, said: Said) -> np.ndarray:
+    def n_named(self, said: NamesAround) -> np.ndarray:
         """Return how many models that the words name each citable is of."""
         models = said.near & (self.kinds == "model")
         n_named: np.ndarray = models[self.sets].sum(1)[self.set_of]
@@ -256,7 +259,9 @@ class Shelf:
         over = self.values - value if relation[0] == ">" else value - self.values
         return over > (-dust if relation.endswith("=") else dust)
 
-    def best(self, among: np.ndarray, of: Number, said: Said, scale: float = 1.0) -> Citable | None:
+    def best(
+        self, among: np.ndarray, of: Number, said: NamesAround, scale: float = 1.0
+    ) -> Citable | None:
         """Return that of *among* (citables,) of which the text around *of* says most.
 
         Of those of which it says as much: what is named nearest, then the nearest value.
