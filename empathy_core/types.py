@@ -13,15 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from empathy_core.bounds import (
-    Above0,
-    AtLeast0,
-    Label,
-    NotEmpty,
-    NotNegative,
-    Positive,
-    Visible,
-)
+from empathy_core.bounds import Above0, AtLeast0, Label, NotEmpty, NotNegative, Positive, Visible
 from empathy_core.choice import SampleChoice
 from empathy_core.conversation import NAMED, Context, Message, TurnForm
 

@@ -190,9 +190,16 @@ def answering_facts(condition: Condition) -> Iterator[tuple[str, str]]:
     yield "decoding", decoded_words(condition)
 
 
+def file_served(engine: EngineSpec | None) -> str:
+    """Return the name of the file of weights that a server reads in the place of the model's."""
+    words = (*engine.command, *engine.arguments) if engine else ()
+    is_read = any("{weights_file}" in word for word in words)
+    return PurePath(engine.weights_file).name if engine and is_read else ""
+
+
 def dtype_words(model: ModelSpec) -> str:
     """Return in which form numbers are: an engine that reads a file of its own takes the file's."""
-    file = model.engine.file_served if model.engine else ""
+    file = file_served(model.engine)
     return f"that of {file}" if file else model.dtype
 
 

@@ -172,22 +172,25 @@ def prepare(data: DataSpec, evaluate: EvaluateSpec) -> PreparedRows:
     """
     _check(data, evaluate)
     redactions = {entry.name: Redaction(data.redacted(entry)) for entry in data.sources}
-    read = {entry.name: _read(entry, redactions[entry.name]) for entry in data.sources}
-    raws = {name: raw for name, (raw, _) in read.items()}
-    clean = {name: cleaned for name, (_, cleaned) in read.items()}
+    raws, clean = {}, {}
+    for entry in data.sources:
+        raws[entry.name], clean[entry.name] = _read(entry, redactions[entry.name])
     for entry in data.sources:
         _require_rows(entry, raws[entry.name], clean[entry.name])
     # a column of turns is there only where a source has some
-    cleaned = pl.concat([part.frame for part in clean.values()], how="diagonal")
-    kept = cleaned
+    kept = pl.concat([part.frame for part in clean.values()], how="diagonal")
+    clean = {name: _keys(part) for name, part in clean.items()}
+    cleaned = pl.concat([part.frame for part in clean.values()])
     if data.duplicates == "drop":
-        kept = cleaned.unique("pair", keep="first", maintain_order=True)
+        kept = kept.unique("pair", keep="first", maintain_order=True)
+    more = [name for name in (*TURNS, "group") if name in kept.columns]
     examples = placed.split(placed.in_groups(kept), data, _test_ids(data))
+    del kept
     examples = splitting.in_blocks(
         examples,
         splitting.evaluated(examples, evaluate, _listed(evaluate.ids, "evaluate.ids")),
         evaluate.block_size,
-    ).select(*EXAMPLES, *(name for name in (*TURNS, "group") if name in kept.columns))
+    ).select(*EXAMPLES, *more)
     _require_evaluated(examples, evaluate)
     own = references.of_sources(data.sources, raws, redactions)
     examples = references.united(examples, own, of_question=data.references == "question")
@@ -234,6 +237,11 @@ def _of_parts(
     whole = reading.Raw(tuple(rows), counts[0], counts[1], content, n)
     frame = pl.concat(frames, how="diagonal")
     return whole, cleaning.Cleaned(frame, counts[2], counts[3], misread)
+
+
+def _keys(clean: cleaning.Cleaned) -> cleaning.Cleaned:
+    """Return clean rows by what makes them the same, so that their texts need not be held twice."""
+    return replace(clean, frame=clean.frame.select("id", "pair", "answer", "source"))
 
 
 def _test_ids(data: DataSpec) -> frozenset[str] | None:

@@ -217,17 +217,19 @@ def _counted_script(texts: pl.Series) -> pl.Series:
 
 
 def _exact(cleaned: pl.DataFrame) -> dict[str, Any]:
-    groups = cleaned.group_by("pair").agg(pl.len().alias("rows"), pl.col("source").n_unique())
-    per_source = cleaned.group_by("pair", "source").len()["len"]
+    times = [of.group_by("pair").len() for of in cleaned.partition_by("source")]
+    groups = pl.concat(times)
+    if len(times) > 1:  # a group of all rows takes its time
+        groups = groups.group_by("pair").agg(pl.col("len").sum(), source=pl.len())
     beyond = cleaned.height - groups.height
-    within = int((per_source - 1).sum())
+    within = sum(int((of["len"] - 1).sum()) for of in times)
     return {
         "rows": cleaned.height,
         "distinct_pairs": groups.height,
-        "pairs_by_times": _counted(groups["rows"].to_list()),
+        "pairs_by_times": _counted(groups["len"].to_list()),
         "surplus_rows_within_sources": within,
         "surplus_rows_across_sources": beyond - within,
-        "pairs_in_several_sources": int((groups["source"] > 1).sum()),
+        "pairs_in_several_sources": int((groups["source"] > 1).sum()) if len(times) > 1 else 0,
     }
 
 

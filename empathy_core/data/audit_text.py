@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from empathy_core.counted import counted
 from empathy_core.personal.kinds import WORDS
 
 
@@ -23,6 +24,13 @@ def text(audit: Mapping[str, Any]) -> str:
     )
     shown = ("\n".join(part(audit)) for part in parts)
     return "\n\n".join(filter(None, shown)) + "\n"
+
+
+def _asked(audit: Mapping[str, Any], *, one: bool = False) -> str:
+    """Return what rows are of: questions, conversations, or both; *one*: a single one."""
+    taken = audit.get("turns", {}).get("examples", 0)
+    words = ["conversation"] * (taken > 0) + ["question"] * (taken < audit["rows"])
+    return " or ".join(words) if one else " and ".join(f"{word}s" for word in words)
 
 
 def _line(label: str, value: object, meaning: str = "") -> str:
@@ -67,7 +75,8 @@ def _duplicates(audit: Mapping[str, Any]) -> Iterator[str]:
     times = ", ".join(f"{n:,} occur {_times(t)}" for t, n in exact["pairs_by_times"].items())
     yield "DUPLICATES (equal but for case, spaces and the punctuation of sentences)"
     yield _line("clean rows before dropping", exact["rows"])
-    yield _line("distinct question-answer pairs", exact["distinct_pairs"])
+    of = "history" if _asked(audit) == "conversations" else "question"
+    yield _line(f"distinct {of}-answer pairs", exact["distinct_pairs"])
     yield f"    {times}"
     yield _line("surplus rows within a source", exact["surplus_rows_within_sources"])
     yield _line("surplus rows across sources", exact["surplus_rows_across_sources"])
@@ -82,41 +91,43 @@ def _times(times: str) -> str:
 
 
 def _splits(audit: Mapping[str, Any]) -> Iterator[str]:
-    yield f"SPLITS ({audit['rows']:,} rows, {audit['questions']:,} questions)"
+    yield f"SPLITS ({audit['rows']:,} rows, {audit['questions']:,} {_asked(audit)})"
     for name, sizes in audit["splits"].items():
         share = sizes["rows"] / max(audit["rows"], 1)
-        yield _line(name, sizes["rows"], f"{share:.1%}, {sizes['questions']:,} questions")
+        yield _line(name, sizes["rows"], f"{share:.1%}, {sizes['questions']:,} {_asked(audit)}")
 
 
 def _leaks(audit: Mapping[str, Any]) -> Iterator[str]:
-    leaks = audit["leaks"]
+    leaks, asked = audit["leaks"], _asked(audit, one=True)
     yield "LEAKS BETWEEN SPLITS (0 means none)"
     yield _line(
-        "questions on several sides", leaks["questions"], "a tuned model may have read them"
+        f"{_asked(audit)} on several sides", leaks["questions"], "a tuned model may have read them"
     )
     yield _line("answers on several sides", leaks["answers"], "equal but for case and punctuation")
     yield _line("pairs of near-equal answers", leaks["near_answers"], "on different sides")
     yield _line("validation and test rows", leaks["held_out_rows"])
-    yield _line("  question also in train", leaks["held_out_rows_question_in_train"])
+    yield _line(f"  {asked} also in train", leaks["held_out_rows_question_in_train"])
     yield _line("  answer also in train", leaks["held_out_rows_answer_in_train"])
     yield _line("  answer or a near one in train", leaks["held_out_rows_answer_or_near_in_train"])
 
 
 def _shape(audit: Mapping[str, Any]) -> Iterator[str]:
     per_question = audit["answers_per_question"]
-    yield "ANSWERS PER QUESTION"
+    yield f"ANSWERS PER {_asked(audit, one=True).upper()}"
     most = list(per_question.items())
     for answers, n in most[:6]:
-        yield _line(f"{answers} answer{'' if answers == '1' else 's'}", n, "questions")
+        yield _line(f"{answers} answer{'' if answers == '1' else 's'}", n, _asked(audit))
     if len(most) > 6:
         yield _line(f"7 or more, up to {most[-1][0]}" if most[6][0] == "7" else
                     f"{most[6][0]} to {most[-1][0]} answers",
-                    sum(n for _, n in most[6:]), "questions")  # fmt: skip
+                    sum(n for _, n in most[6:]), _asked(audit))  # fmt: skip
     yield ""
     yield "LENGTHS (words)"
     quantiles = audit["words"]
     yield "  " + " " * 14 + "".join(f"{name:>10}" for name in quantiles["context"])
-    for column, label in (("context", "question"), ("response", "answer")):
+    taken = audit.get("turns", {}).get("examples", 0)
+    before = "what was said" if taken == audit["rows"] else "question"
+    for column, label in (("context", before), ("response", "answer")):
         yield f"  {label:<14}" + "".join(f"{value:>10,.0f}" for value in quantiles[column].values())
 
 
@@ -185,7 +196,9 @@ def _evaluated(audit: Mapping[str, Any]) -> Iterator[str]:
     rows = audit["evaluated"]
     yield "EVALUATED IN THIS RUN"
     yield _line("rows", rows["rows"], f"from {', '.join(rows['splits'])}")
-    yield _line("questions", rows["questions"], "distinct but for case and punctuation")
-    yield _line("contexts", rows["contexts"], f"distinct texts, in {rows['blocks']:,} blocks")
+    yield _line(_asked(audit), rows["questions"], "distinct but for case and punctuation")
+    yield _line(
+        "contexts", rows["contexts"], f"distinct texts, in {counted(rows['blocks'], 'block')}"
+    )
     if rows["pairs"] < rows["rows"]:
         yield _line("rows beyond the first of a pair", rows["rows"] - rows["pairs"], "duplicates")

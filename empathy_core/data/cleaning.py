@@ -77,7 +77,8 @@ def _shown(text: str) -> str:
 
 
 _SIMPLE_TAG = re.compile(
-    r"<(?:/?(?:b|blockquote|center|div|em|font|h[1-6]|i|li|ol|p|span|strike|strong|sub|sup|u|ul)|br ?/?)>"
+    r"</?(?:b|blockquote|center|div|em|font|h[1-6]|i|li|ol|p|span|strike|strong|sub|sup|u|ul)>"
+    r"|<br ?/?>"
 )
 _SIMPLE_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|nbsp|[lr][sd]quo|[nm]dash|hellip|#39|#34);")
 """Markup of which it is known what the parser makes, which takes a millisecond a text."""

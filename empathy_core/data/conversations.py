@@ -31,6 +31,16 @@ class TakenAnswer:
     cut: Cut
 
 
+def not_said(source: Source, place: str, error: NoTurn | cells.NoText) -> DataError:
+    """Return what to tell of a cell that holds no turns; *place* tells where it is."""
+    said = (
+        error.told(source.context[0], source.where)
+        if isinstance(error, cells.NoText)
+        else f"{error}, in {source.where}"
+    )
+    return DataError(f"{place}: {said}")
+
+
 @dataclass
 class Conversations:
     """Takes the examples of a source of conversations.
@@ -89,18 +99,10 @@ class Conversations:
             try:
                 yield str(row), turns.in_cell(record, column, self.source.turn_layout, row)
             except (NoTurn, cells.NoText) as error:
-                raise self._error(row, error) from error
+                raise not_said(self.source, self.place(row), error) from error
 
     def _records(self) -> Iterator[tuple[int, Record]]:
         return ((i, record) for i, record in self.table.numbered() if record is not None)
-
-    def _error(self, row: int, error: NoTurn | cells.NoText) -> DataError:
-        said = (
-            error.told(self.source.context[0], self.source.where)
-            if isinstance(error, cells.NoText)
-            else f"{error}, in {self.source.where}"
-        )
-        return DataError(f"{self.place(row)}: {said}")
 
     # ------------------------------------------------------------------------ utterances in rows
 
@@ -152,7 +154,7 @@ class Conversations:
         try:
             text = cells.text(cells.at(record, column)) or ""
         except cells.NoText as error:
-            raise self._error(row, error) from error
+            raise not_said(self.source, self.place(row), error) from error
         return name, place or "", Utterance(role, text, row)
 
     def _role_column(self) -> str:

@@ -18,11 +18,16 @@ from empathy_core.data import columns
 from empathy_core.data.frozen import VERSION
 from empathy_core.data.growing import GrowthStep, as_written, steps_of
 from empathy_core.errors import Damaged
-from empathy_core.store import RunDir, frame_bytes, read_json, write_bytes, write_json
+from empathy_core.store import (
+    RunDir,
+    frame_bytes,
+    read_json,
+    write_bytes,
+    write_json,
+    write_texts,
+)
 
 GROWING = "growing"
-_FAST = 1
-"""Level of compression: rows are texts, of which a higher one saves a tenth in twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,12 @@ def cleaned_by(run: RunDir) -> int:
 
 def freeze(prepared: PreparedRows, run: RunDir) -> None:
     """Write the rows, the audit, and last the identity, which says that the others are there."""
-    data = frame_bytes(prepared.examples, level=_FAST)
-    write_bytes(data, run.examples)
+    sha256 = write_texts(prepared.examples, run.examples)
     _write_audit(prepared.audit, run)
     frozen = {
         "identity": prepared.identity,
         "rows": prepared.examples.height,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": sha256,
         **columns.write(prepared.carried, run),
     }
     write_json(frozen, run.data)
@@ -96,7 +100,7 @@ def enlarge(
     """
     there = _record_of(read_json(run.data), hashlib.sha256(run.examples.read_bytes()).hexdigest())
     before = {key: value for key, value in (there or {}).items() if key != GROWING}
-    data = frame_bytes(examples, level=_FAST)
+    data = frame_bytes(examples)
     digest = hashlib.sha256(data).hexdigest()
     grown = {"rows": examples.height, "sha256": digest, "steps": as_written(steps)}
     if before["sha256"] != digest:

@@ -139,7 +139,7 @@ def _hashes_of_words(packed: PackedWords) -> np.ndarray:
     """Return a hash of each word; of two words of up to eight bytes there is never the same."""
     begins, sizes = packed.begins, packed.ends - packed.begins
     eight = np.ndarray(len(packed.data) - 7, "<u8", packed.data, strides=(1,))
-    hashes = eight[begins] & _LETTERS[np.minimum(sizes, 8)]
+    hashes: np.ndarray = eight[begins] & _LETTERS[np.minimum(sizes, 8)]
     hashes *= _FACTORS[0]
     hashes ^= hashes >> np.uint64(32)
     longer, done = np.flatnonzero(sizes > 8), 8
@@ -158,19 +158,38 @@ def _hashes_of_words(packed: PackedWords) -> np.ndarray:
 def _prefixes(sequences: _Sequences, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Return hash and text of the first sequences of each text, in one number, and set sizes."""
     n = len(sequences.texts)
-    parts, sizes = [np.empty(0, np.uint64)], np.zeros(n, np.int64)
-    bits = np.uint64(_bits(n))
+    found, sizes, bits = _Growing(sequences.texts, threshold), np.zeros(n, np.int64), _bits(n)
     for places, keys, of in sequences.of(np.arange(n)):
         sizes[places] = of
         firsts = np.minimum(of - np.ceil(threshold * of - 1e-6).astype(np.int64) + 1, of)
         kept = keys[_of_each(np.cumsum(of) - of, firsts)]
         texts = np.repeat(places, firsts).astype(np.uint64)
-        parts.append((kept << bits) | texts)  # the upper bits of the key fall off
-    return np.concatenate(parts), sizes
+        found.add((kept << bits) | texts)  # the upper bits of the key fall off
+    return found.keys[: found.n], sizes
 
 
-def _bits(n: int) -> int:
-    return max(int(n - 1).bit_length(), _RANK_BITS + 1)
+class _Growing:
+    """Keys one behind the other, in memory that is taken once: it is had when it is written.
+
+    Parts of their own would lie between the arrays that are made and freed on the way, and keep
+    all of their memory.
+    """
+
+    def __init__(self, texts: pl.Series, threshold: float) -> None:
+        # a word has two bytes with the space behind it, unless its normal form is longer
+        most = int(((1 - threshold) * (texts.str.len_bytes() + 1) / 2 + 1).sum())
+        self.keys, self.n = np.empty(most, np.uint64), 0
+
+    def add(self, some: np.ndarray) -> None:
+        """Put some behind those that are there."""
+        if self.n + len(some) > len(self.keys):
+            self.keys = np.concatenate([self.keys, np.empty(self.n + len(some), np.uint64)])
+        self.keys[self.n : self.n + len(some)] = some
+        self.n += len(some)
+
+
+def _bits(n: int) -> np.uint64:
+    return np.uint64(max(int(n - 1).bit_length(), _RANK_BITS + 1))
 
 
 def _candidates(keys: np.ndarray, sizes: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
@@ -179,7 +198,7 @@ def _candidates(keys: np.ndarray, sizes: np.ndarray, threshold: float) -> Iterat
     *keys* are sorted in place.
     """
     keys.sort()
-    bits = np.uint64(_bits(len(sizes)))
+    bits = _bits(len(sizes))
     keys = keys[_twice(keys, bits)]
     hashes, texts = keys >> bits, keys & ((np.uint64(1) << bits) - np.uint64(1))
     texts, apart, waiting = texts.astype(np.int64), 1, [np.empty((0, 2), np.int64)]
@@ -234,4 +253,5 @@ def _of_pairs(keys: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.nda
 
 def _of_each(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the numbers from each start on, so many as its size tells."""
-    return np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    behind = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    return np.asarray(behind + np.arange(sizes.sum()))

@@ -6,6 +6,7 @@ are, are taken through a table of its rules; all others one by one through ``nor
 
 import hashlib
 import json
+import string
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -26,6 +27,10 @@ _GENERAL_PUNCTUATION, _LATIN_1 = 0xE2, 0xC3
 
 _END, _BLANK = 0, 32
 """Bytes behind a text, and between words."""
+
+_SHELTER = np.zeros(256, np.uint8)
+_SHELTER[list(string.punctuation.encode())] = np.arange(0xC4, 0xC4 + 33)[np.arange(33) != 0x1E][:32]
+"""Punctuation of ASCII → a byte that plain texts do not hold, for it where it is to be kept."""
 
 _STOPS = np.zeros(256, bool)
 _STOPS[[_END, *b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]] = True
@@ -106,7 +111,7 @@ def _escaped(packed: PackedTexts) -> np.ndarray:
 def sha256(texts: pl.Series) -> list[str]:
     """Return the SHA-256 of the UTF-8 of each text."""
     data, bounds = buffer(texts)
-    view = memoryview(np.ascontiguousarray(data))
+    view = memoryview(data.data)
     return [hashlib.sha256(view[a:b]).hexdigest() for a, b in pairwise(bounds.tolist())]
 
 
@@ -159,7 +164,10 @@ def _table(gap: str) -> tuple[bytes, bytes]:
     low = [ord(found) if found else _BLANK for found in kept]
     low[_END] = _END
     left_out = bytes(code for code, found in enumerate(kept) if not found and code != _END)
-    return bytes([*low, *range(128, 256)]), left_out
+    table = bytearray([*low, *range(128, 256)])
+    for sign in np.flatnonzero(_SHELTER).tolist():
+        table[_SHELTER[sign]] = sign
+    return bytes(table), left_out
 
 
 # ---------------------------------------------------------------------------- bytes
@@ -182,9 +190,11 @@ class _Plain:
         ended = pl.select(pl.concat_str(texts, pl.lit("\0"))).to_series()
         data, bounds = buffer(ended if len(texts) else texts)
         self.data, self.starts, self.ends = data.copy(), bounds[:-1], bounds[1:] - 1
-        within, signs = self._ends_within(), _signs(self.data)
-        places = np.concatenate([within, signs, self._other_characters()])
+        within = self._ends_within()
+        signs, others = _signs(self.data)
+        places = np.concatenate([within, others, self._other_characters()])
         self.odd = np.unique(np.searchsorted(self.ends, places))
+        self.data[signs] = _SHELTER[self.data[signs]]
 
     def _ends_within(self) -> np.ndarray:
         """Return where a text holds the byte that stands behind texts, and make it a blank."""
@@ -194,7 +204,7 @@ class _Plain:
         return within
 
     def _other_characters(self) -> np.ndarray:
-        """Return where characters begin that are not plain, after making the others what they are."""
+        """Return where characters begin that are not plain; the others are made what they are."""
         data = self.data
         high = np.flatnonzero(data >= 0x80)
         first = high[data[high] >= 0xC0]
@@ -209,17 +219,24 @@ class _Plain:
         return odd
 
 
-def _signs(data: np.ndarray) -> np.ndarray:
-    """Return where digits stand that may have a sign before them, or other ones behind a sign."""
+def _signs(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where single signs stand between two digits, and digits that may have other signs.
+
+    Those are before them, or between them and the next digit.
+    """
     digits = np.flatnonzero((data - ord("0")) < 10)
     before, third = data[digits - 1], data[np.maximum(digits - 3, 0)]
     signed = (before == ord("-")) | (before == ord(".")) | (third == _GENERAL_PUNCTUATION)
     one, gap = digits[:-1], np.diff(digits)
-    one, gap = one[gap > 1], gap[gap > 1]
+    single = (gap == 2) & (_SHELTER[data[digits[:-1] + 1]] != 0)
+    signed[1:] &= ~single
+    signs = one[single] + 1
+    more = (gap > 1) & ~single
+    one, gap = one[more], gap[more]
     for i in range(1, _LONGEST_SIGN + 1):
         open_ = (i >= gap) | ~_STOPS[data[np.minimum(one + i, len(data) - 1)]]
         one, gap = one[open_], gap[open_]
-    return np.concatenate([digits[signed], one])
+    return signs, np.concatenate([digits[signed], one])
 
 
 def buffer(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:

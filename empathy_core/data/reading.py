@@ -13,14 +13,14 @@ from typing import TypeVar
 import polars as pl
 from polars import selectors as cs
 
-from empathy_core.conversation import Conversation, Message
+from empathy_core.conversation import Conversation, Message, Role
 from empathy_core.data import cells, files, hub, places, plain, streamed
-from empathy_core.data.conversations import Conversations, TakenAnswer
+from empathy_core.data.conversations import SYSTEM_TURNS, Conversations, TakenAnswer, not_said
 from empathy_core.data.files import RawRows, Record
 from empathy_core.data.specs import Source, SplitName
 from empathy_core.data.streamed import NeedsWholeFile
 from empathy_core.data.text_columns import TextColumns
-from empathy_core.data.turns import alternating, roles_of_columns
+from empathy_core.data.turns import NoTurn, alternating, in_cell, roles_of_columns
 from empathy_core.errors import DataError, NoColumn
 
 
@@ -122,7 +122,8 @@ def _cut(cut: "_Cutter", table: RawRows, broken: int, key: Mapping[str, str | No
     rows = tuple(cut.rows())
     unmatched = len(table.records) - broken - len(rows)
     dropped = Counter({table.reason: broken, "pattern not found": unmatched})
-    return Raw(rows, +dropped, +Counter({MISSING_WORD: cut.missing}), key)
+    repaired = Counter({MISSING_WORD: cut.missing, SYSTEM_TURNS: cut.system})
+    return Raw(rows, +dropped, +repaired, key)
 
 
 def parts(source: Source) -> Iterator[Raw]:
@@ -301,12 +302,13 @@ class _Cutter:
 
     Attributes:
         missing: Cells so far that held a word for a missing value.
+        system: Rows so far of whose turns some were the system's, and left out.
     """
 
     def __init__(self, source: Source, table: RawRows, complete: bool) -> None:
         self.source, self.table, self.complete = source, table, complete
         self.words = plain.MissingWords(source.missing)
-        self.missing = 0
+        self.missing = self.system = 0
 
     def rows(self) -> Iterator[RawRow]:
         """Yield rows; records that are broken or that the pattern does not match are left out."""
@@ -319,7 +321,7 @@ class _Cutter:
             kept = tuple(self._cell(row, record, name, cells.label) for name in source.keep)
             turns: tuple[Message, ...] = ()
             if source.turn_layout.turns:
-                turns = self._columns(row, record)
+                turns = self._said(row, record)
                 context = Conversation(turns).text if turns else None
                 response = self._value(row, record, source.response, cells.text)
             elif regex is None:
@@ -378,15 +380,29 @@ class _Cutter:
         """Return where a person finds a row, its file included."""
         return f"{_place(self.source)}, {self.table.place(row)}"
 
-    def _columns(self, row: int, record: Record) -> tuple[Message, ...]:
-        """Return the turns that a row's columns hold, up to the person's last one."""
-        texts = [self._value(row, record, name, cells.text) or "" for name in self.source.context]
-        roles = roles_of_columns(len(texts))
-        said = alternating(list(zip(roles, texts, strict=True)))
+    def _said(self, row: int, record: Record) -> tuple[Message, ...]:
+        """Return the turns that a row holds before its answer, up to the person's last one."""
+        in_columns = self.source.turn_layout.turns == "columns"
+        said = alternating(self._columns(row, record) if in_columns else self._listed(row, record))
         if self.source.turn_layout.opening == "drop" and said and said[0].role == "assistant":
             said = said[1:]
         most = self.source.turn_layout.most_history
         return said[-most:] if most else said
+
+    def _columns(self, row: int, record: Record) -> list[tuple[Role, str]]:
+        """Return who said what in the columns of a row."""
+        texts = [self._value(row, record, name, cells.text) or "" for name in self.source.context]
+        return list(zip(roles_of_columns(len(texts)), texts, strict=True))
+
+    def _listed(self, row: int, record: Record) -> list[tuple[Role, str]]:
+        """Return who said what in the list of a row; the system's turns are left out."""
+        (column,) = self.source.context
+        try:
+            said = in_cell(record, column, self.source.turn_layout, row)
+        except (NoTurn, cells.NoText) as error:
+            raise not_said(self.source, self.place(row), error) from error
+        self.system += any(one.role == "system" for one in said)
+        return [(one.role, one.text) for one in said if one.role != "system"]
 
     def _references(self, row: int, record: Record) -> tuple[str, ...]:
         """Return the texts of all columns of references; words for a missing value are none."""

@@ -139,7 +139,8 @@ def in_blocks(frame: pl.DataFrame, ids: Sequence[str], block_size: int) -> pl.Da
         (pl.col("place") // block_size).cast(pl.Int32).alias("block")
     )
     rest = frame.filter(~pl.col("id").is_in(ids)).sort("id")
-    return pl.concat([placed.drop("place", "first"), rest], how="diagonal")
+    # in one piece, since to take rows of several pieces would copy their texts
+    return pl.concat([placed.drop("place", "first"), rest], how="diagonal", rechunk=True)
 
 
 def in_order(rows: pl.DataFrame) -> pl.DataFrame:

@@ -71,7 +71,7 @@ def _parsed(data: bytes, wanted: Collection[str]) -> Any:
 
 
 def _may_differ(column: Any) -> bool:
-    """Tell whether ``json`` may read a column otherwise: it is nested, or holds no finite number."""
+    """Tell whether ``json`` may read a column otherwise: nested, or with no finite number."""
     import pyarrow as pa
     from pyarrow import compute
 

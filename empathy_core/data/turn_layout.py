@@ -18,9 +18,10 @@ class TurnLayout:
 
     Attributes:
         turns: ``last``: the last answer of each conversation is an example, with all that was said
-            before it; ``each``: every answer is one, with what was said before it; ``columns``:
-            each column of ``context`` is a turn, the last one the person's. Null means no
-            conversations, with ``response = "last"`` it means ``last``.
+            before it; ``each``: every answer is one, with what was said before it; ``before``:
+            the turns are what was said before an answer, which has a column of its own;
+            ``columns``: each column of ``context`` is a turn, the last one the person's. Null means
+            no conversations, with ``response = "last"`` it means ``last``.
         role: Field of a turn, or column of an utterance, that tells who speaks; empty means one
             called ``role``, ``from``, ``speaker`` or ``interlocutor``.
         roles: Who speaks, in the file's words → ``user`` (who asks for help), ``assistant`` (who
@@ -35,7 +36,7 @@ class TurnLayout:
             chat templates ask for it.
     """
 
-    turns: Literal["last", "each", "columns"] | None = None
+    turns: Literal["last", "each", "before", "columns"] | None = None
     role: str = ""
     roles: tuple[tuple[str, Role], ...] = ()
     conversation: str = ""
@@ -92,11 +93,12 @@ class TurnLayout:
                 f"most_history = {self.most_history} is less than least_history = "
                 f"{self.least_history}, so that no answer would be left; correct one of them"
             )
-        yield from (
-            self._of_columns(context, response)
-            if self.turns == "columns"
-            else self._of_nested(context, response)
-        )
+        if self.turns == "columns":
+            yield from self._of_columns(context, response)
+        elif self.turns == "before":
+            yield from self._of_before(context, response)
+        else:
+            yield from self._of_nested(context, response)
 
     def _of_nested(self, context: Sequence[str], response: str) -> Iterator[str]:
         if len(context) != 1:
@@ -107,7 +109,8 @@ class TurnLayout:
         if response not in ("", LAST):
             yield (
                 f"response is '{response}', and answers are turns of the conversation: "
-                f'expected response = "{LAST}"; set it, or remove turns'
+                f'expected response = "{LAST}"; set it, or, where the turns are only what was said '
+                'before the answer, turns = "before"'
             )
         if self.turn_order and not self.conversation:
             yield (
@@ -119,6 +122,21 @@ class TurnLayout:
                 'most_answers does nothing where only the last answer is taken: set turns = "each"'
                 ", or remove it"
             )
+
+    def _of_before(self, context: Sequence[str], response: str) -> Iterator[str]:
+        if len(context) != 1:
+            yield (
+                f'context names {len(context)} columns: expected, with turns = "before", the one '
+                "with the list of turns; name it"
+            )
+        if response in ("", LAST):
+            yield (
+                'with turns = "before" the answer is a column of its own: set response to it; '
+                f'where it is the last of the turns, set response = "{LAST}" and remove turns'
+            )
+        used = ("turns", "role", "roles", "most_history", "opening")
+        if given := [name for name in self._given() if name not in used]:
+            yield f'{given[0]} does nothing to turns = "before", of an answer a row: remove it'
 
     def _of_columns(self, context: Sequence[str], response: str) -> Iterator[str]:
         if len(context) < 2:

@@ -10,7 +10,7 @@ _TEXTS = 5_000
 
 
 def word_counts(texts: pl.Series) -> pl.Series:
-    """Return how often each text matches ``\\S+``."""
+    r"""Return how often each text matches ``\S+``."""
     parts = [_counts(texts[i : i + _TEXTS]) for i in range(0, len(texts), _TEXTS)]
     return pl.concat([pl.Series([], dtype=pl.UInt32), *parts])
 

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from empathy_core.personal.kinds import KINDS, VERSION, Kind
@@ -34,7 +35,7 @@ def counted(texts: pl.DataFrame) -> dict[str, Any]:
         ``fields`` (field → how often it was ``found`` and in how many ``texts``) and ``examples``,
         masked, each with its row.
     """
-    every = texts.unique(["field", "text"], keep="first", maintain_order=True)
+    every = _distinct(texts)
     distinct = every.gather_every(max(1, -(-every.height // MOST_TEXTS)))
     hints = {kind: finder.maybe(pl.col("text")) for kind, finder in FINDERS.items()}
     maybe = distinct.with_columns(**hints).filter(pl.any_horizontal(KINDS))
@@ -54,6 +55,17 @@ def counted(texts: pl.DataFrame) -> dict[str, Any]:
             kind: {"fields": _ordered(times[kind]), "examples": examples[kind]} for kind in KINDS
         },
     }
+
+
+def _distinct(texts: pl.DataFrame) -> pl.DataFrame:
+    """Return the first of equal texts of a field, without a copy of any."""
+    texts = texts.rechunk()
+    first = pl.Series(np.zeros(texts.height, bool))
+    for field in texts["field"].unique():
+        places = (texts["field"] == field).arg_true()
+        of = texts["text"].gather(places).is_first_distinct()
+        first = first.scatter(places.filter(of), values=True)
+    return texts.filter(first)
 
 
 def _show(

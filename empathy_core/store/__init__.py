@@ -51,6 +51,7 @@ from empathy_core.store.pieces import (
     versions,
     versions_tag,
     write_piece,
+    write_texts,
 )
 from empathy_core.store.refinementdir import RefinementDir
 from empathy_core.store.rundir import RunDir, one_name
@@ -117,4 +118,5 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_piece",
+    "write_texts",
 ]

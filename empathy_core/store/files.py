@@ -5,10 +5,10 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from empathy_core.errors import Damaged, StorageError
 from empathy_core.store.modes import MODE_DIR, MODE_FILE, SHARED_DIR, is_shared, open_file
@@ -95,15 +95,26 @@ def write_bytes(data: bytes | memoryview, path: Path, *, private: bool = False) 
     Raises:
         StorageError: The disk is full or the folder is not writable.
     """
+    write_through(lambda file: file.write(data), path, private=private)
+
+
+def write_through(
+    write: Callable[[BinaryIO], object], path: Path, *, private: bool = False
+) -> None:
+    """Do what ``write_bytes`` does with what *write* writes; it may be called a second time.
+
+    Raises:
+        StorageError: The disk is full or the folder is not writable.
+    """
     make_dir(path.parent)
     with disk_errors(path):
         try:
-            _write_whole(data, path, private=private)
+            _write_whole(write, path, private=private)
         except FileNotFoundError:  # remove_leftovers took it in the instant before its lock
-            _write_whole(data, path, private=private)
+            _write_whole(write, path, private=private)
 
 
-def _write_whole(data: bytes | memoryview, path: Path, *, private: bool) -> None:
+def _write_whole(write: Callable[[BinaryIO], object], path: Path, *, private: bool) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         descriptor = open_file(partial, os.O_WRONLY | os.O_EXCL)
@@ -111,7 +122,7 @@ def _write_whole(data: bytes | memoryview, path: Path, *, private: bool) -> None
             _lock(file.fileno())
             if private:
                 os.fchmod(file.fileno(), MODE_FILE)
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
             partial.replace(path)

@@ -4,17 +4,19 @@ import hashlib
 import io
 import json
 import os
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
 from empathy_core.errors import Damaged, first_line
-from empathy_core.store.files import write_bytes
+from empathy_core.store.files import write_bytes, write_through
 from empathy_core.store.schemas import ADDED, GENERATIONS
 
 
@@ -127,18 +129,37 @@ def write_piece(frame: pl.DataFrame, path: Path, tags: Mapping[str, str]) -> Non
 _ZEROS = "0" * 64
 
 
-def frame_bytes(
-    frame: pl.DataFrame, metadata: Mapping[str, str] | None = None, level: int | None = None
-) -> bytes:
-    """Return *frame* as the bytes of a parquet file; equal frames give equal bytes.
-
-    *level* is that of the compression; null means its own default.
-    """
+def frame_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return *frame* as the bytes of a parquet file; equal frames give equal bytes."""
     buffer = io.BytesIO()
-    frame.write_parquet(
-        buffer, compression="zstd", compression_level=level, metadata=dict(metadata or {})
-    )
+    frame.write_parquet(buffer, compression="zstd", metadata=dict(metadata or {}))
     return buffer.getvalue()
+
+
+def write_texts(frame: pl.DataFrame, path: Path) -> str:
+    """Write a large frame of texts as a parquet file, and return the file's SHA-256.
+
+    It is never whole in memory, and compressed less than pieces are: a tenth more space in half
+    of the time.
+    """
+    write_through(partial(_write_texts, frame), path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_texts(frame: pl.DataFrame, file: BinaryIO) -> None:
+    """Write a frame into a file.
+
+    Raises:
+        OSError: The disk is full, or whatever else the operating system has against it.
+    """
+    try:
+        frame.write_parquet(file, compression="zstd", compression_level=1)
+    except pl.exceptions.PolarsError as error:
+        if known := re.search(r"os error (\d+)", str(error)):
+            number = int(known[1])
+            raise OSError(number, os.strerror(number)) from error
+        raise
 
 
 @contextmanager

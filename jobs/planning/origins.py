@@ -14,7 +14,7 @@ from empathy_core.types import Condition, ModelSpec, Prompt
 from empathy_core.weights.digests import file_digest
 from jobs.config.schema import AnswersTable, Config
 from jobs.planning.plan import Plan, PlannedFinetune
-from reports.labels import answering_facts, dtype_words, engine_words
+from reports.labels import answering_facts, dtype_words, engine_words, file_served
 
 Fact = tuple[str, object]
 
@@ -55,7 +55,7 @@ def _of_weights(condition: Condition) -> Iterator[Fact]:
     model = condition.model
     if model.weights and not model.runs_here:
         yield "weights there", "not checked: what follows is the configuration's"
-    of_file = model.engine is not None and model.engine.file_served
+    of_file = file_served(model.engine)
     yield "weights (tokenizer and chat template)" if of_file else "weights", model.weights
     yield "revision", model.revision
     yield "fingerprint of the weights", condition.fingerprint

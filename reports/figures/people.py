@@ -120,21 +120,28 @@ def _draw_calibration(drawing: Any, panels: Sequence[Any], found: CalibrationNum
         axes.set_xlabel("People")
 
 
+def _ends(points: Any, low: float, high: float) -> tuple[float, float]:
+    """Return where axes begin and end: a value without its raters' severity may leave the scale."""
+    values = [low, high, *points["people"], *points["judge_value"]]
+    room = 0.1 * (high - low)  # a circle at the end has its whole area
+    return min(values) - room, max(values) + room
+
+
 def _draw_panel(axes: Any, rows: Sequence[dict[str, Any]], points: Any) -> None:
     low, high = points["least"][0], points["most"][0]
     n = points["n"].to_numpy()
     axes.scatter(
         points["people"], points["judge_value"], s=70 * n / max(n.max(), 1), facecolor="none",
-        edgecolor=COLOURS[6], linewidth=0.6, clip_on=False,
+        edgecolor=COLOURS[6], linewidth=0.6,
     )  # fmt: skip
-    room = 0.06 * (high - low)
-    axes.plot([low - room, high + room], [low - room, high + room], color=INK, linewidth=0.7)
+    ends = _ends(points, low, high)
+    axes.plot(ends, ends, color=INK, linewidth=0.7)
     axes.plot(
         [r["people"] for r in rows], [r["people"] + r["bias"] for r in rows], linestyle="",
         marker="o", markersize=4.5, color=COLOURS[0], markeredgecolor=PAPER, markeredgewidth=0.6,
         zorder=4,
     )  # fmt: skip
-    axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
     ticks = [low, (low + high) / 2, high]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ticks, [general(tick) for tick in ticks])

@@ -204,10 +204,11 @@ def _saved(
         svg, pdf = io.BytesIO(), io.BytesIO()
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         # savefig would draw each file twice: a first time to place what is placed already
-        FigureCanvasSVG(drawing).print_svg(svg, metadata=nothing)
+        FigureCanvasSVG(drawing).print_svg(svg, metadata=nothing)  # type: ignore[no-untyped-call]
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         with _shapes_alone():
-            FigureCanvasPdf(drawing).print_pdf(pdf, metadata=nothing | {"Title": caption})
+            described = nothing | {"Title": caption}
+            FigureCanvasPdf(drawing).print_pdf(pdf, metadata=described)  # type: ignore[no-untyped-call]
     return svg.getvalue().decode(), pdf.getvalue()
 
 

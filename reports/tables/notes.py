@@ -404,7 +404,8 @@ def opposed_notes(
         return []
     more = f"; and {count(len(told) - MOST_OPPOSED)} more" if len(told) > MOST_OPPOSED else ""
     return [
-        "In the other order on the examples that both have (in parentheses): "
+        "Ordered the other way round on the examples that both rows have (scores there in "
+        "parentheses): "
         f"{'; '.join(told[:MOST_OPPOSED])}{more}. Neither order is significant."
     ]
 

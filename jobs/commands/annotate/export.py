@@ -83,6 +83,7 @@ def _lines(exported: "ExportedRound", settings: "RatingSettings") -> Iterator[st
     asked = counted(len(exported.round.dimensions), "question")
     conditions = counted(len(exported.round.conditions), "condition")
     yield f"  {counted(n, 'message')}, {conditions}, {asked} about each reply"
+    yield "  drawn within each source and crisis tier; with + where one alone has too few:"
     for stratum, (drawn, there) in chances_by_stratum(exported.sample).items():
         yield f"    {stratum}: {drawn:,} of {there:,}"
     for packet in exported.packets:

@@ -190,6 +190,6 @@ def _as_toml(claims: Sequence[str], numbers: CheckedAgainst) -> Iterator[str]:
     stamp = f" [{numbers.stamp}]" if numbers.stamp else ""
     yield f"# true and significant in {numbers.evidence.source}{stamp}; in LaTeX: % claim: ..."
     if not claims:
-        yield "# there is none"
+        yield "# there is none: no difference is significant, or there are fewer than 20 questions"
     for says in claims:
         yield f"\n[[claims]]\nsays = {json.dumps(says)}"

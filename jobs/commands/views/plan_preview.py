@@ -57,7 +57,7 @@ def _stages(planned: Planned) -> Iterator[str]:
         every = Counter((task.stage, task.key) for task in stage.tasks(planned.plan))
         for (name, key), n in every.items():
             named = name if name == key else f"{name} {key}"
-            yield f"{named}: {left[name, key]} of {counted(n, 'task')} to do"
+            yield f"{named}: {left[name, key]:,} of {counted(n, 'task')} to do"
 
 
 def text(planned: Planned) -> str:

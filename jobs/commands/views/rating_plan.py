@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from empathy_core.counted import counted
-from empathy_core.stats import MOST_GAIN
+from empathy_core.stats import LEAST_CLUSTERS, MOST_GAIN
 from jobs.planning.ratings.needed import RATERS, DimensionPlan, RatingPlan
 from reports.labels import count, decimal, general
 
@@ -14,7 +14,7 @@ def text(plan: RatingPlan, difference: float | None) -> str:
     lines = [*_head(plan)]
     for one in plan.dimensions:
         lines += ["", *_dimension(plan, one, difference)]
-    return "\n".join([*lines, "", *_foot(plan)])
+    return "\n".join([*lines, "", *_foot(plan, difference)])
 
 
 def _head(plan: RatingPlan) -> Iterator[str]:
@@ -72,13 +72,29 @@ def _time(plan: RatingPlan, questions: int) -> str:
     return f"{minutes} min" if minutes < 120 else f"{decimal(minutes / 60, 1)} h"
 
 
-def _foot(plan: RatingPlan) -> Iterator[str]:
+def _few(plan: RatingPlan, difference: float | None) -> bool:
+    """Tell whether some number of questions is too small for an interval."""
+    each = plan.table.raters_per_item
+    needed = [
+        one.needed(points, each)
+        for one in plan.dimensions
+        for points in one.differences(difference)
+    ]
+    return min([*needed, plan.table.questions]) < LEAST_CLUSTERS
+
+
+def _foot(plan: RatingPlan, difference: float | None) -> Iterator[str]:
     table, n = plan.table, plan.table.questions
     items = counted(plan.items(n), "reply", "replies")
     yield (
         f"As configured: {counted(n, 'question')}, {counted(table.raters, 'packet')} of {items} "
         f"each, {_time(plan, n)} at {general(table.minutes_per_item)} min a reply"
     )
+    if _few(plan, difference):
+        yield (
+            f"With fewer than {LEAST_CLUSTERS} rated questions the report has no interval and no "
+            f"corrected mean: ask for {LEAST_CLUSTERS} at least, whatever stands above."
+        )
     yield (
         f"A judge saves less than a factor of {general(MOST_GAIN)}, whatever it is. On public "
         "ratings 100 rated questions were worth 100 to 133 for a mean, and for a difference 100 to "

@@ -22,6 +22,7 @@ from empathy_core.store import EXAMPLES, TURNS, RunDir
 
 ALL = EvaluateSpec(split="all")
 LAST, EACH = TurnLayout(turns="last"), TurnLayout(turns="each")
+BEFORE = TurnLayout(turns="before")
 
 
 def source(path: Path, layout: TurnLayout = LAST, **more: Any) -> Source:
@@ -219,6 +220,9 @@ def test_who_speaks_must_be_told_where_no_column_is_called_so(tmp_path: Path) ->
             {"context": ("a", "b"), "response": "c"},
             "role does nothing",
         ),
+        (BEFORE, {}, "the answer is a column of its own: set response to it; where it is the last"),
+        (BEFORE, {"response": "a", "context": ("a", "b")}, "the one with the list of turns"),
+        (replace(BEFORE, least_history=2), {"response": "a"}, "least_history does nothing"),
         (LAST, {"pattern": "x", "column": "y"}, "turns and pattern exclude each other"),
     ],
 )
@@ -436,3 +440,63 @@ def test_a_source_that_ships_needs_a_path_alone(name: str, tmp_path: Path):
 
     assert found["turns"].list.len().to_list() == [3, 5]
     assert found["turns"].list.last().struct.field("role").to_list() == ["user", "user"]
+
+
+# ---------------------------------------------------------------------------- a column of answers
+
+
+def test_an_answer_in_a_column_of_its_own_follows_the_turns(tmp_path: Path) -> None:
+    """As preference data have it; system turns are left out, what ends with an answer dropped."""
+    path = tmp_path / "d.jsonl"
+    talk = [
+        {"role": r, "content": f"{r} {i}"} for i, r in enumerate(["system", "user", "assistant"])
+    ]
+    rows = [
+        {"messages": [*talk, {"role": "user", "content": "Not well."}], "chosen": "What happened?"},
+        {"messages": talk, "chosen": "Never taken."},
+        {"messages": [], "chosen": "Nor this."},
+        {"messages": talk[1:2], "chosen": "Tell me."},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = data.prepare(DataSpec((source(path, BEFORE, response="chosen"),)), ALL)
+
+    first, other = found.examples.sort("row").rows(named=True)
+    assert [turn["content"] for turn in first["turns"]] == ["user 1", "assistant 2", "Not well."]
+    assert (first["id"], first["response"], first["conversation"]) == (
+        "s-00000",
+        "What happened?",
+        "s-0",
+    )
+    assert (other["row"], other["context"], other["response"]) == (3, "user 1", "Tell me.")
+    counts = found.audit["sources"][0]
+    assert counts["dropped"] == {
+        "empty context": 1, "nothing said by the person before the answer": 1
+    }  # fmt: skip
+    assert counts["repaired"] == {"conversations with system turns left out": 2}
+    text = audit_text(found.audit)
+    assert "SPLITS (2 rows, 2 conversations)" in text
+    assert "ANSWERS PER CONVERSATION" in text
+    assert "question" not in text.partition("PERSONAL DATA")[0]
+
+
+def test_turns_before_an_answer_that_cannot_be_read_are_placed(tmp_path: Path) -> None:
+    """With the row, and what to set."""
+    path = tmp_path / "d.jsonl"
+    path.write_text(
+        json.dumps({"messages": [{"who": "a", "content": "x"}], "chosen": "y"}) + "\n{}"
+    )
+
+    with pytest.raises(DataError, match=r"line 1: turn 1 has the fields who, content, expected"):
+        reading.read(source(path, BEFORE, response="chosen"))
+
+
+def test_an_audit_says_of_what_its_counts_are(tmp_path: Path) -> None:
+    """Of conversations, and of both where a source holds questions."""
+    talks = written(tmp_path / "t.jsonl", ["Hello", "Hi", "I am sad", "Why?"])
+    plain = tmp_path / "p.csv"
+    plain.write_text("q,a\nWhy me?,Nobody knows.\n")
+    both = (source(talks), Source("p", path=str(plain), context=("q",), response="a"))
+
+    text = audit_text(data.prepare(DataSpec(both), ALL).audit)
+    assert "SPLITS (2 rows, 2 conversations and questions)" in text
+    assert "ANSWERS PER CONVERSATION OR QUESTION" in text

@@ -221,3 +221,28 @@ def test_many_texts_are_cleaned_as_one_by_one():
     assert cleaning.clean_many(texts) == [cleaning.clean(text) for text in texts]
     broken = [*texts[:50], "\ud800 lone"]
     assert cleaning.clean_many(broken) == [cleaning.clean(text) for text in broken]
+
+
+PIECES = (
+    "<p>", "</p>", "<br>", "<br/>", "<br />", "<div>", "</div>", "<b>", "</b>", "<ul>", "<li>",
+    "</li>", "</ul>", "<h2>", "</h2>", "</blockquote>", "&amp;", "&lt;", "&nbsp;", "&rsquo;",
+    "&#39;", "&hellip;", " ", "\n", "\n\n", "\t", "word", "a < b", "R&D", "x > y", "<3",
+    "&amp;lt;p&amp;gt;", "</br>", "\f",
+    '<a href="x">', "</a>", "<hr>", "&bogus;", "&#150;", "<pre>",
+    "</pre>", "<!-- c -->", "<P>",
+)  # fmt: skip
+
+
+def test_simple_markup_is_taken_off_as_the_parser_takes_it_off(monkeypatch: pytest.MonkeyPatch):
+    """Texts with and without what needs the parser; white space between tags as it makes it."""
+    rng, parsed = random.Random(0), []
+    texts = ["".join(rng.choices(PIECES[:30], k=rng.randrange(1, 9))) for _ in range(1_500)]
+    texts += ["".join(rng.choices(PIECES, k=rng.randrange(1, 9))) for _ in range(500)]
+    soup = cleaning._soup_text
+    monkeypatch.setattr(cleaning, "_soup_text", lambda text: (parsed.append(text), soup(text))[1])
+    quick = [cleaning.clean(text) for text in texts]
+    n = len(parsed)
+
+    monkeypatch.setattr(cleaning, "_SIMPLE_TAG", re.compile(r"(?!)"))
+    assert quick == [cleaning.clean(text) for text in texts]
+    assert n < 0.5 * (len(parsed) - n)

@@ -17,7 +17,7 @@ import pytest
 
 from empathy_core import store
 from empathy_core.errors import Busy, Damaged, StorageError
-from empathy_core.store import Journal, RunDir, files
+from empathy_core.store import Journal, RunDir, files, pieces
 
 
 def rows(n: int = 40, per_block: int = 8) -> pl.DataFrame:
@@ -267,6 +267,27 @@ def test_blocks_are_dealt_to_shards_exactly_once():
     for n_shards in range(1, 9):
         dealt = [b for s in range(n_shards) for b in store.blocks_of_shard(range(23), s, n_shards)]
         assert sorted(dealt) == list(range(23))
+
+
+def test_texts_are_written_as_what_they_are_and_proven_by_their_digest(tmp_path: Path):
+    """Without a copy of the file in memory; its digest is that of what is on the disk."""
+    frame = pl.DataFrame({"a": ["x" * 50, None, "é"], "n": [1, 2, 3]})
+
+    digest = store.write_texts(frame, tmp_path / "new" / "rows.parquet")
+
+    written = (tmp_path / "new" / "rows.parquet").read_bytes()
+    assert digest == hashlib.sha256(written).hexdigest()
+    assert pl.read_parquet(written).equals(frame)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["rows.parquet"]
+
+
+def test_a_full_disk_is_told_as_one_when_texts_are_written():
+    """The library that writes them does not say it as the operating system does."""
+    frame = pl.DataFrame({"a": ["x" * 100] * 10_000})
+
+    with Path("/dev/full").open("wb") as file, pytest.raises(OSError, match="No space") as error:
+        pieces._write_texts(frame, file)
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_a_line_of_json_ends_in_a_line_feed_alone(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_an_export_is_made_once_and_a_run_is_enough_to_name(finished: Path):
 
     assert made.returncode == 0, made.stderr
     assert "round-001: made" in made.stdout
+    assert "drawn within each source and crisis tier; with + where" in made.stdout
     assert "annotate.consent is empty" in made.stderr
     assert "nobody who rates may read key.parquet" in made.stderr
     assert again.returncode == 0, again.stderr

@@ -18,6 +18,7 @@ import pytest
 from empathy_core.types import Condition
 from reports.build import Report, build
 from reports.figures import panels
+from reports.figures import people as of_people
 from reports.figures import scores as plots
 from reports.figures.training import Figure, broken
 from reports.rows.collect import collect
@@ -302,3 +303,14 @@ def test_titles_of_judges_leave_room_for_the_lines(report: Report):
     apart = 72 * panels.LINE_IN * 0.8
     assert len(heights) == sum(line.key is not None for line in asked.lines)
     assert all(lower - upper > apart for upper, lower in pairwise(heights))
+
+
+def test_values_that_leave_the_scale_stand_within_the_axes():
+    """Without the severity of its raters an answer may have 2.4 on a scale that ends at 2."""
+    points = pl.DataFrame({"people": [0.0, 2.4], "judge_value": [-0.1, 1.0]})
+
+    low, high = of_people._ends(points, 0, 2)
+
+    assert low < -0.1
+    assert high > 2.4
+    assert of_people._ends(points.clear(), 0, 2) == (-0.2, 2.2)

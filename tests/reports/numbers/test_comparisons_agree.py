@@ -336,10 +336,10 @@ def test_scores_that_are_missing_where_it_is_hard_win_nothing(tmp_path: Path):
     assert main["b.none.said"].value > main["a.none.said"].value
     assert models_of(main) == {"a"}
     assert "not ranked, with scores for less than 95%: b, No Prompt (25 of 50 examples)" in notes
-    assert "In the other order on the examples that both have" in notes
+    assert "Ordered the other way round on the examples that both rows have" in notes
     shorter = replace(report.spec, columns=("n",))  # a table is silent on what it does not show
     other = build(collect(RunDir(tmp_path / "run"), shorter), shorter)
-    assert "In the other order" not in " ".join(other.sections[0].tables[0].words.sentences)
+    assert "other way round" not in " ".join(other.sections[0].tables[0].words.sentences)
     assert judge("a significantly > b on said", names).verdict == "cannot be told"
     assert judge("b > a on said", names).verdict == "cannot be told"
     assert judge("b is best among a, b on said", names).verdict != "true"

@@ -148,6 +148,15 @@ def test_without_either_the_public_table_is_used_and_said(run: RunDir):
     assert "more raters a reply are not taken to help" in shown
 
 
+def test_numbers_of_questions_too_small_for_an_interval_are_warned_of(run: RunDir):
+    """A judge that gives all the same has no spread: three questions would do, it seems."""
+    plan = rating_plan(run, _plan(), TABLE)
+    warning = "With fewer than 20 rated questions the report has no interval"
+
+    assert warning not in text(plan, None)
+    assert warning in text(plan, 2.0)
+
+
 def test_what_a_rater_reads_counts_what_comes_twice(run: RunDir):
     """30 questions, 3 of 6 raters, 2 conditions, a tenth more; at a minute and a half."""
     plan = rating_plan(run, _plan(), TABLE)
