@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from empathy_core.counted import counted
 from empathy_core.data import audit_text
 from empathy_core.errors import Damaged, Incomplete
 from empathy_core.metrics import MetricProtocol
@@ -215,10 +216,29 @@ def _finetune_notes(run: RunDir, made: PlannedFinetune) -> Iterator[str]:
     record = adapters.read(folder)
     if record.chosen != "validation":
         yield "the last checkpoint, not chosen on the validation split."
+    if said := first_pass_text(made, record.best_step):
+        yield said
     if said := held_out_text(record.pairs):
         yield said
     if record.allowed:
         yield f"trained although the preflight found {', '.join(record.allowed)}."
+
+
+def first_pass_text(made: PlannedFinetune, best_step: int) -> str:
+    """Return that the weights have not met all rows; empty if they have, or of two trainings.
+
+    Args:
+        made: What was trained.
+        best_step: Optimiser steps after which the weights were as they are.
+    """
+    spec = made.spec
+    if spec.learns_answers and spec.preference is not None:
+        return ""
+    if best_step * spec.batch_size >= made.n_rows:
+        return ""
+    what = "rows" if spec.learns_answers else "pairs"
+    steps = f"{counted(best_step, 'step')} of {spec.batch_size:,}"
+    return f"its weights had not met all of the {made.n_rows:,} {what} ({steps})."
 
 
 def prepared_metrics(run: RunDir, plan: Plan) -> dict[str, MetricProtocol]:
