@@ -1,5 +1,6 @@
 """Finds the processes of a server in /proc, by other means than the suite does: their output."""
 
+import math
 import os
 import signal
 from contextlib import suppress
@@ -30,17 +31,27 @@ def roles(log: Path) -> dict[str, int]:
     named = {}
     for process in supervisors:
         named["inner" if parent(process) in supervisors else "outer"] = process
-    for process, line in found.items():
-        if "supervisor.py" not in line and parent(process) == named.get("inner", 0):
-            named.setdefault("server", process)
+    inner = named.get("inner", 0)
+    below = [p for p in found if p not in supervisors and parent(p) == inner]
+    if below:  # orphans of the server, too; numbers of processes begin again at some time
+        named["server"] = min(below, key=lambda process: begun(process) or math.inf)
     return named
 
 
 def parent(process: int) -> int:
     """Return the parent of a process; 0 if it is gone."""
+    return _in_stat(process, 1)
+
+
+def begun(process: int) -> int:
+    """Return when a process began, in ticks since the machine did; 0 if it is gone."""
+    return _in_stat(process, 19)
+
+
+def _in_stat(process: int, place: int) -> int:
     with suppress(OSError):
         text = Path(f"/proc/{process}/stat").read_text()
-        return int(text.rpartition(")")[2].split()[1])
+        return int(text.rpartition(")")[2].split()[place])
     return 0
 
 

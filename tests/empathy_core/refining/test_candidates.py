@@ -138,7 +138,7 @@ def test_each_proposal_sees_other_worst_replies_until_they_are_used_up() -> None
 
 def test_the_proposers_template_is_a_prompt() -> None:
     """In both forms the brief stands in it once."""
-    template = proposing.template()
+    template = prompts.read(proposing.TEMPLATE)
 
     assert template.plain("BRIEF").count("BRIEF") == 1
     assert [message.role for message in template.chat("BRIEF")] == ["system", "user"]
