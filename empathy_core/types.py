@@ -175,12 +175,6 @@ class EngineSpec(EngineSettings):
         """Whether the server runs elsewhere, and texts go to it over the network."""
         return bool(self.base_url)
 
-    @property
-    def file_served(self) -> str:
-        """Name of the file of weights that the server reads; empty where it reads the model's."""
-        is_read = any("{weights_file}" in word for word in (*self.command, *self.arguments))
-        return self.weights_file.rpartition("/")[2] if is_read else ""
-
     def cost(self, n_prompt: int, n_output: int) -> float:
         """Return what tokens of prompts and of answers cost, in US dollars."""
         prompt = n_prompt * self.usd_per_million_prompt_tokens

@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a test wait once more where its patience ended, since a machine may be too busy.
 
-    What went wrong is shown of both times; what is not as expected fails at once.
+    Its name stands in the summary then, and what went wrong where it fails again; what is not as
+    expected fails at once.
     """
     for item in items:
         if item.path.is_relative_to(HERE):

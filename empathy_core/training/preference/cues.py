@@ -2,7 +2,7 @@
 
 A tuning that learns nothing but to write longer, or to end its sentences, prefers the chosen reply
 of most held-out pairs if length or punctuation tells it: the share says nothing of what was said.
-So two classifiers that cannot read are trained on the pairs that are trained on, and asked about
+So two simple classifiers are trained on the pairs that are trained on, and asked about
 those that are held out. What an adapter reaches beyond them is more than length and style.
 
 Each is a logistic regression without an intercept of the difference of the two replies' features,
@@ -136,8 +136,8 @@ def cues_text(found: Sequence[Mapping[str, Any]]) -> str:
         return ""
     n, questions = found[0]["n"], found[0]["n_questions"]
     said = ", and ".join(f"by {of['cue']} alone in {within(of)}" for of in found)
-    most = "".join(f"; of {of['cue']}, {of['most']} tell most" for of in found if of["most"])
+    most = "".join(f"; of {of['cue']}, {of['most']} identify most" for of in found if of["most"])
     return (
-        f"classifiers that cannot read tell the chosen reply of {n} held-out pairs ({questions} "
+        f"simple classifiers identify the chosen reply of {n} held-out pairs ({questions} "
         f"questions) {said}{most}. An adapter that does no better may have learnt no more"
     )

@@ -318,8 +318,8 @@ def cut_text(audit: Mapping[str, Any]) -> str:
         return ""
     return (
         f"{cut[0]} chosen and {cut[1]} rejected replies of {kept} pairs stop in the middle, at the "
-        "token limit of the model that wrote them: to tell such replies, a tuning need not read "
-        "them. Generate answers that end: raise max_new_tokens of that run, or set "
+        "token limit of the model that wrote them: a tuning can recognise such replies without "
+        "their content. Generate answers that end: raise max_new_tokens of that run, or set "
         "repetition_penalty where answers go round in circles"
     )
 

@@ -56,7 +56,7 @@ def _compiled_already(source: Path) -> bytes | None:
     """Return the code that the interpreter keeps of *source* in its cache; null without it.
 
     It is held to be of this source by the time and length that the cache names, as the interpreter
-    itself does, and if it is newer: so an edit within the second is not overlooked for ever. The
+    itself does, and if it is newer: an edit within the same second is seen then. The
     interpreter puts the name of the copy into it when it is imported.
     """
     cached = Path(importlib.util.cache_from_source(str(source)))

@@ -52,7 +52,7 @@ def test_where_punctuation_tells_the_chosen_reply_style_alone_is_told() -> None:
     assert by_style["share"] == 1.0
     assert by_style["most"] == "ends of replies"
     assert "by style alone in 100%" in cues_text([by_length, by_style])
-    assert "of style, ends of replies tell most" in cues_text([by_length, by_style])
+    assert "of style, ends of replies identify most" in cues_text([by_length, by_style])
 
 
 def test_what_was_learnt_counts_on_other_pairs_and_not_on_its_own() -> None:
